@@ -1,0 +1,47 @@
+"""Every exception that memocache raises of its own.
+
+    MemocacheError
+      ConfigurationError   (also ValueError)   an option, a URL or a set-up that cannot work
+      UnkeyableArgument    (also TypeError)    an argument that has no stable form, so that it cannot be part of a key
+      SerializationError                       a value that has no form as bytes, or bytes that are no value
+      BackendError
+        BackendUnavailable                     the cache is down, slow, or talks garbage
+        ValueTooLarge                          the cache does not take a value of this size
+        UncacheFailed                          a forgetting that the cache did not acknowledge
+
+A decorated function raises ConfigurationError and UnkeyableArgument to its caller. Of the rest only `uncache` and
+its kin raise, and only UncacheFailed: everything else that goes wrong in a cache means that the call is computed.
+The user's own methods of a cache object (`get`, `set`, ...) raise what happened.
+"""
+
+
+class MemocacheError(Exception):
+    """The base of all errors of this package."""
+
+
+class ConfigurationError(MemocacheError, ValueError):
+    """An option, a URL or a set-up that cannot work."""
+
+
+class UnkeyableArgument(MemocacheError, TypeError):
+    """An argument that has no stable form, so that it cannot be part of a key."""
+
+
+class SerializationError(MemocacheError):
+    """A value that has no form as bytes, or bytes that are no value."""
+
+
+class BackendError(MemocacheError):
+    """The cache did not do what it was asked."""
+
+
+class BackendUnavailable(BackendError):
+    """The cache is down, slow, or talks garbage."""
+
+
+class ValueTooLarge(BackendError):
+    """The cache does not take a value of this size."""
+
+
+class UncacheFailed(BackendError):
+    """A forgetting that the cache did not acknowledge: the old value may still be served."""
