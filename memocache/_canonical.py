@@ -1,0 +1,443 @@
+"""A value -> its canonical bytes: the same exactly where type and content are, in every process.
+
+Every value is one frame: a tag, the length of the body, a colon, the body. No tag has a colon or ends with a
+digit. The body of a container is the frames of its parts one after the other. So no content can imitate a
+boundary, and frames may be joined without a separator. No class's own `__hash__`, `__eq__`, `__repr__` or
+`__str__` is called.
+"""
+
+import collections
+import dataclasses
+import datetime
+import enum
+import functools
+import ipaddress
+import itertools
+import operator
+import pathlib
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from memocache import _canonical_arrays
+from memocache.errors import UnkeyableArgument
+
+__all__ = ["encode", "module_name", "qualified_name"]
+
+DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
+STEPS: Final = 8  # of the way to a refused value that its message shows
+MAIN: Final = frozenset({"__main__", "__mp_main__"})  # the second in children that multiprocessing spawns
+FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method
+NO_FORM: Final = "has no stable form"
+
+_NOTHING: Final = object()
+
+Encoder = Callable[[Any, int], bytes]
+Parts = dict[str, object]
+
+
+def encode(value: object) -> bytes:
+    """Return the canonical bytes of *value*: equal exactly where values are the same in type and content.
+
+    Raises:
+        UnkeyableArgument: something in *value* has no stable form; the message says what and where.
+    """
+    try:
+        return _ENCODERS.get(id(type(value)), _other)(value, 0)
+    except _Refusal as refusal:
+        raise UnkeyableArgument(refusal.message()) from None
+
+
+def qualified_name(thing: Any) -> str:
+    """Return the "module.qualname" under which any process finds the class or function *thing*.
+
+    Raises:
+        UnkeyableArgument: there is nothing under that name, or something else.
+    """
+    try:
+        return _name_of(thing)
+    except _Refusal as refusal:
+        raise UnkeyableArgument(refusal.message()) from None
+
+
+def module_name(thing: Any) -> str:
+    """Return the name of the module of *thing*; for a script that is being run, the name to import it by."""
+    name = getattr(thing, "__module__", None)
+    if type(name) is not str:
+        return "builtins"
+    if name not in MAIN:
+        return name
+    main = sys.modules.get(name)
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return str(spec.name)
+    file = getattr(main, "__file__", None)
+    return pathlib.PurePath(file).stem if file else "__main__"
+
+
+class _Refusal(Exception):
+    """Something without a stable form. The way to it is noted while the stack unwinds: no cost before."""
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what = what
+        self.why = why
+        self.way: list[tuple[object, str]] = []
+        """The containers around it with the step taken in each, innermost first."""
+
+    def message(self) -> str:
+        steps = [step for _, step in reversed(self.way)]
+        shown = "".join(steps[:STEPS]) + ("..." if len(steps) > STEPS else "")
+        return f"{self.what}, at {shown}, {self.why}" if shown else f"{self.what} {self.why}"
+
+
+class _TooDeep(_Refusal):
+    def __init__(self, value: object) -> None:
+        super().__init__(_a(type(value)), f"is nested more than {DEEPEST} levels deep: pass a flatter value")
+        self.way.append((value, ""))
+
+    def message(self) -> str:
+        inwards = self.way[::-1]
+        for level, (value, _) in enumerate(inwards):
+            if any(value is inner for inner, _ in inwards[level + 1 :]):
+                self.what, self.why = _a(type(value)), "contains itself: pass a value without cycles"
+                self.way = inwards[:level][::-1]
+                break
+        return super().message()
+
+
+def _a(kind: type) -> str:
+    name = kind.__name__
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
+
+
+def _frame(tag: bytes, body: bytes) -> bytes:
+    return b"%b%d:%b" % (tag, len(body), body)
+
+
+def _frames(whole: object, parts: Iterable[Any], depth: int, step: Callable[[int], str]) -> list[bytes]:
+    """Encode the *parts* of a *whole*; *step* says where in it the nth is."""
+    if depth == DEEPEST:
+        raise _TooDeep(whole)
+    frames: list[bytes] = []
+    find = _ENCODERS.get
+    try:
+        for part in parts:
+            frames.append(find(id(type(part)), _other)(part, depth + 1))
+    except _Refusal as refusal:
+        refusal.way.append((whole, step(len(frames))))
+        raise
+    return frames
+
+
+# Simple values and containers
+
+
+def _int(value: int, depth: int) -> bytes:
+    digits = b"%x" % value  # decimal digits take quadratic time, and Python limits their number
+    return b"int%d:%b" % (len(digits), digits)
+
+
+def _str(value: str, depth: int) -> bytes:
+    data = value.encode("utf-8", "surrogatepass")
+    return b"str%d:%b" % (len(data), data)
+
+
+def _decimal(value: Decimal, depth: int) -> bytes:
+    sign, digits, exponent = value.as_tuple()  # str() would depend on the context
+    return _frame(b"Decimal", f"{sign} {exponent} ".encode() + bytes(digits))
+
+
+def _zoneinfo(value: ZoneInfo, depth: int) -> bytes:
+    if value.key is None:
+        raise _Refusal("a ZoneInfo without a key", f"{NO_FORM}: make it by ZoneInfo(key)")
+    return _frame(b"ZoneInfo", value.key.encode())
+
+
+def _text(kind: type) -> Encoder:
+    """For exact types whose str() says all that they are."""
+    tag = kind.__name__.encode()
+    return lambda value, depth: _frame(tag, str(value).encode("utf-8", "surrogatepass"))
+
+
+def _sequence(kind: type) -> Encoder:
+    tag = kind.__name__.encode()
+    step = "[{}]".format
+
+    def encode_sequence(values: Any, depth: int) -> bytes:
+        body = b"".join(_frames(values, values, depth, step))
+        return b"%b%d:%b" % (tag, len(body), body)  # for speed, here and in a few others, without _frame()
+
+    return encode_sequence
+
+
+def _set(kind: type) -> Encoder:
+    tag = kind.__name__.encode()
+    return lambda values, depth: _frame(tag, b"".join(sorted(_frames(values, values, depth, lambda _: "{an item}"))))
+
+
+def _mapping(kind: type, *, ordered: bool = False) -> Encoder:
+    tag = kind.__name__.encode()
+
+    def encode_mapping(mapping: Any, depth: int) -> bytes:
+        def step(position: int) -> str:
+            at_value = position % 2
+            key = next(itertools.islice(mapping, position // 2, None))
+            return f"[{_shown(key)}]" if at_value else "{a key}"
+
+        frames = _frames(mapping, itertools.chain.from_iterable(mapping.items()), depth, step)
+        pairs = list(map(operator.add, frames[::2], frames[1::2]))
+        if not ordered:
+            pairs.sort()
+        return _frame(tag, b"".join(pairs))
+
+    return encode_mapping
+
+
+def _shown(key: object) -> str:
+    if type(key) is str:
+        return repr(key[:40])
+    return str(key) if type(key) is int and key.bit_length() < 64 else _a(type(key))
+
+
+def _attributes(kind: type, *names: str) -> Encoder:
+    """For exact types that are no more than the attributes with these *names*."""
+    tag = kind.__name__.encode()
+    get = operator.attrgetter(*names)
+    return lambda value, depth: _frame(
+        tag, b"".join(_frames(value, get(value), depth, lambda position: f".{names[position]}"))
+    )
+
+
+def _record(tag: bytes, value: object, parts: Parts, depth: int, owner: str = "") -> bytes:
+    """Encode a *value* of the class called *owner* that consists of *parts*."""
+    names = list(parts)
+    frames = _frames(value, parts.values(), depth, lambda position: f".{names[position]}")
+    named = [_str(name, depth) + frame for name, frame in zip(names, frames, strict=True)]
+    return _frame(tag, _str(owner, depth) + b"".join(named))
+
+
+def _defaultdict(value: Any, depth: int) -> bytes:
+    # A view and not a copy: a copy may have to compare the keys.
+    items = types.MappingProxyType(value)
+    return _record(b"defaultdict", value, {"default_factory": value.default_factory, "items": items}, depth)
+
+
+def _deque(value: Any, depth: int) -> bytes:
+    return _record(b"deque", value, {"maxlen": value.maxlen, "items": list(value)}, depth)
+
+
+def _timezone(value: datetime.timezone, depth: int) -> bytes:
+    offset = value.utcoffset(None)
+    text = f"{offset.days} {offset.seconds} {offset.microseconds} {value.tzname(None)}"
+    return _frame(b"timezone", text.encode("utf-8", "surrogatepass"))
+
+
+# What has a name
+
+
+def _class(value: type, depth: int) -> bytes:
+    return _frame(b"class", _name_of(value).encode())
+
+
+def _function(value: object, depth: int) -> bytes:
+    return _frame(b"function", _name_of(value).encode())
+
+
+def _method(value: Any, depth: int) -> bytes:
+    return _record(b"method", value, {"__self__": value.__self__, "__func__": value.__func__}, depth)
+
+
+def _builtin(value: Any, depth: int) -> bytes:
+    if value.__self__ is None or type(value.__self__) is types.ModuleType:
+        return _function(value, depth)
+    return _record(b"method", value, {"__self__": value.__self__, "__name__": value.__name__}, depth)
+
+
+def _module(value: types.ModuleType, depth: int) -> bytes:
+    raise _Refusal("a module", f"{NO_FORM}: pass its name")
+
+
+def _name_of(thing: Any, *, of_instance: bool = False) -> str:
+    name = thing.__qualname__
+    if "<lambda>" in name:
+        raise _Refusal("a lambda", f"{NO_FORM}: pass a function that is defined in a module")
+    sort = "class" if issubclass(type(thing), type) else "function"
+    what, whose = (f"{_a(thing)} instance", "its class") if of_instance else (f"the {sort} {name}", "it")
+    if "<locals>" in name:
+        raise _Refusal(
+            what,
+            f"{NO_FORM}: {whose} is made inside a function, where no other process can name it; "
+            "define it at the top of a module",
+        )
+    full = f"{module_name(thing)}.{name}"
+    if not _is_found(thing, name):
+        raise _Refusal(
+            what,
+            f"{NO_FORM}: {whose} is not what is found as {full}; define it under that name in its module",
+        )
+    return full
+
+
+def _is_found(thing: Any, name: str) -> bool:
+    found: Any = sys.modules.get(getattr(thing, "__module__", None) or "builtins")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    # A class method's function is found through the method.
+    return found is thing or getattr(found, "__func__", None) is thing
+
+
+# Everything that is not of an exact type known here
+
+
+def _other(value: Any, depth: int) -> bytes:
+    kind = type(value)
+    own_key = _own_key(value, kind)
+    if own_key is not _NOTHING:
+        owner = _name_of(kind, of_instance=True)
+        return _record(b"keyed", value, {"__cache_key__": own_key}, depth, owner)
+    if issubclass(kind, type):
+        return _class(value, depth)
+    parts = _parts(value, kind)
+    if parts is not None:
+        return _record(b"object", value, parts, depth, _name_of(kind, of_instance=True))
+    if kind.__module__ == "freezegun.api":  # what today() and now() give while the time is frozen
+        return _BY_TYPE[_genuine(kind)](value, depth)
+    if type(getattr(value, "__qualname__", None)) is str and _is_found(value, value.__qualname__):
+        return _function(value, depth)  # a decorated or a compiled one
+    raise _Refusal(f"{_a(kind)} instance", f"{NO_FORM}: {_remedy(kind)}")
+
+
+def _own_key(value: Any, kind: type) -> object:
+    """Return what the `__cache_key__` of *value* gives, or _NOTHING if it has none.
+
+    Not by getattr: proxies and mocks say that they have everything, and a class has what its instances have.
+    """
+    found: Any
+    held = {} if issubclass(kind, type) else getattr(value, "__dict__", {})
+    if "__cache_key__" in held:
+        found = held["__cache_key__"]
+    else:
+        owner = next((base for base in kind.__mro__ if "__cache_key__" in vars(base)), object)
+        found = vars(owner).get("__cache_key__")
+        if hasattr(type(found), "__get__"):
+            found = found.__get__(value, kind)
+    if found is None:  # also as with __hash__ = None: not even what it would inherit
+        return _NOTHING
+    return found() if callable(found) else found
+
+
+def _parts(value: Any, kind: Any) -> Parts | None:
+    """Return all that *value* consists of, or None if it is no record of a known sort."""
+    if issubclass(kind, enum.Enum):
+        return {"value": value._value_} if issubclass(kind, enum.Flag) else {"name": value._name_}
+    parts = _canonical_arrays.parts(value, kind)
+    if parts is not None:
+        return parts
+    if issubclass(kind, tuple):
+        names = getattr(kind, "_fields", None)
+        if type(names) is not tuple or len(names) != tuple.__len__(value):
+            return None
+        return dict(zip(names, tuple.__iter__(value), strict=True)) | _added(value, kind, names)
+    if issubclass(kind, msgspec.Struct):
+        names = kind.__struct_fields__
+    elif type(getattr(kind, "__dataclass_fields__", None)) is dict and _plain_base(kind) is None:
+        names = tuple(field.name for field in dataclasses.fields(kind))
+    else:
+        return None
+    return {name: getattr(value, name) for name in names if hasattr(value, name)} | _added(value, kind, names)
+
+
+def _added(value: object, kind: type, names: tuple[str, ...]) -> Parts:
+    """Return what a record holds beside the fields called *names*: the cached function can see that, too."""
+    state: Any = object.__getstate__(value)
+    attributes, slots = state if type(state) is tuple else (state, None)
+    held: Parts = {**(attributes or {}), **(slots or {})}
+    return {
+        name: held[name]
+        for name in sorted(held.keys() - set(names))
+        if not name.startswith("__")  # such as __orig_class__, which says how a generic was spelt
+        and not isinstance(getattr(kind, name, None), functools.cached_property)
+    }
+
+
+def _plain_base(kind: type) -> type | None:
+    return next((base for base in kind.__mro__ if id(base) in _ENCODERS), None)
+
+
+def _remedy(kind: type) -> str:
+    plain = _plain_base(kind)
+    if plain is not None:
+        return (
+            f"its class may add to what {_a(plain)} is; "
+            f"pass a plain {plain.__name__} or give {kind.__name__} a __cache_key__ method"
+        )
+    if hasattr(kind, "__next__"):
+        return "reading it would use it up; pass a tuple of its items"
+    if kind.__module__.partition(".")[0] in FOREIGN:
+        return "pass a value that stands for it"
+    return f"give {kind.__name__} a __cache_key__ method"
+
+
+def _genuine(kind: type) -> type:
+    """Return the standard library's date or datetime, also where freezegun has put its own in its place."""
+    return next(base for base in kind.__mro__ if base.__module__ == "datetime")
+
+
+_DATE: Final = ("year", "month", "day")
+_TIME: Final = ("hour", "minute", "second", "microsecond", "fold", "tzinfo")
+_TEXTS: Final = (
+    *(pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath),
+    *(ipaddress.IPv4Address, ipaddress.IPv4Network, ipaddress.IPv4Interface),
+    *(ipaddress.IPv6Address, ipaddress.IPv6Network, ipaddress.IPv6Interface),
+)
+
+_BY_TYPE: Final[dict[type, Encoder]] = {
+    type(None): lambda value, depth: b"None0:",
+    type(...): lambda value, depth: b"Ellipsis0:",
+    bool: lambda value, depth: b"bool1:1" if value else b"bool1:0",
+    int: _int,
+    float: lambda value, depth: _frame(b"float", value.hex().encode()),  # any NaN is "nan"
+    complex: _attributes(complex, "real", "imag"),
+    str: _str,
+    bytes: lambda value, depth: _frame(b"bytes", value),
+    bytearray: lambda value, depth: _frame(b"bytearray", bytes(value)),
+    tuple: _sequence(tuple),
+    list: _sequence(list),
+    set: _set(set),
+    frozenset: _set(frozenset),
+    dict: _mapping(dict),
+    types.MappingProxyType: _mapping(types.MappingProxyType),
+    collections.Counter: _mapping(collections.Counter),
+    collections.OrderedDict: _mapping(collections.OrderedDict, ordered=True),
+    collections.defaultdict: _defaultdict,
+    collections.deque: _deque,
+    range: _attributes(range, "start", "stop", "step"),
+    slice: _attributes(slice, "start", "stop", "step"),
+    Decimal: _decimal,
+    Fraction: _attributes(Fraction, "numerator", "denominator"),
+    UUID: lambda value, depth: _frame(b"UUID", value.bytes),
+    re.Pattern: _attributes(re.Pattern, "pattern", "flags"),
+    _genuine(datetime.date): _attributes(_genuine(datetime.date), *_DATE),
+    _genuine(datetime.datetime): _attributes(_genuine(datetime.datetime), *_DATE, *_TIME),
+    datetime.time: _attributes(datetime.time, *_TIME),
+    datetime.timedelta: _attributes(datetime.timedelta, "days", "seconds", "microseconds"),
+    datetime.timezone: _timezone,
+    ZoneInfo: _zoneinfo,
+    **{kind: _text(kind) for kind in _TEXTS},
+    type: _class,
+    types.FunctionType: _function,
+    types.MethodType: _method,
+    types.BuiltinFunctionType: _builtin,
+    types.ModuleType: _module,
+}
+
+# By id: a metaclass may have a __hash__ of its own, too.
+_ENCODERS: Final[dict[int, Encoder]] = {id(kind): encoder for kind, encoder in _BY_TYPE.items()}

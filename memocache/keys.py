@@ -1,0 +1,200 @@
+"""A call -> its key: what counts of the arguments, their canonical bytes, their digest."""
+
+import itertools
+import re
+import string
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from inspect import Parameter, Signature
+from typing import Any, Final
+
+from memocache._canonical import encode, module_name
+from memocache._instances import token
+from memocache.errors import ConfigurationError, UnkeyableArgument
+
+__all__ = ["Counted", "KeyMaker", "Namespace", "has_cache_key"]
+
+SCHEME: Final = "v1"
+READABLE: Final = 100  # characters of the namespace at the front of a key
+UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
+SCALARS: Final = frozenset({int, str, bytes, bool, float, complex, type(None), tuple, list, dict, set, frozenset})
+POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+_locals: Final = itertools.count(1)
+
+
+class Namespace:
+    """The first part of a function's keys, and whether other processes know it by that name."""
+
+    def __init__(self, function: Callable[..., Any], given: str | None) -> None:
+        if given is not None and (not isinstance(given, str) or not given):
+            raise ConfigurationError(f"namespace={given!r}; wanted: a text that is not empty")
+        self._given = given
+        qualname = getattr(function, "__qualname__", None)
+        self.title = qualname or type(function).__qualname__
+        """The function's name in messages."""
+        self._path = f"{module_name(function)}.{self.title}"
+        self._nameless = qualname is None or "<lambda>" in qualname
+        self._local = self._nameless or "<locals>" in self.title
+        code = getattr(function, "__code__", None)
+        self._closure = bool(getattr(code, "co_freevars", ()))
+        self._number = next(_locals) if self._local else 0
+
+    def text(self, *, shared: bool) -> str:
+        """Return the namespace on a cache that is *shared* or not; ConfigurationError if it needs a name there."""
+        if self._given is not None:
+            return self._given
+        if not self._local:
+            return self._path
+        if not shared:
+            return f"{self._path}#{self._number}"  # each closure has entries of its own
+        if self._nameless or self._closure:
+            why = "has no name" if self._nameless else "is made inside another function and uses its variables"
+            raise ConfigurationError(
+                f"{self.title} {why}, so that another process cannot know which function the entries in a shared "
+                "cache belong to; pass namespace='...', different for each such function"
+            )
+        return self._path
+
+
+class Counted:
+    """What of a call's arguments counts in its key: the options key= and ignore=, checked against the signature."""
+
+    def __init__(
+        self,
+        title: str,
+        signature: Signature,
+        key: "str | Callable[..., Any] | None",
+        ignore: Iterable[str],
+    ) -> None:
+        self.function: Callable[..., Any] | None = None
+        """The user's own key function: then its result is all that counts."""
+        self.template = ""
+        parameters = signature.parameters
+        ignored = _ignored(title, parameters, ignore)
+        if key is not None and ignored:
+            raise ConfigurationError(
+                f"{title}: key= says what counts, so ignore={tuple(ignored)!r} has nothing to add; give one of the two"
+            )
+        if key is None:
+            self.names = tuple(name for name in parameters if name not in ignored)
+        elif isinstance(key, str):
+            self.template = key
+            self.names = _template_names(title, key, parameters)
+        elif callable(key):
+            self.function = key
+            self.names = ("key=",)
+        else:
+            raise ConfigurationError(
+                f"{title}: key={key!r} is a {type(key).__name__}; wanted: a template such as 'user:{{user_id}}', "
+                "or a function that takes the call's arguments and returns what counts"
+            )
+        self.instance_at: int | None = None
+        """Where among the names a method's instance would be."""
+        first = next(iter(parameters.values()), None)
+        if first is not None and first.kind in POSITIONAL and first.name in self.names:
+            self.instance_at = self.names.index(first.name)
+
+
+def _ignored(title: str, parameters: Iterable[str], ignore: Iterable[str]) -> list[str]:
+    if isinstance(ignore, str) or not isinstance(ignore, Iterable):
+        raise ConfigurationError(f"{title}: ignore={ignore!r}; wanted: a tuple of names, such as ignore=('db',)")
+    names = list(ignore)
+    for name in names:
+        if name not in parameters:
+            raise ConfigurationError(
+                f"{title}: ignore= names {name!r}, which is no parameter; there are: {_listed(parameters)}"
+            )
+    return names
+
+
+def _template_names(title: str, template: str, parameters: Iterable[str]) -> tuple[str, ...]:
+    """Return the parameters that *template* names, in order. It knows `{name}` only: no attributes, no formats."""
+    names: dict[str, None] = {}
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ConfigurationError(f"{title}: key={template!r} is no template: {error}") from None
+    for _, name, form, conversion in parts:
+        if name is None:
+            continue
+        if form or conversion or name not in parameters:
+            raise ConfigurationError(
+                f"{title}: key={template!r} has {{{name}}}, which is no parameter; there are: {_listed(parameters)}. "
+                "A template names parameters only, without attributes, indices or formats; for more, pass a function"
+            )
+        names[name] = None
+    if not names and list(parameters):
+        raise ConfigurationError(
+            f"{title}: key={template!r} names no parameter, so that all calls would share one entry; "
+            f"there are: {_listed(parameters)}"
+        )
+    return tuple(names)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "none"
+
+
+class KeyMaker:
+    """Makes the keys of one function on one cache."""
+
+    def __init__(
+        self,
+        title: str,
+        namespace: str,
+        counted: Counted,
+        version: object,
+        method_of: Callable[[object], bool],
+        *,
+        shared: bool,
+    ) -> None:
+        self.title = title
+        self._counted = counted
+        self._instance_at = counted.instance_at
+        self._shared = shared
+        self._method_of = method_of  # whether a first argument is the instance that the function is a method of
+        try:
+            head = encode((namespace, version, counted.names, counted.template))
+        except UnkeyableArgument as error:
+            raise ConfigurationError(f"{title}: version= has no stable form: {error}") from None
+        self._hash = blake2b(head, digest_size=16)
+        self._front = f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE:]}:"
+        self.group = "all:" + blake2b(encode(namespace), digest_size=16).hexdigest()
+        """The name of the group of all entries of this namespace, whichever function or version made them."""
+
+    def key(self, values: tuple[object, ...]) -> str:
+        """Return the key of the call whose counted arguments are *values*, in the order of Counted.names."""
+        digest = self._hash.copy()
+        try:
+            for position, value in enumerate(values):
+                digest.update(self._instance(value) if position == self._instance_at else encode(value))
+        except UnkeyableArgument as error:
+            raise UnkeyableArgument(self._complaint(position, value, str(error))) from None
+        return self._front + digest.hexdigest()
+
+    def _instance(self, value: object) -> bytes:
+        if self._shared or type(value) in SCALARS or has_cache_key(value) or not self._method_of(value):
+            return encode(value)
+        try:
+            return b"@" + token(value).to_bytes(8, "big")
+        except TypeError:  # it cannot be held weakly; perhaps its content says which it is
+            return encode(value)
+
+    def _complaint(self, position: int, value: object, reason: str) -> str:
+        name = self._counted.names[position]
+        if self._counted.function is not None:
+            return f"{self.title}: the result of key= has no stable key: {reason}"
+        if position == self._instance_at and self._method_of(value):
+            owner = value.__qualname__ if isinstance(value, type) else type(value).__qualname__
+            lacks = "" if self._shared else f" and cannot be held weakly (give {owner} '__weakref__' in __slots__)"
+            return (
+                f"{self.title}: {name!r} has no stable key{lacks}; give {owner} a __cache_key__ method, "
+                f"or pass key= or ignore=({name!r},)"
+            )
+        return f"{self.title}: parameter {name!r} has no stable key: {reason}; or pass key= or ignore=({name!r},)"
+
+
+def has_cache_key(value: object) -> bool:
+    """Return whether *value* says itself what it is in a key."""
+    return hasattr(type(value) if isinstance(value, type) else value, "__cache_key__")

@@ -1,0 +1,8 @@
+"""How values become bytes, and bytes values again, for caches outside the process."""
+
+from memocache.serializers.base import Serializer
+from memocache.serializers.plain_json import JSONSerializer
+from memocache.serializers.safe import SafeSerializer
+from memocache.serializers.signed_pickle import PickleSerializer
+
+__all__ = ["Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"]

@@ -1,0 +1,154 @@
+"""PickleSerializer: for values of any type, with a signature. The one module that knows pickle."""
+
+import contextlib
+import hashlib
+import hmac
+import io
+import pickle
+from collections import deque
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+from memocache.errors import ConfigurationError, SerializationError
+from memocache.serializers._refusal import TOO_DEEP_FOR_THE_STACK, Refused, step
+from memocache.serializers.base import Serializer
+
+__all__ = ["PickleSerializer"]
+
+_PROTOCOL: Final = 5
+_SHORTEST_SECRET: Final = 16
+_LABEL: Final = b"memocache/PickleSerializer/1"  # the secret may sign other things elsewhere
+_DIGEST: Final = "sha256"
+_DIGEST_SIZE: Final = hashlib.new(_DIGEST).digest_size
+_LONGEST_SEARCH: Final = 10_000
+
+_Step = tuple[Collection[object], str, int]
+
+
+class PickleSerializer(Serializer):
+    """Keeps whatever pickle keeps, and reads only what somebody with the same *secret* has written.
+
+    Unpickling runs code that the bytes name. So the bytes carry an HMAC-SHA256 over themselves and their
+    context, and not one of them is parsed before it has been verified. Whoever knows the secret and can write
+    to the cache can run code in every process that reads from it.
+
+    Args:
+        secret: at least 16 bytes, the same in all processes. `secrets.token_bytes(32)` makes a good one.
+
+    Example:
+        >>> serializer = PickleSerializer(secret=b"only for this example!")
+        >>> data = serializer.dumps(range(3), b"a key")
+        >>> serializer.loads(data, b"a key")
+        range(0, 3)
+        >>> serializer.loads(data, b"another key")
+        Traceback (most recent call last):
+        memocache.errors.SerializationError: the bytes do not carry the signature of this secret and context
+    """
+
+    codec = 3
+
+    def __init__(self, secret: bytes | str) -> None:
+        self._key = hmac.digest(_secret_bytes(secret), _LABEL, _DIGEST)
+
+    def __repr__(self) -> str:
+        return "PickleSerializer(secret=...)"
+
+    def dumps(self, value: object, context: bytes) -> bytes:
+        """Return *value* pickled and signed together with *context*."""
+        try:
+            payload = _pickled(value)
+            return self._signature(payload, context) + payload
+        except RecursionError:
+            pass
+        raise SerializationError(TOO_DEEP_FOR_THE_STACK)
+
+    def loads(self, data: bytes, context: bytes) -> object:
+        """Return the value of *data* if it was signed with this secret for this *context*."""
+        try:
+            signature, payload = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
+            if not hmac.compare_digest(signature, self._signature(payload, context)):
+                raise SerializationError("the bytes do not carry the signature of this secret and context")
+            return pickle.loads(payload)  # noqa: S301 - signed, as was just verified
+        except SerializationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - methods of the user's may raise anything
+            raise SerializationError(f"the signed value could not be made, {type(error).__name__}") from None
+
+    def _signature(self, payload: bytes, context: bytes) -> bytes:
+        signed = b"".join((len(context).to_bytes(8, "big"), context, payload))
+        return hmac.digest(self._key, signed, _DIGEST)
+
+
+def _secret_bytes(secret: bytes | str) -> bytes:
+    given = secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
+    if not isinstance(given, bytes) or len(given) < _SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"secret= needs at least {_SHORTEST_SECRET} bytes; make one with secrets.token_bytes(32)"
+            " and give the same to all processes"
+        )
+    return given
+
+
+def _pickled(value: object) -> bytes:
+    try:
+        return pickle.dumps(value, protocol=_PROTOCOL)
+    except RecursionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - methods of the user's may raise anything
+        problem = _diagnosis(value, error)
+    raise SerializationError(problem)
+
+
+class _Witness(pickle.Pickler):
+    """Remembers what it was asked to pickle last: when it fails, that is the culprit."""
+
+    last: object = None
+
+    def reducer_override(self, value: object) -> Any:
+        """Note *value*, and leave it to pickle."""
+        self.last = value
+        return NotImplemented
+
+
+def _diagnosis(value: object, error: Exception) -> str:
+    witness = _Witness(io.BytesIO(), protocol=_PROTOCOL)
+    try:
+        witness.dump(value)
+    except Exception:  # noqa: BLE001 - it has failed before
+        culprit = witness.last
+    else:
+        culprit = value
+    refused = Refused(type(culprit), f"pickle cannot keep ({type(error).__name__})", "return plain data")
+    with contextlib.suppress(Exception):  # what overrides __dict__ or iteration may raise anything
+        refused.path = _path(value, culprit)
+    return str(refused)
+
+
+def _path(value: object, culprit: object) -> list[str]:
+    """Return the steps from *value* to *culprit*, the last first; none where they are not found."""
+    waiting: deque[tuple[object, tuple[_Step, ...]]] = deque([(value, ())])
+    seen: dict[int, object] = {}
+    while waiting and len(seen) < _LONGEST_SEARCH:
+        holder, steps = waiting.popleft()
+        if holder is culprit:
+            return [step(*each) for each in reversed(steps)]
+        if id(holder) in seen:
+            continue
+        seen[id(holder)] = holder
+        for container, part, parts in _inside(holder):
+            waiting.extend((inner, (*steps, (container, part, index))) for index, inner in enumerate(parts))
+    return []
+
+
+def _inside(holder: object) -> Iterator[tuple[Collection[object], str, Collection[object]]]:
+    if isinstance(holder, dict):
+        yield holder, "key", holder.keys()
+        yield holder, "value", holder.values()
+    elif isinstance(holder, list | tuple):
+        yield holder, "item", holder
+    elif isinstance(holder, set | frozenset):
+        yield holder, "member", holder
+    if not isinstance(holder, type):
+        attributes = getattr(holder, "__dict__", None)
+        if isinstance(attributes, dict):
+            yield attributes, "field", attributes.values()
