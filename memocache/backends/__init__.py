@@ -1,0 +1,1 @@
+"""The caches, and what they have in common."""

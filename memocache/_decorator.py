@@ -1,0 +1,170 @@
+"""cached(): what may be decorated, and with which options."""
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
+
+from memocache._function import BoundCachedFunction, CachedFunction
+from memocache._memo import Memo
+from memocache._options import CacheOption, KeyOption, Options
+from memocache._policy import UNSET, Duration, Timeout, Unset
+from memocache.errors import ConfigurationError
+
+__all__ = ["cached"]
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+@overload
+def cached(timeout: Callable[P, R], /) -> CachedFunction[P, R]: ...
+@overload
+def cached(
+    timeout: "Duration | Unset | None" = UNSET,
+    key: KeyOption = None,
+    *,
+    cache: CacheOption = None,
+    namespace: str | None = None,
+    version: object = None,
+    ignore: Iterable[str] = (),
+    unless: Callable[[Any], object] | None = None,
+    copy: "bool | Callable[[Any], Any]" = False,
+    wait: float | str = 10,
+) -> "_Decorator": ...
+@overload
+def cached(
+    *,
+    timeout: Timeout,
+    key: KeyOption = None,
+    cache: CacheOption = None,
+    namespace: str | None = None,
+    version: object = None,
+    ignore: Iterable[str] = (),
+    unless: Callable[[Any], object] | None = None,
+    copy: "bool | Callable[[Any], Any]" = False,
+    wait: float | str = 10,
+) -> "_Decorator": ...
+def cached(*args: Any, **options: Any) -> Any:
+    """Keep the results of a function: look in the cache, or compute and store.
+
+    Calls that are equal share one result, however they are spelt; calls that differ in a value or its type never do.
+    However many threads ask at once, one of them computes. Trouble in the cache never reaches the caller: the function
+    is computed instead. The decorated function gains `uncache` and the other methods of CachedFunction.
+
+    >>> @cached(timeout="5m")
+    ... def report(account_id: int, month: str = "current") -> dict[str, int]:
+    ...     return {"account": account_id}
+    >>> report(7) is report(account_id=7, month="current")
+    True
+    >>> report.uncache(7)
+    True
+
+    Args:
+        timeout: for how long a result is fresh: seconds, a timedelta, text such as "90s", "5m", "1h30m", "2d"; None for
+            ever; or a function that takes the result and returns any of these, 0 or less for not storing it. Not
+            given: the cache's default_timeout, 300 seconds unless it was set.
+        key: what counts of the arguments: a template that names parameters, "user:{user_id}", or a function that
+            takes the call's own arguments and returns any keyable value. None: all arguments count.
+        cache: a cache object, or a function without arguments that returns one, asked each time. None: the default
+            cache at the time of the call, see `configure`.
+        namespace: the first part of the keys; functions of one namespace share entries. None: module and
+            qualified name.
+        version: any keyable value; a new one leaves the old entries behind.
+        ignore: names of parameters that do not count and are never looked at.
+        unless: a function that takes the result and returns True where it is not to be stored.
+        copy: True for a deep copy, or a function that copies, so that callers may change what an in-process cache
+            hands out.
+        wait: seconds to wait for another call's computation before computing alone; 0 for not waiting.
+
+    Raises:
+        ConfigurationError: at decoration, for options that cannot work and functions that cannot be cached. (For a
+            function inside another one on a shared cache that is not known before: at the first call.)
+    """
+    if len(args) == 1 and callable(args[0]) and not options:  # alone in first place, it is the function
+        return _Decorator(Options.checked())(args[0])
+    return _Decorator(Options.checked(*args, **options))
+
+
+_options = inspect.signature(Options.checked)
+cached.__signature__ = _options.replace(  # type: ignore[attr-defined]
+    parameters=[each for each in _options.parameters.values() if each.kind is not each.VAR_KEYWORD]
+)
+
+
+class _Decorator:
+    """What `cached(...)` returns: it decorates functions with the options it was given."""
+
+    __slots__ = ("_options",)
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+    @overload
+    def __call__(self, function: "classmethod[S, Q, R]", /) -> CachedFunction[Concatenate[type[S], Q], R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        """Return *function* as a CachedFunction; a method that is bound already as a bound one."""
+        if isinstance(function, types.MethodType):
+            return self(function.__func__).__get__(function.__self__)
+        kind = next((each for each in (classmethod, staticmethod) if isinstance(function, each)), None)
+        inner = function.__func__ if kind else function
+        if not isinstance(inner, type) and callable(inner) and not hasattr(inner, "__qualname__"):
+            method = inspect.getattr_static(type(inner), "__call__", None)
+            if isinstance(method, types.FunctionType) and not isinstance(inner, functools.partial):
+                return self(method).__get__(inner)
+        return _cached_function(inner, kind, self._options)
+
+
+def _cached_function(function: Any, kind: type | None, options: Options) -> CachedFunction[..., Any]:
+    _refuse_uncachable(function)
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):
+        raise ConfigurationError(
+            f"{_title(function)} does not tell its parameters, so that a call has no key; "
+            "wrap it in a function with named parameters and decorate that"
+        ) from None
+    memo = Memo(function, signature, options)
+    # A class of its own for each function, since Python looks `__call__` up on the class. As a static method it costs
+    # nothing to bind, and errors about arguments count as the function's own.
+    made = type("CachedFunction", (CachedFunction,), {"__call__": staticmethod(memo.call), "__slots__": ()})
+    return cast("CachedFunction[..., Any]", made(memo, kind))
+
+
+def _refuse_uncachable(function: Any) -> None:
+    """Raise ConfigurationError for what has no result that can be kept."""
+    title = _title(function)
+    if isinstance(function, CachedFunction | BoundCachedFunction):
+        raise ConfigurationError(f"{title} is cached already; give one @cached all the options")
+    if isinstance(function, type):
+        raise ConfigurationError(f"{title} is a class; decorate a function that makes its instances, or its methods")
+    if isinstance(function, property):
+        raise ConfigurationError("a property is no function; write @property above @cached")
+    if not callable(function):
+        raise ConfigurationError(
+            f"cached() decorates functions and got a {type(function).__name__}; "
+            "options are given by name, as in @cached(timeout=300)"
+        )
+    inner = inspect.unwrap(function)
+    if inspect.isgeneratorfunction(inner):
+        raise ConfigurationError(
+            f"{title} is a generator function: its items can be had once only; return a list or a tuple"
+        )
+    if inspect.isasyncgenfunction(inner):
+        raise ConfigurationError(
+            f"{title} is an async generator function: its items can be had once only; return a list or a tuple"
+        )
+    if inspect.iscoroutinefunction(inner):
+        raise ConfigurationError(
+            f"{title} is a coroutine function, whose result can be awaited once only; "
+            "this version caches ordinary functions: cache the part of it that does not await"
+        )
+
+
+def _title(function: Any) -> str:
+    return str(getattr(function, "__qualname__", None) or f"a {type(function).__qualname__}")

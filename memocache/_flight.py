@@ -1,0 +1,158 @@
+"""One computation per key in this process: a leader computes, waiters share what it lands."""
+
+import copy
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Final, Literal
+
+from memocache._clock import ticks
+from memocache._fork import in_child
+
+__all__ = ["Flight", "enclosing", "own_copy", "waiting"]
+
+Outcome = Literal["landed", "crashed", "abandoned"]
+
+
+class Flight:
+    """A computation that is under way in this process.
+
+    Its leader ends it with `land`, `crash` or `abandon`, once; whatever comes second has no effect. A flight that has
+    not ended when its *lease* (seconds) is over does not count any more: whoever led it may be gone.
+    """
+
+    __slots__ = ("__weakref__", "_until", "_wake", "error", "groups", "key", "outcome", "parent", "value", "waits_for")
+
+    def __init__(self, key: str, groups: tuple[str, ...], lease: float) -> None:
+        self.key = key
+        self.groups = groups
+        self.parent = enclosing.get()
+        self.outcome: Outcome | None = None
+        self.waits_for: list[Flight] = []  # by computations inside this one
+        self._until = ticks() + lease
+        self._wake: list[Callable[[], None]] = []
+        self.value: object = None
+        self.error: Exception | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody should wait for this flight any more."""
+        return self.outcome is not None or ticks() >= self._until
+
+    def land(self, value: object) -> None:
+        """End with a *value* for the waiters."""
+        self.value = value
+        self._end("landed")
+
+    def crash(self, error: Exception) -> None:
+        """End with the *error* of the computation for the waiters."""
+        self.error = error
+        self._end("crashed")
+
+    def abandon(self) -> None:
+        """End without a result: a waiter may lead the next flight."""
+        self._end("abandoned")
+
+    def _end(self, outcome: Outcome) -> None:
+        if self.outcome is None:
+            self.outcome = outcome
+        while self._wake:
+            self._wake.pop()()
+
+    def subscribe(self, wake: Callable[[], None]) -> bool:
+        """Have *wake* called once when the flight ends; False if it has ended already, and *wake* may not be called."""
+        # Appended first and looked at second, while the leader does it the other way round: one of the two sees it.
+        self._wake.append(wake)
+        return self.outcome is None
+
+    def join(self, timeout: float) -> bool:
+        """Block this thread until the flight has ended, at most *timeout* seconds; return whether it has."""
+        # Each waiter has a lock of its own, so that a waiter that is interrupted keeps nobody else waiting. A lock's
+        # timeout runs in real time, also while a test has stopped the clocks.
+        gate = threading.Lock()
+        gate.acquire()
+        if self.subscribe(gate.release):
+            gate.acquire(timeout=max(0.0, timeout))
+        return self.outcome is not None
+
+
+enclosing: Final[ContextVar[Flight | None]] = ContextVar("memocache_flight", default=None)
+"""The innermost flight that is being led in this thread or task."""
+
+_graph = threading.Lock()
+
+
+def _reset_in_child() -> None:
+    global _graph
+    _graph = threading.Lock()
+
+
+in_child(_reset_in_child)
+
+
+class waiting:
+    """Context manager: the flights around this call wait for *flight*; true where they may.
+
+    False means that *flight* waits for one of them, directly or through others (or is one of them), so that waiting
+    would never end.
+    """
+
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
+        self._around = _chain(enclosing.get())
+        self._entered = False
+
+    def __enter__(self) -> bool:
+        with _graph:
+            if not _reaches(self._flight, self._around):
+                for flight in self._around:
+                    flight.waits_for.append(self._flight)
+                self._entered = True
+        return self._entered
+
+    def __exit__(self, *_: object) -> None:
+        if self._entered:
+            with _graph:
+                for flight in self._around:
+                    flight.waits_for.remove(self._flight)
+
+
+def _chain(flight: Flight | None) -> list[Flight]:
+    chain = []
+    while flight is not None:
+        chain.append(flight)
+        flight = flight.parent
+    return chain
+
+
+def _reaches(start: Flight, goals: list[Flight]) -> bool:
+    """Return whether one of *goals* is among what *start* waits for, directly or through others."""
+    found, todo = {id(start)}, [start]
+    targets = {id(goal) for goal in goals}
+    while todo:
+        flight = todo.pop()
+        if id(flight) in targets:
+            return True
+        for further in flight.waits_for:
+            if id(further) not in found:
+                found.add(id(further))
+                todo.append(further)
+    return False
+
+
+def own_copy(error: Exception) -> Exception:
+    """Return *error* for one waiter to raise: the same type, arguments and traceback in an object of its own.
+
+    If every waiter raised the leader's exception itself, its traceback would grow by a piece of each of their stacks.
+    An exception that does not copy faithfully is shared after all.
+    """
+    try:
+        twin = copy.copy(error)
+    except Exception:  # noqa: BLE001 - the user's class may raise anything from its constructor
+        twin = error
+    if type(twin) is not type(error) or twin.args != error.args:
+        twin = error
+    if twin is not error:
+        twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+        twin.__suppress_context__ = error.__suppress_context__
+    return twin.with_traceback(error.__traceback__)

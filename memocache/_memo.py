@@ -1,0 +1,295 @@
+"""Memo: one decorated function, with its options, its keys, and its site on the cache in use."""
+
+import inspect
+import math
+import threading
+import types
+import typing
+from collections import deque
+from collections.abc import Callable, Hashable
+from inspect import Signature
+from typing import Any, Final
+
+from memocache._call import write
+from memocache._entry import Aliases, Entry
+from memocache._instances import known_token
+from memocache._options import Options
+from memocache._readthrough import Site, compute_only, put, read_through, refresh
+from memocache._registry import is_disabled, register, with_default
+from memocache._steps import Run
+from memocache.backends.base import Cache
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed
+from memocache.keys import Counted, KeyMaker, Namespace, has_cache_key
+from memocache.stats import Info
+
+__all__ = ["MISSING", "Memo", "Missing"]
+
+MOST_PLACES: Final = 16
+PLAIN: Final = frozenset({int, str, bytes, bool, float, type(None)})
+
+
+class Missing:
+    """The type of MISSING: what `peek` returns where nothing is stored."""
+
+    _instance: "Missing | None" = None
+
+    def __new__(cls) -> "Missing":
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __reduce__(self) -> str:
+        return "MISSING"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING: Final = Missing()
+
+
+class _Place:
+    """A function's site on one cache, with the maker of its keys there."""
+
+    __slots__ = ("keys", "site", "types_named")
+
+    def __init__(self, keys: KeyMaker, site: Site) -> None:
+        self.keys = keys
+        self.site = site
+        self.types_named = not site.cache.shared
+
+
+class Memo:
+    """One decorated function: all that its public face does is done here, with arguments as they were given."""
+
+    def __init__(self, function: Callable[..., Any], signature: Signature, options: Options) -> None:
+        self.function = function
+        self.options = options
+        self.namespace = Namespace(function, options.namespace)
+        self.title = self.namespace.title
+        self._counted = Counted(self.title, signature, options.key, options.ignore)
+        self._instances = False
+        self._owner = _owner_name(function)
+        self._lock = threading.Lock()
+        # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
+        self._places: deque[_Place] = deque(maxlen=1 if options.cache is None else MOST_PLACES)
+        self._aliases = self._own_aliases()
+        at = self._counted.instance_at
+        self._method = self._owner is not None and at is not None
+        written = write(
+            function,
+            signature,
+            self._counted.names if self._counted.function is None else (),
+            begin=self.begin,
+            key_function=self._counted.function,
+            aliases=self._aliases,
+            instance=self._counted.names[at] if self._method and at is not None else None,
+        )
+        self.call = written.call
+        self._bind = written.counted
+        # Refuse now what will be refused.
+        if isinstance(options.cache, Cache):
+            self._place_on(options.cache)
+        else:
+            KeyMaker(self.title, "", self._counted, options.version, self._is_method_of, shared=False)
+
+    def _own_aliases(self) -> Aliases | None:
+        options = self.options
+        if self._counted.function is not None or options.copied is not None:
+            return None
+        if options.cache is not None and (not isinstance(options.cache, Cache) or options.cache.shared):
+            return None
+        aliases = Aliases()
+        register(aliases, of_default=options.cache is None)
+        return aliases
+
+    # ---- where its entries are -----------------------------------------------------------------------------------
+
+    def place(self) -> _Place:
+        """Return the function's site on the cache that it uses now."""
+        given = self.options.cache
+        if given is None:
+            place = with_default(self._place_on)
+        elif isinstance(given, Cache):
+            place = self._place_on(given)
+        else:
+            cache = given()
+            if not isinstance(cache, Cache):
+                raise ConfigurationError(
+                    f"{self.title}: the function given as cache= returned a {type(cache).__name__}; "
+                    "wanted: a cache object"
+                )
+            place = self._place_on(cache)
+        if not place.types_named:
+            self._name_types(place)
+        return place
+
+    def _place_on(self, cache: Cache) -> _Place:
+        with self._lock:
+            for place in self._places:
+                if place.site.cache is cache:
+                    break
+            else:
+                place = self._new_place(cache)
+                self._places.append(place)  # and the oldest of too many leaves
+            if self._aliases is not None and self._aliases.source is not cache and not cache.shared:
+                self._aliases.lead_to(cache)
+        return place
+
+    def _new_place(self, cache: Cache) -> _Place:
+        options = self.options
+        namespace = self.namespace.text(shared=cache.shared)
+        keys = KeyMaker(self.title, namespace, self._counted, options.version, self._is_method_of, shared=cache.shared)
+        site = Site(self.title, cache, (keys.group,), options.policy, options.wait, options.copied)
+        return _Place(keys, site)
+
+    def _name_types(self, place: _Place) -> None:
+        """Tell a shared cache the types of the results; not before a call, when every name in the hint is there."""
+        place.types_named = True
+        for hint in _return_hint(self.function):
+            place.site.cache.name_types(hint)
+
+    # ---- methods -------------------------------------------------------------------------------------------------
+
+    def serve_instances(self) -> None:
+        """Learn that the function is a method of whatever stands first in its arguments."""
+        self._instances = True
+
+    def _is_method_of(self, value: object) -> bool:
+        """Return whether *value* is an instance (or, in a class method, a class) that the function belongs to."""
+        if self._instances:
+            return True
+        if self._owner is None:
+            return False
+        classes = value.__mro__ if isinstance(value, type) else type(value).__mro__
+        return any((cls.__module__, cls.__qualname__) == self._owner for cls in classes)
+
+    # ---- a call --------------------------------------------------------------------------------------------------
+
+    def begin(self, counted: tuple[object, ...]) -> Run:
+        """Run a call as far as its computation, for the function's own call to go on with."""
+        if is_disabled():
+            return Run(compute_only())
+        place = self.place()
+        return Run(read_through(place.site, place.keys.key(counted), self._shortcut(place, counted)))
+
+    def _shortcut(self, place: _Place, counted: tuple[object, ...]) -> Callable[[Entry], None] | None:
+        """Return what makes the next call with these arguments find the entry at once, where that is safe."""
+        aliases = self._aliases
+        if aliases is None or place.site.cache.shared:
+            return None
+        raw: Hashable
+        if self._method:
+            at = self._counted.instance_at
+            assert at is not None
+            if has_cache_key(counted[at]):
+                return None  # what it says may change, while its token does not
+            try:
+                raw = (*counted[:at], known_token(counted[at]), *counted[at + 1 :])
+            except KeyError:
+                return None
+            counted = (*counted[:at], *counted[at + 1 :])
+        else:
+            raw = counted
+        types = tuple(map(type, counted))
+        if not PLAIN.issuperset(types) or not all(map(_is_itself, counted)):
+            return None
+        cache = place.site.cache
+        return lambda entry: cache.alias(entry, aliases, raw, types)
+
+    # ---- what the public face does -------------------------------------------------------------------------------
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        return self.place().keys.key(self._bind(*args, **kwargs))
+
+    def uncache(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        place = self.place()
+        key = place.keys.key(self._bind(*args, **kwargs))
+        try:
+            return place.site.cache.forget(key)
+        except BackendError as error:
+            raise UncacheFailed(
+                f"{self.title}: the cache did not acknowledge that the call was forgotten, "
+                f"so that its old result may still be served: {error}"
+            ) from error
+
+    def uncache_all(self) -> None:
+        place = self.place()
+        try:
+            place.site.cache.forget_group(place.keys.group)
+        except BackendError as error:
+            raise UncacheFailed(
+                f"{self.title}: the cache did not acknowledge that all calls were forgotten, "
+                f"so that old results may still be served: {error}"
+            ) from error
+
+    def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        place, counted = self.place(), self._bind(*args, **kwargs)
+        steps = compute_only() if is_disabled() else refresh(place.site, place.keys.key(counted), None)
+        run = Run(steps)
+        if run.ready:
+            return run.value
+        try:
+            value = self.function(*args, **kwargs)
+        except BaseException as error:
+            run.failed(error)
+            raise
+        return run.computed(value)
+
+    def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        place = self.place()
+        key = place.keys.key(self._bind(*args, **kwargs))
+        entry = None if is_disabled() else place.site.peek(key)
+        return MISSING if entry is None else place.site.served(entry.value)
+
+    def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        place = self.place()
+        key = place.keys.key(self._bind(*args, **kwargs))
+        if not is_disabled():
+            Run(put(place.site, key, value))
+
+    def info(self) -> Info:
+        place = self.place()
+        counters = place.site.counters
+        usage = place.site.cache.usage(place.keys.group, counters)
+        return Info(
+            hits=counters.hits + usage.hits,
+            misses=counters.misses,
+            waits=counters.waits,
+            failures=counters.failures,
+            stored=counters.stored,
+            seconds_saved=counters.saved + usage.saved,
+            currsize=usage.size,
+            maxsize=usage.limit,
+        )
+
+    def clear(self) -> None:
+        """Forget every call, and count from zero."""
+        self.uncache_all()
+        self.place().site.counters.reset()
+
+
+def _is_itself(value: object) -> bool:
+    """Return whether what equals *value*, in the same type, is the same value: not so for 0.0, -0.0 and NaN."""
+    return type(value) is not float or (value != 0.0 and math.isfinite(value))
+
+
+def _owner_name(function: Callable[..., Any]) -> tuple[str, str] | None:
+    """Return module and qualified name of the class in whose body *function* is written, if any."""
+    owner, _, _ = getattr(function, "__qualname__", "").rpartition(".")
+    if not owner or owner.endswith("<locals>"):
+        return None
+    return function.__module__, owner
+
+
+def _return_hint(function: Callable[..., Any]) -> list[object]:
+    """Return the hint of the result, resolved, if there is one that can be."""
+    inner = inspect.unwrap(function)
+    hint = types.SimpleNamespace(__annotations__={"return": inner.__annotations__.get("return")})
+    try:
+        return [typing.get_type_hints(hint, inner.__globals__, include_extras=True)["return"]]
+    except Exception:  # noqa: BLE001 - then it names no types: a value that needs one is told of where it is read
+        return []

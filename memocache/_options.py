@@ -1,0 +1,114 @@
+"""The options of `cached`, checked at decoration; and the words of other caches, answered with ours."""
+
+import copy as copying
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from memocache._policy import UNSET, Policy, Timeout, Unset, seconds
+from memocache.backends.base import Cache
+from memocache.errors import ConfigurationError
+
+__all__ = ["CacheOption", "KeyOption", "Options"]
+
+CacheOption: TypeAlias = "Cache | Callable[[], Cache] | None"
+KeyOption: TypeAlias = "str | Callable[..., Any] | None"
+
+OURS: Final = ("timeout", "key", "cache", "namespace", "version", "ignore", "unless", "copy", "wait")
+
+# What other caching decorators call it -> what to write here.
+THEIRS: Final = {
+    "ttl": "timeout=",
+    "expire": "timeout=",
+    "expires": "timeout=",
+    "expiration": "timeout=",
+    "expiration_time": "timeout=",
+    "expiry": "timeout=",
+    "max_age": "timeout=",
+    "seconds": "timeout=",
+    "stale_after": "timeout=",
+    "maxsize": "a cache that is bounded: cache=SimpleCache(threshold=...)",
+    "max_size": "a cache that is bounded: cache=SimpleCache(threshold=...)",
+    "max_entries": "a cache that is bounded: cache=SimpleCache(threshold=...)",
+    "typed": "nothing: arguments of different types always have entries of their own",
+    "lock": "nothing: calls from several threads at once are always computed once",
+    "condition": "nothing: calls from several threads at once are always computed once",
+    "info": "nothing: see .info() on the decorated function",
+    "key_prefix": "namespace= (or key_prefix= of the cache object)",
+    "prefix": "namespace=",
+    "name": "namespace=",
+    "make_name": "namespace=",
+    "key_builder": "key=",
+    "key_func": "key=",
+    "make_cache_key": "key=",
+    "make_key": "key=",
+    "function_key_generator": "key=",
+    "args_to_ignore": "ignore=",
+    "exclude": "ignore=",
+    "noself": "ignore=('self',)",
+    "skip_cache_func": "unless=",
+    "response_filter": "unless= (with the opposite answer)",
+    "should_cache_fn": "unless= (with the opposite answer)",
+    "cache_none": "nothing: None is stored like any value; unless=lambda result: result is None if not wanted",
+    "backend": "cache=",
+    "alias": "cache=",
+    "region": "cache=",
+    "serializer": "the serializer of the cache object",
+    "timeout_seconds": "timeout=",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of one decorated function."""
+
+    policy: Policy
+    key: KeyOption
+    cache: CacheOption
+    namespace: str | None
+    version: object
+    ignore: tuple[str, ...]
+    copied: Callable[[Any], Any] | None
+    wait: float
+
+    @classmethod
+    def checked(
+        cls,
+        timeout: "Timeout | Unset" = UNSET,
+        key: KeyOption = None,
+        *,
+        cache: CacheOption = None,
+        namespace: str | None = None,
+        version: object = None,
+        ignore: Iterable[str] = (),
+        unless: Callable[[Any], object] | None = None,
+        copy: "bool | Callable[[Any], Any]" = False,
+        wait: float | str = 10,
+        **unknown: object,
+    ) -> "Options":
+        """Return the options if they can work, else raise ConfigurationError."""
+        for word in unknown:
+            raise ConfigurationError(_answer(word))
+        if not (cache is None or isinstance(cache, Cache) or callable(cache)):
+            raise ConfigurationError(
+                f"cache= got a {type(cache).__name__}; wanted: a cache object such as SimpleCache() or "
+                "MemcachedCache(['127.0.0.1:11211']), a function without arguments that returns one, "
+                "or None for the default cache"
+            )
+        if not callable(copy) and not isinstance(copy, bool):
+            raise ConfigurationError(
+                f"copy={copy!r}; wanted: True for a deep copy, False, or a function that copies a result"
+            )
+        waits = seconds(wait, "wait")
+        if waits < 0:
+            raise ConfigurationError(f"wait={wait!r} is negative; wanted: seconds, 0 for not to wait")
+        if isinstance(ignore, str):
+            raise ConfigurationError(f"ignore={ignore!r} is one text; wanted: a tuple of names, ignore=({ignore!r},)")
+        copied = copying.deepcopy if copy is True else copy or None
+        return cls(Policy(timeout, unless), key, cache, namespace, version, tuple(ignore), copied, waits)
+
+
+def _answer(word: str) -> str:
+    if word in THEIRS:
+        return f"cached() has no option {word!r}; use {THEIRS[word]}"
+    return f"cached() has no option {word!r}; it has: {', '.join(OURS)}"

@@ -1,0 +1,120 @@
+"""What the process has one of: the default cache, the switch of `disabled`, the shortcuts round both."""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, TypeVar
+
+from memocache._entry import Aliases
+from memocache._fork import in_child
+from memocache.backends.base import Cache
+from memocache.backends.simple import SimpleCache
+from memocache.errors import ConfigurationError
+
+__all__ = ["configure", "default_cache", "disabled", "is_disabled", "register", "with_default"]
+
+DEFAULT_THRESHOLD: Final = 10_000
+
+T = TypeVar("T")
+
+
+_lock = threading.RLock()
+_aliases: Final["weakref.WeakSet[Aliases]"] = weakref.WeakSet()
+_aliases_of_default: Final["weakref.WeakSet[Aliases]"] = weakref.WeakSet()
+_disabled: Final[ContextVar[bool]] = ContextVar("memocache_disabled", default=False)
+_default: Cache | None = None
+_disabled_contexts = 0
+
+
+def register(aliases: Aliases, *, of_default: bool) -> None:
+    """Keep *aliases* (weakly) among the shortcuts that `disabled` drops, and `configure` those *of_default*."""
+    with _lock:
+        _aliases.add(aliases)
+        if of_default:
+            _aliases_of_default.add(aliases)
+        aliases.switch(on=not _disabled_contexts)
+
+
+def default_cache() -> Cache:
+    """Return the cache of the functions that name none: that of `configure`, else a SimpleCache for 10,000 entries.
+
+    >>> default_cache() is default_cache()
+    True
+    """
+    global _default
+    with _lock:
+        if _default is None:
+            _default = SimpleCache(threshold=DEFAULT_THRESHOLD)
+        return _default
+
+
+def configure(cache: Cache) -> None:
+    """Make *cache* the default, also for functions that are decorated already.
+
+    What the former default cache holds stays there, and does not count any more.
+
+    >>> configure(SimpleCache(threshold=50_000))
+
+    Raises:
+        ConfigurationError: if *cache* is no cache object.
+    """
+    global _default
+    if not isinstance(cache, Cache):
+        raise ConfigurationError(
+            f"configure() got {type(cache).__name__}; wanted: a cache object such as SimpleCache(threshold=10_000) "
+            "or MemcachedCache(['127.0.0.1:11211'])"
+        )
+    with _lock:
+        _default = cache
+        for aliases in list(_aliases_of_default):
+            aliases.lead_to(None)
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Call through while inside: decorated functions compute, and neither read nor store anything.
+
+    It holds for the present thread or task. Forgetting still forgets: a fence that was asked for must hold afterwards.
+
+    >>> with disabled():
+    ...     pass  # every call computes
+    """
+    global _disabled_contexts
+    token = _disabled.set(True)
+    with _lock:
+        _disabled_contexts += 1
+        # A shortcut does not look at the switch, so there must be none while it is on anywhere.
+        for aliases in list(_aliases):
+            aliases.switch(on=False)
+    try:
+        yield
+    finally:
+        with _lock:
+            _disabled_contexts -= 1
+            if not _disabled_contexts:
+                for aliases in list(_aliases):
+                    aliases.switch(on=True)
+        _disabled.reset(token)
+
+
+def with_default(use: Callable[[Cache], T]) -> T:
+    """Return what *use* makes of the default cache; `configure` waits until it has."""
+    with _lock:
+        return use(default_cache())
+
+
+def is_disabled() -> bool:
+    """Return whether this thread or task is inside `disabled`."""
+    return _disabled.get()
+
+
+def _reset_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+    for aliases in list(_aliases):
+        aliases.reset()
+
+
+in_child(_reset_in_child)

@@ -1,0 +1,124 @@
+"""The steps of a read-through, and the driver that takes them in a thread.
+
+The read-through is a generator: it yields what has to be done, and is sent what came of it. So it is written once, for
+drivers of threads and of tasks alike. It never computes by itself: at `Compute` the driver hands back to the function's
+own call, which computes in its own frame and goes on with `Run.computed` or `Run.failed`.
+"""
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from memocache._clock import ticks
+from memocache._flight import Flight, enclosing
+
+__all__ = ["Ask", "Compute", "Computed", "Join", "Pause", "Raised", "Run", "Step", "Steps"]
+
+
+@dataclass(slots=True)
+class Ask:
+    """Call the cache; the answer is what it returned."""
+
+    call: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def take(self) -> Any:
+        return self.call(*self.arguments)
+
+
+@dataclass(slots=True)
+class Join:
+    """Wait until *flight* has ended, at most *seconds*; the answer is whether it has."""
+
+    flight: Flight
+    seconds: float
+
+    def take(self) -> bool:
+        return self.flight.join(self.seconds)
+
+
+@dataclass(slots=True)
+class Pause:
+    """Wait for *seconds*."""
+
+    seconds: float
+
+    def take(self) -> None:
+        time.sleep(self.seconds)
+
+
+@dataclass(slots=True)
+class Compute:
+    """Call the function; the answer is a Computed. *flight* is led by it, if any."""
+
+    flight: Flight | None
+
+
+@dataclass(slots=True)
+class Computed:
+    """What a computation gave, in how many seconds."""
+
+    value: object
+    error: BaseException | None
+    cost: float
+
+
+@dataclass(slots=True)
+class Raised:
+    """The result of steps that end with an error for the caller: a generator cannot raise every exception itself."""
+
+    error: Exception
+
+
+Step: TypeAlias = Ask | Join | Pause | Compute
+Steps: TypeAlias = Generator[Step, Any, Any]
+
+
+class Run:
+    """One run of the steps in this thread, as far as the computation; then `computed` or `failed` goes on.
+
+    *ready* is whether the steps have ended without computing: then *value* is their result.
+    """
+
+    __slots__ = ("_around", "_began", "_steps", "ready", "value")
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self.value: Any = None
+        self.ready = False
+        self._advance(None)
+
+    def _advance(self, answer: Any) -> None:
+        try:
+            step = self._steps.send(answer)
+            while not isinstance(step, Compute):
+                try:
+                    answer = step.take()
+                except Exception as error:  # noqa: BLE001 - it is the generator that decides
+                    step = self._steps.throw(error)
+                else:
+                    step = self._steps.send(answer)
+        except StopIteration as stop:
+            if type(stop.value) is Raised:
+                raise stop.value.error from None
+            self.value = stop.value
+            self.ready = True
+            return
+        self._around = enclosing.get()
+        if step.flight is not None:
+            enclosing.set(step.flight)
+        self._began = ticks()
+
+    def computed(self, value: Any) -> Any:
+        """Go on with what the function returned, and return what the caller gets."""
+        self._resume(Computed(value, None, ticks() - self._began))
+        return self.value
+
+    def failed(self, error: BaseException) -> None:
+        """Go on with what the function raised; the caller raises it."""
+        self._resume(Computed(None, error, ticks() - self._began))
+
+    def _resume(self, computed: Computed) -> None:
+        enclosing.set(self._around)
+        self._advance(computed)

@@ -1,0 +1,57 @@
+"""A circuit breaker: a server that failed is left alone for a growing moment."""
+
+import random
+import threading
+from typing import Final
+
+from memocache import _clock
+
+__all__ = ["Breaker"]
+
+FIRST_PAUSE: Final = 0.25
+LONGEST_PAUSE: Final = 30.0
+
+
+class Breaker:
+    """Tells whether a server may be asked. After each failure in a row it says no for twice as long, at most 30 s.
+
+    When a pause is over, one caller is let through to try, and the others wait for what comes of it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._closed_until = 0.0
+        self._pause = 0.0
+
+    @property
+    def failures(self) -> int:
+        """How many attempts have failed in a row."""
+        return self._failures
+
+    def allows(self) -> bool:
+        """Return whether the server may be asked now."""
+        if not self._failures:
+            return True
+        with self._lock:
+            now = _clock.ticks()
+            if now < self._closed_until:
+                return False
+            self._closed_until = now + self._pause
+            return True
+
+    def failed(self) -> bool:
+        """Note a failure; true for the first in a row."""
+        with self._lock:
+            self._failures += 1
+            longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20))
+            # Not all processes at the same moment: a server that comes back has enough to do.
+            self._pause = random.uniform(longest / 2, longest)
+            self._closed_until = _clock.ticks() + self._pause
+            return self._failures == 1
+
+    def succeeded(self) -> None:
+        """Note that the server answered."""
+        if self._failures:
+            with self._lock:
+                self._failures = 0

@@ -1,0 +1,113 @@
+"""A connection with one deadline for the whole of a call, and a limit for what it takes in.
+
+pymemcache's own timeout is for each `recv`, so that a server that drips bytes holds a call for minutes; and it buffers
+whatever it is sent. Both are put right below it, through its `socket_module` parameter.
+"""
+
+import socket
+from typing import Any, Final
+
+from memocache._clock import ticks
+
+__all__ = ["Sockets"]
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+
+
+class Sockets:
+    """Stands in for the `socket` module in one pymemcache client: it makes lines with the deadline set by `begin`."""
+
+    AF_UNIX = getattr(socket, "AF_UNIX", None)
+    AF_UNSPEC = socket.AF_UNSPEC
+    SOCK_STREAM = socket.SOCK_STREAM
+    IPPROTO_TCP = socket.IPPROTO_TCP
+    TCP_NODELAY = socket.TCP_NODELAY
+
+    def __init__(self) -> None:
+        self._deadline = 0.0
+        self._room = 0
+
+    def begin(self, seconds: float) -> None:
+        """Give the call that begins now *seconds*."""
+        self._deadline = ticks() + seconds
+        self._room = MOST_BYTES
+
+    def left(self) -> float:
+        """Return the seconds that the call has left; TimeoutError if none."""
+        seconds = self._deadline - ticks()
+        if seconds <= 0:
+            raise TimeoutError("the deadline of the call is over")
+        return seconds
+
+    def takes(self, data: bytes) -> bytes:
+        """Return *data* that came in; OSError if it is more than any answer may have."""
+        self._room -= len(data)
+        if self._room < 0:
+            raise OSError(f"the server sent more than {MOST_BYTES} bytes in one answer")
+        return data
+
+    def getaddrinfo(self, host: str, port: int, *_: Any) -> list[tuple[Any, ...]]:
+        """Return the address as it is: the line tries all that the name stands for, pymemcache would only the first."""
+        return [(socket.AF_UNSPEC, socket.SOCK_STREAM, 0, "", (host, port))]
+
+    def socket(self, family: int, *_: Any) -> "Line":
+        """Return a line that is not connected yet."""
+        return Line(self, family)
+
+
+class Line:
+    """As much of a socket as pymemcache uses."""
+
+    def __init__(self, sockets: Sockets, family: int) -> None:
+        self._sockets = sockets
+        self._family = family
+        self._socket: socket.socket | None = None
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Do nothing: the deadline is the call's, not the socket's."""
+
+    def setsockopt(self, *_: Any) -> None:
+        """Do nothing: `connect` sets what is needed."""
+
+    def connect(self, address: Any) -> None:
+        """Connect within the deadline."""
+        left = self._sockets.left()
+        if self._family != Sockets.AF_UNIX:
+            self._socket = socket.create_connection(address, timeout=left)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return
+        self._socket = socket.socket(self._family, socket.SOCK_STREAM)
+        self._socket.settimeout(left)
+        self._socket.connect(address)
+
+    def sendall(self, data: bytes) -> None:
+        """Send *data* within the deadline."""
+        assert self._socket is not None
+        self._socket.settimeout(self._sockets.left())
+        self._socket.sendall(data)
+
+    def recv(self, size: int) -> bytes:
+        """Return up to *size* bytes within the deadline."""
+        assert self._socket is not None
+        self._socket.settimeout(self._sockets.left())
+        return self._sockets.takes(self._socket.recv(size))
+
+    def is_quiet(self) -> bool:
+        """Return whether the line is open and has nothing to read, as it must be between two calls.
+
+        A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
+        """
+        assert self._socket is not None
+        self._socket.settimeout(0)
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._socket is not None:
+            self._socket.close()

@@ -1,0 +1,275 @@
+"""What caches on servers have in common: envelopes, stamps, and the methods that a user calls."""
+
+import math
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+from memocache import _entry
+from memocache._clock import now as clock
+from memocache._entry import LEASE, STAMP_SIZE, VALUE, Entry, Envelope, Header
+from memocache._policy import FOREVER
+from memocache.backends.base import Cache, countable
+from memocache.errors import BackendUnavailable, SerializationError
+from memocache.serializers import SafeSerializer, Serializer
+
+__all__ = ["ATTEMPTS", "Node", "ServerCache", "expire_after", "is_fresh", "is_lease", "new_stamp"]
+
+LONGEST_EXPIRY: Final = 30 * 86400  # seconds; the server takes larger numbers for dates
+SKEW: Final = 60.0  # seconds by which the clocks of two hosts may differ
+ATTEMPTS: Final = 8
+MOST_SWAPS: Final = 1000
+STAMP_MAGIC: Final = b"\xf1ms"
+
+
+class Node(Protocol):
+    """One server.
+
+    Every method raises BackendUnavailable if it does not answer properly, and ValueTooLarge if it refuses a size.
+    """
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return what is under *keys*, in one round trip."""
+
+    def gets(self, key: str) -> tuple[bytes | None, object]:
+        """Return what is under *key*, and the id with which to swap it."""
+
+    def add(self, key: str, data: bytes, expire: int) -> bool:
+        """Store *data* if there is nothing under *key*."""
+
+    def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
+        """Store *data* if what is under *key* is still what *swap* was read with."""
+
+    def set(self, key: str, data: bytes, expire: int) -> None:
+        """Store *data*."""
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; acknowledged."""
+
+    def flush(self) -> None:
+        """Delete everything."""
+
+
+class ServerCache(Cache):
+    """A cache on servers with `get_many`, `gets`, `cas` and the rest of Node."""
+
+    shared = True
+
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, serializer: Serializer | None) -> None:
+        super().__init__(default_timeout)
+        self._prefix = key_prefix
+        self._serializer = SafeSerializer() if serializer is None else serializer
+
+    @abstractmethod
+    def _node(self, key: str) -> Node:
+        """Return the server of a wire *key*."""
+
+    @abstractmethod
+    def _nodes(self) -> Sequence[Node]:
+        """Return all servers."""
+
+    @abstractmethod
+    def _wire(self, key: str) -> str:
+        """Return the form of *key* that the server takes, a different one for each key."""
+
+    def _check_size(self, wire: str, data: bytes) -> None:
+        """Raise ValueTooLarge if the server will not take *data*."""
+
+    def _by_node(self, wires: Iterable[str]) -> list[tuple[Node, list[str]]]:
+        """Return the *wires* of each server."""
+        groups: dict[int, tuple[Node, list[str]]] = {}
+        for wire in wires:
+            node = self._node(wire)
+            groups.setdefault(id(node), (node, []))[1].append(wire)
+        return list(groups.values())
+
+    def name_types(self, annotation: object) -> None:
+        """Allow the types in *annotation* to be made from bytes."""
+        self._serializer.name_types(annotation)
+
+    # ---- bytes ---------------------------------------------------------------------------------------------------
+
+    def _digest(self, key: str) -> bytes:
+        return _entry.key_digest(f"{self._prefix}\0{key}")
+
+    def _pack(self, key: str, entry: Entry, stamps: bytes) -> bytes:
+        header = Header(
+            VALUE,
+            self._serializer.codec,
+            os.urandom(16),
+            entry.created,
+            entry.fresh,
+            entry.expires,
+            entry.cost,
+        )
+        bound = _entry.context(header, self._digest(key), stamps)
+        return _entry.pack(bound, self._serializer.dumps(entry.value, bound))
+
+    def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
+        return None if data is None else _entry.unpack(data, self._digest(key))
+
+    def _opened(self, key: str, envelope: Envelope) -> Entry:
+        """Return the entry in *envelope*; SerializationError if its value cannot be read."""
+        header = envelope.header
+        if header.codec != self._serializer.codec:
+            raise SerializationError(
+                f"the value was written by another serializer (codec {header.codec}) than this cache has "
+                f"(codec {self._serializer.codec}); give all processes the same"
+            )
+        value = self._serializer.loads(envelope.payload, envelope.context)
+        return Entry(key, value, header.created, header.fresh, expires=header.expires, cost=header.cost)
+
+    # ---- stamps --------------------------------------------------------------------------------------------------
+
+    def _read(
+        self, node: Node, keys: Sequence[str], groups: tuple[str, ...]
+    ) -> tuple[Mapping[str, bytes], bytes | None]:
+        """Return what is under the wire *keys*, and the block of the groups' stamps; None if one is missing."""
+        names = [self._wire(group) for group in groups]
+        found = node.get_many([*keys, *names])
+        stamps = [found.get(name, b"") for name in names]
+        if not all(map(_is_stamp, stamps)):
+            return found, None
+        return found, _entry.stamp_block(groups, [stamp[len(STAMP_MAGIC) :] for stamp in stamps])
+
+    def _plant(self, node: Node, groups: tuple[str, ...]) -> None:
+        """Put a stamp for each group that has none."""
+        for group in groups:
+            name = self._wire(group)
+            if not node.add(name, new_stamp(), 0) and not _is_stamp(node.get_many([name]).get(name, b"")):
+                node.set(name, new_stamp(), 0)  # junk of somebody else's
+
+    def _stamps(self, node: Node, groups: tuple[str, ...]) -> bytes:
+        for _ in range(ATTEMPTS):
+            _, stamps = self._read(node, (), groups)
+            if stamps is not None:
+                return stamps
+            self._plant(node, groups)
+        raise BackendUnavailable("the server does not keep the stamps of groups")
+
+    # ---- what a user calls ---------------------------------------------------------------------------------------
+
+    def _present(self, key: str, data: bytes | None) -> Envelope | None:
+        """Return the envelope of a value that counts now, be it the user's own or a function's."""
+        envelope = self._unpack(key, data)
+        if envelope is None or not is_fresh(envelope, clock()):
+            return None
+        if envelope.stamps:
+            groups = tuple(_entry.stamp_names(envelope.stamps))
+            _, stamps = self._read(self._node(self._wire(key)), (), groups)
+            if stamps != envelope.stamps:
+                return None
+        return envelope
+
+    def get(self, key: str) -> object:
+        """Return the value under *key*, or None if there is none or it has expired."""
+        return self.get_dict(key)[key]
+
+    def get_dict(self, *keys: str) -> dict[str, object]:
+        """Return the values by key, None where there is none; one round trip to each server."""
+        values: dict[str, object] = dict.fromkeys(keys)
+        for key, data in self._raw(keys).items():
+            envelope = self._present(key, data)
+            if envelope is not None:
+                values[key] = self._opened(key, envelope).value
+        return values
+
+    def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
+        by_wire = {self._wire(key): key for key in keys}
+        found: dict[str, bytes] = {}
+        for node, wires in self._by_node(by_wire):
+            found.update((by_wire[wire], data) for wire, data in node.get_many(wires).items())
+        return found
+
+    def has(self, key: str) -> bool:
+        """Return whether *key* has a value, be it None."""
+        return self._present(key, self._raw((key,)).get(key)) is not None
+
+    def set(self, key: str, value: object, timeout: float | None = None) -> bool:
+        """Store *value* under *key* for *timeout* seconds; True if it is stored."""
+        lifetime = self.lifetime(timeout)
+        if lifetime <= 0:
+            self.delete(key)
+            return False
+        wire = self._wire(key)
+        self._node(wire).set(wire, self._packed(key, value, lifetime), expire_after(lifetime))
+        return True
+
+    def _packed(self, key: str, value: object, lifetime: float) -> bytes:
+        now = clock()
+        data = self._pack(key, Entry(key, value, now, now + lifetime), b"")
+        self._check_size(self._wire(key), data)
+        return data
+
+    def add(self, key: str, value: object, timeout: float | None = None) -> bool:
+        """Store *value* unless *key* has a value already; True if it is stored."""
+        lifetime = self.lifetime(timeout)
+        if lifetime <= 0:
+            return False
+        data = self._packed(key, value, lifetime)
+        return self._replace(key, lambda old: None if old is not None else (data, expire_after(lifetime)))
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; True if there was something."""
+        return self.forget(key)
+
+    def clear(self) -> bool:
+        """Delete everything on the servers, whoever put it there, whatever its key_prefix."""
+        for node in self._nodes():
+            node.flush()
+        return True
+
+    def inc(self, key: str, delta: int = 1) -> int:
+        """Add *delta* to the number under *key* atomically, and return the sum."""
+        total = 0
+
+        def counted(old: Entry | None) -> tuple[bytes, int]:
+            nonlocal total
+            now = clock()
+            fresh = now + self.default_lifetime if old is None else old.fresh
+            total = delta + (0 if old is None else countable(key, old.value))
+            return self._pack(key, Entry(key, total, now, fresh), b""), expire_after(fresh - now)
+
+        self._replace(key, counted)
+        return total
+
+    def _replace(self, key: str, new: Callable[[Entry | None], tuple[bytes, int] | None]) -> bool:
+        """Swap in what *new* makes of the present entry, atomically; False where it makes nothing."""
+        wire = self._wire(key)
+        node = self._node(wire)
+        for _ in range(MOST_SWAPS):
+            data, swap = node.gets(wire)
+            envelope = self._present(key, data)
+            made = new(None if envelope is None else self._opened(key, envelope))
+            if made is None:
+                return False
+            if node.add(wire, *made) if data is None else node.cas(wire, made[0], swap, made[1]):
+                return True
+        raise BackendUnavailable(f"{key} was changed by others {MOST_SWAPS} times in a row")
+
+
+def _is_stamp(data: bytes) -> bool:
+    return len(data) == len(STAMP_MAGIC) + STAMP_SIZE and data.startswith(STAMP_MAGIC)
+
+
+def new_stamp() -> bytes:
+    return STAMP_MAGIC + os.urandom(STAMP_SIZE)
+
+
+def is_fresh(envelope: Envelope, now: float) -> bool:
+    # What was made in the future was made by a host whose clock is wrong, and may be fresh for ever.
+    header = envelope.header
+    return header.kind == VALUE and header.created - SKEW <= now < header.fresh
+
+
+def is_lease(envelope: Envelope, now: float) -> bool:
+    header = envelope.header
+    return header.kind == LEASE and header.created - SKEW <= now < header.expires
+
+
+def expire_after(seconds: float) -> int:
+    """Return the server's time to live for *seconds*: never shorter, since the entry itself knows better."""
+    if seconds == FOREVER or seconds + 1 > LONGEST_EXPIRY:
+        return 0
+    return max(2, math.ceil(seconds) + 1)  # a server counts in ticks of a second, and drops the first

@@ -1,0 +1,217 @@
+"""Cache: what a user calls, and the small contract that the read-through needs."""
+
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar, Final, NamedTuple
+
+from memocache._entry import Aliases, Entry
+from memocache._flight import Flight
+from memocache._fork import in_child
+from memocache._policy import FOREVER, seconds
+from memocache.errors import ConfigurationError, SerializationError
+from memocache.stats import Counters
+
+__all__ = ["Busy", "Cache", "Hit", "Lease", "Usage", "countable"]
+
+
+class Hit(NamedTuple):
+    """What `look` found: an entry that is fresh."""
+
+    entry: Entry
+
+
+class Busy(NamedTuple):
+    """Somebody computes this already: in *flight* if that is in this process, else elsewhere."""
+
+    flight: Flight | None
+
+
+class Lease:
+    """The right to fill a key, for a while. Whoever drops it without filling gives it back."""
+
+    __slots__ = ("flight", "groups", "key", "nonce", "replaces", "stamps", "unreadable")
+
+    def __init__(
+        self, key: str, groups: tuple[str, ...], flight: Flight, nonce: bytes = b"", stamps: bytes = b""
+    ) -> None:
+        self.key = key
+        self.groups = groups
+        self.flight = flight
+        self.nonce = nonce  # what stands under the key in a shared cache as long as the lease does
+        self.stamps = stamps
+        self.replaces = False  # whether it was taken with `take`, whatever was there
+        self.unreadable: SerializationError | None = None  # why what is under the key is no hit
+
+    def __del__(self) -> None:
+        # The leader was interrupted where no `finally` of ours could see it: nobody may wait for it.
+        self.flight.abandon()
+
+
+class Usage(NamedTuple):
+    """What an in-process cache holds of a group, with the hits of those entries that are not in Counters yet."""
+
+    size: int | None = None
+    limit: int | None = None
+    hits: int = 0
+    saved: float = 0.0
+
+
+class Cache(ABC):
+    """A place to keep values by key, safe to use from many threads.
+
+    Create it once and keep it around. The methods from `get` to `dec` are for the user, with the names and meanings of
+    `werkzeug.contrib.cache` and cachelib; here, as there, *timeout* is in seconds, None means the cache's
+    `default_timeout`, and 0 means that the value never expires. They raise what goes wrong (BackendError,
+    SerializationError). A user's key may be any text.
+
+    The methods from `look` to `peek` are what the read-through needs of a cache. They raise BackendError where the
+    cache cannot be reached or does not answer properly, and no other exception. *groups* are names of groups that the
+    entry belongs to: `forget_group` ends all its entries at once. What a user has `set` under the key of a call
+    belongs to none, and so is no result of the call; `put` on the function makes one.
+    """
+
+    shared: ClassVar[bool]
+    """Whether other processes see the entries: then keys must be made of names that those know, too."""
+
+    def __init__(self, default_timeout: "float | str | None") -> None:
+        given = 0 if default_timeout is None else seconds(default_timeout, "default_timeout")
+        if given < 0:
+            raise ConfigurationError(
+                f"default_timeout={default_timeout!r} is negative; wanted: seconds above 0, or 0 for ever"
+            )
+        self.default_timeout = given
+        _caches.add(self)
+
+    @property
+    def default_lifetime(self) -> float:
+        """The default timeout in seconds, infinite where it is 0."""
+        return self.default_timeout or FOREVER
+
+    # ---- what a user calls ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def get(self, key: str) -> object:
+        """Return the value under *key*, or None if there is none or it has expired."""
+
+    @abstractmethod
+    def set(self, key: str, value: object, timeout: float | None = None) -> bool:
+        """Store *value* under *key* for *timeout* seconds; True if it is stored."""
+
+    @abstractmethod
+    def add(self, key: str, value: object, timeout: float | None = None) -> bool:
+        """Store *value* unless *key* has a value already; True if it is stored."""
+
+    @abstractmethod
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; True if there was something."""
+
+    @abstractmethod
+    def has(self, key: str) -> bool:
+        """Return whether *key* has a value, be it None."""
+
+    @abstractmethod
+    def clear(self) -> bool:
+        """Delete everything in the cache, whoever put it there; True if that was done."""
+
+    @abstractmethod
+    def inc(self, key: str, delta: int = 1) -> int:
+        """Add *delta* to the number under *key* (0 if there is none) atomically, and return the sum.
+
+        The number keeps its time of expiry; a new one gets the default timeout. TypeError if the value is no number.
+        """
+
+    def dec(self, key: str, delta: int = 1) -> int:
+        """Subtract *delta* from the number under *key* (0 if there is none) atomically, and return the rest."""
+        return self.inc(key, -delta)
+
+    def get_many(self, *keys: str) -> list[object]:
+        """Return the values of *keys* in their order, None where there is none."""
+        found = self.get_dict(*keys)
+        return [found[key] for key in keys]
+
+    def get_dict(self, *keys: str) -> dict[str, object]:
+        """Return the values by key, None where there is none."""
+        return {key: self.get(key) for key in keys}
+
+    def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
+        """Store all of *mapping* for *timeout* seconds; return the keys that are stored."""
+        return [key for key, value in mapping.items() if self.set(key, value, timeout)]
+
+    def delete_many(self, *keys: str) -> list[str]:
+        """Delete all *keys*; return those that had something."""
+        return [key for key in keys if self.delete(key)]
+
+    def lifetime(self, timeout: float | None) -> float:
+        """Return a user's *timeout* as seconds: None is the default, 0 for ever, below 0 not at all."""
+        if timeout is None:
+            return self.default_lifetime
+        return seconds(timeout, "timeout") or FOREVER
+
+    # ---- what the read-through needs -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Hit | Lease | Busy:
+        """Return what is fresh under *key*; else take the lease for *lease* seconds; else say who has it.
+
+        It is one step: nobody comes between the looking and the taking.
+        """
+
+    @abstractmethod
+    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
+        """Take the right to replace what is under *key*, whatever it is; readers go on being served the entry."""
+
+    @abstractmethod
+    def fill(self, lease: Lease, entry: Entry | None) -> bool:
+        """Store *entry* if *lease* still stands, and return whether it did; None gives the lease back.
+
+        Raises ValueTooLarge or SerializationError, besides BackendUnavailable, where this entry cannot be stored.
+        """
+
+    @abstractmethod
+    def forget(self, key: str) -> bool:
+        """End the entry and every lease on *key*; True if there was something.
+
+        When it has returned, no value whose computation began before is handed out. It raises if it cannot be sure.
+        """
+
+    @abstractmethod
+    def forget_group(self, group: str) -> None:
+        """End all entries and leases of *group*, as `forget` does."""
+
+    @abstractmethod
+    def peek(self, keys: Sequence[str], groups: tuple[str, ...], now: float) -> list[Entry | None]:
+        """Return the fresh entries of *keys* in one round trip. It takes no lease."""
+
+    # ---- what only some caches have ------------------------------------------------------------------------------
+
+    def name_types(self, annotation: object) -> None:
+        """Learn that values of the types in *annotation* (a resolved type hint) may be made from bytes."""
+
+    def usage(self, group: str, counters: Counters) -> Usage:
+        """Return what the cache holds of *group*, with the hits that belong to *counters*; empty if it is elsewhere."""
+        return Usage()
+
+    def alias(self, entry: Entry, aliases: Aliases, raw: Hashable, types: object) -> None:
+        """Let *aliases* lead from *raw* arguments to *entry*, as long as it lives. Only a cache in this process can."""
+
+    def after_fork(self) -> None:
+        """Drop, in a child process, the locks, flights and connections of the parent."""
+
+
+def countable(key: str, value: object) -> int:
+    """Return *value* if it can be counted up, else raise TypeError."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{key!r} holds a {type(value).__name__}; inc and dec need an int")
+    return value
+
+
+_caches: Final["weakref.WeakSet[Cache]"] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for cache in list(_caches):
+        cache.after_fork()
+
+
+in_child(_after_fork)

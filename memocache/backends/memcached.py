@@ -1,0 +1,251 @@
+"""MemcachedCache: values on one or many memcached servers, through pymemcache."""
+
+import logging
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+from pymemcache.client.base import Client, normalize_server_spec
+from pymemcache.exceptions import MemcacheError, MemcacheServerError, MemcacheUnexpectedCloseError
+
+from memocache._policy import seconds
+from memocache.backends._breaker import Breaker
+from memocache.backends._lease import LeaseCache
+from memocache.backends._line import Sockets
+from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
+from memocache.serializers import Serializer
+
+__all__ = ["MemcachedCache"]
+
+log: Final = logging.getLogger("memocache")
+
+LONGEST_KEY: Final = 250
+LONGEST_PREFIX: Final = 100
+ITEM_OVERHEAD: Final = 64  # bytes that the server needs for an item besides key and data
+SAFE_KEY: Final = re.compile(r"[!\"$-~][!-~]*")  # printable ASCII; '#' in front marks a digest
+SAFE_PREFIX: Final = re.compile(r"[!-~]*")
+CLOSED: Final = (MemcacheUnexpectedCloseError, ConnectionError)
+
+
+class MemcachedCache(LeaseCache):
+    """A cache on one or many memcached servers, shared by all processes that use the same ones.
+
+    Create it once and keep it around: it holds one connection for each thread and server. It needs no server to be
+    created; one that is down later is a miss, and is left alone for a growing moment. With many servers each key has
+    its one server, whichever of them are up.
+
+    Example: `cache = MemcachedCache(["127.0.0.1:11211"], key_prefix="shop:")`
+
+    Args:
+        servers: addresses: "host:port", "/path/to/socket", or (host, port).
+        default_timeout: seconds for which a value is kept that was given no timeout of its own; 0 for ever.
+        key_prefix: stands before all keys, so that applications can share a server; printable ASCII, at most 100
+            characters.
+        timeout: seconds that one command may take in all, connecting included, before the server counts as down.
+        serializer: makes bytes of values; None for a SafeSerializer.
+        max_item_size: the largest item in bytes that the servers take (their option -I).
+
+    Raises:
+        ConfigurationError: for options that cannot work.
+    """
+
+    def __init__(
+        self,
+        servers: "Sequence[str | tuple[str, int]] | str" = ("127.0.0.1:11211",),
+        default_timeout: float | str | None = 300,
+        key_prefix: str = "",
+        *,
+        timeout: float | str = 0.5,
+        serializer: Serializer | None = None,
+        max_item_size: int = 1024 * 1024,
+    ) -> None:
+        if not isinstance(key_prefix, str) or len(key_prefix) > LONGEST_PREFIX or not SAFE_PREFIX.fullmatch(key_prefix):
+            raise ConfigurationError(
+                f"key_prefix={key_prefix!r}; wanted: at most {LONGEST_PREFIX} printable ASCII characters without spaces"
+            )
+        if serializer is not None and not isinstance(serializer, Serializer):
+            raise ConfigurationError(
+                f"serializer= got a {type(serializer).__name__}; wanted: an instance of a Serializer, "
+                "such as SafeSerializer() or PickleSerializer(secret=...)"
+            )
+        deadline = seconds(timeout, "timeout")
+        if deadline <= 0:
+            raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
+        if isinstance(max_item_size, bool) or not isinstance(max_item_size, int) or max_item_size < 1024:
+            raise ConfigurationError(f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024")
+        self._servers = [Server(address, deadline) for address in _addresses(servers)]
+        self._max_item_size = max_item_size
+        super().__init__(default_timeout, key_prefix, serializer)
+
+    def __repr__(self) -> str:
+        servers = ", ".join(server.name for server in self._servers)
+        return f"MemcachedCache([{servers}], default_timeout={self.default_timeout:g}, key_prefix={self._prefix!r})"
+
+    def after_fork(self) -> None:
+        """Use no connection and join no flight of the parent's."""
+        super().after_fork()
+        for server in self._servers:
+            server.drop_connections()
+
+    def _node(self, key: str) -> "Server":
+        servers = self._servers
+        return servers[0] if len(servers) == 1 else max(servers, key=lambda server: server.weight(key))
+
+    def _nodes(self) -> Sequence["Server"]:
+        return self._servers
+
+    def _wire(self, key: str) -> str:
+        wire = self._prefix + key
+        if len(wire) <= LONGEST_KEY and SAFE_KEY.fullmatch(key):
+            return wire
+        return f"{self._prefix}#{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=20).hexdigest()}"
+
+    def _check_size(self, wire: str, data: bytes) -> None:
+        size = len(wire) + len(data) + ITEM_OVERHEAD
+        if size > self._max_item_size:
+            raise ValueTooLarge(
+                f"the value takes {size} bytes as an item, and the servers take {self._max_item_size} (max_item_size=, "
+                "the server's option -I); store less, or raise both"
+            )
+
+
+def _addresses(servers: object) -> "list[Any]":
+    given = [servers] if isinstance(servers, str) else list(servers) if isinstance(servers, list | tuple) else []
+    try:
+        addresses = [normalize_server_spec(tuple(each) if isinstance(each, list) else each) for each in given]
+    except (ValueError, TypeError, AttributeError):
+        addresses = []
+    if not addresses or len(set(addresses)) < len(addresses):
+        raise ConfigurationError(
+            f"servers={servers!r}; wanted: a list of different addresses, each as 'host:port', '/path/to/socket' "
+            "or (host, port)"
+        )
+    return addresses
+
+
+class Server:
+    """One memcached server: a connection for each thread, and a breaker for all of them."""
+
+    def __init__(self, address: Any, timeout: float) -> None:
+        self.name = address if isinstance(address, str) else "{}:{}".format(*address)
+        self._address = address
+        self._timeout = timeout
+        self._breaker = Breaker()
+        self._local = threading.local()
+
+    def weight(self, key: str) -> bytes:
+        """Return how much this server wants *key*: rendezvous hashing (Thaler and Ravishankar, 1998)."""
+        return blake2b(f"{self.name}\0{key}".encode(), digest_size=8).digest()
+
+    def drop_connections(self) -> None:
+        """Start again without connections, and with a breaker that nobody holds."""
+        self._local = threading.local()
+        self._breaker = Breaker()
+
+    # ---- commands: see Node --------------------------------------------------------------------------------------
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return what is under *keys*."""
+        found: Mapping[str, bytes] = self._ask("get_many", keys, again=True)
+        return found
+
+    def gets(self, key: str) -> tuple[bytes | None, object]:
+        """Return what is under *key*, and its cas id."""
+        data, swap = self._ask("gets", key, again=True)
+        return data, swap
+
+    def add(self, key: str, data: bytes, expire: int) -> bool:
+        """Store *data* if there is nothing under *key*."""
+        return self._ask("add", key, data, expire, noreply=False) is True
+
+    def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
+        """Store *data* if what is under *key* is still what *swap* was read with."""
+        return self._ask("cas", key, data, swap, expire, noreply=False) is True
+
+    def set(self, key: str, data: bytes, expire: int) -> None:
+        """Store *data*; asked even of a server that is left alone, since it may be a forgetting."""
+        if self._ask("set", key, data, expire, noreply=False, urgent=True) is not True:
+            raise BackendUnavailable(f"memcached at {self.name} did not store an item")
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; asked even of a server that is left alone."""
+        return self._ask("delete", key, noreply=False, again=True, urgent=True) is True
+
+    def flush(self) -> None:
+        """Delete everything."""
+        if self._ask("flush_all", noreply=False, urgent=True) is not True:
+            raise BackendUnavailable(f"memcached at {self.name} did not flush")
+
+    def _ask(self, command: str, *args: Any, again: bool = False, urgent: bool = False, **options: Any) -> Any:
+        """Give one command. *again*: it may be repeated on a new connection. *urgent*: whatever the breaker says."""
+        if not urgent and not self._breaker.allows():
+            raise BackendUnavailable(f"memcached at {self.name} failed before and is left alone for a moment")
+        connection = self._connection()
+        was_open = connection.is_open()
+        try:
+            answer = connection.ask(self._timeout, command, args, options)
+        except CLOSED as error:
+            if not (again and was_open):
+                raise self._failed(error) from error
+            try:  # the server has been restarted since this thread last used the connection
+                answer = connection.ask(self._timeout, command, args, options)
+            except Exception as second:
+                raise self._failed(second) from second
+        except MemcacheServerError as error:
+            if b"too large" in error.args[0]:
+                raise ValueTooLarge(
+                    f"memcached at {self.name} refuses an item for its size; "
+                    "raise its option -I, or lower max_item_size="
+                ) from error
+            raise self._failed(error) from error
+        except Exception as error:
+            raise self._failed(error) from error
+        self._breaker.succeeded()
+        return answer
+
+    def _connection(self) -> "Connection":
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = Connection(self._address)
+        return connection
+
+    def _failed(self, error: Exception) -> BackendUnavailable:
+        """Return what to raise for *error*, whatever it is: hostile bytes make pymemcache raise many kinds."""
+        what = str(error) if isinstance(error, OSError | MemcacheError) else "an answer that makes no sense"
+        message = f"memcached at {self.name} failed: {type(error).__name__}: {what}"
+        if self._breaker.failed():
+            log.warning("%s; calls are computed until it is back", message)
+        return BackendUnavailable(message)
+
+
+class Connection:
+    """One thread's connection to one server."""
+
+    def __init__(self, address: Any) -> None:
+        self._sockets = Sockets()
+        self._client: Any = Client(address, socket_module=self._sockets, default_noreply=False)
+
+    def is_open(self) -> bool:
+        """Return whether it is connected and in step with the server."""
+        line = self._client.sock
+        if line is None:
+            return False
+        if not line.is_quiet():
+            self._client.close()
+        return self._client.sock is not None
+
+    def ask(self, timeout: float, command: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Give one command within *timeout* seconds, connecting if need be."""
+        self._sockets.begin(timeout)
+        try:
+            return getattr(self._client, command)(*args, **options)
+        except BaseException:
+            # Whatever interrupted it, KeyboardInterrupt included: the answer may come yet, and would be taken for the
+            # next one's.
+            self._client.close()
+            raise
+
+    def __del__(self) -> None:
+        self._client.close()

@@ -1,0 +1,249 @@
+"""SimpleCache: values in this process, bounded and expiring."""
+
+import threading
+from collections.abc import Hashable, Sequence
+
+from memocache._clock import now as clock
+from memocache._entry import Aliases, Entry
+from memocache._flight import Flight
+from memocache.backends._s3fifo import S3Fifo
+from memocache.backends.base import Busy, Cache, Hit, Lease, Usage, countable
+from memocache.errors import ConfigurationError
+from memocache.stats import Counters
+
+__all__ = ["SimpleCache"]
+
+
+class SimpleCache(Cache):
+    """A cache in this process: the values themselves, at most *threshold* of them.
+
+    When it is full, entries leave by S3-FIFO, which keeps what is asked for again. A value is handed out as the object
+    it is, not as a copy: see `copy=` of `cached`.
+
+    >>> cache = SimpleCache(threshold=1000, default_timeout=60)
+    >>> cache.set("answer", 42)
+    True
+    >>> cache.get("answer")
+    42
+
+    Args:
+        threshold: the most entries it holds, at least 1.
+        default_timeout: seconds for which a value is kept that was given no timeout of its own; 0 for ever.
+
+    Raises:
+        ConfigurationError: for a *threshold* below 1 or a *default_timeout* that is no duration.
+    """
+
+    shared = False
+
+    def __init__(self, threshold: int = 500, default_timeout: float | str | None = 300) -> None:
+        if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 1:
+            raise ConfigurationError(
+                f"threshold={threshold!r}; wanted: the most entries the cache may hold, an int from 1"
+            )
+        self._threshold = threshold
+        self._reset()
+        super().__init__(default_timeout)
+
+    def _reset(self) -> None:
+        # Re-entrant, since the garbage collector may run a destructor of the user's at any allocation below, and that
+        # may call this cache.
+        self._lock = threading.RLock()
+        self._queue = S3Fifo(self._threshold)
+        self._groups: dict[str, set[str]] = {}
+        self._flights: dict[str, Flight] = {}
+
+    def __repr__(self) -> str:
+        return f"SimpleCache(threshold={self._threshold}, default_timeout={self.default_timeout:g})"
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def after_fork(self) -> None:
+        """Keep the entries, but neither flights nor, where another thread was just writing, anything."""
+        writing = not self._lock.acquire(blocking=False)
+        if writing:
+            self._reset()
+        else:
+            self._lock = threading.RLock()
+            self._flights = {}
+
+    # ---- under the lock ------------------------------------------------------------------------------------------
+
+    def _fresh(self, key: str, now: float) -> Entry | None:
+        entry = self._queue.get(key)
+        return entry if entry is not None and now < entry.fresh else None
+
+    def _store(self, entry: Entry, now: float) -> list[Entry]:
+        """Put *entry* in and return what left, for the caller to let go of outside the lock."""
+        left = self._remove(entry.key) + self._queue.insert(entry, now)
+        for gone in left:
+            self._left(gone)
+        for group in entry.groups:
+            self._groups.setdefault(group, set()).add(entry.key)
+        return left
+
+    def _remove(self, key: str) -> list[Entry]:
+        entry = self._queue.get(key)
+        if entry is None:
+            return []
+        self._queue.drop(entry)
+        self._left(entry)
+        return [entry]
+
+    def _left(self, entry: Entry) -> None:
+        if entry.counters is not None:
+            entry.counters.hits += entry.hits
+            entry.counters.saved += entry.hits * entry.cost
+            entry.counters = None
+        for group in entry.groups:
+            keys = self._groups.get(group)
+            if keys is not None:
+                keys.discard(entry.key)
+                if not keys:
+                    del self._groups[group]
+
+    # ---- what the read-through needs -----------------------------------------------------------------------------
+
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Hit | Lease | Busy:
+        """Return the entry, or lead the flight on *key*, or say which one to join."""
+        with self._lock:
+            entry = self._fresh(key, now)
+            if entry is not None and entry.groups == groups:
+                entry.hits += 1
+                return Hit(entry)
+            flight = self._flights.get(key)
+            if flight is not None and not flight.over:
+                return Busy(flight)
+            return self._lead(key, groups, lease)
+
+    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
+        """Lead a new flight on *key*; one that was under way will not store its result."""
+        with self._lock:
+            taken = self._lead(key, groups, lease)
+        taken.replaces = True
+        return taken
+
+    def _lead(self, key: str, groups: tuple[str, ...], lease: float) -> Lease:
+        flight = self._flights[key] = Flight(key, groups, lease)
+        return Lease(key, groups, flight)
+
+    def fill(self, lease: Lease, entry: Entry | None) -> bool:
+        """Store *entry* if the lease's flight is still the one on its key."""
+        left: list[Entry] = []
+        with self._lock:
+            if self._flights.get(lease.key) is not lease.flight:
+                return False
+            if entry is not None:
+                left = self._store(entry, entry.created)
+            del self._flights[lease.key]
+        left.clear()
+        return True
+
+    def forget(self, key: str) -> bool:
+        """End the entry and the flight on *key*: those who joined it get its result, nobody else does."""
+        with self._lock:
+            flight = self._flights.pop(key, None)
+            was_fresh = self._fresh(key, clock()) is not None
+            left = self._remove(key)
+        left.clear()
+        return was_fresh or flight is not None
+
+    def forget_group(self, group: str) -> None:
+        """End all entries and flights of *group*."""
+        left: list[Entry] = []
+        with self._lock:
+            for flight in list(self._flights.values()):
+                if group in flight.groups:
+                    del self._flights[flight.key]
+            for key in list(self._groups.get(group, ())):
+                left += self._remove(key)
+        left.clear()
+
+    def peek(self, keys: Sequence[str], groups: tuple[str, ...], now: float) -> list[Entry | None]:
+        """Return the fresh entries of *keys*."""
+        with self._lock:
+            entries = [self._fresh(key, now) for key in keys]
+        return [entry if entry is not None and entry.groups == groups else None for entry in entries]
+
+    def usage(self, group: str, counters: Counters) -> Usage:
+        """Return how many entries *group* has, and the hits of those that belong to *counters*."""
+        with self._lock:
+            keys = self._groups.get(group, ())
+            entries = [entry for key in keys if (entry := self._queue.get(key)) is not None]
+            own = [entry for entry in entries if entry.counters is counters]
+            return Usage(
+                size=len(entries),
+                limit=self._threshold,
+                hits=sum(entry.hits for entry in own),
+                saved=sum(entry.hits * entry.cost for entry in own),
+            )
+
+    def alias(self, entry: Entry, aliases: Aliases, raw: Hashable, types: object) -> None:
+        """Let *raw* arguments lead to *entry*, if it is still here."""
+        with self._lock:
+            if self._queue.get(entry.key) is entry:
+                aliases.add(self, raw, entry, types)
+
+    # ---- what a user calls ---------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> object:
+        """Return the value under *key*, or None if there is none or it has expired."""
+        with self._lock:
+            entry = self._fresh(key, clock())
+            if entry is None:
+                return None
+            return entry.value
+
+    def has(self, key: str) -> bool:
+        """Return whether *key* has a value, be it None."""
+        with self._lock:
+            return self._fresh(key, clock()) is not None
+
+    def set(self, key: str, value: object, timeout: float | None = None) -> bool:
+        """Store *value* under *key* for *timeout* seconds; True if it is stored."""
+        return self._put(key, value, timeout, replace=True)
+
+    def add(self, key: str, value: object, timeout: float | None = None) -> bool:
+        """Store *value* unless *key* has a value already; True if it is stored."""
+        return self._put(key, value, timeout, replace=False)
+
+    def _put(self, key: str, value: object, timeout: float | None, *, replace: bool) -> bool:
+        lifetime, now = self.lifetime(timeout), clock()
+        left: list[Entry] = []
+        with self._lock:
+            if not replace and self._fresh(key, now) is not None:
+                return False
+            self._flights.pop(key, None)  # what is being computed now would be older than this value
+            if lifetime > 0:
+                left = self._store(Entry(key, value, now, now + lifetime), now)
+            else:
+                left = self._remove(key)
+        left.clear()
+        return lifetime > 0
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; True if there was something."""
+        return self.forget(key)
+
+    def clear(self) -> bool:
+        """Delete everything."""
+        with self._lock:
+            self._flights.clear()
+            left = [entry for key in list(self._queue) for entry in self._remove(key)]
+            self._queue = S3Fifo(self._threshold)
+        left.clear()
+        return True
+
+    def inc(self, key: str, delta: int = 1) -> int:
+        """Add *delta* to the number under *key* atomically, and return the sum."""
+        now = clock()
+        left: list[Entry] = []
+        with self._lock:
+            entry = self._fresh(key, now)
+            old = 0 if entry is None else countable(key, entry.value)
+            fresh = now + self.default_lifetime if entry is None else entry.fresh
+            self._flights.pop(key, None)
+            left = self._store(Entry(key, old + delta, now, fresh), now)
+        left.clear()
+        return old + delta

@@ -1,0 +1,105 @@
+"""The command line: `memocache demo`."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from types import FrameType
+
+from memocache.errors import ConfigurationError
+
+__all__ = ["main"]
+
+FAILED = 1
+MISUSED = 2
+BY_SIGNAL = 128  # plus its number, as shells count
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line *arguments*, those of the process if None, and return the exit code."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.version:
+        print(f"memocache {_version()}")
+        return 0
+    if given.command is None:
+        parser.print_help(sys.stderr)
+        return MISUSED
+    try:
+        with _ended_by_signals():
+            return _demo(given.memcached)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return BY_SIGNAL + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read has had enough, as `head` has. Python writes out the rest at its end, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="memocache", description="The caching decorator, from the command line.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    demo = commands.add_parser(
+        "demo",
+        help="show what @cached does, on real work, in some seconds",
+        description="Show what @cached does: a slow function over real files, in this process and on memcached. "
+        "Colours need rich (pip install rich); NO_COLOR turns them off.",
+    )
+    demo.add_argument(
+        "--memcached",
+        metavar="HOST:PORT|/PATH",
+        help="a memcached that is running; without it the demo starts one of its own for the while, if it finds "
+        "the program ($MEMOCACHE_MEMCACHED, else on the PATH)",
+    )
+    return parser
+
+
+def _version() -> str:
+    try:
+        return metadata.version("memocache")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _demo(memcached: str | None) -> int:
+    from memocache.demo.server import NoServer
+    from memocache.demo.story import tell
+    from memocache.demo.xref import NoSources
+
+    try:
+        return 0 if tell(_version(), memcached) else FAILED
+    except ConfigurationError as error:
+        print(f"memocache demo: --memcached: {error}", file=sys.stderr)
+        return MISUSED
+    except (NoServer, NoSources) as error:
+        print(f"memocache demo: {error}", file=sys.stderr)
+        return FAILED
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the program as an exception does, so that what it has started is stopped."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(BY_SIGNAL + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    former = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What `memocache demo` shows. It uses the public names of memocache only, as its users do."""

@@ -1,0 +1,45 @@
+"""What a cached function counts."""
+
+from dataclasses import dataclass
+
+__all__ = ["Counters", "Info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The figures of one function on the cache in use, counted in this process.
+
+    A call counts once: as a hit if it was served a stored value, as a wait if it was served the result of a
+    computation that another call had begun, else as a miss; a refresh counts as a miss, too. A failure is whatever
+    the cache did not do for us: it was down, a value could not be stored, a lease was lost while computing. *stored*
+    counts the results that were stored, *seconds_saved* adds up the computation times of the entries that were hit.
+    *currsize* and *maxsize* are None where the cache is not in this process.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    stale: int = 0
+    waits: int = 0
+    failures: int = 0
+    stored: int = 0
+    seconds_saved: float = 0.0
+    currsize: int | None = None
+    maxsize: int | None = None
+
+
+class Counters:
+    """The running figures of one function on one cache.
+
+    Incremented without a lock: with its global lock, CPython does not switch
+    threads between the reading and the writing of `x.n += 1`.
+    """
+
+    __slots__ = ("failures", "hits", "misses", "saved", "stored", "waits")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start again at zero."""
+        self.hits = self.misses = self.waits = self.failures = self.stored = 0
+        self.saved = 0.0
