@@ -1,0 +1,46 @@
+"""BackendContract: every promise as a test, on whatever cache a subclass makes."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+
+import pytest
+
+from memocache.backends.base import Cache
+from memocache.testing._fences import FenceTests
+from memocache.testing._flights import FlightTests
+from memocache.testing._functions import FunctionTests
+from memocache.testing._methods import MethodTests
+
+__all__ = ["BackendContract"]
+
+
+class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests):
+    """The suite that a cache passes, or it is none. Subclass it in your tests, and say how to make your cache.
+
+    Example:
+        class TestMyCache(BackendContract):
+            def make_cache(self) -> Cache:
+                return MyCache("/tmp/cache.sock")
+    """
+
+    @abstractmethod
+    def make_cache(self) -> Cache:
+        """Return an empty cache with a default timeout of 300 seconds."""
+
+    def make_peer(self, cache: Cache) -> Cache:
+        """Return *cache* as another process sees it: another object over the same entries. In process: itself."""
+        return cache
+
+    @pytest.fixture
+    def cache(self) -> Iterator[Cache]:
+        """The cache under test."""
+        cache = self.make_cache()
+        yield cache
+        close = getattr(cache, "close", None)
+        if close is not None:
+            close()
+
+    @pytest.fixture
+    def peer(self, cache: Cache) -> Cache:
+        """The cache under test, as another process sees it."""
+        return self.make_peer(cache)

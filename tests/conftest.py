@@ -1,0 +1,72 @@
+"""What every test can ask for: real servers, key prefixes; and a clock that does not lie to threads."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import freezegun
+import pytest
+from pymemcache import Client
+
+from tests.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
+
+# By default freezegun gives the real time to code that threading, queue or multiprocessing called within five
+# frames: a test with threads would see both times, and which one where would change with every refactoring.
+freezegun.configure(default_ignore_list=["_pytest.terminal.", "_pytest.runner."])
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A short text for the keys of this test alone: the servers are shared, and nobody empties them."""
+    return f"t{secrets.token_hex(5)}-"
+
+
+@pytest.fixture(scope="session")
+def memcached_binary() -> MemcachedBinary:
+    binary, reason = find_memcached()
+    return binary or skip_or_fail(reason)
+
+
+@pytest.fixture(scope="session")
+def memcached(memcached_binary: MemcachedBinary) -> Iterator[MemcachedServer]:
+    """A memcached on a unix socket, shared by all tests: use *prefix*, and do not hurt it."""
+    with MemcachedServer(binary=memcached_binary) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_tcp(memcached_binary: MemcachedBinary) -> Iterator[MemcachedServer]:
+    """A memcached on 127.0.0.1, shared by all tests: use *prefix*, and do not hurt it."""
+    with MemcachedServer(tcp=True, binary=memcached_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def memcached_factory(memcached_binary: MemcachedBinary) -> Iterator[Callable[..., MemcachedServer]]:
+    """Starts memcacheds of this test's own, with the options of MemcachedServer, and stops them after it."""
+    with ExitStack() as servers:
+
+        def start(**options: Any) -> MemcachedServer:
+            return servers.enter_context(MemcachedServer(binary=memcached_binary, **options))
+
+        yield start
+
+
+@pytest.fixture
+def own_memcached(memcached_factory: Callable[..., MemcachedServer]) -> MemcachedServer:
+    """A memcached on a unix socket that this test may kill, pause and restart."""
+    return memcached_factory()
+
+
+@pytest.fixture
+def client_for() -> Iterator[Callable[..., Client]]:
+    """Makes plain pymemcache clients for an address, and closes them after the test."""
+    with ExitStack() as clients:
+
+        def make(address: Address, timeout: float = 5.0, **options: Any) -> Client:
+            client = Client(address, timeout=timeout, default_noreply=False, **options)
+            clients.callback(client.close)
+            return client
+
+        yield make
