@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -9,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from types import FrameType
-
-from memocache.errors import ConfigurationError
 
 __all__ = ["main"]
 
@@ -54,10 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--memcached",
         metavar="HOST:PORT|/PATH",
+        type=_address,
         help="a memcached that is running; without it the demo starts one of its own for the while, if it finds "
         "the program ($MEMOCACHE_MEMCACHED, else on the PATH)",
     )
     return parser
+
+
+def _address(text: str) -> str:
+    if text.startswith("/") or re.fullmatch(r"[^:\s]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is neither HOST:PORT nor the path of a socket")
 
 
 def _version() -> str:
@@ -68,15 +74,12 @@ def _version() -> str:
 
 
 def _demo(memcached: str | None) -> int:
-    from memocache.demo.server import NoServer
-    from memocache.demo.story import tell
-    from memocache.demo.xref import NoSources
+    from memocache._demo.server import NoServer
+    from memocache._demo.story import tell
+    from memocache._demo.xref import NoSources
 
     try:
         return 0 if tell(_version(), memcached) else FAILED
-    except ConfigurationError as error:
-        print(f"memocache demo: --memcached: {error}", file=sys.stderr)
-        return MISUSED
     except (NoServer, NoSources) as error:
         print(f"memocache demo: {error}", file=sys.stderr)
         return FAILED

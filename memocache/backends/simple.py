@@ -76,11 +76,12 @@ class SimpleCache(Cache):
 
     def _store(self, entry: Entry, now: float) -> list[Entry]:
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
-        left = self._remove(entry.key) + self._queue.insert(entry, now)
+        left = self._remove(entry.key)
+        for group in entry.groups:  # first: should a signal come between, the group must not miss an entry
+            self._groups.setdefault(group, set()).add(entry.key)
+        left += self._queue.insert(entry, now)
         for gone in left:
             self._left(gone)
-        for group in entry.groups:
-            self._groups.setdefault(group, set()).add(entry.key)
         return left
 
     def _remove(self, key: str) -> list[Entry]:

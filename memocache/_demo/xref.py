@@ -33,7 +33,7 @@ def references(name: str, package: str = "asyncio") -> list[Place]:
 
 
 @cached(timeout=0.5)
-def definitions(name: str, package: str = "asyncio") -> list[Place]:
+def definitions(name: str, package: str = "email") -> list[Place]:
     """Return the places where a function or class called *name* is defined in *package*."""
     runs.append(name)
     return [place for node, place in _nodes(package) if _defined(node) == name]

@@ -28,7 +28,9 @@ def run(line: str, names: Mapping[str, Any], function: "CachedFunction[..., Any]
     began = perf_counter()
     value = eval(code, visible)
     seconds = perf_counter() - began
-    return Ran(value, seconds, outcome(before, function.info()) if function else str(value))
+    if function:
+        return Ran(value, seconds, outcome(before, function.info()))
+    return Ran(value, seconds, "done" if value is None else str(value))
 
 
 def outcome(before: Info, after: Info) -> str:

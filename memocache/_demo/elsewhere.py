@@ -5,8 +5,8 @@ import os
 import sys
 
 from memocache import MemcachedCache, configure
-from memocache.demo.measuring import run
-from memocache.demo.xref import references
+from memocache._demo.measuring import run
+from memocache._demo.xref import references
 
 
 def main(address: str, key_prefix: str, line: str) -> None:
