@@ -26,8 +26,9 @@ class SafeSerializer(Serializer):
     frozenset, date, time, datetime with its zone, timedelta, timezone, ZoneInfo, Decimal, Fraction and UUID.
     Records are enum members, dataclasses, NamedTuples and msgspec Structs: all are written, and only those
     are made from bytes whose type was named. A dataclass comes back with the fields it had, without
-    `__init__` and `__post_init__`; a type whose fields have changed since is a miss. Subclasses of the plain
-    types and all other objects are refused. What appears twice in a value comes back as two equal values.
+    `__init__` and `__post_init__`; a Struct's `__post_init__` runs, as msgspec cannot do without, but does not
+    change the fields. A type whose fields have changed since is a miss. Subclasses of the plain types and all
+    other objects are refused. What appears twice in a value comes back as two equal values.
 
     Args:
         types: the types to make from bytes, as classes or annotations. A decorated function's return

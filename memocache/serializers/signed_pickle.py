@@ -1,6 +1,5 @@
 """PickleSerializer: for values of any type, with a signature. The one module that knows pickle."""
 
-import contextlib
 import hashlib
 import hmac
 import io
@@ -21,6 +20,7 @@ _LABEL: Final = b"memocache/PickleSerializer/1"  # the secret may sign other thi
 _DIGEST: Final = "sha256"
 _DIGEST_SIZE: Final = hashlib.new(_DIGEST).digest_size
 _LONGEST_SEARCH: Final = 10_000
+_NOT_FOUND: Final = ["..."]
 
 _Step = tuple[Collection[object], str, int]
 
@@ -118,26 +118,29 @@ def _diagnosis(value: object, error: Exception) -> str:
         culprit = witness.last
     else:
         culprit = value
-    refused = Refused(type(culprit), f"pickle cannot keep ({type(error).__name__})", "return plain data")
-    with contextlib.suppress(Exception):  # what overrides __dict__ or iteration may raise anything
+    kind = culprit if isinstance(culprit, type) else type(culprit)  # a class fails for all its instances
+    refused = Refused(kind, f"pickle cannot keep ({type(error).__name__})", "return plain data")
+    try:
         refused.path = _path(value, culprit)
+    except Exception:  # noqa: BLE001 - what overrides __dict__ or iteration may raise anything
+        refused.path = _NOT_FOUND
     return str(refused)
 
 
 def _path(value: object, culprit: object) -> list[str]:
-    """Return the steps from *value* to *culprit*, the last first; none where they are not found."""
+    """Return the steps from *value* to *culprit*, the last first."""
     waiting: deque[tuple[object, tuple[_Step, ...]]] = deque([(value, ())])
     seen: dict[int, object] = {}
     while waiting and len(seen) < _LONGEST_SEARCH:
         holder, steps = waiting.popleft()
-        if holder is culprit:
+        if holder is culprit or type(holder) is culprit:
             return [step(*each) for each in reversed(steps)]
         if id(holder) in seen:
             continue
         seen[id(holder)] = holder
         for container, part, parts in _inside(holder):
             waiting.extend((inner, (*steps, (container, part, index))) for index, inner in enumerate(parts))
-    return []
+    return _NOT_FOUND
 
 
 def _inside(holder: object) -> Iterator[tuple[Collection[object], str, Collection[object]]]:
