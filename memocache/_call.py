@@ -3,10 +3,13 @@
 For `def area(w, h=2)`, decorated with `@cached`, this is what is written (the names of ours have a prefix that no
 parameter has):
 
-    def area(w, h=default_h):
+    def call(w, h=default_h):
         try:
             entry = table[w, h]
-            if clock.time() < entry.fresh and entry.types == (type(w), type(h)):
+            if clock.time() < entry.fresh:
+                type_w, type_h = entry.types
+                if not (type(w) is type_w and type(h) is type_h):
+                    raise Exception
                 entry.hits += 1
                 return entry.value
         except Exception:
@@ -21,6 +24,9 @@ parameter has):
             raise
         return run.computed(value)
 
+A single argument stands in the table as it is, not as a tuple. For a method there is a second function for its bound
+twin, which takes the instance from that; in the table the instance is the number of its token.
+
 The computation is called from here, not from the driver of the read-through, so that a cached function that calls
 itself needs no more than one frame of ours a level.
 """
@@ -28,12 +34,13 @@ itself needs no more than one frame of ours a level.
 import itertools
 import linecache
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import Any, Final, NamedTuple
 
 from memocache._entry import Aliases
-from memocache._instances import known_token
+from memocache._instances import tokens
 
 __all__ = ["Written", "write"]
 
@@ -42,15 +49,23 @@ _files: Final = itertools.count(1)
 HIT: Final = """\
     try:
         {p}entry = {p}table[{raw}]
-        if {p}clock.time() < {p}entry.fresh and {p}entry.types == {types}:
-            {p}entry.hits += 1
+        if {p}clock.time() < {p}entry.fresh{single}:
+{types}            {p}entry.hits += 1
             return {p}entry.value
     except {p}Exception:
         pass  # unhashable or not there: its key decides
 """
 
-CALL: Final = """\
-def {name}({parameters}):
+STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+
+# The types are compared by identity: a metaclass may have an __eq__ of its own.
+TYPES: Final = """\
+            {expected} = {p}entry.types
+            if not ({same}):
+                raise {p}Exception
+"""
+
+BODY: Final = """\
 {hit}    {p}run = {p}begin({counted})
     if {p}run.ready:
         return {p}run.value
@@ -61,17 +76,30 @@ def {name}({parameters}):
         raise
     return {p}run.computed({p}value)
 
+"""
+
+CALL: Final = """\
+def {p}call({parameters}):
+{body}
 def {p}counted({parameters}):
     return {counted}
 """
 
+BOUND: Final = """\
+
+def {p}bound({p}twin{others}):
+    {instance} = {p}twin._self_instance
+{body}"""
+
 
 class Written(NamedTuple):
-    """The functions written for one decorated function, both with its own parameters."""
+    """The functions written for one decorated function, with its own parameters."""
 
     call: Callable[..., Any]
     counted: Callable[..., tuple[object, ...]]
     """Binds a call and returns the arguments that count, or the result of the user's key function."""
+    bound: Callable[..., Any] | None
+    """The call of a bound method: it takes its twin in place of the instance. None if no parameter can be one."""
 
 
 def write(
@@ -97,19 +125,20 @@ def write(
     """
     parameters = signature.parameters
     p = _prefix(parameters)
-    name = function.__name__ if getattr(function, "__name__", "").isidentifier() else "call"
     forward = _forwarded(parameters)
     counted = f"({p}key_function({forward}),)" if key_function else _tuple(names)
-    hit = ""
-    if aliases is not None:
-        raw = [f"{p}token({each})" if each == instance else each for each in names]
-        types = [f"{p}type({each})" for each in names if each != instance]
-        hit = HIT.format(p=p, raw=_tuple(raw), types=_tuple(types))
-    source = CALL.format(p=p, name=name, parameters=_declared(parameters, p), hit=hit, counted=counted, forward=forward)
+    hit = "" if aliases is None else _hit(p, names, instance)
+    body = BODY.format(p=p, hit=hit, counted=counted, forward=forward)
+    source = CALL.format(p=p, parameters=_declared(parameters, p), body=body, counted=counted)
+    first, *others = parameters.values() if parameters else (None,)
+    if first is not None and first.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD):
+        rest = _declared({each.name: each for each in others}, p)
+        source += BOUND.format(p=p, others=rest and f", {rest}", instance=first.name, body=body)
     variables = {
         f"{p}table": aliases.table if aliases is not None else None,
         f"{p}clock": time,
-        f"{p}token": known_token,
+        f"{p}tokens": tokens,
+        f"{p}id": id,
         f"{p}type": type,
         f"{p}begin": begin,
         f"{p}function": function,
@@ -120,25 +149,44 @@ def write(
     for parameter in parameters.values():
         if parameter.default is not Parameter.empty:
             variables[f"{p}default_{parameter.name}"] = parameter.default
-    _run(source, variables, function)
-    return Written(_dressed(variables[name], function), _dressed(variables[f"{p}counted"], function))
+    filename = _run(source, variables, function)
+    call, counted_of, bound = (_dressed(variables.get(p + each), function) for each in Written._fields)
+    written = Written(call, counted_of, bound)
+    weakref.finalize(written.call, linecache.cache.pop, filename, None).atexit = False
+    return written
 
 
-def _prefix(parameters: Any) -> str:
+def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
+    """Return the lines that serve a hit, for the parameters *names*."""
+    raw = [f"{p}tokens[{p}id({each})].number" if each == instance else each for each in names]
+    typed = [each for each in names if each != instance]
+    single = types = ""
+    if len(typed) == 1:
+        single = f" and {p}type({typed[0]}) is {p}entry.types"
+    elif typed:
+        types = TYPES.format(
+            p=p,
+            expected=", ".join(f"{p}type_{each}" for each in typed),
+            same=" and ".join(f"{p}type({each}) is {p}type_{each}" for each in typed),
+        )
+    return HIT.format(p=p, raw=raw[0] if len(raw) == 1 else _tuple(raw), single=single, types=types)
+
+
+def _prefix(parameters: Mapping[str, Parameter]) -> str:
     prefix = "_memocache_"
     while any(name.startswith(prefix) for name in parameters):
         prefix += "_"
     return prefix
 
 
-def _declared(parameters: Any, p: str) -> str:
+def _declared(parameters: Mapping[str, Parameter], p: str) -> str:
     """Return the parameters as they stand in a `def`, defaults by reference."""
     parts: list[str] = []
     kinds = [parameter.kind for parameter in parameters.values()]
     for position, parameter in enumerate(parameters.values()):
         if parameter.kind is Parameter.KEYWORD_ONLY and Parameter.VAR_POSITIONAL not in kinds and "*" not in parts:
             parts.append("*")
-        star = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        star = STARS.get(parameter.kind, "")
         has_default = parameter.default is not Parameter.empty
         parts.append(f"{star}{parameter.name}" + (f"={p}default_{parameter.name}" if has_default else ""))
         if parameter.kind is Parameter.POSITIONAL_ONLY and kinds[position + 1 : position + 2] != [parameter.kind]:
@@ -146,9 +194,9 @@ def _declared(parameters: Any, p: str) -> str:
     return ", ".join(parts)
 
 
-def _forwarded(parameters: Any) -> str:
+def _forwarded(parameters: Mapping[str, Parameter]) -> str:
     """Return the arguments that hand these parameters on."""
-    forms = {
+    forms: dict[Any, str] = {
         Parameter.VAR_POSITIONAL: "*{0}",
         Parameter.VAR_KEYWORD: "**{0}",
         Parameter.KEYWORD_ONLY: "{0}={0}",
@@ -160,17 +208,21 @@ def _tuple(parts: "list[str] | tuple[str, ...]") -> str:
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
 
-def _run(source: str, variables: dict[str, Any], function: Callable[..., Any]) -> None:
+def _run(source: str, variables: dict[str, Any], function: Callable[..., Any]) -> str:
     path = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', 'call')}"
     filename = f"<memocache {path} {next(_files)}>"
     # So that tracebacks and debuggers show the lines.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec"), variables)  # noqa: S102 - as dataclasses write __init__
+    return filename
 
 
 def _dressed(written: Any, function: Callable[..., Any]) -> Any:
-    """Give *written* the names of *function*, which its errors about arguments show."""
-    written.__name__ = getattr(function, "__name__", written.__name__)
-    written.__qualname__ = getattr(function, "__qualname__", written.__name__)
+    """Give *written* (or None) the names of *function*, which tracebacks and errors about arguments show."""
+    if written is None:
+        return None
+    written.__name__ = str(getattr(function, "__name__", "call"))
+    written.__qualname__ = str(getattr(function, "__qualname__", written.__name__))
+    written.__code__ = written.__code__.replace(co_name=written.__name__, co_qualname=written.__qualname__)
     written.__module__ = getattr(function, "__module__", None) or written.__module__
     return written

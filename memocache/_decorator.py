@@ -4,9 +4,9 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
-from memocache._function import BoundCachedFunction, CachedFunction
+from memocache._function import BoundCachedFunction, CachedFunction, cached_function
 from memocache._memo import Memo
 from memocache._options import CacheOption, KeyOption, Options
 from memocache._policy import UNSET, Duration, Timeout, Unset
@@ -22,6 +22,8 @@ S = TypeVar("S")
 
 @overload
 def cached(timeout: Callable[P, R], /) -> CachedFunction[P, R]: ...
+@overload
+def cached(timeout: "classmethod[S, Q, R]", /) -> CachedFunction[Concatenate[type[S], Q], R]: ...
 @overload
 def cached(
     timeout: "Duration | Unset | None" = UNSET,
@@ -84,14 +86,21 @@ def cached(*args: Any, **options: Any) -> Any:
         ConfigurationError: at decoration, for options that cannot work and functions that cannot be cached. (For a
             function inside another one on a shared cache that is not known before: at the first call.)
     """
-    if len(args) == 1 and callable(args[0]) and not options:  # alone in first place, it is the function
+    if len(args) > 2 or any(name in options for name in ("timeout", "key")[: len(args)]):
+        raise ConfigurationError(
+            "cached() takes timeout and key in this order, and all else by name; "
+            "to decorate a function in one line, write cached(timeout=300)(function)"
+        )
+    if len(args) == 1 and not options and (callable(args[0]) or hasattr(type(args[0]), "__get__")):
+        # Alone in first place, it is the function, or what a class makes of one: a classmethod is not callable.
         return _Decorator(Options.checked())(args[0])
     return _Decorator(Options.checked(*args, **options))
 
 
 _options = inspect.signature(Options.checked)
 cached.__signature__ = _options.replace(  # type: ignore[attr-defined]
-    parameters=[each for each in _options.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    parameters=[each for each in _options.parameters.values() if each.kind is not each.VAR_KEYWORD],
+    return_annotation=inspect.Signature.empty,
 )
 
 
@@ -109,7 +118,7 @@ class _Decorator:
     def __call__(self, function: "classmethod[S, Q, R]", /) -> CachedFunction[Concatenate[type[S], Q], R]: ...
     def __call__(self, function: Any, /) -> Any:
         """Return *function* as a CachedFunction; a method that is bound already as a bound one."""
-        if isinstance(function, types.MethodType):
+        if type(function) is types.MethodType:  # and not a proxy of one: what that adds is part of it
             return self(function.__func__).__get__(function.__self__)
         kind = next((each for each in (classmethod, staticmethod) if isinstance(function, each)), None)
         inner = function.__func__ if kind else function
@@ -129,11 +138,7 @@ def _cached_function(function: Any, kind: type | None, options: Options) -> Cach
             f"{_title(function)} does not tell its parameters, so that a call has no key; "
             "wrap it in a function with named parameters and decorate that"
         ) from None
-    memo = Memo(function, signature, options)
-    # A class of its own for each function, since Python looks `__call__` up on the class. As a static method it costs
-    # nothing to bind, and errors about arguments count as the function's own.
-    made = type("CachedFunction", (CachedFunction,), {"__call__": staticmethod(memo.call), "__slots__": ()})
-    return cast("CachedFunction[..., Any]", made(memo, kind))
+    return cached_function(Memo(function, signature, options), kind)
 
 
 def _refuse_uncachable(function: Any) -> None:

@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 import wrapt
 
@@ -10,7 +10,7 @@ from memocache._memo import Memo, Missing
 from memocache.backends.base import Cache
 from memocache.stats import Info
 
-__all__ = ["BoundCachedFunction", "CachedFunction"]
+__all__ = ["BoundCachedFunction", "CachedFunction", "cached_function"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -30,9 +30,9 @@ class CachedCall(Generic[P, R]):
         _self_memo: Memo
         _self_bound: tuple[Any, ...]  # what stands before the arguments: a method's instance
 
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
-    def uncache(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def uncache(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget exactly this call, and return whether there was anything to forget.
 
         It is a fence: no call that starts after it has returned, in any process that shares the cache, is given a
@@ -62,11 +62,11 @@ class CachedCall(Generic[P, R]):
         """
         self._self_memo.uncache_all()
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute this call now, store the result in place of what is there, and return it."""
         return cast(R, self._self_memo.refresh((*self._self_bound, *args), kwargs))
 
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
+    def peek(self, /, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
         """Return what is stored for this call, or MISSING; it never computes."""
         return cast(R, self._self_memo.peek((*self._self_bound, *args), kwargs))
 
@@ -74,7 +74,7 @@ class CachedCall(Generic[P, R]):
         """Store *value* as the result of this call."""
         self._self_memo.put(value, (*self._self_bound, *args), kwargs)
 
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+    def key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the key of this call in the cache: `f.cache.get(f.key(7))` is what `f(7)` would be served."""
         return self._self_memo.key((*self._self_bound, *args), kwargs)
 
@@ -103,63 +103,65 @@ class CachedCall(Generic[P, R]):
 class BoundCachedFunction(CachedCall[P, R]):
     """A cached method of one instance, or a cached class method of one class."""
 
-    __slots__ = ("_self_bound", "_self_memo", "_self_parent")
+    # For each function there is a class of its own, with the rest of what is the same for all instances.
+    __slots__ = ("_self_instance",)
 
-    def __init__(self, parent: "CachedFunction[..., R]", instance: object) -> None:
-        self._self_parent = parent
-        self._self_memo = parent._self_memo
-        self._self_bound = (instance,)
+    if TYPE_CHECKING:
+        _self_instance: Any
+        _self_parent: Any
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return cast(R, self._self_memo.call(*self._self_bound, *args, **kwargs))
+    @property
+    def _self_bound(self) -> tuple[Any, ...]:  # type: ignore[override]
+        return (self._self_instance,)
 
     @property
     def __wrapped__(self) -> Callable[..., R]:
-        return cast("Callable[..., R]", types.MethodType(self._self_memo.function, self.__self__))
+        return cast("Callable[..., R]", types.MethodType(self._self_memo.function, self._self_instance))
 
     @property
     def __self__(self) -> object:
-        return self._self_bound[0]
+        return self._self_instance
 
     @property
     def __func__(self) -> "CachedFunction[..., R]":
-        return self._self_parent
+        return cast("CachedFunction[..., R]", self._self_parent)
 
     # `inspect` and others ask isinstance(x, MethodType) to find `__func__`, the signature, and whether it is async.
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return types.MethodType
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__wrapped__, name)
+    if TYPE_CHECKING:
+        __name__: str
+        __qualname__: str
+    else:
 
-    @property
-    def __doc__(self) -> str | None:  # type: ignore[override]
-        return self.__wrapped__.__doc__
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.__wrapped__, name)
 
-    @property
-    def __module__(self) -> str:  # type: ignore[override]
-        return self.__wrapped__.__module__
+    def __get__(self, instance: object, owner: type | None = None) -> Self:
+        return self  # bound already
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not BoundCachedFunction:
+        if not issubclass(type(other), BoundCachedFunction):
             return NotImplemented
-        return self._self_memo is other._self_memo and self.__self__ is other.__self__
+        theirs = cast("BoundCachedFunction[..., Any]", other)
+        return self._self_memo is theirs._self_memo and self._self_instance is theirs._self_instance
 
     def __hash__(self) -> int:
-        return hash((id(self._self_memo), id(self.__self__)))
+        return hash((id(self._self_memo), id(self._self_instance)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (self.__self__, self._self_memo.function.__name__)
+        return getattr, (self._self_instance, self._self_memo.function.__name__)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return self.__reduce__()
 
-    def __copy__(self) -> "BoundCachedFunction[P, R]":
+    def __copy__(self) -> Self:
         return self
 
     def __repr__(self) -> str:
-        return f"<cached method {self._self_memo.title} of a {type(self.__self__).__qualname__}>"
+        return f"<cached method {self._self_memo.title} of a {type(self._self_instance).__qualname__}>"
 
 
 if TYPE_CHECKING:
@@ -181,6 +183,7 @@ class CachedFunction(_Proxy, CachedCall[P, R]):
     `cached` makes it. In a class it binds to instances as functions do.
     """
 
+    # For each function there is a class of its own, made below, with `__call__` and `__get__`.
     _self_bound = ()
 
     def __init__(self, memo: Memo, kind: type | None) -> None:
@@ -192,25 +195,15 @@ class CachedFunction(_Proxy, CachedCall[P, R]):
         if self._self_kind is not staticmethod:
             self._self_memo.serve_instances()
 
-    # A class method first: its own first parameter is a type.
-    @overload
-    def __get__(
-        self: "CachedFunction[Concatenate[type[S], Q], R]", instance: S | None, owner: type[S]
-    ) -> BoundCachedFunction[Q, R]: ...
-    @overload
-    def __get__(self, instance: None, owner: type | None = None) -> "CachedFunction[P, R]": ...
-    @overload
-    def __get__(
-        self: "CachedFunction[Concatenate[S, Q], R]", instance: S, owner: type | None = None
-    ) -> BoundCachedFunction[Q, R]: ...
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        """Bind to *instance*, as a function in a class does; a class method to its class."""
-        if self._self_kind is classmethod:
-            return BoundCachedFunction(self, type(instance) if owner is None else owner)
-        if instance is None or self._self_kind is staticmethod:
-            return self
-        self._self_memo.serve_instances()
-        return BoundCachedFunction(self, instance)
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type | None = None) -> "CachedFunction[P, R]": ...
+        @overload
+        def __get__(
+            self: "CachedFunction[Concatenate[S, Q], R]", instance: S, owner: type | None = None
+        ) -> BoundCachedFunction[Q, R]: ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
     def __reduce__(self) -> str:
         return self.__qualname__
@@ -228,3 +221,82 @@ class CachedFunction(_Proxy, CachedCall[P, R]):
         return f"<cached function {self._self_memo.title}>"
 
     __str__ = __repr__
+
+
+if TYPE_CHECKING:
+    # At run time these are CachedFunctions, too. A checker has to be told apart how they bind.
+    class CachedClassMethod(CachedCall[P, R]):
+        """A class method that was decorated as such."""
+
+        def __get__(self, instance: object, owner: type | None = None) -> BoundCachedFunction[P, R]: ...
+
+    class CachedStaticMethod(CachedCall[P, R]):
+        """A static method that was decorated as such."""
+
+        def __get__(self, instance: object, owner: type | None = None) -> CachedFunction[P, R]: ...
+
+
+def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any]:
+    """Return the public face of *memo*'s function, which was decorated as a *kind* of method (None: as it is)."""
+    # Python looks `__call__` up on the class. As a static method it costs nothing to bind there, and errors about
+    # arguments count as the function's own.
+    members = {
+        "__slots__": (),
+        "__call__": staticmethod(memo.call),
+        "__get__": _binder(memo, kind),
+        "__annotations__": _of_function("__annotations__"),
+    }
+    return cast("CachedFunction[..., Any]", type("CachedFunction", (CachedFunction,), members)(memo, kind))
+
+
+def _of_function(name: str) -> property:
+    """Return an attribute that is the function's own, where a class would answer with one of its own."""
+    return property(
+        lambda call: getattr(call.__wrapped__, name), lambda call, new: setattr(call.__wrapped__, name, new)
+    )
+
+
+def _binder(memo: Memo, kind: type | None) -> Callable[..., Any]:
+    """Return the `__get__` of *memo*'s function."""
+    twins: Any = None
+    new = object.__new__
+
+    def bind(function: CachedFunction[..., Any], instance: object, owner: type | None = None) -> Any:
+        """Bind to *instance*, as a function in a class does."""
+        nonlocal twins
+        if instance is None:
+            return function
+        if twins is None:
+            twins = _twins(memo, function)
+        twin = new(twins)
+        twin._self_instance = instance
+        return twin
+
+    def bind_class(function: CachedFunction[..., Any], instance: object, owner: type | None = None) -> Any:
+        """Bind to the class, as a class method does."""
+        return bind(function, type(instance) if owner is None else owner)
+
+    def bind_nothing(function: CachedFunction[..., Any], instance: object, owner: type | None = None) -> Any:
+        """Bind to nothing, as a static method does."""
+        return function
+
+    return bind_class if kind is classmethod else bind_nothing if kind is staticmethod else bind
+
+
+def _twins(memo: Memo, function: CachedFunction[..., Any]) -> type[BoundCachedFunction[..., Any]]:
+    """Return the class of *function*'s bound twins: what is the same for all instances is an attribute of it."""
+    memo.serve_instances()
+
+    def call_generally(twin: BoundCachedFunction[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return memo.call(twin._self_instance, *args, **kwargs)
+
+    members = {
+        "__slots__": (),
+        "__call__": memo.bound_call or call_generally,
+        "__doc__": _of_function("__doc__"),
+        "__annotations__": _of_function("__annotations__"),
+        "__module__": memo.function.__module__,
+        "_self_memo": memo,
+        "_self_parent": staticmethod(function),
+    }
+    return type("BoundCachedFunction", (BoundCachedFunction,), members)

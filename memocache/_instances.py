@@ -1,44 +1,37 @@
 """Tokens for instances: a number that stands for one object as long as it lives, and does not keep it alive."""
 
+import functools
 import itertools
 import weakref
-from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["known_token", "token"]
+__all__ = ["Token", "token", "tokens"]
 
 _numbers: Final = itertools.count(1)
-_held: Final[dict[int, tuple["weakref.ref[object]", int]]] = {}
+
+
+class Token(weakref.ref[Any]):
+    """The weak reference to an instance, with the *number* that no other object ever has."""
+
+    __slots__ = ("number",)
+
+    number: int
+
+
+tokens: Final[dict[int, Token]] = {}
+"""The tokens of living instances by id. Who holds an instance may trust what is found here under its id.
+
+An id is used again for another object, but not before the token is gone: CPython calls back for a weak reference before
+it frees the memory. The callback is a C function throughout, so that no signal can interrupt it.
+"""
 
 
 def token(instance: object) -> int:
-    """Return the number of *instance*, which no other object ever had; TypeError if it cannot be held weakly."""
-    try:
-        return known_token(instance)
-    except KeyError:
-        pass
+    """Return the number of *instance*; TypeError if it cannot be held weakly."""
     place = id(instance)
-    new = (weakref.ref(instance, _forgetter(place)), next(_numbers))
-    found = _held.setdefault(place, new)  # another thread may have been quicker
-    if found[0]() is not instance:
-        found = _held[place] = new
-    return found[1]
-
-
-def known_token(instance: object) -> int:
-    """Return the number of an *instance* that has one, else raise KeyError."""
-    # An id is used again for another object, hence the look at the object itself.
-    reference, number = _held[id(instance)]
-    if reference() is not instance:
-        raise KeyError(number)
-    return number
-
-
-def _forgetter(place: int) -> "Callable[[weakref.ref[object]], None]":
-    # Without a lock: the garbage collector may call it while this very thread is anywhere.
-    def forget(reference: "weakref.ref[object]") -> None:
-        found = _held.get(place)
-        if found is not None and found[0] is reference:
-            del _held[place]
-
-    return forget
+    found = tokens.get(place)
+    if found is None:
+        new = Token(instance, functools.partial(tokens.pop, place))
+        new.number = next(_numbers)
+        found = tokens.setdefault(place, new)  # another thread may have been quicker
+    return found.number

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from memocache._call import write
 from memocache._entry import Aliases, Entry
-from memocache._instances import known_token
+from memocache._instances import tokens
 from memocache._options import Options
 from memocache._readthrough import Site, compute_only, put, read_through, refresh
 from memocache._registry import is_disabled, register, with_default
@@ -75,7 +75,7 @@ class Memo:
         self._owner = _owner_name(function)
         self._lock = threading.Lock()
         # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
-        self._places: deque[_Place] = deque(maxlen=1 if options.cache is None else MOST_PLACES)
+        self._places: deque[_Place] = deque(maxlen=MOST_PLACES)
         self._aliases = self._own_aliases()
         at = self._counted.instance_at
         self._method = self._owner is not None and at is not None
@@ -89,6 +89,7 @@ class Memo:
             instance=self._counted.names[at] if self._method and at is not None else None,
         )
         self.call = written.call
+        self.bound_call = written.bound
         self._bind = written.counted
         # Refuse now what will be refused.
         if isinstance(options.cache, Cache):
@@ -164,7 +165,9 @@ class Memo:
             return True
         if self._owner is None:
             return False
-        classes = value.__mro__ if isinstance(value, type) else type(value).__mro__
+        classes = type(value).__mro__
+        if isinstance(value, type):
+            classes += value.__mro__
         return any((cls.__module__, cls.__qualname__) == self._owner for cls in classes)
 
     # ---- a call --------------------------------------------------------------------------------------------------
@@ -181,24 +184,22 @@ class Memo:
         aliases = self._aliases
         if aliases is None or place.site.cache.shared:
             return None
-        raw: Hashable
-        if self._method:
-            at = self._counted.instance_at
-            assert at is not None
-            if has_cache_key(counted[at]):
-                return None  # what it says may change, while its token does not
-            try:
-                raw = (*counted[:at], known_token(counted[at]), *counted[at + 1 :])
-            except KeyError:
+        raw: list[Hashable] = list(counted)
+        typed = raw
+        at = self._counted.instance_at if self._method else None
+        if at is not None:
+            known = tokens.get(id(counted[at]))
+            if known is None or has_cache_key(counted[at]):  # what that says may change, while a token does not
                 return None
-            counted = (*counted[:at], *counted[at + 1 :])
-        else:
-            raw = counted
-        types = tuple(map(type, counted))
-        if not PLAIN.issuperset(types) or not all(map(_is_itself, counted)):
+            typed = raw[:at] + raw[at + 1 :]
+            raw[at] = known.number
+        types = tuple(map(type, typed))
+        if not PLAIN.issuperset(types) or not all(map(_is_itself, typed)):
             return None
+        as_written = raw[0] if len(raw) == 1 else tuple(raw)  # see _call
+        types_as_written = types[0] if len(types) == 1 else types
         cache = place.site.cache
-        return lambda entry: cache.alias(entry, aliases, raw, types)
+        return lambda entry: cache.alias(entry, aliases, as_written, types_as_written)
 
     # ---- what the public face does -------------------------------------------------------------------------------
 
@@ -277,19 +278,19 @@ def _is_itself(value: object) -> bool:
     return type(value) is not float or (value != 0.0 and math.isfinite(value))
 
 
-def _owner_name(function: Callable[..., Any]) -> tuple[str, str] | None:
+def _owner_name(function: Callable[..., Any]) -> tuple[str | None, str] | None:
     """Return module and qualified name of the class in whose body *function* is written, if any."""
     owner, _, _ = getattr(function, "__qualname__", "").rpartition(".")
     if not owner or owner.endswith("<locals>"):
         return None
-    return function.__module__, owner
+    return getattr(function, "__module__", None), owner
 
 
 def _return_hint(function: Callable[..., Any]) -> list[object]:
     """Return the hint of the result, resolved, if there is one that can be."""
     inner = inspect.unwrap(function)
-    hint = types.SimpleNamespace(__annotations__={"return": inner.__annotations__.get("return")})
     try:
+        hint = types.SimpleNamespace(__annotations__={"return": inner.__annotations__.get("return")})
         return [typing.get_type_hints(hint, inner.__globals__, include_extras=True)["return"]]
     except Exception:  # noqa: BLE001 - then it names no types: a value that needs one is told of where it is read
         return []

@@ -1,6 +1,7 @@
 """The options of `cached`, checked at decoration; and the words of other caches, answered with ours."""
 
 import copy as copying
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -30,10 +31,6 @@ THEIRS: Final = {
     "maxsize": "a cache that is bounded: cache=SimpleCache(threshold=...)",
     "max_size": "a cache that is bounded: cache=SimpleCache(threshold=...)",
     "max_entries": "a cache that is bounded: cache=SimpleCache(threshold=...)",
-    "typed": "nothing: arguments of different types always have entries of their own",
-    "lock": "nothing: calls from several threads at once are always computed once",
-    "condition": "nothing: calls from several threads at once are always computed once",
-    "info": "nothing: see .info() on the decorated function",
     "key_prefix": "namespace= (or key_prefix= of the cache object)",
     "prefix": "namespace=",
     "name": "namespace=",
@@ -49,12 +46,20 @@ THEIRS: Final = {
     "skip_cache_func": "unless=",
     "response_filter": "unless= (with the opposite answer)",
     "should_cache_fn": "unless= (with the opposite answer)",
-    "cache_none": "nothing: None is stored like any value; unless=lambda result: result is None if not wanted",
     "backend": "cache=",
     "alias": "cache=",
     "region": "cache=",
     "serializer": "the serializer of the cache object",
     "timeout_seconds": "timeout=",
+}
+
+# What they have an option for -> why it goes without saying here.
+NEEDLESS: Final = {
+    "typed": "arguments of different types always have entries of their own",
+    "lock": "calls from several threads at once are always computed once",
+    "condition": "calls from several threads at once are always computed once",
+    "info": "every decorated function has .info()",
+    "cache_none": "None is stored like any value; where it is not wanted, unless=lambda result: result is None",
 }
 
 
@@ -95,6 +100,9 @@ class Options:
                 "MemcachedCache(['127.0.0.1:11211']), a function without arguments that returns one, "
                 "or None for the default cache"
             )
+        if cache is not None and _is_cache_class(cache):  # as a function it would make a new cache for each call
+            name = getattr(cache, "__name__", "")
+            raise ConfigurationError(f"cache={name} is a class; wanted: a cache object that is kept, {name}(...)")
         if not callable(copy) and not isinstance(copy, bool):
             raise ConfigurationError(
                 f"copy={copy!r}; wanted: True for a deep copy, False, or a function that copies a result"
@@ -104,11 +112,20 @@ class Options:
             raise ConfigurationError(f"wait={wait!r} is negative; wanted: seconds, 0 for not to wait")
         if isinstance(ignore, str):
             raise ConfigurationError(f"ignore={ignore!r} is one text; wanted: a tuple of names, ignore=({ignore!r},)")
+        if not isinstance(ignore, Iterable):
+            raise ConfigurationError(f"ignore={ignore!r}; wanted: a tuple of names, such as ignore=('db',)")
+        waits = min(waits, threading.TIMEOUT_MAX)  # a lock cannot wait longer
         copied = copying.deepcopy if copy is True else copy or None
         return cls(Policy(timeout, unless), key, cache, namespace, version, tuple(ignore), copied, waits)
 
 
+def _is_cache_class(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, Cache)
+
+
 def _answer(word: str) -> str:
+    if word in NEEDLESS:
+        return f"cached() has no option {word!r} and needs none: {NEEDLESS[word]}"
     if word in THEIRS:
         return f"cached() has no option {word!r}; use {THEIRS[word]}"
     return f"cached() has no option {word!r}; it has: {', '.join(OURS)}"

@@ -37,9 +37,13 @@ def seconds(given: object, option: str) -> float:
         return _spelt(given, option)
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise ConfigurationError(f"{option}={given!r} is a {type(given).__name__}; wanted: {WANTED}")
-    if not isfinite(given):
-        raise ConfigurationError(f"{option}={given!r} is not a finite number; wanted: {WANTED}")
-    return float(given)
+    try:
+        value = float(given)
+    except OverflowError:  # an int beyond all floats
+        value = inf
+    if not isfinite(value):
+        raise ConfigurationError(f"{option}={value!r} is not a finite number; wanted: {WANTED}")
+    return value
 
 
 def _spelt(text: str, option: str) -> float:
@@ -49,6 +53,8 @@ def _spelt(text: str, option: str) -> float:
         position = match.end()
     if position == 0 or text[position:].strip():
         raise ConfigurationError(f"{option}={text!r} is not a duration; wanted: {WANTED}")
+    if not isfinite(total):
+        raise ConfigurationError(f"{option}={text!r} is not a finite number; wanted: {WANTED}")
     return total
 
 

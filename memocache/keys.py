@@ -1,11 +1,13 @@
 """A call -> its key: what counts of the arguments, their canonical bytes, their digest."""
 
+import inspect
 import itertools
 import re
 import string
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from inspect import Parameter, Signature
+from types import CodeType, ModuleType
 from typing import Any, Final
 
 from memocache._canonical import encode, module_name
@@ -21,6 +23,8 @@ SCALARS: Final = frozenset({int, str, bytes, bool, float, complex, type(None), t
 POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 _locals: Final = itertools.count(1)
+_known: Final[dict[str, list[CodeType]]] = {}
+"""The functions that go by their own name, with their code."""
 
 
 class Namespace:
@@ -34,10 +38,19 @@ class Namespace:
         self.title = qualname or type(function).__qualname__
         """The function's name in messages."""
         self._path = f"{module_name(function)}.{self.title}"
-        self._nameless = qualname is None or "<lambda>" in qualname
-        self._local = self._nameless or "<locals>" in self.title
-        code = getattr(function, "__code__", None)
-        self._closure = bool(getattr(code, "co_freevars", ()))
+        codes = _codes(function)
+        self._unknown = ""  # why other processes cannot know it by its name
+        if _is_bound(function):
+            self._unknown = "belongs to an object"
+        elif qualname is None or "<lambda>" in qualname:
+            self._unknown = "has no name"
+        elif "<locals>" in qualname and any(code.co_freevars for code in codes):
+            self._unknown = "is made inside another function and uses its variables"
+        self._local = bool(self._unknown) or "<locals>" in self.title
+        if not (self._local or given):
+            # Two functions may have one name, as those that singledispatch registers do, or the cell of a notebook
+            # that is run again.
+            self._local = _known.setdefault(self._path, codes) != codes
         self._number = next(_locals) if self._local else 0
 
     def text(self, *, shared: bool) -> str:
@@ -47,14 +60,30 @@ class Namespace:
         if not self._local:
             return self._path
         if not shared:
-            return f"{self._path}#{self._number}"  # each closure has entries of its own
-        if self._nameless or self._closure:
-            why = "has no name" if self._nameless else "is made inside another function and uses its variables"
+            return f"{self._path}#{self._number}"  # each of them has entries of its own
+        if self._unknown:
             raise ConfigurationError(
-                f"{self.title} {why}, so that another process cannot know which function the entries in a shared "
-                "cache belong to; pass namespace='...', different for each such function"
+                f"{self.title} {self._unknown}, so that another process cannot know which function the entries in a "
+                "shared cache belong to; pass namespace='...', different for each such function"
             )
         return self._path
+
+
+def _is_bound(function: object) -> bool:
+    """Return whether *function* belongs to an object, as `{}.get` does, which its name does not tell."""
+    owner = getattr(function, "__self__", None)
+    return owner is not None and not isinstance(owner, ModuleType)
+
+
+def _codes(function: Any) -> list[CodeType]:
+    """Return the code of *function* and of all that it wraps."""
+    codes = []
+    while function is not None:
+        code = getattr(function, "__code__", None)
+        if isinstance(code, CodeType):
+            codes.append(code)
+        function = getattr(function, "__wrapped__", None)
+    return codes
 
 
 class Counted:
@@ -119,8 +148,9 @@ def _template_names(title: str, template: str, parameters: Iterable[str]) -> tup
         if name is None:
             continue
         if form or conversion or name not in parameters:
+            field = name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
             raise ConfigurationError(
-                f"{title}: key={template!r} has {{{name}}}, which is no parameter; there are: {_listed(parameters)}. "
+                f"{title}: key={template!r} has {{{field}}}, which is no parameter; there are: {_listed(parameters)}. "
                 "A template names parameters only, without attributes, indices or formats; for more, pass a function"
             )
         names[name] = None
@@ -155,9 +185,10 @@ class KeyMaker:
         self._shared = shared
         self._method_of = method_of  # whether a first argument is the instance that the function is a method of
         try:
-            head = encode((namespace, version, counted.names, counted.template))
+            encode(version)
         except UnkeyableArgument as error:
-            raise ConfigurationError(f"{title}: version= has no stable form: {error}") from None
+            raise ConfigurationError(f"{title}: version= cannot be part of a key: {error}") from None
+        head = encode((namespace, version, counted.names, counted.template))
         self._hash = blake2b(head, digest_size=16)
         self._front = f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE:]}:"
         self.group = "all:" + blake2b(encode(namespace), digest_size=16).hexdigest()
@@ -185,8 +216,8 @@ class KeyMaker:
         name = self._counted.names[position]
         if self._counted.function is not None:
             return f"{self.title}: the result of key= has no stable key: {reason}"
-        if position == self._instance_at and self._method_of(value):
-            owner = value.__qualname__ if isinstance(value, type) else type(value).__qualname__
+        if position == self._instance_at and self._method_of(value) and not _says_what_it_is(value):
+            owner = type(value).__qualname__
             lacks = "" if self._shared else f" and cannot be held weakly (give {owner} '__weakref__' in __slots__)"
             return (
                 f"{self.title}: {name!r} has no stable key{lacks}; give {owner} a __cache_key__ method, "
@@ -197,4 +228,10 @@ class KeyMaker:
 
 def has_cache_key(value: object) -> bool:
     """Return whether *value* says itself what it is in a key."""
-    return hasattr(type(value) if isinstance(value, type) else value, "__cache_key__")
+    # Statically: proxies say that they have everything.
+    where = type(value) if issubclass(type(value), type) else value
+    return inspect.getattr_static(where, "__cache_key__", None) is not None
+
+
+def _says_what_it_is(value: object) -> bool:
+    return issubclass(type(value), type) or has_cache_key(value)

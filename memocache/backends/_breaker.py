@@ -23,10 +23,11 @@ class Breaker:
         self._failures = 0
         self._closed_until = 0.0
         self._pause = 0.0
+        self._trying = False
 
     @property
     def failures(self) -> int:
-        """How many attempts have failed in a row."""
+        """How many attempts, each after a pause, have failed in a row."""
         return self._failures
 
     def allows(self) -> bool:
@@ -38,11 +39,16 @@ class Breaker:
             if now < self._closed_until:
                 return False
             self._closed_until = now + self._pause
+            self._trying = True
             return True
 
     def failed(self) -> bool:
         """Note a failure; true for the first in a row."""
         with self._lock:
+            if self._failures and not self._trying and _clock.ticks() < self._closed_until:
+                # Of a call that was under way when the first failed: a hiccup that twenty threads met is still one.
+                return False
+            self._trying = False
             self._failures += 1
             longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20))
             # Not all processes at the same moment: a server that comes back has enough to do.
@@ -55,3 +61,4 @@ class Breaker:
         if self._failures:
             with self._lock:
                 self._failures = 0
+                self._trying = False

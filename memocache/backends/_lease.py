@@ -13,6 +13,7 @@ is replaced by another, so that nothing comes back to life.
 
 import os
 import weakref
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,25 +23,32 @@ from memocache._entry import LEASE, VALUE, Entry, Header
 from memocache._flight import Flight
 from memocache.backends._server import ATTEMPTS, ServerCache, expire_after, is_fresh, is_lease, new_stamp
 from memocache.backends.base import Busy, Hit, Lease
-from memocache.errors import BackendError, BackendUnavailable, SerializationError
+from memocache.errors import BackendUnavailable, SerializationError
 from memocache.serializers import Serializer
 
 __all__ = ["LeaseCache"]
 
 AT_ONCE: Final = -1  # expire: gone with the command
+MOST_STUBS: Final = 10_000
 
 
 class LeaseCache(ServerCache):
     """A cache on servers with `add`, `gets` and `cas`."""
 
     def __init__(self, default_timeout: float | str | None, key_prefix: str, serializer: Serializer | None) -> None:
+        self._start()
+        super().__init__(default_timeout, key_prefix, serializer)
+
+    def _start(self) -> None:
         # By nonce, those whose stub this process has put somewhere; for as long as somebody leads them.
         self._flights: weakref.WeakValueDictionary[bytes, Flight] = weakref.WeakValueDictionary()
-        super().__init__(default_timeout, key_prefix, serializer)
+        # The nonces of stubs that may still be there. One without a flight has lost its leader: the leader was
+        # interrupted, or the server's answer to it was lost. The oldest leave, so that these are not too many.
+        self._stubs: OrderedDict[bytes, bool] = OrderedDict()
 
     def after_fork(self) -> None:
         """Join no flight of the parent's."""
-        self._flights = weakref.WeakValueDictionary()
+        self._start()
 
     def _stub(self, key: str, nonce: bytes, now: float, lease: float, stamps: bytes) -> bytes:
         header = Header(LEASE, 0, nonce, now, now, now + lease, 0.0)
@@ -67,12 +75,26 @@ class LeaseCache(ServerCache):
                     except SerializationError as error:
                         unreadable = error
                 elif is_lease(envelope, now):
-                    return Busy(self._flights.get(envelope.header.nonce))
+                    nonce = envelope.header.nonce
+                    flight = self._flights.get(nonce)
+                    lost_its_leader = flight is None or flight.outcome is not None
+                    if lost_its_leader and self._stubs.pop(nonce, False):
+                        return self._lead(key, groups, lease, nonce, stamps)
+                    return Busy(flight)
             taken = self._claim(key, groups, now, lease, stamps, data)
             if taken is not None:
                 taken.unreadable = unreadable
                 return taken
         return Busy(None)
+
+    def _lead(self, key: str, groups: tuple[str, ...], lease: float, nonce: bytes, stamps: bytes) -> Lease:
+        """Return the lease whose stub has this *nonce*, with a flight that others in this process find by it."""
+        taken = Lease(key, groups, Flight(key, groups, lease), nonce, stamps)
+        self._flights[nonce] = taken.flight
+        self._stubs[nonce] = True
+        if len(self._stubs) > MOST_STUBS:
+            self._stubs.popitem(last=False)
+        return taken
 
     def _claim(
         self, key: str, groups: tuple[str, ...], now: float, lease: float, stamps: bytes, seen: bytes | None
@@ -81,10 +103,8 @@ class LeaseCache(ServerCache):
         wire = self._wire(key)
         node = self._node(wire)
         nonce = os.urandom(16)
-        flight = Flight(key, groups, lease)
         # Before the stub leaves: whoever reads it in this process must find the flight.
-        self._flights[nonce] = flight
-        taken = Lease(key, groups, flight, nonce, stamps)
+        taken = self._lead(key, groups, lease, nonce, stamps)
         stub, expire = self._stub(key, nonce, now, lease, stamps), expire_after(lease)
         try:
             if seen is None:
@@ -94,9 +114,14 @@ class LeaseCache(ServerCache):
                 stood = data == seen and node.cas(wire, stub, swap, expire)
         except BackendUnavailable:
             # The answer was lost, perhaps not the command. If the stub is there, it is ours all the same.
-            envelope = self._unpack(key, node.get_many([wire]).get(wire))
-            stood = envelope is not None and envelope.header.nonce == nonce
-        return taken if stood else None
+            envelope = self._unpack(key, node.gets(wire, urgent=True)[0])
+            if envelope is None or envelope.header.nonce != nonce:
+                raise
+            stood = True
+        if not stood:
+            self._stubs.pop(nonce, None)
+            return None
+        return taken
 
     def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
         """Take the right to replace a value (by its nonce), or put a stub in place of anything else."""
@@ -127,13 +152,14 @@ class LeaseCache(ServerCache):
         if entry is not None:
             packed, expire = self._pack(lease.key, entry, lease.stamps), expire_after(entry.expires - clock())
             self._check_size(wire, packed)
+        # Of a lease that was to replace a value there is nothing to give back: that stays.
+        kinds = (LEASE,) if entry is None else (LEASE, VALUE)
         data, swap = node.gets(wire)
         envelope = self._unpack(lease.key, data)
-        if envelope is None or envelope.header.nonce != lease.nonce:
-            return False
-        if entry is None and envelope.header.kind != LEASE:
-            return False  # the lease was to replace a value: that stays
-        return node.cas(wire, packed, swap, expire)
+        stands = envelope is not None and envelope.header.nonce == lease.nonce and envelope.header.kind in kinds
+        filled = stands and node.cas(wire, packed, swap, expire)
+        self._stubs.pop(lease.nonce, None)
+        return filled
 
     def forget(self, key: str) -> bool:
         """Delete value or stub; acknowledged."""
@@ -142,14 +168,7 @@ class LeaseCache(ServerCache):
 
     def forget_group(self, group: str) -> None:
         """Give the group another stamp on every server; raise if one of them did not answer."""
-        failed: BackendError | None = None
-        for node in self._nodes():
-            try:
-                node.set(self._wire(group), new_stamp(), 0)
-            except BackendError as error:  # the others first: as much as can be forgotten is
-                failed = error
-        if failed is not None:
-            raise failed
+        self._on_all(lambda node: node.set(self._wire(group), new_stamp(), 0))
 
     def peek(self, keys: Sequence[str], groups: tuple[str, ...], now: float) -> list[Entry | None]:
         """Return the fresh entries, in one round trip to each server."""

@@ -70,15 +70,31 @@ class Line:
         """Do nothing: `connect` sets what is needed."""
 
     def connect(self, address: Any) -> None:
-        """Connect within the deadline."""
-        left = self._sockets.left()
-        if self._family != Sockets.AF_UNIX:
-            self._socket = socket.create_connection(address, timeout=left)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        """Connect within the deadline; to the first of the addresses that a host's name stands for that answers."""
+        if self._family == Sockets.AF_UNIX:
+            self._connect(self._family, address)
             return
-        self._socket = socket.socket(self._family, socket.SOCK_STREAM)
-        self._socket.settimeout(left)
-        self._socket.connect(address)
+        host, port = address
+        problem: OSError | None = None
+        for family, _, _, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                self._connect(family, place)
+            except OSError as error:
+                problem = problem or error
+            else:
+                return
+        raise problem or OSError(f"{host} has no address")
+
+    def _connect(self, family: int, place: Any) -> None:
+        self._socket = opened = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            opened.settimeout(self._sockets.left())
+            if family != Sockets.AF_UNIX:
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            opened.connect(place)
+        except BaseException:  # an interrupt as well: nobody else knows of this socket yet
+            opened.close()
+            raise
 
     def sendall(self, data: bytes) -> None:
         """Send *data* within the deadline."""

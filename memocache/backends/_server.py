@@ -11,7 +11,7 @@ from memocache._clock import now as clock
 from memocache._entry import LEASE, STAMP_SIZE, VALUE, Entry, Envelope, Header
 from memocache._policy import FOREVER
 from memocache.backends.base import Cache, countable
-from memocache.errors import BackendUnavailable, SerializationError
+from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers import SafeSerializer, Serializer
 
 __all__ = ["ATTEMPTS", "Node", "ServerCache", "expire_after", "is_fresh", "is_lease", "new_stamp"]
@@ -32,8 +32,8 @@ class Node(Protocol):
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*, in one round trip."""
 
-    def gets(self, key: str) -> tuple[bytes | None, object]:
-        """Return what is under *key*, and the id with which to swap it."""
+    def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
+        """Return what is under *key*, and the id with which to swap it; *urgent*: even if it is left alone now."""
 
     def add(self, key: str, data: bytes, expire: int) -> bool:
         """Store *data* if there is nothing under *key*."""
@@ -83,6 +83,17 @@ class ServerCache(Cache):
             node = self._node(wire)
             groups.setdefault(id(node), (node, []))[1].append(wire)
         return list(groups.values())
+
+    def _on_all(self, command: Callable[[Node], None]) -> None:
+        """Give *command* to every server; raise if one of them did not answer, after the others have done it."""
+        failed: BackendError | None = None
+        for node in self._nodes():
+            try:
+                command(node)
+            except BackendError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def name_types(self, annotation: object) -> None:
         """Allow the types in *annotation* to be made from bytes."""
@@ -216,8 +227,7 @@ class ServerCache(Cache):
 
     def clear(self) -> bool:
         """Delete everything on the servers, whoever put it there, whatever its key_prefix."""
-        for node in self._nodes():
-            node.flush()
+        self._on_all(lambda node: node.flush())
         return True
 
     def inc(self, key: str, delta: int = 1) -> int:

@@ -7,14 +7,19 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
-from pymemcache.client.base import Client, normalize_server_spec
-from pymemcache.exceptions import MemcacheError, MemcacheServerError, MemcacheUnexpectedCloseError
+from pymemcache.client.base import Client
+from pymemcache.exceptions import (
+    MemcacheError,
+    MemcacheServerError,
+    MemcacheUnexpectedCloseError,
+    MemcacheUnknownError,
+)
 
 from memocache._policy import seconds
 from memocache.backends._breaker import Breaker
 from memocache.backends._lease import LeaseCache
 from memocache.backends._line import Sockets
-from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 
 __all__ = ["MemcachedCache"]
@@ -26,6 +31,9 @@ LONGEST_PREFIX: Final = 100
 ITEM_OVERHEAD: Final = 64  # bytes that the server needs for an item besides key and data
 SAFE_KEY: Final = re.compile(r"[!\"$-~][!-~]*")  # printable ASCII; '#' in front marks a digest
 SAFE_PREFIX: Final = re.compile(r"[!-~]*")
+DEFAULT_PORT: Final = 11211
+HOST: Final = re.compile(r"[^\s/,\[\]]+")
+SPELT_ADDRESS: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+))(?::([0-9]{1,5}))?")  # [::1]:11211 as well
 CLOSED: Final = (MemcacheUnexpectedCloseError, ConnectionError)
 
 
@@ -111,18 +119,34 @@ class MemcachedCache(LeaseCache):
             )
 
 
-def _addresses(servers: object) -> "list[Any]":
+def _addresses(servers: object) -> "list[str | tuple[str, int]]":
     given = [servers] if isinstance(servers, str) else list(servers) if isinstance(servers, list | tuple) else []
-    try:
-        addresses = [normalize_server_spec(tuple(each) if isinstance(each, list) else each) for each in given]
-    except (ValueError, TypeError, AttributeError):
-        addresses = []
-    if not addresses or len(set(addresses)) < len(addresses):
+    addresses = [_address(each) for each in given]
+    if not addresses or None in addresses or len(set(addresses)) < len(addresses):
         raise ConfigurationError(
             f"servers={servers!r}; wanted: a list of different addresses, each as 'host:port', '/path/to/socket' "
             "or (host, port)"
         )
-    return addresses
+    return [address for address in addresses if address is not None]
+
+
+def _address(given: object) -> "str | tuple[str, int] | None":
+    """Return *given* as pymemcache takes it; None if it is no address."""
+    if isinstance(given, str):
+        path = given.removeprefix("unix:")
+        if path.startswith("/"):
+            return path
+        match = SPELT_ADDRESS.fullmatch(given)
+        if match is None:
+            return None
+        host, port = match[1] or match[2], int(match[3] or DEFAULT_PORT)
+    elif isinstance(given, list | tuple) and len(given) == 2:
+        host, port = given
+    else:
+        return None
+    if not isinstance(host, str) or not HOST.fullmatch(host) or type(port) is not int or not 0 < port < 65536:
+        return None
+    return host, port
 
 
 class Server:
@@ -151,9 +175,9 @@ class Server:
         found: Mapping[str, bytes] = self._ask("get_many", keys, again=True)
         return found
 
-    def gets(self, key: str) -> tuple[bytes | None, object]:
+    def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, and its cas id."""
-        data, swap = self._ask("gets", key, again=True)
+        data, swap = self._ask("gets", key, again=True, urgent=urgent)
         return data, swap
 
     def add(self, key: str, data: bytes, expire: int) -> bool:
@@ -194,12 +218,7 @@ class Server:
             except Exception as second:
                 raise self._failed(second) from second
         except MemcacheServerError as error:
-            if b"too large" in error.args[0]:
-                raise ValueTooLarge(
-                    f"memcached at {self.name} refuses an item for its size; "
-                    "raise its option -I, or lower max_item_size="
-                ) from error
-            raise self._failed(error) from error
+            raise self._refused(error) from error
         except Exception as error:
             raise self._failed(error) from error
         self._breaker.succeeded()
@@ -211,6 +230,19 @@ class Server:
             connection = self._local.connection = Connection(self._address)
         return connection
 
+    def _refused(self, error: MemcacheServerError) -> BackendError:
+        """Return what to raise for an item that the server does not take; it is up, and others it may take."""
+        reason = error.args[0]
+        if b"too large" in reason:
+            self._breaker.succeeded()
+            return ValueTooLarge(
+                f"memcached at {self.name} refuses an item for its size; raise its option -I, or lower max_item_size="
+            )
+        if b"out of memory" in reason:
+            self._breaker.succeeded()
+            return BackendUnavailable(f"memcached at {self.name} has no room for an item of this size")
+        return self._failed(error)
+
     def _failed(self, error: Exception) -> BackendUnavailable:
         """Return what to raise for *error*, whatever it is: hostile bytes make pymemcache raise many kinds."""
         what = str(error) if isinstance(error, OSError | MemcacheError) else "an answer that makes no sense"
@@ -220,12 +252,22 @@ class Server:
         return BackendUnavailable(message)
 
 
+class StrictClient(Client):  # type: ignore[misc]
+    """pymemcache's client, which takes any answer to a `delete` for an acknowledgement."""
+
+    def _misc_cmd(self, cmds: Any, cmd_name: bytes, noreply: Any, end_tokens: Any = None) -> Any:
+        answers = super()._misc_cmd(cmds, cmd_name, noreply, end_tokens)
+        if cmd_name == b"delete" and answers not in ([b"DELETED"], [b"NOT_FOUND"]):
+            raise MemcacheUnknownError(answers)
+        return answers
+
+
 class Connection:
     """One thread's connection to one server."""
 
     def __init__(self, address: Any) -> None:
         self._sockets = Sockets()
-        self._client: Any = Client(address, socket_module=self._sockets, default_noreply=False)
+        self._client: Any = StrictClient(address, socket_module=self._sockets, default_noreply=False)
 
     def is_open(self) -> bool:
         """Return whether it is connected and in step with the server."""

@@ -79,10 +79,10 @@ class SimpleCache(Cache):
         left = self._remove(entry.key)
         for group in entry.groups:  # first: should a signal come between, the group must not miss an entry
             self._groups.setdefault(group, set()).add(entry.key)
-        left += self._queue.insert(entry, now)
-        for gone in left:
+        evicted = self._queue.insert(entry, now)
+        for gone in evicted:
             self._left(gone)
-        return left
+        return left + evicted
 
     def _remove(self, key: str) -> list[Entry]:
         entry = self._queue.get(key)

@@ -1,0 +1,188 @@
+"""What stands for a method's instance in a key, whatever sort of instance it is."""
+
+import abc
+import dataclasses
+import enum
+
+import pytest
+
+from memocache import UnkeyableArgument, cached
+
+
+class Slotted:
+    __slots__ = ("__weakref__", "n")
+
+    @cached
+    def m(self):
+        return self.n
+
+
+class Unholdable:
+    __slots__ = ("n",)
+
+    @cached
+    def m(self):
+        return self.n
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    n: int
+
+    @cached
+    def m(self):
+        return self.n, object()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrozenSlots:
+    n: int
+
+    @cached
+    def m(self):
+        return self.n, object()
+
+
+class EqualToAll:
+    __hash__ = None
+
+    def __eq__(self, other):
+        return True
+
+    @cached
+    def m(self):
+        return id(self)
+
+
+class Proxy:
+    def __getattr__(self, name):
+        return name
+
+    @cached
+    def m(self):
+        return id(self)
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+    @cached
+    def m(self):
+        return self.name
+
+
+def test_slots_with_a_weak_reference_are_well() -> None:
+    a, b = Slotted(), Slotted()
+    a.n, b.n = 1, 2
+    assert [a.m(), b.m(), a.m()] == [1, 2, 1]
+
+
+def test_an_instance_that_cannot_be_held_weakly_is_refused_with_the_remedies() -> None:
+    with pytest.raises(UnkeyableArgument) as refused:
+        Unholdable().m()
+    assert str(refused.value) == (
+        "Unholdable.m: 'self' has no stable key and cannot be held weakly (give Unholdable '__weakref__' in "
+        "__slots__); give Unholdable a __cache_key__ method, or pass key= or ignore=('self',)"
+    )
+
+
+def test_frozen_dataclasses_are_instances_like_others() -> None:
+    one, twin = Frozen(1), Frozen(1)
+    assert one.m() is one.m()
+    assert one.m() is not twin.m()
+
+
+def test_a_dataclass_that_cannot_be_held_weakly_is_its_content() -> None:
+    assert FrozenSlots(1).m() is FrozenSlots(1).m()
+    assert FrozenSlots(2).m()[0] == 2
+
+
+@pytest.mark.parametrize("kind", [EqualToAll, Proxy])
+def test_the_instance_counts_and_not_what_it_says_it_equals_or_has(kind: type) -> None:
+    a, b = kind(), kind()
+    assert [a.m(), b.m(), a.m()] == [id(a), id(b), id(a)]
+
+
+def test_members_of_an_enum_are_instances() -> None:
+    assert [Colour.RED.m(), Colour.BLUE.m(), Colour.RED.m()] == ["RED", "BLUE", "RED"]
+
+
+class Keyed:
+    def __init__(self, key):
+        self.key = key
+
+    def __cache_key__(self):
+        return self.key
+
+    @cached
+    def m(self, x=1):
+        return object()
+
+
+class KeyedSub(Keyed):
+    pass
+
+
+class KeyedByAttribute:
+    @cached
+    def m(self):
+        return object()
+
+
+def test_instances_of_one_cache_key_and_class_share() -> None:
+    assert Keyed(1).m() is Keyed(1).m(x=1)
+    assert Keyed(1).m() is not Keyed(True).m()
+    assert Keyed(1).m() is not KeyedSub(1).m()
+    assert Keyed(1).m.uncache() is True
+
+
+def test_the_cache_key_is_asked_for_each_call() -> None:
+    keyed = Keyed(1)
+    first = keyed.m()
+    keyed.key = 2
+    assert keyed.m() is not first
+    keyed.key = 1
+    assert keyed.m() is first
+
+
+def test_a_cache_key_may_be_an_attribute() -> None:
+    a, b, without = KeyedByAttribute(), KeyedByAttribute(), KeyedByAttribute()
+    a.__cache_key__ = b.__cache_key__ = "same"
+    assert a.m() is b.m() is not without.m()
+
+
+def test_a_cache_key_without_a_stable_form_is_named() -> None:
+    with pytest.raises(UnkeyableArgument, match=r"^Keyed\.m: parameter 'self' has no stable key: .*__cache_key__"):
+        Keyed(object()).m()
+
+
+def test_a_method_of_a_metaclass_knows_its_classes() -> None:
+    class Meta(type):
+        @cached
+        def m(cls):
+            return cls
+
+        @property
+        @cached
+        def p(cls):
+            return cls
+
+    A, B = Meta("A", (), {}), Meta("B", (), {})
+    assert [A.m(), B.m(), A.p, B.p] == [A, B, A, B]
+
+
+def test_an_abstract_method_stays_abstract() -> None:
+    class Base(abc.ABC):
+        @cached
+        @abc.abstractmethod
+        def m(self): ...
+
+    class Whole(Base):
+        @cached
+        def m(self):
+            return 1
+
+    with pytest.raises(TypeError, match="abstract"):
+        Base()
+    assert Whole().m() == 1

@@ -1,0 +1,199 @@
+"""The options copy, wait and cache of cached; and the words of others."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from memocache import ConfigurationError, SimpleCache, cached
+from memocache._flight import Flight
+
+
+def refusal(**options: object) -> str:
+    """Return with which words cached refuses *options*."""
+    with pytest.raises(ConfigurationError) as refused:
+        cached(**options)
+    assert isinstance(refused.value, ValueError)
+    return str(refused.value)
+
+
+# ---- copy --------------------------------------------------------------------------------------------------------
+
+
+def test_without_copy_everybody_has_the_object_itself() -> None:
+    f = cached(lambda: [[]])
+    assert f() is f()
+
+
+def test_copy_keeps_callers_from_changing_what_is_stored() -> None:
+    f = cached(copy=True)(lambda: [[]])
+    for value in (f(), f(), f.peek(), f.refresh(), f()):
+        assert value == [[]]
+        value[0].append("changed")
+    given = [[1]]
+    f.put(given)
+    given[0].append("changed")
+    assert f() == [[1]]
+
+
+def test_copy_may_be_a_function_that_copies() -> None:
+    f = cached(copy=list)(lambda: [[]])
+    first = f()
+    first.append(1)
+    first[0].append("seen, for list() is shallow")
+    assert f() == [["seen, for list() is shallow"]]
+
+
+def test_what_a_copy_raises_is_the_caller_s_to_see() -> None:
+    f = cached(copy=True)(lambda: threading.Lock())
+    with pytest.raises(TypeError, match="pickle"):
+        f()
+
+
+@pytest.mark.parametrize("copy", ["yes", 1, None, []], ids=repr)
+def test_copy_must_be_a_function_or_a_bool(copy: object) -> None:
+    assert (
+        refusal(copy=copy) == f"copy={copy!r}; wanted: True for a deep copy, False, or a function that copies a result"
+    )
+
+
+# ---- wait --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wait", [0, 0.5, "5s", timedelta(seconds=1), 1e300])
+def test_wait_takes_durations_and_0(wait: object) -> None:
+    assert cached(wait=wait)(lambda: 1)() == 1
+
+
+def test_wait_longer_than_a_lock_can_is_as_long_as_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    computing, waiting = threading.Event(), threading.Event()
+    subscribe = Flight.subscribe
+    monkeypatch.setattr(Flight, "subscribe", lambda *args: subscribe(*args) and not waiting.set())
+
+    def compute():
+        computing.set()
+        assert waiting.wait(30)
+        return object()
+
+    f = cached(wait=1e300)(compute)
+    results: list[object] = []
+    callers = [threading.Thread(target=lambda: results.append(f())) for _ in range(2)]
+    callers[0].start()
+    assert computing.wait(30)
+    callers[1].start()
+    for caller in callers:
+        caller.join()
+    assert len(results) == 2
+    assert results[0] is results[1]
+    assert f.info().waits == 1
+
+
+def test_a_negative_wait_is_refused() -> None:
+    assert refusal(wait=-1) == "wait=-1 is negative; wanted: seconds, 0 for not to wait"
+
+
+# ---- cache -------------------------------------------------------------------------------------------------------
+
+
+def test_a_cache_object_is_used() -> None:
+    cache = SimpleCache()
+    f = cached(cache=cache)(lambda: object())
+    assert f() is f()
+    assert f.cache is cache
+    assert len(cache) == 1
+
+
+def test_a_function_that_gives_the_cache_is_asked_for_each_call() -> None:
+    caches = [SimpleCache(), SimpleCache()]
+    now = 0
+    f = cached(cache=lambda: caches[now])(lambda: object())
+    first = f()
+    assert f() is first
+    now = 1
+    assert f.cache is caches[1]
+    assert f() is not first
+    assert f.uncache() is True
+    now = 0
+    assert f() is first
+    assert f.info().hits == 2
+
+
+@pytest.mark.parametrize(("junk", "kind"), [(None, "NoneType"), ({}, "dict"), ("memcached://", "str")])
+def test_a_function_that_gives_something_else_is_told_to_the_caller(junk: object, kind: str) -> None:
+    f = cached(cache=lambda: junk, namespace="f")(refusal)
+    for call in (f, f.uncache, f.peek, f.info):
+        with pytest.raises(ConfigurationError) as refused:
+            call()
+        assert str(refused.value) == (
+            f"refusal: the function given as cache= returned a {kind}; wanted: a cache object"
+        )
+
+
+@pytest.mark.parametrize(("cache", "kind"), [("memcached://", "str"), ({}, "dict"), (5, "int"), (True, "bool")])
+def test_what_is_no_cache_is_refused(cache: object, kind: str) -> None:
+    assert refusal(cache=cache) == (
+        f"cache= got a {kind}; wanted: a cache object such as SimpleCache() or MemcachedCache(['127.0.0.1:11211']), a "
+        "function without arguments that returns one, or None for the default cache"
+    )
+
+
+def test_a_class_of_caches_is_refused_for_each_call_would_make_one() -> None:
+    assert refusal(cache=SimpleCache) == (
+        "cache=SimpleCache is a class; wanted: a cache object that is kept, SimpleCache(...)"
+    )
+
+
+# ---- other words -------------------------------------------------------------------------------------------------
+
+USE = {
+    "timeout=": "ttl expire expires expiration expiration_time expiry max_age seconds stale_after timeout_seconds",
+    "a cache that is bounded: cache=SimpleCache(threshold=...)": "maxsize max_size max_entries",
+    "namespace= (or key_prefix= of the cache object)": "key_prefix",
+    "namespace=": "prefix name make_name",
+    "key=": "key_builder key_func make_cache_key make_key function_key_generator",
+    "ignore=": "args_to_ignore exclude",
+    "ignore=('self',)": "noself",
+    "unless=": "skip_cache_func",
+    "unless= (with the opposite answer)": "response_filter should_cache_fn",
+    "cache=": "backend alias region",
+    "the serializer of the cache object": "serializer",
+}
+NEEDS_NONE = {
+    "arguments of different types always have entries of their own": "typed",
+    "calls from several threads at once are always computed once": "lock condition",
+    "every decorated function has .info()": "info",
+    "None is stored like any value; where it is not wanted, unless=lambda result: result is None": "cache_none",
+}
+
+
+@pytest.mark.parametrize(("right", "words"), USE.items())
+def test_the_words_of_others_are_answered_with_ours(right: str, words: str) -> None:
+    for word in words.split():
+        assert refusal(**{word: 1}) == f"cached() has no option {word!r}; use {right}"
+
+
+@pytest.mark.parametrize(("reason", "words"), NEEDS_NONE.items())
+def test_what_goes_without_saying_is_said(reason: str, words: str) -> None:
+    for word in words.split():
+        assert refusal(**{word: 1}) == f"cached() has no option {word!r} and needs none: {reason}"
+
+
+def test_an_unknown_word_is_answered_with_all_of_ours() -> None:
+    assert refusal(colour="red") == (
+        "cached() has no option 'colour'; it has: timeout, key, cache, namespace, version, ignore, unless, copy, wait"
+    )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda: cached(1, "{x}", 2), lambda: cached(len, timeout=3), lambda: cached(5, "{x}", key="{x}")],
+    ids=["too many", "a function and timeout=", "key twice"],
+)
+def test_options_in_the_wrong_place_are_refused(call: Callable[[], object]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        call()
+    assert str(refused.value) == (
+        "cached() takes timeout and key in this order, and all else by name; "
+        "to decorate a function in one line, write cached(timeout=300)(function)"
+    )

@@ -1,0 +1,222 @@
+"""The options key and ignore: what counts of the arguments."""
+
+import functools
+from collections.abc import Callable
+
+import pytest
+
+from memocache import MISSING, ConfigurationError, UnkeyableArgument, cached
+
+
+def f(a, b=2, *args, c=3):
+    return a, b, args, c, object()
+
+
+def refusal(function: Callable[..., object] = f, **options: object) -> str:
+    """Return with which words cached refuses *options* for *function*."""
+    with pytest.raises(ConfigurationError) as refused:
+        cached(**options)(function)
+    return str(refused.value)
+
+
+# ---- key, a template ---------------------------------------------------------------------------------------------
+
+
+def test_a_template_names_what_counts() -> None:
+    g = cached(key="{c} of {a}")(f)
+    assert g(1) is g(1, 5) is g(1, 2, 3, 4, c=3)
+    assert g(1) is not g(2)
+    assert g(1) is not g(1, c=4)
+    assert g.uncache(1, "whatever") is True
+
+
+def test_templates_do_not_share_where_they_would_be_the_same_text() -> None:
+    g = cached(key="{a}:{b}")(f)
+    calls = [("1:2", "3"), ("1", "2:3"), (1, "2:3"), (1, 2), ("1", 2), (True, 2), (1.0, 2), (None, "None")]
+    assert len({id(g(*call)) for call in calls}) == len(calls)
+    for call in calls:
+        assert g(*call)[:2] == call
+
+
+def test_a_template_may_name_gathered_arguments() -> None:
+    g = cached(key="{args}")(f)
+    assert g(1, 2, 3, 4) is g(5, 6, 3, 4)
+    assert g(1, 2, 3, 4) is not g(1, 2, 34)
+
+
+def test_braces_are_escaped_as_in_any_format() -> None:
+    g = cached(key="{{literally}} {a}")(f)
+    assert g(1) is g(1, 5)
+    assert g(1) is not g(2)
+
+
+def test_a_template_for_a_method_counts_the_instance_only_if_it_names_it() -> None:
+    class Owner:
+        @cached(key="{x}")
+        def shared(self, x):
+            return object()
+
+        @cached(key="{self}{x}")
+        def own(self, x):
+            return object()
+
+    one, two = Owner(), Owner()
+    assert one.shared(1) is two.shared(1)
+    assert one.own(1) is one.own(1)
+    assert one.own(1) is not two.own(1)
+
+
+@pytest.mark.parametrize(
+    ("template", "field"),
+    [
+        *(("{x}", "x"), ("{a}{x}", "x"), ("{a.name}", "a.name"), ("{a[0]}", "a[0]"), ("{a!r}", "a!r"), ("{}", "")),
+        *(("{a:>3}", "a:>3"), ("{0}", "0"), ("{ a}", " a"), ("{a:{b}}", "a:{b}"), ("{A}", "A"), ("{*args}", "*args")),
+    ],
+)
+def test_a_template_names_parameters_only(template: str, field: str) -> None:
+    assert refusal(key=template) == (
+        f"f: key={template!r} has {{{field}}}, which is no parameter; there are: 'a', 'b', 'args', 'c'. "
+        "A template names parameters only, without attributes, indices or formats; for more, pass a function"
+    )
+
+
+@pytest.mark.parametrize("template", ["", "users", "{{a}}"])
+def test_a_template_that_names_nothing_is_refused(template: str) -> None:
+    assert refusal(key=template) == (
+        f"f: key={template!r} names no parameter, so that all calls would share one entry; "
+        "there are: 'a', 'b', 'args', 'c'"
+    )
+
+
+def test_unless_there_is_nothing_to_name() -> None:
+    assert cached(key="users")(lambda: 1)() == 1
+
+
+@pytest.mark.parametrize("template", ["{a", "a}", "{a!}", "{a!rr}"])
+def test_a_broken_template_is_refused(template: str) -> None:
+    assert refusal(key=template).startswith(f"f: key={template!r} is no template: ")
+
+
+# ---- key, a function ---------------------------------------------------------------------------------------------
+
+
+def test_a_key_function_takes_the_call_s_own_arguments() -> None:
+    seen = []
+    g = cached(key=lambda *args, **kwargs: seen.append((args, kwargs)) or args[0] % 10)(f)
+    assert g(1) is g(11, 5, 6, c=7) is g(a=21)
+    assert g(1) is not g(2)
+    assert seen[:3] == [((1, 2), {"c": 3}), ((11, 5, 6), {"c": 7}), ((21, 2), {"c": 3})]
+    assert g.uncache(31) is True
+    assert g.peek(1) is MISSING
+
+
+def test_the_result_of_a_key_function_is_typed_as_arguments_are() -> None:
+    g = cached(key=lambda a, *_, **__: a)(f)
+    values = [1, True, 1.0, "1", None, (1,), [1]]
+    assert [g(value)[0] for value in values] == values
+    assert len({id(g(value)) for value in values}) == len(values)
+
+
+def test_what_a_key_function_raises_the_caller_sees() -> None:
+    error = KeyError("of the key function")
+
+    def key(*args, **kwargs):
+        raise error
+
+    g = cached(key=key)(f)
+    for call in (g, g.uncache, g.peek, g.refresh, g.key, functools.partial(g.put, 1)):
+        with pytest.raises(KeyError) as raised:
+            call(1)
+        assert raised.value is error
+    assert g.info().misses == 0
+
+
+def test_a_key_function_that_gives_no_key_is_named() -> None:
+    g = cached(key=lambda *args, **kwargs: object())(f)
+    with pytest.raises(UnkeyableArgument, match=r"^f: the result of key= has no stable key: an object instance has no"):
+        g(1)
+
+
+def test_a_key_function_of_a_method_is_given_the_instance() -> None:
+    class Owner:
+        def __init__(self, name):
+            self.name = name
+
+        @cached(key=lambda self, x: (self.name, x))
+        def m(self, x):
+            return object()
+
+    assert Owner("a").m(1) is Owner("a").m(x=1)
+    assert Owner("a").m(1) is not Owner("b").m(1)
+    assert Owner("a").m.uncache(1) is True
+
+
+@pytest.mark.parametrize(("key", "kind"), [(5, "int"), (b"{a}", "bytes"), ([], "list"), (True, "bool")])
+def test_any_other_key_is_refused(key: object, kind: str) -> None:
+    assert refusal(key=key) == (
+        f"f: key={key!r} is a {kind}; wanted: a template such as 'user:{{user_id}}', "
+        "or a function that takes the call's arguments and returns what counts"
+    )
+
+
+# ---- ignore ------------------------------------------------------------------------------------------------------
+
+
+def untouchable() -> object:
+    """Return an object that does not let anybody near it."""
+
+    def touched(*args: object) -> object:
+        raise AssertionError("it was touched")
+
+    names = [
+        *("getattribute", "getattr", "setattr", "hash", "eq", "ne", "lt", "bool", "len", "iter", "next", "contains"),
+        *("repr", "str", "format", "call", "getitem", "index", "int", "float", "reduce", "reduce_ex", "getstate"),
+        *("copy", "deepcopy", "sizeof", "dir", "instancecheck", "cache_key", "fspath", "get", "enter", "exit"),
+    ]
+    return type("Untouchable", (), {f"__{name}__": touched for name in names})()
+
+
+def test_ignored_arguments_do_not_count_and_are_not_touched() -> None:
+    g = cached(ignore=("a", "args"))(f)
+    first = g(untouchable(), 5, untouchable())
+    assert g(untouchable(), 5) is first
+    assert g(b=5, a=untouchable()) is first
+    assert g.peek(untouchable(), 5) is first
+    assert g(untouchable(), 6) is not first
+    assert g.refresh(untouchable(), 5) is not first
+    g.put(1, untouchable(), 5)
+    assert g.uncache(untouchable(), 5) is True
+
+
+def test_an_ignored_instance_is_shared() -> None:
+    class Owner:
+        __slots__ = ()
+
+        @cached(ignore=("self",))
+        def m(self, x):
+            return object()
+
+    assert Owner().m(1) is Owner().m(1)
+    assert Owner().m(1) is not Owner().m(2)
+
+
+def test_all_may_be_ignored() -> None:
+    g = cached(ignore=["a", "b", "args", "c"])(f)
+    assert g(1) is g(2, 3, 4, c=5)
+
+
+def test_ignore_takes_names_of_parameters() -> None:
+    there_are = "which is no parameter; there are: 'a', 'b', 'args', 'c'"
+    assert refusal(ignore=("a", "x")) == f"f: ignore= names 'x', {there_are}"
+    assert refusal(ignore=(1,)) == f"f: ignore= names 1, {there_are}"
+    assert refusal(lambda: 1, ignore=("a",)).endswith("ignore= names 'a', which is no parameter; there are: none")
+    assert refusal(ignore="a") == "ignore='a' is one text; wanted: a tuple of names, ignore=('a',)"
+    for nothing in (None, 5):
+        assert refusal(ignore=nothing) == f"ignore={nothing}; wanted: a tuple of names, such as ignore=('db',)"
+
+
+@pytest.mark.parametrize("key", ["{a}", lambda *args, **kwargs: 1], ids=["template", "function"])
+def test_key_leaves_nothing_to_ignore(key: object) -> None:
+    assert refusal(key=key, ignore=("b", "c")) == (
+        "f: key= says what counts, so ignore=('b', 'c') has nothing to add; give one of the two"
+    )

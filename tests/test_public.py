@@ -1,0 +1,94 @@
+"""The public names: all there, all explained; and importing them brings in nothing optional."""
+
+import doctest
+import importlib
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import memocache
+from memocache import BoundCachedFunction, CachedFunction, Info
+
+DOCUMENTED = {
+    *("cached", "CachedFunction", "BoundCachedFunction", "MISSING", "configure", "default_cache", "disabled"),
+    *("Cache", "SimpleCache", "MemcachedCache"),
+    *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
+    "Info",
+    *("MemocacheError", "ConfigurationError", "UnkeyableArgument", "SerializationError"),
+    *("BackendError", "BackendUnavailable", "ValueTooLarge", "UncacheFailed"),
+}
+OPTIONAL = ("rich", "freezegun", "time_machine", "pytest", "hypothesis", "numpy", "pandas", "mypy")
+MODULES = [module.name for module in pkgutil.walk_packages(memocache.__path__, "memocache.")]
+
+
+def test_all_names_are_the_documented_ones() -> None:
+    assert set(memocache.__all__) == DOCUMENTED
+    assert len(memocache.__all__) == len(DOCUMENTED)
+
+
+def test_all_names_are_there_and_no_others() -> None:
+    names = {name for name, thing in vars(memocache).items() if not name.startswith("_")}
+    assert {name for name in names if not isinstance(getattr(memocache, name), ModuleType)} == DOCUMENTED
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_is_public(name: str) -> None:
+    module = importlib.import_module(name)
+    for each in getattr(module, "__all__", ()):
+        assert hasattr(module, each)
+    assert module.__doc__
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED - {"MISSING"}))
+def test_every_public_name_is_explained(name: str) -> None:
+    _check_docstring(getattr(memocache, name))
+
+
+@pytest.mark.parametrize(
+    "owner", [CachedFunction, memocache.Cache, memocache.SimpleCache, memocache.MemcachedCache, Info]
+)
+def test_every_public_method_is_explained(owner: type) -> None:
+    for name, thing in inspect.getmembers(owner):
+        if not name.startswith("_") and (inspect.isroutine(thing) or isinstance(thing, property)):
+            _check_docstring(thing)
+
+
+@pytest.mark.parametrize("name", ["cached", "configure", "default_cache", "disabled", "SimpleCache", "MemcachedCache"])
+def test_every_entry_point_has_an_example(name: str) -> None:
+    text = getattr(memocache, name).__doc__
+    assert ">>> " in text or "Example: " in text
+
+
+def test_the_bound_class_has_what_the_function_has() -> None:
+    for name, thing in inspect.getmembers(CachedFunction):
+        if not name.startswith("_"):
+            assert inspect.getattr_static(BoundCachedFunction, name) is inspect.getattr_static(CachedFunction, name)
+            assert callable(thing) or isinstance(thing, property)
+
+
+@pytest.mark.parametrize("name", ["memocache", *MODULES])
+def test_the_examples_in_docstrings_run(name: str) -> None:
+    module = importlib.import_module(name)
+    results = doctest.testmod(module, extraglobs={each: getattr(memocache, each) for each in memocache.__all__})
+    assert results.failed == 0
+
+
+def test_importing_it_imports_nothing_optional() -> None:
+    script = "import sys, json, memocache; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    loaded = {name.partition(".")[0] for name in json.loads(run.stdout)}
+    assert loaded.isdisjoint(OPTIONAL)
+    assert {"memocache", "wrapt", "msgspec", "pymemcache"} <= loaded
+
+
+def _check_docstring(thing: object) -> None:
+    first, _, rest = inspect.cleandoc(thing.__doc__ or "").partition("\n")
+    assert first
+    assert first.endswith("."), first
+    assert len(first) <= 120
+    assert not rest or rest.startswith("\n"), "an empty line follows the first one"
