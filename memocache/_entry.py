@@ -22,6 +22,7 @@ __all__ = [
     "key_digest",
     "pack",
     "stamp_block",
+    "stamp_head",
     "stamp_names",
     "unpack",
 ]
@@ -199,9 +200,12 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
 
 def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:
     """Return the groups *names* with their *stamps* as bytes: an entry holds while its block is the present one."""
-    return b"".join(
-        bytes((len(name),)) + name.encode("ascii") + stamp for name, stamp in zip(names, stamps, strict=True)
-    )
+    return b"".join(stamp_head(name) + stamp for name, stamp in zip(names, stamps, strict=True))
+
+
+def stamp_head(name: str) -> bytes:
+    """Return what stands before the stamp of the group *name* in a block."""
+    return bytes((len(name),)) + name.encode("ascii")
 
 
 def stamp_names(block: bytes) -> list[str]:

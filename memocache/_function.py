@@ -196,7 +196,11 @@ class CachedFunction(_Proxy, CachedCall[P, R]):
             self._self_memo.serve_instances()
 
     if TYPE_CHECKING:
-
+        # A class method first: its own first parameter is a type.
+        @overload
+        def __get__(
+            self: "CachedFunction[Concatenate[type[S], Q], R]", instance: S | None, owner: type[S]
+        ) -> BoundCachedFunction[Q, R]: ...
         @overload
         def __get__(self, instance: None, owner: type | None = None) -> "CachedFunction[P, R]": ...
         @overload
@@ -221,19 +225,6 @@ class CachedFunction(_Proxy, CachedCall[P, R]):
         return f"<cached function {self._self_memo.title}>"
 
     __str__ = __repr__
-
-
-if TYPE_CHECKING:
-    # At run time these are CachedFunctions, too. A checker has to be told apart how they bind.
-    class CachedClassMethod(CachedCall[P, R]):
-        """A class method that was decorated as such."""
-
-        def __get__(self, instance: object, owner: type | None = None) -> BoundCachedFunction[P, R]: ...
-
-    class CachedStaticMethod(CachedCall[P, R]):
-        """A static method that was decorated as such."""
-
-        def __get__(self, instance: object, owner: type | None = None) -> CachedFunction[P, R]: ...
 
 
 def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any]:
@@ -295,7 +286,7 @@ def _twins(memo: Memo, function: CachedFunction[..., Any]) -> type[BoundCachedFu
         "__call__": memo.bound_call or call_generally,
         "__doc__": _of_function("__doc__"),
         "__annotations__": _of_function("__annotations__"),
-        "__module__": memo.function.__module__,
+        "__module__": getattr(memo.function, "__module__", None),
         "_self_memo": memo,
         "_self_parent": staticmethod(function),
     }

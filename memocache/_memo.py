@@ -16,8 +16,8 @@ from memocache._instances import tokens
 from memocache._options import Options
 from memocache._readthrough import Site, compute_only, put, read_through, refresh
 from memocache._registry import is_disabled, register, with_default
-from memocache._steps import Run
-from memocache.backends.base import Cache
+from memocache._steps import Run, Served
+from memocache.backends.base import Cache, Hit
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import Counted, KeyMaker, Namespace, has_cache_key
 from memocache.stats import Info
@@ -25,6 +25,7 @@ from memocache.stats import Info
 __all__ = ["MISSING", "Memo", "Missing"]
 
 MOST_PLACES: Final = 16
+MOST_KEYS: Final = 10_000
 PLAIN: Final = frozenset({int, str, bytes, bool, float, type(None)})
 
 
@@ -54,12 +55,28 @@ MISSING: Final = Missing()
 class _Place:
     """A function's site on one cache, with the maker of its keys there."""
 
-    __slots__ = ("keys", "site", "types_named")
+    __slots__ = ("_known", "keys", "site", "types_named")
 
     def __init__(self, keys: KeyMaker, site: Site) -> None:
         self.keys = keys
         self.site = site
         self.types_named = not site.cache.shared
+        self._known: dict[Hashable, str] = {}
+
+    def key(self, counted: tuple[object, ...]) -> str:
+        """Return the key of a call; on a shared cache, where a hit needs it, remembered for plain arguments."""
+        types = tuple(map(type, counted))
+        if not self.site.cache.shared or not PLAIN.issuperset(types):
+            return self.keys.key(counted)
+        typed = (counted, types)
+        key = self._known.get(typed)
+        if key is None:
+            key = self.keys.key(counted)
+            if all(map(_is_itself, counted)):
+                if len(self._known) >= MOST_KEYS:
+                    self._known.clear()
+                self._known[typed] = key
+        return key
 
 
 class Memo:
@@ -172,17 +189,23 @@ class Memo:
 
     # ---- a call --------------------------------------------------------------------------------------------------
 
-    def begin(self, counted: tuple[object, ...]) -> Run:
+    def begin(self, counted: tuple[object, ...]) -> Run | Served:
         """Run a call as far as its computation, for the function's own call to go on with."""
         if is_disabled():
             return Run(compute_only())
         place = self.place()
-        return Run(read_through(place.site, place.keys.key(counted), self._shortcut(place, counted)))
+        site = place.site
+        key = place.key(counted)
+        found = None if site.cache.shared else self._shortcut(place, counted)
+        seen = site.look(key)  # here, since a hit needs none of the steps
+        if type(seen) is Hit:
+            return Served(site.hit(seen.entry, found))
+        return Run(read_through(site, key, seen, found))
 
     def _shortcut(self, place: _Place, counted: tuple[object, ...]) -> Callable[[Entry], None] | None:
         """Return what makes the next call with these arguments find the entry at once, where that is safe."""
         aliases = self._aliases
-        if aliases is None or place.site.cache.shared:
+        if aliases is None:
             return None
         raw: list[Hashable] = list(counted)
         typed = raw

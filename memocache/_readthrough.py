@@ -4,14 +4,14 @@ import logging
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 
 from memocache._clock import now, ticks
 from memocache._entry import Entry
 from memocache._flight import own_copy, waiting
 from memocache._policy import Policy
 from memocache._steps import Ask, Compute, Computed, Join, Pause, Raised, Step, Steps
-from memocache.backends.base import Cache, Hit, Lease
+from memocache.backends.base import Busy, Cache, Hit, Lease
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.stats import Counters
 
@@ -23,6 +23,16 @@ FIRST_LEASE: Final = 60.0
 LEAST_LEASE: Final = 2.0
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.08
+
+
+Seen: TypeAlias = "Hit | Lease | Busy | None"
+
+
+class NotYet:
+    """The type of NOT_YET: nobody has looked."""
+
+
+NOT_YET: Final = NotYet()
 
 
 @dataclass(slots=True)
@@ -44,6 +54,27 @@ class Site:
         """For how many seconds a computation may hold its key."""
         return max(LEAST_LEASE, 2 * self.longest) if self.longest else FIRST_LEASE
 
+    def look(self, key: str) -> "Seen":
+        """Return what the cache says of *key*; None if it does not answer."""
+        try:
+            return self.cache.look(key, self.groups, now(), self.lease)
+        except BackendError as error:
+            # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
+            self.failed("the cache did not answer, so the call was computed and not stored", error)
+            return None
+
+    def hit(self, entry: Entry, found: Callable[[Entry], None] | None = None, *, waited: bool = False) -> Any:
+        """Count that *entry* was served, and return what the caller gets."""
+        if entry.counters is None:  # it came from a cache elsewhere, which does not count for us
+            if waited:
+                self.counters.waits += 1
+            else:
+                self.counters.hits += 1
+                self.counters.saved += entry.cost
+        if found is not None:
+            found(entry)
+        return self.served(entry.value)
+
     def peek(self, key: str) -> Entry | None:
         """Return the fresh entry under *key*; none if the cache does not answer."""
         try:
@@ -64,19 +95,23 @@ class Site:
             log.warning("%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else "")
 
 
-def read_through(site: Site, key: str, found: Callable[[Entry], None] | None) -> Steps:
-    """Return the value under *key*, computed if need be. *found* is told the entry, where there is one."""
+def read_through(
+    site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, found: Callable[[Entry], None] | None = None
+) -> Steps:
+    """Return the value under *key*, computed if need be.
+
+    *seen* is what a first look has seen, if there was one. *found* is told the entry, where there is one.
+    """
     budget = site.wait
     pause = FIRST_PAUSE
     waited = False
     while True:
-        try:
-            seen = yield Ask(site.cache.look, (key, site.groups, now(), site.lease))
-        except BackendError as error:
-            site.failed("the cache did not answer, so the call was computed and not stored", error)
+        if seen is NOT_YET:
+            seen = yield Ask(site.look, (key,))
+        if seen is None:
             return (yield from _alone(site))
         if type(seen) is Hit:
-            return _hit(site, seen.entry, found, waited=waited)
+            return site.hit(seen.entry, found, waited=waited)
         if type(seen) is Lease:
             if seen.unreadable is not None:
                 site.failed("a stored result could not be read, so it is computed again", seen.unreadable)
@@ -84,7 +119,7 @@ def read_through(site: Site, key: str, found: Callable[[Entry], None] | None) ->
         if budget <= 0:
             return (yield from _alone(site))
         began = ticks()
-        flight = seen.flight
+        flight = cast(Busy, seen).flight
         if flight is not None:
             with waiting(flight) as allowed:
                 if not allowed:
@@ -96,20 +131,9 @@ def read_through(site: Site, key: str, found: Callable[[Entry], None] | None) ->
         else:
             yield Pause(min(budget, random.uniform(pause / 2, pause)))
             pause = min(2 * pause, LONGEST_PAUSE)
+        seen = NOT_YET
         waited = True
         budget -= ticks() - began
-
-
-def _hit(site: Site, entry: Entry, found: Callable[[Entry], None] | None, *, waited: bool) -> Any:
-    if entry.counters is None:  # it came from a cache elsewhere, which does not count for us
-        if waited:
-            site.counters.waits += 1
-        else:
-            site.counters.hits += 1
-            site.counters.saved += entry.cost
-    if found is not None:
-        found(entry)
-    return site.served(entry.value)
 
 
 def _alone(site: Site) -> Steps:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing
 
-__all__ = ["Ask", "Compute", "Computed", "Join", "Pause", "Raised", "Run", "Step", "Steps"]
+__all__ = ["Ask", "Compute", "Computed", "Join", "Pause", "Raised", "Run", "Served", "Step", "Steps"]
 
 
 @dataclass(slots=True)
@@ -75,6 +75,17 @@ Step: TypeAlias = Ask | Join | Pause | Compute
 Steps: TypeAlias = Generator[Step, Any, Any]
 
 
+class Served:
+    """A run that has nothing left to do."""
+
+    __slots__ = ("value",)
+
+    ready = True
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class Run:
     """One run of the steps in this thread, as far as the computation; then `computed` or `failed` goes on.
 
@@ -100,15 +111,17 @@ class Run:
                 else:
                     step = self._steps.send(answer)
         except StopIteration as stop:
-            if type(stop.value) is Raised:
-                raise stop.value.error from None
-            self.value = stop.value
-            self.ready = True
+            result = stop.value
+        else:
+            self._around = enclosing.get()
+            if step.flight is not None:
+                enclosing.set(step.flight)
+            self._began = ticks()
             return
-        self._around = enclosing.get()
-        if step.flight is not None:
-            enclosing.set(step.flight)
-        self._began = ticks()
+        if type(result) is Raised:
+            raise result.error  # here, where it keeps its own cause and context
+        self.value = result
+        self.ready = True
 
     def computed(self, value: Any) -> Any:
         """Go on with what the function returned, and return what the caller gets."""

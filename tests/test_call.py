@@ -19,6 +19,11 @@ def shown(x):
     return f"{type(x).__name__} {x!r}"
 
 
+@cached
+def shown_both(x, y):
+    return f"{type(x).__name__} {x!r} {y!r}"
+
+
 def frames_of(call) -> int:
     """Return how many Python frames *call* opens besides its own."""
     names: list[str] = []
@@ -151,6 +156,8 @@ def test_arguments_that_lie_or_raise_get_their_own_results(kind: type) -> None:
         assert shown(kind(name)) == f"{kind.__name__} {name}"
         assert shown(kind(name)) is shown(kind(name))
         assert shown(1) == "int 1"
+        assert [shown_both(1, 2), shown_both(1, 2)] == ["int 1 2"] * 2
+        assert shown_both(kind(name), 2) == f"{kind.__name__} {name} 2"
 
 
 def test_a_class_that_may_add_to_a_plain_one_is_refused() -> None:

@@ -3,10 +3,11 @@
 import abc
 import dataclasses
 import enum
+import re
 
 import pytest
 
-from memocache import UnkeyableArgument, cached
+from memocache import ConfigurationError, MemcachedCache, UnkeyableArgument, cached
 
 
 class Slotted:
@@ -129,6 +130,10 @@ class KeyedByAttribute:
     def m(self):
         return object()
 
+    @cached
+    def n(self):
+        return object()
+
 
 def test_instances_of_one_cache_key_and_class_share() -> None:
     assert Keyed(1).m() is Keyed(1).m(x=1)
@@ -150,6 +155,16 @@ def test_a_cache_key_may_be_an_attribute() -> None:
     a, b, without = KeyedByAttribute(), KeyedByAttribute(), KeyedByAttribute()
     a.__cache_key__ = b.__cache_key__ = "same"
     assert a.m() is b.m() is not without.m()
+
+
+def test_a_cache_key_may_come_later_and_change() -> None:
+    keyed = KeyedByAttribute()
+    keyed.m()
+    keyed.__cache_key__ = 1
+    first = keyed.n()
+    assert keyed.n() is first
+    keyed.__cache_key__ = 2
+    assert keyed.n() is not first
 
 
 def test_a_cache_key_without_a_stable_form_is_named() -> None:
@@ -186,3 +201,51 @@ def test_an_abstract_method_stays_abstract() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Base()
     assert Whole().m() == 1
+
+
+# ---- in a shared cache -------------------------------------------------------------------------------------------
+
+NO_SERVER = MemcachedCache(["/nobody/listens"])
+
+
+class Remote:
+    @cached(cache=NO_SERVER)
+    def total(self):
+        return 1
+
+    @cached(cache=NO_SERVER)
+    @classmethod
+    def made(cls):
+        return 1
+
+    @cached(cache=NO_SERVER, ignore=("self",))
+    def plain(self, x):
+        return 1
+
+
+def test_an_instance_needs_a_stable_key_in_a_shared_cache() -> None:
+    refusal = re.escape(
+        "Remote.total: 'self' has no stable key; give Remote a __cache_key__ method, or pass key= or ignore=('self',)"
+    )
+    for call in (Remote().total, Remote().total.uncache, Remote().total.peek, Remote().total.key):
+        with pytest.raises(UnkeyableArgument, match=f"^{refusal}$"):
+            call()
+
+
+def test_classes_and_ignored_instances_have_one() -> None:
+    assert Remote.made.key() == Remote().made.key()
+    assert Remote().plain.key(1) == Remote.plain.key(None, 1)
+
+
+def test_a_local_class_has_none_and_the_error_says_why() -> None:
+    class Local:
+        made = Remote.__dict__["made"]
+
+    with pytest.raises(UnkeyableArgument, match=r"^Remote\.made: parameter 'cls' has no stable key: .* is made"):
+        Local.made.key()
+
+
+def test_what_belongs_to_an_object_needs_a_namespace_in_a_shared_cache() -> None:
+    with pytest.raises(ConfigurationError, match=r"^dict\.get belongs to an object, so that another process cannot"):
+        cached(cache=NO_SERVER)({}.get)
+    assert cached(cache=NO_SERVER, namespace="table")({}.get).key(1)

@@ -2,16 +2,15 @@
 
 import functools
 import gc
-import re
+import types
 import weakref
 from collections.abc import Callable
 
 import pytest
+import wrapt
 
 from memocache import (
     MISSING,
-    ConfigurationError,
-    MemcachedCache,
     SimpleCache,
     UnkeyableArgument,
     cached,
@@ -175,6 +174,19 @@ def test_a_class_method_has_results_for_each_class(name: str) -> None:
     assert getattr(Market(), name).uncache(1) is True
 
 
+def test_a_class_method_below_works_where_python_binds_it_by_itself() -> None:
+    # Since Python 3.13 a classmethod does not ask the function inside to bind.
+    class Owner:
+        @classmethod
+        @cached
+        def made(cls, x):
+            return cls, x
+
+    function = Owner.__dict__["made"].__func__
+    assert types.MethodType(function, Owner)(1) == (Owner, 1)
+    assert function.peek(Owner, 1) == (Owner, 1)
+
+
 @pytest.mark.parametrize("name", ["sum_above", "sum_below"])
 def test_a_static_method_is_a_function(name: str) -> None:
     function = getattr(Shop, name)
@@ -210,6 +222,23 @@ def test_callables_that_belong_to_an_object_do_not_share(made: Callable[[Adder],
     assert two.uncache(1) is True
 
 
+def test_what_another_decorator_made_of_a_bound_method_is_part_of_it() -> None:
+    class Owner:
+        def __init__(self, n):
+            self.n = n
+
+        @wrapt.decorator
+        def negative(wrapped, instance, args, kwargs):
+            return -wrapped(*args, **kwargs)
+
+        @negative
+        def m(self, x):
+            return self.n + x
+
+    one, two = cached(Owner(1).m), cached(Owner(2).m)
+    assert [one(1), two(1), one(1), two(1)] == [-2, -3, -2, -3]
+
+
 def test_built_in_methods_of_different_objects_do_not_share() -> None:
     small, large = cached({1: "one"}.get), cached({1: "ONE"}.get)
     assert [small(1), large(1), small(2, "none"), large(2, "NONE")] == ["one", "ONE", "none", "NONE"]
@@ -241,52 +270,35 @@ def test_a_function_put_on_a_class_later_binds() -> None:
     assert a.whose.uncache(1)
 
 
-# ---- in a shared cache -------------------------------------------------------------------------------------------
+def test_a_built_in_method_put_on_a_class_binds() -> None:
+    class Text(str):
+        up = cached(str.upper)
 
-NO_SERVER = MemcachedCache(["/nobody/listens"])
-
-
-class Remote:
-    @cached(cache=NO_SERVER)
-    def total(self):
-        return 1
-
-    @cached(cache=NO_SERVER)
-    @classmethod
-    def made(cls):
-        return 1
-
-    @cached(cache=NO_SERVER, ignore=("self",))
-    def plain(self, x):
-        return 1
+    assert Text("a").up() == "A"
+    assert Text("b").up.uncache() is False
 
 
-def test_an_instance_needs_a_stable_key_in_a_shared_cache() -> None:
-    refusal = re.escape(
-        "Remote.total: 'self' has no stable key; give Remote a __cache_key__ method, or pass key= or ignore=('self',)"
-    )
-    for call in (Remote().total, Remote().total.uncache, Remote().total.peek, Remote().total.key):
-        with pytest.raises(UnkeyableArgument, match=f"^{refusal}$"):
-            call()
+def test_a_method_that_gathers_its_instance_is_refused_with_the_remedy() -> None:
+    class Owner:
+        @cached
+        def m(*args):
+            return args
+
+    with pytest.raises(
+        UnkeyableArgument, match=r"^.*m: parameter 'args' has no stable key: an Owner instance, at \[0\],"
+    ):
+        Owner().m(1)
 
 
-def test_classes_and_ignored_instances_have_one() -> None:
-    assert Remote.made.key() == Remote().made.key()
-    assert Remote().plain.key(1) == Remote.plain.key(None, 1)
+def test_a_method_without_room_for_its_instance_fails_as_it_would_by_itself() -> None:
+    class Owner:
+        @cached
+        def m(*, a):
+            return a
 
-
-def test_a_local_class_has_none_and_the_error_says_why() -> None:
-    class Local:
-        made = Remote.__dict__["made"]
-
-    with pytest.raises(UnkeyableArgument, match=r"^Remote\.made: parameter 'cls' has no stable key: .* is made"):
-        Local.made.key()
-
-
-def test_what_belongs_to_an_object_needs_a_namespace_in_a_shared_cache() -> None:
-    with pytest.raises(ConfigurationError, match=r"^dict\.get belongs to an object, so that another process cannot"):
-        cached(cache=NO_SERVER)({}.get)
-    assert cached(cache=NO_SERVER, namespace="table")({}.get).key(1)
+    assert Owner.m(a=1) == 1
+    with pytest.raises(TypeError, match=r"m\(\) takes 0 positional arguments but 1"):
+        Owner().m(a=1)
 
 
 def test_a_method_follows_a_new_default_cache() -> None:

@@ -28,7 +28,8 @@ def test_without_copy_everybody_has_the_object_itself() -> None:
 
 def test_copy_keeps_callers_from_changing_what_is_stored() -> None:
     f = cached(copy=True)(lambda: [[]])
-    for value in (f(), f(), f.peek(), f.refresh(), f()):
+    for call in (f, f, f, f.peek, f, f.refresh, f, f):
+        value = call()
         assert value == [[]]
         value[0].append("changed")
     given = [[1]]

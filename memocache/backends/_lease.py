@@ -58,16 +58,14 @@ class LeaseCache(ServerCache):
 
     def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Hit | Lease | Busy:
         """Return the entry in one round trip; else put a stub; else say whose stub is there."""
-        wire = self._wire(key)
-        node = self._node(wire)
+        address = self._address(key, groups)
         unreadable = None
         for _ in range(ATTEMPTS):
-            found, stamps = self._read(node, (wire,), groups)
+            data, stamps = address.ask()
             if stamps is None:
-                self._plant(node, groups)
+                self._plant(address.node, groups)
                 continue
-            data = found.get(wire)
-            envelope = self._unpack(key, data)
+            envelope = None if data is None else _entry.unpack(data, address.digest)
             if envelope is not None and envelope.stamps == stamps:
                 if is_fresh(envelope, now):
                     try:
@@ -125,15 +123,13 @@ class LeaseCache(ServerCache):
 
     def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
         """Take the right to replace a value (by its nonce), or put a stub in place of anything else."""
-        wire = self._wire(key)
-        node = self._node(wire)
+        address = self._address(key, groups)
         for _ in range(ATTEMPTS):
-            found, stamps = self._read(node, (wire,), groups)
+            data, stamps = address.ask()
             if stamps is None:
-                self._plant(node, groups)
+                self._plant(address.node, groups)
                 continue
-            data = found.get(wire)
-            envelope = self._unpack(key, data)
+            envelope = None if data is None else _entry.unpack(data, address.digest)
             taken: Lease | None
             if envelope is not None and envelope.stamps == stamps and envelope.header.kind == VALUE:
                 taken = Lease(key, groups, Flight(key, groups, lease), envelope.header.nonce, stamps)

@@ -4,6 +4,7 @@ import math
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from memocache import _entry
@@ -20,6 +21,7 @@ LONGEST_EXPIRY: Final = 30 * 86400  # seconds; the server takes larger numbers f
 SKEW: Final = 60.0  # seconds by which the clocks of two hosts may differ
 ATTEMPTS: Final = 8
 MOST_SWAPS: Final = 1000
+MOST_ADDRESSES: Final = 10_000
 STAMP_MAGIC: Final = b"\xf1ms"
 
 
@@ -31,6 +33,9 @@ class Node(Protocol):
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*, in one round trip."""
+
+    def reader(self, keys: Sequence[str]) -> Callable[[], Sequence[bytes | None]]:
+        """Return a function that reads what is under *keys*, in their order, in one round trip."""
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, and the id with which to swap it; *urgent*: even if it is left alone now."""
@@ -51,6 +56,28 @@ class Node(Protocol):
         """Delete everything."""
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """All that is needed to ask for a key and to know its answer."""
+
+    wire: str
+    node: Node
+    read: Callable[[], Sequence[bytes | None]]  # the key's data, and its groups' stamps
+    digest: bytes
+    groups: tuple[str, ...]
+    heads: list[bytes]  # what stands before the stamps of the groups in a block
+
+    def ask(self) -> tuple[bytes | None, bytes | None]:
+        """Return what is under the key, and the block of its groups' stamps, in one round trip."""
+        data, *stamps = self.read()
+        block = b""
+        for head, stamp in zip(self.heads, stamps, strict=True):
+            if stamp is None or not _is_stamp(stamp):
+                return data, None
+            block += head + stamp[len(STAMP_MAGIC) :]
+        return data, block
+
+
 class ServerCache(Cache):
     """A cache on servers with `get_many`, `gets`, `cas` and the rest of Node."""
 
@@ -59,6 +86,7 @@ class ServerCache(Cache):
     def __init__(self, default_timeout: float | str | None, key_prefix: str, serializer: Serializer | None) -> None:
         super().__init__(default_timeout)
         self._prefix = key_prefix
+        self._addresses: dict[str, Address] = {}
         self._serializer = SafeSerializer() if serializer is None else serializer
 
     @abstractmethod
@@ -131,6 +159,29 @@ class ServerCache(Cache):
         value = self._serializer.loads(envelope.payload, envelope.context)
         return Entry(key, value, header.created, header.fresh, expires=header.expires, cost=header.cost)
 
+    # ---- where a key is, in every form that is needed ------------------------------------------------------------
+
+    def _address(self, key: str, groups: tuple[str, ...]) -> "Address":
+        """Return the address of *key* as a member of *groups*: remembered, since making it takes longer than a hit."""
+        address = self._addresses.get(key)
+        if address is None or address.groups != groups:
+            if len(self._addresses) >= MOST_ADDRESSES:
+                self._addresses.clear()
+            address = self._addresses[key] = self._new_address(key, groups)
+        return address
+
+    def _new_address(self, key: str, groups: tuple[str, ...]) -> "Address":
+        wire = self._wire(key)
+        node = self._node(wire)
+        return Address(
+            wire=wire,
+            node=node,
+            read=node.reader([wire, *(self._wire(group) for group in groups)]),
+            digest=self._digest(key),
+            groups=groups,
+            heads=[_entry.stamp_head(group) for group in groups],
+        )
+
     # ---- stamps --------------------------------------------------------------------------------------------------
 
     def _read(
@@ -150,14 +201,6 @@ class ServerCache(Cache):
             name = self._wire(group)
             if not node.add(name, new_stamp(), 0) and not _is_stamp(node.get_many([name]).get(name, b"")):
                 node.set(name, new_stamp(), 0)  # junk of somebody else's
-
-    def _stamps(self, node: Node, groups: tuple[str, ...]) -> bytes:
-        for _ in range(ATTEMPTS):
-            _, stamps = self._read(node, (), groups)
-            if stamps is not None:
-                return stamps
-            self._plant(node, groups)
-        raise BackendUnavailable("the server does not keep the stamps of groups")
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,249 @@
+"""The race for the fence: readers and writers at once, and how many reads were stale: python -m tests.race [seconds].
+
+A writer changes the truth and calls `uncache`. When that has returned, nobody who asks later may be given the truth of
+before. Next to our caches runs what most others do: get, or compute and set. It must be caught, or the race is too slow
+to catch anybody.
+"""
+
+import logging
+import multiprocessing
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from typing import Any, Protocol
+
+from pymemcache import Client
+
+from memocache import MemcachedCache, SimpleCache, cached
+from memocache._clock import ticks
+from memocache.backends.base import Cache
+from tests.servers import Address, MemcachedServer
+
+__all__ = [
+    "Tally",
+    "Truth",
+    "in_processes",
+    "in_threads",
+    "naive_dict",
+    "naive_memcached",
+    "our_memcached",
+    "our_simple",
+    "quick_switches",
+]
+
+KEYS = 4
+FORGETTING = 0.06
+PROCESSES, THREADS = 4, 2
+COMPUTING = 0.001  # seconds at most
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+@dataclass
+class Tally:
+    """What came of a race."""
+
+    reads: int = 0
+    stale: int = 0
+    forgotten: int = 0
+    computed: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
+
+
+class Truth:
+    """What there is to cache: a number for each key, that only grows. Processes share it."""
+
+    def __init__(self) -> None:
+        self._now = _spawn.RawArray("Q", KEYS)
+        self._since = _spawn.RawArray("Q", KEYS)
+        self._lock = _spawn.Lock()
+
+    def __getitem__(self, key: int) -> int:
+        return int(self._now[key])
+
+    def oldest(self, key: int) -> int:
+        """Return the oldest truth that whoever asks from now on may be given."""
+        return int(self._since[key])
+
+    def change(self, key: int, forget: Callable[[int], object]) -> None:
+        with self._lock:
+            self._now[key] += 1
+            new = self._now[key]
+        forget(key)
+        with self._lock:
+            self._since[key] = max(self._since[key], new)
+
+
+class Runner(Protocol):
+    """One who takes part: it is made in each process, and used by its threads at once."""
+
+    def read(self, key: int) -> int: ...
+    def forget(self, key: int) -> object: ...
+
+
+Compute = Callable[[int], int]
+Maker = Callable[[Compute, Any], Runner]
+
+
+class Ours:
+    def __init__(self, compute: Compute, cache: Cache) -> None:
+        self.read = cached(cache=cache, namespace="race")(compute)
+        self.forget = self.read.uncache
+
+
+def our_memcached(compute: Compute, address: Address) -> Runner:
+    return Ours(compute, MemcachedCache([address], timeout=10))
+
+
+def our_simple(compute: Compute, _: None) -> Runner:
+    return Ours(compute, SimpleCache())
+
+
+class naive_memcached:
+    """Get, or compute and set, as it is done everywhere."""
+
+    def __init__(self, compute: Compute, address: Address) -> None:
+        self._compute = compute
+        self._address = address
+        self._local = threading.local()
+
+    def _client(self) -> Any:
+        if not hasattr(self._local, "client"):
+            self._local.client = Client(self._address, timeout=10, default_noreply=False)
+        return self._local.client
+
+    def read(self, key: int) -> int:
+        found = self._client().get(f"naive{key}")
+        if found is not None:
+            return int(found)
+        value = self._compute(key)
+        self._client().set(f"naive{key}", b"%d" % value, 300)
+        return value
+
+    def forget(self, key: int) -> None:
+        self._client().delete(f"naive{key}")
+
+
+class naive_dict:
+    """The same in a process."""
+
+    def __init__(self, compute: Compute, _: None) -> None:
+        self._compute = compute
+        self._values: dict[int, int] = {}
+
+    def read(self, key: int) -> int:
+        try:
+            return self._values[key]
+        except KeyError:
+            value = self._values[key] = self._compute(key)
+            return value
+
+    def forget(self, key: int) -> None:
+        self._values.pop(key, None)
+
+
+def _run(runner: Runner, truth: Truth, until: float, tally: Tally) -> None:
+    chance = random.Random()
+    while ticks() < until:
+        key = chance.randrange(KEYS)
+        if chance.random() < FORGETTING:
+            truth.change(key, runner.forget)
+            tally.forgotten += 1
+        else:
+            oldest = truth.oldest(key)
+            tally.stale += runner.read(key) < oldest
+            tally.reads += 1
+
+
+def in_threads(maker: Maker, where: Any, truth: Truth, seconds: float, threads: int = THREADS) -> Tally:
+    """Run *threads* in this process."""
+    computed = Tally()
+
+    def compute(key: int) -> int:
+        value = truth[key]
+        computed.computed += 1
+        time.sleep(random.random() * COMPUTING)
+        return value
+
+    runner = maker(compute, where)
+    until = ticks() + seconds
+    tallies = [Tally() for _ in range(threads)]
+    problems: list[BaseException] = []
+
+    def run(tally: Tally) -> None:
+        try:
+            _run(runner, truth, until, tally)
+        except BaseException as problem:  # noqa: BLE001 - a thread must not fail in silence
+            problems.append(problem)
+
+    running = [threading.Thread(target=run, args=(tally,)) for tally in tallies]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    if problems:
+        raise problems[0]
+    return sum(tallies, computed)
+
+
+def _process(maker: Maker, where: Any, truth: Truth, seconds: float, ready: Any, results: Any) -> None:
+    logging.disable()  # that a lease was lost is what this is about
+    ready.wait(60)  # importing takes longer in some than in others
+    results.put(in_threads(maker, where, truth, seconds))
+
+
+def in_processes(maker: Maker, where: Any, seconds: float) -> Tally:
+    """Run two threads in each of four processes."""
+    ready, results = _spawn.Barrier(PROCESSES), _spawn.SimpleQueue()
+    arguments = (maker, where, Truth(), seconds, ready, results)
+    processes = [_spawn.Process(target=_process, args=arguments) for _ in range(PROCESSES)]
+    try:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(seconds + 60)
+            assert process.exitcode == 0, f"a process of the race ended with {process.exitcode}"
+        return sum((results.get() for _ in processes), Tally())
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+            process.close()
+        results.close()
+
+
+@contextmanager
+def quick_switches() -> Iterator[None]:
+    """Have Python switch threads as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def main(seconds: float) -> None:
+    """Print a table."""
+    logging.disable()
+    print(f"{'':32}{'reads':>9}{'stale':>9}{'forgot':>9}{'computed':>9}   in {seconds:g} s each")
+    with MemcachedServer() as server:
+        for maker in (naive_memcached, our_memcached):
+            _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.address, seconds))
+    with quick_switches():
+        for maker in (naive_dict, our_simple):
+            _print(f"{maker.__name__}, 8 threads", in_threads(maker, None, Truth(), seconds, threads=8))
+
+
+def _print(what: str, tally: Tally) -> None:
+    print(f"{what:32}" + "".join(f"{number:9,}" for number in astuple(tally)))
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 8)

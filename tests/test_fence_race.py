@@ -1,0 +1,44 @@
+"""The measured race for the fence (see tests/race.py), and that it catches who has none."""
+
+import os
+from collections.abc import Callable
+
+from tests import race
+from tests.servers import MemcachedServer
+
+LONG = os.environ.get("MEMOCACHE_LONG") == "1"
+SECONDS = float(os.environ.get("MEMOCACHE_RACE_SECONDS") or (8 if LONG else 2))
+ENOUGH_READS = 1000 * SECONDS
+
+
+def show(name: str, tally: race.Tally, record_property: Callable[[str, object], None]) -> None:
+    record_property(name, tally)
+    print(f"{name}: {tally}")
+
+
+def test_no_stale_read_in_four_processes(
+    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
+) -> None:
+    address = memcached_factory().address
+    naive = race.in_processes(race.naive_memcached, address, SECONDS / 2)
+    ours = race.in_processes(race.our_memcached, address, SECONDS)
+    show("naive", naive, record_property)
+    show("ours", ours, record_property)
+    assert naive.stale > 0, "the race is too slow to catch anybody"
+    assert ours.stale == 0
+    assert ours.reads > ENOUGH_READS
+    assert ours.forgotten > ENOUGH_READS / 50
+    assert 0 < ours.computed < ours.reads  # it is a cache all the same
+
+
+def test_no_stale_read_in_eight_threads(record_property: Callable[[str, object], None]) -> None:
+    with race.quick_switches():
+        naive = race.in_threads(race.naive_dict, None, race.Truth(), SECONDS / 2, threads=8)
+        ours = race.in_threads(race.our_simple, None, race.Truth(), SECONDS, threads=8)
+    show("naive", naive, record_property)
+    show("ours", ours, record_property)
+    assert naive.stale > 0, "the race is too slow to catch anybody"
+    assert ours.stale == 0
+    assert ours.reads > ENOUGH_READS
+    assert ours.forgotten > ENOUGH_READS / 50
+    assert 0 < ours.computed < ours.reads

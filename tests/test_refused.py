@@ -1,0 +1,109 @@
+"""What has no result that can be kept is refused at decoration, with the remedy."""
+
+import functools
+import operator
+from collections.abc import Callable
+
+import pytest
+
+from memocache import ConfigurationError, cached
+
+
+def generator(x):
+    yield x
+
+
+async def async_generator(x):
+    yield x
+
+
+async def coroutine(x):
+    return x
+
+
+class Generating:
+    def __call__(self, x):
+        yield x
+
+
+class Awaitable:
+    async def __call__(self, x):
+        return x
+
+
+@cached
+def already(x):
+    return x
+
+
+class Owner:
+    @cached
+    @classmethod
+    def made(cls):
+        return cls
+
+
+ITEMS = "its items can be had once only; return a list or a tuple"
+AWAITED = (
+    "whose result can be awaited once only; this version caches ordinary functions: cache the part of it that does "
+    "not await"
+)
+INSTANCES = "decorate a function that makes its instances, or its methods"
+UNKNOWN = (
+    "does not tell its parameters, so that a call has no key; wrap it in a function with named parameters and decorate "
+    "that"
+)
+
+
+@pytest.mark.parametrize("decorator", [cached, cached(), cached(timeout=5)], ids=["bare", "empty", "with options"])
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        (generator, f"generator is a generator function: {ITEMS}"),
+        (async_generator, f"async_generator is an async generator function: {ITEMS}"),
+        (coroutine, f"coroutine is a coroutine function, {AWAITED}"),
+        (classmethod(generator), f"generator is a generator function: {ITEMS}"),
+        (staticmethod(coroutine), f"coroutine is a coroutine function, {AWAITED}"),
+        (functools.partial(generator, 1), f"a partial is a generator function: {ITEMS}"),
+        (functools.lru_cache(generator), f"generator is a generator function: {ITEMS}"),
+        (Generating(), f"Generating.__call__ is a generator function: {ITEMS}"),
+        (Awaitable(), f"Awaitable.__call__ is a coroutine function, {AWAITED}"),
+        (Generating().__call__, f"Generating.__call__ is a generator function: {ITEMS}"),
+        (Owner, f"Owner is a class; {INSTANCES}"),
+        (int, f"int is a class; {INSTANCES}"),
+        (property(generator), "a property is no function; write @property above @cached"),
+        (already, "already is cached already; give one @cached all the options"),
+        (staticmethod(already), "already is cached already; give one @cached all the options"),
+        (Owner.made, "Owner.made is cached already; give one @cached all the options"),
+        (min, f"min {UNKNOWN}"),
+        (operator.itemgetter(1), f"a itemgetter {UNKNOWN}"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else repr(value).partition(" at ")[0],
+)
+def test_it_says_why_and_what_to_do(decorator: Callable[[object], object], thing: object, message: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        decorator(thing)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("thing", [3, None, "f", [], object()], ids=lambda value: type(value).__name__)
+def test_what_is_no_function_is_taken_for_a_misplaced_option(thing: object) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        cached()(thing)
+    assert str(refused.value) == (
+        f"cached() decorates functions and got a {type(thing).__name__}; "
+        "options are given by name, as in @cached(timeout=300)"
+    )
+
+
+def test_what_is_refused_stays_as_it_was() -> None:
+    with pytest.raises(ConfigurationError):
+        cached(generator)
+    assert list(generator(1)) == [1]
+    assert already(2) == 2
+
+
+@pytest.mark.parametrize("function", [len, str.upper, "a".upper, functools.partial(len), functools.lru_cache(len)])
+def test_built_in_functions_that_tell_their_parameters_are_functions(function: Callable[..., object]) -> None:
+    given = () if function == "a".upper else ("abc",)
+    assert cached(function)(*given) == cached(function)(*given) == function(*given)

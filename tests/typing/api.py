@@ -1,0 +1,217 @@
+"""What a type checker must make of the public names. Checked by mypy --strict (see test_typing.py), never run.
+
+A line that must be an error has a `type: ignore` with its code: were it none, mypy would complain of the comment.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import assert_type
+
+from memocache import (
+    Cache,
+    Info,
+    MemcachedCache,
+    SimpleCache,
+    cached,
+    configure,
+    default_cache,
+    disabled,
+)
+from memocache._memo import Missing
+
+# ---- the decorator -----------------------------------------------------------------------------------------------
+
+
+@cached
+def bare(x: int, name: str = "") -> list[str]:
+    return [name] * x
+
+
+@cached()
+def empty(x: int) -> str:
+    return str(x)
+
+
+@cached(300)
+def positional(x: int) -> str:
+    return str(x)
+
+
+@cached("5m", "{x}", cache=SimpleCache(), version=(1, "a"), ignore=("x",), wait="5s")
+def with_options(x: int) -> str:
+    return str(x)
+
+
+@cached(timeout=lambda result: 5 if result else None, key=lambda x: x, unless=lambda result: not result, copy=True)
+def with_functions(x: int) -> str:
+    return str(x)
+
+
+def lifetime(result: str) -> timedelta | str | float | None:
+    return len(result)
+
+
+@cached(timeout=lifetime, cache=lambda: MemcachedCache(), copy=str.upper, namespace="n")
+def with_more_functions(x: int) -> str:
+    return str(x)
+
+
+assert_type(bare(1, name="a"), list[str])
+assert_type(empty(1), str)
+assert_type(positional(1), str)
+assert_type(with_options(1), str)
+assert_type(with_functions(x=1), str)
+assert_type(with_more_functions(1), str)
+assert_type(cached(timeout=None)(lifetime)("a"), timedelta | str | float | None)
+
+cached(timeout=5j)  # type: ignore[call-overload]
+cached(ttl=5)  # type: ignore[call-overload]
+cached(5, 5)  # type: ignore[call-overload]
+cached(cache="memcached://")  # type: ignore[call-overload]
+cached(cache=SimpleCache)
+cached(ignore=5)  # type: ignore[call-overload]
+cached(unless=True)  # type: ignore[call-overload]
+cached(namespace=5)  # type: ignore[call-overload]
+cached(wait=None)  # type: ignore[call-overload]
+
+# ---- a function --------------------------------------------------------------------------------------------------
+
+assert_type(bare.uncache(1), bool)
+assert_type(bare.uncache(x=1, name="a"), bool)
+assert_type(bare.uncache_all(), None)
+assert_type(bare.refresh(1), list[str])
+assert_type(bare.peek(1), list[str] | Missing)
+assert_type(bare.put(["a"], 1, name="b"), None)
+assert_type(bare.key(1), str)
+assert_type(bare.info(), Info)
+assert_type(bare.cache_info(), Info)
+assert_type(bare.cache_clear(), None)
+assert_type(bare.cache, Cache)
+assert_type(bare.cache.get(bare.key(1)), object)
+assert_type(bare.__name__, str)
+
+bare("wrong")  # type: ignore[arg-type]
+bare()  # type: ignore[call-arg]
+bare(1, colour="red")  # type: ignore[call-arg]
+bare.uncache("wrong")  # type: ignore[arg-type]
+bare.uncache()  # type: ignore[call-arg]
+bare.refresh("wrong")  # type: ignore[arg-type]
+bare.peek("wrong")  # type: ignore[arg-type]
+bare.key("wrong")  # type: ignore[arg-type]
+bare.put("wrong", 1)  # type: ignore[arg-type]
+bare.put(["a"], "wrong")  # type: ignore[arg-type]
+bare.put(value=["a"], x=1)  # type: ignore[call-arg]
+bare.uncache_all(1)  # type: ignore[call-arg]
+bare.typo  # type: ignore[attr-defined]
+bare.typo(1)  # type: ignore[attr-defined]
+bare + 1  # type: ignore[operator]
+bare[0]  # type: ignore[index]
+len(bare)  # type: ignore[arg-type]
+
+as_callable: Callable[[int], list[str]] = bare
+as_partial = partial(bare, 1)
+assert_type(as_partial(), list[str])
+
+# ---- methods -----------------------------------------------------------------------------------------------------
+
+
+class Shop:
+    @cached
+    def price(self, article: int, amount: int = 1) -> float:
+        return float(article * amount)
+
+    @cached(timeout=60)
+    def total(self) -> int:
+        return 1
+
+    @property
+    @cached
+    def title(self) -> str:
+        return ""
+
+    @cached
+    @classmethod
+    def made_bare(cls, x: int) -> "Shop":
+        return cls()
+
+    @cached(timeout=60)
+    @classmethod
+    def made(cls, x: int) -> "Shop":
+        return cls()
+
+    @staticmethod
+    @cached
+    def sum(x: int, y: int = 0) -> int:
+        return x + y
+
+
+class Market(Shop):
+    @cached
+    def price(self, article: int, amount: int = 1) -> float:
+        return super().price(article, amount)
+
+
+shop = Shop()
+assert_type(shop.price(1, amount=2), float)
+assert_type(shop.price.uncache(1), bool)
+assert_type(shop.price.peek(article=1), float | Missing)
+assert_type(shop.price.refresh(1), float)
+assert_type(shop.price.put(1.5, 1), None)
+assert_type(shop.price.key(1), str)
+assert_type(shop.price.cache, Cache)
+assert_type(shop.price.info(), Info)
+assert_type(shop.total(), int)
+assert_type(shop.title, str)
+assert_type(Market().price(1), float)
+assert_type(Market().price.uncache(1), bool)
+
+shop.price("wrong")  # type: ignore[arg-type]
+shop.price()  # type: ignore[call-arg]
+shop.price.uncache("wrong")  # type: ignore[arg-type]
+shop.price.uncache(shop, 1)  # type: ignore[arg-type]
+shop.price.put("wrong", 1)  # type: ignore[arg-type]
+shop.price.typo  # type: ignore[attr-defined]
+assert_type(shop.price.__name__, str)
+assert_type(shop.price.__self__, object)
+shop.total.uncache(1)  # type: ignore[call-arg]
+
+# mypy takes what is reached through the class for a class method, since it does not compare the types of first
+# parameters in __get__. At run time, and for pyright, these are right.
+Shop.price(shop, 1)  # type: ignore[arg-type]
+Shop.price.uncache(shop, 1)  # type: ignore[arg-type]
+
+# ---- class methods and static methods ----------------------------------------------------------------------------
+
+assert_type(Shop.made(1), Shop)
+assert_type(Shop.made_bare(1), Shop)
+assert_type(shop.made(1), Shop)
+assert_type(Shop.made.uncache(x=1), bool)
+assert_type(Shop.made_bare.peek(1), Shop | Missing)
+Shop.made("wrong")  # type: ignore[arg-type]
+Shop.made.uncache("wrong")  # type: ignore[arg-type]
+Shop.made.typo  # type: ignore[attr-defined]
+
+# For the same reason mypy takes the first argument of a static method away, however it is reached.
+assert_type(Shop.sum(1), int)
+assert_type(Shop.sum.uncache(1), bool)
+assert_type(shop.sum(1), int)
+shop.sum(1, y=2)  # type: ignore[misc]
+Shop.sum(1, 2)  # type: ignore[call-arg]
+Shop.sum("wrong")  # type: ignore[arg-type]
+
+# ---- around it ---------------------------------------------------------------------------------------------------
+
+assert_type(default_cache(), Cache)
+assert_type(configure(SimpleCache()), None)
+configure("memcached://")  # type: ignore[arg-type]
+with disabled() as nothing:
+    assert_type(nothing, None)
+
+
+@disabled()
+def decorated(x: int) -> str:
+    return str(x)
+
+
+assert_type(decorated(1), str)
