@@ -1,10 +1,6 @@
 """Memo: one decorated function, with its options, its keys, and its site on the cache in use."""
 
-import inspect
-import math
 import threading
-import types
-import typing
 from collections import deque
 from collections.abc import Callable, Hashable
 from inspect import Signature
@@ -14,6 +10,7 @@ from memocache._call import write
 from memocache._entry import Aliases, Entry
 from memocache._instances import tokens
 from memocache._options import Options
+from memocache._place import PLAIN, Place, is_itself
 from memocache._readthrough import Site, compute_only, put, read_through, refresh
 from memocache._registry import is_disabled, register, with_default
 from memocache._steps import Run, Served
@@ -25,8 +22,6 @@ from memocache.stats import Info
 __all__ = ["MISSING", "Memo", "Missing"]
 
 MOST_PLACES: Final = 16
-MOST_KEYS: Final = 10_000
-PLAIN: Final = frozenset({int, str, bytes, bool, float, type(None)})
 
 
 class Missing:
@@ -52,33 +47,6 @@ class Missing:
 MISSING: Final = Missing()
 
 
-class _Place:
-    """A function's site on one cache, with the maker of its keys there."""
-
-    __slots__ = ("_known", "keys", "site", "types_named")
-
-    def __init__(self, keys: KeyMaker, site: Site) -> None:
-        self.keys = keys
-        self.site = site
-        self.types_named = not site.cache.shared
-        self._known: dict[Hashable, str] = {}
-
-    def key(self, counted: tuple[object, ...]) -> str:
-        """Return the key of a call; on a shared cache, where a hit needs it, remembered for plain arguments."""
-        types = tuple(map(type, counted))
-        if not self.site.cache.shared or not PLAIN.issuperset(types):
-            return self.keys.key(counted)
-        typed = (counted, types)
-        key = self._known.get(typed)
-        if key is None:
-            key = self.keys.key(counted)
-            if all(map(_is_itself, counted)):
-                if len(self._known) >= MOST_KEYS:
-                    self._known.clear()
-                self._known[typed] = key
-        return key
-
-
 class Memo:
     """One decorated function: all that its public face does is done here, with arguments as they were given."""
 
@@ -92,7 +60,7 @@ class Memo:
         self._owner = _owner_name(function)
         self._lock = threading.Lock()
         # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
-        self._places: deque[_Place] = deque(maxlen=MOST_PLACES)
+        self._places: deque[Place] = deque(maxlen=MOST_PLACES)
         self._aliases = self._own_aliases()
         at = self._counted.instance_at
         self._method = self._owner is not None and at is not None
@@ -126,7 +94,7 @@ class Memo:
 
     # ---- where its entries are -----------------------------------------------------------------------------------
 
-    def place(self) -> _Place:
+    def place(self) -> Place:
         """Return the function's site on the cache that it uses now."""
         given = self.options.cache
         if given is None:
@@ -141,11 +109,12 @@ class Memo:
                     "wanted: a cache object"
                 )
             place = self._place_on(cache)
-        if not place.types_named:
-            self._name_types(place)
+        if not place.is_ready:
+            self._check_name(place)
+            place.get_ready(self.function)
         return place
 
-    def _place_on(self, cache: Cache) -> _Place:
+    def _place_on(self, cache: Cache) -> Place:
         with self._lock:
             for place in self._places:
                 if place.site.cache is cache:
@@ -157,18 +126,21 @@ class Memo:
                 self._aliases.lead_to(cache)
         return place
 
-    def _new_place(self, cache: Cache) -> _Place:
+    def _new_place(self, cache: Cache) -> Place:
         options = self.options
         namespace = self.namespace.text(shared=cache.shared)
         keys = KeyMaker(self.title, namespace, self._counted, options.version, self._is_method_of, shared=cache.shared)
         site = Site(self.title, cache, (keys.group,), options.policy, options.wait, options.copied)
-        return _Place(keys, site)
+        return Place(keys, site)
 
-    def _name_types(self, place: _Place) -> None:
-        """Tell a shared cache the types of the results; not before a call, when every name in the hint is there."""
-        place.types_named = True
-        for hint in _return_hint(self.function):
-            place.site.cache.name_types(hint)
+    def _check_name(self, place: Place) -> None:
+        """Raise ConfigurationError if another cached function goes by this one's name; not before both are there."""
+        other = getattr(self.namespace.found(), "_self_memo", None)
+        if self.options.namespace is None and isinstance(other, Memo) and not other.namespace.is_of(self.function):
+            raise ConfigurationError(
+                f"{self.title} goes by the same name as another cached function of its module, so that the two would "
+                "share entries in a shared cache; give one another name, or pass namespace='...'"
+            )
 
     # ---- methods -------------------------------------------------------------------------------------------------
 
@@ -202,7 +174,7 @@ class Memo:
             return Served(site.hit(seen.entry, found))
         return Run(read_through(site, key, seen, found))
 
-    def _shortcut(self, place: _Place, counted: tuple[object, ...]) -> Callable[[Entry], None] | None:
+    def _shortcut(self, place: Place, counted: tuple[object, ...]) -> Callable[[Entry], None] | None:
         """Return what makes the next call with these arguments find the entry at once, where that is safe."""
         aliases = self._aliases
         if aliases is None:
@@ -217,7 +189,7 @@ class Memo:
             typed = raw[:at] + raw[at + 1 :]
             raw[at] = known.number
         types = tuple(map(type, typed))
-        if not PLAIN.issuperset(types) or not all(map(_is_itself, typed)):
+        if not PLAIN.issuperset(types) or not all(map(is_itself, typed)):
             return None
         as_written = raw[0] if len(raw) == 1 else tuple(raw)  # see _call
         types_as_written = types[0] if len(types) == 1 else types
@@ -296,24 +268,9 @@ class Memo:
         self.place().site.counters.reset()
 
 
-def _is_itself(value: object) -> bool:
-    """Return whether what equals *value*, in the same type, is the same value: not so for 0.0, -0.0 and NaN."""
-    return type(value) is not float or (value != 0.0 and math.isfinite(value))
-
-
 def _owner_name(function: Callable[..., Any]) -> tuple[str | None, str] | None:
     """Return module and qualified name of the class in whose body *function* is written, if any."""
     owner, _, _ = getattr(function, "__qualname__", "").rpartition(".")
     if not owner or owner.endswith("<locals>"):
         return None
     return getattr(function, "__module__", None), owner
-
-
-def _return_hint(function: Callable[..., Any]) -> list[object]:
-    """Return the hint of the result, resolved, if there is one that can be."""
-    inner = inspect.unwrap(function)
-    try:
-        hint = types.SimpleNamespace(__annotations__={"return": inner.__annotations__.get("return")})
-        return [typing.get_type_hints(hint, inner.__globals__, include_extras=True)["return"]]
-    except Exception:  # noqa: BLE001 - then it names no types: a value that needs one is told of where it is read
-        return []

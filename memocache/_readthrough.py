@@ -158,12 +158,13 @@ def _lead(site: Site, lease: Lease, found: Callable[[Entry], None] | None) -> St
         value = computed.value
         try:
             lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
+            kept = site.served(value)  # the leader may change its own
         except Exception as error:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
             yield from _give_back(site, lease)
             lease.flight.crash(error)
             return Raised(error)
-        yield from _store(site, lease, value, created, lifetime, computed.cost, found)
-        lease.flight.land(value)
+        yield from _store(site, lease, kept, created, lifetime, computed.cost, found)
+        lease.flight.land(kept)
         return value
     finally:
         lease.flight.abandon()  # if nothing above has ended it: a waiter leads the next
@@ -184,7 +185,7 @@ def _store(
         return False
     entry = Entry(
         lease.key,
-        site.served(value),
+        value,
         created,
         now() + lifetime,
         cost=cost,
@@ -239,14 +240,15 @@ def refresh(site: Site, key: str, found: Callable[[Entry], None] | None) -> Step
 def put(site: Site, key: str, value: object) -> Steps:
     """Store *value* as if it had been computed now."""
     lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
+    kept = site.served(value)
     try:
         lease = yield Ask(site.cache.take, (key, site.groups, now(), site.lease))
     except BackendError as error:
         site.failed("the cache did not take a result", error)
         return
     try:
-        yield from _store(site, lease, value, now(), lifetime, 0.0, None)
-        lease.flight.land(value)
+        yield from _store(site, lease, kept, now(), lifetime, 0.0, None)
+        lease.flight.land(kept)
     finally:
         lease.flight.abandon()
 

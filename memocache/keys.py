@@ -4,6 +4,7 @@ import inspect
 import itertools
 import re
 import string
+import sys
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from inspect import Parameter, Signature
@@ -38,7 +39,8 @@ class Namespace:
         self.title = qualname or type(function).__qualname__
         """The function's name in messages."""
         self._path = f"{module_name(function)}.{self.title}"
-        codes = _codes(function)
+        self._module = getattr(function, "__module__", None) or ""
+        codes = self._codes = _codes(function)
         self._unknown = ""  # why other processes cannot know it by its name
         if _is_bound(function):
             self._unknown = "belongs to an object"
@@ -67,6 +69,17 @@ class Namespace:
                 "shared cache belong to; pass namespace='...', different for each such function"
             )
         return self._path
+
+    def found(self) -> object:
+        """Return what is found in the function's module under its name."""
+        found: object = sys.modules.get(self._module)
+        for part in self.title.split("."):
+            found = inspect.getattr_static(found, part, None)
+        return found
+
+    def is_of(self, function: Callable[..., Any]) -> bool:
+        """Return whether this is the namespace of *function*, too: the same code, perhaps decorated twice."""
+        return self._codes == _codes(function)
 
 
 def _is_bound(function: object) -> bool:

@@ -510,7 +510,7 @@ def test_the_bytes_are_the_same_exactly_where_the_values_are() -> None:
     seen: Counter[bool] = Counter()
 
     @settings(
-        max_examples=300,
+        max_examples=800,
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

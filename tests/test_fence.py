@@ -11,7 +11,7 @@ from pymemcache import Client
 
 from memocache import Cache, CachedFunction, MemcachedCache, SimpleCache, cached
 from tests.faults import Fault, FaultProxy
-from tests.servers import Address, MemcachedServer
+from tests.servers import Address, MemcachedServer, wait_until
 from tests.threads import PATIENCE, Held, started
 
 if TYPE_CHECKING:
@@ -179,6 +179,25 @@ def test_forgetting_again_and_again_leaves_the_last_computation(make: Callable[.
     world.held.go()
     assert [reader.result(PATIENCE) for reader in readers] == [1, 2, 3, 4, 5]
     assert world.read() == 5
+
+
+def test_a_reader_does_not_join_a_flight_from_before(address: Address) -> None:
+    with FaultProxy(address, unix=True) as proxy:
+        old, new = Held(lambda key: "old"), Held(lambda key: "new")
+        here = cached(cache=MemcachedCache([proxy.address], timeout=5), namespace="f")(lambda key: old(key))
+        there = cached(cache=MemcachedCache([address], timeout=5), namespace="f")(lambda key: new(key))
+        before = started(here, KEY)
+        old.wait()
+        there.uncache(KEY)
+        elsewhere = started(there, KEY)
+        new.wait()
+        asked = len(proxy.requests)
+        after = started(here, KEY)  # it sees the other one's stub, while a flight on the same key is under way here
+        assert wait_until(lambda: len(proxy.requests) > asked)
+        old.go()
+        assert before.result(PATIENCE) == "old"
+        new.go()
+        assert elsewhere.result(PATIENCE) == after.result(PATIENCE) == here(KEY) == "new"
 
 
 # ---- at every command ------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from memocache import _entry
 from memocache._clock import now as clock
 from memocache._entry import LEASE, VALUE, Entry, Header
 from memocache._flight import Flight
-from memocache.backends._server import ATTEMPTS, ServerCache, expire_after, is_fresh, is_lease, new_stamp
+from memocache.backends._node import new_stamp
+from memocache.backends._server import ATTEMPTS, ServerCache, expire_after, is_fresh, is_lease
 from memocache.backends.base import Busy, Hit, Lease
 from memocache.errors import BackendUnavailable, SerializationError
 from memocache.serializers import Serializer

@@ -4,78 +4,24 @@ import math
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from memocache import _entry
 from memocache._clock import now as clock
-from memocache._entry import LEASE, STAMP_SIZE, VALUE, Entry, Envelope, Header
+from memocache._entry import LEASE, VALUE, Entry, Envelope, Header
 from memocache._policy import FOREVER
+from memocache.backends._node import STAMP_MAGIC, Address, Node, is_stamp, new_stamp
 from memocache.backends.base import Cache, countable
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers import SafeSerializer, Serializer
 
-__all__ = ["ATTEMPTS", "Node", "ServerCache", "expire_after", "is_fresh", "is_lease", "new_stamp"]
+__all__ = ["ATTEMPTS", "ServerCache", "expire_after", "is_fresh", "is_lease"]
 
 LONGEST_EXPIRY: Final = 30 * 86400  # seconds; the server takes larger numbers for dates
 SKEW: Final = 60.0  # seconds by which the clocks of two hosts may differ
 ATTEMPTS: Final = 8
 MOST_SWAPS: Final = 1000
 MOST_ADDRESSES: Final = 10_000
-STAMP_MAGIC: Final = b"\xf1ms"
-
-
-class Node(Protocol):
-    """One server.
-
-    Every method raises BackendUnavailable if it does not answer properly, and ValueTooLarge if it refuses a size.
-    """
-
-    def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        """Return what is under *keys*, in one round trip."""
-
-    def reader(self, keys: Sequence[str]) -> Callable[[], Sequence[bytes | None]]:
-        """Return a function that reads what is under *keys*, in their order, in one round trip."""
-
-    def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
-        """Return what is under *key*, and the id with which to swap it; *urgent*: even if it is left alone now."""
-
-    def add(self, key: str, data: bytes, expire: int) -> bool:
-        """Store *data* if there is nothing under *key*."""
-
-    def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
-        """Store *data* if what is under *key* is still what *swap* was read with."""
-
-    def set(self, key: str, data: bytes, expire: int) -> None:
-        """Store *data*."""
-
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*; acknowledged."""
-
-    def flush(self) -> None:
-        """Delete everything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """All that is needed to ask for a key and to know its answer."""
-
-    wire: str
-    node: Node
-    read: Callable[[], Sequence[bytes | None]]  # the key's data, and its groups' stamps
-    digest: bytes
-    groups: tuple[str, ...]
-    heads: list[bytes]  # what stands before the stamps of the groups in a block
-
-    def ask(self) -> tuple[bytes | None, bytes | None]:
-        """Return what is under the key, and the block of its groups' stamps, in one round trip."""
-        data, *stamps = self.read()
-        block = b""
-        for head, stamp in zip(self.heads, stamps, strict=True):
-            if stamp is None or not _is_stamp(stamp):
-                return data, None
-            block += head + stamp[len(STAMP_MAGIC) :]
-        return data, block
 
 
 class ServerCache(Cache):
@@ -191,7 +137,7 @@ class ServerCache(Cache):
         names = [self._wire(group) for group in groups]
         found = node.get_many([*keys, *names])
         stamps = [found.get(name, b"") for name in names]
-        if not all(map(_is_stamp, stamps)):
+        if not all(map(is_stamp, stamps)):
             return found, None
         return found, _entry.stamp_block(groups, [stamp[len(STAMP_MAGIC) :] for stamp in stamps])
 
@@ -199,7 +145,7 @@ class ServerCache(Cache):
         """Put a stamp for each group that has none."""
         for group in groups:
             name = self._wire(group)
-            if not node.add(name, new_stamp(), 0) and not _is_stamp(node.get_many([name]).get(name, b"")):
+            if not node.add(name, new_stamp(), 0) and not is_stamp(node.get_many([name]).get(name, b"")):
                 node.set(name, new_stamp(), 0)  # junk of somebody else's
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
@@ -300,14 +246,6 @@ class ServerCache(Cache):
             if node.add(wire, *made) if data is None else node.cas(wire, made[0], swap, made[1]):
                 return True
         raise BackendUnavailable(f"{key} was changed by others {MOST_SWAPS} times in a row")
-
-
-def _is_stamp(data: bytes) -> bool:
-    return len(data) == len(STAMP_MAGIC) + STAMP_SIZE and data.startswith(STAMP_MAGIC)
-
-
-def new_stamp() -> bytes:
-    return STAMP_MAGIC + os.urandom(STAMP_SIZE)
 
 
 def is_fresh(envelope: Envelope, now: float) -> bool:

@@ -1,36 +1,18 @@
-"""MemcachedCache: values on one or many memcached servers, through pymemcache."""
+"""MemcachedCache: values on one or many memcached servers."""
 
-import functools
-import logging
 import re
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Final, TypeVar
-
-from pymemcache.client.base import Client
-from pymemcache.exceptions import (
-    MemcacheError,
-    MemcacheServerError,
-    MemcacheUnexpectedCloseError,
-    MemcacheUnknownError,
-)
+from typing import Final
 
 from memocache._policy import seconds
-from memocache.backends._breaker import Breaker
 from memocache.backends._lease import LeaseCache
-from memocache.backends._line import Sockets
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, ValueTooLarge
+from memocache.backends._memcached import Server
+from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 
 __all__ = ["MemcachedCache"]
 
-log: Final = logging.getLogger("memocache")
-
-T = TypeVar("T")
-
-GET: Final = b"get %b\r\n"
-RECEIVE: Final = 64 * 1024
 LONGEST_KEY: Final = 250
 LONGEST_PREFIX: Final = 100
 ITEM_OVERHEAD: Final = 64  # bytes that the server needs for an item besides key and data
@@ -39,7 +21,6 @@ SAFE_PREFIX: Final = re.compile(r"[!-~]*")
 DEFAULT_PORT: Final = 11211
 HOST: Final = re.compile(r"[^\s/,\[\]]+")
 SPELT_ADDRESS: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+))(?::([0-9]{1,5}))?")  # [::1]:11211 as well
-CLOSED: Final = (MemcacheUnexpectedCloseError, ConnectionError)
 
 
 class MemcachedCache(LeaseCache):
@@ -152,215 +133,3 @@ def _address(given: object) -> "str | tuple[str, int] | None":
     if not isinstance(host, str) or not HOST.fullmatch(host) or type(port) is not int or not 0 < port < 65536:
         return None
     return host, port
-
-
-class Server:
-    """One memcached server: a connection for each thread, and a breaker for all of them."""
-
-    def __init__(self, address: Any, timeout: float) -> None:
-        self.name = address if isinstance(address, str) else "{}:{}".format(*address)
-        self._address = address
-        self._timeout = timeout
-        self._breaker = Breaker()
-        self._local = threading.local()
-
-    def weight(self, key: str) -> bytes:
-        """Return how much this server wants *key*: rendezvous hashing (Thaler and Ravishankar, 1998)."""
-        return blake2b(f"{self.name}\0{key}".encode(), digest_size=8).digest()
-
-    def drop_connections(self) -> None:
-        """Start again without connections, and with a breaker that nobody holds."""
-        self._local = threading.local()
-        self._breaker = Breaker()
-
-    # ---- commands: see Node --------------------------------------------------------------------------------------
-
-    def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        """Return what is under *keys*."""
-        read = self.reader(keys) if keys else tuple
-        return {key: data for key, data in zip(keys, read(), strict=False) if data is not None}
-
-    def reader(self, keys: Sequence[str]) -> Callable[[], Sequence[bytes | None]]:
-        """Return a function that reads what is under *keys*, in their order."""
-        wanted = [key.encode("ascii") for key in keys]
-        return functools.partial(self._read, GET % b" ".join(wanted), wanted)
-
-    def _read(self, command: bytes, wanted: list[bytes]) -> list[bytes | None]:
-        if not self._breaker.allows():
-            raise self._left_alone()
-        connection = self._connection()
-        try:
-            found = connection.read(command, wanted)
-        except CLOSED:  # the server has been restarted since this thread last used the connection
-            try:
-                found = connection.read(command, wanted)
-            except Exception as error:
-                raise self._failed(error) from error
-        except Exception as error:
-            raise self._failed(error) from error
-        self._breaker.succeeded()
-        return list(map(found.get, wanted))
-
-    def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
-        """Return what is under *key*, and its cas id."""
-        data, swap = self._ask("gets", key, again=True, urgent=urgent)
-        return data, swap
-
-    def add(self, key: str, data: bytes, expire: int) -> bool:
-        """Store *data* if there is nothing under *key*."""
-        return self._ask("add", key, data, expire, noreply=False) is True
-
-    def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
-        """Store *data* if what is under *key* is still what *swap* was read with."""
-        return self._ask("cas", key, data, swap, expire, noreply=False) is True
-
-    def set(self, key: str, data: bytes, expire: int) -> None:
-        """Store *data*; asked even of a server that is left alone, since it may be a forgetting."""
-        if self._ask("set", key, data, expire, noreply=False, urgent=True) is not True:
-            raise BackendUnavailable(f"memcached at {self.name} did not store an item")
-
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*; asked even of a server that is left alone."""
-        return self._ask("delete", key, noreply=False, again=True, urgent=True) is True
-
-    def flush(self) -> None:
-        """Delete everything."""
-        if self._ask("flush_all", noreply=False, urgent=True) is not True:
-            raise BackendUnavailable(f"memcached at {self.name} did not flush")
-
-    def _ask(self, command: str, *args: Any, again: bool = False, urgent: bool = False, **options: Any) -> Any:
-        """Give one command. *again*: it may be repeated on a new connection. *urgent*: whatever the breaker says."""
-        if not urgent and not self._breaker.allows():
-            raise self._left_alone()
-        connection = self._connection()
-        was_open = connection.is_open()
-        try:
-            answer = connection.ask(command, args, options)
-        except CLOSED as error:
-            if not (again and was_open):
-                raise self._failed(error) from error
-            try:  # the server has been restarted since this thread last used the connection
-                answer = connection.ask(command, args, options)
-            except Exception as second:
-                raise self._failed(second) from second
-        except MemcacheServerError as error:
-            raise self._refused(error) from error
-        except Exception as error:
-            raise self._failed(error) from error
-        self._breaker.succeeded()
-        return answer
-
-    def _connection(self) -> "Connection":
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = Connection(self._address, self._timeout)
-        return connection
-
-    def _left_alone(self) -> BackendUnavailable:
-        return BackendUnavailable(f"memcached at {self.name} failed before and is left alone for a moment")
-
-    def _refused(self, error: MemcacheServerError) -> BackendError:
-        """Return what to raise for an item that the server does not take; it is up, and others it may take."""
-        reason = error.args[0]
-        if b"too large" in reason:
-            self._breaker.succeeded()
-            return ValueTooLarge(
-                f"memcached at {self.name} refuses an item for its size; raise its option -I, or lower max_item_size="
-            )
-        if b"out of memory" in reason:
-            self._breaker.succeeded()
-            return BackendUnavailable(f"memcached at {self.name} has no room for an item of this size")
-        return self._failed(error)
-
-    def _failed(self, error: Exception) -> BackendUnavailable:
-        """Return what to raise for *error*, whatever it is: hostile bytes make pymemcache raise many kinds."""
-        what = str(error) if isinstance(error, OSError | MemcacheError) else "an answer that makes no sense"
-        message = f"memcached at {self.name} failed: {type(error).__name__}: {what}"
-        if self._breaker.failed():
-            log.warning("%s; calls are computed until it is back", message)
-        return BackendUnavailable(message)
-
-
-class StrictClient(Client):  # type: ignore[misc]
-    """pymemcache's client, which takes any answer to a `delete` for an acknowledgement."""
-
-    def _misc_cmd(self, cmds: Any, cmd_name: bytes, noreply: Any, end_tokens: Any = None) -> Any:
-        answers = super()._misc_cmd(cmds, cmd_name, noreply, end_tokens)
-        if cmd_name == b"delete" and answers not in ([b"DELETED"], [b"NOT_FOUND"]):
-            raise MemcacheUnknownError(answers)
-        return answers
-
-
-class Connection:
-    """One thread's connection to one server."""
-
-    def __init__(self, address: Any, timeout: float) -> None:
-        self._sockets = Sockets(timeout)
-        self._client: Any = StrictClient(address, socket_module=self._sockets, default_noreply=False)
-
-    def is_open(self) -> bool:
-        """Return whether it is connected and in step with the server."""
-        line = self._client.sock
-        if line is None:
-            return False
-        if not line.is_quiet():
-            self._client.close()
-        return self._client.sock is not None
-
-    def ask(self, command: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Give one command, connecting if need be."""
-        return self._call(getattr(self._client, command), *args, **options)
-
-    def read(self, command: bytes, wanted: list[bytes]) -> dict[bytes, bytes]:
-        """Give a `get` *command* for the *wanted* keys, and return what came for which."""
-        if not self.is_open():
-            return self._call(self._client.get_many, wanted)
-        return self._call(self._read, command, wanted)
-
-    def _read(self, command: bytes, wanted: list[bytes]) -> dict[bytes, bytes]:
-        # pymemcache's own reading takes twice as long.
-        line = self._client.sock
-        line.sendall(command)
-        buffer = _more(line)
-        found: dict[bytes, bytes] = {}
-        start = 0
-        while True:
-            while (end := buffer.find(b"\r\n", start)) < 0:
-                buffer += _more(line)
-            if buffer[start:end] == b"END":
-                if len(buffer) != end + 2:
-                    self._client.close()  # there is more than was asked for
-                return found
-            word, key, _, size = buffer[start:end].split(b" ")
-            if word != b"VALUE" or key not in wanted or key in found:
-                raise MemcacheUnknownError("an answer to something else")
-            start, stop = end + 2, end + 2 + int(size)
-            while len(buffer) < stop + 2:
-                buffer += _more(line)
-            if buffer[stop : stop + 2] != b"\r\n":
-                raise MemcacheUnknownError("a value of another length than was said")
-            found[key] = buffer[start:stop]
-            start = stop + 2
-
-    def _call(self, command: Callable[..., T], *args: Any, **options: Any) -> T:
-        self._sockets.begin()
-        if self._client.sock is not None:
-            self._client.sock.begin()
-        try:
-            return command(*args, **options)
-        except BaseException:
-            # Whatever interrupted it, KeyboardInterrupt included: the answer may come yet, and would be taken for the
-            # next one's.
-            self._client.close()
-            raise
-
-    def __del__(self) -> None:
-        self._client.close()
-
-
-def _more(line: Any) -> bytes:
-    """Return what comes next on *line*; MemcacheUnexpectedCloseError if nothing ever will."""
-    data: bytes = line.recv(RECEIVE)
-    if not data:
-        raise MemcacheUnexpectedCloseError
-    return data

@@ -73,6 +73,17 @@ class FlightTests:
         assert leader.result(PATIENCE) == waiter.result(PATIENCE) == (1, 2)
         assert calls.count == 1
 
+    def test_a_waiter_has_a_copy_of_its_own_where_copies_are_asked_for(self, cache: Cache) -> None:
+        held = Held(lambda a, b: [a])
+        f, calls = counted(cache, answer=held, copy=True)
+        leader = started(lambda: f(1).append("the leader's") or "changed")
+        assert held.entered.wait(PATIENCE)
+        waiter = started(f, 1)
+        held.go.set()
+        assert leader.result(PATIENCE) == "changed"
+        assert waiter.result(PATIENCE) == f(1) == [1]
+        assert calls.count == 1
+
     def test_another_process_waits_for_the_lease(self, cache: Cache, peer: Cache) -> None:
         held = Held()
         here, calls = counted(cache, answer=held, namespace="contract.shared.lease")
