@@ -70,9 +70,7 @@ def qualified_name(thing: Any) -> str:
 
 def module_name(thing: Any) -> str:
     """Return the name of the module of *thing*; for a script that is being run, the name to import it by."""
-    name = getattr(thing, "__module__", None)
-    if type(name) is not str:
-        return "builtins"
+    name = _own_module(thing)
     if name not in MAIN:
         return name
     main = sys.modules.get(name)
@@ -81,6 +79,11 @@ def module_name(thing: Any) -> str:
         return str(spec.name)
     file = getattr(main, "__file__", None)
     return pathlib.PurePath(file).stem if file else "__main__"
+
+
+def _own_module(thing: Any) -> str:
+    name = getattr(thing, "__module__", None)
+    return name if type(name) is str else "builtins"
 
 
 class _Refusal(Exception):
@@ -115,7 +118,7 @@ class _TooDeep(_Refusal):
 
 def _a(kind: type) -> str:
     name = kind.__name__
-    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
+    return f"{'an' if name[:1] in 'aeioAEIO' else 'a'} {name}"
 
 
 def _frame(tag: bytes, body: bytes) -> bytes:
@@ -287,7 +290,7 @@ def _name_of(thing: Any, *, of_instance: bool = False) -> str:
 
 
 def _is_found(thing: Any, name: str) -> bool:
-    found: Any = sys.modules.get(getattr(thing, "__module__", None) or "builtins")
+    found: Any = sys.modules.get(_own_module(thing))
     for part in name.split("."):
         found = getattr(found, part, None)
     # A class method's function is found through the method.
@@ -308,7 +311,7 @@ def _other(value: Any, depth: int) -> bytes:
     parts = _parts(value, kind)
     if parts is not None:
         return _record(b"object", value, parts, depth, _name_of(kind, of_instance=True))
-    if kind.__module__ == "freezegun.api":  # what today() and now() give while the time is frozen
+    if _own_module(kind) == "freezegun.api":  # what today() and now() give while the time is frozen
         return _BY_TYPE[_genuine(kind)](value, depth)
     if type(getattr(value, "__qualname__", None)) is str and _is_found(value, value.__qualname__):
         return _function(value, depth)  # a decorated or a compiled one
@@ -338,7 +341,7 @@ def _parts(value: Any, kind: Any) -> Parts | None:
     """Return all that *value* consists of, or None if it is no record of a known sort."""
     if issubclass(kind, enum.Enum):
         return {"value": value._value_} if issubclass(kind, enum.Flag) else {"name": value._name_}
-    parts = _canonical_arrays.parts(value, kind)
+    parts = _canonical_arrays.parts(value, kind, _own_module(kind))
     if parts is not None:
         return parts
     if issubclass(kind, tuple):
@@ -381,7 +384,7 @@ def _remedy(kind: type) -> str:
         )
     if hasattr(kind, "__next__"):
         return "reading it would use it up; pass a tuple of its items"
-    if kind.__module__.partition(".")[0] in FOREIGN:
+    if _own_module(kind).partition(".")[0] in FOREIGN:
         return "pass a value that stands for it"
     return f"give {kind.__name__} a __cache_key__ method"
 

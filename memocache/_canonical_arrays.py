@@ -8,9 +8,9 @@ __all__ = ["parts"]
 PLAIN_KINDS = "biufcSUMm"  # of dtypes whose bytes are their content: no pointers, no padding
 
 
-def parts(value: Any, kind: type) -> dict[str, object] | None:
-    """Return by name what *value* consists of, or None if its class *kind* is not one of those known here."""
-    home = kind.__module__.partition(".")[0]
+def parts(value: Any, kind: type, module_name: str) -> dict[str, object] | None:
+    """Return by name what *value* consists of, or None if its class, *kind* of *module_name*, is unknown here."""
+    home = module_name.partition(".")[0]
     if home not in ("numpy", "pandas") or home not in sys.modules:
         return None
     module: Any = sys.modules[home]
