@@ -15,13 +15,13 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from memocache import _entry
 from memocache._clock import now as clock
-from memocache._entry import LEASE, VALUE, Entry, Header
+from memocache._entry import LEASE, VALUE, Entry, Envelope, Header
 from memocache._flight import Flight
-from memocache.backends._node import new_stamp
+from memocache.backends._node import Address, new_stamp
 from memocache.backends._server import ATTEMPTS, ServerCache, expire_after, is_fresh, is_lease
 from memocache.backends.base import Busy, Hit, Lease
 from memocache.errors import BackendUnavailable, SerializationError
@@ -31,6 +31,14 @@ __all__ = ["LeaseCache"]
 
 AT_ONCE: Final = -1  # expire: gone with the command
 MOST_STUBS: Final = 10_000
+
+
+class Seen(NamedTuple):
+    """What was at an address: the data, the envelope in it if that counts, and the present stamps."""
+
+    data: bytes | None
+    envelope: Envelope | None
+    stamps: bytes
 
 
 class LeaseCache(ServerCache):
@@ -62,55 +70,60 @@ class LeaseCache(ServerCache):
         address = self._address(key, groups)
         unreadable = None
         for _ in range(ATTEMPTS):
-            data, stamps = address.ask()
-            if stamps is None:
-                self._plant(address.node, groups)
-                continue
-            envelope = None if data is None else _entry.unpack(data, address.digest)
-            if envelope is not None and envelope.stamps == stamps:
-                if is_fresh(envelope, now):
-                    try:
-                        return Hit(self._opened(key, envelope))
-                    except SerializationError as error:
-                        unreadable = error
-                elif is_lease(envelope, now):
-                    nonce = envelope.header.nonce
-                    flight = self._flights.get(nonce)
-                    lost_its_leader = flight is None or flight.outcome is not None
-                    if lost_its_leader and self._stubs.pop(nonce, False):
-                        return self._lead(key, groups, lease, nonce, stamps)
-                    return Busy(flight)
-            taken = self._claim(key, groups, now, lease, stamps, data)
+            seen = self._seen(address)
+            envelope = seen.envelope
+            if envelope is not None and is_fresh(envelope, now):
+                try:
+                    return Hit(self._opened(key, envelope))
+                except SerializationError as error:
+                    # Not the error itself: its traceback leads back here, and would keep the lease alive.
+                    unreadable = SerializationError(str(error))
+            elif envelope is not None and is_lease(envelope, now):
+                nonce = envelope.header.nonce
+                flight = self._flights.get(nonce)
+                lost_its_leader = flight is None or flight.outcome is not None
+                if lost_its_leader and self._stubs.pop(nonce, False):
+                    return self._lead(address, lease, nonce, seen.stamps)
+                return Busy(flight)
+            taken = self._claim(address, now, lease, seen)
             if taken is not None:
                 taken.unreadable = unreadable
                 return taken
         return Busy(None)
 
-    def _lead(self, key: str, groups: tuple[str, ...], lease: float, nonce: bytes, stamps: bytes) -> Lease:
+    def _seen(self, address: Address) -> "Seen":
+        """Return what is at *address*, planting stamps for groups that have none."""
+        for _ in range(ATTEMPTS):
+            data, stamps = address.ask()
+            if stamps is not None:
+                envelope = None if data is None else _entry.unpack(data, address.digest)
+                counts = envelope is not None and envelope.stamps == stamps
+                return Seen(data, envelope if counts else None, stamps)
+            self._plant(address.node, address.groups)
+        raise BackendUnavailable("the server does not keep the stamps of groups")
+
+    def _lead(self, address: Address, lease: float, nonce: bytes, stamps: bytes) -> Lease:
         """Return the lease whose stub has this *nonce*, with a flight that others in this process find by it."""
-        taken = Lease(key, groups, Flight(key, groups, lease), nonce, stamps)
-        self._flights[nonce] = taken.flight
+        flight = Flight(address.key, address.groups, lease)
+        self._flights[nonce] = flight
         self._stubs[nonce] = True
         if len(self._stubs) > MOST_STUBS:
             self._stubs.popitem(last=False)
-        return taken
+        return Lease(address.key, address.groups, flight, nonce, stamps)
 
-    def _claim(
-        self, key: str, groups: tuple[str, ...], now: float, lease: float, stamps: bytes, seen: bytes | None
-    ) -> Lease | None:
-        """Put a stub where *seen* was: nothing, or something that does not count. None if somebody was quicker."""
-        wire = self._wire(key)
-        node = self._node(wire)
+    def _claim(self, address: Address, now: float, lease: float, seen: "Seen") -> Lease | None:
+        """Put a stub where nothing was *seen*, or something that does not count. None if somebody was quicker."""
+        key, wire, node = address.key, address.wire, address.node
         nonce = os.urandom(16)
         # Before the stub leaves: whoever reads it in this process must find the flight.
-        taken = self._lead(key, groups, lease, nonce, stamps)
-        stub, expire = self._stub(key, nonce, now, lease, stamps), expire_after(lease)
+        taken = self._lead(address, lease, nonce, seen.stamps)
+        stub, expire = self._stub(key, nonce, now, lease, seen.stamps), expire_after(lease)
         try:
-            if seen is None:
+            if seen.data is None:
                 stood = node.add(wire, stub, expire)
             else:
                 data, swap = node.gets(wire)
-                stood = data == seen and node.cas(wire, stub, swap, expire)
+                stood = data == seen.data and node.cas(wire, stub, swap, expire)
         except BackendUnavailable:
             # The answer was lost, perhaps not the command. If the stub is there, it is ours all the same.
             envelope = self._unpack(key, node.gets(wire, urgent=True)[0])
@@ -125,17 +138,13 @@ class LeaseCache(ServerCache):
     def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
         """Take the right to replace a value (by its nonce), or put a stub in place of anything else."""
         address = self._address(key, groups)
+        taken: Lease | None
         for _ in range(ATTEMPTS):
-            data, stamps = address.ask()
-            if stamps is None:
-                self._plant(address.node, groups)
-                continue
-            envelope = None if data is None else _entry.unpack(data, address.digest)
-            taken: Lease | None
-            if envelope is not None and envelope.stamps == stamps and envelope.header.kind == VALUE:
-                taken = Lease(key, groups, Flight(key, groups, lease), envelope.header.nonce, stamps)
+            seen = self._seen(address)
+            if seen.envelope is not None and seen.envelope.header.kind == VALUE:
+                taken = Lease(key, groups, Flight(key, groups, lease), seen.envelope.header.nonce, seen.stamps)
             else:
-                taken = self._claim(key, groups, now, lease, stamps, data)
+                taken = self._claim(address, now, lease, seen)
             if taken is not None:
                 taken.replaces = True
                 return taken

@@ -47,6 +47,7 @@ class Node(Protocol):
 class Address:
     """All that is needed to ask for a key and to know its answer."""
 
+    key: str
     wire: str
     node: Node
     read: Callable[[], Sequence[bytes | None]]  # the key's data, and its groups' stamps

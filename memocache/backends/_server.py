@@ -120,6 +120,7 @@ class ServerCache(Cache):
         wire = self._wire(key)
         node = self._node(wire)
         return Address(
+            key=key,
             wire=wire,
             node=node,
             read=node.reader([wire, *(self._wire(group) for group in groups)]),
