@@ -158,7 +158,7 @@ def write(
 
 def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
     """Return the lines that serve a hit, for the parameters *names*."""
-    raw = [f"{p}tokens[{p}id({each})].number" if each == instance else each for each in names]
+    raw = [f"{p}tokens[{p}id({each})]" if each == instance else each for each in names]
     typed = [each for each in names if each != instance]
     single = types = ""
     if len(typed) == 1:

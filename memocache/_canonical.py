@@ -7,10 +7,7 @@ boundary, and frames may be joined without a separator. No class's own `__hash__
 """
 
 import collections
-import dataclasses
 import datetime
-import enum
-import functools
 import ipaddress
 import itertools
 import operator
@@ -25,23 +22,18 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from memocache import _canonical_arrays
+from memocache import _records
+from memocache._names import is_found, name_of, own_module
+from memocache._records import Parts
+from memocache._refusal import NO_FORM, Refusal, TooDeep, with_article
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["encode", "module_name", "qualified_name"]
+__all__ = ["encode"]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
-STEPS: Final = 8  # of the way to a refused value that its message shows
-MAIN: Final = frozenset({"__main__", "__mp_main__"})  # the second in children that multiprocessing spawns
 FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method
-NO_FORM: Final = "has no stable form"
-
-_NOTHING: Final = object()
 
 Encoder = Callable[[Any, int], bytes]
-Parts = dict[str, object]
 
 
 def encode(value: object) -> bytes:
@@ -52,73 +44,8 @@ def encode(value: object) -> bytes:
     """
     try:
         return _ENCODERS.get(id(type(value)), _other)(value, 0)
-    except _Refusal as refusal:
+    except Refusal as refusal:
         raise UnkeyableArgument(refusal.message()) from None
-
-
-def qualified_name(thing: Any) -> str:
-    """Return the "module.qualname" under which any process finds the class or function *thing*.
-
-    Raises:
-        UnkeyableArgument: there is nothing under that name, or something else.
-    """
-    try:
-        return _name_of(thing)
-    except _Refusal as refusal:
-        raise UnkeyableArgument(refusal.message()) from None
-
-
-def module_name(thing: Any) -> str:
-    """Return the name of the module of *thing*; for a script that is being run, the name to import it by."""
-    name = _own_module(thing)
-    if name not in MAIN:
-        return name
-    main = sys.modules.get(name)
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name)
-    file = getattr(main, "__file__", None)
-    return pathlib.PurePath(file).stem if file else "__main__"
-
-
-def _own_module(thing: Any) -> str:
-    name = getattr(thing, "__module__", None)
-    return name if type(name) is str else "builtins"
-
-
-class _Refusal(Exception):
-    """Something without a stable form. The way to it is noted while the stack unwinds: no cost before."""
-
-    def __init__(self, what: str, why: str) -> None:
-        self.what = what
-        self.why = why
-        self.way: list[tuple[object, str]] = []
-        """The containers around it with the step taken in each, innermost first."""
-
-    def message(self) -> str:
-        steps = [step for _, step in reversed(self.way)]
-        shown = "".join(steps[:STEPS]) + ("..." if len(steps) > STEPS else "")
-        return f"{self.what}, at {shown}, {self.why}" if shown else f"{self.what} {self.why}"
-
-
-class _TooDeep(_Refusal):
-    def __init__(self, value: object) -> None:
-        super().__init__(_a(type(value)), f"is nested more than {DEEPEST} levels deep: pass a flatter value")
-        self.way.append((value, ""))
-
-    def message(self) -> str:
-        inwards = self.way[::-1]
-        for level, (value, _) in enumerate(inwards):
-            if any(value is inner for inner, _ in inwards[level + 1 :]):
-                self.what, self.why = _a(type(value)), "contains itself: pass a value without cycles"
-                self.way = inwards[:level][::-1]
-                break
-        return super().message()
-
-
-def _a(kind: type) -> str:
-    name = kind.__name__
-    return f"{'an' if name[:1] in 'aeioAEIO' else 'a'} {name}"
 
 
 def _frame(tag: bytes, body: bytes) -> bytes:
@@ -128,13 +55,13 @@ def _frame(tag: bytes, body: bytes) -> bytes:
 def _frames(whole: object, parts: Iterable[Any], depth: int, step: Callable[[int], str]) -> list[bytes]:
     """Encode the *parts* of a *whole*; *step* says where in it the nth is."""
     if depth == DEEPEST:
-        raise _TooDeep(whole)
+        raise TooDeep(whole, DEEPEST)
     frames: list[bytes] = []
     find = _ENCODERS.get
     try:
         for part in parts:
             frames.append(find(id(type(part)), _other)(part, depth + 1))
-    except _Refusal as refusal:
+    except Refusal as refusal:
         refusal.way.append((whole, step(len(frames))))
         raise
     return frames
@@ -160,7 +87,7 @@ def _decimal(value: Decimal, depth: int) -> bytes:
 
 def _zoneinfo(value: ZoneInfo, depth: int) -> bytes:
     if value.key is None:
-        raise _Refusal("a ZoneInfo without a key", f"{NO_FORM}: make it by ZoneInfo(key)")
+        raise Refusal("a ZoneInfo without a key", f"{NO_FORM}: make it by ZoneInfo(key)")
     return _frame(b"ZoneInfo", value.key.encode())
 
 
@@ -207,7 +134,7 @@ def _mapping(kind: type, *, ordered: bool = False) -> Encoder:
 def _shown(key: object) -> str:
     if type(key) is str:
         return repr(key[:40])
-    return str(key) if type(key) is int and key.bit_length() < 64 else _a(type(key))
+    return str(key) if type(key) is int and key.bit_length() < 64 else with_article(type(key))
 
 
 def _attributes(kind: type, *names: str) -> Encoder:
@@ -247,11 +174,11 @@ def _timezone(value: datetime.timezone, depth: int) -> bytes:
 
 
 def _class(value: type, depth: int) -> bytes:
-    return _frame(b"class", _name_of(value).encode())
+    return _frame(b"class", name_of(value).encode())
 
 
 def _function(value: object, depth: int) -> bytes:
-    return _frame(b"function", _name_of(value).encode())
+    return _frame(b"function", name_of(value).encode())
 
 
 def _method(value: Any, depth: int) -> bytes:
@@ -265,36 +192,7 @@ def _builtin(value: Any, depth: int) -> bytes:
 
 
 def _module(value: types.ModuleType, depth: int) -> bytes:
-    raise _Refusal("a module", f"{NO_FORM}: pass its name")
-
-
-def _name_of(thing: Any, *, of_instance: bool = False) -> str:
-    name = thing.__qualname__
-    if "<lambda>" in name:
-        raise _Refusal("a lambda", f"{NO_FORM}: pass a function that is defined in a module")
-    sort = "class" if issubclass(type(thing), type) else "function"
-    what, whose = (f"{_a(thing)} instance", "its class") if of_instance else (f"the {sort} {name}", "it")
-    if "<locals>" in name:
-        raise _Refusal(
-            what,
-            f"{NO_FORM}: {whose} is made inside a function, where no other process can name it; "
-            "define it at the top of a module",
-        )
-    full = f"{module_name(thing)}.{name}"
-    if not _is_found(thing, name):
-        raise _Refusal(
-            what,
-            f"{NO_FORM}: {whose} is not what is found as {full}; define it under that name in its module",
-        )
-    return full
-
-
-def _is_found(thing: Any, name: str) -> bool:
-    found: Any = sys.modules.get(_own_module(thing))
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    # A class method's function is found through the method.
-    return found is thing or getattr(found, "__func__", None) is thing
+    raise Refusal("a module", f"{NO_FORM}: pass its name")
 
 
 # Everything that is not of an exact type known here
@@ -302,73 +200,20 @@ def _is_found(thing: Any, name: str) -> bool:
 
 def _other(value: Any, depth: int) -> bytes:
     kind = type(value)
-    own_key = _own_key(value, kind)
-    if own_key is not _NOTHING:
-        owner = _name_of(kind, of_instance=True)
+    own_key = _records.own_key(value, kind)
+    if own_key is not _records.NOTHING:
+        owner = name_of(kind, of_instance=True)
         return _record(b"keyed", value, {"__cache_key__": own_key}, depth, owner)
     if issubclass(kind, type):
         return _class(value, depth)
-    parts = _parts(value, kind)
+    parts = _records.parts(value, kind, _plain_base)
     if parts is not None:
-        return _record(b"object", value, parts, depth, _name_of(kind, of_instance=True))
-    if _own_module(kind) == "freezegun.api":  # what today() and now() give while the time is frozen
+        return _record(b"object", value, parts, depth, name_of(kind, of_instance=True))
+    if own_module(kind) == "freezegun.api":  # what today() and now() give while the time is frozen
         return _BY_TYPE[_genuine(kind)](value, depth)
-    if type(getattr(value, "__qualname__", None)) is str and _is_found(value, value.__qualname__):
+    if type(getattr(value, "__qualname__", None)) is str and is_found(value, value.__qualname__):
         return _function(value, depth)  # a decorated or a compiled one
-    raise _Refusal(f"{_a(kind)} instance", f"{NO_FORM}: {_remedy(kind)}")
-
-
-def _own_key(value: Any, kind: type) -> object:
-    """Return what the `__cache_key__` of *value* gives, or _NOTHING if it has none.
-
-    Not by getattr: proxies and mocks say that they have everything, and a class has what its instances have.
-    """
-    found: Any
-    held = {} if issubclass(kind, type) else getattr(value, "__dict__", {})
-    if "__cache_key__" in held:
-        found = held["__cache_key__"]
-    else:
-        owner = next((base for base in kind.__mro__ if "__cache_key__" in vars(base)), object)
-        found = vars(owner).get("__cache_key__")
-        if hasattr(type(found), "__get__"):
-            found = found.__get__(value, kind)
-    if found is None:  # also as with __hash__ = None: not even what it would inherit
-        return _NOTHING
-    return found() if callable(found) else found
-
-
-def _parts(value: Any, kind: Any) -> Parts | None:
-    """Return all that *value* consists of, or None if it is no record of a known sort."""
-    if issubclass(kind, enum.Enum):
-        return {"value": value._value_} if issubclass(kind, enum.Flag) else {"name": value._name_}
-    parts = _canonical_arrays.parts(value, kind, _own_module(kind))
-    if parts is not None:
-        return parts
-    if issubclass(kind, tuple):
-        names = getattr(kind, "_fields", None)
-        if type(names) is not tuple or len(names) != tuple.__len__(value):
-            return None
-        return dict(zip(names, tuple.__iter__(value), strict=True)) | _added(value, kind, names)
-    if issubclass(kind, msgspec.Struct):
-        names = kind.__struct_fields__
-    elif type(getattr(kind, "__dataclass_fields__", None)) is dict and _plain_base(kind) is None:
-        names = tuple(field.name for field in dataclasses.fields(kind))
-    else:
-        return None
-    return {name: getattr(value, name) for name in names if hasattr(value, name)} | _added(value, kind, names)
-
-
-def _added(value: object, kind: type, names: tuple[str, ...]) -> Parts:
-    """Return what a record holds beside the fields called *names*: the cached function can see that, too."""
-    state: Any = object.__getstate__(value)
-    attributes, slots = state if type(state) is tuple else (state, None)
-    held: Parts = {**(attributes or {}), **(slots or {})}
-    return {
-        name: held[name]
-        for name in sorted(held.keys() - set(names))
-        if not name.startswith("__")  # such as __orig_class__, which says how a generic was spelt
-        and not isinstance(getattr(kind, name, None), functools.cached_property)
-    }
+    raise Refusal(f"{with_article(kind)} instance", f"{NO_FORM}: {_remedy(kind)}")
 
 
 def _plain_base(kind: type) -> type | None:
@@ -379,12 +224,12 @@ def _remedy(kind: type) -> str:
     plain = _plain_base(kind)
     if plain is not None:
         return (
-            f"its class may add to what {_a(plain)} is; "
+            f"its class may add to what {with_article(plain)} is; "
             f"pass a plain {plain.__name__} or give {kind.__name__} a __cache_key__ method"
         )
     if hasattr(kind, "__next__"):
         return "reading it would use it up; pass a tuple of its items"
-    if _own_module(kind).partition(".")[0] in FOREIGN:
+    if own_module(kind).partition(".")[0] in FOREIGN:
         return "pass a value that stands for it"
     return f"give {kind.__name__} a __cache_key__ method"
 

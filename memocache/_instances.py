@@ -1,21 +1,19 @@
-"""Tokens for instances: a number that stands for one object as long as it lives, and does not keep it alive."""
+"""Tokens for instances: numbers that stand for one object each as long as it lives, and do not keep it alive."""
 
 import functools
 import itertools
 import weakref
-from typing import Any, Final
+from typing import Final
 
 __all__ = ["Token", "token", "tokens"]
 
 _numbers: Final = itertools.count(1)
 
 
-class Token(weakref.ref[Any]):
-    """The weak reference to an instance, with the *number* that no other object ever has."""
+class Token(int):
+    """A number that no other object ever has, with the weak *reference* to the instance it stands for."""
 
-    __slots__ = ("number",)
-
-    number: int
+    reference: "weakref.ref[object]"
 
 
 tokens: Final[dict[int, Token]] = {}
@@ -26,12 +24,12 @@ it frees the memory. The callback is a C function throughout, so that no signal 
 """
 
 
-def token(instance: object) -> int:
-    """Return the number of *instance*; TypeError if it cannot be held weakly."""
+def token(instance: object) -> Token:
+    """Return the token of *instance*; TypeError if it cannot be held weakly."""
     place = id(instance)
     found = tokens.get(place)
     if found is None:
-        new = Token(instance, functools.partial(tokens.pop, place))
-        new.number = next(_numbers)
+        new = Token(next(_numbers))
+        new.reference = weakref.ref(instance, functools.partial(tokens.pop, place))
         found = tokens.setdefault(place, new)  # another thread may have been quicker
-    return found.number
+    return found

@@ -187,7 +187,7 @@ class Memo:
             if known is None or has_cache_key(counted[at]):  # what that says may change, while a token does not
                 return None
             typed = raw[:at] + raw[at + 1 :]
-            raw[at] = known.number
+            raw[at] = known
         types = tuple(map(type, typed))
         if not PLAIN.issuperset(types) or not all(map(is_itself, typed)):
             return None

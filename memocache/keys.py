@@ -11,8 +11,9 @@ from inspect import Parameter, Signature
 from types import CodeType, ModuleType
 from typing import Any, Final
 
-from memocache._canonical import encode, module_name
+from memocache._canonical import encode
 from memocache._instances import token
+from memocache._names import module_name
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
 __all__ = ["Counted", "KeyMaker", "Namespace", "has_cache_key"]
