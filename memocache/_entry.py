@@ -97,13 +97,13 @@ class Aliases:
 
     def __init__(self) -> None:
         self.table: dict[Hashable, Entry] = {}
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.source: object = None
         self._open = True
 
     def reset(self) -> None:
         """Start again without shortcuts, in a process that was forked while anybody may have held the lock."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.table.clear()
 
     def lead_to(self, source: object) -> None:

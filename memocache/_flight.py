@@ -21,12 +21,25 @@ class Flight:
     not ended when its *lease* (seconds) is over does not count any more: whoever led it may be gone.
     """
 
-    __slots__ = ("__weakref__", "_until", "_wake", "error", "groups", "key", "outcome", "parent", "value", "waits_for")
+    __slots__ = (
+        "__weakref__",
+        "_until",
+        "_wake",
+        "error",
+        "groups",
+        "key",
+        "outcome",
+        "parent",
+        "thread",
+        "value",
+        "waits_for",
+    )
 
     def __init__(self, key: str, groups: tuple[str, ...], lease: float) -> None:
         self.key = key
         self.groups = groups
         self.parent = enclosing.get()
+        self.thread = threading.get_ident()  # of the leader
         self.outcome: Outcome | None = None
         self.waits_for: list[Flight] = []  # by computations inside this one
         self._until = ticks() + lease
@@ -79,12 +92,12 @@ class Flight:
 enclosing: Final[ContextVar[Flight | None]] = ContextVar("memocache_flight", default=None)
 """The innermost flight that is being led in this thread or task."""
 
-_graph = threading.Lock()
+_graph = threading.RLock()  # re-entrant, since a signal handler or a destructor may wait for a flight, too
 
 
 def _reset_in_child() -> None:
     global _graph
-    _graph = threading.Lock()
+    _graph = threading.RLock()
 
 
 in_child(_reset_in_child)

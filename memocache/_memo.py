@@ -58,7 +58,7 @@ class Memo:
         self._counted = Counted(self.title, signature, options.key, options.ignore)
         self._instances = False
         self._owner = _owner_name(function)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
         self._places: deque[Place] = deque(maxlen=MOST_PLACES)
         self._aliases = self._own_aliases()

@@ -125,6 +125,8 @@ def read_through(
                 if not allowed:
                     return (yield from _alone(site))
                 ended = yield Join(flight, budget)
+            if ended is None:
+                return (yield from _alone(site))
             if ended and flight.outcome != "abandoned":
                 site.counters.waits += 1
                 return Raised(own_copy(flight.error)) if flight.error else site.served(flight.value)

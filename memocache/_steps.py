@@ -5,6 +5,7 @@ drivers of threads and of tasks alike. It never computes by itself: at `Compute`
 own call, which computes in its own frame and goes on with `Run.computed` or `Run.failed`.
 """
 
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -29,12 +30,14 @@ class Ask:
 
 @dataclass(slots=True)
 class Join:
-    """Wait until *flight* has ended, at most *seconds*; the answer is whether it has."""
+    """Wait until *flight* has ended, at most *seconds*; the answer is whether it has, None if that can never be."""
 
     flight: Flight
     seconds: float
 
-    def take(self) -> bool:
+    def take(self) -> bool | None:
+        if self.flight.thread == threading.get_ident():
+            return None  # a signal handler or a destructor, on top of the leader itself
         return self.flight.join(self.seconds)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from pymemcache import Client
 
-from memocache import MemcachedCache, SimpleCache, cached
+from memocache import MemcachedCache, SimpleCache, UncacheFailed, cached
 from memocache._clock import ticks
 from memocache.backends.base import Cache
 from tests.servers import Address, MemcachedServer
@@ -31,6 +31,7 @@ __all__ = [
     "naive_dict",
     "naive_memcached",
     "our_memcached",
+    "our_shaky_memcached",
     "our_simple",
     "quick_switches",
 ]
@@ -99,6 +100,26 @@ class Ours:
 
 def our_memcached(compute: Compute, address: Address) -> Runner:
     return Ours(compute, MemcachedCache([address], timeout=10))
+
+
+class Persistent(Ours):
+    """One who goes on forgetting until it is acknowledged."""
+
+    def __init__(self, compute: Compute, cache: Cache) -> None:
+        super().__init__(compute, cache)
+        self.forget = self._insist
+
+    def _insist(self, key: int) -> bool:
+        while True:
+            try:
+                return self.read.uncache(key)
+            except UncacheFailed:
+                time.sleep(0.01)
+
+
+def our_shaky_memcached(compute: Compute, address: Address) -> Runner:
+    """For a server that is killed and stopped meanwhile."""
+    return Persistent(compute, MemcachedCache([address], timeout=0.1))
 
 
 def our_simple(compute: Compute, _: None) -> Runner:

@@ -210,6 +210,8 @@ print(f(1), f(1))
 """
 
 UNDER_LOAD = """
+import logging
+logging.disable()  # leases are lost all the time
 cache = SimpleCache(threshold=10)
 f = cached(cache=cache, namespace="f")(lambda x: x)
 stop = threading.Event()

@@ -19,7 +19,7 @@ class Breaker:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may ask while this thread has it
         self._failures = 0
         self._closed_until = 0.0
         self._pause = 0.0

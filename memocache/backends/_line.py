@@ -4,11 +4,8 @@ pymemcache's own timeout is for each `recv`, so that a server that drips bytes h
 whatever it is sent. Both are put right below it, through its `socket_module` parameter.
 """
 
-import functools
-import os
 import select
 import socket
-import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,7 +14,6 @@ from memocache._clock import ticks
 __all__ = ["Sockets"]
 
 MOST_BYTES: Final = 64 * 1024 * 1024
-AT_ONCE: Final = 16 * 1024  # bytes that the kernel takes without waiting for the server
 
 
 class Sockets:
@@ -69,9 +65,7 @@ class Line:
         self._sockets = sockets
         self._family = family
         self._socket: socket.socket | None = None
-        self._has_full_time = False  # whether the socket's own timeout is that of a whole call
-        self._readable: Callable[[], object] = bool
-        self._waited = False  # whether this call has waited for the server once, or may have
+        self._readable: Callable[[float], object] = bool
 
     def settimeout(self, seconds: float | None) -> None:
         """Do nothing: the deadline is the call's, not the socket's."""
@@ -102,56 +96,40 @@ class Line:
             if family != Sockets.AF_UNIX:
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             opened.connect(place)
-            # From here on the kernel keeps the time: Python's own timeouts cost a system call more for each step.
-            opened.settimeout(None)
-            self._allow(self._sockets.left())
-            self._readable = _readable(opened)
+            # Each step asks first whether it may go on: Python's own timeouts cost a system call more, and those of
+            # the kernel begin anew with each signal.
+            opened.settimeout(0)
+            self._readable = _ready(opened, writing=False)
         except BaseException:  # an interrupt as well: nobody else knows of this socket yet
             opened.close()
             raise
 
-    def _allow(self, seconds: float) -> None:
-        """Let the socket's next steps take so many *seconds* each."""
-        assert self._socket is not None
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, _timeval(seconds))
-        self._has_full_time = seconds == self._sockets.seconds
-
-    def begin(self) -> None:
-        """Begin a call on a line that is open."""
-        self._waited = False
-        if not self._has_full_time:
-            self._allow(self._sockets.seconds)
-
     def sendall(self, data: bytes) -> None:
         """Send *data* within the deadline."""
         assert self._socket is not None
-        self._waited = len(data) > AT_ONCE
-        try:
-            sent = self._socket.send(data)
-            while sent < len(data):
-                self._allow(self._sockets.left())
-                sent += self._socket.send(memoryview(data)[sent:])
-        except BlockingIOError:
-            raise TimeoutError("the server does not take a command in time") from None
+        sent = 0
+        while True:
+            try:
+                sent += self._socket.send(memoryview(data)[sent:] if sent else data)
+            except BlockingIOError:
+                if not _ready(self._socket, writing=True)(self._sockets.left() * 1000):
+                    raise TimeoutError("the server does not take a command in time") from None
+            if sent == len(data):
+                return
 
     def recv(self, size: int) -> bytes:
         """Return up to *size* bytes within the deadline."""
         assert self._socket is not None
-        if self._waited:
-            self._allow(self._sockets.left())
-        self._waited = True
-        try:
-            return self._sockets.takes(self._socket.recv(size))
-        except BlockingIOError:
-            raise TimeoutError("the server does not answer in time") from None
+        if not self._readable(self._sockets.left() * 1000):
+            raise TimeoutError("the server does not answer in time")
+        return self._sockets.takes(self._socket.recv(size))
 
     def is_quiet(self) -> bool:
         """Return whether the line is open and has nothing to read, as it must be between two calls.
 
         A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
         """
-        return not self._readable()
+        return not self._readable(0)
 
     def close(self) -> None:
         """Close the connection."""
@@ -159,18 +137,11 @@ class Line:
             self._socket.close()
 
 
-def _readable(opened: socket.socket) -> Callable[[], object]:
-    """Return a function that tells whether there is anything to read, the end included."""
+def _ready(opened: socket.socket, *, writing: bool) -> Callable[[float], object]:
+    """Return a function that waits so many milliseconds for *opened*, and tells whether it can be read, or written."""
     if not hasattr(select, "poll"):  # Windows
-        return lambda: select.select([opened], [], [], 0)[0]
+        readers, writers = ([], [opened]) if writing else ([opened], [])
+        return lambda milliseconds: any(select.select(readers, writers, [], milliseconds / 1000))
     poll = select.poll()
-    poll.register(opened, select.POLLIN)
-    return functools.partial(poll.poll, 0)
-
-
-def _timeval(seconds: float) -> "bytes | int":
-    """Return *seconds* as the socket options take them; at least the least, since 0 would be for ever."""
-    if os.name == "nt":
-        return max(1, int(seconds * 1000))
-    micros = max(1, int(seconds * 1_000_000))
-    return struct.pack("@ll", micros // 1_000_000, micros % 1_000_000)
+    poll.register(opened, select.POLLOUT if writing else select.POLLIN)
+    return poll.poll

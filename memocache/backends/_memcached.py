@@ -128,7 +128,8 @@ class Server:
 
     def _connection(self) -> "Connection":
         connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
+        # It is busy where a signal handler or a destructor of the user's asks in the middle of a command.
+        if connection is None or connection.is_busy:
             connection = self._local.connection = Connection(self._address, self._timeout)
         return connection
 
@@ -172,6 +173,7 @@ class Connection:
 
     def __init__(self, address: Any, timeout: float) -> None:
         self._sockets = Sockets(timeout)
+        self.is_busy = False
         self._client: Any = StrictClient(address, socket_module=self._sockets, default_noreply=False)
 
     def is_open(self) -> bool:
@@ -220,15 +222,16 @@ class Connection:
 
     def _call(self, command: Callable[..., T], *args: Any, **options: Any) -> T:
         self._sockets.begin()
-        if self._client.sock is not None:
-            self._client.sock.begin()
         try:
+            self.is_busy = True
             return command(*args, **options)
         except BaseException:
             # Whatever interrupted it, KeyboardInterrupt included: the answer may come yet, and would be taken for the
             # next one's.
             self._client.close()
             raise
+        finally:
+            self.is_busy = False
 
     def __del__(self) -> None:
         self._client.close()

@@ -54,7 +54,7 @@ class SafeSerializer(Serializer):
         if isinstance(types, type):
             raise ConfigurationError(f"types={types!r} is one type; wanted: several, types=[{types.__name__}]")
         self._named: dict[str, Shape] = {}
-        self._naming = threading.Lock()
+        self._naming = threading.RLock()  # a signal handler may name types while this thread does
         self._quick = Writer(self._named, max_depth, WRITERS)
         self._careful = Writer(self._named, max_depth, CAREFUL_WRITERS)
         self._reader = Reader(self._named, max_depth + _LEVELS_OF_A_SCALAR)

@@ -1,6 +1,7 @@
-"""A process that is interrupted at random moments while it uses a MemcachedCache: python -m tests.backends.interrupted.
+"""A process that gets signals at random moments while it uses its caches: python -m tests.backends.interrupted.
 
-The arguments are the server's address as JSON and how often to interrupt. It prints what it saw.
+The arguments, as JSON, are the address of a memcached, how many signals to send, and whether their handler raises (as
+KeyboardInterrupt and the time limits of gevent and Celery do) or uses the caches itself. It prints what it saw.
 """
 
 import contextlib
@@ -9,35 +10,61 @@ import random
 import signal
 import sys
 import threading
-from typing import Any
 
-from memocache import MemcachedCache, cached
+from memocache import MemcachedCache, SimpleCache, cached
 
 __all__ = ["Interrupted", "main"]
 
+NUMBERS = 20
+
 
 class Interrupted(BaseException):
-    """What gevent's and Celery's time limits raise is no Exception, either."""
+    pass
 
 
-def main(address: str, times: int) -> dict[str, Any]:
-    """Use a cache and be interrupted *times* times; return how often a wrong value was seen."""
-    cache = MemcachedCache([address], key_prefix="i")
+def main(address: str, times: int, raises: bool) -> dict[str, int]:
+    """Use caches and be interrupted *times* times; return how often, and how often a wrong value was seen."""
+    shared, near = MemcachedCache([address], key_prefix="i", timeout=5), SimpleCache(threshold=10)
     working = threading.Event()
     finished = False
-    seen = {"interrupted": 0, "wrong": 0, "calls": 0, "hits": 0}
+    seen = {"signals": 0, "calls": 0, "hits": 0}
+    wrong: list[object] = []  # not a number: to count is not atomic
     chance = random.Random(7)
+    functions = [cached(cache=cache, namespace="f", wait=0.2)(lambda x: x * x) for cache in (shared, near)]
+    of_handler = [cached(cache=cache, namespace="g", wait=0.2)(lambda x: -x) for cache in (shared, near)]
 
-    @cached(cache=cache, namespace="f", wait=0.2)
-    def f(x: int) -> int:
-        return x * x
+    def check(found: object, *right: object) -> None:
+        if found not in right:
+            wrong.append(found)
 
-    def interrupt(*_: object) -> None:
-        if working.is_set():
-            working.clear()  # one at a time
+    def handle(*_: object) -> None:
+        if not working.is_set():
+            return
+        working.clear()  # one at a time
+        seen["signals"] += 1
+        if raises:
             raise Interrupted
+        number = seen["signals"] % NUMBERS
+        for g in of_handler:
+            check(g(number), -number)
+            g.uncache(number - 1)
+            g.cache.set(f"{number}", number)
+            check(g.cache.get(f"{number}"), number)
 
-    signal.signal(signal.SIGUSR1, interrupt)
+    def use() -> None:
+        number, kind = chance.randrange(NUMBERS), chance.randrange(4)
+        for f in functions:
+            if kind == 0:
+                check(f(number), number * number)
+            elif kind == 1:
+                f.uncache(number)
+            elif kind == 2:
+                f.cache.set(f"{number}", number)
+            else:
+                check(f.cache.get(f"{number}"), None, number)
+            seen["calls"] += 1
+
+    signal.signal(signal.SIGUSR1, handle)
     main_thread = threading.main_thread().ident
     assert main_thread is not None
 
@@ -45,41 +72,26 @@ def main(address: str, times: int) -> dict[str, Any]:
         pause = threading.Event()
         while not finished:
             working.wait(0.1)
-            pause.wait(random.Random().random() * 0.002)
+            pause.wait(random.random() * 0.002)
             signal.pthread_kill(main_thread, signal.SIGUSR1)
-
-    def use() -> None:
-        number = chance.randrange(20)
-        kind = chance.randrange(4)
-        if kind == 0:
-            seen["wrong"] += f(number) != number * number
-        elif kind == 1:
-            f.uncache(number)
-        elif kind == 2:
-            cache.set(str(number), number)
-        else:
-            seen["wrong"] += cache.get(str(number)) not in (None, number)
-        seen["calls"] += 1
 
     disturber = threading.Thread(target=disturb)
     disturber.start()
-    while seen["interrupted"] < times:
-        try:
+    while seen["signals"] < times:
+        with contextlib.suppress(Interrupted):
             working.set()
-            for _ in range(100):
+            for _ in range(10):
                 use()
-        except Interrupted:
-            seen["interrupted"] += 1
     finished = True
-    with contextlib.suppress(Interrupted):
-        disturber.join()
     working.clear()
-    for number in range(20):
-        f.uncache(number)
-        seen["wrong"] += [f(number), f(number)] != [number * number] * 2
-    seen["hits"] = f.info().hits
-    return seen
+    disturber.join()
+    for f in functions:
+        for number in range(NUMBERS):
+            f.uncache(number)
+            check([f(number), f(number)], [number * number] * 2)
+        seen["hits"] += f.info().hits
+    return {**seen, "wrong": len(wrong)}
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(json.loads(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(main(*map(json.loads, sys.argv[1:]))))

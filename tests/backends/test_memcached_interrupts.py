@@ -115,8 +115,9 @@ def test_an_interrupted_connection_attempt_leaves_nothing(
     assert cache.set("k", 1)  # and no ResourceWarning is about
 
 
-def test_interruptions_at_random_moments(own_memcached: MemcachedServer) -> None:
-    arguments = [json.dumps(own_memcached.address), "300"]
+@pytest.mark.parametrize("raises", [True, False], ids=["that-raise", "that-use-the-cache"])
+def test_signals_at_random_moments(raises: bool, memcached_factory: Callable[..., MemcachedServer]) -> None:
+    arguments = [json.dumps(each) for each in (memcached_factory().address, 300, raises)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.backends.interrupted", *arguments],
         capture_output=True,
@@ -125,9 +126,9 @@ def test_interruptions_at_random_moments(own_memcached: MemcachedServer) -> None
         check=True,
     )
     seen = json.loads(done.stdout)
-    assert (seen["interrupted"], seen["wrong"]) == (300, 0)
+    assert (seen["signals"], seen["wrong"]) == (300, 0)
     assert seen["calls"] > 300
-    assert seen["hits"] >= 20
+    assert seen["hits"] >= 40
 
 
 # ---- signals that raise nothing --------------------------------------------------------------------------------------
