@@ -1,13 +1,14 @@
 """Memo: one decorated function, with its options, its keys, and its site on the cache in use."""
 
 import threading
-from collections import deque
+import weakref
 from collections.abc import Callable, Hashable
 from inspect import Signature
 from typing import Any, Final
 
 from memocache._call import write
 from memocache._entry import Aliases, Entry
+from memocache._fork import in_child
 from memocache._instances import tokens
 from memocache._options import Options
 from memocache._place import PLAIN, Place, is_itself
@@ -22,6 +23,8 @@ from memocache.stats import Info
 __all__ = ["MISSING", "Memo", "Missing"]
 
 MOST_PLACES: Final = 16
+
+_memos: Final["weakref.WeakSet[Memo]"] = weakref.WeakSet()
 
 
 class Missing:
@@ -58,9 +61,9 @@ class Memo:
         self._counted = Counted(self.title, signature, options.key, options.ignore)
         self._instances = False
         self._owner = _owner_name(function)
-        self._lock = threading.RLock()
+        self.start_anew()
         # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
-        self._places: deque[Place] = deque(maxlen=MOST_PLACES)
+        self._places: tuple[Place, ...] = ()
         self._aliases = self._own_aliases()
         at = self._counted.instance_at
         self._method = self._owner is not None and at is not None
@@ -115,16 +118,27 @@ class Memo:
         return place
 
     def _place_on(self, cache: Cache) -> Place:
-        with self._lock:
-            for place in self._places:
-                if place.site.cache is cache:
-                    break
-            else:
-                place = self._new_place(cache)
-                self._places.append(place)  # and the oldest of too many leaves
-            if self._aliases is not None and self._aliases.source is not cache and not cache.shared:
-                self._aliases.lead_to(cache)
+        place = self._known_place(cache)
+        if place is None:
+            with self._lock:
+                place = self._known_place(cache)
+                if place is None:
+                    place = self._new_place(cache)
+                    self._places = (*self._places, place)[-MOST_PLACES:]
+        if self._aliases is not None and self._aliases.source is not cache and not cache.shared:
+            self._aliases.lead_to(cache)
         return place
+
+    def _known_place(self, cache: Cache) -> Place | None:
+        for place in self._places:
+            if place.site.cache is cache:
+                return place
+        return None
+
+    def start_anew(self) -> None:
+        """Have a lock that nobody holds: in the beginning, and in a process that was forked while anybody may have."""
+        self._lock = threading.RLock()
+        _memos.add(self)
 
     def _new_place(self, cache: Cache) -> Place:
         options = self.options
@@ -274,3 +288,11 @@ def _owner_name(function: Callable[..., Any]) -> tuple[str | None, str] | None:
     if not owner or owner.endswith("<locals>"):
         return None
     return getattr(function, "__module__", None), owner
+
+
+def _start_anew() -> None:
+    for memo in list(_memos):
+        memo.start_anew()
+
+
+in_child(_start_anew)

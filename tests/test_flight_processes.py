@@ -209,6 +209,23 @@ parent = os.getpid()
 print(f(1), f(1))
 """
 
+WITH_THE_LOCK = """
+inside, go = threading.Event(), threading.Event()
+f = cached(cache=CACHE, namespace="f", wait=WAIT)(lambda x: x)
+
+def hold():
+    with f._self_memo._lock:
+        inside.set()
+        go.wait(20)
+
+holder = threading.Thread(target=hold)
+holder.start()
+inside.wait(20)
+print(child(lambda: [cached(cache=CACHE)(lambda x: -x)(1), f(1), f(1)]))
+go.set()
+holder.join()
+"""
+
 UNDER_LOAD = """
 import logging
 logging.disable()  # leases are lost all the time
@@ -271,3 +288,7 @@ def test_a_computation_may_fork(cache: str, wait: str, script: Callable[..., str
 
 def test_a_child_forked_while_others_hold_every_lock_works(script: Callable[..., str]) -> None:
     assert script(UNDER_LOAD) == ""
+
+
+def test_a_child_forked_while_another_thread_has_the_lock_of_a_function_works(script: Callable[..., str]) -> None:
+    assert script(WITH_THE_LOCK, CACHE="lambda: SimpleCache()", WAIT="1000") == "[-1, 1, 1]\n"

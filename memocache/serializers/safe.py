@@ -1,6 +1,5 @@
 """SafeSerializer: the default, for values of known types."""
 
-import threading
 from collections.abc import Iterable
 from typing import Final
 
@@ -54,7 +53,6 @@ class SafeSerializer(Serializer):
         if isinstance(types, type):
             raise ConfigurationError(f"types={types!r} is one type; wanted: several, types=[{types.__name__}]")
         self._named: dict[str, Shape] = {}
-        self._naming = threading.RLock()  # a signal handler may name types while this thread does
         self._quick = Writer(self._named, max_depth, WRITERS)
         self._careful = Writer(self._named, max_depth, CAREFUL_WRITERS)
         self._reader = Reader(self._named, max_depth + _LEVELS_OF_A_SCALAR)
@@ -75,8 +73,8 @@ class SafeSerializer(Serializer):
         Of two types with one name the one named last counts, as it does when a module is loaded again.
         """
         found = [shape for kind in types_in(*annotations) if (shape := shape_of(kind)) is not None]
-        with self._naming:
-            self._named.update((shape.name, shape) for shape in found)
+        # Without a lock: each is one step, and two threads that name the same do no harm.
+        self._named.update((shape.name, shape) for shape in found)
 
     def dumps(self, value: object, context: bytes) -> bytes:
         """Return *value* as bytes; *context* is not looked at."""
