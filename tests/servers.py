@@ -235,7 +235,7 @@ class MemcachedServer:
 
 
 def _item_size_options(size: int | str) -> list[str]:
-    """Return memcached's words for items of *size*: bytes, or text such as "64k" and "2m"."""
+    """Return memcached's words for items of *size*: bytes, or text such as "512k" and "2m"."""
     units = {"k": 1024, "m": 1024**2}
     text = str(size)
     bytes_ = int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)

@@ -233,12 +233,23 @@ def test_durations_have_fitting_units(seconds: float, shown: str) -> None:
 # ---- interrupted ---------------------------------------------------------------------------------------------------
 
 
+def heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_tidily(number: signal.Signals, memcached_binary: MemcachedBinary, tmp_path: Path) -> None:
     output, errors = tmp_path / "output", tmp_path / "errors"
     extra = {**memcached_binary.environ, "MEMOCACHE_MEMCACHED": memcached_binary.path}
     with output.open("wb") as stdout, errors.open("wb") as stderr:
-        process = subprocess.Popen([*COMMAND, "demo"], env=environ(**extra), stdout=stdout, stderr=stderr)
+        process = subprocess.Popen(
+            # A shell that runs this in the background has SIGINT ignored, and all its children inherit that.
+            [*COMMAND, "demo"],
+            env=environ(**extra),
+            stdout=stdout,
+            stderr=stderr,
+            preexec_fn=heed_interrupts,
+        )
     try:
         assert wait_until(lambda: "MemcachedCache" in output.read_text(), 60)
         process.send_signal(number)

@@ -1,5 +1,6 @@
 """Shapes: how enum members, dataclasses, NamedTuples and Structs are taken apart and put together again."""
 
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -63,9 +64,13 @@ class _Members(Shape):
             return member
         if type(content) is not int or not issubclass(self.kind, enum.Flag):
             raise Misfit("the bytes hold no member")
-        if content.bit_length() > _MOST_FLAG_BITS or type(member := self.kind(content)) is not self.kind:
-            raise Misfit("it has no such member")
-        return member
+        if content.bit_length() <= _MOST_FLAG_BITS:
+            with contextlib.suppress(ValueError):
+                member = self.kind(content)
+                # Before Python 3.11.4, bits that have no name were dropped in silence.
+                if type(member) is self.kind and member._value_ == content:
+                    return member
+        raise Misfit("it has no such member")
 
 
 class _Record(Shape):

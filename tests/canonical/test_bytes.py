@@ -1,4 +1,5 @@
 import copy
+import ipaddress
 import re
 import types
 from collections import Counter, defaultdict
@@ -24,6 +25,8 @@ def test_a_value_and_its_copy_have_the_same_bytes(value: Any) -> None:
         copied = copy.deepcopy(value)
     except TypeError:  # a view on a dict cannot be copied
         copied = types.MappingProxyType(value.copy())
+    if str(copied) != str(value) and isinstance(value, ipaddress.IPv6Address):
+        pytest.skip("this Python's copy of an address forgets its zone")
     assert encode(copied) == encode(value) == encode(value)
 
 
