@@ -25,7 +25,7 @@ def test_a_value_and_its_copy_have_the_same_bytes(value: Any) -> None:
         copied = copy.deepcopy(value)
     except TypeError:  # a view on a dict cannot be copied
         copied = types.MappingProxyType(value.copy())
-    if str(copied) != str(value) and isinstance(value, ipaddress.IPv6Address):
+    if isinstance(value, ipaddress.IPv6Address) and str(copied) != str(value):
         pytest.skip("this Python's copy of an address forgets its zone")
     assert encode(copied) == encode(value) == encode(value)
 
