@@ -1,13 +1,12 @@
-"""Calls in threads of their own, and computations that wait until they are told to go on."""
+"""Computations that wait until they are told to go on, for calls in threads of their own."""
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
-__all__ = ["PATIENCE", "Held", "started"]
+from memocache.testing._threads import PATIENCE, started
 
-PATIENCE = 30.0  # seconds until a test says that something hangs
+__all__ = ["PATIENCE", "Held", "started"]
 
 
 class Held:
@@ -33,17 +32,3 @@ class Held:
 
     def go(self) -> None:
         self._go.set()
-
-
-def started(call: Callable[..., Any], *args: Any) -> "Future[Any]":
-    """Start a thread that calls, and return what will come of it."""
-    future: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call(*args))
-        except BaseException as error:  # noqa: BLE001 - the test asks for it
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future

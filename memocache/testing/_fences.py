@@ -8,8 +8,9 @@ import pytest
 from memocache import MISSING
 from memocache._entry import Entry
 from memocache.backends.base import Busy, Cache, Hit, Lease
-from memocache.testing._flights import PATIENCE, Held, started
+from memocache.testing._flights import Held
 from memocache.testing._functions import counted
+from memocache.testing._threads import PATIENCE, started
 
 __all__ = ["FenceTests"]
 

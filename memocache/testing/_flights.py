@@ -2,17 +2,16 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from memocache.backends.base import Cache
 from memocache.testing._functions import counted
+from memocache.testing._threads import PATIENCE, started
 
-__all__ = ["FlightTests", "Held", "started"]
-
-PATIENCE = 30.0  # seconds until a test says that something hangs
+__all__ = ["FlightTests", "Held"]
 
 
 class Held:
@@ -27,20 +26,6 @@ class Held:
         self.entered.set()
         assert self.go.wait(PATIENCE)
         return self._answer(a, b)
-
-
-def started(call: Callable[..., Any], *args: Any) -> "Future[Any]":
-    """Return what *call* gives, from a thread of its own that has been started."""
-    future: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call(*args))
-        except BaseException as error:  # noqa: BLE001 - the test looks at it
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 class FlightTests:
