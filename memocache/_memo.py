@@ -13,11 +13,12 @@ from memocache._instances import tokens
 from memocache._options import Options
 from memocache._place import PLAIN, Place, is_itself
 from memocache._readthrough import Site, compute_only, put, read_through, refresh
+from memocache._records import has_own_key
 from memocache._registry import is_disabled, register, with_default
 from memocache._steps import Run, Served
 from memocache.backends.base import Cache, Hit
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
-from memocache.keys import Counted, KeyMaker, Namespace, has_cache_key
+from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
 
 __all__ = ["MISSING", "Memo", "Missing"]
@@ -198,7 +199,7 @@ class Memo:
         at = self._counted.instance_at if self._method else None
         if at is not None:
             known = tokens.get(id(counted[at]))
-            if known is None or has_cache_key(counted[at]):  # what that says may change, while a token does not
+            if known is None or has_own_key(counted[at]):  # what that says may change, while a token does not
                 return None
             typed = raw[:at] + raw[at + 1 :]
             raw[at] = known

@@ -11,7 +11,7 @@ import msgspec
 from memocache import _canonical_arrays
 from memocache._names import own_module
 
-__all__ = ["NOTHING", "Parts", "own_key", "parts"]
+__all__ = ["NOTHING", "Parts", "has_own_key", "own_key", "parts"]
 
 NOTHING: Final = object()
 
@@ -19,22 +19,30 @@ Parts = dict[str, object]
 
 
 def own_key(value: Any, kind: type) -> object:
-    """Return what the `__cache_key__` of *value* gives, or NOTHING if it has none.
-
-    Not by getattr: proxies and mocks say that they have everything, and a class has what its instances have.
-    """
-    found: Any
-    held = {} if issubclass(kind, type) else getattr(value, "__dict__", {})
-    if "__cache_key__" in held:
-        found = held["__cache_key__"]
-    else:
-        owner = next((base for base in kind.__mro__ if "__cache_key__" in vars(base)), object)
-        found = vars(owner).get("__cache_key__")
-        if hasattr(type(found), "__get__"):
-            found = found.__get__(value, kind)
+    """Return what the `__cache_key__` of *value* gives, or NOTHING if it has none."""
+    found, is_of_class = _declared(value, kind)
+    if is_of_class and hasattr(type(found), "__get__"):
+        found = found.__get__(value, kind)
     if found is None:  # also as with __hash__ = None: not even what it would inherit
         return NOTHING
     return found() if callable(found) else found
+
+
+def has_own_key(value: Any) -> bool:
+    """Return whether *value* has a `__cache_key__`, without asking for it."""
+    return _declared(value, type(value))[0] is not None
+
+
+def _declared(value: Any, kind: type) -> tuple[Any, bool]:
+    """Return the `__cache_key__` of *value* or None, and whether it is its class's.
+
+    Not by getattr: proxies and mocks say that they have everything, and a class has what its instances have.
+    """
+    held = {} if issubclass(kind, type) else getattr(value, "__dict__", {})
+    if "__cache_key__" in held:
+        return held["__cache_key__"], False
+    owner = next((base for base in kind.__mro__ if "__cache_key__" in vars(base)), object)
+    return vars(owner).get("__cache_key__"), True
 
 
 def parts(value: Any, kind: Any, plain_base: Callable[[type], type | None]) -> Parts | None:

@@ -14,9 +14,10 @@ from typing import Any, Final
 from memocache._canonical import encode
 from memocache._instances import token
 from memocache._names import module_name
+from memocache._records import has_own_key
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
-__all__ = ["Counted", "KeyMaker", "Namespace", "has_cache_key"]
+__all__ = ["Counted", "KeyMaker", "Namespace"]
 
 SCHEME: Final = "v1"
 READABLE: Final = 100  # characters of the namespace at the front of a key
@@ -219,7 +220,7 @@ class KeyMaker:
         return self._front + digest.hexdigest()
 
     def _instance(self, value: object) -> bytes:
-        if self._shared or type(value) in SCALARS or has_cache_key(value) or not self._method_of(value):
+        if self._shared or type(value) in SCALARS or has_own_key(value) or not self._method_of(value):
             return encode(value)
         try:
             return b"@" + token(value).to_bytes(8, "big")
@@ -240,12 +241,5 @@ class KeyMaker:
         return f"{self.title}: parameter {name!r} has no stable key: {reason}; or pass key= or ignore=({name!r},)"
 
 
-def has_cache_key(value: object) -> bool:
-    """Return whether *value* says itself what it is in a key."""
-    # Statically: proxies say that they have everything.
-    where = type(value) if issubclass(type(value), type) else value
-    return inspect.getattr_static(where, "__cache_key__", None) is not None
-
-
 def _says_what_it_is(value: object) -> bool:
-    return issubclass(type(value), type) or has_cache_key(value)
+    return issubclass(type(value), type) or has_own_key(value)

@@ -115,7 +115,7 @@ def converted(kind: Callable[[Any], Any]) -> Callable[[Any, random.Random], Any]
     def convert(value: Any, rng: random.Random) -> Any:
         try:
             return kind(value)
-        except (TypeError, ValueError, OverflowError, AttributeError, ArithmeticError):
+        except (TypeError, ValueError, KeyError, OverflowError, AttributeError, ArithmeticError):
             return value
 
     return convert
