@@ -114,7 +114,7 @@ class Memo:
                 )
             place = self._place_on(cache)
         if not place.is_ready:
-            self._check_name(place)
+            self._check_name()
             place.get_ready(self.function)
         return place
 
@@ -148,7 +148,7 @@ class Memo:
         site = Site(self.title, cache, (keys.group,), options.policy, options.wait, options.copied)
         return Place(keys, site)
 
-    def _check_name(self, place: Place) -> None:
+    def _check_name(self) -> None:
         """Raise ConfigurationError if another cached function goes by this one's name; not before both are there."""
         other = getattr(self.namespace.found(), "_self_memo", None)
         if self.options.namespace is None and isinstance(other, Memo) and not other.namespace.is_of(self.function):

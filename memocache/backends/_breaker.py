@@ -25,11 +25,6 @@ class Breaker:
         self._pause = 0.0
         self._trying = False
 
-    @property
-    def failures(self) -> int:
-        """How many attempts, each after a pause, have failed in a row."""
-        return self._failures
-
     def allows(self) -> bool:
         """Return whether the server may be asked now."""
         if not self._failures:

@@ -62,19 +62,7 @@ class Server:
         return functools.partial(self._read, GET % b" ".join(wanted), wanted)
 
     def _read(self, command: bytes, wanted: list[bytes]) -> list[bytes | None]:
-        if not self._breaker.allows():
-            raise self._left_alone()
-        connection = self._connection()
-        try:
-            found = connection.read(command, wanted)
-        except CLOSED:  # the server has been restarted since this thread last used the connection
-            try:
-                found = connection.read(command, wanted)
-            except Exception as error:
-                raise self._failed(error) from error
-        except Exception as error:
-            raise self._failed(error) from error
-        self._breaker.succeeded()
+        found = self._give(lambda connection: connection.read(command, wanted), again=True)
         return list(map(found.get, wanted))
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
@@ -105,18 +93,22 @@ class Server:
             raise BackendUnavailable(f"memcached at {self.name} did not flush")
 
     def _ask(self, command: str, *args: Any, again: bool = False, urgent: bool = False, **options: Any) -> Any:
+        """Give one command of pymemcache's; see _give."""
+        return self._give(lambda connection: connection.ask(command, args, options), again=again, urgent=urgent)
+
+    def _give(self, command: "Callable[[Connection], T]", *, again: bool = False, urgent: bool = False) -> T:
         """Give one command. *again*: it may be repeated on a new connection. *urgent*: whatever the breaker says."""
         if not urgent and not self._breaker.allows():
-            raise self._left_alone()
+            raise BackendUnavailable(f"memcached at {self.name} failed before and is left alone for a moment")
         connection = self._connection()
         was_open = connection.is_open()
         try:
-            answer = connection.ask(command, args, options)
+            answer = command(connection)
         except CLOSED as error:
             if not (again and was_open):
                 raise self._failed(error) from error
             try:  # the server has been restarted since this thread last used the connection
-                answer = connection.ask(command, args, options)
+                answer = command(connection)
             except Exception as second:
                 raise self._failed(second) from second
         except MemcacheServerError as error:
@@ -132,9 +124,6 @@ class Server:
         if connection is None or connection.is_busy:
             connection = self._local.connection = Connection(self._address, self._timeout)
         return connection
-
-    def _left_alone(self) -> BackendUnavailable:
-        return BackendUnavailable(f"memcached at {self.name} failed before and is left alone for a moment")
 
     def _refused(self, error: MemcacheServerError) -> BackendError:
         """Return what to raise for an item that the server does not take; it is up, and others it may take."""
@@ -191,7 +180,7 @@ class Connection:
 
     def read(self, command: bytes, wanted: list[bytes]) -> dict[bytes, bytes]:
         """Give a `get` *command* for the *wanted* keys, and return what came for which."""
-        if not self.is_open():
+        if self._client.sock is None:
             return self._call(self._client.get_many, wanted)
         return self._call(self._read, command, wanted)
 

@@ -107,7 +107,7 @@ class ServerCache(Cache):
 
     # ---- where a key is, in every form that is needed ------------------------------------------------------------
 
-    def _address(self, key: str, groups: tuple[str, ...]) -> "Address":
+    def _address(self, key: str, groups: tuple[str, ...]) -> Address:
         """Return the address of *key* as a member of *groups*: remembered, since making it takes longer than a hit."""
         address = self._addresses.get(key)
         if address is None or address.groups != groups:
@@ -116,7 +116,7 @@ class ServerCache(Cache):
             address = self._addresses[key] = self._new_address(key, groups)
         return address
 
-    def _new_address(self, key: str, groups: tuple[str, ...]) -> "Address":
+    def _new_address(self, key: str, groups: tuple[str, ...]) -> Address:
         wire = self._wire(key)
         node = self._node(wire)
         return Address(
