@@ -37,12 +37,12 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from memocache._entry import Aliases
 from memocache._instances import tokens
 
-__all__ = ["Written", "write"]
+__all__ = ["Writer"]
 
 _files: Final = itertools.count(1)
 
@@ -80,39 +80,21 @@ BODY: Final = """\
 
 CALL: Final = """\
 def {p}call({parameters}):
-{body}
+{body}"""
+
+BOUND: Final = """\
+def {p}bound({p}twin{parameters}):
+    {instance} = {p}twin._self_instance
+{body}"""
+
+COUNTED: Final = """\
 def {p}counted({parameters}):
     return {counted}
 """
 
-BOUND: Final = """\
 
-def {p}bound({p}twin{others}):
-    {instance} = {p}twin._self_instance
-{body}"""
-
-
-class Written(NamedTuple):
-    """The functions written for one decorated function, with its own parameters."""
-
-    call: Callable[..., Any]
-    counted: Callable[..., tuple[object, ...]]
-    """Binds a call and returns the arguments that count, or the result of the user's key function."""
-    bound: Callable[..., Any] | None
-    """The call of a bound method: it takes its twin in place of the instance. None if no parameter can be one."""
-
-
-def write(
-    function: Callable[..., Any],
-    signature: Signature,
-    names: tuple[str, ...],
-    *,
-    begin: Callable[[tuple[object, ...]], Any],
-    key_function: Callable[..., Any] | None,
-    aliases: Aliases | None,
-    instance: str | None,
-) -> Written:
-    """Write the call of *function*.
+class Writer:
+    """Writes functions with the parameters of one decorated function, each when it is asked for.
 
     Args:
         function: what is computed.
@@ -123,37 +105,70 @@ def write(
         aliases: the shortcut to in-process entries, if this function may use it.
         instance: the parameter that is the instance of a method, if it counts; it stands in the aliases as its token.
     """
-    parameters = signature.parameters
-    p = _prefix(parameters)
-    forward = _forwarded(parameters)
-    counted = f"({p}key_function({forward}),)" if key_function else _tuple(names)
-    hit = "" if aliases is None else _hit(p, names, instance)
-    body = BODY.format(p=p, hit=hit, counted=counted, forward=forward)
-    source = CALL.format(p=p, parameters=_declared(parameters, p), body=body, counted=counted)
-    first, *others = parameters.values() if parameters else (None,)
-    if first is not None and first.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD):
-        rest = _declared({each.name: each for each in others}, p)
-        source += BOUND.format(p=p, others=rest and f", {rest}", instance=first.name, body=body)
-    variables = {
-        f"{p}table": aliases.table if aliases is not None else None,
-        f"{p}clock": time,
-        f"{p}tokens": tokens,
-        f"{p}id": id,
-        f"{p}type": type,
-        f"{p}begin": begin,
-        f"{p}function": function,
-        f"{p}key_function": key_function,
-        f"{p}Exception": Exception,
-        f"{p}BaseException": BaseException,
-    }
-    for parameter in parameters.values():
-        if parameter.default is not Parameter.empty:
-            variables[f"{p}default_{parameter.name}"] = parameter.default
-    filename = _run(source, variables, function)
-    call, counted_of, bound = (_dressed(variables.get(p + each), function) for each in Written._fields)
-    written = Written(call, counted_of, bound)
-    weakref.finalize(written.call, linecache.cache.pop, filename, None).atexit = False
-    return written
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        signature: Signature,
+        names: tuple[str, ...],
+        *,
+        begin: Callable[[tuple[object, ...]], Any],
+        key_function: Callable[..., Any] | None,
+        aliases: Aliases | None,
+        instance: str | None,
+    ) -> None:
+        self._function = function
+        self._parameters = signature.parameters
+        p = self._prefix = _prefix(signature.parameters)
+        forward = _forwarded(signature.parameters)
+        self._counted = f"({p}key_function({forward}),)" if key_function else _tuple(names)
+        hit = "" if aliases is None else _hit(p, names, instance)
+        self._body = BODY.format(p=p, hit=hit, counted=self._counted, forward=forward)
+        self._variables = {
+            f"{p}table": aliases.table if aliases is not None else None,
+            f"{p}clock": time,
+            f"{p}tokens": tokens,
+            f"{p}id": id,
+            f"{p}type": type,
+            f"{p}begin": begin,
+            f"{p}function": function,
+            f"{p}key_function": key_function,
+            f"{p}Exception": Exception,
+            f"{p}BaseException": BaseException,
+            **{f"{p}default_{each.name}": each.default for each in signature.parameters.values()},
+        }
+
+    def call(self) -> Callable[..., Any]:
+        """Return the function's own call."""
+        return self._written("call", CALL, body=self._body)
+
+    def bound(self) -> Callable[..., Any] | None:
+        """Return the call of a bound method: it takes its twin in place of the instance. None if nothing can be one."""
+        first, *others = self._parameters.values() if self._parameters else (None,)
+        if first is None or first.kind not in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD):
+            return None
+        rest = _declared({each.name: each for each in others}, self._prefix)
+        return self._written("bound", BOUND, parameters=rest and f", {rest}", instance=first.name, body=self._body)
+
+    def counted(self) -> Callable[..., tuple[object, ...]]:
+        """Return what binds a call and returns the arguments that count, or the result of the user's key function."""
+        return self._written("counted", COUNTED, counted=self._counted)
+
+    def _written(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
+        parts.setdefault("parameters", _declared(self._parameters, self._prefix))
+        source = template.format(p=self._prefix, **parts)
+        title = str(getattr(self._function, "__name__", "call"))
+        path = str(getattr(self._function, "__qualname__", title))
+        filename = f"<memocache {getattr(self._function, '__module__', '')}.{path} {next(_files)}>"
+        exec(compile(source, filename, "exec"), self._variables)  # noqa: S102 - as dataclasses write __init__
+        written: Any = self._variables.pop(self._prefix + name)
+        # So that tracebacks and debuggers show the lines, and errors about arguments the function's name.
+        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        weakref.finalize(written, linecache.cache.pop, filename, None).atexit = False
+        written.__name__, written.__qualname__ = title, path
+        written.__code__ = written.__code__.replace(co_name=title, co_qualname=path)
+        written.__module__ = getattr(self._function, "__module__", None) or written.__module__
+        return written  # type: ignore[no-any-return]
 
 
 def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
@@ -206,23 +221,3 @@ def _forwarded(parameters: Mapping[str, Parameter]) -> str:
 
 def _tuple(parts: "list[str] | tuple[str, ...]") -> str:
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
-
-
-def _run(source: str, variables: dict[str, Any], function: Callable[..., Any]) -> str:
-    path = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', 'call')}"
-    filename = f"<memocache {path} {next(_files)}>"
-    # So that tracebacks and debuggers show the lines.
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    exec(compile(source, filename, "exec"), variables)  # noqa: S102 - as dataclasses write __init__
-    return filename
-
-
-def _dressed(written: Any, function: Callable[..., Any]) -> Any:
-    """Give *written* (or None) the names of *function*, which tracebacks and errors about arguments show."""
-    if written is None:
-        return None
-    written.__name__ = str(getattr(function, "__name__", "call"))
-    written.__qualname__ = str(getattr(function, "__qualname__", written.__name__))
-    written.__code__ = written.__code__.replace(co_name=written.__name__, co_qualname=written.__qualname__)
-    written.__module__ = getattr(function, "__module__", None) or written.__module__
-    return written

@@ -1,6 +1,9 @@
 """The clocks: one for every timeout, one for deadlines."""
 
+import functools
 import time
+from collections.abc import Callable
+from typing import Final
 
 __all__ = ["now", "ticks"]
 
@@ -14,18 +17,12 @@ def now() -> float:
     return time.time()
 
 
-if hasattr(time, "CLOCK_MONOTONIC"):
+ticks: Final[Callable[[], float]] = (
+    functools.partial(time.clock_gettime, time.CLOCK_MONOTONIC)  # noqa: TID251 - this is the one place
+    if hasattr(time, "CLOCK_MONOTONIC")
+    else functools.partial(time.monotonic)  # noqa: TID251 - Windows; freezegun replaces what is not wrapped
+)
+"""Return seconds on a clock that only goes forwards, and that no test tool stops.
 
-    def ticks() -> float:
-        """Return seconds on a clock that only goes forwards, and that no test tool stops.
-
-        For deadlines on sockets and for durations. A frozen monotonic clock would let a call to a hung server go on
-        for ever.
-        """
-        return time.clock_gettime(time.CLOCK_MONOTONIC)  # noqa: TID251 - this is the one place
-
-else:  # Windows
-
-    def ticks() -> float:
-        """Return seconds on a clock that only goes forwards."""
-        return time.monotonic()  # noqa: TID251 - this is the one place
+For deadlines on sockets and for durations. A frozen monotonic clock would let a call to a hung server go on for ever.
+"""

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Hashable, Sequence
 from hashlib import blake2b
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from memocache.stats import Counters
 
@@ -15,6 +15,7 @@ __all__ = [
     "STAMP",
     "STAMP_SIZE",
     "VALUE",
+    "Alias",
     "Aliases",
     "Entry",
     "Envelope",
@@ -37,7 +38,7 @@ class Entry:
     """
 
     __slots__ = (
-        "aliases",
+        "alias",
         "cost",
         "counters",
         "created",
@@ -57,7 +58,6 @@ class Entry:
         value: object,
         created: float,
         fresh: float,
-        *,
         expires: float | None = None,
         cost: float = 0.0,
         groups: tuple[str, ...] = (),
@@ -73,17 +73,17 @@ class Entry:
         self.counters = counters  # whose hits these are
         self.hits = 0
         self.seen = 0  # the hits that the eviction policy has taken into account
-        self.types: object = None  # of the raw arguments in aliases
-        self.aliases: list[tuple[Aliases, Hashable]] | None = None
+        self.types: object = None  # of the raw arguments that lead to it
+        self.alias: Alias | None = None
 
     def kill(self) -> None:
         """Let nobody be served this entry any more."""
         self.fresh = self.expires = -inf
-        if self.aliases:
-            for aliases, raw in self.aliases:
-                if aliases.table.get(raw) is self:
-                    del aliases.table[raw]
-            self.aliases = None
+        alias, self.alias = self.alias, None
+        while alias is not None:
+            aliases, raw, _, alias = alias
+            if aliases.table.get(raw) is self:
+                del aliases.table[raw]
 
 
 class Aliases:
@@ -119,17 +119,23 @@ class Aliases:
             if not on:
                 self.table.clear()
 
-    def add(self, source: object, raw: Hashable, entry: Entry, types: object) -> None:
-        """Lead from *raw* arguments of these *types* to *entry*; only for *source*, under its lock."""
+    def add(self, source: object, alias: "Alias", entry: Entry) -> None:
+        """Let *alias* lead to *entry*; only for *source*, under its lock."""
         with self.lock:
             if not self._open or self.source is not source:
                 return
-            if entry.aliases is None:
-                entry.types, entry.aliases = types, []
-            elif entry.types != types:
+            _, raw, types, _ = alias
+            if entry.alias is None:
+                entry.types, entry.alias = types, alias
+            elif entry.types == types:
+                entry.alias = (self, raw, types, entry.alias)  # several functions may share an entry
+            else:
                 return
             self.table[raw] = entry
-            entry.aliases.append((self, raw))
+
+
+Alias: TypeAlias = "tuple[Aliases, Hashable, object, Alias | None]"
+"""What may lead to an entry: whose table, raw arguments there and their types; and the next one of the same entry."""
 
 
 # ---- as bytes ----------------------------------------------------------------------------------------------------

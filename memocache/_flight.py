@@ -23,11 +23,12 @@ class Flight:
 
     __slots__ = (
         "__weakref__",
-        "_until",
         "_wake",
+        "began",
         "error",
         "groups",
         "key",
+        "lease",
         "outcome",
         "parent",
         "thread",
@@ -38,11 +39,12 @@ class Flight:
     def __init__(self, key: str, groups: tuple[str, ...], lease: float) -> None:
         self.key = key
         self.groups = groups
+        self.began = ticks()
+        self.lease = lease
         self.parent = enclosing.get()
         self.thread = threading.get_ident()  # of the leader
         self.outcome: Outcome | None = None
         self.waits_for: list[Flight] = []  # by computations inside this one
-        self._until = ticks() + lease
         self._wake: list[Callable[[], None]] = []
         self.value: object = None
         self.error: Exception | None = None
@@ -50,12 +52,15 @@ class Flight:
     @property
     def over(self) -> bool:
         """Whether nobody should wait for this flight any more."""
-        return self.outcome is not None or ticks() >= self._until
+        return self.outcome is not None or ticks() >= self.began + self.lease
 
     def land(self, value: object) -> None:
         """End with a *value* for the waiters."""
         self.value = value
-        self._end("landed")
+        if self.outcome is None:
+            self.outcome = "landed"
+        if self._wake:
+            self._wake_all()
 
     def crash(self, error: Exception) -> None:
         """End with the *error* of the computation for the waiters."""
@@ -69,6 +74,9 @@ class Flight:
     def _end(self, outcome: Outcome) -> None:
         if self.outcome is None:
             self.outcome = outcome
+        self._wake_all()
+
+    def _wake_all(self) -> None:
         while self._wake:
             self._wake.pop()()
 

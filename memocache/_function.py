@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 import wrapt
 
@@ -100,11 +100,23 @@ class CachedCall(Generic[P, R]):
         self._self_memo.clear()
 
 
+def _of_function(name: str) -> property:
+    """Return an attribute that is the function's own."""
+    return property(
+        lambda call: getattr(call.__wrapped__, name), lambda call, new: setattr(call.__wrapped__, name, new)
+    )
+
+
+# Where a class would answer with one of its own.
+DOC: Final = _of_function("__doc__")
+ANNOTATIONS: Final = _of_function("__annotations__")
+
+
 class BoundCachedFunction(CachedCall[P, R]):
     """A cached method of one instance, or a cached class method of one class."""
 
     # For each function there is a class of its own, with the rest of what is the same for all instances.
-    __slots__ = ("_self_instance",)
+    __slots__ = ("__qualname__", "_self_instance")  # the former since no class can have a property of that name
 
     if TYPE_CHECKING:
         _self_instance: Any
@@ -135,9 +147,16 @@ class BoundCachedFunction(CachedCall[P, R]):
         __name__: str
         __qualname__: str
     else:
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.__wrapped__, name)
+        # One by one: a `__getattr__` would make every access slower, that of the call to the instance, too. There is
+        # one only where the function has attributes of the user's.
+        __name__ = _of_function("__name__")
+        __dict__ = _of_function("__dict__")
+        __code__ = _of_function("__code__")
+        __defaults__ = _of_function("__defaults__")
+        __kwdefaults__ = _of_function("__kwdefaults__")
+        __globals__ = _of_function("__globals__")
+        __closure__ = _of_function("__closure__")
+        __type_params__ = _of_function("__type_params__")
 
     def __get__(self, instance: object, owner: type | None = None) -> Self:
         return self  # bound already
@@ -185,6 +204,10 @@ class CachedFunction(_Proxy, CachedCall[P, R]):
 
     # For each function there is a class of its own, made below, with `__call__` and `__get__`.
     _self_bound = ()
+    if TYPE_CHECKING:
+        _self_twins: type[BoundCachedFunction[..., Any]] | None
+    else:  # an annotation would be the function's own
+        _self_twins = None
 
     def __init__(self, memo: Memo, kind: type | None) -> None:
         super().__init__(memo.function)
@@ -194,6 +217,17 @@ class CachedFunction(_Proxy, CachedCall[P, R]):
     def __set_name__(self, owner: type, name: str) -> None:
         if self._self_kind is not staticmethod:
             self._self_memo.serve_instances()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if not name.startswith("_self_"):
+            self._self_show_attributes()
+
+    def _self_show_attributes(self) -> None:
+        """Let the bound twins have the attributes that the user gave the function, if there are any."""
+        own = getattr(self.__wrapped__, "__dict__", None)
+        if self._self_twins is not None and (own is None or own.keys() - {"__wrapped__"}):
+            self._self_twins.__getattr__ = _attribute_of_function  # type: ignore[attr-defined]
 
     if TYPE_CHECKING:
         # A class method first: its own first parameter is a type.
@@ -235,32 +269,33 @@ def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any]:
         "__slots__": (),
         "__call__": staticmethod(memo.call),
         "__get__": _binder(memo, kind),
-        "__annotations__": _of_function("__annotations__"),
+        "__annotations__": ANNOTATIONS,
     }
     return cast("CachedFunction[..., Any]", type("CachedFunction", (CachedFunction,), members)(memo, kind))
 
 
-def _of_function(name: str) -> property:
-    """Return an attribute that is the function's own, where a class would answer with one of its own."""
-    return property(
-        lambda call: getattr(call.__wrapped__, name), lambda call, new: setattr(call.__wrapped__, name, new)
-    )
+def _attribute_of_function(twin: BoundCachedFunction[..., Any], name: str) -> Any:
+    return getattr(twin.__wrapped__, name)
 
 
 def _binder(memo: Memo, kind: type | None) -> Callable[..., Any]:
     """Return the `__get__` of *memo*'s function."""
     twins: Any = None
+    qualname = ""
     new = object.__new__
 
     def bind(function: CachedFunction[..., Any], instance: object, owner: type | None = None) -> Any:
         """Bind to *instance*, as a function in a class does."""
-        nonlocal twins
+        nonlocal twins, qualname
         if instance is None:
             return function
         if twins is None:
-            twins = _twins(memo, function)
+            twins, qualname = _twins(memo, function), getattr(memo.function, "__qualname__", "")
+            function._self_twins = twins
+            function._self_show_attributes()
         twin = new(twins)
         twin._self_instance = instance
+        twin.__qualname__ = qualname
         return twin
 
     def bind_class(function: CachedFunction[..., Any], instance: object, owner: type | None = None) -> Any:
@@ -283,9 +318,9 @@ def _twins(memo: Memo, function: CachedFunction[..., Any]) -> type[BoundCachedFu
 
     members = {
         "__slots__": (),
-        "__call__": memo.bound_call or call_generally,
-        "__doc__": _of_function("__doc__"),
-        "__annotations__": _of_function("__annotations__"),
+        "__call__": memo.bound_call() or call_generally,
+        "__doc__": DOC,
+        "__annotations__": ANNOTATIONS,
         "__module__": getattr(memo.function, "__module__", None),
         "_self_memo": memo,
         "_self_parent": staticmethod(function),

@@ -2,21 +2,22 @@
 
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from inspect import Signature
 from typing import Any, Final
 
-from memocache._call import write
-from memocache._entry import Aliases, Entry
+from memocache._call import Writer
+from memocache._clock import now
+from memocache._entry import Alias, Aliases
 from memocache._fork import in_child
 from memocache._instances import tokens
 from memocache._options import Options
-from memocache._place import PLAIN, Place, is_itself
-from memocache._readthrough import Site, compute_only, put, read_through, refresh
+from memocache._place import Place, plain_types
+from memocache._readthrough import Site, compute_only, lead, put, read_through, refresh
 from memocache._records import has_own_key
-from memocache._registry import is_disabled, register, with_default
+from memocache._registry import is_disabled, present_default, register, with_default
 from memocache._steps import Run, Served
-from memocache.backends.base import Cache, Hit
+from memocache.backends.base import Cache, Hit, Lease
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
@@ -65,21 +66,22 @@ class Memo:
         self.start_anew()
         # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
         self._places: tuple[Place, ...] = ()
+        self._latest: Place | None = None  # unless each call asks for its cache
+        self._fixed = isinstance(options.cache, Cache)
         self._aliases = self._own_aliases()
-        at = self._counted.instance_at
-        self._method = self._owner is not None and at is not None
-        written = write(
+        self._instance_at = None if self._owner is None else self._counted.instance_at
+        self._types: dict[object, object] = {}
+        self._writer = Writer(
             function,
             signature,
             self._counted.names if self._counted.function is None else (),
             begin=self.begin,
             key_function=self._counted.function,
             aliases=self._aliases,
-            instance=self._counted.names[at] if self._method and at is not None else None,
+            instance=None if self._instance_at is None else self._counted.names[self._instance_at],
         )
-        self.call = written.call
-        self.bound_call = written.bound
-        self._bind = written.counted
+        self.call = self._writer.call()
+        self._counted_of: Callable[..., tuple[object, ...]] | None = None
         # Refuse now what will be refused.
         if isinstance(options.cache, Cache):
             self._place_on(options.cache)
@@ -100,6 +102,18 @@ class Memo:
 
     def place(self) -> Place:
         """Return the function's site on the cache that it uses now."""
+        place = self._latest
+        if place is not None:
+            cache = place.site.cache
+            aliases = self._aliases
+            if (self._fixed or cache is present_default()) and (aliases is None or aliases.source is cache):
+                return place
+        place = self._find_place()
+        if self._fixed or self.options.cache is None:
+            self._latest = place
+        return place
+
+    def _find_place(self) -> Place:
         given = self.options.cache
         if given is None:
             place = with_default(self._place_on)
@@ -174,6 +188,10 @@ class Memo:
             classes += value.__mro__
         return any((cls.__module__, cls.__qualname__) == self._owner for cls in classes)
 
+    def bound_call(self) -> Callable[..., Any] | None:
+        """Return the call of the function's bound twins, if it can have some."""
+        return self._writer.bound()
+
     # ---- a call --------------------------------------------------------------------------------------------------
 
     def begin(self, counted: tuple[object, ...]) -> Run | Served:
@@ -183,35 +201,43 @@ class Memo:
         place = self.place()
         site = place.site
         key = place.key(counted)
-        found = None if site.cache.shared else self._shortcut(place, counted)
-        seen = site.look(key)  # here, since a hit needs none of the steps
+        alias = self._alias(counted) if site.direct else None
+        seen = site.look(key, now())  # here, since a hit needs none of the steps
         if type(seen) is Hit:
-            return Served(site.hit(seen.entry, found))
-        return Run(read_through(site, key, seen, found))
+            return Served(site.hit(seen.entry, alias))
+        if type(seen) is Lease:
+            seen.alias = alias
+            return Run(lead(site, seen))
+        return Run(read_through(site, key, seen, alias))
 
-    def _shortcut(self, place: Place, counted: tuple[object, ...]) -> Callable[[Entry], None] | None:
+    def _alias(self, counted: tuple[object, ...]) -> "Alias | None":
         """Return what makes the next call with these arguments find the entry at once, where that is safe."""
         aliases = self._aliases
         if aliases is None:
             return None
-        raw: list[Hashable] = list(counted)
-        typed = raw
-        at = self._counted.instance_at if self._method else None
-        if at is not None:
+        raw: Sequence[Hashable] = counted
+        typed: Sequence[object] = counted
+        if self._instance_at is not None:
+            at = self._instance_at
             known = tokens.get(id(counted[at]))
             if known is None or has_own_key(counted[at]):  # what that says may change, while a token does not
                 return None
-            typed = raw[:at] + raw[at + 1 :]
-            raw[at] = known
-        types = tuple(map(type, typed))
-        if not PLAIN.issuperset(types) or not all(map(is_itself, typed)):
+            typed = counted[:at] + counted[at + 1 :]
+            raw = (*counted[:at], known, *counted[at + 1 :])
+        types = plain_types(typed)
+        if types is None:
             return None
-        as_written = raw[0] if len(raw) == 1 else tuple(raw)  # see _call
-        types_as_written = types[0] if len(types) == 1 else types
-        cache = place.site.cache
-        return lambda entry: cache.alias(entry, aliases, as_written, types_as_written)
+        # As they are written in _call; one tuple of types for all entries.
+        return aliases, raw[0] if len(raw) == 1 else raw, self._types.setdefault(types, types), None
 
     # ---- what the public face does -------------------------------------------------------------------------------
+
+    @property
+    def _bind(self) -> Callable[..., tuple[object, ...]]:
+        """What binds a call and returns the arguments that count."""
+        if self._counted_of is None:
+            self._counted_of = self._writer.counted()
+        return self._counted_of
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         return self.place().keys.key(self._bind(*args, **kwargs))
@@ -239,7 +265,7 @@ class Memo:
 
     def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         place, counted = self.place(), self._bind(*args, **kwargs)
-        steps = compute_only() if is_disabled() else refresh(place.site, place.keys.key(counted), None)
+        steps = compute_only() if is_disabled() else refresh(place.site, place.keys.key(counted))
         run = Run(steps)
         if run.ready:
             return run.value

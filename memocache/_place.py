@@ -4,29 +4,31 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 from memocache._readthrough import Site
 from memocache.keys import KeyMaker
 
-__all__ = ["PLAIN", "Place", "is_itself"]
+__all__ = ["Place", "plain_types"]
 
 MOST_KEYS: Final = 10_000
 
-PLAIN: Final = frozenset({int, str, bytes, bool, float, type(None)})
-"""The types of arguments that may be looked up as they are: see is_itself."""
+# By id: a metaclass may have a __hash__ of its own.
+PLAIN: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))
 
 
 class Place:
     """A function's site on one cache, with the maker of its keys there."""
 
-    __slots__ = ("_known", "is_ready", "keys", "site")
+    __slots__ = ("_known", "is_ready", "key", "keys", "site")
 
     def __init__(self, keys: KeyMaker, site: Site) -> None:
         self.keys = keys
         self.site = site
-        self.is_ready = not site.cache.shared
+        self.is_ready = site.direct
+        self.key: Callable[[tuple[object, ...]], str] = keys.key if site.direct else self._remembered_key
+        """Returns the key of a call."""
         self._known: dict[Hashable, str] = {}
 
     def get_ready(self, function: Callable[..., Any]) -> None:
@@ -35,25 +37,35 @@ class Place:
         for hint in _return_hint(function):
             self.site.cache.name_types(hint)
 
-    def key(self, counted: tuple[object, ...]) -> str:
-        """Return the key of a call; on a shared cache, where a hit needs it, remembered for plain arguments."""
-        types = tuple(map(type, counted))
-        if not self.site.cache.shared or not PLAIN.issuperset(types):
+    def _remembered_key(self, counted: tuple[object, ...]) -> str:
+        """Return the key of a call; remembered for plain arguments, since on a shared cache every hit needs it."""
+        types = plain_types(counted)
+        if types is None:
             return self.keys.key(counted)
         typed = (counted, types)
         key = self._known.get(typed)
         if key is None:
             key = self.keys.key(counted)
-            if all(map(is_itself, counted)):
-                if len(self._known) >= MOST_KEYS:
-                    self._known.clear()
-                self._known[typed] = key
+            if len(self._known) >= MOST_KEYS:
+                self._known.clear()
+            self._known[typed] = key
         return key
 
 
-def is_itself(value: object) -> bool:
-    """Return whether what equals *value*, in the same type, is the same value: not so for 0.0, -0.0 and NaN."""
-    return type(value) is not float or (value != 0.0 and math.isfinite(value))
+def plain_types(values: Sequence[object]) -> "type | tuple[type, ...] | None":
+    """Return the types of *values*, or of the only one, if they may be looked up as they are; else None.
+
+    They may where what equals one of them, in the same type, is the same value.
+    """
+    if len(values) == 1:
+        kind = type(values[0])
+        return kind if id(kind) in PLAIN and (kind is not float or _is_itself(values[0])) else None
+    types = tuple(map(type, values))
+    return types if PLAIN.issuperset(map(id, types)) and (float not in types or all(map(_is_itself, values))) else None
+
+
+def _is_itself(value: object) -> bool:
+    return type(value) is not float or (value != 0.0 and math.isfinite(value))  # there is also -0.0, and NaN
 
 
 def _return_hint(function: Callable[..., Any]) -> list[object]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
 from memocache._clock import now, ticks
-from memocache._entry import Entry
+from memocache._entry import Alias, Entry
 from memocache._flight import own_copy, waiting
 from memocache._policy import Policy
 from memocache._steps import Ask, Compute, Computed, Join, Pause, Raised, Step, Steps
@@ -15,7 +15,7 @@ from memocache.backends.base import Busy, Cache, Hit, Lease
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.stats import Counters
 
-__all__ = ["Site", "compute_only", "put", "read_through", "refresh"]
+__all__ = ["Site", "compute_only", "lead", "put", "read_through", "refresh"]
 
 log: Final = logging.getLogger("memocache")
 
@@ -47,23 +47,29 @@ class Site:
     copied: Callable[[Any], Any] | None  # what protects an in-process value from its callers
     counters: Counters = field(default_factory=Counters)
     longest: float = 0.0  # computation seen, in seconds
+    lease: float = field(init=False)  # for how many seconds a computation may hold its key
     warned: set[str] = field(default_factory=set)
+    direct: bool = field(init=False)  # whether the cache is in this process, so that nothing in it can block
 
-    @property
-    def lease(self) -> float:
-        """For how many seconds a computation may hold its key."""
-        return max(LEAST_LEASE, 2 * self.longest) if self.longest else FIRST_LEASE
+    def __post_init__(self) -> None:
+        self.lease = FIRST_LEASE
+        self.direct = not self.cache.shared
 
-    def look(self, key: str) -> "Seen":
-        """Return what the cache says of *key*; None if it does not answer."""
+    def took(self, cost: float) -> None:
+        """Learn that a computation has taken *cost* seconds, longer than all before."""
+        self.longest = cost
+        self.lease = max(LEAST_LEASE, 2 * cost)
+
+    def look(self, key: str, moment: float) -> "Seen":
+        """Return what the cache says of *key* at this *moment*; None if it does not answer."""
         try:
-            return self.cache.look(key, self.groups, now(), self.lease)
+            return self.cache.look(key, self.groups, moment, self.lease)
         except BackendError as error:
             # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
             self.failed("the cache did not answer, so the call was computed and not stored", error)
             return None
 
-    def hit(self, entry: Entry, found: Callable[[Entry], None] | None = None, *, waited: bool = False) -> Any:
+    def hit(self, entry: Entry, alias: "Alias | None", *, waited: bool = False) -> Any:
         """Count that *entry* was served, and return what the caller gets."""
         if entry.counters is None:  # it came from a cache elsewhere, which does not count for us
             if waited:
@@ -71,8 +77,8 @@ class Site:
             else:
                 self.counters.hits += 1
                 self.counters.saved += entry.cost
-        if found is not None:
-            found(entry)
+        if alias is not None:
+            self.cache.alias(entry, alias)
         return self.served(entry.value)
 
     def peek(self, key: str) -> Entry | None:
@@ -95,27 +101,24 @@ class Site:
             log.warning("%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else "")
 
 
-def read_through(
-    site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, found: Callable[[Entry], None] | None = None
-) -> Steps:
+def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "Alias | None" = None) -> Steps:
     """Return the value under *key*, computed if need be.
 
-    *seen* is what a first look has seen, if there was one. *found* is told the entry, where there is one.
+    *seen* is what a first look has seen, if there was one. *alias* is to lead to the entry, in process.
     """
     budget = site.wait
     pause = FIRST_PAUSE
     waited = False
     while True:
         if seen is NOT_YET:
-            seen = yield Ask(site.look, (key,))
+            seen = yield Ask(site.look, (key, now()))
         if seen is None:
             return (yield from _alone(site))
         if type(seen) is Hit:
-            return site.hit(seen.entry, found, waited=waited)
+            return site.hit(seen.entry, alias, waited=waited)
         if type(seen) is Lease:
-            if seen.unreadable is not None:
-                site.failed("a stored result could not be read, so it is computed again", seen.unreadable)
-            return (yield from _lead(site, seen, found))
+            seen.alias = alias
+            return (yield from lead(site, seen))
         if budget <= 0:
             return (yield from _alone(site))
         began = ticks()
@@ -141,75 +144,63 @@ def read_through(
 def _alone(site: Site) -> Steps:
     """Compute for this caller only."""
     site.counters.misses += 1
-    computed: Computed = yield Compute(None)
-    return computed.value
+    value, _, _ = yield Compute(None)
+    return value
 
 
-def _lead(site: Site, lease: Lease, found: Callable[[Entry], None] | None) -> Steps:
+def lead(site: Site, lease: Lease) -> Steps:
     """Compute under *lease*, fill, and let the waiters have it."""
+    if lease.unreadable is not None:
+        site.failed("a stored result could not be read, so it is computed again", lease.unreadable)
     created = now()  # before computing: what changes meanwhile is not in it
     site.counters.misses += 1
     try:
         computed: Computed = yield Compute(lease.flight)
-        site.longest = max(site.longest, computed.cost)
-        if computed.error is not None:
+        value, error, cost = computed
+        if cost > site.longest:
+            site.took(cost)
+        if error is not None:
             yield from _give_back(site, lease)
-            if isinstance(computed.error, Exception):
-                lease.flight.crash(computed.error)
+            if isinstance(error, Exception):
+                lease.flight.crash(error)
             return None
-        value = computed.value
         try:
             lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
-            kept = site.served(value)  # the leader may change its own
-        except Exception as error:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
+            kept = value if site.copied is None else site.copied(value)  # the leader may change its own
+        except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
             yield from _give_back(site, lease)
-            lease.flight.crash(error)
-            return Raised(error)
-        yield from _store(site, lease, kept, created, lifetime, computed.cost, found)
+            lease.flight.crash(wrong)
+            return Raised(wrong)
+        yield from _store(site, lease, kept, created, lifetime, cost)
         lease.flight.land(kept)
         return value
     finally:
-        lease.flight.abandon()  # if nothing above has ended it: a waiter leads the next
+        if lease.flight.outcome is None:
+            lease.flight.abandon()  # nothing above has ended it: a waiter leads the next
 
 
 def _store(
-    site: Site,
-    lease: Lease,
-    value: Any,
-    created: float,
-    lifetime: float,
-    cost: float,
-    found: Callable[[Entry], None] | None,
-) -> Generator[Step, Any, bool]:
+    site: Site, lease: Lease, value: Any, created: float, lifetime: float, cost: float
+) -> Generator[Step, Any, None]:
     """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
     if lifetime <= 0:
         yield from _leave_nothing(site, lease)
-        return False
-    entry = Entry(
-        lease.key,
-        value,
-        created,
-        now() + lifetime,
-        cost=cost,
-        groups=site.groups,
-        counters=None if site.cache.shared else site.counters,
-    )
+        return
+    fresh = now() + lifetime
+    counters = site.counters if site.direct else None
+    entry = Entry(lease.key, value, created, fresh, fresh, cost, site.groups, counters)
     try:
-        stood = yield Ask(site.cache.fill, (lease, entry))
+        stood = site.cache.fill(lease, entry) if site.direct else (yield Ask(site.cache.fill, (lease, entry)))
     except BackendUnavailable as error:
         site.failed("the cache did not take a result", error)
-        return False
     except (BackendError, SerializationError) as error:
         site.failed("a result cannot be stored", error)
         yield from _leave_nothing(site, lease)
-        return False
-    if not stood:
-        site.failed("a lease was lost while computing, so the result was not stored")
-        return False
-    site.counters.stored += 1
-    if found is not None:
-        found(entry)
-    return True
+    else:
+        if stood:
+            site.counters.stored += 1
+        else:
+            site.failed("a lease was lost while computing, so the result was not stored")
 
 
 def _leave_nothing(site: Site, lease: Lease) -> Generator[Step, Any, None]:
@@ -229,14 +220,14 @@ def _give_back(site: Site, lease: Lease) -> Generator[Step, Any, None]:
         site.failed("the cache did not take a lease back", error)
 
 
-def refresh(site: Site, key: str, found: Callable[[Entry], None] | None) -> Steps:
+def refresh(site: Site, key: str) -> Steps:
     """Compute now and store, whatever is there; return the value."""
     try:
         lease = yield Ask(site.cache.take, (key, site.groups, now(), site.lease))
     except BackendError as error:
         site.failed("the cache did not answer, so the call was computed and not stored", error)
         return (yield from _alone(site))
-    return (yield from _lead(site, lease, found))
+    return (yield from lead(site, lease))
 
 
 def put(site: Site, key: str, value: object) -> Steps:
@@ -249,7 +240,7 @@ def put(site: Site, key: str, value: object) -> Steps:
         site.failed("the cache did not take a result", error)
         return
     try:
-        yield from _store(site, lease, kept, now(), lifetime, 0.0, None)
+        yield from _store(site, lease, kept, now(), lifetime, 0.0)
         lease.flight.land(kept)
     finally:
         lease.flight.abandon()
@@ -257,5 +248,5 @@ def put(site: Site, key: str, value: object) -> Steps:
 
 def compute_only() -> Steps:
     """Call through: neither read nor write anything."""
-    computed: Computed = yield Compute(None)
-    return computed.value
+    value, _, _ = yield Compute(None)
+    return value

@@ -13,7 +13,7 @@ from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
 from memocache.errors import ConfigurationError
 
-__all__ = ["configure", "default_cache", "disabled", "is_disabled", "register", "with_default"]
+__all__ = ["configure", "default_cache", "disabled", "is_disabled", "present_default", "register", "with_default"]
 
 DEFAULT_THRESHOLD: Final = 10_000
 
@@ -24,6 +24,8 @@ _lock = threading.RLock()
 _aliases: Final["weakref.WeakSet[Aliases]"] = weakref.WeakSet()
 _aliases_of_default: Final["weakref.WeakSet[Aliases]"] = weakref.WeakSet()
 _disabled: Final[ContextVar[bool]] = ContextVar("memocache_disabled", default=False)
+is_disabled: Final[Callable[[], bool]] = _disabled.get
+"""Whether this thread or task is inside `disabled`."""
 _default: Cache | None = None
 _disabled_contexts = 0
 
@@ -99,15 +101,15 @@ def disabled() -> Iterator[None]:
         _disabled.reset(token)
 
 
+def present_default() -> Cache | None:
+    """Return the default cache if there is one already, and do not wait for `configure`."""
+    return _default
+
+
 def with_default(use: Callable[[Cache], T]) -> T:
     """Return what *use* makes of the default cache; `configure` waits until it has."""
     with _lock:
         return use(default_cache())
-
-
-def is_disabled() -> bool:
-    """Return whether this thread or task is inside `disabled`."""
-    return _disabled.get()
 
 
 def _reset_in_child() -> None:

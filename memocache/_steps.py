@@ -51,20 +51,17 @@ class Pause:
         time.sleep(self.seconds)
 
 
-@dataclass(slots=True)
 class Compute:
     """Call the function; the answer is a Computed. *flight* is led by it, if any."""
 
-    flight: Flight | None
+    __slots__ = ("flight",)
+
+    def __init__(self, flight: Flight | None) -> None:
+        self.flight = flight
 
 
-@dataclass(slots=True)
-class Computed:
-    """What a computation gave, in how many seconds."""
-
-    value: object
-    error: BaseException | None
-    cost: float
+Computed: TypeAlias = tuple[object, BaseException | None, float]
+"""What a computation returned, or what it raised; and in how many seconds."""
 
 
 @dataclass(slots=True)
@@ -95,7 +92,7 @@ class Run:
     *ready* is whether the steps have ended without computing: then *value* is their result.
     """
 
-    __slots__ = ("_around", "_began", "_steps", "ready", "value")
+    __slots__ = ("_began", "_flight", "_steps", "ready", "value")
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
@@ -104,19 +101,20 @@ class Run:
         self._advance(None)
 
     def _advance(self, answer: Any) -> None:
+        steps = self._steps
         try:
-            step = self._steps.send(answer)
+            step = steps.send(answer)
             while not isinstance(step, Compute):
                 try:
                     answer = step.take()
                 except Exception as error:  # noqa: BLE001 - it is the generator that decides
-                    step = self._steps.throw(error)
+                    step = steps.throw(error)
                 else:
-                    step = self._steps.send(answer)
+                    step = steps.send(answer)
         except StopIteration as stop:
             result = stop.value
         else:
-            self._around = enclosing.get()
+            self._flight = step.flight
             if step.flight is not None:
                 enclosing.set(step.flight)
             self._began = ticks()
@@ -128,13 +126,15 @@ class Run:
 
     def computed(self, value: Any) -> Any:
         """Go on with what the function returned, and return what the caller gets."""
-        self._resume(Computed(value, None, ticks() - self._began))
+        cost = ticks() - self._began
+        if self._flight is not None:
+            enclosing.set(self._flight.parent)
+        self._advance((value, None, cost))
         return self.value
 
     def failed(self, error: BaseException) -> None:
         """Go on with what the function raised; the caller raises it."""
-        self._resume(Computed(None, error, ticks() - self._began))
-
-    def _resume(self, computed: Computed) -> None:
-        enclosing.set(self._around)
-        self._advance(computed)
+        cost = ticks() - self._began
+        if self._flight is not None:
+            enclosing.set(self._flight.parent)
+        self._advance((None, error, cost))

@@ -22,7 +22,10 @@ __all__ = ["Counted", "KeyMaker", "Namespace"]
 SCHEME: Final = "v1"
 READABLE: Final = 100  # characters of the namespace at the front of a key
 UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
-SCALARS: Final = frozenset({int, str, bytes, bool, float, complex, type(None), tuple, list, dict, set, frozenset})
+# Types without methods of the user's; by id, since a metaclass may have a __hash__ of its own.
+NO_INSTANCES: Final = frozenset(
+    map(id, (int, str, bytes, bool, float, complex, type(None), tuple, list, dict, set, frozenset))
+)
 POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 _locals: Final = itertools.count(1)
@@ -211,23 +214,38 @@ class KeyMaker:
 
     def key(self, values: tuple[object, ...]) -> str:
         """Return the key of the call whose counted arguments are *values*, in the order of Counted.names."""
+        at = self._instance_at
         digest = self._hash.copy()
         try:
-            for position, value in enumerate(values):
-                digest.update(self._instance(value) if position == self._instance_at else encode(value))
+            if at is None or self._shared or id(type(values[at])) in NO_INSTANCES:
+                for value in values:
+                    digest.update(encode(value))
+            else:
+                for position, value in enumerate(values):
+                    digest.update(self._instance(value) if position == at else encode(value))
         except UnkeyableArgument as error:
-            raise UnkeyableArgument(self._complaint(position, value, str(error))) from None
+            raise UnkeyableArgument(self._complaint(values) or str(error)) from None
         return self._front + digest.hexdigest()
 
     def _instance(self, value: object) -> bytes:
-        if self._shared or type(value) in SCALARS or has_own_key(value) or not self._method_of(value):
+        """Return what stands for the first argument of a method in process."""
+        if has_own_key(value) or not self._method_of(value):
             return encode(value)
         try:
             return b"@" + token(value).to_bytes(8, "big")
         except TypeError:  # it cannot be held weakly; perhaps its content says which it is
             return encode(value)
 
-    def _complaint(self, position: int, value: object, reason: str) -> str:
+    def _complaint(self, values: tuple[object, ...]) -> str:
+        """Return what to say of the first of *values* that cannot be part of a key."""
+        for position, value in enumerate(values):
+            try:
+                encode(value) if position != self._instance_at or self._shared else self._instance(value)
+            except UnkeyableArgument as error:
+                return self._complaint_of(position, value, str(error))
+        return ""
+
+    def _complaint_of(self, position: int, value: object, reason: str) -> str:
         name = self._counted.names[position]
         if self._counted.function is not None:
             return f"{self.title}: the result of key= has no stable key: {reason}"

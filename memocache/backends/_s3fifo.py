@@ -26,7 +26,7 @@ class S3Fifo:
         self._small_limit = max(1, int(limit * SMALL_SHARE))
         self._small: OrderedDict[str, Entry] = OrderedDict()
         self._main: OrderedDict[str, Entry] = OrderedDict()
-        self._ghosts: OrderedDict[str, None] = OrderedDict()
+        self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes, which take less room than keys
         self._full_once = False
 
     def __len__(self) -> int:
@@ -44,60 +44,63 @@ class S3Fifo:
         """End *entry* and remove it."""
         # Ended first: should a signal interrupt this between two lines, nobody is served an entry that is gone.
         entry.kill()
-        self._main.pop(entry.key, None)
-        self._small.pop(entry.key, None)
+        if self._small.pop(entry.key, None) is None:
+            self._main.pop(entry.key, None)
 
     def insert(self, entry: Entry, now: float) -> list[Entry]:
         """Add *entry*, whose key must be new, and return the entries that had to leave for it."""
+        small, main = self._small, self._main
         evicted = []
-        while len(self) >= self.limit:
+        while len(small) + len(main) >= self.limit:
             self._full_once = True
             evicted.append(self._evict(now))
-        self._queue_for(entry.key)[entry.key] = entry
+        ghost = hash(entry.key)
+        if ghost in self._ghosts:
+            del self._ghosts[ghost]
+            main[entry.key] = entry
+        elif self._full_once or len(small) < self._small_limit:
+            small[entry.key] = entry
+        else:
+            main[entry.key] = entry  # nothing has been evicted yet: there is room for everybody
         return evicted
 
-    def _queue_for(self, key: str) -> OrderedDict[str, Entry]:
-        if key in self._ghosts:
-            del self._ghosts[key]
-            return self._main
-        if not self._full_once and len(self._small) >= self._small_limit:
-            return self._main  # nothing has been evicted yet: there is room for everybody
-        return self._small
-
     def _evict(self, now: float) -> Entry:
+        """Drop the entry that has to leave, and return it."""
         while True:
             if len(self._small) >= self._small_limit or not self._main:
                 entry = self._oldest_of_small(now)
             else:
                 entry = self._oldest_of_main(now)
             if entry is not None:
-                self.drop(entry)
                 return entry
 
     def _oldest_of_small(self, now: float) -> Entry | None:
-        """Return the oldest of the small queue if it has to leave; else move it to main."""
-        entry = next(iter(self._small.values()))
-        if now >= entry.expires:
-            return entry
-        if entry.hits - entry.seen >= PROMOTE_AT:
-            entry.seen = entry.hits
-            self._main[entry.key] = entry
-            del self._small[entry.key]
-            return None
-        self._remember(entry.key)
+        """Drop the oldest of the small queue and return it, or move it to main."""
+        small = self._small
+        entry = next(iter(small.values()))
+        if now < entry.expires:
+            if entry.hits - entry.seen >= PROMOTE_AT:
+                entry.seen = entry.hits
+                self._main[entry.key] = entry
+                del small[entry.key]
+                return None
+            ghosts = self._ghosts
+            ghosts[hash(entry.key)] = None
+            if len(ghosts) > self.limit - self._small_limit:
+                ghosts.popitem(last=False)
+        entry.kill()  # first, as in drop
+        del small[entry.key]
         return entry
 
     def _oldest_of_main(self, now: float) -> Entry | None:
-        """Return the oldest of the main queue if it has to leave; else give it another round."""
-        entry = next(iter(self._main.values()))
+        """Drop the oldest of the main queue and return it, or give it another round."""
+        main = self._main
+        entry = next(iter(main.values()))
         rounds = min(entry.hits - entry.seen, MOST)
-        if rounds <= 0 or now >= entry.expires:
-            return entry
-        entry.seen = entry.hits - (rounds - 1)
-        self._main.move_to_end(entry.key)
-        return None
-
-    def _remember(self, key: str) -> None:
-        self._ghosts[key] = None
-        while len(self._ghosts) > self.limit - self._small_limit:
-            self._ghosts.popitem(last=False)
+        if rounds > 0 and now < entry.expires:
+            entry.seen = entry.hits - (rounds - 1)
+            main.move_to_end(entry.key)
+            return None
+        entry.kill()
+        del main[entry.key]
+        return entry

@@ -2,10 +2,10 @@
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
 
-from memocache._entry import Aliases, Entry
+from memocache._entry import Alias, Entry
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
@@ -30,7 +30,7 @@ class Busy(NamedTuple):
 class Lease:
     """The right to fill a key, for a while. Whoever drops it without filling gives it back."""
 
-    __slots__ = ("flight", "groups", "key", "nonce", "replaces", "stamps", "unreadable")
+    __slots__ = ("alias", "flight", "groups", "key", "nonce", "replaces", "stamps", "unreadable")
 
     def __init__(
         self, key: str, groups: tuple[str, ...], flight: Flight, nonce: bytes = b"", stamps: bytes = b""
@@ -42,10 +42,12 @@ class Lease:
         self.stamps = stamps
         self.replaces = False  # whether it was taken with `take`, whatever was there
         self.unreadable: SerializationError | None = None  # why what is under the key is no hit
+        self.alias: Alias | None = None  # what shall lead to the entry, in process
 
     def __del__(self) -> None:
         # The leader was interrupted where no `finally` of ours could see it: nobody may wait for it.
-        self.flight.abandon()
+        if self.flight.outcome is None:
+            self.flight.abandon()
 
 
 class Usage(NamedTuple):
@@ -81,12 +83,9 @@ class Cache(ABC):
                 f"default_timeout={default_timeout!r} is negative; wanted: seconds above 0, or 0 for ever"
             )
         self.default_timeout = given
-        _caches.add(self)
-
-    @property
-    def default_lifetime(self) -> float:
+        self.default_lifetime = given or FOREVER
         """The default timeout in seconds, infinite where it is 0."""
-        return self.default_timeout or FOREVER
+        _caches.add(self)
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
@@ -192,8 +191,8 @@ class Cache(ABC):
         """Return what the cache holds of *group*, with the hits that belong to *counters*; empty if it is elsewhere."""
         return Usage()
 
-    def alias(self, entry: Entry, aliases: Aliases, raw: Hashable, types: object) -> None:
-        """Let *aliases* lead from *raw* arguments to *entry*, as long as it lives. Only a cache in this process can."""
+    def alias(self, entry: Entry, alias: Alias) -> None:
+        """Let *alias* lead to *entry*, as long as it lives. Only a cache in this process can."""
 
     def after_fork(self) -> None:
         """Drop, in a child process, the locks, flights and connections of the parent."""

@@ -1,10 +1,10 @@
 """SimpleCache: values in this process, bounded and expiring."""
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from memocache._clock import now as clock
-from memocache._entry import Aliases, Entry
+from memocache._entry import Alias, Entry
 from memocache._flight import Flight
 from memocache.backends._s3fifo import S3Fifo
 from memocache.backends.base import Busy, Cache, Hit, Lease, Usage, countable
@@ -76,13 +76,18 @@ class SimpleCache(Cache):
 
     def _store(self, entry: Entry, now: float) -> list[Entry]:
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
-        left = self._remove(entry.key)
+        key = entry.key
+        old = self._queue.get(key)
+        left = [] if old is None else self._remove(key)
         for group in entry.groups:  # first: should a signal come between, the group must not miss an entry
-            self._groups.setdefault(group, set()).add(entry.key)
-        evicted = self._queue.insert(entry, now)
-        for gone in evicted:
-            self._left(gone)
-        return left + evicted
+            keys = self._groups.get(group)
+            if keys is None:
+                keys = self._groups[group] = set()
+            keys.add(key)
+        for evicted in self._queue.insert(entry, now):
+            self._left(evicted)
+            left.append(evicted)
+        return left
 
     def _remove(self, key: str) -> list[Entry]:
         entry = self._queue.get(key)
@@ -93,10 +98,12 @@ class SimpleCache(Cache):
         return [entry]
 
     def _left(self, entry: Entry) -> None:
-        if entry.counters is not None:
-            entry.counters.hits += entry.hits
-            entry.counters.saved += entry.hits * entry.cost
+        counters = entry.counters
+        if counters is not None:
             entry.counters = None
+            if entry.hits:
+                counters.hits += entry.hits
+                counters.saved += entry.hits * entry.cost
         for group in entry.groups:
             keys = self._groups.get(group)
             if keys is not None:
@@ -109,25 +116,23 @@ class SimpleCache(Cache):
     def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Hit | Lease | Busy:
         """Return the entry, or lead the flight on *key*, or say which one to join."""
         with self._lock:
-            entry = self._fresh(key, now)
-            if entry is not None and entry.groups == groups:
+            entry = self._queue.get(key)
+            if entry is not None and now < entry.fresh and entry.groups == groups:
                 entry.hits += 1
                 return Hit(entry)
             flight = self._flights.get(key)
             if flight is not None and not flight.over:
                 return Busy(flight)
-            return self._lead(key, groups, lease)
+            flight = self._flights[key] = Flight(key, groups, lease)
+            return Lease(key, groups, flight)
 
     def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
         """Lead a new flight on *key*; one that was under way will not store its result."""
         with self._lock:
-            taken = self._lead(key, groups, lease)
+            flight = self._flights[key] = Flight(key, groups, lease)
+            taken = Lease(key, groups, flight)
         taken.replaces = True
         return taken
-
-    def _lead(self, key: str, groups: tuple[str, ...], lease: float) -> Lease:
-        flight = self._flights[key] = Flight(key, groups, lease)
-        return Lease(key, groups, flight)
 
     def fill(self, lease: Lease, entry: Entry | None) -> bool:
         """Store *entry* if the lease's flight is still the one on its key."""
@@ -137,6 +142,8 @@ class SimpleCache(Cache):
                 return False
             if entry is not None:
                 left = self._store(entry, entry.created)
+                if lease.alias is not None:
+                    lease.alias[0].add(self, lease.alias, entry)
             del self._flights[lease.key]
         left.clear()
         return True
@@ -180,11 +187,11 @@ class SimpleCache(Cache):
                 saved=sum(entry.hits * entry.cost for entry in own),
             )
 
-    def alias(self, entry: Entry, aliases: Aliases, raw: Hashable, types: object) -> None:
-        """Let *raw* arguments lead to *entry*, if it is still here."""
+    def alias(self, entry: Entry, alias: Alias) -> None:
+        """Let *alias* lead to *entry*, if that is still here."""
         with self._lock:
             if self._queue.get(entry.key) is entry:
-                aliases.add(self, raw, entry, types)
+                alias[0].add(self, alias, entry)
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
