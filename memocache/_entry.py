@@ -4,6 +4,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf
 from typing import Final, NamedTuple, TypeAlias
@@ -36,6 +37,8 @@ class Entry:
     on never. In process the very same object is found by key and by raw arguments (see Aliases), so that there is one
     truth: an entry that leaves its cache is marked with `fresh = -inf`.
     """
+
+    ready = True  # as a Run: the call that finds it has nothing left to do
 
     __slots__ = (
         "alias",
@@ -147,8 +150,9 @@ STAMP_SIZE: Final = 16
 
 # magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost | digest of the key
 HEADER: Final = struct.Struct(">3sBBBH16sdddd16s")
+HEAD: Final = HEADER.size
 CHECKSUM: Final = struct.Struct(">I")
-START: Final = HEADER.size + CHECKSUM.size
+START: Final = HEAD + CHECKSUM.size
 
 
 class Header(NamedTuple):
@@ -163,10 +167,17 @@ class Header(NamedTuple):
     cost: float
 
 
-class Envelope(NamedTuple):
-    """An entry, a lease or a stamp as it was read from a shared cache."""
+@dataclass(slots=True)
+class Envelope:
+    """An entry, a lease or a stamp as it was read from a shared cache: what its header says, and what it holds."""
 
-    header: Header
+    kind: int
+    codec: int
+    nonce: bytes
+    created: float
+    fresh: float
+    expires: float
+    cost: float
     stamps: bytes  # a stamp_block
     payload: bytes
     context: bytes  # what a signature covers besides the payload
@@ -195,13 +206,14 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     if len(data) < START:
         return None
     magic, version, kind, codec, length, nonce, created, fresh, expires, cost, key = HEADER.unpack_from(data)
-    if magic != MAGIC or version != VERSION or key != digest or len(data) < START + length:
+    end = START + length
+    if magic != MAGIC or version != VERSION or key != digest or len(data) < end:
         return None
-    stamps, payload = data[START : START + length], data[START + length :]
-    bound = data[: HEADER.size] + stamps
-    if CHECKSUM.unpack_from(data, HEADER.size)[0] != zlib.crc32(payload, zlib.crc32(bound)):
+    stamps, payload = data[START:end], data[end:]
+    bound = data[:HEAD] + stamps
+    if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
         return None
-    return Envelope(Header(kind, codec, nonce, created, fresh, expires, cost), stamps, payload, bound)
+    return Envelope(kind, codec, nonce, created, fresh, expires, cost, stamps, payload, bound)
 
 
 def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:

@@ -50,7 +50,7 @@ class CachedCall(Generic[P, R]):
             UncacheFailed: if the cache did not acknowledge it.
             UnkeyableArgument: if an argument has no stable form.
         """
-        return self._self_memo.uncache((*self._self_bound, *args), kwargs)
+        return self._self_memo.uncache(*self._self_bound, *args, **kwargs)
 
     def uncache_all(self) -> None:
         """Forget every call of this function; on a shared cache at once, however many there are.
@@ -268,6 +268,7 @@ def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any]:
     members = {
         "__slots__": (),
         "__call__": staticmethod(memo.call),
+        "uncache": staticmethod(memo.uncache),  # there, it would take a sixth longer
         "__get__": _binder(memo, kind),
         "__annotations__": ANNOTATIONS,
     }

@@ -1,23 +1,23 @@
 """Memo: one decorated function, with its options, its keys, and its site on the cache in use."""
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from inspect import Signature
 from typing import Any, Final
 
 from memocache._call import Writer
-from memocache._clock import now
-from memocache._entry import Alias, Aliases
+from memocache._entry import Alias, Aliases, Entry
 from memocache._fork import in_child
 from memocache._instances import tokens
 from memocache._options import Options
 from memocache._place import Place, plain_types
-from memocache._readthrough import Site, compute_only, lead, put, read_through, refresh
+from memocache._readthrough import Seen, Site, compute_only, lead, put, read_through, refresh
 from memocache._records import has_own_key
 from memocache._registry import is_disabled, present_default, register, with_default
 from memocache._steps import Run, Served
-from memocache.backends.base import Cache, Hit, Lease
+from memocache.backends.base import Cache, Lease
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
@@ -68,6 +68,7 @@ class Memo:
         self._places: tuple[Place, ...] = ()
         self._latest: Place | None = None  # unless each call asks for its cache
         self._fixed = isinstance(options.cache, Cache)
+        self._settled: Place | None = None  # once it will not change any more
         self._aliases = self._own_aliases()
         self._instance_at = None if self._owner is None else self._counted.instance_at
         self._types: dict[object, object] = {}
@@ -102,14 +103,17 @@ class Memo:
 
     def place(self) -> Place:
         """Return the function's site on the cache that it uses now."""
+        if self._settled is not None:
+            return self._settled
         place = self._latest
         if place is not None:
             cache = place.site.cache
-            aliases = self._aliases
-            if (self._fixed or cache is present_default()) and (aliases is None or aliases.source is cache):
+            if cache is present_default() and (self._aliases is None or self._aliases.source is cache):
                 return place
         place = self._find_place()
-        if self._fixed or self.options.cache is None:
+        if self._fixed:
+            self._settled = place
+        elif self.options.cache is None:
             self._latest = place
         return place
 
@@ -194,17 +198,23 @@ class Memo:
 
     # ---- a call --------------------------------------------------------------------------------------------------
 
-    def begin(self, counted: tuple[object, ...]) -> Run | Served:
+    def begin(self, counted: tuple[object, ...]) -> Run | Entry | Served:
         """Run a call as far as its computation, for the function's own call to go on with."""
         if is_disabled():
             return Run(compute_only())
-        place = self.place()
+        place = self._settled or self.place()
         site = place.site
         key = place.key(counted)
         alias = self._alias(counted) if site.direct else None
-        seen = site.look(key, now())  # here, since a hit needs none of the steps
-        if type(seen) is Hit:
-            return Served(site.hit(seen.entry, alias))
+        # Looked at here, since a hit needs none of the steps, and with the clock's own function: see `now`.
+        seen: Seen
+        try:
+            seen = site.cache.look(key, site.groups, time.time(), site.lease)
+        except BackendError as error:
+            site.unanswered(error)
+            seen = None
+        if type(seen) is Entry:
+            return site.hit(seen, alias)
         if type(seen) is Lease:
             seen.alias = alias
             return Run(lead(site, seen))
@@ -242,9 +252,14 @@ class Memo:
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         return self.place().keys.key(self._bind(*args, **kwargs))
 
-    def uncache(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
+        """Forget exactly this call, and return whether there was anything to forget; see CachedFunction."""
         place = self.place()
-        key = place.keys.key(self._bind(*args, **kwargs))
+        counted = (self._counted_of or self._bind)(*args, **kwargs)
+        alias = self._alias(counted) if place.site.direct else None
+        entry = None if alias is None else alias[0].table.get(alias[1])
+        # An entry that these arguments lead to knows its key, which takes long to make.
+        key = entry.key if entry is not None and alias and entry.types == alias[2] else place.keys.key(counted)
         try:
             return place.site.cache.forget(key)
         except BackendError as error:

@@ -39,16 +39,15 @@ class Place:
 
     def _remembered_key(self, counted: tuple[object, ...]) -> str:
         """Return the key of a call; remembered for plain arguments, since on a shared cache every hit needs it."""
-        types = plain_types(counted)
-        if types is None:
-            return self.keys.key(counted)
-        typed = (counted, types)
-        key = self._known.get(typed)
+        types = tuple(map(type, counted))
+        typed = (types, counted)
+        key = self._known.get(typed) if PLAIN.issuperset(map(id, types)) else None
         if key is None:
             key = self.keys.key(counted)
-            if len(self._known) >= MOST_KEYS:
-                self._known.clear()
-            self._known[typed] = key
+            if plain_types(counted) is not None:
+                if len(self._known) >= MOST_KEYS:
+                    self._known.clear()
+                self._known[typed] = key
         return key
 
 

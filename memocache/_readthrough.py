@@ -10,12 +10,12 @@ from memocache._clock import now, ticks
 from memocache._entry import Alias, Entry
 from memocache._flight import own_copy, waiting
 from memocache._policy import Policy
-from memocache._steps import Ask, Compute, Computed, Join, Pause, Raised, Step, Steps
-from memocache.backends.base import Busy, Cache, Hit, Lease
+from memocache._steps import Ask, Compute, Computed, Join, Pause, Raised, Served, Step, Steps
+from memocache.backends.base import Busy, Cache, Lease
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.stats import Counters
 
-__all__ = ["Site", "compute_only", "lead", "put", "read_through", "refresh"]
+__all__ = ["Seen", "Site", "compute_only", "lead", "put", "read_through", "refresh"]
 
 log: Final = logging.getLogger("memocache")
 
@@ -25,7 +25,7 @@ FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.08
 
 
-Seen: TypeAlias = "Hit | Lease | Busy | None"
+Seen: TypeAlias = "Entry | Lease | Busy | None"
 
 
 class NotYet:
@@ -66,11 +66,15 @@ class Site:
             return self.cache.look(key, self.groups, moment, self.lease)
         except BackendError as error:
             # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
-            self.failed("the cache did not answer, so the call was computed and not stored", error)
+            self.unanswered(error)
             return None
 
-    def hit(self, entry: Entry, alias: "Alias | None", *, waited: bool = False) -> Any:
-        """Count that *entry* was served, and return what the caller gets."""
+    def unanswered(self, error: BackendError) -> None:
+        """Count and tell that there was an *error* instead of an answer."""
+        self.failed("the cache did not answer, so the call was computed and not stored", error)
+
+    def hit(self, entry: Entry, alias: "Alias | None", *, waited: bool = False) -> Entry | Served:
+        """Count that *entry* is served, and return what has the value that the caller gets."""
         if entry.counters is None:  # it came from a cache elsewhere, which does not count for us
             if waited:
                 self.counters.waits += 1
@@ -79,7 +83,7 @@ class Site:
                 self.counters.saved += entry.cost
         if alias is not None:
             self.cache.alias(entry, alias)
-        return self.served(entry.value)
+        return entry if self.copied is None else Served(self.copied(entry.value))
 
     def peek(self, key: str) -> Entry | None:
         """Return the fresh entry under *key*; none if the cache does not answer."""
@@ -114,8 +118,8 @@ def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "
             seen = yield Ask(site.look, (key, now()))
         if seen is None:
             return (yield from _alone(site))
-        if type(seen) is Hit:
-            return site.hit(seen.entry, alias, waited=waited)
+        if type(seen) is Entry:
+            return site.hit(seen, alias, waited=waited).value
         if type(seen) is Lease:
             seen.alias = alias
             return (yield from lead(site, seen))

@@ -19,15 +19,15 @@ class Breaker:
     """
 
     def __init__(self) -> None:
+        self.failures = 0  # in a row
         self._lock = threading.RLock()  # a signal handler may ask while this thread has it
-        self._failures = 0
         self._closed_until = 0.0
         self._pause = 0.0
         self._trying = False
 
     def allows(self) -> bool:
         """Return whether the server may be asked now."""
-        if not self._failures:
+        if not self.failures:
             return True
         with self._lock:
             now = _clock.ticks()
@@ -40,20 +40,20 @@ class Breaker:
     def failed(self) -> bool:
         """Note a failure; true for the first in a row."""
         with self._lock:
-            if self._failures and not self._trying and _clock.ticks() < self._closed_until:
+            if self.failures and not self._trying and _clock.ticks() < self._closed_until:
                 # Of a call that was under way when the first failed: a hiccup that twenty threads met is still one.
                 return False
             self._trying = False
-            self._failures += 1
-            longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20))
+            self.failures += 1
+            longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self.failures - 1, 20))
             # Not all processes at the same moment: a server that comes back has enough to do.
             self._pause = random.uniform(longest / 2, longest)
             self._closed_until = _clock.ticks() + self._pause
-            return self._failures == 1
+            return self.failures == 1
 
     def succeeded(self) -> None:
         """Note that the server answered."""
-        if self._failures:
+        if self.failures:
             with self._lock:
-                self._failures = 0
+                self.failures = 0
                 self._trying = False

@@ -15,15 +15,15 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from memocache import _entry
 from memocache._clock import now as clock
 from memocache._entry import LEASE, VALUE, Entry, Envelope, Header
 from memocache._flight import Flight
 from memocache.backends._node import Address, new_stamp
-from memocache.backends._server import ATTEMPTS, ServerCache, expire_after, is_fresh, is_lease
-from memocache.backends.base import Busy, Hit, Lease
+from memocache.backends._server import ATTEMPTS, SKEW, ServerCache, expire_after, is_fresh, is_lease
+from memocache.backends.base import Busy, Lease
 from memocache.errors import BackendUnavailable, SerializationError
 from memocache.serializers import Serializer
 
@@ -31,14 +31,6 @@ __all__ = ["LeaseCache"]
 
 AT_ONCE: Final = -1  # expire: gone with the command
 MOST_STUBS: Final = 10_000
-
-
-class Seen(NamedTuple):
-    """What was at an address: the data, the envelope in it if that counts, and the present stamps."""
-
-    data: bytes | None
-    envelope: Envelope | None
-    stamps: bytes
 
 
 class LeaseCache(ServerCache):
@@ -65,41 +57,43 @@ class LeaseCache(ServerCache):
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Hit | Lease | Busy:
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Lease | Busy:
         """Return the entry in one round trip; else put a stub; else say whose stub is there."""
-        address = self._address(key, groups)
+        address = self._addresses.get(key)
+        if address is None or address.groups is not groups:
+            address = self._address(key, groups)
         unreadable = None
         for _ in range(ATTEMPTS):
-            seen = self._seen(address)
-            envelope = seen.envelope
-            if envelope is not None and is_fresh(envelope, now):
+            data, envelope, stamps = address.ask()
+            if stamps is None:
+                data, envelope, stamps = self._planted(address)
+            # As is_fresh says; every hit takes this way.
+            if envelope is not None and envelope.kind == VALUE and envelope.created - SKEW <= now < envelope.fresh:
                 try:
-                    return Hit(self._opened(key, envelope))
+                    return self._opened(key, envelope)
                 except SerializationError as error:
                     # Not the error itself: its traceback leads back here, and would keep the lease alive.
                     unreadable = SerializationError(str(error))
             elif envelope is not None and is_lease(envelope, now):
-                nonce = envelope.header.nonce
+                nonce = envelope.nonce
                 flight = self._flights.get(nonce)
                 lost_its_leader = flight is None or flight.outcome is not None
                 if lost_its_leader and self._stubs.pop(nonce, False):
-                    return self._lead(address, lease, nonce, seen.stamps)
+                    return self._lead(address, lease, nonce, stamps)
                 return Busy(flight)
-            taken = self._claim(address, now, lease, seen)
+            taken = self._claim(address, now, lease, data, stamps)
             if taken is not None:
                 taken.unreadable = unreadable
                 return taken
         return Busy(None)
 
-    def _seen(self, address: Address) -> "Seen":
-        """Return what is at *address*, planting stamps for groups that have none."""
+    def _planted(self, address: Address) -> tuple[bytes | None, Envelope | None, bytes]:
+        """Plant stamps for groups that have none, and return what is at *address* then."""
         for _ in range(ATTEMPTS):
-            data, stamps = address.ask()
-            if stamps is not None:
-                envelope = None if data is None else _entry.unpack(data, address.digest)
-                counts = envelope is not None and envelope.stamps == stamps
-                return Seen(data, envelope if counts else None, stamps)
             self._plant(address.node, address.groups)
+            data, envelope, stamps = address.ask()
+            if stamps is not None:
+                return data, envelope, stamps
         raise BackendUnavailable("the server does not keep the stamps of groups")
 
     def _lead(self, address: Address, lease: float, nonce: bytes, stamps: bytes) -> Lease:
@@ -111,23 +105,23 @@ class LeaseCache(ServerCache):
             self._stubs.popitem(last=False)
         return Lease(address.key, address.groups, flight, nonce, stamps)
 
-    def _claim(self, address: Address, now: float, lease: float, seen: "Seen") -> Lease | None:
-        """Put a stub where nothing was *seen*, or something that does not count. None if somebody was quicker."""
+    def _claim(self, address: Address, now: float, lease: float, old: bytes | None, stamps: bytes) -> Lease | None:
+        """Put a stub where nothing was, or *old* data that does not count. None if somebody was quicker."""
         key, wire, node = address.key, address.wire, address.node
         nonce = os.urandom(16)
         # Before the stub leaves: whoever reads it in this process must find the flight.
-        taken = self._lead(address, lease, nonce, seen.stamps)
-        stub, expire = self._stub(key, nonce, now, lease, seen.stamps), expire_after(lease)
+        taken = self._lead(address, lease, nonce, stamps)
+        stub, expire = self._stub(key, nonce, now, lease, stamps), expire_after(lease)
         try:
-            if seen.data is None:
+            if old is None:
                 stood = node.add(wire, stub, expire)
             else:
                 data, swap = node.gets(wire)
-                stood = data == seen.data and node.cas(wire, stub, swap, expire)
+                stood = data == old and node.cas(wire, stub, swap, expire)
         except BackendUnavailable:
             # The answer was lost, perhaps not the command. If the stub is there, it is ours all the same.
             envelope = self._unpack(key, node.gets(wire, urgent=True)[0])
-            if envelope is None or envelope.header.nonce != nonce:
+            if envelope is None or envelope.nonce != nonce:
                 raise
             stood = True
         if not stood:
@@ -140,11 +134,13 @@ class LeaseCache(ServerCache):
         address = self._address(key, groups)
         taken: Lease | None
         for _ in range(ATTEMPTS):
-            seen = self._seen(address)
-            if seen.envelope is not None and seen.envelope.header.kind == VALUE:
-                taken = Lease(key, groups, Flight(key, groups, lease), seen.envelope.header.nonce, seen.stamps)
+            data, envelope, stamps = address.ask()
+            if stamps is None:
+                data, envelope, stamps = self._planted(address)
+            if envelope is not None and envelope.kind == VALUE:
+                taken = Lease(key, groups, Flight(key, groups, lease), envelope.nonce, stamps)
             else:
-                taken = self._claim(address, now, lease, seen)
+                taken = self._claim(address, now, lease, data, stamps)
             if taken is not None:
                 taken.replaces = True
                 return taken
@@ -162,7 +158,7 @@ class LeaseCache(ServerCache):
         kinds = (LEASE,) if entry is None else (LEASE, VALUE)
         data, swap = node.gets(wire)
         envelope = self._unpack(lease.key, data)
-        stands = envelope is not None and envelope.header.nonce == lease.nonce and envelope.header.kind in kinds
+        stands = envelope is not None and envelope.nonce == lease.nonce and envelope.kind in kinds
         filled = stands and node.cas(wire, packed, swap, expire)
         self._stubs.pop(lease.nonce, None)
         return filled

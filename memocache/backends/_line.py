@@ -27,25 +27,25 @@ class Sockets:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds  # that each call has
-        self._deadline = 0.0
-        self._room = 0
+        self.deadline = 0.0
+        self.room = 0
 
     def begin(self) -> None:
         """Begin a call."""
-        self._deadline = ticks() + self.seconds
-        self._room = MOST_BYTES
+        self.deadline = ticks() + self.seconds
+        self.room = MOST_BYTES
 
     def left(self) -> float:
         """Return the seconds that the call has left; TimeoutError if none."""
-        seconds = self._deadline - ticks()
+        seconds = self.deadline - ticks()
         if seconds <= 0:
             raise TimeoutError("the deadline of the call is over")
         return seconds
 
     def takes(self, data: bytes) -> bytes:
         """Return *data* that came in; OSError if it is more than any answer may have."""
-        self._room -= len(data)
-        if self._room < 0:
+        self.room -= len(data)
+        if self.room < 0:
             raise OSError(f"the server sent more than {MOST_BYTES} bytes in one answer")
         return data
 
@@ -65,7 +65,8 @@ class Line:
         self._sockets = sockets
         self._family = family
         self._socket: socket.socket | None = None
-        self._readable: Callable[[float], object] = bool
+        self.readable: Callable[[float], object] = bool
+        """Waits so many milliseconds, and tells whether there is something to read."""
 
     def settimeout(self, seconds: float | None) -> None:
         """Do nothing: the deadline is the call's, not the socket's."""
@@ -99,7 +100,7 @@ class Line:
             # Each step asks first whether it may go on: Python's own timeouts cost a system call more, and those of
             # the kernel begin anew with each signal.
             opened.settimeout(0)
-            self._readable = _ready(opened, writing=False)
+            self.readable = _ready(opened, writing=False)
         except BaseException:  # an interrupt as well: nobody else knows of this socket yet
             opened.close()
             raise
@@ -120,16 +121,27 @@ class Line:
     def recv(self, size: int) -> bytes:
         """Return up to *size* bytes within the deadline."""
         assert self._socket is not None
-        if not self._readable(self._sockets.left() * 1000):
+        if not self.readable(self._sockets.left() * 1000):
             raise TimeoutError("the server does not answer in time")
         return self._sockets.takes(self._socket.recv(size))
 
-    def is_quiet(self) -> bool:
-        """Return whether the line is open and has nothing to read, as it must be between two calls.
-
-        A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
-        """
-        return not self._readable(0)
+    def exchange(self, command: bytes, size: int) -> bytes:
+        """Begin a call: send *command*, and return up to *size* bytes of the answer."""
+        # As begin, sendall and recv do one after the other; every hit takes this way.
+        sockets, opened = self._sockets, self._socket
+        assert opened is not None
+        sockets.deadline = ticks() + sockets.seconds
+        try:
+            sent = opened.send(command)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(command):
+            self.sendall(command[sent:])
+        if not self.readable(sockets.seconds * 1000):
+            raise TimeoutError("the server does not answer in time")
+        data = opened.recv(size)
+        sockets.room = MOST_BYTES - len(data)
+        return data
 
     def close(self) -> None:
         """Close the connection."""

@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
@@ -25,8 +25,8 @@ log: Final = logging.getLogger("memocache")
 
 T = TypeVar("T")
 
-GET: Final = b"get %b\r\n"
 RECEIVE: Final = 64 * 1024
+LONGEST_REMEMBERED: Final = 1024  # bytes of an answer
 CLOSED: Final = (MemcacheUnexpectedCloseError, ConnectionError)
 
 
@@ -53,17 +53,15 @@ class Server:
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*."""
-        read = self.reader(keys) if keys else tuple
-        return {key: data for key, data in zip(keys, read(), strict=False) if data is not None}
+        if not keys:
+            return {}
+        data, others = self.reader(keys[0], keys[1:])()
+        return {key: found for key, found in zip(keys, (data, *others), strict=True) if found is not None}
 
-    def reader(self, keys: Sequence[str]) -> Callable[[], Sequence[bytes | None]]:
-        """Return a function that reads what is under *keys*, in their order."""
-        wanted = [key.encode("ascii") for key in keys]
-        return functools.partial(self._read, GET % b" ".join(wanted), wanted)
-
-    def _read(self, command: bytes, wanted: list[bytes]) -> list[bytes | None]:
-        found = self._give(lambda connection: connection.read(command, wanted), again=True)
-        return list(map(found.get, wanted))
+    def reader(self, key: str, others: Sequence[str]) -> Callable[[], "Answer"]:
+        """Return a function that reads what is under *key* and under *others*; see Node."""
+        question = Question([each.encode("ascii") for each in (key, *others)])
+        return functools.partial(self._give, Connection.read, (question,), True)
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, and its cas id."""
@@ -94,36 +92,41 @@ class Server:
 
     def _ask(self, command: str, *args: Any, again: bool = False, urgent: bool = False, **options: Any) -> Any:
         """Give one command of pymemcache's; see _give."""
-        return self._give(lambda connection: connection.ask(command, args, options), again=again, urgent=urgent)
+        return self._give(Connection.ask, (command, args, options), again, urgent)
 
-    def _give(self, command: "Callable[[Connection], T]", *, again: bool = False, urgent: bool = False) -> T:
-        """Give one command. *again*: it may be repeated on a new connection. *urgent*: whatever the breaker says."""
-        if not urgent and not self._breaker.allows():
+    def _give(self, command: Callable[..., T], words: tuple[Any, ...], again: bool, urgent: bool = False) -> T:
+        """Give one *command*, a method of Connection, with its *words*.
+
+        Args:
+            command: the method.
+            words: what it takes.
+            again: it may be repeated on a new connection.
+            urgent: it is given whatever the breaker says.
+        """
+        breaker = self._breaker
+        if breaker.failures and not urgent and not breaker.allows():
             raise BackendUnavailable(f"memcached at {self.name} failed before and is left alone for a moment")
-        connection = self._connection()
+        connection: Connection | None = getattr(self._local, "connection", None)
+        # It is busy where a signal handler or a destructor of the user's asks in the middle of a command.
+        if connection is None or connection.is_busy:
+            connection = self._local.connection = Connection(self._address, self._timeout)
         was_open = connection.is_open()
         try:
-            answer = command(connection)
+            answer = command(connection, *words)
         except CLOSED as error:
             if not (again and was_open):
                 raise self._failed(error) from error
             try:  # the server has been restarted since this thread last used the connection
-                answer = command(connection)
+                answer = command(connection, *words)
             except Exception as second:
                 raise self._failed(second) from second
         except MemcacheServerError as error:
             raise self._refused(error) from error
         except Exception as error:
             raise self._failed(error) from error
-        self._breaker.succeeded()
+        if breaker.failures:
+            breaker.succeeded()
         return answer
-
-    def _connection(self) -> "Connection":
-        connection: Connection | None = getattr(self._local, "connection", None)
-        # It is busy where a signal handler or a destructor of the user's asks in the middle of a command.
-        if connection is None or connection.is_busy:
-            connection = self._local.connection = Connection(self._address, self._timeout)
-        return connection
 
     def _refused(self, error: MemcacheServerError) -> BackendError:
         """Return what to raise for an item that the server does not take; it is up, and others it may take."""
@@ -157,6 +160,36 @@ class StrictClient(Client):  # type: ignore[misc]
         return answers
 
 
+Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
+"""What is under the first of some keys, and what under the others."""
+
+
+class Question:
+    """A `get` for some keys, and the answer to it the last time.
+
+    A hot key has the same answer many times over, and one comparison tells that it need not be taken apart again.
+    """
+
+    __slots__ = ("_last", "command", "wanted")
+
+    def __init__(self, wanted: list[bytes]) -> None:
+        self.wanted = wanted
+        self.command = b"get %b\r\n" % b" ".join(wanted)
+        self._last: tuple[bytes, Answer] | None = None  # as it came, and what it says
+
+    def known(self, buffer: bytes) -> Answer | None:
+        """Return what *buffer* says if it is the same as the last time."""
+        last = self._last
+        return last[1] if last is not None and last[0] == buffer else None
+
+    def learn(self, buffer: bytes, found: Mapping[bytes, bytes]) -> Answer:
+        """Return the answer in which this was *found*; remember it if it came whole in *buffer* and is small."""
+        answer = found.get(self.wanted[0]), list(map(found.get, self.wanted[1:]))
+        if len(buffer) <= LONGEST_REMEMBERED and buffer.endswith(b"END\r\n"):
+            self._last = buffer, answer
+        return answer
+
+
 class Connection:
     """One thread's connection to one server."""
 
@@ -170,25 +203,40 @@ class Connection:
         line = self._client.sock
         if line is None:
             return False
-        if not line.is_quiet():
+        # A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
+        if line.readable(0):
             self._client.close()
-        return self._client.sock is not None
+            return False
+        return True
 
     def ask(self, command: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Give one command, connecting if need be."""
         return self._call(getattr(self._client, command), *args, **options)
 
-    def read(self, command: bytes, wanted: list[bytes]) -> dict[bytes, bytes]:
-        """Give a `get` *command* for the *wanted* keys, and return what came for which."""
-        if self._client.sock is None:
-            return self._call(self._client.get_many, wanted)
-        return self._call(self._read, command, wanted)
-
-    def _read(self, command: bytes, wanted: list[bytes]) -> dict[bytes, bytes]:
-        # pymemcache's own reading takes twice as long.
+    def read(self, question: "Question") -> "Answer":
+        """Ask a *question*, and return the answer."""
         line = self._client.sock
-        line.sendall(command)
-        buffer = _more(line)
+        if line is None:
+            return question.learn(b"", self._call(self._client.get_many, question.wanted))
+        # pymemcache's own reading takes twice as long.
+        try:
+            self.is_busy = True
+            buffer = line.exchange(question.command, RECEIVE)
+            answer = question.known(buffer)
+            if answer is None:
+                whole, found = self._found(line, buffer, question.wanted)
+                answer = question.learn(whole, found)
+            return answer
+        except BaseException:  # see _call
+            self._client.close()
+            raise
+        finally:
+            self.is_busy = False
+
+    def _found(self, line: Any, buffer: bytes, wanted: list[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
+        """Return the whole answer, of which *buffer* has come already, and what is in it for the *wanted* keys."""
+        if not buffer:
+            raise MemcacheUnexpectedCloseError
         found: dict[bytes, bytes] = {}
         start = 0
         while True:
@@ -197,7 +245,7 @@ class Connection:
             if buffer[start:end] == b"END":
                 if len(buffer) != end + 2:
                     self._client.close()  # there is more than was asked for
-                return found
+                return buffer, found
             word, key, _, size = buffer[start:end].split(b" ")
             if word != b"VALUE" or key not in wanted or key in found:
                 raise MemcacheUnknownError("an answer to something else")

@@ -3,13 +3,20 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
-from memocache._entry import STAMP_SIZE
+from memocache._entry import STAMP_SIZE, Envelope, unpack
 
-__all__ = ["STAMP_MAGIC", "Address", "Node", "is_stamp", "new_stamp"]
+__all__ = ["STAMP_MAGIC", "Address", "Node", "Seen", "is_stamp", "new_stamp"]
 
 STAMP_MAGIC: Final = b"\xf1ms"
+
+
+Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
+"""What is under a key, and under others."""
+Read: TypeAlias = Callable[[], Answer]
+Seen: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None]
+"""What is under a key: the data, the envelope in it if that counts, and the block of the present stamps, if all are."""
 
 
 class Node(Protocol):
@@ -21,8 +28,11 @@ class Node(Protocol):
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*, in one round trip."""
 
-    def reader(self, keys: Sequence[str]) -> Callable[[], Sequence[bytes | None]]:
-        """Return a function that reads what is under *keys*, in their order, in one round trip."""
+    def reader(self, key: str, others: Sequence[str]) -> Read:
+        """Return a function that reads what is under *key* and, in their order, under *others*, in one round trip.
+
+        While the answer is what it was the last time, the function may return the same object.
+        """
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, and the id with which to swap it; *urgent*: even if it is left alone now."""
@@ -43,27 +53,40 @@ class Node(Protocol):
         """Delete everything."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Address:
     """All that is needed to ask for a key and to know its answer."""
 
     key: str
     wire: str
     node: Node
-    read: Callable[[], Sequence[bytes | None]]  # the key's data, and its groups' stamps
+    read: Read  # the key's data, and its groups' stamps
     digest: bytes
     groups: tuple[str, ...]
     heads: list[bytes]  # what stands before the stamps of the groups in a block
+    _last: "tuple[Answer, Seen] | None" = None  # what was answered the last time, and what that means
 
-    def ask(self) -> tuple[bytes | None, bytes | None]:
+    def ask(self) -> "Seen":
         """Return what is under the key, and the block of its groups' stamps, in one round trip."""
-        data, *stamps = self.read()
+        answer = self.read()
+        last = self._last
+        if last is not None and last[0] is answer:
+            return last[1]
+        data, stamps = answer
+        block = self._block(stamps)
+        envelope = None if data is None else unpack(data, self.digest)
+        counts = envelope is not None and envelope.stamps == block
+        seen = data, envelope if counts else None, block
+        self._last = answer, seen
+        return seen
+
+    def _block(self, stamps: Sequence[bytes | None]) -> bytes | None:
         block = b""
         for head, stamp in zip(self.heads, stamps, strict=True):
             if stamp is None or not is_stamp(stamp):
-                return data, None
+                return None
             block += head + stamp[len(STAMP_MAGIC) :]
-        return data, block
+        return block
 
 
 def is_stamp(data: bytes) -> bool:

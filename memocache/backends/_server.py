@@ -96,14 +96,13 @@ class ServerCache(Cache):
 
     def _opened(self, key: str, envelope: Envelope) -> Entry:
         """Return the entry in *envelope*; SerializationError if its value cannot be read."""
-        header = envelope.header
-        if header.codec != self._serializer.codec:
+        if envelope.codec != self._serializer.codec:
             raise SerializationError(
-                f"the value was written by another serializer (codec {header.codec}) than this cache has "
+                f"the value was written by another serializer (codec {envelope.codec}) than this cache has "
                 f"(codec {self._serializer.codec}); give all processes the same"
             )
         value = self._serializer.loads(envelope.payload, envelope.context)
-        return Entry(key, value, header.created, header.fresh, expires=header.expires, cost=header.cost)
+        return Entry(key, value, envelope.created, envelope.fresh, envelope.expires, envelope.cost)
 
     # ---- where a key is, in every form that is needed ------------------------------------------------------------
 
@@ -123,7 +122,7 @@ class ServerCache(Cache):
             key=key,
             wire=wire,
             node=node,
-            read=node.reader([wire, *(self._wire(group) for group in groups)]),
+            read=node.reader(wire, [self._wire(group) for group in groups]),
             digest=self._digest(key),
             groups=groups,
             heads=[_entry.stamp_head(group) for group in groups],
@@ -251,13 +250,11 @@ class ServerCache(Cache):
 
 def is_fresh(envelope: Envelope, now: float) -> bool:
     # What was made in the future was made by a host whose clock is wrong, and may be fresh for ever.
-    header = envelope.header
-    return header.kind == VALUE and header.created - SKEW <= now < header.fresh
+    return envelope.kind == VALUE and envelope.created - SKEW <= now < envelope.fresh
 
 
 def is_lease(envelope: Envelope, now: float) -> bool:
-    header = envelope.header
-    return header.kind == LEASE and header.created - SKEW <= now < header.expires
+    return envelope.kind == LEASE and envelope.created - SKEW <= now < envelope.expires
 
 
 def expire_after(seconds: float) -> int:

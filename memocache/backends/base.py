@@ -12,13 +12,7 @@ from memocache._policy import FOREVER, seconds
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.stats import Counters
 
-__all__ = ["Busy", "Cache", "Hit", "Lease", "Usage", "countable"]
-
-
-class Hit(NamedTuple):
-    """What `look` found: an entry that is fresh."""
-
-    entry: Entry
+__all__ = ["Busy", "Cache", "Lease", "Usage", "countable"]
 
 
 class Busy(NamedTuple):
@@ -150,7 +144,7 @@ class Cache(ABC):
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
     @abstractmethod
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Hit | Lease | Busy:
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Lease | Busy:
         """Return what is fresh under *key*; else take the lease for *lease* seconds; else say who has it.
 
         It is one step: nobody comes between the looking and the taking.

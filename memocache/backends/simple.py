@@ -7,7 +7,7 @@ from memocache._clock import now as clock
 from memocache._entry import Alias, Entry
 from memocache._flight import Flight
 from memocache.backends._s3fifo import S3Fifo
-from memocache.backends.base import Busy, Cache, Hit, Lease, Usage, countable
+from memocache.backends.base import Busy, Cache, Lease, Usage, countable
 from memocache.errors import ConfigurationError
 from memocache.stats import Counters
 
@@ -113,13 +113,13 @@ class SimpleCache(Cache):
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Hit | Lease | Busy:
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Lease | Busy:
         """Return the entry, or lead the flight on *key*, or say which one to join."""
         with self._lock:
             entry = self._queue.get(key)
             if entry is not None and now < entry.fresh and entry.groups == groups:
                 entry.hits += 1
-                return Hit(entry)
+                return entry
             flight = self._flights.get(key)
             if flight is not None and not flight.over:
                 return Busy(flight)
@@ -152,9 +152,12 @@ class SimpleCache(Cache):
         """End the entry and the flight on *key*: those who joined it get its result, nobody else does."""
         with self._lock:
             flight = self._flights.pop(key, None)
-            was_fresh = self._fresh(key, clock()) is not None
-            left = self._remove(key)
-        left.clear()
+            entry = self._queue.get(key)  # let go of outside the lock
+            if entry is None:
+                return flight is not None
+            was_fresh = clock() < entry.fresh
+            self._queue.drop(entry)
+            self._left(entry)
         return was_fresh or flight is not None
 
     def forget_group(self, group: str) -> None:

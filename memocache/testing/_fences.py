@@ -7,7 +7,7 @@ import pytest
 
 from memocache import MISSING
 from memocache._entry import Entry
-from memocache.backends.base import Busy, Cache, Hit, Lease
+from memocache.backends.base import Busy, Cache, Lease
 from memocache.testing._flights import Held
 from memocache.testing._functions import counted
 from memocache.testing._threads import PATIENCE, started
@@ -132,8 +132,8 @@ class FenceTests:
         assert cache.fill(lease, entry("value")) is True
         for each in (cache, peer):
             hit = each.look("key", GROUPS, time.time(), 60)
-            assert isinstance(hit, Hit)
-            assert hit.entry.value == "value"
+            assert isinstance(hit, Entry)
+            assert hit.value == "value"
 
     def test_a_lease_fills_once(self, cache: Cache) -> None:
         lease = leased(cache)

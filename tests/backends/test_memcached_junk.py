@@ -273,7 +273,7 @@ def test_a_signature_holds_for_one_key_and_its_times_only(
     data = plain.get(f"{prefix}k")
     found = cache._unpack("k", data)
     assert found is not None
-    header = found.header
+    header = Header(*(getattr(found, name) for name in Header._fields))
     for forged in (header._replace(fresh=header.fresh + 1e9), header._replace(nonce=b"n" * 16), header):
         digest = key_digest(f"{prefix}\0k")
         plain.set(f"{prefix}k", pack(context(forged, digest, b""), found.payload))
