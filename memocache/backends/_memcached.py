@@ -183,9 +183,9 @@ class Question:
         return last[1] if last is not None and last[0] == buffer else None
 
     def learn(self, buffer: bytes, found: Mapping[bytes, bytes]) -> Answer:
-        """Return the answer in which this was *found*; remember it if it came whole in *buffer* and is small."""
+        """Return the answer in which this was *found*; remember it if it is small. Nothing is known of b""."""
         answer = found.get(self.wanted[0]), list(map(found.get, self.wanted[1:]))
-        if len(buffer) <= LONGEST_REMEMBERED and buffer.endswith(b"END\r\n"):
+        if 0 < len(buffer) <= LONGEST_REMEMBERED:
             self._last = buffer, answer
         return answer
 
@@ -234,7 +234,10 @@ class Connection:
             self.is_busy = False
 
     def _found(self, line: Any, buffer: bytes, wanted: list[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
-        """Return the whole answer, of which *buffer* has come already, and what is in it for the *wanted* keys."""
+        """Return the whole answer, of which *buffer* has come already, and what is in it for the *wanted* keys.
+
+        The first is b"" if something came that nobody had asked for.
+        """
         if not buffer:
             raise MemcacheUnexpectedCloseError
         found: dict[bytes, bytes] = {}
@@ -243,9 +246,10 @@ class Connection:
             while (end := buffer.find(b"\r\n", start)) < 0:
                 buffer += _more(line)
             if buffer[start:end] == b"END":
-                if len(buffer) != end + 2:
-                    self._client.close()  # there is more than was asked for
-                return buffer, found
+                if len(buffer) == end + 2:
+                    return buffer, found
+                self._client.close()  # there is more than was asked for
+                return b"", found
             word, key, _, size = buffer[start:end].split(b" ")
             if word != b"VALUE" or key not in wanted or key in found:
                 raise MemcacheUnknownError("an answer to something else")
