@@ -1,6 +1,6 @@
 """Ask all questions, or those that the command line names."""
 
-from benchmarks import hit, memcached
+from benchmarks import eviction, herd, hit, memcached, miss, processes, scale, start, threads
 from benchmarks.command import main
 
-main([hit.question, memcached.question])
+main([each.question for each in (hit, miss, start, eviction, scale, threads, memcached, processes, herd)])

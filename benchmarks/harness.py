@@ -1,4 +1,4 @@
-"""Questions, contestants, and how they are measured: in turn, in one process, so that their ratios hold.
+"""Questions about time, contestants, and how they are measured: in turn, in one process, so that their ratios hold.
 
 Each round times every contestant once, in random order, for a millisecond or some. What disturbs the machine then
 disturbs all of them alike, and the quickest of many rounds is what the code itself takes. (Tried five times on two
@@ -6,13 +6,17 @@ cores with five busy processes: a ratio came out as 4.8 to 5.1; with turns of 12
 """
 
 import random
+import sys
 import timeit
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
-from statistics import median
+from types import ModuleType
 from typing import Any, Final
+
+from benchmarks.answer import FULL, OURS, QUICK, Answer, Effort, Told, Unanswerable
+from benchmarks.timing import HOW, Table, Timing
 
 __all__ = [
     "FULL",
@@ -21,41 +25,27 @@ __all__ = [
     "Answer",
     "Case",
     "Effort",
+    "Missing",
     "Question",
-    "Table",
     "Tally",
-    "Timing",
+    "Told",
     "Unanswerable",
     "WrongWork",
-    "ask",
-    "pieces",
+    "imported",
+    "module_name",
 ]
 
-OURS: Final = "memocache"
 TRIALS: Final = 3  # of each number of calls while calibrating: the quickest counts
 
 Builder = Callable[[Any], Any]
-Told = Callable[[str], None]
-
-
-class Unanswerable(Exception):
-    """A question cannot be asked on this machine; the message says what is missing."""
 
 
 class WrongWork(Exception):
     """A contestant computed more or less often than it should have, so that its time means nothing."""
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How many rounds there are, and how many seconds each takes in all."""
-
-    rounds: int
-    seconds: float
-
-
-FULL: Final = Effort(rounds=250, seconds=0.015)
-QUICK: Final = Effort(rounds=3, seconds=0.005)
+class Missing(Exception):
+    """A contestant cannot take part; the message says why."""
 
 
 class Tally:
@@ -69,14 +59,21 @@ class Tally:
 class Case:
     """One call to be timed.
 
-    *prepare* takes what a contestant's builder returned, and returns the names that *statement* uses. *computes* is how
-    often the cached function is computed each time.
+    Args:
+        name: heads the table.
+        statement: the call.
+        prepare: takes what a contestant's builder returned, and returns the names that *statement* uses.
+        computes: how often the cached function is computed each time.
+        setup: is done before each turn of `calls` calls, and not timed; *statement* may use the names that it makes.
+        most: how many calls a turn may have; None for as many as take their part of a round.
     """
 
     name: str
     statement: str
     prepare: Callable[[Any], dict[str, Any]] = dict
     computes: int = 0
+    setup: str = ""
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class Question:
         title: one line.
         cases: the calls to be timed, a table each.
         baseline: the contestant that all others are compared with.
-        unit: of the times: "ns" or "us".
+        unit: of the times: "ns", "us" or "ms".
         notes: what a reader of the tables must know.
         venue: what has to be there meanwhile, such as a server; it gives further notes.
         tally: counts the computations of the cached functions.
@@ -134,85 +131,81 @@ class Question:
 
         return add
 
-    def taking_part(self, case: Case) -> list[Contestant]:
-        """Return the contestants of *case*."""
-        return [each for each in self.contestants if each.cases is None or case.name in each.cases]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What one contestant took for one call, in seconds: a figure for each round."""
-
-    name: str
-    ours: bool
-    calls: int
-    rounds: Sequence[float]
-
     @property
-    def best(self) -> float:
-        """The quickest round."""
-        return min(self.rounds)
+    def packages(self) -> Iterable[str]:
+        """Those that take part."""
+        return {each.package for each in self.contestants}
 
-    @property
-    def spread(self) -> float:
-        """How far the median round is above the quickest, as a part of it."""
-        return median(self.rounds) / self.best - 1
+    def pieces(self, effort: Effort) -> int:
+        """Return how many times `ask` tells how far it is."""
+        return len(self.cases) * (effort.rounds + 1)
 
+    def ask(self, effort: Effort, told: Told = lambda done: None) -> Answer:
+        """Return the answer: a table for each case."""
+        with self.venue() as notes:
+            grids = [self.table(case, effort, told).grid() for case in self.cases]
+        return Answer(self.name, self.title, grids, (*self.notes, *notes, HOW))
 
-@dataclass(frozen=True)
-class Table:
-    """The timings of one case, the quickest first, and the names of those who are not installed."""
+    def table(self, case: Case, effort: Effort, told: Told = lambda done: None) -> Table:
+        """Return what the contestants of *case* took."""
+        entrants, missing = self._entrants(case)
+        for entrant in entrants:
+            entrant.calibrate(effort.seconds / len(entrants))
+        told(f"{self.name}: {case.name}")
+        for _ in range(effort.rounds):
+            for entrant in random.sample(entrants, len(entrants)):
+                entrant.run()
+            told(f"{self.name}: {case.name}")
+        return Table(case.name, self.baseline, self.unit, [each.timing() for each in entrants], missing)
 
-    case: str
-    baseline: str
-    timings: Sequence[Timing]
-    missing: Sequence[str]
-
-    def ratio(self, timing: Timing) -> float:
-        """Return *timing* in units of the baseline."""
-        return timing.best / next(each.best for each in self.timings if each.name == self.baseline)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The tables of one question; none, and why, if it could not be asked."""
-
-    question: Question
-    tables: Sequence[Table] = ()
-    notes: Sequence[str] = ()
-    skipped: str | None = None
+    def _entrants(self, case: Case) -> tuple[list["Entrant"], dict[str, str]]:
+        """Return the contestants of *case* at work, and why others are not."""
+        entrants: list[Entrant] = []
+        missing: dict[str, str] = {}
+        for contestant in self.contestants:
+            if contestant.cases is not None and case.name not in contestant.cases:
+                continue
+            try:
+                module = imported(contestant.package)
+            except Missing as reason:
+                missing[contestant.name] = str(reason)
+            else:
+                entrants.append(Entrant(contestant, case, self.tally, module))
+        return entrants, missing
 
 
 class Entrant:
     """A contestant at work on one case."""
 
-    def __init__(self, contestant: Contestant, case: Case, tally: Tally, module: Any) -> None:
+    def __init__(self, contestant: Contestant, case: Case, tally: Tally, module: ModuleType) -> None:
         self.contestant = contestant
+        self._case = case
         self._statement = case.statement if contestant.statement is None else contestant.statement
         self._computes = case.computes if contestant.statement is None else 0
         self._tally = tally
+        self._before = 0
         # The garbage collector stays on, as it is in an application.
-        self._timer = timeit.Timer(
-            self._statement, "import gc; gc.enable()", globals=case.prepare(contestant.build(module))
-        )
-        self._timer.timeit(TRIALS)  # fill the cache
+        setup = f"import gc; gc.enable()\n{case.setup}\n_begun()"
+        self._names = {**case.prepare(contestant.build(module)), "_begun": self._begun}
+        self._timer = timeit.Timer(self._statement, setup, globals=self._names)
         self.calls = 1
         self.rounds: list[float] = []
+        self._turn(TRIALS)  # fill the cache
 
     def calibrate(self, seconds: float) -> None:
-        """Find the number of calls that takes *seconds*."""
-        while (taken := min(self._time() for _ in range(TRIALS))) < seconds / 10:
-            self.calls *= 4
-        self.calls = max(1, round(self.calls * seconds / taken))
+        """Find the number of calls that takes *seconds*, or is the most there may be."""
+        most = self._case.most or sys.maxsize
+        while (taken := min(self._time() for _ in range(TRIALS))) < seconds / 10 and self.calls < most:
+            self.calls = min(4 * self.calls, most)
+        self.calls = min(max(1, round(self.calls * seconds / taken)), most)
 
     def run(self) -> None:
         """Take part in a round."""
         self.rounds.append(self._time() / self.calls)
 
     def _time(self) -> float:
-        before = self._tally.count
-        taken = self._timer.timeit(self.calls)
-        computed, wanted = self._tally.count - before, self.calls * self._computes
+        taken = self._turn(self.calls)
+        computed, wanted = self._tally.count - self._before, self.calls * self._computes
         if computed != wanted:
             raise WrongWork(
                 f"{self.contestant.name} computed {computed} times in {self.calls} x `{self._statement}`; "
@@ -220,48 +213,30 @@ class Entrant:
             )
         return taken
 
+    def _turn(self, calls: int) -> float:
+        self._names["calls"] = calls
+        return self._timer.timeit(calls)
+
+    def _begun(self) -> None:
+        self._before = self._tally.count
+
     def timing(self) -> Timing:
+        """Return what its turns took."""
         return Timing(self.contestant.name, self.contestant.package == OURS, self.calls, self.rounds)
 
 
-def ask(question: Question, effort: Effort, told: Told = lambda done: None) -> Answer:
-    """Return the answer to *question*; *told* is called after each piece of work, `pieces` in all."""
+def imported(package: str) -> ModuleType:
+    """Return the module of a *package* on PyPI.
+
+    Raises:
+        Missing: with the reason, for the tables.
+    """
     try:
-        with question.venue() as notes:
-            tables = [_table(question, case, effort, told) for case in question.cases]
-            return Answer(question, tables, (*question.notes, *notes))
-    except Unanswerable as reason:
-        return Answer(question, skipped=str(reason))
-
-
-def pieces(question: Question, effort: Effort) -> int:
-    """Return how many times `ask` tells how far it is."""
-    return len(question.cases) * (effort.rounds + 1)
-
-
-def _table(question: Question, case: Case, effort: Effort, told: Told) -> Table:
-    entrants: list[Entrant] = []
-    missing: list[str] = []
-    for contestant in question.taking_part(case):
-        try:
-            module = import_module(module_name(contestant.package))
-        except ModuleNotFoundError:
-            missing.append(contestant.name)
-            continue
-        entrants.append(Entrant(contestant, case, question.tally, module))
-    for entrant in entrants:
-        entrant.calibrate(effort.seconds / len(entrants))
-    told(f"{question.name}: {case.name}")
-    for _ in range(effort.rounds):
-        for entrant in _shuffled(entrants):
-            entrant.run()
-        told(f"{question.name}: {case.name}")
-    timings = sorted((entrant.timing() for entrant in entrants), key=lambda timing: timing.best)
-    return Table(case.name, question.baseline, timings, missing)
-
-
-def _shuffled(entrants: Sequence[Entrant]) -> Iterator[Entrant]:
-    yield from random.sample(entrants, len(entrants))
+        return import_module(module_name(package))
+    except ModuleNotFoundError:
+        raise Missing("not installed") from None
+    except ImportError as error:  # such as a C library that is not there
+        raise Missing(f"does not import: {error}") from error
 
 
 def module_name(package: str) -> str:

@@ -2,15 +2,18 @@
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
 from benchmarks.command import main
 from benchmarks.harness import Case, Question, Tally
+from benchmarks.scratch import Scratch
 
 SIZE: Final = 1000
 SECONDS: Final = 300
 
 tally = Tally()
+scratch = Scratch()
 
 
 def of_one(decorate: Callable[..., Any]) -> dict[str, Any]:
@@ -61,9 +64,11 @@ question = Question(
     unit="ns",
     notes=[
         "Each function has as many parameters as its call names.",
-        f"Room for {SIZE} entries, a timeout of {SECONDS} s where there can be one: not in lru_cache.",
-        "dogpile.cache leaves a method's `self` out of the key.",
+        f"Room for {SIZE} entries and a timeout of {SECONDS} s, where there can be: no lru_cache has a timeout,",
+        "and cachier, diskcache, dogpile.cache and joblib have no number of entries.",
+        "cachier and dogpile.cache leave a method's `self` out of the key. diskcache and joblib keep entries in files.",
     ],
+    venue=scratch.kept,
     tally=tally,
 )
 
@@ -114,6 +119,53 @@ def moka_ttl(moka_py: Any) -> Any:
 def dogpile_memory(dogpile_cache: Any) -> Any:
     region = dogpile_cache.make_region().configure("dogpile.cache.memory", expiration_time=SECONDS)
     return region.cache_on_arguments()
+
+
+@question.contestant("theine", "theine")
+def theine_memoize(theine: Any) -> Any:
+    memoize = theine.Memoize(SIZE, timedelta(seconds=SECONDS))
+    scratch.at_the_end(memoize.cache.close)  # it has a thread
+    return memoize
+
+
+@question.contestant("ring.lru", "ring", cases=FUNCTIONS)
+def ring_lru(ring: Any) -> Any:
+    return ring.lru(maxsize=SIZE, expire=SECONDS)
+
+
+@question.contestant("cachier memory", "cachier")
+def cachier_memory(cachier: Any) -> Any:
+    return cachier.cachier(backend="memory", stale_after=timedelta(seconds=SECONDS))
+
+
+@question.contestant("diskcache", "diskcache", cases=FUNCTIONS)
+def diskcache_memoize(diskcache: Any) -> Any:
+    cache = diskcache.Cache(scratch.directory())
+    scratch.at_the_end(cache.close)
+    return cache.memoize(expire=SECONDS)
+
+
+@question.contestant("Flask-Caching SimpleCache", "flask-caching")
+def flask_caching_simple(flask_caching: Any) -> Any:
+    from flask import Flask
+
+    config = {"CACHE_TYPE": "SimpleCache", "CACHE_THRESHOLD": SIZE}
+    return flask_caching.Cache(Flask(__name__), config=config).memoize(SECONDS)
+
+
+@question.contestant("joblib.Memory", "joblib", cases=FUNCTIONS)
+def joblib_memory(joblib: Any) -> Any:
+    return joblib.Memory(scratch.directory(), verbose=0).cache
+
+
+@question.contestant("methodtools.lru_cache", "methodtools", cases=[METHOD])
+def methodtools_lru(methodtools: Any) -> Any:
+    return methodtools.lru_cache(maxsize=SIZE)
+
+
+@question.contestant("wrapt.lru_cache", "wrapt")
+def wrapt_lru(wrapt: Any) -> Any:
+    return wrapt.lru_cache(maxsize=SIZE)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,13 @@ def client(pymemcache: Any) -> Any:
     return pymemcache.Client(server.address, default_noreply=False)
 
 
+def pickling_client() -> Any:
+    """Return a client that takes any object: for peers that leave that to the client."""
+    from pymemcache import Client, serde
+
+    return Client(server.address, default_noreply=False, serde=serde.pickle_serde)
+
+
 @question.contestant("memocache", "memocache")
 def ours(memocache: Any) -> dict[str, Any]:
     f = memocache.cached(timeout=SECONDS, cache=memocache.MemcachedCache([server.address]))(report)
@@ -105,6 +112,30 @@ def dogpile_pymemcache(dogpile_cache: Any) -> dict[str, Any]:
     region.configure("dogpile.cache.pymemcache", expiration_time=SECONDS, arguments={"url": [server.address]})
     f = region.cache_on_arguments()(report)
     return {"f": f, "forget": f.invalidate}
+
+
+@question.contestant("Flask-Caching over pymemcache", "flask-caching")
+def flask_caching_pymemcache(flask_caching: Any) -> dict[str, Any]:
+    from flask import Flask
+
+    config = {"CACHE_TYPE": "MemcachedCache", "CACHE_MEMCACHED_SERVERS": pickling_client()}
+    cache = flask_caching.Cache(Flask(__name__), config=config)
+    f = cache.memoize(SECONDS)(report)
+    return {"f": f, "forget": lambda account: cache.delete_memoized(f, account)}
+
+
+@question.contestant("ring over pymemcache", "ring")
+def ring_pymemcache(ring: Any) -> dict[str, Any]:
+    f = ring.memcache(pickling_client(), expire=SECONDS)(report)
+    return {"f": f, "forget": f.delete}
+
+
+@question.contestant("libmc Client.get", "libmc", cases=[HIT], statement="get(key)")
+def libmc_bare(libmc: Any) -> dict[str, Any]:
+    commands = libmc.Client([server.address])
+    key = f"libmc-{next(numbers)}"
+    commands.set(key, pickle.dumps(ROW))
+    return {"get": commands.get, "key": key}
 
 
 if __name__ == "__main__":

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
-from benchmarks.harness import Answer, Table, Timing
+from benchmarks.answer import Answer, Grid, Row
 
 __all__ = ["Report"]
-
-UNITS: Final = {"ns": 1e9, "us": 1e6}
-HOW: Final = "For one call, the quickest of many rounds; spread: how much longer the median round took."
 
 
 @dataclass(frozen=True)
@@ -25,9 +22,9 @@ class Report:
         lines = [f"{name:10} {what}" for name, what in self.machine.items()]
         lines += [f"{'packages':10} {_listed(self.packages)}"]
         for answer in self.answers:
-            lines += ["", answer.question.title, "=" * len(answer.question.title), *_notes(answer)]
-            for table in answer.tables:
-                lines += ["", *_text_table(answer, table)]
+            lines += ["", answer.title, "=" * len(answer.title), *_notes(answer)]
+            for grid in answer.grids:
+                lines += ["", *_text_table(grid)]
         return "\n".join(lines)
 
     def markdown(self) -> str:
@@ -35,17 +32,17 @@ class Report:
         lines = [f"- {name}: {what}" for name, what in self.machine.items()]
         lines += [f"- packages: {_listed(self.packages)}"]
         for answer in self.answers:
-            lines += ["", f"### {answer.question.title}", "", *_notes(answer)]
-            for table in answer.tables:
-                lines += ["", *_markdown_table(answer, table)]
+            lines += ["", f"### {answer.title}", "", *_notes(answer)]
+            for grid in answer.grids:
+                lines += ["", *_markdown_table(grid)]
         return "\n".join(lines) + "\n"
 
     def data(self) -> dict[str, Any]:
-        """Return all for JSON, each round included; times in seconds."""
+        """Return all for JSON, with what each grid tells besides."""
         return {
             "machine": dict(self.machine),
             "packages": dict(self.packages),
-            "questions": {answer.question.name: _data(answer) for answer in self.answers},
+            "questions": {answer.name: _data(answer) for answer in self.answers},
         }
 
 
@@ -54,60 +51,50 @@ def _listed(packages: Mapping[str, str | None]) -> str:
 
 
 def _notes(answer: Answer) -> Iterable[str]:
-    return [f"Skipped: {answer.skipped}."] if answer.skipped else [*answer.notes, HOW]
+    return [f"Skipped: {answer.skipped}."] if answer.skipped else answer.notes
 
 
-def _figures(answer: Answer, table: Table, timing: Timing) -> tuple[str, str, str]:
-    """Return time, ratio and spread as they are shown."""
-    time = timing.best * UNITS[answer.question.unit]
-    digits = 2 if time < 10 else 1 if time < 100 else 0
-    return f"{time:,.{digits}f}", f"{table.ratio(timing):.2f}", f"+{timing.spread:.0%}"
+def _text_table(grid: Grid) -> Iterator[str]:
+    names = max(len(grid.title), *(len(row.name) + 2 for row in grid.rows))
+    widths = [
+        max(len(head), *(len(row.cells[place]) for row in grid.rows if not row.missing), 8)
+        for place, head in enumerate(grid.columns)
+    ]
+    yield _line(f"{grid.title:{names}}", grid.columns, widths)
+    for row in grid.rows:
+        name = f"{'>' if row.ours else ' '} {row.name}"
+        yield f"{name:{names}}  {row.missing}" if row.missing else _line(f"{name:{names}}", row.cells, widths)
 
 
-def _text_table(answer: Answer, table: Table) -> Iterator[str]:
-    names = [*(timing.name for timing in table.timings), *table.missing, table.case]
-    width = max(map(len, names)) + 2
-    ratio = f"x {answer.question.baseline}"
-    yield f"{table.case:{width}}  {answer.question.unit:>8}  {ratio:>{len(ratio)}}  spread"
-    for timing in table.timings:
-        name = f"{'>' if timing.ours else ' '} {timing.name}"
-        time, times, spread = _figures(answer, table, timing)
-        yield f"{name:{width}}  {time:>8}  {times:>{len(ratio)}}  {spread:>6}"
-    for name in table.missing:
-        yield f"{'  ' + name:{width}}  not installed"
+def _line(name: str, cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join([name, *(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))])
 
 
-def _markdown_table(answer: Answer, table: Table) -> Iterator[str]:
-    yield f"| {_code(table.case)} | {answer.question.unit} | x {answer.question.baseline} | spread |"
-    yield "|---|--:|--:|--:|"
-    for timing in table.timings:
-        cells = [timing.name, *_figures(answer, table, timing)]
-        if timing.ours:
-            cells = [f"**{cell}**" for cell in cells]
-        yield f"| {' | '.join(cells)} |"
-    for name in table.missing:
-        yield f"| {name} | not installed | | |"
+def _markdown_table(grid: Grid) -> Iterator[str]:
+    yield f"| {_code(grid.title)} | {' | '.join(grid.columns)} |"
+    yield f"|---|{'--:|' * len(grid.columns)}"
+    for row in grid.rows:
+        yield f"| {' | '.join(_markdown_cells(row, len(grid.columns)))} |"
 
 
-def _code(case: str) -> str:
-    return f"`{case}`" if "(" in case else case
+def _markdown_cells(row: Row, columns: int) -> list[str]:
+    if row.missing:
+        return [row.name, row.missing, *[""] * (columns - 1)]
+    cells = [row.name, *row.cells]
+    return [f"**{cell}**" if cell else cell for cell in cells] if row.ours else cells
+
+
+def _code(title: str) -> str:
+    return f"`{title}`" if "(" in title else title
 
 
 def _data(answer: Answer) -> dict[str, Any]:
     return {
-        "title": answer.question.title,
-        "unit": answer.question.unit,
-        "baseline": answer.question.baseline,
+        "title": answer.title,
         "notes": list(answer.notes),
         "skipped": answer.skipped,
-        "tables": {
-            table.case: {
-                "timings": [
-                    {**asdict(timing), "best": timing.best, "spread": timing.spread, "ratio": table.ratio(timing)}
-                    for timing in table.timings
-                ],
-                "missing": list(table.missing),
-            }
-            for table in answer.tables
+        "grids": {
+            grid.title: {"columns": list(grid.columns), "rows": [asdict(row) for row in grid.rows], "data": grid.data}
+            for grid in answer.grids
         },
     }

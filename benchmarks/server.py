@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.harness import Unanswerable
+from benchmarks.answer import Unanswerable
 
 __all__ = ["MemcachedServer"]
 

@@ -1,30 +1,16 @@
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from benchmarks.harness import (
-    Answer,
-    Case,
-    Effort,
-    Question,
-    Table,
-    Tally,
-    Timing,
-    Unanswerable,
-    WrongWork,
-    ask,
-    pieces,
-)
-from benchmarks.report import Report
+from benchmarks.answer import QUICK, Answer, Unanswerable
+from benchmarks.command import answered, main
 
 ROOT = Path(__file__).parent.parent
-PEERS = ("cachebox", "cachetools", "dogpile", "moka_py", "rich")
-TINY = Effort(rounds=3, seconds=0.001)
+PEERS = (
+    "aiocache,cachebox,cachetools,cachier,diskcache,dogpile,flask_caching,joblib,libmc,matplotlib,methodtools,"
+    "moka_py,rich,ring,theine"
+)
 
 WITHOUT_PEERS = """
 import runpy, sys
@@ -40,23 +26,47 @@ def run(*words: str) -> str:
     return done.stdout
 
 
+def refused(*words: str) -> str:
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    return done.stderr
+
+
 def table_of(text: str, case: str) -> list[str]:
     lines = text.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(case))
     return "\n".join(lines[start:]).split("\n\n")[0].splitlines()
 
 
-def test_all_questions_are_answered_with_ours_marked(tmp_path):
+def test_questions_are_answered_with_ours_marked(tmp_path):
     as_json, as_markdown = tmp_path / "b.json", tmp_path / "b.md"
-    text = run("-m", "benchmarks", "--quick", "--json", str(as_json), "--markdown", str(as_markdown))
+    written = ["--json", str(as_json), "--markdown", str(as_markdown)]
+    text = run("-m", "benchmarks", "hit", "miss", "--quick", *written)
     for case in ("f(1)", "f(1, 2)", "f(1, b=2, c=4)", "shop.total(1)"):
         assert any(line.startswith("> memocache ") for line in table_of(text, case))
         assert any("functools.lru_cache" in line and " 1.00 " in line for line in table_of(text, case)[1:])
+    for case in (
+        "insert, with room ",
+        "insert that evicts ",
+        "forget one call ",
+        "forget one call that was not there ",
+    ):
+        assert any(line.startswith("> memocache ") for line in table_of(text, case))
     assert "| **memocache** |" in as_markdown.read_text()
     data = json.loads(as_json.read_text())
-    assert set(data["questions"]) == {"hit", "memcached"}
+    assert list(data["questions"]) == ["hit", "miss"]
     assert data["machine"]["python"].startswith("CPython")
     assert data["packages"]["memocache"]
+    timings = data["questions"]["hit"]["grids"]["f(1)"]["data"]["timings"]
+    assert {len(each["rounds"]) for each in timings} == {QUICK.rounds}
+
+
+def test_beginning_is_to_decorate_and_to_import():
+    text = run("-m", "benchmarks.start", "--quick")
+    assert any(line.startswith("> memocache ") for line in table_of(text, "decorate a function"))
+    imports = table_of(text, "import ")
+    assert any(line.startswith("> memocache ") for line in imports)
+    assert any("  wrapt, msgspec and pymemcache " in line and " 1.00 " in line for line in imports[1:])
 
 
 def test_one_question_alone():
@@ -67,79 +77,43 @@ def test_one_question_alone():
 
 
 def test_no_peer_need_be_installed():
-    text = run("-c", WITHOUT_PEERS, ",".join(PEERS), "--quick")
+    text = run("-c", WITHOUT_PEERS, PEERS, "--quick", "hit", "miss", "memcached", "start")
     assert "> memocache " in text
-    for peer in ("cachetools TTLCache, lock", "cachebox TTLCache", "moka-py ttl", "dogpile.cache memory"):
+    for peer in ("cachetools TTLCache, lock", "cachebox TTLCache", "moka-py ttl", "dogpile.cache memory", "theine"):
         assert any(peer in line and line.endswith("not installed") for line in table_of(text, "f(1)"))
 
 
+def test_charts_without_matplotlib_are_refused_before_anything_is_measured(tmp_path):
+    said = refused("-c", WITHOUT_PEERS, "matplotlib", "--quick", "--charts", str(tmp_path))
+    assert "charts need matplotlib: pip install 'memocache[bench]'" in said
+
+
 def test_an_unknown_question_is_answered_with_those_there_are():
-    words = [sys.executable, "-m", "benchmarks", "hitt"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert "there is no question 'hitt'; there are: hit, memcached" in done.stderr
+    assert "there is no question 'hitt'; there are: hit, miss, start, " in refused("-m", "benchmarks", "hitt")
 
 
-# ---- the harness -------------------------------------------------------------------------------------------------
+class Unasked:
+    name = "sums"
+    title = "Sums"
+    packages = ("memocache",)
 
+    def pieces(self, effort):
+        return 3
 
-def question(**options: Any) -> Question:
-    asked = Question("sums", "Sums", cases=[Case("sum", "add()")], baseline="some", unit="ns", **options)
-    asked.contestant("many", "functools")(lambda module: {"add": lambda: sum(range(5000))})
-    asked.contestant("some", "functools")(lambda module: {"add": lambda: sum(range(1))})
-    asked.contestant("absent", "no-such-package")(lambda module: pytest.fail("there is nothing to build"))
-    return asked
-
-
-def test_the_quickest_stands_first():
-    told: list[str] = []
-    asked = question()
-    (table,) = ask(asked, TINY, told.append).tables
-    assert [timing.name for timing in table.timings] == ["some", "many"]
-    assert table.ratio(table.timings[0]) == 1
-    assert table.missing == ["absent"]
-    assert len(told) == pieces(asked, TINY)
-    assert all(len(timing.rounds) == TINY.rounds for timing in table.timings)
-
-
-def test_ratio_and_spread_are_of_the_quickest_rounds():
-    ours, other = Timing("memocache", True, 1, [6.0, 3.0, 4.5]), Timing("some", False, 1, [2.0, 2.0, 9.0])
-    table = Table("sum", "some", [other, ours], [])
-    assert table.ratio(ours) == 1.5
-    assert ours.spread == 0.5
-    lines = Report({}, {}, [Answer(question(), [table])]).text().splitlines()
-    assert lines[-1].split() == [">", "memocache", "3,000,000,000", "1.50", "+50%"]
-
-
-def test_a_round_has_every_contestant_once(monkeypatch):
-    orders = []
-    shuffle = random.sample
-    monkeypatch.setattr(random, "sample", lambda entrants, n: orders.append(shuffle(entrants, n)) or orders[-1])
-    ask(question(), TINY)
-    assert len(orders) == TINY.rounds
-    assert all({entrant.contestant.name for entrant in order} == {"many", "some"} for order in orders)
-
-
-@pytest.mark.parametrize(("computes", "really"), [(0, 1), (1, 0)])
-def test_who_computes_more_or_less_than_agreed_has_no_time(computes, really):
-    tally = Tally()
-
-    def add() -> None:
-        tally.count += really
-
-    case = Case("sum", "add()", computes=computes)
-    asked = Question("sums", "Sums", cases=[case], baseline="some", unit="ns", tally=tally)
-    asked.contestant("some", "functools")(lambda module: {"add": add})
-    with pytest.raises(WrongWork, match=rf"some computed \d+ times in 1 x `add\(\)`; wanted: {computes}"):
-        ask(asked, TINY)
-
-
-def test_a_question_that_cannot_be_asked_says_why():
-    def venue() -> Any:
+    def ask(self, effort, told):
+        told("one")
         raise Unanswerable("there is no server")
 
-    answer = ask(question(venue=venue), TINY)
-    report = Report({}, {}, [answer])
-    assert "Skipped: there is no server." in report.text()
-    assert "Skipped: there is no server." in report.markdown()
-    assert report.data()["questions"]["sums"]["skipped"] == "there is no server"
+
+def test_a_question_that_cannot_be_asked_says_why(tmp_path, capsys):
+    files = {kind: tmp_path / f"b.{kind}" for kind in ("json", "markdown")}
+    main([Unasked()], ["--quick", *(word for kind, file in files.items() for word in (f"--{kind}", str(file)))])
+    assert "Skipped: there is no server." in capsys.readouterr().out
+    assert "Skipped: there is no server." in files["markdown"].read_text()
+    assert json.loads(files["json"].read_text())["questions"]["sums"]["skipped"] == "there is no server"
+
+
+def test_the_bar_comes_to_its_end_all_the_same():
+    asked, told = Unasked(), []
+    assert answered(asked, QUICK, told.append) == Answer("sums", "Sums", skipped="there is no server")
+    assert len(told) == asked.pieces(QUICK)
