@@ -1,11 +1,12 @@
 """The caching decorator: `@cached(timeout=300)`, right by default, over any cache."""
 
+import importlib
+from typing import TYPE_CHECKING, Final
+
 from memocache._decorator import cached
-from memocache._function import BoundCachedFunction, CachedFunction
 from memocache._memo import MISSING
 from memocache._registry import configure, default_cache, disabled
 from memocache.backends.base import Cache
-from memocache.backends.memcached import MemcachedCache
 from memocache.backends.simple import SimpleCache
 from memocache.errors import (
     BackendError,
@@ -17,8 +18,12 @@ from memocache.errors import (
     UnkeyableArgument,
     ValueTooLarge,
 )
-from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 from memocache.stats import Info
+
+if TYPE_CHECKING:
+    from memocache._function import BoundCachedFunction, CachedFunction
+    from memocache.backends.memcached import MemcachedCache
+    from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
     "cached",
@@ -45,3 +50,25 @@ __all__ = [
     "ValueTooLarge",
     "UncacheFailed",
 ]
+
+# Imported when they are first asked for, with what they need: wrapt, and for caches elsewhere pymemcache and msgspec.
+_LATER: Final = {
+    "CachedFunction": "memocache._function",
+    "BoundCachedFunction": "memocache._function",
+    "MemcachedCache": "memocache.backends.memcached",
+    "Serializer": "memocache.serializers",
+    "SafeSerializer": "memocache.serializers",
+    "JSONSerializer": "memocache.serializers",
+    "PickleSerializer": "memocache.serializers",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -4,13 +4,15 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
-from memocache._function import BoundCachedFunction, CachedFunction, cached_function
 from memocache._memo import Memo
 from memocache._options import CacheOption, KeyOption, Options
 from memocache._policy import UNSET, Duration, Timeout, Unset
 from memocache.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from memocache._function import CachedFunction
 
 __all__ = ["cached"]
 
@@ -21,9 +23,9 @@ S = TypeVar("S")
 
 
 @overload
-def cached(timeout: Callable[P, R], /) -> CachedFunction[P, R]: ...
+def cached(timeout: Callable[P, R], /) -> "CachedFunction[P, R]": ...
 @overload
-def cached(timeout: "classmethod[S, Q, R]", /) -> CachedFunction[Concatenate[type[S], Q], R]: ...
+def cached(timeout: "classmethod[S, Q, R]", /) -> "CachedFunction[Concatenate[type[S], Q], R]": ...
 @overload
 def cached(
     timeout: "Duration | Unset | None" = UNSET,
@@ -113,9 +115,9 @@ class _Decorator:
         self._options = options
 
     @overload
-    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+    def __call__(self, function: Callable[P, R], /) -> "CachedFunction[P, R]": ...
     @overload
-    def __call__(self, function: "classmethod[S, Q, R]", /) -> CachedFunction[Concatenate[type[S], Q], R]: ...
+    def __call__(self, function: "classmethod[S, Q, R]", /) -> "CachedFunction[Concatenate[type[S], Q], R]": ...
     def __call__(self, function: Any, /) -> Any:
         """Return *function* as a CachedFunction; a method that is bound already as a bound one."""
         if type(function) is types.MethodType:  # and not a proxy of one: what that adds is part of it
@@ -129,7 +131,12 @@ class _Decorator:
         return _cached_function(inner, kind, self._options)
 
 
-def _cached_function(function: Any, kind: type | None, options: Options) -> CachedFunction[..., Any]:
+def _cached_function(function: Any, kind: type | None, options: Options) -> "CachedFunction[..., Any]":
+    # Not before there is a function to decorate: it needs wrapt, which takes longer to import than all the rest.
+    from memocache._function import BoundCachedFunction, CachedFunction, cached_function
+
+    if isinstance(function, CachedFunction | BoundCachedFunction):
+        raise ConfigurationError(f"{_title(function)} is cached already; give one @cached all the options")
     _refuse_uncachable(function)
     try:
         signature = inspect.signature(function)
@@ -144,8 +151,6 @@ def _cached_function(function: Any, kind: type | None, options: Options) -> Cach
 def _refuse_uncachable(function: Any) -> None:
     """Raise ConfigurationError for what has no result that can be kept."""
     title = _title(function)
-    if isinstance(function, CachedFunction | BoundCachedFunction):
-        raise ConfigurationError(f"{title} is cached already; give one @cached all the options")
     if isinstance(function, type):
         raise ConfigurationError(f"{title} is a class; decorate a function that makes its instances, or its methods")
     if isinstance(function, property):

@@ -3,10 +3,9 @@
 import dataclasses
 import enum
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, Final
-
-import msgspec
 
 from memocache import _canonical_arrays
 from memocache._names import own_module
@@ -60,7 +59,8 @@ def parts(value: Any, kind: Any, plain_base: Callable[[type], type | None]) -> P
         if type(names) is not tuple or len(names) != tuple.__len__(value):
             return None
         return dict(zip(names, tuple.__iter__(value), strict=True)) | _added(value, kind, names)
-    if issubclass(kind, msgspec.Struct):
+    msgspec = sys.modules.get("msgspec")  # nobody has a Struct without it
+    if msgspec is not None and issubclass(kind, msgspec.Struct):
         names = kind.__struct_fields__
     elif type(getattr(kind, "__dataclass_fields__", None)) is dict and plain_base(kind) is None:
         names = tuple(field.name for field in dataclasses.fields(kind))

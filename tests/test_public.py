@@ -32,7 +32,7 @@ def test_all_names_are_the_documented_ones() -> None:
 
 
 def test_all_names_are_there_and_no_others() -> None:
-    names = {name for name, thing in vars(memocache).items() if not name.startswith("_")}
+    names = {name for name in dir(memocache) if not name.startswith("_")} - {"Final", "TYPE_CHECKING"}
     assert {name for name in names if not isinstance(getattr(memocache, name), ModuleType)} == DOCUMENTED
 
 
@@ -78,12 +78,30 @@ def test_the_examples_in_docstrings_run(name: str) -> None:
     assert results.failed == 0
 
 
-def test_importing_it_imports_nothing_optional() -> None:
-    script = "import sys, json, memocache; print(json.dumps(sorted(sys.modules)))"
+def loaded_after(code: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has after *code*."""
+    script = f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)))"
     run = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    loaded = {name.partition(".")[0] for name in json.loads(run.stdout)}
-    assert loaded.isdisjoint(OPTIONAL)
-    assert {"memocache", "wrapt", "msgspec", "pymemcache"} <= loaded
+    return {name.partition(".")[0] for name in json.loads(run.stdout)}
+
+
+def test_what_is_imported_when() -> None:
+    needed = {"wrapt", "msgspec", "pymemcache"}
+    for code, there in [
+        ("import memocache", set()),
+        ("import memocache; memocache.SimpleCache()", set()),
+        ("import memocache; memocache.cached(lambda x: x)(1)", {"wrapt"}),
+        ("import memocache; memocache.MemcachedCache()", {"msgspec", "pymemcache"}),
+        ("from memocache import *", needed),
+    ]:
+        loaded = loaded_after(code)
+        assert loaded.isdisjoint(OPTIONAL)
+        assert loaded & needed == there, code
+
+
+def test_a_name_that_is_not_there_is_answered_as_by_any_module() -> None:
+    with pytest.raises(AttributeError, match="module 'memocache' has no attribute 'cache'"):
+        memocache.cache
 
 
 def _check_docstring(thing: object) -> None:
