@@ -1,33 +1,13 @@
-"""An entry: a value and its times, and its form as bytes."""
+"""An entry: a value and its times; and the shortcuts that lead to it in process."""
 
-import struct
 import threading
-import zlib
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
+from collections.abc import Hashable
 from math import inf
-from typing import Final, NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from memocache.stats import Counters
 
-__all__ = [
-    "LEASE",
-    "STAMP",
-    "STAMP_SIZE",
-    "VALUE",
-    "Alias",
-    "Aliases",
-    "Entry",
-    "Envelope",
-    "Header",
-    "key_digest",
-    "pack",
-    "stamp_block",
-    "stamp_head",
-    "stamp_names",
-    "unpack",
-]
+__all__ = ["Alias", "Aliases", "Entry"]
 
 
 class Entry:
@@ -41,7 +21,7 @@ class Entry:
     ready = True  # as a Run: the call that finds it has nothing left to do
 
     __slots__ = (
-        "alias",
+        "aliases",
         "cost",
         "counters",
         "created",
@@ -50,6 +30,8 @@ class Entry:
         "groups",
         "hits",
         "key",
+        "more",
+        "raw",
         "seen",
         "types",
         "value",
@@ -76,17 +58,21 @@ class Entry:
         self.counters = counters  # whose hits these are
         self.hits = 0
         self.seen = 0  # the hits that the eviction policy has taken into account
-        self.types: object = None  # of the raw arguments that lead to it
-        self.alias: Alias | None = None
+        # What leads to it: the aliases of a function, the raw arguments there, and their types. Where functions share
+        # an entry, there are more.
+        self.aliases: Aliases | None = None
+        self.raw: Hashable = None
+        self.types: object = None
+        self.more: list[tuple[Aliases, Hashable]] | None = None
 
     def kill(self) -> None:
         """Let nobody be served this entry any more."""
         self.fresh = self.expires = -inf
-        alias, self.alias = self.alias, None
-        while alias is not None:
-            aliases, raw, _, alias = alias
-            if aliases.table.get(raw) is self:
-                del aliases.table[raw]
+        aliases, self.aliases = self.aliases, None
+        if aliases is not None:
+            aliases.drop(self.raw, self)
+            for others, raw in self.more or ():
+                others.drop(raw, self)
 
 
 class Aliases:
@@ -127,110 +113,20 @@ class Aliases:
         with self.lock:
             if not self._open or self.source is not source:
                 return
-            _, raw, types, _ = alias
-            if entry.alias is None:
-                entry.types, entry.alias = types, alias
-            elif entry.types == types:
-                entry.alias = (self, raw, types, entry.alias)  # several functions may share an entry
-            else:
+            _, raw, types = alias
+            if entry.aliases is None:
+                entry.raw, entry.types, entry.aliases = raw, types, self
+            elif entry.types != types:
                 return
+            elif entry.aliases is not self:
+                entry.more = [*(entry.more or ()), (self, raw)]
             self.table[raw] = entry
 
-
-Alias: TypeAlias = "tuple[Aliases, Hashable, object, Alias | None]"
-"""What may lead to an entry: whose table, raw arguments there and their types; and the next one of the same entry."""
-
-
-# ---- as bytes ----------------------------------------------------------------------------------------------------
-
-MAGIC: Final = b"\xf1mc"
-VERSION: Final = 1
-VALUE, LEASE, STAMP = 1, 2, 3
-STAMP_SIZE: Final = 16
-
-# magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost | digest of the key
-HEADER: Final = struct.Struct(">3sBBBH16sdddd16s")
-HEAD: Final = HEADER.size
-CHECKSUM: Final = struct.Struct(">I")
-START: Final = HEAD + CHECKSUM.size
+    def drop(self, raw: Hashable, entry: Entry) -> None:
+        """Lead to *entry* from *raw* no more."""
+        if self.table.get(raw) is entry:
+            del self.table[raw]
 
 
-class Header(NamedTuple):
-    """What an envelope says of its content."""
-
-    kind: int
-    codec: int
-    nonce: bytes
-    created: float
-    fresh: float
-    expires: float
-    cost: float
-
-
-@dataclass(slots=True)
-class Envelope:
-    """An entry, a lease or a stamp as it was read from a shared cache: what its header says, and what it holds."""
-
-    kind: int
-    codec: int
-    nonce: bytes
-    created: float
-    fresh: float
-    expires: float
-    cost: float
-    stamps: bytes  # a stamp_block
-    payload: bytes
-    context: bytes  # what a signature covers besides the payload
-
-
-def key_digest(key: str) -> bytes:
-    """Return the digest by which an envelope knows its key."""
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def context(header: Header, digest: bytes, stamps: bytes) -> bytes:
-    """Return the bytes that a payload is bound to: all of the envelope but the payload itself."""
-    kind, codec, nonce, *times = header
-    return HEADER.pack(MAGIC, VERSION, kind, codec, len(stamps), nonce, *times, digest) + stamps
-
-
-def pack(bound: bytes, payload: bytes) -> bytes:
-    """Return the envelope of *payload*, which is bound to `context(...)` *bound*."""
-    head, stamps = bound[: HEADER.size], bound[HEADER.size :]
-    checksum = zlib.crc32(payload, zlib.crc32(bound))
-    return b"".join((head, CHECKSUM.pack(checksum), stamps, payload))
-
-
-def unpack(data: bytes, digest: bytes) -> Envelope | None:
-    """Return the envelope in *data*, or None if it is not whole, not ours, or not of the key with this *digest*."""
-    if len(data) < START:
-        return None
-    magic, version, kind, codec, length, nonce, created, fresh, expires, cost, key = HEADER.unpack_from(data)
-    end = START + length
-    if magic != MAGIC or version != VERSION or key != digest or len(data) < end:
-        return None
-    stamps, payload = data[START:end], data[end:]
-    bound = data[:HEAD] + stamps
-    if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
-        return None
-    return Envelope(kind, codec, nonce, created, fresh, expires, cost, stamps, payload, bound)
-
-
-def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:
-    """Return the groups *names* with their *stamps* as bytes: an entry holds while its block is the present one."""
-    return b"".join(stamp_head(name) + stamp for name, stamp in zip(names, stamps, strict=True))
-
-
-def stamp_head(name: str) -> bytes:
-    """Return what stands before the stamp of the group *name* in a block."""
-    return bytes((len(name),)) + name.encode("ascii")
-
-
-def stamp_names(block: bytes) -> list[str]:
-    """Return the names of the groups in a stamp_block; none if it is a forger's junk."""
-    names, position = [], 0
-    while position < len(block):
-        end = position + 1 + block[position]
-        names.append(block[position + 1 : end])
-        position = end + STAMP_SIZE
-    return [name.decode("ascii") for name in names] if all(map(bytes.isascii, names)) else []
+Alias: TypeAlias = tuple[Aliases, Hashable, object]
+"""What may lead to an entry: whose table, the raw arguments there and their types."""

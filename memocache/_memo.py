@@ -238,7 +238,7 @@ class Memo:
         if types is None:
             return None
         # As they are written in _call; one tuple of types for all entries.
-        return aliases, raw[0] if len(raw) == 1 else raw, self._types.setdefault(types, types), None
+        return aliases, raw[0] if len(raw) == 1 else raw, self._types.setdefault(types, types)
 
     # ---- what the public face does -------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """The read-through: look in the cache, or compute and fill; once, for threads and tasks alike (see _steps)."""
 
-import logging
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from memocache.errors import BackendError, BackendUnavailable, SerializationErro
 from memocache.stats import Counters
 
 __all__ = ["Seen", "Site", "compute_only", "lead", "put", "read_through", "refresh"]
-
-log: Final = logging.getLogger("memocache")
 
 FIRST_LEASE: Final = 60.0
 LEAST_LEASE: Final = 2.0
@@ -102,7 +99,9 @@ class Site:
         kind = f"{what} {type(error).__name__}"
         if kind not in self.warned:
             self.warned.add(kind)
-            log.warning("%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else "")
+            import logging  # not before something goes wrong: it takes a tenth of the whole import
+
+            logging.getLogger("memocache").warning("%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else "")
 
 
 def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "Alias | None" = None) -> Steps:

@@ -17,9 +17,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from memocache import _entry
+from memocache import _envelope
 from memocache._clock import now as clock
-from memocache._entry import LEASE, VALUE, Entry, Envelope, Header
+from memocache._entry import Entry
+from memocache._envelope import LEASE, VALUE, Envelope, Header
 from memocache._flight import Flight
 from memocache.backends._node import Address, new_stamp
 from memocache.backends._server import ATTEMPTS, SKEW, ServerCache, expire_after, is_fresh, is_lease
@@ -53,7 +54,7 @@ class LeaseCache(ServerCache):
 
     def _stub(self, key: str, nonce: bytes, now: float, lease: float, stamps: bytes) -> bytes:
         header = Header(LEASE, 0, nonce, now, now, now + lease, 0.0)
-        return _entry.pack(_entry.context(header, self._digest(key), stamps), b"")
+        return _envelope.pack(_envelope.context(header, self._digest(key), stamps), b"")
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from memocache._entry import STAMP_SIZE, Envelope, unpack
+from memocache._envelope import STAMP_SIZE, Envelope, unpack
 
 __all__ = ["STAMP_MAGIC", "Address", "Node", "Seen", "is_stamp", "new_stamp"]
 

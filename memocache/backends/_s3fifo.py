@@ -4,18 +4,82 @@ Yang et al., "FIFO Queues are All You Need for Cache Eviction", SOSP 2023. New e
 that were hit there more than once go on to the main queue, the others leave and are remembered by key for a while (the
 ghosts), so that they go straight to main should they come back. In the main queue an entry gets another round for each
 hit, at most three. A hit costs nothing but the count that the entry keeps anyway.
+
+How large the small queue should be depends on what is asked for, so it is learnt, as in ARC (Megiddo and Modha, FAST
+2003): those that leave the main queue are remembered, too. A key that comes back from small would have been kept by a
+larger small queue, one from main by a larger main queue; the rarer of the two sorts counts for more.
 """
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterator
+from typing import Final
 
 from memocache._entry import Entry
 
 __all__ = ["S3Fifo"]
 
-SMALL_SHARE = 0.1
-PROMOTE_AT = 2  # hits in the small queue
-MOST = 3  # hits that count in the main queue
+SMALL_SHARE: Final = 0.05  # to begin with
+LEAST_SHARE: Final = 0.01
+MOST_SHARE: Final = 0.5
+STEP_SHARE: Final = 1 / 2000
+PROMOTE_AT: Final = 2  # hits in the small queue
+MOST: Final = 3  # hits that count in the main queue
+MOST_GAPS: Final = 16  # that an order may have besides one for each entry
+
+
+class Queue(dict[str, Entry]):
+    """Entries by key, and the order in which they came. An entry that is dropped leaves a gap in that."""
+
+    __slots__ = ("_gaps", "_order")
+
+    def __init__(self) -> None:
+        self._order: deque[str] = deque()
+        self._gaps: dict[str, int] = {}  # by key, how many of its first places stand for nothing
+
+    def append(self, entry: Entry) -> None:
+        """Add *entry*, whose key must be new, as the youngest."""
+        key = entry.key
+        self[key] = entry
+        self._order.append(key)
+
+    def oldest(self) -> Entry:
+        """Return the entry that came first. There must be one."""
+        order, gaps = self._order, self._gaps
+        while True:
+            if not order:  # a destructor that ran in the middle of one of these methods may have mixed them up
+                order.extend(self)
+            key = order[0]
+            entry = self.get(key)
+            if entry is not None and key not in gaps:
+                return entry
+            self._close_gap(order.popleft())
+
+    def _close_gap(self, key: str) -> None:
+        more = self._gaps.pop(key, 0) - 1
+        if more > 0:
+            self._gaps[key] = more
+
+    def pop_oldest(self, entry: Entry) -> None:
+        """Remove *entry*, which is the oldest."""
+        self._order.popleft()
+        del self[entry.key]
+
+    def renew_oldest(self) -> None:
+        """Make the oldest the youngest."""
+        self._order.rotate(-1)
+
+    def drop(self, key: str) -> None:
+        """Remove the entry under *key*."""
+        del self[key]
+        self._gaps[key] = self._gaps.get(key, 0) + 1
+        if len(self._order) > 2 * len(self) + MOST_GAPS:
+            order: deque[str] = deque()
+            for each in self._order:
+                if each in self._gaps:
+                    self._close_gap(each)
+                else:
+                    order.append(each)
+            self._order = order
 
 
 class S3Fifo:
@@ -23,10 +87,13 @@ class S3Fifo:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._small_limit = max(1, int(limit * SMALL_SHARE))
-        self._small: OrderedDict[str, Entry] = OrderedDict()
-        self._main: OrderedDict[str, Entry] = OrderedDict()
-        self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes, which take less room than keys
+        self._small_limit = max(1.0, limit * SMALL_SHARE)
+        self._small = Queue()
+        self._main = Queue()
+        # By hash, which takes less room than a key: whether it was the small queue that they left.
+        self._ghosts: dict[int, bool] = {}
+        self._ghost_order: deque[int] = deque()
+        self._small_ghosts = 0
         self._full_once = False
 
     def __len__(self) -> int:
@@ -44,8 +111,9 @@ class S3Fifo:
         """End *entry* and remove it."""
         # Ended first: should a signal interrupt this between two lines, nobody is served an entry that is gone.
         entry.kill()
-        if self._small.pop(entry.key, None) is None:
-            self._main.pop(entry.key, None)
+        for queue in (self._small, self._main):
+            if queue.get(entry.key) is entry:
+                queue.drop(entry.key)
 
     def insert(self, entry: Entry, now: float) -> list[Entry]:
         """Add *entry*, whose key must be new, and return the entries that had to leave for it."""
@@ -54,20 +122,20 @@ class S3Fifo:
         while len(small) + len(main) >= self.limit:
             self._full_once = True
             evicted.append(self._evict(now))
-        ghost = hash(entry.key)
-        if ghost in self._ghosts:
-            del self._ghosts[ghost]
-            main[entry.key] = entry
-        elif self._full_once or len(small) < self._small_limit:
-            small[entry.key] = entry
+        from_small = self._ghosts.pop(hash(entry.key), None) if self._ghosts else None
+        if from_small is not None:
+            self._learn(from_small)
+        # Until something is evicted there is room for everybody.
+        if from_small or (not self._full_once and len(small) + 1 > self._small_limit):
+            main.append(entry)
         else:
-            main[entry.key] = entry  # nothing has been evicted yet: there is room for everybody
+            small.append(entry)
         return evicted
 
     def _evict(self, now: float) -> Entry:
         """Drop the entry that has to leave, and return it."""
         while True:
-            if len(self._small) >= self._small_limit or not self._main:
+            if len(self._small) + 1 > self._small_limit or not self._main:
                 entry = self._oldest_of_small(now)
             else:
                 entry = self._oldest_of_main(now)
@@ -76,31 +144,54 @@ class S3Fifo:
 
     def _oldest_of_small(self, now: float) -> Entry | None:
         """Drop the oldest of the small queue and return it, or move it to main."""
-        small = self._small
-        entry = next(iter(small.values()))
+        entry = self._small.oldest()
         if now < entry.expires:
             if entry.hits - entry.seen >= PROMOTE_AT:
                 entry.seen = entry.hits
-                self._main[entry.key] = entry
-                del small[entry.key]
+                self._main.append(entry)
+                self._small.pop_oldest(entry)
                 return None
-            ghosts = self._ghosts
-            ghosts[hash(entry.key)] = None
-            if len(ghosts) > self.limit - self._small_limit:
-                ghosts.popitem(last=False)
+            self._remember(entry.key, from_small=True)
         entry.kill()  # first, as in drop
-        del small[entry.key]
+        self._small.pop_oldest(entry)
         return entry
 
     def _oldest_of_main(self, now: float) -> Entry | None:
         """Drop the oldest of the main queue and return it, or give it another round."""
-        main = self._main
-        entry = next(iter(main.values()))
-        rounds = min(entry.hits - entry.seen, MOST)
-        if rounds > 0 and now < entry.expires:
-            entry.seen = entry.hits - (rounds - 1)
-            main.move_to_end(entry.key)
-            return None
+        entry = self._main.oldest()
+        if now < entry.expires:
+            rounds = min(entry.hits - entry.seen, MOST)
+            if rounds > 0:
+                entry.seen = entry.hits - (rounds - 1)
+                self._main.renew_oldest()
+                return None
+            self._remember(entry.key, from_small=False)
         entry.kill()
-        del main[entry.key]
+        self._main.pop_oldest(entry)
         return entry
+
+    def _remember(self, key: str, *, from_small: bool) -> None:
+        """Make a ghost of what was under *key*."""
+        ghosts, order = self._ghosts, self._ghost_order
+        ghost = hash(key)
+        if ghosts.pop(ghost, False):
+            self._small_ghosts -= 1
+        ghosts[ghost] = from_small
+        self._small_ghosts += from_small
+        order.append(ghost)
+        # A ghost that has come back leaves its place in the order: so there are more of those.
+        while len(ghosts) > self.limit or len(order) > 2 * self.limit:
+            if ghosts.pop(order.popleft(), False):
+                self._small_ghosts -= 1
+
+    def _learn(self, from_small: bool) -> None:
+        """Change the size of the small queue, for a ghost has come back."""
+        small = self._small_ghosts
+        main = len(self._ghosts) + 1 - small
+        step = self.limit * STEP_SHARE
+        if from_small:
+            self._small_ghosts -= 1
+            self._small_limit = min(self.limit * MOST_SHARE, self._small_limit + step * max(1.0, main / max(1, small)))
+        else:
+            self._small_limit = max(self.limit * LEAST_SHARE, self._small_limit - step * max(1.0, small / max(1, main)))
+        self._small_limit = max(1.0, self._small_limit)

@@ -6,9 +6,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from memocache import _entry
+from memocache import _envelope
 from memocache._clock import now as clock
-from memocache._entry import LEASE, VALUE, Entry, Envelope, Header
+from memocache._entry import Entry
+from memocache._envelope import LEASE, VALUE, Envelope, Header
 from memocache._policy import FOREVER
 from memocache.backends._node import STAMP_MAGIC, Address, Node, is_stamp, new_stamp
 from memocache.backends.base import Cache, countable
@@ -76,7 +77,7 @@ class ServerCache(Cache):
     # ---- bytes ---------------------------------------------------------------------------------------------------
 
     def _digest(self, key: str) -> bytes:
-        return _entry.key_digest(f"{self._prefix}\0{key}")
+        return _envelope.key_digest(f"{self._prefix}\0{key}")
 
     def _pack(self, key: str, entry: Entry, stamps: bytes) -> bytes:
         header = Header(
@@ -88,11 +89,11 @@ class ServerCache(Cache):
             entry.expires,
             entry.cost,
         )
-        bound = _entry.context(header, self._digest(key), stamps)
-        return _entry.pack(bound, self._serializer.dumps(entry.value, bound))
+        bound = _envelope.context(header, self._digest(key), stamps)
+        return _envelope.pack(bound, self._serializer.dumps(entry.value, bound))
 
     def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
-        return None if data is None else _entry.unpack(data, self._digest(key))
+        return None if data is None else _envelope.unpack(data, self._digest(key))
 
     def _opened(self, key: str, envelope: Envelope) -> Entry:
         """Return the entry in *envelope*; SerializationError if its value cannot be read."""
@@ -125,7 +126,7 @@ class ServerCache(Cache):
             read=node.reader(wire, [self._wire(group) for group in groups]),
             digest=self._digest(key),
             groups=groups,
-            heads=[_entry.stamp_head(group) for group in groups],
+            heads=[_envelope.stamp_head(group) for group in groups],
         )
 
     # ---- stamps --------------------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ class ServerCache(Cache):
         stamps = [found.get(name, b"") for name in names]
         if not all(map(is_stamp, stamps)):
             return found, None
-        return found, _entry.stamp_block(groups, [stamp[len(STAMP_MAGIC) :] for stamp in stamps])
+        return found, _envelope.stamp_block(groups, [stamp[len(STAMP_MAGIC) :] for stamp in stamps])
 
     def _plant(self, node: Node, groups: tuple[str, ...]) -> None:
         """Put a stamp for each group that has none."""
@@ -156,7 +157,7 @@ class ServerCache(Cache):
         if envelope is None or not is_fresh(envelope, clock()):
             return None
         if envelope.stamps:
-            groups = tuple(_entry.stamp_names(envelope.stamps))
+            groups = tuple(_envelope.stamp_names(envelope.stamps))
             _, stamps = self._read(self._node(self._wire(key)), (), groups)
             if stamps != envelope.stamps:
                 return None

@@ -87,6 +87,7 @@ class SimpleCache(Cache):
         for evicted in self._queue.insert(entry, now):
             self._left(evicted)
             left.append(evicted)
+        entry.created = entry.fresh  # of no use any more, and a float less in memory
         return left
 
     def _remove(self, key: str) -> list[Entry]:

@@ -25,7 +25,7 @@ from memocache import (
     Serializer,
     cached,
 )
-from memocache._entry import LEASE, STAMP, VALUE, Header, context, key_digest, pack, unpack
+from memocache._envelope import LEASE, STAMP, VALUE, Header, context, key_digest, pack, unpack
 from tests.faults import FaultProxy
 from tests.servers import MemcachedServer
 
@@ -33,7 +33,7 @@ SECRET = "a secret of sixteen bytes or more"
 NOW = 1_700_000_000.0
 
 # What MemcachedCache(key_prefix="golden:") stored under "k" for {"a": [1, 2.5, None, "\u00fc"]}: format 1, codec 1.
-# If it cannot be read any more, one of the two has changed: it needs another number then (see tests/test_entry.py).
+# If it cannot be read any more, one of the two has changed: it needs another number then (see tests/test_envelope.py).
 GOLDEN = bytes.fromhex(
     "f16d630101010000000102030405060708090a0b0c0d0e0f41d954fc4000000041d954fc4f00000041d954fc4f0000000000000000000000"
     "363e9a8885cb40dcf163f2096a31e75658e3457581a1619401cb4004000000000000c0a2c3bc"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memocache._entry import (
+from memocache._envelope import (
     CHECKSUM,
     HEADER,
     LEASE,

@@ -1,0 +1,116 @@
+"""An entry, a lease or a stamp as bytes: what lies in a cache that processes share."""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+__all__ = [
+    "LEASE",
+    "STAMP",
+    "STAMP_SIZE",
+    "VALUE",
+    "Envelope",
+    "Header",
+    "context",
+    "key_digest",
+    "pack",
+    "stamp_block",
+    "stamp_head",
+    "stamp_names",
+    "unpack",
+]
+
+MAGIC: Final = b"\xf1mc"
+VERSION: Final = 1
+VALUE, LEASE, STAMP = 1, 2, 3
+STAMP_SIZE: Final = 16
+
+# magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost | digest of the key
+HEADER: Final = struct.Struct(">3sBBBH16sdddd16s")
+HEAD: Final = HEADER.size
+CHECKSUM: Final = struct.Struct(">I")
+START: Final = HEAD + CHECKSUM.size
+
+
+class Header(NamedTuple):
+    """What an envelope says of its content."""
+
+    kind: int
+    codec: int
+    nonce: bytes
+    created: float
+    fresh: float
+    expires: float
+    cost: float
+
+
+@dataclass(slots=True)
+class Envelope:
+    """An entry, a lease or a stamp as it was read from a shared cache: what its header says, and what it holds."""
+
+    kind: int
+    codec: int
+    nonce: bytes
+    created: float
+    fresh: float
+    expires: float
+    cost: float
+    stamps: bytes  # a stamp_block
+    payload: bytes
+    context: bytes  # what a signature covers besides the payload
+
+
+def key_digest(key: str) -> bytes:
+    """Return the digest by which an envelope knows its key."""
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def context(header: Header, digest: bytes, stamps: bytes) -> bytes:
+    """Return the bytes that a payload is bound to: all of the envelope but the payload itself."""
+    kind, codec, nonce, *times = header
+    return HEADER.pack(MAGIC, VERSION, kind, codec, len(stamps), nonce, *times, digest) + stamps
+
+
+def pack(bound: bytes, payload: bytes) -> bytes:
+    """Return the envelope of *payload*, which is bound to `context(...)` *bound*."""
+    head, stamps = bound[: HEADER.size], bound[HEADER.size :]
+    checksum = zlib.crc32(payload, zlib.crc32(bound))
+    return b"".join((head, CHECKSUM.pack(checksum), stamps, payload))
+
+
+def unpack(data: bytes, digest: bytes) -> Envelope | None:
+    """Return the envelope in *data*, or None if it is not whole, not ours, or not of the key with this *digest*."""
+    if len(data) < START:
+        return None
+    magic, version, kind, codec, length, nonce, created, fresh, expires, cost, key = HEADER.unpack_from(data)
+    end = START + length
+    if magic != MAGIC or version != VERSION or key != digest or len(data) < end:
+        return None
+    stamps, payload = data[START:end], data[end:]
+    bound = data[:HEAD] + stamps
+    if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
+        return None
+    return Envelope(kind, codec, nonce, created, fresh, expires, cost, stamps, payload, bound)
+
+
+def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:
+    """Return the groups *names* with their *stamps* as bytes: an entry holds while its block is the present one."""
+    return b"".join(stamp_head(name) + stamp for name, stamp in zip(names, stamps, strict=True))
+
+
+def stamp_head(name: str) -> bytes:
+    """Return what stands before the stamp of the group *name* in a block."""
+    return bytes((len(name),)) + name.encode("ascii")
+
+
+def stamp_names(block: bytes) -> list[str]:
+    """Return the names of the groups in a stamp_block; none if it is a forger's junk."""
+    names, position = [], 0
+    while position < len(block):
+        end = position + 1 + block[position]
+        names.append(block[position + 1 : end])
+        position = end + STAMP_SIZE
+    return [name.decode("ascii") for name in names] if all(map(bytes.isascii, names)) else []
