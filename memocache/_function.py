@@ -283,7 +283,6 @@ def _binder(memo: Memo, kind: type | None) -> Callable[..., Any]:
     """Return the `__get__` of *memo*'s function."""
     twins: Any = None
     qualname = ""
-    new = object.__new__
 
     def bind(function: CachedFunction[..., Any], instance: object, owner: type | None = None) -> Any:
         """Bind to *instance*, as a function in a class does."""
@@ -294,7 +293,7 @@ def _binder(memo: Memo, kind: type | None) -> Callable[..., Any]:
             twins, qualname = _twins(memo, function), getattr(memo.function, "__qualname__", "")
             function._self_twins = twins
             function._self_show_attributes()
-        twin = new(twins)
+        twin = twins()
         twin._self_instance = instance
         twin.__qualname__ = qualname
         return twin
