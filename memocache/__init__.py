@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 from memocache._decorator import cached
-from memocache._memo import MISSING
+from memocache._missing import MISSING
 from memocache._registry import configure, default_cache, disabled
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache

@@ -35,12 +35,13 @@ import itertools
 import linecache
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from inspect import Parameter, Signature
 from typing import Any, Final
 
 from memocache._entry import Aliases
 from memocache._instances import tokens
+from memocache._parameters import as_tuple, declared, forwarded, free_prefix
 
 __all__ = ["Writer"]
 
@@ -55,8 +56,6 @@ HIT: Final = """\
     except {p}Exception:
         pass  # unhashable or not there: its key decides
 """
-
-STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 
 # The types are compared by identity: a metaclass may have an __eq__ of its own.
 TYPES: Final = """\
@@ -119,9 +118,9 @@ class Writer:
     ) -> None:
         self._function = function
         self._parameters = signature.parameters
-        p = self._prefix = _prefix(signature.parameters)
-        forward = _forwarded(signature.parameters)
-        self._counted = f"({p}key_function({forward}),)" if key_function else _tuple(names)
+        p = self._prefix = free_prefix(signature.parameters)
+        forward = forwarded(signature.parameters)
+        self._counted = f"({p}key_function({forward}),)" if key_function else as_tuple(names)
         hit = "" if aliases is None else _hit(p, names, instance)
         self._body = BODY.format(p=p, hit=hit, counted=self._counted, forward=forward)
         self._variables = {
@@ -147,7 +146,7 @@ class Writer:
         first, *others = self._parameters.values() if self._parameters else (None,)
         if first is None or first.kind not in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD):
             return None
-        rest = _declared({each.name: each for each in others}, self._prefix)
+        rest = declared({each.name: each for each in others}, self._prefix)
         return self._written("bound", BOUND, parameters=rest and f", {rest}", instance=first.name, body=self._body)
 
     def counted(self) -> Callable[..., tuple[object, ...]]:
@@ -155,7 +154,7 @@ class Writer:
         return self._written("counted", COUNTED, counted=self._counted)
 
     def _written(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
-        parts.setdefault("parameters", _declared(self._parameters, self._prefix))
+        parts.setdefault("parameters", declared(self._parameters, self._prefix))
         source = template.format(p=self._prefix, **parts)
         title = str(getattr(self._function, "__name__", "call"))
         path = str(getattr(self._function, "__qualname__", title))
@@ -184,40 +183,4 @@ def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
             expected=", ".join(f"{p}type_{each}" for each in typed),
             same=" and ".join(f"{p}type({each}) is {p}type_{each}" for each in typed),
         )
-    return HIT.format(p=p, raw=raw[0] if len(raw) == 1 else _tuple(raw), single=single, types=types)
-
-
-def _prefix(parameters: Mapping[str, Parameter]) -> str:
-    prefix = "_memocache_"
-    while any(name.startswith(prefix) for name in parameters):
-        prefix += "_"
-    return prefix
-
-
-def _declared(parameters: Mapping[str, Parameter], p: str) -> str:
-    """Return the parameters as they stand in a `def`, defaults by reference."""
-    parts: list[str] = []
-    kinds = [parameter.kind for parameter in parameters.values()]
-    for position, parameter in enumerate(parameters.values()):
-        if parameter.kind is Parameter.KEYWORD_ONLY and Parameter.VAR_POSITIONAL not in kinds and "*" not in parts:
-            parts.append("*")
-        star = STARS.get(parameter.kind, "")
-        has_default = parameter.default is not Parameter.empty
-        parts.append(f"{star}{parameter.name}" + (f"={p}default_{parameter.name}" if has_default else ""))
-        if parameter.kind is Parameter.POSITIONAL_ONLY and kinds[position + 1 : position + 2] != [parameter.kind]:
-            parts.append("/")
-    return ", ".join(parts)
-
-
-def _forwarded(parameters: Mapping[str, Parameter]) -> str:
-    """Return the arguments that hand these parameters on."""
-    forms: dict[Any, str] = {
-        Parameter.VAR_POSITIONAL: "*{0}",
-        Parameter.VAR_KEYWORD: "**{0}",
-        Parameter.KEYWORD_ONLY: "{0}={0}",
-    }
-    return ", ".join(forms.get(each.kind, "{0}").format(each.name) for each in parameters.values())
-
-
-def _tuple(parts: "list[str] | tuple[str, ...]") -> str:
-    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+    return HIT.format(p=p, raw=raw[0] if len(raw) == 1 else as_tuple(raw), single=single, types=types)

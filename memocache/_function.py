@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, S
 
 import wrapt
 
-from memocache._memo import Memo, Missing
+from memocache._memo import Memo
+from memocache._missing import Missing
 from memocache.backends.base import Cache
 from memocache.stats import Info
 

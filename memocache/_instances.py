@@ -1,11 +1,12 @@
-"""Tokens for instances: numbers that stand for one object each as long as it lives, and do not keep it alive."""
+"""Instances: whose method a function is, and tokens, numbers that stand for one object each as long as it lives."""
 
 import functools
 import itertools
 import weakref
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-__all__ = ["Token", "token", "tokens"]
+__all__ = ["Owner", "Token", "token", "tokens"]
 
 _numbers: Final = itertools.count(1)
 
@@ -33,3 +34,32 @@ def token(instance: object) -> Token:
         new.reference = weakref.ref(instance, functools.partial(tokens.pop, place))
         found = tokens.setdefault(place, new)  # another thread may have been quicker
     return found
+
+
+class Owner:
+    """What a function is a method of, as far as its name tells, or somebody says."""
+
+    __slots__ = ("_name", "is_anything")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        name, _, _ = getattr(function, "__qualname__", "").rpartition(".")
+        self._name = None
+        if name and not name.endswith("<locals>"):
+            self._name = getattr(function, "__module__", None), name
+        self.is_anything = False  # whether the function is a method of whatever stands first in its arguments
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the function is written in the body of a class."""
+        return self._name is not None
+
+    def owns(self, value: object) -> bool:
+        """Return whether *value* is an instance (or, in a class method, a class) that the function belongs to."""
+        if self.is_anything:
+            return True
+        if self._name is None:
+            return False
+        classes = type(value).__mro__
+        if isinstance(value, type):
+            classes += value.__mro__
+        return any((cls.__module__, cls.__qualname__) == self._name for cls in classes)

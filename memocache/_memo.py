@@ -10,7 +10,8 @@ from typing import Any, Final
 from memocache._call import Writer
 from memocache._entry import Alias, Aliases, Entry
 from memocache._fork import in_child
-from memocache._instances import tokens
+from memocache._instances import Owner, tokens
+from memocache._missing import MISSING
 from memocache._options import Options
 from memocache._place import Place, plain_types
 from memocache._readthrough import Seen, Site, compute_only, lead, put, read_through, refresh
@@ -22,34 +23,11 @@ from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
 
-__all__ = ["MISSING", "Memo", "Missing"]
+__all__ = ["Memo"]
 
 MOST_PLACES: Final = 16
 
 _memos: Final["weakref.WeakSet[Memo]"] = weakref.WeakSet()
-
-
-class Missing:
-    """The type of MISSING: what `peek` returns where nothing is stored."""
-
-    _instance: "Missing | None" = None
-
-    def __new__(cls) -> "Missing":
-        if cls._instance is None:
-            cls._instance = super().__new__(cls)
-        return cls._instance
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-    def __reduce__(self) -> str:
-        return "MISSING"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-MISSING: Final = Missing()
 
 
 class Memo:
@@ -61,8 +39,7 @@ class Memo:
         self.namespace = Namespace(function, options.namespace)
         self.title = self.namespace.title
         self._counted = Counted(self.title, signature, options.key, options.ignore)
-        self._instances = False
-        self._owner = _owner_name(function)
+        self._owner = Owner(function)
         self.start_anew()
         # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
         self._places: tuple[Place, ...] = ()
@@ -70,7 +47,7 @@ class Memo:
         self._fixed = isinstance(options.cache, Cache)
         self._settled: Place | None = None  # once it will not change any more
         self._aliases = self._own_aliases()
-        self._instance_at = None if self._owner is None else self._counted.instance_at
+        self._instance_at = self._counted.instance_at if self._owner.is_named else None
         self._types: dict[object, object] = {}
         self._writer = Writer(
             function,
@@ -87,7 +64,7 @@ class Memo:
         if isinstance(options.cache, Cache):
             self._place_on(options.cache)
         else:
-            KeyMaker(self.title, "", self._counted, options.version, self._is_method_of, shared=False)
+            KeyMaker(self.title, "", self._counted, options.version, self._owner.owns, shared=False)
 
     def _own_aliases(self) -> Aliases | None:
         options = self.options
@@ -162,7 +139,7 @@ class Memo:
     def _new_place(self, cache: Cache) -> Place:
         options = self.options
         namespace = self.namespace.text(shared=cache.shared)
-        keys = KeyMaker(self.title, namespace, self._counted, options.version, self._is_method_of, shared=cache.shared)
+        keys = KeyMaker(self.title, namespace, self._counted, options.version, self._owner.owns, shared=cache.shared)
         site = Site(self.title, cache, (keys.group,), options.policy, options.wait, options.copied)
         return Place(keys, site)
 
@@ -179,18 +156,7 @@ class Memo:
 
     def serve_instances(self) -> None:
         """Learn that the function is a method of whatever stands first in its arguments."""
-        self._instances = True
-
-    def _is_method_of(self, value: object) -> bool:
-        """Return whether *value* is an instance (or, in a class method, a class) that the function belongs to."""
-        if self._instances:
-            return True
-        if self._owner is None:
-            return False
-        classes = type(value).__mro__
-        if isinstance(value, type):
-            classes += value.__mro__
-        return any((cls.__module__, cls.__qualname__) == self._owner for cls in classes)
+        self._owner.is_anything = True
 
     def bound_call(self) -> Callable[..., Any] | None:
         """Return the call of the function's bound twins, if it can have some."""
@@ -322,14 +288,6 @@ class Memo:
         """Forget every call, and count from zero."""
         self.uncache_all()
         self.place().site.counters.reset()
-
-
-def _owner_name(function: Callable[..., Any]) -> tuple[str | None, str] | None:
-    """Return module and qualified name of the class in whose body *function* is written, if any."""
-    owner, _, _ = getattr(function, "__qualname__", "").rpartition(".")
-    if not owner or owner.endswith("<locals>"):
-        return None
-    return getattr(function, "__module__", None), owner
 
 
 def _start_anew() -> None:

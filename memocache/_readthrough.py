@@ -101,7 +101,9 @@ class Site:
             self.warned.add(kind)
             import logging  # not before something goes wrong: it takes a tenth of the whole import
 
-            logging.getLogger("memocache").warning("%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else "")
+            logging.getLogger("memocache").warning(
+                "%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else ""
+            )
 
 
 def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "Alias | None" = None) -> Steps:

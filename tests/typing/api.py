@@ -18,7 +18,7 @@ from memocache import (
     default_cache,
     disabled,
 )
-from memocache._memo import Missing
+from memocache._missing import Missing
 
 # ---- the decorator -----------------------------------------------------------------------------------------------
 
