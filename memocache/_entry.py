@@ -1,36 +1,37 @@
 """An entry: a value and its times; and the shortcuts that lead to it in process."""
 
 import threading
+import weakref
 from collections.abc import Hashable
 from math import inf
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from memocache.stats import Counters
 
-__all__ = ["Alias", "Aliases", "Entry"]
+__all__ = ["SECOND", "Alias", "Aliases", "Entry", "Origin"]
+
+SECOND: Final = 1e6  # in the unit of an entry's cost
 
 
 class Entry:
     """A value with its times, in seconds of the wall clock.
 
-    *created* is when its computation began, *cost* how long that took. Until *fresh* it is handed out, from *expires*
-    on never. In process the very same object is found by key and by raw arguments (see Aliases), so that there is one
-    truth: an entry that leaves its cache is marked with `fresh = -inf`.
+    *cost* is how long its computation took, in microseconds. Until *fresh* it is handed out, from *expires* on never.
+    There may be millions of entries, so each has no more than it needs.
+
+    In process the very same object is found by key and by raw arguments (see Aliases), so that there is one truth: an
+    entry that leaves its cache is marked with `fresh = -inf`.
     """
 
     ready = True  # as a Run: the call that finds it has nothing left to do
 
     __slots__ = (
-        "aliases",
         "cost",
-        "counters",
-        "created",
         "expires",
         "fresh",
-        "groups",
         "hits",
         "key",
-        "more",
+        "origin",
         "raw",
         "seen",
         "types",
@@ -41,38 +42,61 @@ class Entry:
         self,
         key: str,
         value: object,
-        created: float,
         fresh: float,
         expires: float | None = None,
-        cost: float = 0.0,
-        groups: tuple[str, ...] = (),
-        counters: Counters | None = None,
+        cost: int = 0,
+        origin: "Origin | None" = None,
     ) -> None:
         self.key = key
         self.value = value
-        self.created = created
         self.fresh = fresh
         self.expires = fresh if expires is None else expires
         self.cost = cost
-        self.groups = groups
-        self.counters = counters  # whose hits these are
+        self.origin = origin  # None for what a user has set
         self.hits = 0
         self.seen = 0  # the hits that the eviction policy has taken into account
-        # What leads to it: the aliases of a function, the raw arguments there, and their types. Where functions share
-        # an entry, there are more.
-        self.aliases: Aliases | None = None
+        # The raw arguments that lead to it in the aliases of its origin, and their types; None if there are none.
         self.raw: Hashable = None
         self.types: object = None
-        self.more: list[tuple[Aliases, Hashable]] | None = None
 
     def kill(self) -> None:
         """Let nobody be served this entry any more."""
         self.fresh = self.expires = -inf
-        aliases, self.aliases = self.aliases, None
-        if aliases is not None:
-            aliases.drop(self.raw, self)
-            for others, raw in self.more or ():
-                others.drop(raw, self)
+        if self.types is not None and self.origin is not None:
+            self.origin.unlink(self)
+
+
+class Origin:
+    """Where entries come from: a function on one cache, with what is the same for all of them."""
+
+    __slots__ = ("_aliases", "_others", "counters", "groups")
+
+    def __init__(self, groups: tuple[str, ...], counters: Counters | None = None) -> None:
+        self.groups = groups
+        self.counters = counters  # whose hits those of the entries are
+        self._aliases: Aliases | None = None
+        # Functions of one namespace share their entries, so that there may be more.
+        self._others: weakref.WeakSet[Aliases] | None = None
+
+    def link(self, entry: Entry, aliases: "Aliases", raw: Hashable, types: object) -> bool:
+        """Note that *aliases* lead to *entry* from *raw* arguments of these *types*; false if they must not."""
+        if entry.types is None:
+            entry.raw, entry.types = raw, types
+        elif entry.types != types or entry.raw != raw:
+            return False
+        if self._aliases is None:
+            self._aliases = aliases
+        elif self._aliases is not aliases:
+            self._others = self._others or weakref.WeakSet()
+            self._others.add(aliases)
+        return True
+
+    def unlink(self, entry: Entry) -> None:
+        """Let nothing lead to *entry* any more."""
+        if self._aliases is not None:
+            self._aliases.drop(entry.raw, entry)
+        for aliases in list(self._others or ()):
+            aliases.drop(entry.raw, entry)
 
 
 class Aliases:
@@ -114,13 +138,8 @@ class Aliases:
             if not self._open or self.source is not source:
                 return
             _, raw, types = alias
-            if entry.aliases is None:
-                entry.raw, entry.types, entry.aliases = raw, types, self
-            elif entry.types != types:
-                return
-            elif entry.aliases is not self:
-                entry.more = [*(entry.more or ()), (self, raw)]
-            self.table[raw] = entry
+            if entry.origin is not None and entry.origin.link(entry, self, raw, types):
+                self.table[raw] = entry
 
     def drop(self, raw: Hashable, entry: Entry) -> None:
         """Lead to *entry* from *raw* no more."""

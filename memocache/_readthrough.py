@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
 from memocache._clock import now, ticks
-from memocache._entry import Alias, Entry
+from memocache._entry import SECOND, Alias, Entry, Origin
 from memocache._flight import own_copy, waiting
 from memocache._policy import Policy
 from memocache._steps import Ask, Compute, Computed, Join, Pause, Raised, Served, Step, Steps
@@ -46,10 +46,12 @@ class Site:
     longest: float = 0.0  # computation seen, in seconds
     lease: float = field(init=False)  # for how many seconds a computation may hold its key
     warned: set[str] = field(default_factory=set)
+    origin: Origin = field(init=False)  # of the entries
     direct: bool = field(init=False)  # whether the cache is in this process, so that nothing in it can block
 
     def __post_init__(self) -> None:
         self.lease = FIRST_LEASE
+        self.origin = Origin(self.groups, self.counters)
         self.direct = not self.cache.shared
 
     def took(self, cost: float) -> None:
@@ -72,12 +74,12 @@ class Site:
 
     def hit(self, entry: Entry, alias: "Alias | None", *, waited: bool = False) -> Entry | Served:
         """Count that *entry* is served, and return what has the value that the caller gets."""
-        if entry.counters is None:  # it came from a cache elsewhere, which does not count for us
+        if not self.direct:  # a cache elsewhere does not count for us
             if waited:
                 self.counters.waits += 1
             else:
                 self.counters.hits += 1
-                self.counters.saved += entry.cost
+                self.counters.saved += entry.cost / SECOND
         if alias is not None:
             self.cache.alias(entry, alias)
         return entry if self.copied is None else Served(self.copied(entry.value))
@@ -157,7 +159,6 @@ def lead(site: Site, lease: Lease) -> Steps:
     """Compute under *lease*, fill, and let the waiters have it."""
     if lease.unreadable is not None:
         site.failed("a stored result could not be read, so it is computed again", lease.unreadable)
-    created = now()  # before computing: what changes meanwhile is not in it
     site.counters.misses += 1
     try:
         computed: Computed = yield Compute(lease.flight)
@@ -176,7 +177,7 @@ def lead(site: Site, lease: Lease) -> Steps:
             yield from _give_back(site, lease)
             lease.flight.crash(wrong)
             return Raised(wrong)
-        yield from _store(site, lease, kept, created, lifetime, cost)
+        yield from _store(site, lease, kept, lifetime, cost)
         lease.flight.land(kept)
         return value
     finally:
@@ -184,16 +185,13 @@ def lead(site: Site, lease: Lease) -> Steps:
             lease.flight.abandon()  # nothing above has ended it: a waiter leads the next
 
 
-def _store(
-    site: Site, lease: Lease, value: Any, created: float, lifetime: float, cost: float
-) -> Generator[Step, Any, None]:
+def _store(site: Site, lease: Lease, value: Any, lifetime: float, cost: float) -> Generator[Step, Any, None]:
     """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
     if lifetime <= 0:
         yield from _leave_nothing(site, lease)
         return
     fresh = now() + lifetime
-    counters = site.counters if site.direct else None
-    entry = Entry(lease.key, value, created, fresh, fresh, cost, site.groups, counters)
+    entry = Entry(lease.key, value, fresh, fresh, int(cost * SECOND), site.origin)
     try:
         stood = site.cache.fill(lease, entry) if site.direct else (yield Ask(site.cache.fill, (lease, entry)))
     except BackendUnavailable as error:
@@ -245,7 +243,7 @@ def put(site: Site, key: str, value: object) -> Steps:
         site.failed("the cache did not take a result", error)
         return
     try:
-        yield from _store(site, lease, kept, now(), lifetime, 0.0)
+        yield from _store(site, lease, kept, lifetime, 0.0)
         lease.flight.land(kept)
     finally:
         lease.flight.abandon()

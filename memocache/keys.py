@@ -208,7 +208,8 @@ class KeyMaker:
             raise ConfigurationError(f"{title}: version= cannot be part of a key: {error}") from None
         head = encode((namespace, version, counted.names, counted.template))
         self._hash = blake2b(head, digest_size=16)
-        self._front = f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE:]}:"
+        # Where people may see it among others, a key says whose it is; in process it takes as little room as it can.
+        self._front = f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE:]}:" if shared else f"{SCHEME}:"
         self.group = "all:" + blake2b(encode(namespace), digest_size=16).hexdigest()
         """The name of the group of all entries of this namespace, whichever function or version made them."""
 

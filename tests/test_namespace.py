@@ -32,8 +32,14 @@ def test_a_shared_result_that_is_forgotten_is_no_hit_in_the_middle_of_its_comput
 
 
 def test_the_key_begins_with_the_namespace_made_readable() -> None:
-    assert re.fullmatch(r"v1:a_b_c_d:[0-9a-f]{32}", cached(namespace="a b\nc\N{SNOWMAN}d")(f).key(1))
-    assert len(cached(namespace="n" * 1000)(f).key(1)) < 200
+    assert re.fullmatch(r"v1:a_b_c_d:[0-9a-f]{32}", cached(namespace="a b\nc\N{SNOWMAN}d", cache=NO_SERVER)(f).key(1))
+    assert len(cached(namespace="n" * 1000, cache=NO_SERVER)(f).key(1)) < 200
+
+
+def test_in_process_the_key_takes_no_more_room_than_it_needs() -> None:
+    key = cached(namespace="here")(f).key(1)
+    assert re.fullmatch(r"v1:[0-9a-f]{32}", key)
+    assert cached(namespace="there")(f).key(1) != key
     assert cached(namespace="a b")(f).key(1) != cached(namespace="a_b")(f).key(1)
     assert cached(namespace="n" * 1000)(f).key(1) != cached(namespace="n" * 1001)(f).key(1)
 

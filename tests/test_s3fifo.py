@@ -15,7 +15,7 @@ TRACES = Path(__file__).parent.parent / "benchmarks" / "traces"
 
 
 def entry(key: object) -> Entry:
-    return Entry(str(key), key, 0.0, 100.0)
+    return Entry(str(key), key, 100.0)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -80,7 +80,7 @@ class LeaseCache(ServerCache):
                 flight = self._flights.get(nonce)
                 lost_its_leader = flight is None or flight.outcome is not None
                 if lost_its_leader and self._stubs.pop(nonce, False):
-                    return self._lead(address, lease, nonce, stamps)
+                    return self._lead(address, now, lease, nonce, stamps)
                 return Busy(flight)
             taken = self._claim(address, now, lease, data, stamps)
             if taken is not None:
@@ -97,21 +97,21 @@ class LeaseCache(ServerCache):
                 return data, envelope, stamps
         raise BackendUnavailable("the server does not keep the stamps of groups")
 
-    def _lead(self, address: Address, lease: float, nonce: bytes, stamps: bytes) -> Lease:
+    def _lead(self, address: Address, now: float, lease: float, nonce: bytes, stamps: bytes) -> Lease:
         """Return the lease whose stub has this *nonce*, with a flight that others in this process find by it."""
         flight = Flight(address.key, address.groups, lease)
         self._flights[nonce] = flight
         self._stubs[nonce] = True
         if len(self._stubs) > MOST_STUBS:
             self._stubs.popitem(last=False)
-        return Lease(address.key, address.groups, flight, nonce, stamps)
+        return Lease(address.key, address.groups, flight, now, nonce, stamps)
 
     def _claim(self, address: Address, now: float, lease: float, old: bytes | None, stamps: bytes) -> Lease | None:
         """Put a stub where nothing was, or *old* data that does not count. None if somebody was quicker."""
         key, wire, node = address.key, address.wire, address.node
         nonce = os.urandom(16)
         # Before the stub leaves: whoever reads it in this process must find the flight.
-        taken = self._lead(address, lease, nonce, stamps)
+        taken = self._lead(address, now, lease, nonce, stamps)
         stub, expire = self._stub(key, nonce, now, lease, stamps), expire_after(lease)
         try:
             if old is None:
@@ -139,7 +139,7 @@ class LeaseCache(ServerCache):
             if stamps is None:
                 data, envelope, stamps = self._planted(address)
             if envelope is not None and envelope.kind == VALUE:
-                taken = Lease(key, groups, Flight(key, groups, lease), envelope.nonce, stamps)
+                taken = Lease(key, groups, Flight(key, groups, lease), now, envelope.nonce, stamps)
             else:
                 taken = self._claim(address, now, lease, data, stamps)
             if taken is not None:
@@ -153,7 +153,8 @@ class LeaseCache(ServerCache):
         node = self._node(wire)
         packed, expire = b"", AT_ONCE
         if entry is not None:
-            packed, expire = self._pack(lease.key, entry, lease.stamps), expire_after(entry.expires - clock())
+            packed = self._pack(lease.key, entry, lease.created, lease.stamps)
+            expire = expire_after(entry.expires - clock())
             self._check_size(wire, packed)
         # Of a lease that was to replace a value there is nothing to give back: that stays.
         kinds = (LEASE,) if entry is None else (LEASE, VALUE)

@@ -8,7 +8,7 @@ from typing import Final
 
 from memocache import _envelope
 from memocache._clock import now as clock
-from memocache._entry import Entry
+from memocache._entry import SECOND, Entry
 from memocache._envelope import LEASE, VALUE, Envelope, Header
 from memocache._policy import FOREVER
 from memocache.backends._node import STAMP_MAGIC, Address, Node, is_stamp, new_stamp
@@ -19,6 +19,7 @@ from memocache.serializers import SafeSerializer, Serializer
 __all__ = ["ATTEMPTS", "ServerCache", "expire_after", "is_fresh", "is_lease"]
 
 LONGEST_EXPIRY: Final = 30 * 86400  # seconds; the server takes larger numbers for dates
+LONGEST_COST: Final = 1e6  # seconds
 SKEW: Final = 60.0  # seconds by which the clocks of two hosts may differ
 ATTEMPTS: Final = 8
 MOST_SWAPS: Final = 1000
@@ -79,15 +80,15 @@ class ServerCache(Cache):
     def _digest(self, key: str) -> bytes:
         return _envelope.key_digest(f"{self._prefix}\0{key}")
 
-    def _pack(self, key: str, entry: Entry, stamps: bytes) -> bytes:
+    def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"") -> bytes:
         header = Header(
             VALUE,
             self._serializer.codec,
             os.urandom(16),
-            entry.created,
+            created,
             entry.fresh,
             entry.expires,
-            entry.cost,
+            entry.cost / SECOND,
         )
         bound = _envelope.context(header, self._digest(key), stamps)
         return _envelope.pack(bound, self._serializer.dumps(entry.value, bound))
@@ -103,7 +104,9 @@ class ServerCache(Cache):
                 f"(codec {self._serializer.codec}); give all processes the same"
             )
         value = self._serializer.loads(envelope.payload, envelope.context)
-        return Entry(key, value, envelope.created, envelope.fresh, envelope.expires, envelope.cost)
+        # Anybody may have written it, and it may be infinite or no number.
+        cost = int(envelope.cost * SECOND) if 0 <= envelope.cost < LONGEST_COST else 0
+        return Entry(key, value, envelope.fresh, envelope.expires, cost)
 
     # ---- where a key is, in every form that is needed ------------------------------------------------------------
 
@@ -199,7 +202,7 @@ class ServerCache(Cache):
 
     def _packed(self, key: str, value: object, lifetime: float) -> bytes:
         now = clock()
-        data = self._pack(key, Entry(key, value, now, now + lifetime), b"")
+        data = self._pack(key, Entry(key, value, now + lifetime), now)
         self._check_size(self._wire(key), data)
         return data
 
@@ -229,7 +232,7 @@ class ServerCache(Cache):
             now = clock()
             fresh = now + self.default_lifetime if old is None else old.fresh
             total = delta + (0 if old is None else countable(key, old.value))
-            return self._pack(key, Entry(key, total, now, fresh), b""), expire_after(fresh - now)
+            return self._pack(key, Entry(key, total, fresh), now), expire_after(fresh - now)
 
         self._replace(key, counted)
         return total

@@ -24,14 +24,21 @@ class Busy(NamedTuple):
 class Lease:
     """The right to fill a key, for a while. Whoever drops it without filling gives it back."""
 
-    __slots__ = ("alias", "flight", "groups", "key", "nonce", "replaces", "stamps", "unreadable")
+    __slots__ = ("alias", "created", "flight", "groups", "key", "nonce", "replaces", "stamps", "unreadable")
 
     def __init__(
-        self, key: str, groups: tuple[str, ...], flight: Flight, nonce: bytes = b"", stamps: bytes = b""
+        self,
+        key: str,
+        groups: tuple[str, ...],
+        flight: Flight,
+        created: float,
+        nonce: bytes = b"",
+        stamps: bytes = b"",
     ) -> None:
         self.key = key
         self.groups = groups
         self.flight = flight
+        self.created = created  # by the wall clock: before computing, so that what changes meanwhile is not in it
         self.nonce = nonce  # what stands under the key in a shared cache as long as the lease does
         self.stamps = stamps
         self.replaces = False  # whether it was taken with `take`, whatever was there

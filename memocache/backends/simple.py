@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from memocache._clock import now as clock
-from memocache._entry import Alias, Entry
+from memocache._entry import SECOND, Alias, Entry
 from memocache._flight import Flight
 from memocache.backends._s3fifo import S3Fifo
 from memocache.backends.base import Busy, Cache, Lease, Usage, countable
@@ -79,7 +79,8 @@ class SimpleCache(Cache):
         key = entry.key
         old = self._queue.get(key)
         left = [] if old is None else self._remove(key)
-        for group in entry.groups:  # first: should a signal come between, the group must not miss an entry
+        # First: should a signal come between, the group must not miss an entry.
+        for group in entry.origin.groups if entry.origin else ():
             keys = self._groups.get(group)
             if keys is None:
                 keys = self._groups[group] = set()
@@ -87,7 +88,6 @@ class SimpleCache(Cache):
         for evicted in self._queue.insert(entry, now):
             self._left(evicted)
             left.append(evicted)
-        entry.created = entry.fresh  # of no use any more, and a float less in memory
         return left
 
     def _remove(self, key: str) -> list[Entry]:
@@ -99,13 +99,13 @@ class SimpleCache(Cache):
         return [entry]
 
     def _left(self, entry: Entry) -> None:
-        counters = entry.counters
-        if counters is not None:
-            entry.counters = None
-            if entry.hits:
-                counters.hits += entry.hits
-                counters.saved += entry.hits * entry.cost
-        for group in entry.groups:
+        origin = entry.origin
+        if origin is None:
+            return
+        if entry.hits and origin.counters is not None:
+            origin.counters.hits += entry.hits
+            origin.counters.saved += entry.hits * entry.cost / SECOND
+        for group in origin.groups:
             keys = self._groups.get(group)
             if keys is not None:
                 keys.discard(entry.key)
@@ -118,20 +118,20 @@ class SimpleCache(Cache):
         """Return the entry, or lead the flight on *key*, or say which one to join."""
         with self._lock:
             entry = self._queue.get(key)
-            if entry is not None and now < entry.fresh and entry.groups == groups:
+            if entry is not None and now < entry.fresh and _belongs(entry, groups):
                 entry.hits += 1
                 return entry
             flight = self._flights.get(key)
             if flight is not None and not flight.over:
                 return Busy(flight)
             flight = self._flights[key] = Flight(key, groups, lease)
-            return Lease(key, groups, flight)
+            return Lease(key, groups, flight, now)
 
     def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
         """Lead a new flight on *key*; one that was under way will not store its result."""
         with self._lock:
             flight = self._flights[key] = Flight(key, groups, lease)
-            taken = Lease(key, groups, flight)
+            taken = Lease(key, groups, flight, now)
         taken.replaces = True
         return taken
 
@@ -142,7 +142,7 @@ class SimpleCache(Cache):
             if self._flights.get(lease.key) is not lease.flight:
                 return False
             if entry is not None:
-                left = self._store(entry, entry.created)
+                left = self._store(entry, lease.created)
                 if lease.alias is not None:
                     lease.alias[0].add(self, lease.alias, entry)
             del self._flights[lease.key]
@@ -176,19 +176,19 @@ class SimpleCache(Cache):
         """Return the fresh entries of *keys*."""
         with self._lock:
             entries = [self._fresh(key, now) for key in keys]
-        return [entry if entry is not None and entry.groups == groups else None for entry in entries]
+        return [entry if entry is not None and _belongs(entry, groups) else None for entry in entries]
 
     def usage(self, group: str, counters: Counters) -> Usage:
         """Return how many entries *group* has, and the hits of those that belong to *counters*."""
         with self._lock:
             keys = self._groups.get(group, ())
             entries = [entry for key in keys if (entry := self._queue.get(key)) is not None]
-            own = [entry for entry in entries if entry.counters is counters]
+            own = [entry for entry in entries if entry.origin is not None and entry.origin.counters is counters]
             return Usage(
                 size=len(entries),
                 limit=self._threshold,
                 hits=sum(entry.hits for entry in own),
-                saved=sum(entry.hits * entry.cost for entry in own),
+                saved=sum(entry.hits * entry.cost for entry in own) / SECOND,
             )
 
     def alias(self, entry: Entry, alias: Alias) -> None:
@@ -228,7 +228,7 @@ class SimpleCache(Cache):
                 return False
             self._flights.pop(key, None)  # what is being computed now would be older than this value
             if lifetime > 0:
-                left = self._store(Entry(key, value, now, now + lifetime), now)
+                left = self._store(Entry(key, value, now + lifetime), now)
             else:
                 left = self._remove(key)
         left.clear()
@@ -256,6 +256,11 @@ class SimpleCache(Cache):
             old = 0 if entry is None else countable(key, entry.value)
             fresh = now + self.default_lifetime if entry is None else entry.fresh
             self._flights.pop(key, None)
-            left = self._store(Entry(key, old + delta, now, fresh), now)
+            left = self._store(Entry(key, old + delta, fresh), now)
         left.clear()
         return old + delta
+
+
+def _belongs(entry: Entry, groups: tuple[str, ...]) -> bool:
+    """Return whether *entry* is the result of a function in these *groups*."""
+    return entry.origin is not None and entry.origin.groups == groups

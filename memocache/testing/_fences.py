@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from memocache import MISSING
-from memocache._entry import Entry
+from memocache._entry import Entry, Origin
 from memocache.backends.base import Busy, Cache, Lease
 from memocache.testing._flights import Held
 from memocache.testing._functions import counted
@@ -27,13 +27,12 @@ def leased(cache: Cache, key: str = "key") -> Lease:
 
 def entry(value: object, key: str = "key", lifetime: float = 60.0) -> Entry:
     """Return an entry as the read-through makes it."""
-    now = time.time()
-    return Entry(key, value, now, now + lifetime, groups=GROUPS)
+    return Entry(key, value, time.time() + lifetime, origin=Origin(GROUPS))
 
 
-def present(cache: Cache, key: str = "key") -> object:
+def present(cache: Cache, key: str = "key", now: float | None = None) -> object:
     """Return the value that is fresh under *key*, or MISSING."""
-    (found,) = cache.peek((key,), GROUPS, time.time())
+    (found,) = cache.peek((key,), GROUPS, time.time() if now is None else now)
     return MISSING if found is None else found.value
 
 
@@ -153,8 +152,8 @@ class FenceTests:
         taken = peer.look("key", GROUPS, late, 60)
         assert isinstance(taken, Lease)
         assert cache.fill(held, entry("old")) is False
-        assert peer.fill(taken, entry("new")) is True
-        assert present(cache) == "new"
+        assert peer.fill(taken, entry("new", lifetime=100)) is True
+        assert present(cache, now=late) == "new"
 
     @pytest.mark.parametrize("how", ["forget", "forget_group"])
     def test_forgetting_voids_the_lease(self, cache: Cache, peer: Cache, how: str) -> None:
