@@ -21,7 +21,8 @@ from memocache.errors import (
 from memocache.stats import Info
 
 if TYPE_CHECKING:
-    from memocache._function import BoundCachedFunction, CachedFunction
+    from memocache._bound import BoundCachedFunction
+    from memocache._function import CachedFunction
     from memocache.backends.memcached import MemcachedCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -54,7 +55,7 @@ __all__ = [
 # Imported when they are first asked for, with what they need: wrapt, and for caches elsewhere pymemcache and msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",
-    "BoundCachedFunction": "memocache._function",
+    "BoundCachedFunction": "memocache._bound",
     "MemcachedCache": "memocache.backends.memcached",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",

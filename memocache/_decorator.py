@@ -133,7 +133,8 @@ class _Decorator:
 
 def _cached_function(function: Any, kind: type | None, options: Options) -> "CachedFunction[..., Any]":
     # Not before there is a function to decorate: it needs wrapt, which takes longer to import than all the rest.
-    from memocache._function import BoundCachedFunction, CachedFunction, cached_function
+    from memocache._bound import BoundCachedFunction
+    from memocache._function import CachedFunction, cached_function
 
     if isinstance(function, CachedFunction | BoundCachedFunction):
         raise ConfigurationError(f"{_title(function)} is cached already; give one @cached all the options")

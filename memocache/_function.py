@@ -1,187 +1,19 @@
-"""CachedFunction and its bound twin: they look like the function, and can forget. The only user of wrapt."""
+"""CachedFunction: it looks like the function, and can forget. The only user of wrapt."""
 
-import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 import wrapt
 
+from memocache._bound import ANNOTATIONS, DOC, BoundCachedFunction, CachedCall
 from memocache._memo import Memo
-from memocache._missing import Missing
-from memocache.backends.base import Cache
-from memocache.stats import Info
 
-__all__ = ["BoundCachedFunction", "CachedFunction", "cached_function"]
+__all__ = ["CachedFunction", "cached_function"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 S = TypeVar("S")
-
-
-class CachedCall(Generic[P, R]):
-    """What a cached function and a cached method have in common: all that can be done with a call besides making it.
-
-    Every method binds its arguments as the call itself does, so that each spelling of a call means the same entry.
-    """
-
-    __slots__ = ()
-
-    if TYPE_CHECKING:
-        _self_memo: Memo
-        _self_bound: tuple[Any, ...]  # what stands before the arguments: a method's instance
-
-        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
-
-    def uncache(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget exactly this call, and return whether there was anything to forget.
-
-        It is a fence: no call that starts after it has returned, in any process that shares the cache, is given a
-        result whose computation began before.
-
-        >>> @cached(timeout=60)
-        ... def area(width, height=1):
-        ...     return width * height
-        >>> area(3)
-        3
-        >>> area.uncache(width=3, height=1)
-        True
-
-        Raises:
-            UncacheFailed: if the cache did not acknowledge it.
-            UnkeyableArgument: if an argument has no stable form.
-        """
-        return self._self_memo.uncache(*self._self_bound, *args, **kwargs)
-
-    def uncache_all(self) -> None:
-        """Forget every call of this function; on a shared cache at once, however many there are.
-
-        It is a fence, as `uncache` is.
-
-        Raises:
-            UncacheFailed: if the cache did not acknowledge it.
-        """
-        self._self_memo.uncache_all()
-
-    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Compute this call now, store the result in place of what is there, and return it."""
-        return cast(R, self._self_memo.refresh((*self._self_bound, *args), kwargs))
-
-    def peek(self, /, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
-        """Return what is stored for this call, or MISSING; it never computes."""
-        return cast(R, self._self_memo.peek((*self._self_bound, *args), kwargs))
-
-    def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Store *value* as the result of this call."""
-        self._self_memo.put(value, (*self._self_bound, *args), kwargs)
-
-    def key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Return the key of this call in the cache: `f.cache.get(f.key(7))` is what `f(7)` would be served."""
-        return self._self_memo.key((*self._self_bound, *args), kwargs)
-
-    def info(self) -> Info:
-        """Return the figures of this function on the cache in use, counted in this process; see Info."""
-        return self._self_memo.info()
-
-    @property
-    def cache(self) -> Cache:
-        """The cache object in use."""
-        return self._self_memo.place().site.cache
-
-    def cache_info(self) -> Info:
-        """Return the same as `info`, under the name that functools gives it."""
-        return self._self_memo.info()
-
-    def cache_clear(self) -> None:
-        """Forget every call and count from zero, as functools does under this name.
-
-        Raises:
-            UncacheFailed: if the cache did not acknowledge it.
-        """
-        self._self_memo.clear()
-
-
-def _of_function(name: str) -> property:
-    """Return an attribute that is the function's own."""
-    return property(
-        lambda call: getattr(call.__wrapped__, name), lambda call, new: setattr(call.__wrapped__, name, new)
-    )
-
-
-# Where a class would answer with one of its own.
-DOC: Final = _of_function("__doc__")
-ANNOTATIONS: Final = _of_function("__annotations__")
-
-
-class BoundCachedFunction(CachedCall[P, R]):
-    """A cached method of one instance, or a cached class method of one class."""
-
-    # For each function there is a class of its own, with the rest of what is the same for all instances.
-    __slots__ = ("__qualname__", "_self_instance")  # the former since no class can have a property of that name
-
-    if TYPE_CHECKING:
-        _self_instance: Any
-        _self_parent: Any
-
-    @property
-    def _self_bound(self) -> tuple[Any, ...]:  # type: ignore[override]
-        return (self._self_instance,)
-
-    @property
-    def __wrapped__(self) -> Callable[..., R]:
-        return cast("Callable[..., R]", types.MethodType(self._self_memo.function, self._self_instance))
-
-    @property
-    def __self__(self) -> object:
-        return self._self_instance
-
-    @property
-    def __func__(self) -> "CachedFunction[..., R]":
-        return cast("CachedFunction[..., R]", self._self_parent)
-
-    # `inspect` and others ask isinstance(x, MethodType) to find `__func__`, the signature, and whether it is async.
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        return types.MethodType
-
-    if TYPE_CHECKING:
-        __name__: str
-        __qualname__: str
-    else:
-        # One by one: a `__getattr__` would make every access slower, that of the call to the instance, too. There is
-        # one only where the function has attributes of the user's.
-        __name__ = _of_function("__name__")
-        __dict__ = _of_function("__dict__")
-        __code__ = _of_function("__code__")
-        __defaults__ = _of_function("__defaults__")
-        __kwdefaults__ = _of_function("__kwdefaults__")
-        __globals__ = _of_function("__globals__")
-        __closure__ = _of_function("__closure__")
-        __type_params__ = _of_function("__type_params__")
-
-    def __get__(self, instance: object, owner: type | None = None) -> Self:
-        return self  # bound already
-
-    def __eq__(self, other: object) -> bool:
-        if not issubclass(type(other), BoundCachedFunction):
-            return NotImplemented
-        theirs = cast("BoundCachedFunction[..., Any]", other)
-        return self._self_memo is theirs._self_memo and self._self_instance is theirs._self_instance
-
-    def __hash__(self) -> int:
-        return hash((id(self._self_memo), id(self._self_instance)))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (self._self_instance, self._self_memo.function.__name__)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return self.__reduce__()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __repr__(self) -> str:
-        return f"<cached method {self._self_memo.title} of a {type(self._self_instance).__qualname__}>"
 
 
 if TYPE_CHECKING:
