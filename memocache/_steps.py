@@ -8,7 +8,6 @@ own call, which computes in its own frame and goes on with `Run.computed` or `Ru
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from memocache._clock import ticks
@@ -17,23 +16,27 @@ from memocache._flight import Flight, enclosing
 __all__ = ["Ask", "Compute", "Computed", "Join", "Pause", "Raised", "Run", "Served", "Step", "Steps"]
 
 
-@dataclass(slots=True)
 class Ask:
     """Call the cache; the answer is what it returned."""
 
-    call: Callable[..., Any]
-    arguments: tuple[Any, ...]
+    __slots__ = ("arguments", "call")
+
+    def __init__(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self.call = call
+        self.arguments = arguments
 
     def take(self) -> Any:
         return self.call(*self.arguments)
 
 
-@dataclass(slots=True)
 class Join:
     """Wait until *flight* has ended, at most *seconds*; the answer is whether it has, None if that can never be."""
 
-    flight: Flight
-    seconds: float
+    __slots__ = ("flight", "seconds")
+
+    def __init__(self, flight: Flight, seconds: float) -> None:
+        self.flight = flight
+        self.seconds = seconds
 
     def take(self) -> bool | None:
         if self.flight.thread == threading.get_ident():
@@ -41,11 +44,13 @@ class Join:
         return self.flight.join(self.seconds)
 
 
-@dataclass(slots=True)
 class Pause:
     """Wait for *seconds*."""
 
-    seconds: float
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
 
     def take(self) -> None:
         time.sleep(self.seconds)
@@ -64,11 +69,13 @@ Computed: TypeAlias = tuple[object, BaseException | None, float]
 """What a computation returned, or what it raised; and in how many seconds."""
 
 
-@dataclass(slots=True)
 class Raised:
     """The result of steps that end with an error for the caller: a generator cannot raise every exception itself."""
 
-    error: Exception
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 Step: TypeAlias = Ask | Join | Pause | Compute
