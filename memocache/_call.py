@@ -46,6 +46,9 @@ from memocache._parameters import as_tuple, declared, forwarded, free_prefix
 __all__ = ["Writer"]
 
 _files: Final = itertools.count(1)
+# The files of functions that are gone. Their lines are not taken away by the garbage collector itself, since that may
+# run in the middle of somebody's going through the lines.
+_gone: Final[list[str]] = []
 
 HIT: Final = """\
     try:
@@ -162,8 +165,10 @@ class Writer:
         exec(compile(source, filename, "exec"), self._variables)  # noqa: S102 - as dataclasses write __init__
         written: Any = self._variables.pop(self._prefix + name)
         # So that tracebacks and debuggers show the lines, and errors about arguments the function's name.
+        while _gone:
+            linecache.cache.pop(_gone.pop(), None)
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-        weakref.finalize(written, linecache.cache.pop, filename, None).atexit = False
+        weakref.finalize(written, _gone.append, filename).atexit = False
         written.__name__, written.__qualname__ = title, path
         written.__code__ = written.__code__.replace(co_name=title, co_qualname=path)
         written.__module__ = getattr(self._function, "__module__", None) or written.__module__

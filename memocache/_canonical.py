@@ -8,19 +8,13 @@ boundary, and frames may be joined without a separator. No class's own `__hash__
 
 import collections
 import datetime
-import ipaddress
 import itertools
 import operator
-import pathlib
 import re
 import sys
 import types
 from collections.abc import Callable, Iterable
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any, Final
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from memocache import _records
 from memocache._names import is_found, name_of, own_module
@@ -80,20 +74,20 @@ def _str(value: str, depth: int) -> bytes:
     return b"str%d:%b" % (len(data), data)
 
 
-def _decimal(value: Decimal, depth: int) -> bytes:
+def _decimal(value: Any, depth: int) -> bytes:
     sign, digits, exponent = value.as_tuple()  # str() would depend on the context
     return _frame(b"Decimal", f"{sign} {exponent} ".encode() + bytes(digits))
 
 
-def _zoneinfo(value: ZoneInfo, depth: int) -> bytes:
+def _zoneinfo(value: Any, depth: int) -> bytes:
     if value.key is None:
         raise Refusal("a ZoneInfo without a key", f"{NO_FORM}: make it by ZoneInfo(key)")
     return _frame(b"ZoneInfo", value.key.encode())
 
 
-def _text(kind: type) -> Encoder:
-    """For exact types whose str() says all that they are."""
-    tag = kind.__name__.encode()
+def _text(name: str) -> Encoder:
+    """For the exact type called *name*, whose str() says all that it is."""
+    tag = name.encode()
     return lambda value, depth: _frame(tag, str(value).encode("utf-8", "surrogatepass"))
 
 
@@ -137,9 +131,9 @@ def _shown(key: object) -> str:
     return str(key) if type(key) is int and key.bit_length() < 64 else with_article(type(key))
 
 
-def _attributes(kind: type, *names: str) -> Encoder:
-    """For exact types that are no more than the attributes with these *names*."""
-    tag = kind.__name__.encode()
+def _attributes(name: str, *names: str) -> Encoder:
+    """For the exact type called *name*, which is no more than the attributes with these *names*."""
+    tag = name.encode()
     get = operator.attrgetter(*names)
     return lambda value, depth: _frame(
         tag, b"".join(_frames(value, get(value), depth, lambda position: f".{names[position]}"))
@@ -200,6 +194,9 @@ def _module(value: types.ModuleType, depth: int) -> bytes:
 
 def _other(value: Any, depth: int) -> bytes:
     kind = type(value)
+    _learn()
+    if id(kind) in _ENCODERS:
+        return _ENCODERS[id(kind)](value, depth)
     own_key = _records.own_key(value, kind)
     if own_key is not _records.NOTHING:
         owner = name_of(kind, of_instance=True)
@@ -214,6 +211,17 @@ def _other(value: Any, depth: int) -> bytes:
     if type(getattr(value, "__qualname__", None)) is str and is_found(value, value.__qualname__):
         return _function(value, depth)  # a decorated or a compiled one
     raise Refusal(f"{with_article(kind)} instance", f"{NO_FORM}: {_remedy(kind)}")
+
+
+def _learn() -> None:
+    """Learn the types of modules that have been imported since the last time."""
+    for name in [name for name in _LATER if name in sys.modules]:
+        encoders = _LATER.get(name, {})
+        kinds: list[Any] = [getattr(sys.modules.get(name), each, None) for each in encoders]
+        if None not in kinds:  # as it is while another thread is importing it
+            for kind, encoder in zip(kinds, encoders.values(), strict=True):
+                _BY_TYPE[kind] = _ENCODERS[id(kind)] = encoder
+            _LATER.pop(name, None)
 
 
 def _plain_base(kind: type) -> type | None:
@@ -241,11 +249,18 @@ def _genuine(kind: type) -> type:
 
 _DATE: Final = ("year", "month", "day")
 _TIME: Final = ("hour", "minute", "second", "microsecond", "fold", "tzinfo")
-_TEXTS: Final = (
-    *(pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath),
-    *(ipaddress.IPv4Address, ipaddress.IPv4Network, ipaddress.IPv4Interface),
-    *(ipaddress.IPv6Address, ipaddress.IPv6Network, ipaddress.IPv6Interface),
-)
+_PATHS: Final = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+_ADDRESSES: Final = [f"IPv{version}{part}" for version in (4, 6) for part in ("Address", "Network", "Interface")]
+
+# Of modules that are imported only where they are used; they would take longer than all of ours.
+_LATER: Final[dict[str, dict[str, Encoder]]] = {
+    "decimal": {"Decimal": _decimal},
+    "fractions": {"Fraction": _attributes("Fraction", "numerator", "denominator")},
+    "uuid": {"UUID": lambda value, depth: _frame(b"UUID", value.bytes)},
+    "zoneinfo": {"ZoneInfo": _zoneinfo},
+    "pathlib": {name: _text(name) for name in _PATHS},
+    "ipaddress": {name: _text(name) for name in _ADDRESSES},
+}
 
 _BY_TYPE: Final[dict[type, Encoder]] = {
     type(None): lambda value, depth: b"None0:",
@@ -253,7 +268,7 @@ _BY_TYPE: Final[dict[type, Encoder]] = {
     bool: lambda value, depth: b"bool1:1" if value else b"bool1:0",
     int: _int,
     float: lambda value, depth: _frame(b"float", value.hex().encode()),  # any NaN is "nan"
-    complex: _attributes(complex, "real", "imag"),
+    complex: _attributes("complex", "real", "imag"),
     str: _str,
     bytes: lambda value, depth: _frame(b"bytes", value),
     bytearray: lambda value, depth: _frame(b"bytearray", bytes(value)),
@@ -267,19 +282,14 @@ _BY_TYPE: Final[dict[type, Encoder]] = {
     collections.OrderedDict: _mapping(collections.OrderedDict, ordered=True),
     collections.defaultdict: _defaultdict,
     collections.deque: _deque,
-    range: _attributes(range, "start", "stop", "step"),
-    slice: _attributes(slice, "start", "stop", "step"),
-    Decimal: _decimal,
-    Fraction: _attributes(Fraction, "numerator", "denominator"),
-    UUID: lambda value, depth: _frame(b"UUID", value.bytes),
-    re.Pattern: _attributes(re.Pattern, "pattern", "flags"),
-    _genuine(datetime.date): _attributes(_genuine(datetime.date), *_DATE),
-    _genuine(datetime.datetime): _attributes(_genuine(datetime.datetime), *_DATE, *_TIME),
-    datetime.time: _attributes(datetime.time, *_TIME),
-    datetime.timedelta: _attributes(datetime.timedelta, "days", "seconds", "microseconds"),
+    range: _attributes("range", "start", "stop", "step"),
+    slice: _attributes("slice", "start", "stop", "step"),
+    re.Pattern: _attributes("Pattern", "pattern", "flags"),
+    _genuine(datetime.date): _attributes("date", *_DATE),
+    _genuine(datetime.datetime): _attributes("datetime", *_DATE, *_TIME),
+    datetime.time: _attributes("time", *_TIME),
+    datetime.timedelta: _attributes("timedelta", "days", "seconds", "microseconds"),
     datetime.timezone: _timezone,
-    ZoneInfo: _zoneinfo,
-    **{kind: _text(kind) for kind in _TEXTS},
     type: _class,
     types.FunctionType: _function,
     types.MethodType: _method,

@@ -1,6 +1,6 @@
 """The name under which any process finds a class or a function."""
 
-import pathlib
+import os
 import sys
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ def module_name(thing: Any) -> str:
     if spec is not None:
         return str(spec.name)
     file = getattr(main, "__file__", None)
-    return pathlib.PurePath(file).stem if file else "__main__"
+    return os.path.splitext(os.path.basename(file))[0] if file else "__main__"
 
 
 def own_module(thing: Any) -> str:
