@@ -2,7 +2,7 @@
 
 import threading
 import weakref
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from math import inf
 from typing import Final, TypeAlias
 
@@ -62,21 +62,24 @@ class Entry:
     def kill(self) -> None:
         """Let nobody be served this entry any more."""
         self.fresh = self.expires = -inf
-        if self.types is not None and self.origin is not None:
-            self.origin.unlink(self)
+        origin = self.origin
+        if self.types is None or origin is None:
+            return
+        for aliases in origin.aliases:
+            if aliases.table.get(self.raw) is self:
+                del aliases.table[self.raw]
 
 
 class Origin:
     """Where entries come from: a function on one cache, with what is the same for all of them."""
 
-    __slots__ = ("_aliases", "_others", "counters", "groups")
+    __slots__ = ("aliases", "counters", "groups")
 
     def __init__(self, groups: tuple[str, ...], counters: Counters | None = None) -> None:
         self.groups = groups
         self.counters = counters  # whose hits those of the entries are
-        self._aliases: Aliases | None = None
-        # Functions of one namespace share their entries, so that there may be more.
-        self._others: weakref.WeakSet[Aliases] | None = None
+        # Those that lead to the entries: of one function, or of more, since those of one namespace share their entries.
+        self.aliases: Collection[Aliases] = ()
 
     def link(self, entry: Entry, aliases: "Aliases", raw: Hashable, types: object) -> bool:
         """Note that *aliases* lead to *entry* from *raw* arguments of these *types*; false if they must not."""
@@ -84,19 +87,10 @@ class Origin:
             entry.raw, entry.types = raw, types
         elif entry.types != types or entry.raw != raw:
             return False
-        if self._aliases is None:
-            self._aliases = aliases
-        elif self._aliases is not aliases:
-            self._others = self._others or weakref.WeakSet()
-            self._others.add(aliases)
+        if aliases not in self.aliases:
+            # Weakly, where there are more: nobody knows how many functions will share a namespace.
+            self.aliases = (aliases,) if not self.aliases else weakref.WeakSet((*self.aliases, aliases))
         return True
-
-    def unlink(self, entry: Entry) -> None:
-        """Let nothing lead to *entry* any more."""
-        if self._aliases is not None:
-            self._aliases.drop(entry.raw, entry)
-        for aliases in list(self._others or ()):
-            aliases.drop(entry.raw, entry)
 
 
 class Aliases:
@@ -140,11 +134,6 @@ class Aliases:
             _, raw, types = alias
             if entry.origin is not None and entry.origin.link(entry, self, raw, types):
                 self.table[raw] = entry
-
-    def drop(self, raw: Hashable, entry: Entry) -> None:
-        """Lead to *entry* from *raw* no more."""
-        if self.table.get(raw) is entry:
-            del self.table[raw]
 
 
 Alias: TypeAlias = tuple[Aliases, Hashable, object]

@@ -120,3 +120,13 @@ def test_a_local_function_that_uses_no_variables_goes_by_its_name() -> None:
         return x
 
     assert plain.key(1).startswith("v1:tests.test_namespace.test_a_local_function_that_uses_no_variables")
+
+
+def test_functions_of_one_namespace_forget_for_each_other() -> None:
+    functions = [cached(namespace="together")(lambda x: object()) for _ in range(3)]
+    for forgetting in functions:
+        first = functions[0](1)
+        assert [f(1) for f in functions * 2] == [first] * 6  # the second time by the shortcuts of all three
+        assert forgetting.uncache(1)
+        assert functions[1](1) is not first
+        assert len({f(1) for f in functions * 2}) == 1

@@ -121,7 +121,12 @@ class S3Fifo:
         evicted = []
         while len(small) + len(main) >= self.limit:
             self._full_once = True
-            evicted.append(self._evict(now))
+            if len(small) + 1 > self._small_limit or not main:
+                left = self._oldest_of_small(now)
+            else:
+                left = self._oldest_of_main(now)
+            if left is not None:
+                evicted.append(left)
         from_small = self._ghosts.pop(hash(entry.key), None) if self._ghosts else None
         if from_small is not None:
             self._learn(from_small)
@@ -131,16 +136,6 @@ class S3Fifo:
         else:
             small.append(entry)
         return evicted
-
-    def _evict(self, now: float) -> Entry:
-        """Drop the entry that has to leave, and return it."""
-        while True:
-            if len(self._small) + 1 > self._small_limit or not self._main:
-                entry = self._oldest_of_small(now)
-            else:
-                entry = self._oldest_of_main(now)
-            if entry is not None:
-                return entry
 
     def _oldest_of_small(self, now: float) -> Entry | None:
         """Drop the oldest of the small queue and return it, or move it to main."""
