@@ -204,10 +204,14 @@ class Connection:
         if line is None:
             return False
         # A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
-        if line.readable(0):
+        try:
+            self.is_busy = True  # a poll cannot be begun by a signal handler in the middle of one
+            is_quiet = not line.readable(0)
+        finally:
+            self.is_busy = False
+        if not is_quiet:
             self._client.close()
-            return False
-        return True
+        return is_quiet
 
     def ask(self, command: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Give one command, connecting if need be."""

@@ -77,14 +77,16 @@ def main(address: str, times: int, raises: bool) -> dict[str, int]:
 
     disturber = threading.Thread(target=disturb)
     disturber.start()
-    while seen["signals"] < times:
-        with contextlib.suppress(Interrupted):
-            working.set()
-            for _ in range(10):
-                use()
-    finished = True
-    working.clear()
-    disturber.join()
+    try:
+        while seen["signals"] < times:
+            with contextlib.suppress(Interrupted):
+                working.set()
+                for _ in range(10):
+                    use()
+    finally:
+        finished = True
+        working.clear()
+        disturber.join()
     for f in functions:
         for number in range(NUMBERS):
             f.uncache(number)

@@ -14,6 +14,7 @@ import pytest
 
 from memocache import MemcachedCache, cached
 from memocache._clock import ticks
+from memocache.backends import _line
 from tests.faults import BlackHole, Fault, FaultProxy
 from tests.servers import MemcachedServer
 
@@ -210,3 +211,31 @@ def test_a_signal_handler_may_use_the_cache_in_the_middle_of_a_command(
     assert results == [-1, True, -1, -1]
     assert sorted(computed) == [0, 1, 1, 2]
     assert f.info().failures == 0
+
+
+def test_a_signal_handler_may_use_the_cache_while_the_connection_is_looked_at(
+    memcached: MemcachedServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers: list[Callable[[], object]] = []  # each is called once, in the middle of a poll
+    real = _line._ready
+
+    def interrupted_ready(opened: socket.socket, *, writing: bool) -> Callable[[float], object]:
+        poll, running = real(opened, writing=writing), False
+
+        def poll_once(milliseconds: float) -> object:
+            nonlocal running
+            assert not running, "concurrent poll() invocation"  # as a poll object says of itself
+            running = True
+            while handlers:
+                handlers.pop()()
+            running = False
+            return poll(milliseconds)
+
+        return poll_once
+
+    monkeypatch.setattr(_line, "_ready", interrupted_ready)
+    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    cache.set("k", 1)
+    handlers.append(lambda: cache.inc("k"))
+    assert [cache.get("k"), cache.get("k")] == [2, 2]
+    assert not handlers
