@@ -21,8 +21,8 @@ from memocache.errors import (
 from memocache.stats import Info
 
 if TYPE_CHECKING:
-    from memocache._bound import BoundCachedFunction
-    from memocache._function import CachedFunction
+    from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
+    from memocache._function import AsyncCachedFunction, CachedFunction
     from memocache.backends.memcached import MemcachedCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -30,6 +30,8 @@ __all__ = [
     "cached",
     "CachedFunction",
     "BoundCachedFunction",
+    "AsyncCachedFunction",
+    "AsyncBoundCachedFunction",
     "MISSING",
     "configure",
     "default_cache",
@@ -56,6 +58,8 @@ __all__ = [
 _LATER: Final = {
     "CachedFunction": "memocache._function",
     "BoundCachedFunction": "memocache._bound",
+    "AsyncCachedFunction": "memocache._function",
+    "AsyncBoundCachedFunction": "memocache._bound",
     "MemcachedCache": "memocache.backends.memcached",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",

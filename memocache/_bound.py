@@ -1,7 +1,7 @@
-"""BoundCachedFunction: a cached method of one instance; and what it has in common with CachedFunction."""
+"""What can be done with a cached function or method besides calling it; and BoundCachedFunction, a method's own."""
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from memocache._memo import Memo
@@ -9,14 +9,22 @@ from memocache._missing import Missing
 from memocache.backends.base import Cache
 from memocache.stats import Info
 
-__all__ = ["ANNOTATIONS", "DOC", "BoundCachedFunction", "CachedCall"]
+__all__ = [
+    "ANNOTATIONS",
+    "DOC",
+    "AsyncBoundCachedFunction",
+    "AsyncCachedCall",
+    "BoundCachedFunction",
+    "CachedCall",
+    "Twin",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class CachedCall(Generic[P, R]):
-    """What a cached function and a cached method have in common: all that can be done with a call besides making it.
+class Call(Generic[P, R]):
+    """What can be done with a call in no time, be the function a coroutine function or not.
 
     Every method binds its arguments as the call itself does, so that each spelling of a call means the same entry.
     """
@@ -26,6 +34,31 @@ class CachedCall(Generic[P, R]):
     if TYPE_CHECKING:
         _self_memo: Memo
         _self_bound: tuple[Any, ...]  # what stands before the arguments: a method's instance
+
+    def key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the key of this call in the cache: `f.cache.get(f.key(7))` is what `f(7)` would be served."""
+        return self._self_memo.key((*self._self_bound, *args), kwargs)
+
+    def info(self) -> Info:
+        """Return the figures of this function on the cache in use, counted in this process; see Info."""
+        return self._self_memo.info()
+
+    @property
+    def cache(self) -> Cache:
+        """The cache object in use."""
+        return self._self_memo.place().site.cache
+
+    def cache_info(self) -> Info:
+        """Return the same as `info`, under the name that functools gives it."""
+        return self._self_memo.info()
+
+
+class CachedCall(Call[P, R]):
+    """What can be done with a call of an ordinary function."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
 
         def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
@@ -47,7 +80,7 @@ class CachedCall(Generic[P, R]):
             UncacheFailed: if the cache did not acknowledge it.
             UnkeyableArgument: if an argument has no stable form.
         """
-        return self._self_memo.uncache(*self._self_bound, *args, **kwargs)
+        return cast(bool, self._self_memo.uncache(*self._self_bound, *args, **kwargs))
 
     def uncache_all(self) -> None:
         """Forget every call of this function; on a shared cache at once, however many there are.
@@ -71,23 +104,6 @@ class CachedCall(Generic[P, R]):
         """Store *value* as the result of this call."""
         self._self_memo.put(value, (*self._self_bound, *args), kwargs)
 
-    def key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Return the key of this call in the cache: `f.cache.get(f.key(7))` is what `f(7)` would be served."""
-        return self._self_memo.key((*self._self_bound, *args), kwargs)
-
-    def info(self) -> Info:
-        """Return the figures of this function on the cache in use, counted in this process; see Info."""
-        return self._self_memo.info()
-
-    @property
-    def cache(self) -> Cache:
-        """The cache object in use."""
-        return self._self_memo.place().site.cache
-
-    def cache_info(self) -> Info:
-        """Return the same as `info`, under the name that functools gives it."""
-        return self._self_memo.info()
-
     def cache_clear(self) -> None:
         """Forget every call and count from zero, as functools does under this name.
 
@@ -95,6 +111,67 @@ class CachedCall(Generic[P, R]):
             UncacheFailed: if the cache did not acknowledge it.
         """
         self._self_memo.clear()
+
+
+class AsyncCachedCall(Call[P, R]):
+    """What can be done with a call of a coroutine function: the same under the same names, to be awaited."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+
+    async def uncache(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget exactly this call, and return whether there was anything to forget.
+
+        It is a fence: no call that starts after it has returned, in any process that shares the cache, is given a
+        result whose computation began before.
+
+        >>> import asyncio
+        >>> @cached(timeout=60)
+        ... async def area(width, height=1):
+        ...     return width * height
+        >>> async def main():
+        ...     return await area(3), await area.uncache(width=3, height=1)
+        >>> asyncio.run(main())
+        (3, True)
+
+        Raises:
+            UncacheFailed: if the cache did not acknowledge it.
+            UnkeyableArgument: if an argument has no stable form.
+        """
+        return cast(bool, await self._self_memo.uncache(*self._self_bound, *args, **kwargs))
+
+    async def uncache_all(self) -> None:
+        """Forget every call of this function; on a shared cache at once, however many there are.
+
+        It is a fence, as `uncache` is.
+
+        Raises:
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        await self._self_memo.uncache_all()
+
+    async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute this call now, store the result in place of what is there, and return it."""
+        return cast(R, await self._self_memo.refresh((*self._self_bound, *args), kwargs))
+
+    async def peek(self, /, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
+        """Return what is stored for this call, or MISSING; it never computes."""
+        return cast(R, await self._self_memo.peek((*self._self_bound, *args), kwargs))
+
+    async def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Store *value* as the result of this call."""
+        await self._self_memo.put(value, (*self._self_bound, *args), kwargs)
+
+    async def cache_clear(self) -> None:
+        """Forget every call and count from zero, as functools does under this name.
+
+        Raises:
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        await self._self_memo.clear()
 
 
 def _of_function(name: str) -> property:
@@ -109,7 +186,7 @@ DOC: Final = _of_function("__doc__")
 ANNOTATIONS: Final = _of_function("__annotations__")
 
 
-class BoundCachedFunction(CachedCall[P, R]):
+class Twin(Call[P, R]):
     """A cached method of one instance, or a cached class method of one class."""
 
     # For each function there is a class of its own, with the rest of what is the same for all instances.
@@ -124,16 +201,16 @@ class BoundCachedFunction(CachedCall[P, R]):
         return (self._self_instance,)
 
     @property
-    def __wrapped__(self) -> Callable[..., R]:
-        return cast("Callable[..., R]", types.MethodType(self._self_memo.function, self._self_instance))
+    def __wrapped__(self) -> Callable[..., Any]:
+        return cast("Callable[..., Any]", types.MethodType(self._self_memo.function, self._self_instance))
 
     @property
     def __self__(self) -> object:
         return self._self_instance
 
     @property
-    def __func__(self) -> CachedCall[..., R]:
-        return cast("CachedCall[..., R]", self._self_parent)
+    def __func__(self) -> Any:
+        return self._self_parent
 
     # `inspect` and others ask isinstance(x, MethodType) to find `__func__`, the signature, and whether it is async.
     @property  # type: ignore[misc]
@@ -159,9 +236,9 @@ class BoundCachedFunction(CachedCall[P, R]):
         return self  # bound already
 
     def __eq__(self, other: object) -> bool:
-        if not issubclass(type(other), BoundCachedFunction):
+        if not issubclass(type(other), Twin):
             return NotImplemented
-        theirs = cast("BoundCachedFunction[..., Any]", other)
+        theirs = cast("Twin[..., Any]", other)
         return self._self_memo is theirs._self_memo and self._self_instance is theirs._self_instance
 
     def __hash__(self) -> int:
@@ -178,3 +255,15 @@ class BoundCachedFunction(CachedCall[P, R]):
 
     def __repr__(self) -> str:
         return f"<cached method {self._self_memo.title} of a {type(self._self_instance).__qualname__}>"
+
+
+class BoundCachedFunction(Twin[P, R], CachedCall[P, R]):
+    """A cached method of one instance, or a cached class method of one class."""
+
+    __slots__ = ()
+
+
+class AsyncBoundCachedFunction(Twin[P, R], AsyncCachedCall[P, R]):
+    """A cached coroutine method of one instance, or of one class."""
+
+    __slots__ = ()

@@ -27,10 +27,14 @@ parameter has):
 A single argument stands in the table as it is, not as a tuple. For a method there is a second function for its bound
 twin, which takes the instance from that; in the table the instance is the number of its token.
 
+For a coroutine function, an `async def` is written: the same lines for a hit, and after them
+`return await begin((w, h), partial(function, w, h))`.
+
 The computation is called from here, not from the driver of the read-through, so that a cached function that calls
 itself needs no more than one frame of ours a level.
 """
 
+import functools
 import itertools
 import linecache
 import time
@@ -80,12 +84,18 @@ BODY: Final = """\
 
 """
 
+# A coroutine function is computed in another task, so that there is nothing to come back here for.
+AWAITED_BODY: Final = """\
+{hit}    return await {p}begin({counted}, {p}partial({function_and_forward}))
+
+"""
+
 CALL: Final = """\
-def {p}call({parameters}):
+{define} {p}call({parameters}):
 {body}"""
 
 BOUND: Final = """\
-def {p}bound({p}twin{parameters}):
+{define} {p}bound({p}twin{parameters}):
     {instance} = {p}twin._self_instance
 {body}"""
 
@@ -106,6 +116,7 @@ class Writer:
         key_function: the user's; what it returns counts instead.
         aliases: the shortcut to in-process entries, if this function may use it.
         instance: the parameter that is the instance of a method, if it counts; it stands in the aliases as its token.
+        is_async: whether *function* is a coroutine function, so that what *begin* returns is awaited.
     """
 
     def __init__(
@@ -114,10 +125,11 @@ class Writer:
         signature: Signature,
         names: tuple[str, ...],
         *,
-        begin: Callable[[tuple[object, ...]], Any],
+        begin: Callable[..., Any],
         key_function: Callable[..., Any] | None,
         aliases: Aliases | None,
         instance: str | None,
+        is_async: bool,
     ) -> None:
         self._function = function
         self._parameters = signature.parameters
@@ -125,7 +137,14 @@ class Writer:
         forward = forwarded(signature.parameters)
         self._counted = f"({p}key_function({forward}),)" if key_function else as_tuple(names)
         hit = "" if aliases is None else _hit(p, names, instance)
-        self._body = BODY.format(p=p, hit=hit, counted=self._counted, forward=forward)
+        self._define = "async def" if is_async else "def"
+        self._body = (AWAITED_BODY if is_async else BODY).format(
+            p=p,
+            hit=hit,
+            counted=self._counted,
+            forward=forward,
+            function_and_forward=f"{p}function, {forward}" if forward else f"{p}function",
+        )
         self._variables = {
             f"{p}table": aliases.table if aliases is not None else None,
             f"{p}clock": time,
@@ -134,6 +153,7 @@ class Writer:
             f"{p}type": type,
             f"{p}begin": begin,
             f"{p}function": function,
+            f"{p}partial": functools.partial,
             f"{p}key_function": key_function,
             f"{p}Exception": Exception,
             f"{p}BaseException": BaseException,
@@ -158,7 +178,7 @@ class Writer:
 
     def _written(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
         parts.setdefault("parameters", declared(self._parameters, self._prefix))
-        source = template.format(p=self._prefix, **parts)
+        source = template.format(p=self._prefix, define=self._define, **parts)
         title = str(getattr(self._function, "__name__", "call"))
         path = str(getattr(self._function, "__qualname__", title))
         filename = f"<memocache {getattr(self._function, '__module__', '')}.{path} {next(_files)}>"

@@ -1,18 +1,21 @@
 """cached(): what may be decorated, and with which options."""
 
+# A coroutine function is a function, too: in the overloads it comes first, as the more special one.
+# mypy: disable-error-code="overload-overlap"
+
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
-from memocache._memo import Memo
+from memocache._memo_threads import ThreadMemo
 from memocache._options import CacheOption, KeyOption, Options
 from memocache._policy import UNSET, Duration, Timeout, Unset
 from memocache.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from memocache._function import CachedFunction
+    from memocache._function import AsyncCachedFunction, CachedFunction
 
 __all__ = ["cached"]
 
@@ -23,7 +26,13 @@ S = TypeVar("S")
 
 
 @overload
+def cached(timeout: Callable[P, Coroutine[Any, Any, R]], /) -> "AsyncCachedFunction[P, R]": ...
+@overload
 def cached(timeout: Callable[P, R], /) -> "CachedFunction[P, R]": ...
+@overload
+def cached(
+    timeout: "classmethod[S, Q, Coroutine[Any, Any, R]]", /
+) -> "AsyncCachedFunction[Concatenate[type[S], Q], R]": ...
 @overload
 def cached(timeout: "classmethod[S, Q, R]", /) -> "CachedFunction[Concatenate[type[S], Q], R]": ...
 @overload
@@ -115,7 +124,13 @@ class _Decorator:
         self._options = options
 
     @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> "AsyncCachedFunction[P, R]": ...
+    @overload
     def __call__(self, function: Callable[P, R], /) -> "CachedFunction[P, R]": ...
+    @overload
+    def __call__(
+        self, function: "classmethod[S, Q, Coroutine[Any, Any, R]]", /
+    ) -> "AsyncCachedFunction[Concatenate[type[S], Q], R]": ...
     @overload
     def __call__(self, function: "classmethod[S, Q, R]", /) -> "CachedFunction[Concatenate[type[S], Q], R]": ...
     def __call__(self, function: Any, /) -> Any:
@@ -131,12 +146,12 @@ class _Decorator:
         return _cached_function(inner, kind, self._options)
 
 
-def _cached_function(function: Any, kind: type | None, options: Options) -> "CachedFunction[..., Any]":
+def _cached_function(function: Any, kind: type | None, options: Options) -> object:
     # Not before there is a function to decorate: it needs wrapt, which takes longer to import than all the rest.
-    from memocache._bound import BoundCachedFunction
-    from memocache._function import CachedFunction, cached_function
+    from memocache._bound import Twin
+    from memocache._function import Face, cached_function
 
-    if isinstance(function, CachedFunction | BoundCachedFunction):
+    if isinstance(function, Face | Twin):
         raise ConfigurationError(f"{_title(function)} is cached already; give one @cached all the options")
     _refuse_uncachable(function)
     try:
@@ -146,7 +161,11 @@ def _cached_function(function: Any, kind: type | None, options: Options) -> "Cac
             f"{_title(function)} does not tell its parameters, so that a call has no key; "
             "wrap it in a function with named parameters and decorate that"
         ) from None
-    return cached_function(Memo(function, signature, options), kind)
+    if inspect.iscoroutinefunction(function):
+        from memocache._memo_tasks import TaskMemo  # asyncio takes longer to import than all of ours
+
+        return cached_function(TaskMemo(function, signature, options), kind)
+    return cached_function(ThreadMemo(function, signature, options), kind)
 
 
 def _refuse_uncachable(function: Any) -> None:
@@ -169,11 +188,6 @@ def _refuse_uncachable(function: Any) -> None:
     if inspect.isasyncgenfunction(inner):
         raise ConfigurationError(
             f"{title} is an async generator function: its items can be had once only; return a list or a tuple"
-        )
-    if inspect.iscoroutinefunction(inner):
-        raise ConfigurationError(
-            f"{title} is a coroutine function, whose result can be awaited once only; "
-            "this version caches ordinary functions: cache the part of it that does not await"
         )
 
 

@@ -1,10 +1,11 @@
 """One computation per key in this process: a leader computes, waiters share what it lands."""
 
+import contextlib
 import copy
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from memocache._clock import ticks
 from memocache._fork import in_child
@@ -14,21 +15,32 @@ __all__ = ["Flight", "enclosing", "own_copy", "waiting"]
 Outcome = Literal["landed", "crashed", "abandoned"]
 
 
+class Loop(Protocol):
+    """What a flight must know of the event loop that its leader runs in."""
+
+    def is_closed(self) -> bool:
+        """Return whether nothing will ever run in it again."""
+
+
 class Flight:
     """A computation that is under way in this process.
 
     Its leader ends it with `land`, `crash` or `abandon`, once; whatever comes second has no effect. A flight that has
     not ended when its *lease* (seconds) is over does not count any more: whoever led it may be gone.
+
+    A leader in a task has a *loop*, and can *desert*: the last one to leave has the computation cancelled.
     """
 
     __slots__ = (
         "__weakref__",
         "_wake",
         "began",
+        "desert",
         "error",
         "groups",
         "key",
         "lease",
+        "loop",
         "outcome",
         "parent",
         "thread",
@@ -46,19 +58,36 @@ class Flight:
         self.outcome: Outcome | None = None
         self.waits_for: list[Flight] = []  # by computations inside this one
         self._wake: list[Callable[[], None]] = []
+        self.loop: Loop | None = None
+        self.desert: Callable[[], None] | None = None
         self.value: object = None
         self.error: Exception | None = None
 
     @property
     def over(self) -> bool:
         """Whether nobody should wait for this flight any more."""
-        return self.outcome is not None or ticks() >= self.began + self.lease
+        return self.has_lost_its_leader or ticks() >= self.began + self.lease
+
+    @property
+    def has_lost_its_leader(self) -> bool:
+        """Whether nobody leads it (any more)."""
+        return self.outcome is not None or (self.loop is not None and self.loop.is_closed())
+
+    def lead_in(self, loop: Loop, desert: Callable[[], None] | None) -> None:
+        """Be led by a task of this thread's *loop*; *desert* cancels it."""
+        self.thread = threading.get_ident()
+        self.loop, self.desert = loop, desert
+
+    def leave_caller(self) -> None:
+        """Have no more to do with the call that came upon it: nothing waits for what is done in the background."""
+        self.parent, self.thread = None, 0
 
     def land(self, value: object) -> None:
         """End with a *value* for the waiters."""
         self.value = value
         if self.outcome is None:
             self.outcome = "landed"
+        self.desert = None
         if self._wake:
             self._wake_all()
 
@@ -74,6 +103,7 @@ class Flight:
     def _end(self, outcome: Outcome) -> None:
         if self.outcome is None:
             self.outcome = outcome
+        self.desert = None
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -86,14 +116,29 @@ class Flight:
         self._wake.append(wake)
         return self.outcome is None
 
+    def leave(self, wake: Callable[[], None]) -> bool:
+        """Take *wake* back. The last to leave a computation in a task has it cancelled: then it is true."""
+        with contextlib.suppress(ValueError):
+            self._wake.remove(wake)
+        if self._wake or self.outcome is not None or self.desert is None:
+            return False
+        desert, self.desert = self.desert, None
+        desert()
+        return True
+
     def join(self, timeout: float) -> bool:
         """Block this thread until the flight has ended, at most *timeout* seconds; return whether it has."""
         # Each waiter has a lock of its own, so that a waiter that is interrupted keeps nobody else waiting. A lock's
         # timeout runs in real time, also while a test has stopped the clocks.
         gate = threading.Lock()
         gate.acquire()
-        if self.subscribe(gate.release):
-            gate.acquire(timeout=max(0.0, timeout))
+        wake = gate.release
+        try:
+            if self.subscribe(wake):
+                gate.acquire(timeout=max(0.0, timeout))
+        except BaseException:
+            self.leave(wake)  # whoever has merely waited too long may as well have the result stored
+            raise
         return self.outcome is not None
 
 

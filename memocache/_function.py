@@ -1,14 +1,22 @@
 """CachedFunction: it looks like the function, and can forget. The only user of wrapt."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
 
 import wrapt
 
-from memocache._bound import ANNOTATIONS, DOC, BoundCachedFunction, CachedCall
+from memocache._bound import (
+    ANNOTATIONS,
+    DOC,
+    AsyncBoundCachedFunction,
+    AsyncCachedCall,
+    BoundCachedFunction,
+    CachedCall,
+    Twin,
+)
 from memocache._memo import Memo
 
-__all__ = ["CachedFunction", "cached_function"]
+__all__ = ["AsyncCachedFunction", "CachedFunction", "Face", "cached_function"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -29,16 +37,13 @@ else:
     _Proxy = wrapt.BaseObjectProxy
 
 
-class CachedFunction(_Proxy, CachedCall[P, R]):
-    """A function whose results are kept: it looks and is called like the function itself, and can forget.
-
-    `cached` makes it. In a class it binds to instances as functions do.
-    """
+class Face(_Proxy):
+    """What a cached function is for those who look at it: the function itself."""
 
     # For each function there is a class of its own, made below, with `__call__` and `__get__`.
     _self_bound = ()
     if TYPE_CHECKING:
-        _self_twins: type[BoundCachedFunction[..., Any]] | None
+        _self_twins: type[Twin[..., Any]] | None
     else:  # an annotation would be the function's own
         _self_twins = None
 
@@ -62,6 +67,30 @@ class CachedFunction(_Proxy, CachedCall[P, R]):
         if self._self_twins is not None and (own is None or own.keys() - {"__wrapped__"}):
             self._self_twins.__getattr__ = _attribute_of_function  # type: ignore[attr-defined]
 
+    def __reduce__(self) -> str:
+        return self.__qualname__
+
+    def __reduce_ex__(self, protocol: Any) -> str:
+        return self.__qualname__
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<cached function {self._self_memo.title}>"
+
+    __str__ = __repr__
+
+
+class CachedFunction(Face, CachedCall[P, R]):
+    """A function whose results are kept: it looks and is called like the function itself, and can forget.
+
+    `cached` makes it. In a class it binds to instances as functions do.
+    """
+
     if TYPE_CHECKING:
         # A class method first: its own first parameter is a type.
         @overload
@@ -76,25 +105,29 @@ class CachedFunction(_Proxy, CachedCall[P, R]):
         ) -> BoundCachedFunction[Q, R]: ...
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
-    def __reduce__(self) -> str:
-        return self.__qualname__
 
-    def __reduce_ex__(self, protocol: Any) -> str:
-        return self.__qualname__
+class AsyncCachedFunction(Face, AsyncCachedCall[P, R]):
+    """A coroutine function whose results are kept: as CachedFunction, and what that can do is awaited.
 
-    def __copy__(self) -> "CachedFunction[P, R]":
-        return self
+    `key`, `info`, `cache` and `cache_info` need no waiting, and are as they are there.
+    """
 
-    def __deepcopy__(self, memo: object) -> "CachedFunction[P, R]":
-        return self
+    if TYPE_CHECKING:
+        # A class method first: its own first parameter is a type.
+        @overload
+        def __get__(
+            self: "AsyncCachedFunction[Concatenate[type[S], Q], R]", instance: S | None, owner: type[S]
+        ) -> AsyncBoundCachedFunction[Q, R]: ...
+        @overload
+        def __get__(self, instance: None, owner: type | None = None) -> "AsyncCachedFunction[P, R]": ...
+        @overload
+        def __get__(
+            self: "AsyncCachedFunction[Concatenate[S, Q], R]", instance: S, owner: type | None = None
+        ) -> AsyncBoundCachedFunction[Q, R]: ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
-    def __repr__(self) -> str:
-        return f"<cached function {self._self_memo.title}>"
 
-    __str__ = __repr__
-
-
-def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any]:
+def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any] | AsyncCachedFunction[..., Any]:
     """Return the public face of *memo*'s function, which was decorated as a *kind* of method (None: as it is)."""
     # Python looks `__call__` up on the class. As a static method it costs nothing to bind there, and errors about
     # arguments count as the function's own.
@@ -105,10 +138,11 @@ def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any]:
         "__get__": _binder(memo, kind),
         "__annotations__": ANNOTATIONS,
     }
-    return cast("CachedFunction[..., Any]", type("CachedFunction", (CachedFunction,), members)(memo, kind))
+    face: Any = AsyncCachedFunction if memo.is_async else CachedFunction
+    return cast("CachedFunction[..., Any]", type(face.__name__, (face,), members)(memo, kind))
 
 
-def _attribute_of_function(twin: BoundCachedFunction[..., Any], name: str) -> Any:
+def _attribute_of_function(twin: Twin[..., Any], name: str) -> Any:
     return getattr(twin.__wrapped__, name)
 
 
@@ -117,7 +151,7 @@ def _binder(memo: Memo, kind: type | None) -> Callable[..., Any]:
     twins: Any = None
     qualname = ""
 
-    def bind(function: CachedFunction[..., Any], instance: object, owner: type | None = None) -> Any:
+    def bind(function: Face, instance: object, owner: type | None = None) -> Any:
         """Bind to *instance*, as a function in a class does."""
         nonlocal twins, qualname
         if instance is None:
@@ -131,31 +165,32 @@ def _binder(memo: Memo, kind: type | None) -> Callable[..., Any]:
         twin.__qualname__ = qualname
         return twin
 
-    def bind_class(function: CachedFunction[..., Any], instance: object, owner: type | None = None) -> Any:
+    def bind_class(function: Face, instance: object, owner: type | None = None) -> Any:
         """Bind to the class, as a class method does."""
         return bind(function, type(instance) if owner is None else owner)
 
-    def bind_nothing(function: CachedFunction[..., Any], instance: object, owner: type | None = None) -> Any:
+    def bind_nothing(function: Face, instance: object, owner: type | None = None) -> Any:
         """Bind to nothing, as a static method does."""
         return function
 
     return bind_class if kind is classmethod else bind_nothing if kind is staticmethod else bind
 
 
-def _twins(memo: Memo, function: CachedFunction[..., Any]) -> type[BoundCachedFunction[..., Any]]:
+def _twins(memo: Memo, function: Face) -> type[Twin[..., Any]]:
     """Return the class of *function*'s bound twins: what is the same for all instances is an attribute of it."""
     memo.serve_instances()
 
-    def call_generally(twin: BoundCachedFunction[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def call_generally(twin: Twin[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return memo.call(twin._self_instance, *args, **kwargs)
 
-    members = {
+    members: dict[str, Any] = {
         "__slots__": (),
         "__call__": memo.bound_call() or call_generally,
         "__doc__": DOC,
         "__annotations__": ANNOTATIONS,
         "__module__": getattr(memo.function, "__module__", None),
         "_self_memo": memo,
-        "_self_parent": staticmethod(function),
+        "_self_parent": staticmethod(cast("Callable[..., Any]", function)),
     }
-    return type("BoundCachedFunction", (BoundCachedFunction,), members)
+    kind: Any = AsyncBoundCachedFunction if memo.is_async else BoundCachedFunction
+    return type(kind.__name__, (kind,), members)

@@ -1,24 +1,26 @@
-"""Memo: one decorated function, with its options, its keys, and its site on the cache in use."""
+"""Memo: one decorated function, with its options, its keys, and its site on the cache in use.
+
+What can be done with a call is in its two kinds, for functions that block (_memo_threads) and for coroutine functions
+(_memo_tasks).
+"""
 
 import threading
-import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from inspect import Signature
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from memocache._call import Writer
-from memocache._entry import Alias, Aliases, Entry
+from memocache._entry import Alias, Aliases
 from memocache._fork import in_child
 from memocache._instances import Owner, tokens
-from memocache._missing import MISSING
 from memocache._options import Options
 from memocache._place import Place, plain_types
-from memocache._readthrough import Seen, Site, compute_only, lead, put, read_through, refresh
+from memocache._readthrough import Site
 from memocache._records import has_own_key
-from memocache._registry import is_disabled, present_default, register, with_default
-from memocache._steps import Run, Served
-from memocache.backends.base import Cache, Lease
+from memocache._registry import present_default, register, with_default
+from memocache.backends.base import Cache
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
@@ -30,8 +32,11 @@ MOST_PLACES: Final = 16
 _memos: Final["weakref.WeakSet[Memo]"] = weakref.WeakSet()
 
 
-class Memo:
+class Memo(ABC):
     """One decorated function: all that its public face does is done here, with arguments as they were given."""
+
+    is_async: ClassVar[bool]
+    """Whether it is a coroutine function, so that what it does is awaited."""
 
     def __init__(self, function: Callable[..., Any], signature: Signature, options: Options) -> None:
         self.function = function
@@ -57,6 +62,7 @@ class Memo:
             key_function=self._counted.function,
             aliases=self._aliases,
             instance=None if self._instance_at is None else self._counted.names[self._instance_at],
+            is_async=self.is_async,
         )
         self.call = self._writer.call()
         self._counted_of: Callable[..., tuple[object, ...]] | None = None
@@ -164,28 +170,6 @@ class Memo:
 
     # ---- a call --------------------------------------------------------------------------------------------------
 
-    def begin(self, counted: tuple[object, ...]) -> Run | Entry | Served:
-        """Run a call as far as its computation, for the function's own call to go on with."""
-        if is_disabled():
-            return Run(compute_only())
-        place = self._settled or self.place()
-        site = place.site
-        key = place.key(counted)
-        alias = self._alias(counted) if site.direct else None
-        # Looked at here, since a hit needs none of the steps, and with the clock's own function: see `now`.
-        seen: Seen
-        try:
-            seen = site.cache.look(key, site.groups, time.time(), site.lease)
-        except BackendError as error:
-            site.unanswered(error)
-            seen = None
-        if type(seen) is Entry:
-            return site.hit(seen, alias)
-        if type(seen) is Lease:
-            seen.alias = alias
-            return Run(lead(site, seen))
-        return Run(read_through(site, key, seen, alias))
-
     def _alias(self, counted: tuple[object, ...]) -> "Alias | None":
         """Return what makes the next call with these arguments find the entry at once, where that is safe."""
         aliases = self._aliases
@@ -206,36 +190,39 @@ class Memo:
         # As they are written in _call; one tuple of types for all entries.
         return aliases, raw[0] if len(raw) == 1 else raw, self._types.setdefault(types, types)
 
-    # ---- what the public face does -------------------------------------------------------------------------------
+    # ---- what needs no waiting -----------------------------------------------------------------------------------
 
     @property
-    def _bind(self) -> Callable[..., tuple[object, ...]]:
+    def bind(self) -> Callable[..., tuple[object, ...]]:
         """What binds a call and returns the arguments that count."""
         if self._counted_of is None:
             self._counted_of = self._writer.counted()
         return self._counted_of
 
-    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        return self.place().keys.key(self._bind(*args, **kwargs))
-
-    def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
-        """Forget exactly this call, and return whether there was anything to forget; see CachedFunction."""
+    def located(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Site, str]:
+        """Return the site of a call, and its key there."""
         place = self.place()
-        counted = (self._counted_of or self._bind)(*args, **kwargs)
+        return place.site, place.keys.key(self.bind(*args, **kwargs))
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        return self.located(args, kwargs)[1]
+
+    def known_key(self, place: Place, counted: tuple[object, ...]) -> str:
+        """Return the key of a call: it takes long to make, and an entry that the arguments lead to knows it."""
         alias = self._alias(counted) if place.site.direct else None
         entry = None if alias is None else alias[0].table.get(alias[1])
-        # An entry that these arguments lead to knows its key, which takes long to make.
-        key = entry.key if entry is not None and alias and entry.types == alias[2] else place.keys.key(counted)
+        return entry.key if entry is not None and alias and entry.types == alias[2] else place.keys.key(counted)
+
+    def forget(self, cache: Cache, key: str) -> bool:
         try:
-            return place.site.cache.forget(key)
+            return cache.forget(key)
         except BackendError as error:
             raise UncacheFailed(
                 f"{self.title}: the cache did not acknowledge that the call was forgotten, "
                 f"so that its old result may still be served: {error}"
             ) from error
 
-    def uncache_all(self) -> None:
-        place = self.place()
+    def forget_all(self, place: Place) -> None:
         try:
             place.site.cache.forget_group(place.keys.group)
         except BackendError as error:
@@ -243,31 +230,6 @@ class Memo:
                 f"{self.title}: the cache did not acknowledge that all calls were forgotten, "
                 f"so that old results may still be served: {error}"
             ) from error
-
-    def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        place, counted = self.place(), self._bind(*args, **kwargs)
-        steps = compute_only() if is_disabled() else refresh(place.site, place.keys.key(counted))
-        run = Run(steps)
-        if run.ready:
-            return run.value
-        try:
-            value = self.function(*args, **kwargs)
-        except BaseException as error:
-            run.failed(error)
-            raise
-        return run.computed(value)
-
-    def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        place = self.place()
-        key = place.keys.key(self._bind(*args, **kwargs))
-        entry = None if is_disabled() else place.site.peek(key)
-        return MISSING if entry is None else place.site.served(entry.value)
-
-    def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        place = self.place()
-        key = place.keys.key(self._bind(*args, **kwargs))
-        if not is_disabled():
-            Run(put(place.site, key, value))
 
     def info(self) -> Info:
         place = self.place()
@@ -284,10 +246,35 @@ class Memo:
             maxsize=usage.limit,
         )
 
-    def clear(self) -> None:
+    # ---- what may wait: for coroutine functions, each of these returns an awaitable --------------------------------
+
+    @abstractmethod
+    def begin(self, counted: tuple[object, ...]) -> Any:
+        """Begin a call that is no hit in process, for the function's own call to go on with."""
+
+    @abstractmethod
+    def uncache(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Forget exactly this call, and return whether there was anything to forget; see CachedFunction."""
+
+    @abstractmethod
+    def uncache_all(self) -> Any:
+        """Forget every call."""
+
+    @abstractmethod
+    def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compute a call now, store and return the result."""
+
+    @abstractmethod
+    def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what is stored for a call, or MISSING."""
+
+    @abstractmethod
+    def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Store *value* as the result of a call."""
+
+    @abstractmethod
+    def clear(self) -> Any:
         """Forget every call, and count from zero."""
-        self.uncache_all()
-        self.place().site.counters.reset()
 
 
 def _start_anew() -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from math import inf, isfinite
+from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
 from memocache.errors import ConfigurationError
@@ -93,6 +94,12 @@ class Policy:
 
         *default* is the cache's own timeout. Errors of the user's functions are the user's to see.
         """
+        if type(result) is CoroutineType:
+            result.close()
+            raise ConfigurationError(
+                "the cached function returned a coroutine, which can be awaited once only; "
+                "put @cached on the coroutine function (async def) itself"
+            )
         if self._unless is not None and self._unless(result):
             return 0.0
         if self._from_result is None:

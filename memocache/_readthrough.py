@@ -68,6 +68,17 @@ class Site:
             self.unanswered(error)
             return None
 
+    def decline(self, seen: "Seen") -> None:
+        """Give back the lease that a look has brought, if any, since nobody is there any more to compute."""
+        if type(seen) is not Lease:
+            return
+        try:
+            self.cache.fill(seen, None)
+        except BackendError as error:
+            self.failed("the cache did not take a lease back", error)
+        finally:
+            seen.flight.abandon()
+
     def unanswered(self, error: BackendError) -> None:
         """Count and tell that there was an *error* instead of an answer."""
         self.failed("the cache did not answer, so the call was computed and not stored", error)
@@ -118,7 +129,7 @@ def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "
     waited = False
     while True:
         if seen is NOT_YET:
-            seen = yield Ask(site.look, (key, now()))
+            seen = yield Ask(site.look, (key, now()), site.decline)
         if seen is None:
             return (yield from _alone(site))
         if type(seen) is Entry:
@@ -226,7 +237,7 @@ def _give_back(site: Site, lease: Lease) -> Generator[Step, Any, None]:
 def refresh(site: Site, key: str) -> Steps:
     """Compute now and store, whatever is there; return the value."""
     try:
-        lease = yield Ask(site.cache.take, (key, site.groups, now(), site.lease))
+        lease = yield Ask(site.cache.take, (key, site.groups, now(), site.lease), site.decline)
     except BackendError as error:
         site.failed("the cache did not answer, so the call was computed and not stored", error)
         return (yield from _alone(site))
@@ -238,7 +249,7 @@ def put(site: Site, key: str, value: object) -> Steps:
     lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
     kept = site.served(value)
     try:
-        lease = yield Ask(site.cache.take, (key, site.groups, now(), site.lease))
+        lease = yield Ask(site.cache.take, (key, site.groups, now(), site.lease), site.decline)
     except BackendError as error:
         site.failed("the cache did not take a result", error)
         return

@@ -1,4 +1,4 @@
-"""The steps of a read-through, and the driver that takes them in a thread.
+"""The steps of a read-through, and the driver that takes them in a thread; for the one in tasks, see _tasks.
 
 The read-through is a generator: it yields what has to be done, and is sent what came of it. So it is written once, for
 drivers of threads and of tasks alike. It never computes by itself: at `Compute` the driver hands back to the function's
@@ -17,13 +17,19 @@ __all__ = ["Ask", "Compute", "Computed", "Join", "Pause", "Raised", "Run", "Serv
 
 
 class Ask:
-    """Call the cache; the answer is what it returned."""
+    """Call the cache; the answer is what it returned.
 
-    __slots__ = ("arguments", "call")
+    An answer that comes when nobody waits for it any more is handed to *unwanted*.
+    """
 
-    def __init__(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    __slots__ = ("arguments", "call", "unwanted")
+
+    def __init__(
+        self, call: Callable[..., Any], arguments: tuple[Any, ...], unwanted: Callable[[Any], object] | None = None
+    ) -> None:
         self.call = call
         self.arguments = arguments
+        self.unwanted = unwanted
 
     def take(self) -> Any:
         return self.call(*self.arguments)

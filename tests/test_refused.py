@@ -18,18 +18,9 @@ async def async_generator(x):
     yield x
 
 
-async def coroutine(x):
-    return x
-
-
 class Generating:
     def __call__(self, x):
         yield x
-
-
-class Awaitable:
-    async def __call__(self, x):
-        return x
 
 
 @cached
@@ -45,10 +36,6 @@ class Owner:
 
 
 ITEMS = "its items can be had once only; return a list or a tuple"
-AWAITED = (
-    "whose result can be awaited once only; this version caches ordinary functions: cache the part of it that does "
-    "not await"
-)
 INSTANCES = "decorate a function that makes its instances, or its methods"
 UNKNOWN = (
     "does not tell its parameters, so that a call has no key; wrap it in a function with named parameters and decorate "
@@ -62,13 +49,10 @@ UNKNOWN = (
     [
         (generator, f"generator is a generator function: {ITEMS}"),
         (async_generator, f"async_generator is an async generator function: {ITEMS}"),
-        (coroutine, f"coroutine is a coroutine function, {AWAITED}"),
         (classmethod(generator), f"generator is a generator function: {ITEMS}"),
-        (staticmethod(coroutine), f"coroutine is a coroutine function, {AWAITED}"),
         (functools.partial(generator, 1), f"a partial is a generator function: {ITEMS}"),
         (functools.lru_cache(generator), f"generator is a generator function: {ITEMS}"),
         (Generating(), f"Generating.__call__ is a generator function: {ITEMS}"),
-        (Awaitable(), f"Awaitable.__call__ is a coroutine function, {AWAITED}"),
         (Generating().__call__, f"Generating.__call__ is a generator function: {ITEMS}"),
         (Owner, f"Owner is a class; {INSTANCES}"),
         (int, f"int is a class; {INSTANCES}"),

@@ -78,7 +78,7 @@ class LeaseCache(ServerCache):
             elif envelope is not None and is_lease(envelope, now):
                 nonce = envelope.nonce
                 flight = self._flights.get(nonce)
-                lost_its_leader = flight is None or flight.outcome is not None
+                lost_its_leader = flight is None or flight.has_lost_its_leader
                 if lost_its_leader and self._stubs.pop(nonce, False):
                     return self._lead(address, now, lease, nonce, stamps)
                 return Busy(flight)

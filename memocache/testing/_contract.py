@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from memocache.backends.base import Cache
+from memocache.testing._counted import Counted
 from memocache.testing._fences import FenceTests
 from memocache.testing._flights import FlightTests
 from memocache.testing._functions import FunctionTests
@@ -30,6 +31,11 @@ class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests):
     def make_peer(self, cache: Cache) -> Cache:
         """Return *cache* as another process sees it: another object over the same entries. In process: itself."""
         return cache
+
+    @pytest.fixture(params=[False, True], ids=["function", "coroutine"])
+    def counted(self, request: pytest.FixtureRequest) -> Counted:
+        """Makes cached functions: every promise holds for ordinary and for coroutine functions."""
+        return Counted(awaited=request.param)
 
     @pytest.fixture
     def cache(self) -> Iterator[Cache]:

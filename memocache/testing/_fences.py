@@ -8,8 +8,8 @@ import pytest
 from memocache import MISSING
 from memocache._entry import Entry, Origin
 from memocache.backends.base import Busy, Cache, Lease
+from memocache.testing._counted import Counted
 from memocache.testing._flights import Held
-from memocache.testing._functions import counted
 from memocache.testing._threads import PATIENCE, started
 
 __all__ = ["FenceTests"]
@@ -41,7 +41,7 @@ class FenceTests:
 
     # ---- by function ---------------------------------------------------------------------------------------------
 
-    def test_uncache_forgets_exactly_one_call(self, cache: Cache) -> None:
+    def test_uncache_forgets_exactly_one_call(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache)
         f(1)
         f(2)
@@ -51,7 +51,7 @@ class FenceTests:
         f(2)
         assert calls.seen == [(1, 2), (2, 2), (1, 2)]
 
-    def test_uncache_all_forgets_every_call_of_the_function_only(self, cache: Cache) -> None:
+    def test_uncache_all_forgets_every_call_of_the_function_only(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache)
         g, others = counted(cache)
         for function in (f, g):
@@ -63,7 +63,7 @@ class FenceTests:
             function(2)
         assert (calls.count, others.count) == (4, 2)
 
-    def test_uncache_reaches_other_processes(self, cache: Cache, peer: Cache) -> None:
+    def test_uncache_reaches_other_processes(self, cache: Cache, counted: Counted, peer: Cache) -> None:
         here, calls = counted(cache, namespace="contract.shared.uncache")
         there, elsewhere = counted(peer, namespace="contract.shared.uncache")
         here.uncache_all()
@@ -77,7 +77,7 @@ class FenceTests:
     @pytest.mark.parametrize("forget", FORGETTINGS)
     @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
     def test_a_result_from_before_is_not_stored_after(
-        self, cache: Cache, peer: Cache, forget: str, elsewhere: bool
+        self, cache: Cache, counted: Counted, peer: Cache, forget: str, elsewhere: bool
     ) -> None:
         namespace = f"contract.fence.{forget}.{elsewhere}"
         held = Held(lambda a, b: "old")
@@ -93,7 +93,7 @@ class FenceTests:
         assert before.result(PATIENCE) == "old"
         assert f(1) == other.peek(1) == expected
 
-    def test_a_refresh_from_before_is_not_stored_after(self, cache: Cache) -> None:
+    def test_a_refresh_from_before_is_not_stored_after(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache, answer=lambda a, b: "first")
         f(1)
         held = Held(lambda a, b: "old")
@@ -108,7 +108,7 @@ class FenceTests:
         assert before.result(PATIENCE) == "old"
         assert f(1) == "new"
 
-    def test_a_lost_lease_is_counted(self, cache: Cache) -> None:
+    def test_a_lost_lease_is_counted(self, cache: Cache, counted: Counted) -> None:
         held = Held()
         f, _ = counted(cache, answer=held)
         before = started(f, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memocache.backends.base import Cache
-from memocache.testing._functions import counted
+from memocache.testing._counted import Counted
 from memocache.testing._threads import PATIENCE, started
 
 __all__ = ["FlightTests", "Held"]
@@ -32,7 +32,7 @@ class FlightTests:
     """Calls from many threads at once."""
 
     @pytest.mark.parametrize("round_", range(3))
-    def test_many_threads_and_one_computation(self, cache: Cache, round_: int) -> None:
+    def test_many_threads_and_one_computation(self, cache: Cache, counted: Counted, round_: int) -> None:
         f, calls = counted(cache)
         barrier = threading.Barrier(16)
 
@@ -48,7 +48,7 @@ class FlightTests:
         assert info.misses == 1
         assert info.hits + info.waits == 15
 
-    def test_a_waiter_gets_the_leaders_result(self, cache: Cache) -> None:
+    def test_a_waiter_gets_the_leaders_result(self, cache: Cache, counted: Counted) -> None:
         held = Held()
         f, calls = counted(cache, answer=held)
         leader = started(f, 1)
@@ -58,7 +58,7 @@ class FlightTests:
         assert leader.result(PATIENCE) == waiter.result(PATIENCE) == (1, 2)
         assert calls.count == 1
 
-    def test_a_waiter_has_a_copy_of_its_own_where_copies_are_asked_for(self, cache: Cache) -> None:
+    def test_a_waiter_has_a_copy_of_its_own_where_copies_are_asked_for(self, cache: Cache, counted: Counted) -> None:
         held = Held(lambda a, b: [a])
         f, calls = counted(cache, answer=held, copy=True)
         leader = started(lambda: f(1).append("the leader's") or "changed")
@@ -69,7 +69,7 @@ class FlightTests:
         assert waiter.result(PATIENCE) == f(1) == [1]
         assert calls.count == 1
 
-    def test_another_process_waits_for_the_lease(self, cache: Cache, peer: Cache) -> None:
+    def test_another_process_waits_for_the_lease(self, cache: Cache, counted: Counted, peer: Cache) -> None:
         held = Held()
         here, calls = counted(cache, answer=held, namespace="contract.shared.lease")
         there, elsewhere = counted(peer, namespace="contract.shared.lease")
@@ -81,7 +81,7 @@ class FlightTests:
         assert leader.result(PATIENCE) == waiter.result(PATIENCE) == (1, 2)
         assert (calls.count, elsewhere.count) == (1, 0)
 
-    def test_an_exception_reaches_the_waiters(self, cache: Cache) -> None:
+    def test_an_exception_reaches_the_waiters(self, cache: Cache, counted: Counted) -> None:
         held = Held(lambda a, b: 1 // 0)
         f, calls = counted(cache, answer=held)
         leader = started(f, 1)
@@ -95,7 +95,9 @@ class FlightTests:
         assert f.peek(1) is not None
 
     @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-    def test_a_leader_that_is_interrupted_hands_over(self, cache: Cache, interrupt: type[BaseException]) -> None:
+    def test_a_leader_that_is_interrupted_hands_over(
+        self, cache: Cache, counted: Counted, interrupt: type[BaseException]
+    ) -> None:
         def answer(a: Any, b: Any) -> Any:
             if calls.count == 1:
                 raise interrupt
@@ -111,7 +113,7 @@ class FlightTests:
         assert waiter.result(PATIENCE) == (1, 2)
         assert f.peek(1) == (1, 2)
 
-    def test_nobody_waits_longer_than_wait(self, cache: Cache) -> None:
+    def test_nobody_waits_longer_than_wait(self, cache: Cache, counted: Counted) -> None:
         held = Held()
         f, calls = counted(cache, answer=lambda a, b: held(a, b) if calls.count == 1 else "alone", wait=0.05)
         leader = started(f, 1)
@@ -120,7 +122,7 @@ class FlightTests:
         held.go.set()
         assert leader.result(PATIENCE) == f(1) == (1, 2)  # what was computed alone is not stored
 
-    def test_another_process_does_not_wait_longer_than_wait(self, cache: Cache, peer: Cache) -> None:
+    def test_another_process_does_not_wait_longer_than_wait(self, cache: Cache, counted: Counted, peer: Cache) -> None:
         held = Held()
         here, _ = counted(cache, answer=held, namespace="contract.shared.wait")
         there, _ = counted(peer, answer=lambda a, b: "alone", namespace="contract.shared.wait", wait=0.05)
@@ -131,14 +133,14 @@ class FlightTests:
         held.go.set()
         assert leader.result(PATIENCE) == there(1) == (1, 2)
 
-    def test_a_call_that_asks_for_itself_ends(self, cache: Cache) -> None:
+    def test_a_call_that_asks_for_itself_ends(self, cache: Cache, counted: Counted) -> None:
         def answer(a: Any, b: Any) -> Any:
             return f(a) + 1 if calls.count < 3 else 0
 
         f, calls = counted(cache, answer=answer)
         assert started(f, 1).result(PATIENCE) == 2
 
-    def test_calls_that_ask_for_each_other_in_two_threads_end(self, cache: Cache) -> None:
+    def test_calls_that_ask_for_each_other_in_two_threads_end(self, cache: Cache, counted: Counted) -> None:
         both_inside = threading.Barrier(2)
 
         def answer(a: Any, b: Any) -> Any:
@@ -152,7 +154,7 @@ class FlightTests:
         assert first.result(PATIENCE) == (1, 2)
         assert second.result(PATIENCE) == (2, 1)
 
-    def test_a_recursive_function_caches_every_level(self, cache: Cache) -> None:
+    def test_a_recursive_function_caches_every_level(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache, answer=lambda a, b: a if a < 2 else f(a - 1) + f(a - 2))
         assert f(20) == 6765
         assert calls.count == 21

@@ -2,56 +2,18 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from freezegun import freeze_time
 
-from memocache import MISSING, CachedFunction, UnkeyableArgument, cached
+from memocache import MISSING, UnkeyableArgument, cached
 from memocache.backends.base import Cache
+from memocache.testing._counted import Counted
 
-__all__ = ["Calls", "FunctionTests", "counted"]
+__all__ = ["FunctionTests"]
 
-
-class Calls:
-    """A function to decorate, that notes how it was computed."""
-
-    def __init__(self, answer: Callable[..., Any] = lambda *args: args) -> None:
-        self.answer = answer
-        self.seen: list[tuple[Any, ...]] = []
-
-    @property
-    def count(self) -> int:
-        """How often it was computed."""
-        return len(self.seen)
-
-
-def counted(
-    cache: Cache, answer: Callable[..., Any] = lambda *args: args, **options: Any
-) -> tuple[CachedFunction[..., Any], Calls]:
-    """Return a cached function `f(a, b=2)` of its own namespace, and the calls that computed."""
-    calls = Calls(answer)
-    options.setdefault("namespace", f"contract.{next(_numbers)}")
-    options.setdefault("timeout", 60)
-
-    @cached(cache=cache, **options)
-    def f(a: Any, b: Any = 2) -> Any:
-        calls.seen.append((a, b))
-        return calls.answer(a, b)
-
-    return f, calls
-
-
-def _count() -> Any:
-    number = 0
-    while True:
-        number += 1
-        yield number
-
-
-_numbers = _count()
 
 DISTINCT: list[tuple[Any, Any]] = [
     (("a b", "c"), ("a", "b c")),
@@ -74,12 +36,12 @@ class FunctionTests:
 
     # ---- keys (promises 1 and 2) ---------------------------------------------------------------------------------
 
-    def test_the_second_call_is_a_hit(self, cache: Cache) -> None:
+    def test_the_second_call_is_a_hit(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache)
         assert f(1) == f(1) == (1, 2)
         assert calls.seen == [(1, 2)]
 
-    def test_every_spelling_is_the_same_call(self, cache: Cache) -> None:
+    def test_every_spelling_is_the_same_call(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache)
         for _ in range(2):
             assert f(1) == f(a=1) == f(1, 2) == f(1, b=2) == f(b=2, a=1) == (1, 2)
@@ -88,26 +50,28 @@ class FunctionTests:
         assert f.peek(1) is MISSING
 
     @pytest.mark.parametrize(("one", "other"), DISTINCT, ids=ascii)
-    def test_different_calls_never_share(self, cache: Cache, one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
+    def test_different_calls_never_share(
+        self, cache: Cache, counted: Counted, one: tuple[Any, ...], other: tuple[Any, ...]
+    ) -> None:
         f, calls = counted(cache, answer=lambda a, b: repr((a, b)))
         for _ in range(2):
             assert f(*one) == repr((*one, 2)[:2])
             assert f(*other) == repr((*other, 2)[:2])
         assert calls.count == 2
 
-    def test_equal_containers_are_equal_calls(self, cache: Cache) -> None:
+    def test_equal_containers_are_equal_calls(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache, answer=lambda a, b: 1)
         f({"x": 1, "y": {2, 3}})
         f({"y": {3, 2}, "x": 1})
         assert calls.count == 1
 
-    def test_what_has_no_stable_form_is_refused(self, cache: Cache) -> None:
+    def test_what_has_no_stable_form_is_refused(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache)
         with pytest.raises(UnkeyableArgument, match=r"parameter 'a' has no stable key: .*give Calls a __cache_key__"):
             f(calls)
         assert calls.count == 0
 
-    def test_the_key_leads_to_the_value(self, cache: Cache, peer: Cache) -> None:
+    def test_the_key_leads_to_the_value(self, cache: Cache, counted: Counted, peer: Cache) -> None:
         f, _ = counted(cache)
         f(1)
         assert cache.get(f.key(a=1)) == peer.get(f.key(1, 2)) == (1, 2)
@@ -117,18 +81,18 @@ class FunctionTests:
     # ---- values (promise 6) --------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("value", [None, False, 0, "", (), {}])
-    def test_an_empty_value_is_a_value(self, cache: Cache, value: object) -> None:
+    def test_an_empty_value_is_a_value(self, cache: Cache, counted: Counted, value: object) -> None:
         f, calls = counted(cache, answer=lambda a, b: value)
         assert f(1) == f(1) == value
         assert calls.count == 1
         assert f.peek(1) == value
 
-    def test_peek_never_computes(self, cache: Cache) -> None:
+    def test_peek_never_computes(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache)
         assert f.peek(1) is MISSING
         assert calls.count == 0
 
-    def test_put_stores(self, cache: Cache) -> None:
+    def test_put_stores(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache)
         f.put("given", 1)
         assert f(1) == "given"
@@ -136,14 +100,14 @@ class FunctionTests:
         assert f(1) == "again"
         assert calls.count == 0
 
-    def test_refresh_computes_and_replaces(self, cache: Cache) -> None:
+    def test_refresh_computes_and_replaces(self, cache: Cache, counted: Counted) -> None:
         answers = iter(range(9))
         f, _ = counted(cache, answer=lambda a, b: next(answers))
         assert [f(1), f.refresh(1), f(1)] == [0, 1, 1]
         assert f.refresh(7) == 2
         assert f(7) == 2
 
-    def test_a_refresh_that_raises_leaves_the_old_result(self, cache: Cache) -> None:
+    def test_a_refresh_that_raises_leaves_the_old_result(self, cache: Cache, counted: Counted) -> None:
         answers: list[Any] = ["old"]
         f, _ = counted(cache, answer=lambda a, b: answers.pop())
         f(1)
@@ -151,7 +115,7 @@ class FunctionTests:
             f.refresh(1)
         assert f(1) == "old"
 
-    def test_an_exception_is_not_kept(self, cache: Cache) -> None:
+    def test_an_exception_is_not_kept(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache, answer=lambda a, b: 1 // a)
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
@@ -162,7 +126,7 @@ class FunctionTests:
     # ---- time (promise 9) ----------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("timeout", [60, 60.0, "1m", timedelta(minutes=1), lambda result: "60s"])
-    def test_a_result_is_fresh_for_its_timeout(self, cache: Cache, timeout: Any) -> None:
+    def test_a_result_is_fresh_for_its_timeout(self, cache: Cache, counted: Counted, timeout: Any) -> None:
         f, calls = counted(cache, timeout=timeout)
         with freeze_time("2030-01-01") as clock:
             f(1)
@@ -174,7 +138,7 @@ class FunctionTests:
             f(1)
             assert calls.count == 2
 
-    def test_a_timeout_may_be_shorter_than_a_second(self, cache: Cache) -> None:
+    def test_a_timeout_may_be_shorter_than_a_second(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache, timeout=0.05)
         with freeze_time("2030-01-01") as clock:
             f(1)
@@ -186,7 +150,7 @@ class FunctionTests:
             assert calls.count == 2
 
     @pytest.mark.parametrize(("timeout", "days"), [(None, 3650), ("5w", 34)])
-    def test_a_timeout_may_be_long(self, cache: Cache, timeout: Any, days: int) -> None:
+    def test_a_timeout_may_be_long(self, cache: Cache, counted: Counted, timeout: Any, days: int) -> None:
         f, calls = counted(cache, timeout=timeout)
         with freeze_time("2030-01-01") as clock:
             f(1)
@@ -198,7 +162,7 @@ class FunctionTests:
         with freeze_time("2030-01-01") as clock:
             calls = []
 
-            @cached(cache=cache, namespace=f"contract.{next(_numbers)}")
+            @cached(cache=cache, namespace="contract.no timeout")
             def f() -> None:
                 calls.append(1)
 
@@ -210,7 +174,7 @@ class FunctionTests:
             f()
             assert len(calls) == 2
 
-    def test_time_moves_in_threads_too(self, cache: Cache) -> None:
+    def test_time_moves_in_threads_too(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache)
         with freeze_time("2030-01-01") as clock:
             f(1)
@@ -225,14 +189,16 @@ class FunctionTests:
     @pytest.mark.parametrize(
         "options", [{"unless": lambda result: result is None}, {"timeout": lambda result: 0 if result is None else 60}]
     )
-    def test_a_result_that_is_not_wanted_is_returned_and_not_stored(self, cache: Cache, options: Any) -> None:
+    def test_a_result_that_is_not_wanted_is_returned_and_not_stored(
+        self, cache: Cache, counted: Counted, options: Any
+    ) -> None:
         f, calls = counted(cache, answer=lambda a, b: a, **options)
         assert f(None) is f(None) is None
         assert calls.count == 2
         assert f("x") == f("x")
         assert calls.count == 3
 
-    def test_an_error_of_unless_is_the_callers(self, cache: Cache) -> None:
+    def test_an_error_of_unless_is_the_callers(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache, unless=lambda result: result.nonsense)
         for _ in range(2):
             with pytest.raises(AttributeError):
@@ -240,7 +206,7 @@ class FunctionTests:
         assert calls.count == 2
 
     def test_what_has_no_form_as_bytes_is_returned_counted_and_told_once(
-        self, cache: Cache, caplog: pytest.LogCaptureFixture
+        self, cache: Cache, counted: Counted, caplog: pytest.LogCaptureFixture
     ) -> None:
         f, calls = counted(cache, answer=lambda a, b: threading.Lock())
         with caplog.at_level(logging.WARNING, "memocache"):
@@ -254,7 +220,7 @@ class FunctionTests:
 
     # ---- figures -------------------------------------------------------------------------------------------------
 
-    def test_info_counts_calls(self, cache: Cache) -> None:
+    def test_info_counts_calls(self, cache: Cache, counted: Counted) -> None:
         f, _ = counted(cache)
         f(1)
         f(1)
@@ -267,6 +233,6 @@ class FunctionTests:
         assert (f.info().hits, f.info().misses) == (0, 0)
         assert f.peek(1) is MISSING
 
-    def test_the_cache_is_known(self, cache: Cache) -> None:
+    def test_the_cache_is_known(self, cache: Cache, counted: Counted) -> None:
         f, _ = counted(cache)
         assert f.cache is cache

@@ -1,0 +1,78 @@
+"""What can be done with a call of a coroutine function: each is awaited, and none blocks the event loop."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from memocache._clock import now
+from memocache._entry import Entry
+from memocache._memo import Memo
+from memocache._missing import MISSING
+from memocache._pool import in_pool
+from memocache._readthrough import Site, put, read_through, refresh
+from memocache._registry import is_disabled
+from memocache._steps import Steps
+from memocache._tasks import TaskRun
+
+__all__ = ["TaskMemo"]
+
+
+class TaskMemo(Memo):
+    """A coroutine function that was decorated."""
+
+    is_async = True
+
+    async def begin(  # type: ignore[override]
+        self, counted: tuple[object, ...], compute: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """Return the result of a call that is no hit in process: what is there, or what *compute* makes."""
+        if is_disabled():
+            return await compute()
+        place = self._settled or self.place()
+        site = place.site
+        key = place.key(counted)
+        if not site.direct:
+            return await _taken(site, read_through(site, key), compute)
+        alias = self._alias(counted)
+        seen = site.look(key, now())
+        if type(seen) is Entry:
+            return site.hit(seen, alias).value
+        return await _taken(site, read_through(site, key, seen, alias), compute)
+
+    async def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
+        place = self.place()
+        key = self.known_key(place, self.bind(*args, **kwargs))
+        return bool(await _done(place.site, self.forget, place.site.cache, key))
+
+    async def uncache_all(self) -> None:
+        place = self.place()
+        await _done(place.site, self.forget_all, place)
+
+    async def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        site, key = self.located(args, kwargs)
+        compute = partial(self.function, *args, **kwargs)
+        return await compute() if is_disabled() else await _taken(site, refresh(site, key), compute)
+
+    async def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        site, key = self.located(args, kwargs)
+        entry = None if is_disabled() else await _done(site, site.peek, key)
+        return MISSING if entry is None else site.served(entry.value)
+
+    async def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        site, key = self.located(args, kwargs)
+        if not is_disabled():
+            await _taken(site, put(site, key, value), partial(self.function, *args, **kwargs))
+
+    async def clear(self) -> None:
+        await self.uncache_all()
+        self.place().site.counters.reset()
+
+
+async def _taken(site: Site, steps: Steps, compute: Callable[[], Awaitable[Any]]) -> Any:
+    """Take *steps* as far as they go, and return what the caller gets."""
+    return await TaskRun(steps, compute, blocks=not site.direct).result()
+
+
+async def _done(site: Site, call: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what *call* returns, which may block where the cache of *site* does."""
+    return call(*arguments) if site.direct else await in_pool(call, arguments)
