@@ -1,4 +1,4 @@
-"""Tasks that are cancelled at any moment hurt nobody else: no cross-talk, nothing left behind, no complaint of asyncio."""
+"""Tasks that are cancelled at any moment hurt nobody else: no cross-talk, nothing left behind, no complaints."""
 
 import asyncio
 import gc

@@ -1,5 +1,6 @@
 """One computation per key and lease among processes; and what a forked child does not inherit."""
 
+import asyncio
 import json
 import multiprocessing
 import subprocess
@@ -118,23 +119,32 @@ ROUNDS = 30
 _spawn = multiprocessing.get_context("spawn")
 
 
-def _take_part(address: Address, prefix: str, computed: Any, ready: Any, results: Any) -> None:
-    @cached(cache=MemcachedCache([address], key_prefix=prefix, timeout=10), namespace="f", wait=60)
+def _take_part(address: Address, prefix: str, computed: Any, ready: Any, results: Any, awaited: bool) -> None:
     def f(x: int) -> int:
         with computed.get_lock():
             computed[x] += 1
         return -x
 
+    async def awaited_f(x: int) -> int:
+        return f(x)
+
+    async def crowd(x: int) -> int:
+        (value,) = set(await asyncio.gather(*(asked(x) for _ in range(20))))
+        return value
+
+    cache = MemcachedCache([address], key_prefix=prefix, timeout=10)
+    asked: Any = cached(cache=cache, namespace="f", wait=60)(awaited_f if awaited else f)
     seen = []
     for number in range(ROUNDS):
         ready.wait(60)
-        seen.append(f(number))
+        seen.append(asyncio.run(crowd(number)) if awaited else asked(number))
     results.put(seen)
 
 
-def test_four_processes_compute_once(memcached: MemcachedServer, prefix: str) -> None:
+@pytest.mark.parametrize("awaited", [False, True], ids=["function", "coroutine"])
+def test_four_processes_compute_once(memcached: MemcachedServer, prefix: str, awaited: bool) -> None:
     computed, ready, results = _spawn.Array("i", ROUNDS), _spawn.Barrier(4), _spawn.SimpleQueue()
-    arguments = (memcached.address, prefix, computed, ready, results)
+    arguments = (memcached.address, prefix, computed, ready, results, awaited)
     processes = [_spawn.Process(target=_take_part, args=arguments) for _ in range(4)]
     try:
         for process in processes:

@@ -12,10 +12,11 @@ from types import ModuleType
 import pytest
 
 import memocache
-from memocache import BoundCachedFunction, CachedFunction, Info
+from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
 
 DOCUMENTED = {
-    *("cached", "CachedFunction", "BoundCachedFunction", "MISSING", "configure", "default_cache", "disabled"),
+    *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
+    *("MISSING", "configure", "default_cache", "disabled"),
     *("Cache", "SimpleCache", "MemcachedCache"),
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",
@@ -50,7 +51,8 @@ def test_every_public_name_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "owner", [CachedFunction, memocache.Cache, memocache.SimpleCache, memocache.MemcachedCache, Info]
+    "owner",
+    [CachedFunction, AsyncCachedFunction, memocache.Cache, memocache.SimpleCache, memocache.MemcachedCache, Info],
 )
 def test_every_public_method_is_explained(owner: type) -> None:
     for name, thing in inspect.getmembers(owner):

@@ -200,6 +200,54 @@ shop.sum(1, y=2)  # type: ignore[misc]
 Shop.sum(1, 2)  # type: ignore[call-arg]
 Shop.sum("wrong")  # type: ignore[arg-type]
 
+# ---- coroutine functions -----------------------------------------------------------------------------------------
+
+
+@cached
+async def bare_coroutine(x: int, name: str = "") -> list[str]:
+    return [name] * x
+
+
+@cached(timeout="5m", unless=lambda result: not result)
+async def coroutine(x: int) -> str:
+    return str(x)
+
+
+class Site:
+    @cached(timeout=60)
+    async def page(self, path: str) -> bytes:
+        return path.encode()
+
+    @cached
+    @classmethod
+    async def made(cls, x: int) -> "Site":
+        return cls()
+
+
+async def awaiting() -> None:
+    assert_type(await bare_coroutine(1, name="a"), list[str])
+    assert_type(await coroutine(1), str)
+    assert_type(await coroutine.uncache(1), bool)
+    assert_type(await coroutine.uncache_all(), None)
+    assert_type(await coroutine.refresh(1), str)
+    assert_type(await coroutine.peek(1), str | Missing)
+    assert_type(await coroutine.put("a", 1), None)
+    assert_type(await coroutine.cache_clear(), None)
+    assert_type(coroutine.key(1), str)
+    assert_type(coroutine.info(), Info)
+    assert_type(coroutine.cache, Cache)
+    assert_type(await Site().page("/"), bytes)
+    assert_type(await Site().page.uncache("/"), bool)
+    assert_type(await Site.made(1), Site)
+    assert_type(await Site.made.uncache(1), bool)
+
+    await coroutine("wrong")  # type: ignore[arg-type]
+    await coroutine.uncache("wrong")  # type: ignore[arg-type]
+    await coroutine.put(5, 1)  # type: ignore[arg-type]
+    await Site().page.uncache(5)  # type: ignore[arg-type]
+    coroutine(1).upper()  # type: ignore[attr-defined]
+
+
 # ---- around it ---------------------------------------------------------------------------------------------------
 
 assert_type(default_cache(), Cache)
