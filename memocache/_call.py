@@ -72,7 +72,7 @@ TYPES: Final = """\
 """
 
 BODY: Final = """\
-{hit}    {p}run = {p}begin({counted})
+{hit}    {p}run = {p}begin({handed})
     if {p}run.ready:
         return {p}run.value
     try:
@@ -86,7 +86,7 @@ BODY: Final = """\
 
 # A coroutine function is computed in another task, so that there is nothing to come back here for.
 AWAITED_BODY: Final = """\
-{hit}    return await {p}begin({counted}, {p}partial({function_and_forward}))
+{hit}    return await {p}begin({handed})
 
 """
 
@@ -117,6 +117,7 @@ class Writer:
         aliases: the shortcut to in-process entries, if this function may use it.
         instance: the parameter that is the instance of a method, if it counts; it stands in the aliases as its token.
         is_async: whether *function* is a coroutine function, so that what *begin* returns is awaited.
+        hands_over: whether *begin* is to have what computes, for others to call it; for a coroutine function always.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Writer:
         aliases: Aliases | None,
         instance: str | None,
         is_async: bool,
+        hands_over: bool,
     ) -> None:
         self._function = function
         self._parameters = signature.parameters
@@ -138,13 +140,10 @@ class Writer:
         self._counted = f"({p}key_function({forward}),)" if key_function else as_tuple(names)
         hit = "" if aliases is None else _hit(p, names, instance)
         self._define = "async def" if is_async else "def"
-        self._body = (AWAITED_BODY if is_async else BODY).format(
-            p=p,
-            hit=hit,
-            counted=self._counted,
-            forward=forward,
-            function_and_forward=f"{p}function, {forward}" if forward else f"{p}function",
-        )
+        handed = self._counted
+        if is_async or hands_over:
+            handed += f", {p}partial({p}function{forward and ', '}{forward})"
+        self._body = (AWAITED_BODY if is_async else BODY).format(p=p, hit=hit, handed=handed, forward=forward)
         self._variables = {
             f"{p}table": aliases.table if aliases is not None else None,
             f"{p}clock": time,

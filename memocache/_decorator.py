@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from memocache._memo_threads import ThreadMemo
 from memocache._options import CacheOption, KeyOption, Options
-from memocache._policy import UNSET, Duration, Timeout, Unset
+from memocache._policy import UNSET, Duration, Errors, Timeout, Unset
 from memocache.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ def cached(
     version: object = None,
     ignore: Iterable[str] = (),
     unless: Callable[[Any], object] | None = None,
+    errors: Errors | None = None,
+    stale: Duration = 0,
+    jitter: float = 0.0,
     copy: "bool | Callable[[Any], Any]" = False,
     wait: float | str = 10,
 ) -> "_Decorator": ...
@@ -58,6 +61,9 @@ def cached(
     version: object = None,
     ignore: Iterable[str] = (),
     unless: Callable[[Any], object] | None = None,
+    errors: Errors | None = None,
+    stale: Duration = 0,
+    jitter: float = 0.0,
     copy: "bool | Callable[[Any], Any]" = False,
     wait: float | str = 10,
 ) -> "_Decorator": ...
@@ -89,6 +95,12 @@ def cached(*args: Any, **options: Any) -> Any:
         version: any keyable value; a new one leaves the old entries behind.
         ignore: names of parameters that do not count and are never looked at.
         unless: a function that takes the result and returns True where it is not to be stored.
+        errors: {NotFound: 30}: for how long it is remembered that a call raised such an exception, or one of a
+            subclass: a duration, or None for ever. A call that finds it raises a new one, with the same arguments.
+        stale: for how long after its timeout, a duration, an old result may be served while one caller has it computed
+            again in the background; also if that raises. 0: not at all.
+        jitter: a fraction; each result's timeout is longer or shorter by up to that, so that what was computed together
+            does not run out together.
         copy: True for a deep copy, or a function that copies, so that callers may change what an in-process cache
             hands out.
         wait: seconds to wait for another call's computation before computing alone; 0 for not waiting.

@@ -8,9 +8,11 @@ from typing import Final, TypeAlias
 
 from memocache.stats import Counters
 
-__all__ = ["SECOND", "Alias", "Aliases", "Entry", "Origin"]
+__all__ = ["SECOND", "AgingEntry", "Alias", "Aliases", "Entry", "Origin"]
 
 SECOND: Final = 1e6  # in the unit of an entry's cost
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 30.0
 
 
 class Entry:
@@ -68,6 +70,39 @@ class Entry:
         for aliases in origin.aliases:
             if aliases.table.get(self.raw) is self:
                 del aliases.table[self.raw]
+
+
+class AgingEntry(Entry):
+    """An entry that may be handed out when its timeout is over, while somebody refreshes it: until *expires*.
+
+    *until* is when its timeout is over, and *fresh* when the first may refresh it, which may be a little earlier. After
+    a refresh that failed, nobody tries again before *held*.
+    """
+
+    __slots__ = ("held", "pause", "until")
+
+    def __init__(
+        self,
+        key: str,
+        value: object,
+        fresh: float,
+        expires: float,
+        cost: int = 0,
+        origin: "Origin | None" = None,
+        *,
+        until: float,
+        held: float = 0.0,
+        pause: float = 0.0,
+    ) -> None:
+        super().__init__(key, value, fresh, expires, cost, origin)
+        self.until = until
+        self.held = held
+        self.pause = pause  # seconds from the last failure to the next attempt
+
+    def hold(self, now: float) -> None:
+        """Let nobody try to refresh it for a while, that grows with every failure."""
+        self.pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * self.pause))
+        self.held = now + self.pause
 
 
 class Origin:

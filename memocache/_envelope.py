@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 __all__ = [
+    "ERROR",
     "LEASE",
     "STAMP",
     "STAMP_SIZE",
@@ -24,12 +25,12 @@ __all__ = [
 ]
 
 MAGIC: Final = b"\xf1mc"
-VERSION: Final = 1
-VALUE, LEASE, STAMP = 1, 2, 3
+VERSION: Final = 2
+VALUE, ERROR, LEASE, STAMP = 1, 2, 3, 4  # the results of calls first
 STAMP_SIZE: Final = 16
 
-# magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost | digest of the key
-HEADER: Final = struct.Struct(">3sBBBH16sdddd16s")
+# magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost, held, pause | digest of the key
+HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
 CHECKSUM: Final = struct.Struct(">I")
 START: Final = HEAD + CHECKSUM.size
@@ -45,6 +46,8 @@ class Header(NamedTuple):
     fresh: float
     expires: float
     cost: float
+    held: float = 0.0
+    pause: float = 0.0
 
 
 @dataclass(slots=True)
@@ -58,6 +61,8 @@ class Envelope:
     fresh: float
     expires: float
     cost: float
+    held: float  # before that, nobody else is to refresh it
+    pause: float
     stamps: bytes  # a stamp_block
     payload: bytes
     context: bytes  # what a signature covers besides the payload
@@ -85,7 +90,9 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     """Return the envelope in *data*, or None if it is not whole, not ours, or not of the key with this *digest*."""
     if len(data) < START:
         return None
-    magic, version, kind, codec, length, nonce, created, fresh, expires, cost, key = HEADER.unpack_from(data)
+    magic, version, kind, codec, length, nonce, created, fresh, expires, cost, held, pause, key = HEADER.unpack_from(
+        data
+    )
     end = START + length
     if magic != MAGIC or version != VERSION or key != digest or len(data) < end:
         return None
@@ -93,7 +100,7 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     bound = data[:HEAD] + stamps
     if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
         return None
-    return Envelope(kind, codec, nonce, created, fresh, expires, cost, stamps, payload, bound)
+    return Envelope(kind, codec, nonce, created, fresh, expires, cost, held, pause, stamps, payload, bound)
 
 
 def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:

@@ -17,9 +17,9 @@ from memocache._fork import in_child
 from memocache._instances import Owner, tokens
 from memocache._options import Options
 from memocache._place import Place, plain_types
-from memocache._readthrough import Site
 from memocache._records import has_own_key
 from memocache._registry import present_default, register, with_default
+from memocache._site import Site
 from memocache.backends.base import Cache
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import Counted, KeyMaker, Namespace
@@ -63,6 +63,7 @@ class Memo(ABC):
             aliases=self._aliases,
             instance=None if self._instance_at is None else self._counted.names[self._instance_at],
             is_async=self.is_async,
+            hands_over=bool(options.policy.stale),
         )
         self.call = self._writer.call()
         self._counted_of: Callable[..., tuple[object, ...]] | None = None
@@ -238,6 +239,7 @@ class Memo(ABC):
         return Info(
             hits=counters.hits + usage.hits,
             misses=counters.misses,
+            stale=counters.stale,
             waits=counters.waits,
             failures=counters.failures,
             stored=counters.stored,
@@ -249,8 +251,11 @@ class Memo(ABC):
     # ---- what may wait: for coroutine functions, each of these returns an awaitable --------------------------------
 
     @abstractmethod
-    def begin(self, counted: tuple[object, ...]) -> Any:
-        """Begin a call that is no hit in process, for the function's own call to go on with."""
+    def begin(self, counted: tuple[object, ...], compute: Callable[[], Any] | None = None) -> Any:
+        """Begin a call that is no hit in process, for the function's own call to go on with.
+
+        *compute* calls the function, where somebody else than that may have to.
+        """
 
     @abstractmethod
     def uncache(self, /, *args: Any, **kwargs: Any) -> Any:

@@ -9,8 +9,9 @@ from memocache._entry import Entry
 from memocache._memo import Memo
 from memocache._missing import MISSING
 from memocache._pool import in_pool
-from memocache._readthrough import Site, put, read_through, refresh
+from memocache._readthrough import put, read_through, refresh
 from memocache._registry import is_disabled
+from memocache._site import Site
 from memocache._steps import Steps
 from memocache._tasks import TaskRun
 
@@ -35,7 +36,7 @@ class TaskMemo(Memo):
             return await _taken(site, read_through(site, key), compute)
         alias = self._alias(counted)
         seen = site.look(key, now())
-        if type(seen) is Entry:
+        if isinstance(seen, Entry):
             return site.hit(seen, alias).value
         return await _taken(site, read_through(site, key, seen, alias), compute)
 

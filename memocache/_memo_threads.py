@@ -1,13 +1,15 @@
 """What can be done with a call of an ordinary function: it blocks the thread until it is done."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from memocache._entry import Entry
 from memocache._memo import Memo
 from memocache._missing import MISSING
-from memocache._readthrough import Seen, compute_only, lead, put, read_through, refresh
+from memocache._readthrough import compute_only, lead, put, read_through, refresh
 from memocache._registry import is_disabled
+from memocache._site import Seen
 from memocache._steps import Run, Served
 from memocache.backends.base import Lease
 from memocache.errors import BackendError
@@ -20,7 +22,7 @@ class ThreadMemo(Memo):
 
     is_async = False
 
-    def begin(self, counted: tuple[object, ...]) -> Run | Entry | Served:
+    def begin(self, counted: tuple[object, ...], compute: Callable[[], Any] | None = None) -> Run | Entry | Served:
         """Run a call as far as its computation, for the function's own call to go on with."""
         if is_disabled():
             return Run(compute_only())
@@ -35,12 +37,12 @@ class ThreadMemo(Memo):
         except BackendError as error:
             site.unanswered(error)
             seen = None
-        if type(seen) is Entry:
+        if isinstance(seen, Entry):
             return site.hit(seen, alias)
         if type(seen) is Lease:
             seen.alias = alias
             return Run(lead(site, seen))
-        return Run(read_through(site, key, seen, alias))
+        return Run(read_through(site, key, seen, alias), compute)
 
     def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
         place = self.place()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from memocache._policy import UNSET, Policy, Timeout, Unset, seconds
+from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 
@@ -15,7 +15,10 @@ __all__ = ["CacheOption", "KeyOption", "Options"]
 CacheOption: TypeAlias = "Cache | Callable[[], Cache] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"
 
-OURS: Final = ("timeout", "key", "cache", "namespace", "version", "ignore", "unless", "copy", "wait")
+OURS: Final = (
+    *("timeout", "key", "cache", "namespace", "version", "ignore"),
+    *("unless", "errors", "stale", "jitter", "copy", "wait"),
+)
 
 # What other caching decorators call it -> what to write here.
 THEIRS: Final = {
@@ -46,6 +49,12 @@ THEIRS: Final = {
     "skip_cache_func": "unless=",
     "response_filter": "unless= (with the opposite answer)",
     "should_cache_fn": "unless= (with the opposite answer)",
+    "cache_exceptions": "errors=",
+    "cache_errors": "errors=",
+    "grace": "stale=",
+    "stale_ttl": "stale=",
+    "stale_while_revalidate": "stale=",
+    "stale_if_error": "stale=",
     "backend": "cache=",
     "alias": "cache=",
     "region": "cache=",
@@ -87,6 +96,9 @@ class Options:
         version: object = None,
         ignore: Iterable[str] = (),
         unless: Callable[[Any], object] | None = None,
+        errors: Errors | None = None,
+        stale: Duration = 0,
+        jitter: float = 0.0,
         copy: "bool | Callable[[Any], Any]" = False,
         wait: float | str = 10,
         **unknown: object,
@@ -116,7 +128,8 @@ class Options:
             raise ConfigurationError(f"ignore={ignore!r}; wanted: a tuple of names, such as ignore=('db',)")
         waits = min(waits, threading.TIMEOUT_MAX)  # a lock cannot wait longer
         copied = copying.deepcopy if copy is True else copy or None
-        return cls(Policy(timeout, unless), key, cache, namespace, version, tuple(ignore), copied, waits)
+        policy = Policy(timeout, unless, errors=errors, stale=stale, jitter=jitter)
+        return cls(policy, key, cache, namespace, version, tuple(ignore), copied, waits)
 
 
 def _is_cache_class(given: object) -> bool:

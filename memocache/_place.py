@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
-from memocache._readthrough import Site
+from memocache._site import Site
 from memocache.keys import KeyMaker
 
 __all__ = ["Place", "plain_types"]

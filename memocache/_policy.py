@@ -1,20 +1,25 @@
 """How long a result is kept: durations as users write them, and what is worth storing."""
 
+import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from math import inf, isfinite
+from math import inf, isfinite, log
 from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
+from memocache._entry import SECOND, Entry
+from memocache._failure import declare
 from memocache.errors import ConfigurationError
 
-__all__ = ["FOREVER", "UNSET", "Duration", "Policy", "Timeout", "Unset", "seconds"]
+__all__ = ["FOREVER", "UNSET", "Duration", "Errors", "Policy", "Timeout", "Unset", "early", "seconds"]
 
 Duration: TypeAlias = float | timedelta | str
+Errors: TypeAlias = Mapping[type[Exception], float | timedelta | str | None]
 Timeout: TypeAlias = "Duration | Callable[[Any], Duration | None] | None"
 
 FOREVER: Final = inf
+BETA: Final = 1.0  # above 1 for earlier
 UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])")
 WANTED: Final = "seconds as a number, a timedelta, or text such as '90s', '5m', '1h30m' or '2d'"
@@ -60,12 +65,20 @@ def _spelt(text: str, option: str) -> float:
 
 
 class Policy:
-    """What becomes of a computed result: for how long it is fresh, or that it is not stored."""
+    """What becomes of a computed result: for how long it is fresh and then may be served; or that it is not stored."""
 
-    __slots__ = ("_fixed", "_from_result", "_unless")
+    __slots__ = ("_errors", "_fixed", "_from_result", "_jitter", "_unless", "stale")
 
-    def __init__(self, timeout: "Timeout | Unset", unless: Callable[[Any], object] | None) -> None:
-        """Check *timeout* and *unless*; ConfigurationError where they cannot work."""
+    def __init__(
+        self,
+        timeout: "Timeout | Unset",
+        unless: Callable[[Any], object] | None = None,
+        *,
+        errors: "Errors | None" = None,
+        stale: Duration = 0,
+        jitter: float = 0.0,
+    ) -> None:
+        """Check the options; ConfigurationError where they cannot work."""
         if unless is not None and not callable(unless):
             raise ConfigurationError(
                 f"unless={unless!r} is a {type(unless).__name__}; wanted: a function that takes the result "
@@ -75,8 +88,8 @@ class Policy:
         self._from_result: Callable[[Any], object] | None = None
         self._fixed: float | None = None
         if isinstance(timeout, Unset):
-            return
-        if timeout is None:
+            pass
+        elif timeout is None:
             self._fixed = FOREVER
         elif callable(timeout):
             self._from_result = timeout
@@ -88,6 +101,14 @@ class Policy:
                     "To store nothing for some results, use unless= or a callable timeout; "
                     "for some calls, disabled()"
                 )
+        self.stale = seconds(stale, "stale")
+        """For how many seconds after its timeout a result may be served, while it is refreshed."""
+        if self.stale < 0:
+            raise ConfigurationError(f"stale={stale!r} is negative; wanted: a duration, 0 for not at all")
+        if self.stale and self._fixed == FOREVER:
+            raise ConfigurationError(f"stale={stale!r} has nothing to add to timeout=None, for ever; give a timeout")
+        self._jitter = _checked_jitter(jitter)
+        self._errors = _checked_errors(errors)
 
     def lifetime(self, result: object, default: float) -> float:
         """Return for how many seconds *result* is fresh; 0 if it is not to be stored.
@@ -103,11 +124,62 @@ class Policy:
         if self._unless is not None and self._unless(result):
             return 0.0
         if self._from_result is None:
-            return default if self._fixed is None else self._fixed
-        given = self._from_result(result)
-        if given is None:
-            return FOREVER
-        return max(0.0, seconds(given, f"timeout (given by {_name(self._from_result)})"))
+            lifetime = default if self._fixed is None else self._fixed
+        else:
+            given = self._from_result(result)
+            lifetime = FOREVER if given is None else seconds(given, f"timeout (given by {_name(self._from_result)})")
+        if self._jitter:
+            lifetime *= random.uniform(1 - self._jitter, 1 + self._jitter)
+        return max(0.0, lifetime)
+
+    def remembered(self, error: BaseException) -> float:
+        """Return for how many seconds it is remembered that a call raised *error*: 0 for not at all."""
+        if self._errors:
+            for kind in type(error).__mro__:
+                if kind in self._errors:
+                    return self._errors[kind]
+        return 0.0
+
+
+def early(entry: Entry, lifetime: float) -> float:
+    """Return how many seconds before its timeout *entry*, fresh for a *lifetime*, is to be refreshed by this caller.
+
+    The longer a computation takes and the more callers there are, the earlier is the first of them; so that it is done
+    in time, and mostly by one. The rule is XFetch, of Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic
+    Cache Stampede Prevention", PVLDB 8(8), 2015. Here it is never more than half the lifetime, or what takes longer to
+    compute than it is fresh would be computed all the time.
+    """
+    return min(entry.cost / SECOND * BETA * -log(1.0 - random.random()), lifetime / 2)
+
+
+def _checked_jitter(jitter: object) -> float:
+    if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter < 1:
+        raise ConfigurationError(
+            f"jitter={jitter!r}; wanted: the fraction by which timeouts vary, from 0 to below 1, such as 0.1"
+        )
+    return float(jitter)
+
+
+def _checked_errors(errors: object) -> dict[type, float]:
+    if errors is None:
+        return {}
+    if not isinstance(errors, Mapping):
+        raise ConfigurationError(
+            f"errors={errors!r} is a {type(errors).__name__}; wanted: exception classes with how long to remember that "
+            "a call raised one of them, such as errors={NotFound: 30}"
+        )
+    checked: dict[type, float] = {}
+    for kind, given in errors.items():
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise ConfigurationError(f"errors= names {kind!r}; wanted: classes of exceptions, subclasses of Exception")
+        checked[kind] = FOREVER if given is None else seconds(given, f"errors[{kind.__name__}]")
+        if checked[kind] <= 0:
+            raise ConfigurationError(
+                f"errors[{kind.__name__}]={given!r} would remember nothing; "
+                "wanted: a duration above 0, or None for ever"
+            )
+        declare(kind)
+    return checked
 
 
 def _name(function: object) -> str:

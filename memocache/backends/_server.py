@@ -8,20 +8,22 @@ from typing import Final
 
 from memocache import _envelope
 from memocache._clock import now as clock
-from memocache._entry import SECOND, Entry
-from memocache._envelope import LEASE, VALUE, Envelope, Header
+from memocache._entry import SECOND, AgingEntry, Entry
+from memocache._envelope import ERROR, LEASE, VALUE, Envelope, Header
+from memocache._failure import Failure
 from memocache._policy import FOREVER
 from memocache.backends._node import STAMP_MAGIC, Address, Node, is_stamp, new_stamp
 from memocache.backends.base import Cache, countable
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers import SafeSerializer, Serializer
 
-__all__ = ["ATTEMPTS", "ServerCache", "expire_after", "is_fresh", "is_lease"]
+__all__ = ["ATTEMPTS", "ServerCache", "expire_after", "is_lease", "is_present"]
 
 LONGEST_EXPIRY: Final = 30 * 86400  # seconds; the server takes larger numbers for dates
 LONGEST_COST: Final = 1e6  # seconds
 SKEW: Final = 60.0  # seconds by which the clocks of two hosts may differ
 ATTEMPTS: Final = 8
+SAFE: Final = SafeSerializer()
 MOST_SWAPS: Final = 1000
 MOST_ADDRESSES: Final = 10_000
 
@@ -80,18 +82,24 @@ class ServerCache(Cache):
     def _digest(self, key: str) -> bytes:
         return _envelope.key_digest(f"{self._prefix}\0{key}")
 
-    def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"") -> bytes:
+    def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"", nonce: bytes = b"") -> bytes:
+        value, kind = entry.value, VALUE
+        if type(value) is Failure:
+            # As a text, which every serializer can write; by the cache's own, since that may sign.
+            value, kind = SAFE.dumps(value.plain(), b"").decode("latin-1"), ERROR
         header = Header(
-            VALUE,
+            kind,
             self._serializer.codec,
-            os.urandom(16),
+            nonce or os.urandom(16),
             created,
             entry.fresh,
             entry.expires,
             entry.cost / SECOND,
         )
+        if type(entry) is AgingEntry:
+            header = header._replace(fresh=entry.until, held=entry.held, pause=entry.pause)
         bound = _envelope.context(header, self._digest(key), stamps)
-        return _envelope.pack(bound, self._serializer.dumps(entry.value, bound))
+        return _envelope.pack(bound, self._serializer.dumps(value, bound))
 
     def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
         return None if data is None else _envelope.unpack(data, self._digest(key))
@@ -104,9 +112,15 @@ class ServerCache(Cache):
                 f"(codec {self._serializer.codec}); give all processes the same"
             )
         value = self._serializer.loads(envelope.payload, envelope.context)
+        if envelope.kind == ERROR:
+            value = _failure(value)
         # Anybody may have written it, and it may be infinite or no number.
         cost = int(envelope.cost * SECOND) if 0 <= envelope.cost < LONGEST_COST else 0
-        return Entry(key, value, envelope.fresh, envelope.expires, cost)
+        fresh, expires = envelope.fresh, envelope.expires
+        if fresh >= expires:
+            return Entry(key, value, fresh, expires, cost)
+        held, pause = envelope.held, envelope.pause
+        return AgingEntry(key, value, fresh, expires, cost, until=fresh, held=held, pause=pause)
 
     # ---- where a key is, in every form that is needed ------------------------------------------------------------
 
@@ -157,7 +171,7 @@ class ServerCache(Cache):
     def _present(self, key: str, data: bytes | None) -> Envelope | None:
         """Return the envelope of a value that counts now, be it the user's own or a function's."""
         envelope = self._unpack(key, data)
-        if envelope is None or not is_fresh(envelope, clock()):
+        if envelope is None or envelope.kind != VALUE or not is_present(envelope, clock()):
             return None
         if envelope.stamps:
             groups = tuple(_envelope.stamp_names(envelope.stamps))
@@ -252,13 +266,22 @@ class ServerCache(Cache):
         raise BackendUnavailable(f"{key} was changed by others {MOST_SWAPS} times in a row")
 
 
-def is_fresh(envelope: Envelope, now: float) -> bool:
+def is_present(envelope: Envelope, now: float) -> bool:
     # What was made in the future was made by a host whose clock is wrong, and may be fresh for ever.
-    return envelope.kind == VALUE and envelope.created - SKEW <= now < envelope.fresh
+    return envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires
 
 
 def is_lease(envelope: Envelope, now: float) -> bool:
-    return envelope.kind == LEASE and envelope.created - SKEW <= now < envelope.expires
+    """Return whether somebody may be computing under *envelope*: a stub, or a value that is being refreshed."""
+    end = envelope.expires if envelope.kind == LEASE else envelope.held
+    return envelope.created - SKEW <= now < end
+
+
+def _failure(text: object) -> Failure:
+    try:
+        return Failure.from_plain(SAFE.loads(str(text).encode("latin-1"), b""))
+    except UnicodeEncodeError as error:
+        raise SerializationError(f"what is stored is no exception of a call's: {error}") from None
 
 
 def expire_after(seconds: float) -> int:

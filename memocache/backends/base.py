@@ -5,14 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
 
-from memocache._entry import Alias, Entry
+from memocache._entry import AgingEntry, Alias, Entry
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.stats import Counters
 
-__all__ = ["Busy", "Cache", "Lease", "Usage", "countable"]
+__all__ = ["Busy", "Cache", "Lease", "Stale", "Usage", "countable"]
 
 
 class Busy(NamedTuple):
@@ -21,10 +21,17 @@ class Busy(NamedTuple):
     flight: Flight | None
 
 
+class Stale(NamedTuple):
+    """What may still be served, though its timeout is over or nearly so; with a lease for whoever is to refresh it."""
+
+    entry: AgingEntry
+    lease: "Lease | None"
+
+
 class Lease:
     """The right to fill a key, for a while. Whoever drops it without filling gives it back."""
 
-    __slots__ = ("alias", "created", "flight", "groups", "key", "nonce", "replaces", "stamps", "unreadable")
+    __slots__ = ("alias", "created", "flight", "groups", "key", "nonce", "old", "replaces", "stamps", "unreadable")
 
     def __init__(
         self,
@@ -41,7 +48,8 @@ class Lease:
         self.created = created  # by the wall clock: before computing, so that what changes meanwhile is not in it
         self.nonce = nonce  # what stands under the key in a shared cache as long as the lease does
         self.stamps = stamps
-        self.replaces = False  # whether it was taken with `take`, whatever was there
+        self.replaces = False  # whether something is there that readers are served meanwhile
+        self.old: AgingEntry | None = None  # what to give back if the refresh fails: it is served on
         self.unreadable: SerializationError | None = None  # why what is under the key is no hit
         self.alias: Alias | None = None  # what shall lead to the entry, in process
 
@@ -151,10 +159,11 @@ class Cache(ABC):
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
     @abstractmethod
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Lease | Busy:
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
         """Return what is fresh under *key*; else take the lease for *lease* seconds; else say who has it.
 
-        It is one step: nobody comes between the looking and the taking.
+        It is one step: nobody comes between the looking and the taking. What is no longer fresh and has not expired is
+        Stale; one caller gets the lease with it.
         """
 
     @abstractmethod
@@ -164,6 +173,8 @@ class Cache(ABC):
     @abstractmethod
     def fill(self, lease: Lease, entry: Entry | None) -> bool:
         """Store *entry* if *lease* still stands, and return whether it did; None gives the lease back.
+
+        The lease's own *old* entry gives back the right to refresh it, until what that says in *held*.
 
         Raises ValueTooLarge or SerializationError, besides BackendUnavailable, where this entry cannot be stored.
         """
@@ -181,7 +192,7 @@ class Cache(ABC):
 
     @abstractmethod
     def peek(self, keys: Sequence[str], groups: tuple[str, ...], now: float) -> list[Entry | None]:
-        """Return the fresh entries of *keys* in one round trip. It takes no lease."""
+        """Return the entries of *keys* that have not expired, in one round trip. It takes no lease."""
 
     # ---- what only some caches have ------------------------------------------------------------------------------
 

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Sequence
 
 from memocache._clock import now as clock
-from memocache._entry import SECOND, Alias, Entry
+from memocache._entry import SECOND, AgingEntry, Alias, Entry
+from memocache._failure import Failure
 from memocache._flight import Flight
 from memocache.backends._s3fifo import S3Fifo
-from memocache.backends.base import Busy, Cache, Lease, Usage, countable
+from memocache.backends.base import Busy, Cache, Lease, Stale, Usage, countable
 from memocache.errors import ConfigurationError
 from memocache.stats import Counters
 
@@ -70,9 +71,11 @@ class SimpleCache(Cache):
 
     # ---- under the lock ------------------------------------------------------------------------------------------
 
-    def _fresh(self, key: str, now: float) -> Entry | None:
+    def _present(self, key: str, now: float) -> Entry | None:
         entry = self._queue.get(key)
-        return entry if entry is not None and now < entry.fresh else None
+        if entry is None or now >= entry.expires or type(entry.value) is Failure:
+            return None
+        return entry
 
     def _store(self, entry: Entry, now: float) -> list[Entry]:
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
@@ -114,7 +117,7 @@ class SimpleCache(Cache):
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Lease | Busy:
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
         """Return the entry, or lead the flight on *key*, or say which one to join."""
         with self._lock:
             entry = self._queue.get(key)
@@ -122,10 +125,20 @@ class SimpleCache(Cache):
                 entry.hits += 1
                 return entry
             flight = self._flights.get(key)
-            if flight is not None and not flight.over:
+            is_led = flight is not None and not flight.over
+            old = None
+            if type(entry) is AgingEntry and now < entry.expires and _belongs(entry, groups):
+                if is_led or now < entry.held:
+                    return Stale(entry, None)
+                old = entry
+            elif is_led:
                 return Busy(flight)
             flight = self._flights[key] = Flight(key, groups, lease)
-            return Lease(key, groups, flight, now)
+            taken = Lease(key, groups, flight, now)
+        if old is None:
+            return taken
+        taken.replaces, taken.old = True, old
+        return Stale(old, taken)
 
     def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
         """Lead a new flight on *key*; one that was under way will not store its result."""
@@ -141,7 +154,7 @@ class SimpleCache(Cache):
         with self._lock:
             if self._flights.get(lease.key) is not lease.flight:
                 return False
-            if entry is not None:
+            if entry is not None and entry is not lease.old:  # that is here, with what has been noted in it
                 left = self._store(entry, lease.created)
                 if lease.alias is not None:
                     lease.alias[0].add(self, lease.alias, entry)
@@ -156,10 +169,10 @@ class SimpleCache(Cache):
             entry = self._queue.get(key)  # let go of outside the lock
             if entry is None:
                 return flight is not None
-            was_fresh = clock() < entry.fresh
+            was_present = clock() < entry.expires
             self._queue.drop(entry)
             self._left(entry)
-        return was_fresh or flight is not None
+        return was_present or flight is not None
 
     def forget_group(self, group: str) -> None:
         """End all entries and flights of *group*."""
@@ -173,10 +186,10 @@ class SimpleCache(Cache):
         left.clear()
 
     def peek(self, keys: Sequence[str], groups: tuple[str, ...], now: float) -> list[Entry | None]:
-        """Return the fresh entries of *keys*."""
+        """Return the entries of *keys* that have not expired."""
         with self._lock:
-            entries = [self._fresh(key, now) for key in keys]
-        return [entry if entry is not None and _belongs(entry, groups) else None for entry in entries]
+            entries = [self._queue.get(key) for key in keys]
+        return [entry if entry and now < entry.expires and _belongs(entry, groups) else None for entry in entries]
 
     def usage(self, group: str, counters: Counters) -> Usage:
         """Return how many entries *group* has, and the hits of those that belong to *counters*."""
@@ -202,15 +215,13 @@ class SimpleCache(Cache):
     def get(self, key: str) -> object:
         """Return the value under *key*, or None if there is none or it has expired."""
         with self._lock:
-            entry = self._fresh(key, clock())
-            if entry is None:
-                return None
-            return entry.value
+            entry = self._present(key, clock())
+            return None if entry is None else entry.value
 
     def has(self, key: str) -> bool:
         """Return whether *key* has a value, be it None."""
         with self._lock:
-            return self._fresh(key, clock()) is not None
+            return self._present(key, clock()) is not None
 
     def set(self, key: str, value: object, timeout: float | None = None) -> bool:
         """Store *value* under *key* for *timeout* seconds; True if it is stored."""
@@ -224,7 +235,7 @@ class SimpleCache(Cache):
         lifetime, now = self.lifetime(timeout), clock()
         left: list[Entry] = []
         with self._lock:
-            if not replace and self._fresh(key, now) is not None:
+            if not replace and self._present(key, now) is not None:
                 return False
             self._flights.pop(key, None)  # what is being computed now would be older than this value
             if lifetime > 0:
@@ -252,7 +263,7 @@ class SimpleCache(Cache):
         now = clock()
         left: list[Entry] = []
         with self._lock:
-            entry = self._fresh(key, now)
+            entry = self._present(key, now)
             old = 0 if entry is None else countable(key, entry.value)
             fresh = now + self.default_lifetime if entry is None else entry.fresh
             self._flights.pop(key, None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from memocache.backends.base import Cache
+from memocache.testing._aging import AgingTests
 from memocache.testing._counted import Counted
 from memocache.testing._fences import FenceTests
 from memocache.testing._flights import FlightTests
@@ -15,7 +16,7 @@ from memocache.testing._methods import MethodTests
 __all__ = ["BackendContract"]
 
 
-class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests):
+class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests, AgingTests):
     """The suite that a cache passes, or it is none. Subclass it in your tests, and say how to make your cache.
 
     Example:
@@ -33,9 +34,11 @@ class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests):
         return cache
 
     @pytest.fixture(params=[False, True], ids=["function", "coroutine"])
-    def counted(self, request: pytest.FixtureRequest) -> Counted:
+    def counted(self, request: pytest.FixtureRequest) -> Iterator[Counted]:
         """Makes cached functions: every promise holds for ordinary and for coroutine functions."""
-        return Counted(awaited=request.param)
+        counted = Counted(awaited=request.param)
+        yield counted
+        counted.close()
 
     @pytest.fixture
     def cache(self) -> Iterator[Cache]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import itertools
+import threading
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any
 
 from memocache import AsyncCachedFunction, CachedFunction, cached
 from memocache.backends.base import Cache
-from memocache.testing._threads import started
+from memocache.testing._threads import PATIENCE, started
 
 __all__ = ["Awaited", "Calls", "Counted"]
 
@@ -33,6 +34,7 @@ class Counted:
 
     def __init__(self, *, awaited: bool) -> None:
         self.awaited = awaited
+        self._loops: list[asyncio.AbstractEventLoop] = []
 
     def __call__(
         self, cache: Cache, answer: Callable[..., Any] = lambda *args: args, **options: Any
@@ -47,33 +49,58 @@ class Counted:
             return calls.answer(a, b)
 
         async def awaited_f(a: Any, b: Any = 2) -> Any:
-            return f(a, b)
+            if loop is None:
+                return f(a, b)
+            return await asyncio.wrap_future(started(copy_context().run, f, a, b))
 
-        if self.awaited:
-            return Awaited(cached(cache=cache, **options)(awaited_f)), calls
-        return cached(cache=cache, **options)(f), calls
+        if not self.awaited:
+            return cached(cache=cache, **options)(f), calls
+        # What goes on in the background needs a loop that does, too.
+        loop = self._lasting_loop() if "stale" in options else None
+        return Awaited(cached(cache=cache, **options)(awaited_f), loop), calls
+
+    def _lasting_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, daemon=True).start()
+        self._loops.append(loop)
+        return loop
+
+    def close(self) -> None:
+        """End the loops, once nothing goes on in them."""
+        for loop in self._loops:
+            asyncio.run_coroutine_threadsafe(_others_done(), loop).result(PATIENCE)
+            loop.call_soon_threadsafe(loop.stop)
+            while loop.is_running():
+                threading.Event().wait(0.001)
+            loop.close()
+
+
+async def _others_done() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others)
 
 
 class Awaited:
-    """A cached coroutine function, that is called as if it were an ordinary one: in an event loop for each call."""
+    """A cached coroutine function, that is called as if it were an ordinary one: in *loop*, or one for each call."""
 
-    def __init__(self, function: AsyncCachedFunction[..., Any]) -> None:
+    def __init__(self, function: AsyncCachedFunction[..., Any], loop: asyncio.AbstractEventLoop | None) -> None:
         self.function = function
+        self.loop = loop
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return _run(self.function(*args, **kwargs))
+        return self._run(self.function(*args, **kwargs))
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.function, name)
         if not asyncio.iscoroutinefunction(found):
             return found
-        return lambda *args, **kwargs: _run(found(*args, **kwargs))
+        return lambda *args, **kwargs: self._run(found(*args, **kwargs))
 
-
-def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    # Asked for by a computation in another loop: as an ordinary function would, it blocks that.
-    return started(copy_context().run, asyncio.run, coroutine).result()
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        if self.loop is not None:
+            return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+        if asyncio._get_running_loop() is None:
+            return asyncio.run(coroutine)
+        # Asked for by a computation in another loop: as an ordinary function would, it blocks that.
+        return started(copy_context().run, asyncio.run, coroutine).result()

@@ -1,0 +1,135 @@
+"""Site: a decorated function on one cache; what it asks there, and what it counts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from memocache._clock import now
+from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
+from memocache._failure import Failure
+from memocache._policy import Policy, early
+from memocache._steps import Served
+from memocache.backends.base import Busy, Cache, Lease, Stale
+from memocache.errors import BackendError
+from memocache.stats import Counters
+
+__all__ = ["Seen", "Site"]
+
+FIRST_LEASE: Final = 60.0
+LEAST_LEASE: Final = 2.0
+
+Seen: TypeAlias = "Entry | Stale | Lease | Busy | None"
+"""What a cache says of a key; None if it does not answer."""
+
+
+@dataclass(slots=True)
+class Site:
+    """A decorated function on one cache: all that the read-through must know of it."""
+
+    title: str
+    cache: Cache
+    groups: tuple[str, ...]
+    policy: Policy
+    wait: float
+    copied: Callable[[Any], Any] | None  # what protects an in-process value from its callers
+    counters: Counters = field(default_factory=Counters)
+    longest: float = 0.0  # computation seen, in seconds
+    lease: float = field(init=False)  # for how many seconds a computation may hold its key
+    warned: set[str] = field(default_factory=set)
+    origin: Origin = field(init=False)  # of the entries
+    direct: bool = field(init=False)  # whether the cache is in this process, so that nothing in it can block
+
+    def __post_init__(self) -> None:
+        self.lease = FIRST_LEASE
+        self.origin = Origin(self.groups, self.counters)
+        self.direct = not self.cache.shared
+
+    def took(self, cost: float) -> None:
+        """Learn that a computation has taken *cost* seconds, longer than all before."""
+        self.longest = cost
+        self.lease = max(LEAST_LEASE, 2 * cost)
+
+    def look(self, key: str, moment: float) -> "Seen":
+        """Return what the cache says of *key* at this *moment*; None if it does not answer."""
+        try:
+            return self.cache.look(key, self.groups, moment, self.lease)
+        except BackendError as error:
+            # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
+            self.unanswered(error)
+            return None
+
+    def decline(self, seen: "Seen") -> None:
+        """Give back the lease that a look has brought, if any, since nobody is there any more to compute."""
+        lease = seen.lease if type(seen) is Stale else seen
+        if type(lease) is not Lease:
+            return
+        if lease.old is not None:
+            lease.old.held = 0.0
+        try:
+            self.cache.fill(lease, lease.old)
+        except BackendError as error:
+            self.failed("the cache did not take a lease back", error)
+        finally:
+            lease.flight.abandon()
+
+    def aging(self, entry: Entry, lifetime: float) -> AgingEntry:
+        """Return *entry* as one that may be served when its timeout is over."""
+        until = entry.fresh
+        # In this process it is decided now when the first refreshes it; elsewhere by everyone who looks.
+        fresh = until - early(entry, lifetime) if self.direct else until
+        expires = until + self.policy.stale
+        return AgingEntry(entry.key, entry.value, fresh, expires, entry.cost, entry.origin, until=until)
+
+    def unanswered(self, error: BackendError) -> None:
+        """Count and tell that there was an *error* instead of an answer."""
+        self.failed("the cache did not answer, so the call was computed and not stored", error)
+
+    def hit(self, entry: Entry, alias: "Alias | None", *, waited: bool = False) -> Entry | Served:
+        """Count that *entry* is served, and return what has the value that the caller gets."""
+        if not self.direct:  # a cache elsewhere does not count for us
+            if waited:
+                self.counters.waits += 1
+            else:
+                self.counters.hits += 1
+                self.counters.saved += entry.cost / SECOND
+        if type(entry.value) is Failure:
+            raise entry.value.again()
+        if alias is not None:
+            self.cache.alias(entry, alias)
+        return entry if self.copied is None else Served(self.copied(entry.value))
+
+    def old(self, entry: AgingEntry) -> Any:
+        """Count that *entry* is served while somebody refreshes it, and return the value that the caller gets."""
+        if now() >= entry.until:
+            self.counters.stale += 1
+        elif self.direct:
+            entry.hits += 1
+        else:
+            self.counters.hits += 1
+            self.counters.saved += entry.cost / SECOND
+        return self.served(entry.value)
+
+    def peek(self, key: str) -> Entry | None:
+        """Return the entry under *key*; none if there is none, or the cache does not answer."""
+        try:
+            return self.cache.peek((key,), self.groups, now())[0]
+        except BackendError as error:
+            self.failed("the cache did not answer", error)
+            return None
+
+    def served(self, value: Any) -> Any:
+        if type(value) is Failure:
+            raise value.again()
+        return value if self.copied is None else self.copied(value)
+
+    def failed(self, what: str, error: Exception | None = None) -> None:
+        """Count that the cache did not do something; log the first time of each kind."""
+        self.counters.failures += 1
+        kind = f"{what} {type(error).__name__}"
+        if kind not in self.warned:
+            self.warned.add(kind)
+            import logging  # not before something goes wrong: it takes a tenth of the whole import
+
+            logging.getLogger("memocache").warning(
+                "%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else ""
+            )
