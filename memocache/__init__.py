@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from memocache._decorator import cached
 from memocache._missing import MISSING
-from memocache._registry import configure, default_cache, disabled
+from memocache._registry import configure, default_cache, disabled, uncache_tag
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
 from memocache.errors import (
@@ -36,6 +36,7 @@ __all__ = [
     "configure",
     "default_cache",
     "disabled",
+    "uncache_tag",
     "Cache",
     "SimpleCache",
     "MemcachedCache",

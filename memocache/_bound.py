@@ -1,7 +1,7 @@
 """What can be done with a cached function or method besides calling it; and BoundCachedFunction, a method's own."""
 
 import types
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from memocache._memo import Memo
@@ -92,6 +92,35 @@ class CachedCall(Call[P, R]):
         """
         self._self_memo.uncache_all()
 
+    def uncache_where(self, **some: Any) -> None:
+        """Forget the calls with these arguments: `report.uncache_where(tenant_id=7)`.
+
+        It needs a template in `tags=` that names just these parameters, and forgets all that has that tag, as
+        `uncache_tag` does: calls of other functions with the same tag, too. It is a fence, as `uncache` is.
+
+        Raises:
+            ConfigurationError: if no template names these parameters and no others.
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        self._self_memo.uncache_where(some)
+
+    def many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]], /) -> list[R]:
+        """Return the results of many calls, in their order; what is stored is had in one round trip for all.
+
+        What is missing is computed, one after the other, and stored. The first call that raises ends it; what was
+        computed before stays stored.
+
+        >>> @cached(timeout=60)
+        ... def area(width, height=1):
+        ...     return width * height
+        >>> area.many([(3,), (3, 2), {"width": 3, "height": 1}])
+        [3, 6, 3]
+
+        Args:
+            calls: each a tuple of positional arguments, or a dict of named ones.
+        """
+        return cast("list[R]", self._self_memo.many(self._self_bound, calls))
+
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute this call now, store the result in place of what is there, and return it."""
         return cast(R, self._self_memo.refresh((*self._self_bound, *args), kwargs))
@@ -152,6 +181,36 @@ class AsyncCachedCall(Call[P, R]):
             UncacheFailed: if the cache did not acknowledge it.
         """
         await self._self_memo.uncache_all()
+
+    async def uncache_where(self, **some: Any) -> None:
+        """Forget the calls with these arguments: `await report.uncache_where(tenant_id=7)`.
+
+        It needs a template in `tags=` that names just these parameters, and forgets all that has that tag, as
+        `uncache_tag` does: calls of other functions with the same tag, too. It is a fence, as `uncache` is.
+
+        Raises:
+            ConfigurationError: if no template names these parameters and no others.
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        await self._self_memo.uncache_where(some)
+
+    async def many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]], /) -> list[R]:
+        """Return the results of many calls, in their order; what is stored is had in one round trip for all.
+
+        What is missing is computed, all at once, and stored. When all are over, the first of the calls that raised
+        raises; what the others computed stays stored.
+
+        >>> import asyncio
+        >>> @cached(timeout=60)
+        ... async def area(width, height=1):
+        ...     return width * height
+        >>> asyncio.run(area.many([(3,), (3, 2), {"width": 3, "height": 1}]))
+        [3, 6, 3]
+
+        Args:
+            calls: each a tuple of positional arguments, or a dict of named ones.
+        """
+        return cast("list[R]", await self._self_memo.many(self._self_bound, calls))
 
     async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute this call now, store the result in place of what is there, and return it."""

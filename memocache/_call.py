@@ -99,9 +99,9 @@ BOUND: Final = """\
     {instance} = {p}twin._self_instance
 {body}"""
 
-COUNTED: Final = """\
-def {p}counted({parameters}):
-    return {counted}
+PICKED: Final = """\
+def {p}picked({parameters}):
+    return {picked}
 """
 
 
@@ -118,6 +118,7 @@ class Writer:
         instance: the parameter that is the instance of a method, if it counts; it stands in the aliases as its token.
         is_async: whether *function* is a coroutine function, so that what *begin* returns is awaited.
         hands_over: whether *begin* is to have what computes, for others to call it; for a coroutine function always.
+        tagged: the parameters that *begin* is to have for the tags, if there are tags.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Writer:
         instance: str | None,
         is_async: bool,
         hands_over: bool,
+        tagged: tuple[str, ...] | None,
     ) -> None:
         self._function = function
         self._parameters = signature.parameters
@@ -140,9 +142,12 @@ class Writer:
         self._counted = f"({p}key_function({forward}),)" if key_function else as_tuple(names)
         hit = "" if aliases is None else _hit(p, names, instance)
         self._define = "async def" if is_async else "def"
+        self._tagged = as_tuple(tagged or ())
         handed = self._counted
         if is_async or hands_over:
             handed += f", {p}partial({p}function{forward and ', '}{forward})"
+        if tagged is not None:
+            handed += f", tagged={self._tagged}"
         self._body = (AWAITED_BODY if is_async else BODY).format(p=p, hit=hit, handed=handed, forward=forward)
         self._variables = {
             f"{p}table": aliases.table if aliases is not None else None,
@@ -173,7 +178,11 @@ class Writer:
 
     def counted(self) -> Callable[..., tuple[object, ...]]:
         """Return what binds a call and returns the arguments that count, or the result of the user's key function."""
-        return self._written("counted", COUNTED, counted=self._counted)
+        return self._written("picked", PICKED, picked=self._counted)
+
+    def tagged(self) -> Callable[..., tuple[object, ...]]:
+        """Return what binds a call and returns the arguments that its tags name."""
+        return self._written("picked", PICKED, picked=self._tagged)
 
     def _written(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
         parts.setdefault("parameters", declared(self._parameters, self._prefix))

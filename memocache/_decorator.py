@@ -48,6 +48,7 @@ def cached(
     errors: Errors | None = None,
     stale: Duration = 0,
     jitter: float = 0.0,
+    tags: Iterable[str] = (),
     copy: "bool | Callable[[Any], Any]" = False,
     wait: float | str = 10,
 ) -> "_Decorator": ...
@@ -64,6 +65,7 @@ def cached(
     errors: Errors | None = None,
     stale: Duration = 0,
     jitter: float = 0.0,
+    tags: Iterable[str] = (),
     copy: "bool | Callable[[Any], Any]" = False,
     wait: float | str = 10,
 ) -> "_Decorator": ...
@@ -101,6 +103,7 @@ def cached(*args: Any, **options: Any) -> Any:
             again in the background; also if that raises. 0: not at all.
         jitter: a fraction; each result's timeout is longer or shorter by up to that, so that what was computed together
             does not run out together.
+        tags: templates that name parameters, "tenant:{tenant_id}"; see `uncache_tag` and CachedFunction.uncache_where.
         copy: True for a deep copy, or a function that copies, so that callers may change what an in-process cache
             hands out.
         wait: seconds to wait for another call's computation before computing alone; 0 for not waiting.

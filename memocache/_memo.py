@@ -7,12 +7,12 @@ What can be done with a call is in its two kinds, for functions that block (_mem
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from inspect import Signature
 from typing import Any, ClassVar, Final
 
 from memocache._call import Writer
-from memocache._entry import Alias, Aliases
+from memocache._entry import Alias, Aliases, Origin
 from memocache._fork import in_child
 from memocache._instances import Owner, tokens
 from memocache._options import Options
@@ -20,6 +20,7 @@ from memocache._place import Place, plain_types
 from memocache._records import has_own_key
 from memocache._registry import present_default, register, with_default
 from memocache._site import Site
+from memocache._tags import Tags
 from memocache.backends.base import Cache
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import Counted, KeyMaker, Namespace
@@ -44,6 +45,7 @@ class Memo(ABC):
         self.namespace = Namespace(function, options.namespace)
         self.title = self.namespace.title
         self._counted = Counted(self.title, signature, options.key, options.ignore)
+        self.tags = Tags(self.title, options.tags, signature.parameters)
         self._owner = Owner(function)
         self.start_anew()
         # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
@@ -64,9 +66,11 @@ class Memo(ABC):
             instance=None if self._instance_at is None else self._counted.names[self._instance_at],
             is_async=self.is_async,
             hands_over=bool(options.policy.stale),
+            tagged=self.tags.names if self.tags else None,
         )
         self.call = self._writer.call()
         self._counted_of: Callable[..., tuple[object, ...]] | None = None
+        self._tagged_of: Callable[..., tuple[object, ...]] | None = None
         # Refuse now what will be refused.
         if isinstance(options.cache, Cache):
             self._place_on(options.cache)
@@ -200,10 +204,19 @@ class Memo(ABC):
             self._counted_of = self._writer.counted()
         return self._counted_of
 
-    def located(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Site, str]:
-        """Return the site of a call, and its key there."""
+    def located(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Site, str, Origin]:
+        """Return the site of a call, and its key and origin there."""
         place = self.place()
-        return place.site, place.keys.key(self.bind(*args, **kwargs))
+        site, key = place.site, place.keys.key(self.bind(*args, **kwargs))
+        if not self.tags:
+            return site, key, site.origin
+        if self._tagged_of is None:
+            self._tagged_of = self._writer.tagged()
+        return site, key, self.origin(site, self._tagged_of(*args, **kwargs))
+
+    def origin(self, site: Site, tagged: tuple[object, ...]) -> Origin:
+        """Return the origin on *site* of the call whose arguments for the tags are *tagged*."""
+        return site.in_groups(self.tags.groups(tagged)) if self.tags else site.origin
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         return self.located(args, kwargs)[1]
@@ -223,12 +236,12 @@ class Memo(ABC):
                 f"so that its old result may still be served: {error}"
             ) from error
 
-    def forget_all(self, place: Place) -> None:
+    def forget_group(self, cache: Cache, group: str) -> None:
         try:
-            place.site.cache.forget_group(place.keys.group)
+            cache.forget_group(group)
         except BackendError as error:
             raise UncacheFailed(
-                f"{self.title}: the cache did not acknowledge that all calls were forgotten, "
+                f"{self.title}: the cache did not acknowledge that its calls were forgotten, "
                 f"so that old results may still be served: {error}"
             ) from error
 
@@ -251,10 +264,17 @@ class Memo(ABC):
     # ---- what may wait: for coroutine functions, each of these returns an awaitable --------------------------------
 
     @abstractmethod
-    def begin(self, counted: tuple[object, ...], compute: Callable[[], Any] | None = None) -> Any:
+    def begin(
+        self,
+        counted: tuple[object, ...],
+        compute: Callable[[], Any] | None = None,
+        *,
+        tagged: tuple[object, ...] | None = None,
+    ) -> Any:
         """Begin a call that is no hit in process, for the function's own call to go on with.
 
-        *compute* calls the function, where somebody else than that may have to.
+        *compute* calls the function, where somebody else than that may have to. *tagged* are the arguments that its
+        tags name.
         """
 
     @abstractmethod
@@ -264,6 +284,14 @@ class Memo(ABC):
     @abstractmethod
     def uncache_all(self) -> Any:
         """Forget every call."""
+
+    @abstractmethod
+    def uncache_where(self, some: dict[str, Any]) -> Any:
+        """Forget the calls with *some* arguments."""
+
+    @abstractmethod
+    def many(self, first: tuple[Any, ...], calls: Iterable[object]) -> Any:
+        """Return the results of *calls*, whose arguments *first* stands before."""
 
     @abstractmethod
     def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -1,11 +1,13 @@
 """What can be done with a call of a coroutine function: each is awaited, and none blocks the event loop."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
 from memocache._clock import now
 from memocache._entry import Entry
+from memocache._many import Looked, spelt
 from memocache._memo import Memo
 from memocache._missing import MISSING
 from memocache._pool import in_pool
@@ -24,7 +26,11 @@ class TaskMemo(Memo):
     is_async = True
 
     async def begin(  # type: ignore[override]
-        self, counted: tuple[object, ...], compute: Callable[[], Awaitable[Any]]
+        self,
+        counted: tuple[object, ...],
+        compute: Callable[[], Awaitable[Any]],
+        *,
+        tagged: tuple[object, ...] | None = None,
     ) -> Any:
         """Return the result of a call that is no hit in process: what is there, or what *compute* makes."""
         if is_disabled():
@@ -32,13 +38,14 @@ class TaskMemo(Memo):
         place = self._settled or self.place()
         site = place.site
         key = place.key(counted)
+        origin = site.origin if tagged is None else self.origin(site, tagged)
         if not site.direct:
-            return await _taken(site, read_through(site, key), compute)
+            return await _taken(site, read_through(site, key, origin), compute)
         alias = self._alias(counted)
-        seen = site.look(key, now())
+        seen = site.look(key, origin.groups, now())
         if isinstance(seen, Entry):
             return site.hit(seen, alias).value
-        return await _taken(site, read_through(site, key, seen, alias), compute)
+        return await _taken(site, read_through(site, key, origin, seen, alias), compute)
 
     async def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
         place = self.place()
@@ -47,26 +54,58 @@ class TaskMemo(Memo):
 
     async def uncache_all(self) -> None:
         place = self.place()
-        await _done(place.site, self.forget_all, place)
+        await _done(place.site, self.forget_group, place.site.cache, place.keys.group)
+
+    async def uncache_where(self, some: dict[str, Any]) -> None:
+        site, group = self.place().site, self.tags.where(some)
+        await _done(site, self.forget_group, site.cache, group)
 
     async def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        site, key = self.located(args, kwargs)
         compute = partial(self.function, *args, **kwargs)
-        return await compute() if is_disabled() else await _taken(site, refresh(site, key), compute)
+        if is_disabled():
+            return await compute()
+        site, key, origin = self.located(args, kwargs)
+        return await _taken(site, refresh(site, key, origin), compute)
+
+    async def many(self, first: tuple[Any, ...], calls: Iterable[object]) -> list[Any]:
+        asked = [spelt(first, call) for call in calls]
+        if is_disabled():
+            return await _in_order([self.function(*args, **kwargs) for args, kwargs in asked])
+        looked = Looked(self, asked)
+        entries = await _done(looked.site, looked.peek)
+        return await _in_order(
+            [
+                _given(looked, entry) if entry is not None else self.call(*args, **kwargs)
+                for entry, (args, kwargs) in zip(entries, asked, strict=True)
+            ]
+        )
 
     async def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        site, key = self.located(args, kwargs)
-        entry = None if is_disabled() else await _done(site, site.peek, key)
+        site, key, origin = self.located(args, kwargs)
+        (entry,) = (None,) if is_disabled() else await _done(site, site.peek, (key,), (origin.groups,))
         return MISSING if entry is None else site.served(entry.value)
 
     async def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        site, key = self.located(args, kwargs)
+        site, key, origin = self.located(args, kwargs)
         if not is_disabled():
-            await _taken(site, put(site, key, value), partial(self.function, *args, **kwargs))
+            await _taken(site, put(site, key, origin, value), partial(self.function, *args, **kwargs))
 
     async def clear(self) -> None:
         await self.uncache_all()
         self.place().site.counters.reset()
+
+
+async def _given(looked: Looked, entry: Entry) -> Any:
+    return looked.hit(entry)
+
+
+async def _in_order(calls: list[Awaitable[Any]]) -> list[Any]:
+    """Return the results of *calls*, made at once; when all are over, the first that failed raises."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 async def _taken(site: Site, steps: Steps, compute: Callable[[], Awaitable[Any]]) -> Any:

@@ -1,10 +1,11 @@
 """What can be done with a call of an ordinary function: it blocks the thread until it is done."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from memocache._entry import Entry
+from memocache._many import Looked, spelt
 from memocache._memo import Memo
 from memocache._missing import MISSING
 from memocache._readthrough import compute_only, lead, put, read_through, refresh
@@ -22,7 +23,13 @@ class ThreadMemo(Memo):
 
     is_async = False
 
-    def begin(self, counted: tuple[object, ...], compute: Callable[[], Any] | None = None) -> Run | Entry | Served:
+    def begin(
+        self,
+        counted: tuple[object, ...],
+        compute: Callable[[], Any] | None = None,
+        *,
+        tagged: tuple[object, ...] | None = None,
+    ) -> Run | Entry | Served:
         """Run a call as far as its computation, for the function's own call to go on with."""
         if is_disabled():
             return Run(compute_only())
@@ -30,10 +37,11 @@ class ThreadMemo(Memo):
         site = place.site
         key = place.key(counted)
         alias = self._alias(counted) if site.direct else None
+        origin = site.origin if tagged is None else self.origin(site, tagged)
         # Looked at here, since a hit needs none of the steps, and with the clock's own function: see `now`.
         seen: Seen
         try:
-            seen = site.cache.look(key, site.groups, time.time(), site.lease)
+            seen = site.cache.look(key, origin.groups, time.time(), site.lease)
         except BackendError as error:
             site.unanswered(error)
             seen = None
@@ -41,19 +49,22 @@ class ThreadMemo(Memo):
             return site.hit(seen, alias)
         if type(seen) is Lease:
             seen.alias = alias
-            return Run(lead(site, seen))
-        return Run(read_through(site, key, seen, alias), compute)
+            return Run(lead(site, seen, origin))
+        return Run(read_through(site, key, origin, seen, alias), compute)
 
     def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
         place = self.place()
         return self.forget(place.site.cache, self.known_key(place, (self._counted_of or self.bind)(*args, **kwargs)))
 
     def uncache_all(self) -> None:
-        self.forget_all(self.place())
+        place = self.place()
+        self.forget_group(place.site.cache, place.keys.group)
+
+    def uncache_where(self, some: dict[str, Any]) -> None:
+        self.forget_group(self.place().site.cache, self.tags.where(some))
 
     def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        site, key = self.located(args, kwargs)
-        run = Run(compute_only() if is_disabled() else refresh(site, key))
+        run = Run(compute_only() if is_disabled() else refresh(*self.located(args, kwargs)))
         if run.ready:
             return run.value
         try:
@@ -63,15 +74,26 @@ class ThreadMemo(Memo):
             raise
         return run.computed(value)
 
+    def many(self, first: tuple[Any, ...], calls: Iterable[object]) -> list[Any]:
+        asked = [spelt(first, call) for call in calls]
+        if is_disabled():
+            return [self.function(*args, **kwargs) for args, kwargs in asked]
+        looked = Looked(self, asked)
+        entries = looked.peek()
+        return [
+            looked.hit(entry) if entry is not None else self.call(*args, **kwargs)
+            for entry, (args, kwargs) in zip(entries, asked, strict=True)
+        ]
+
     def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        site, key = self.located(args, kwargs)
-        entry = None if is_disabled() else site.peek(key)
+        site, key, origin = self.located(args, kwargs)
+        (entry,) = (None,) if is_disabled() else site.peek((key,), (origin.groups,))
         return MISSING if entry is None else site.served(entry.value)
 
     def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        site, key = self.located(args, kwargs)
+        steps = put(*self.located(args, kwargs), value)
         if not is_disabled():
-            Run(put(site, key, value))
+            Run(steps)
 
     def clear(self) -> None:
         self.uncache_all()

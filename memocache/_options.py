@@ -17,7 +17,7 @@ KeyOption: TypeAlias = "str | Callable[..., Any] | None"
 
 OURS: Final = (
     *("timeout", "key", "cache", "namespace", "version", "ignore"),
-    *("unless", "errors", "stale", "jitter", "copy", "wait"),
+    *("unless", "errors", "stale", "jitter", "tags", "copy", "wait"),
 )
 
 # What other caching decorators call it -> what to write here.
@@ -55,6 +55,10 @@ THEIRS: Final = {
     "stale_ttl": "stale=",
     "stale_while_revalidate": "stale=",
     "stale_if_error": "stale=",
+    "tag": "tags=",
+    "group": "tags=",
+    "groups": "tags=",
+    "depends_on": "tags=",
     "backend": "cache=",
     "alias": "cache=",
     "region": "cache=",
@@ -82,6 +86,7 @@ class Options:
     namespace: str | None
     version: object
     ignore: tuple[str, ...]
+    tags: Iterable[str]
     copied: Callable[[Any], Any] | None
     wait: float
 
@@ -99,6 +104,7 @@ class Options:
         errors: Errors | None = None,
         stale: Duration = 0,
         jitter: float = 0.0,
+        tags: Iterable[str] = (),
         copy: "bool | Callable[[Any], Any]" = False,
         wait: float | str = 10,
         **unknown: object,
@@ -129,7 +135,7 @@ class Options:
         waits = min(waits, threading.TIMEOUT_MAX)  # a lock cannot wait longer
         copied = copying.deepcopy if copy is True else copy or None
         policy = Policy(timeout, unless, errors=errors, stale=stale, jitter=jitter)
-        return cls(policy, key, cache, namespace, version, tuple(ignore), copied, waits)
+        return cls(policy, key, cache, namespace, version, tuple(ignore), tags, copied, waits)
 
 
 def _is_cache_class(given: object) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from typing import Any, Final, cast
 
 from memocache._clock import now, ticks
-from memocache._entry import SECOND, Alias, Entry
+from memocache._entry import SECOND, Alias, Entry, Origin
 from memocache._failure import Failure
 from memocache._flight import own_copy, waiting
 from memocache._site import Seen, Site
@@ -26,8 +26,10 @@ class NotYet:
 NOT_YET: Final = NotYet()
 
 
-def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "Alias | None" = None) -> Steps:
-    """Return the value under *key*, computed if need be.
+def read_through(
+    site: Site, key: str, origin: Origin, seen: "Seen | NotYet" = NOT_YET, alias: "Alias | None" = None
+) -> Steps:
+    """Return the value under *key*, computed if need be; as an entry of this *origin*.
 
     *seen* is what a first look has seen, if there was one. *alias* is to lead to the entry, in process.
     """
@@ -36,7 +38,7 @@ def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "
     waited = False
     while True:
         if seen is NOT_YET:
-            seen = yield Ask(site.look, (key, now()), site.decline)
+            seen = yield Ask(site.look, (key, origin.groups, now()), site.decline)
         if seen is None:
             return (yield from _alone(site))
         if isinstance(seen, Entry):
@@ -45,12 +47,12 @@ def read_through(site: Site, key: str, seen: "Seen | NotYet" = NOT_YET, alias: "
             lease = seen.lease
             if lease is None:
                 return site.old(seen.entry)
-            if (yield Detach(lead(site, lease), lease.flight)):
+            if (yield Detach(lead(site, lease, origin), lease.flight)):
                 return site.old(seen.entry)
             seen = lease
         if type(seen) is Lease:
             seen.alias = alias
-            return (yield from lead(site, seen))
+            return (yield from lead(site, seen, origin))
         if budget <= 0:
             return (yield from _alone(site))
         began = ticks()
@@ -80,7 +82,7 @@ def _alone(site: Site) -> Steps:
     return value
 
 
-def lead(site: Site, lease: Lease) -> Steps:
+def lead(site: Site, lease: Lease, origin: Origin) -> Steps:
     """Compute under *lease*, fill, and let the waiters have it."""
     if lease.unreadable is not None:
         site.failed("a stored result could not be read, so it is computed again", lease.unreadable)
@@ -93,7 +95,7 @@ def lead(site: Site, lease: Lease) -> Steps:
         if error is not None:
             lifetime = site.policy.remembered(error)
             if lifetime and isinstance(error, Exception):
-                yield from _store(site, lease, Failure.of(error), lifetime, cost)
+                yield from _store(site, lease, origin, Failure.of(error), lifetime, cost)
             else:
                 yield from _give_back(site, lease, error)
             if isinstance(error, Exception):
@@ -106,7 +108,7 @@ def lead(site: Site, lease: Lease) -> Steps:
             yield from _give_back(site, lease, wrong)
             lease.flight.crash(wrong)
             return Raised(wrong)
-        yield from _store(site, lease, kept, lifetime, cost)
+        yield from _store(site, lease, origin, kept, lifetime, cost)
         lease.flight.land(kept)
         return value
     finally:
@@ -114,13 +116,15 @@ def lead(site: Site, lease: Lease) -> Steps:
             lease.flight.abandon()  # nothing above has ended it: a waiter leads the next
 
 
-def _store(site: Site, lease: Lease, value: Any, lifetime: float, cost: float) -> Generator[Step, Any, None]:
+def _store(
+    site: Site, lease: Lease, origin: Origin, value: Any, lifetime: float, cost: float
+) -> Generator[Step, Any, None]:
     """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
     if lifetime <= 0:
         yield from _leave_nothing(site, lease)
         return
     fresh = now() + lifetime
-    entry = Entry(lease.key, value, fresh, fresh, int(cost * SECOND), site.origin)
+    entry = Entry(lease.key, value, fresh, fresh, int(cost * SECOND), origin)
     if type(value) is Failure:
         lease.alias = None  # which would hand it out as a value
     elif site.policy.stale:
@@ -164,27 +168,27 @@ def _give_back(site: Site, lease: Lease, error: BaseException | None = None) -> 
         site.failed("a refresh raised, so that the old result is served on", error)
 
 
-def refresh(site: Site, key: str) -> Steps:
+def refresh(site: Site, key: str, origin: Origin) -> Steps:
     """Compute now and store, whatever is there; return the value."""
     try:
-        lease = yield Ask(site.cache.take, (key, site.groups, now(), site.lease), site.decline)
+        lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline)
     except BackendError as error:
         site.failed("the cache did not answer, so the call was computed and not stored", error)
         return (yield from _alone(site))
-    return (yield from lead(site, lease))
+    return (yield from lead(site, lease, origin))
 
 
-def put(site: Site, key: str, value: object) -> Steps:
+def put(site: Site, key: str, origin: Origin, value: object) -> Steps:
     """Store *value* as if it had been computed now."""
     lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
     kept = site.served(value)
     try:
-        lease = yield Ask(site.cache.take, (key, site.groups, now(), site.lease), site.decline)
+        lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline)
     except BackendError as error:
         site.failed("the cache did not take a result", error)
         return
     try:
-        yield from _store(site, lease, kept, lifetime, 0.0)
+        yield from _store(site, lease, origin, kept, lifetime, 0.0)
         lease.flight.land(kept)
     finally:
         lease.flight.abandon()

@@ -9,11 +9,21 @@ from typing import Final, TypeVar
 
 from memocache._entry import Aliases
 from memocache._fork import in_child
+from memocache._tags import tag_group
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
-from memocache.errors import ConfigurationError
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 
-__all__ = ["configure", "default_cache", "disabled", "is_disabled", "present_default", "register", "with_default"]
+__all__ = [
+    "configure",
+    "default_cache",
+    "disabled",
+    "is_disabled",
+    "present_default",
+    "register",
+    "uncache_tag",
+    "with_default",
+]
 
 DEFAULT_THRESHOLD: Final = 10_000
 
@@ -72,6 +82,37 @@ def configure(cache: Cache) -> None:
         _default = cache
         for aliases in list(_aliases_of_default):
             aliases.lead_to(None)
+
+
+def uncache_tag(tag: str, cache: Cache | None = None) -> None:
+    """Forget every call that has this tag (see `tags=` of `cached`), of whatever function; on *cache* or the default.
+
+    It is a fence: no call that starts after it has returned, in any process that shares the cache, is given a result
+    whose computation began before. It takes one round trip to each server, however many calls there are; from a
+    coroutine, call it in a thread (`asyncio.to_thread`) where the cache is on a server.
+
+    >>> @cached(timeout=60, tags=("tenant:{tenant}",))
+    ... def users(tenant: int) -> list[int]:
+    ...     return [tenant]
+    >>> users(7) is users(7)
+    True
+    >>> uncache_tag("tenant:7")
+
+    Raises:
+        ConfigurationError: if *tag* is no text, or *cache* no cache object.
+        UncacheFailed: if the cache did not acknowledge it.
+    """
+    if not isinstance(tag, str) or not tag:
+        raise ConfigurationError(f"uncache_tag() got {tag!r}; wanted: a tag as text, such as 'tenant:7'")
+    if cache is not None and not isinstance(cache, Cache):
+        raise ConfigurationError(f"uncache_tag() got cache={cache!r}; wanted: a cache object, or None for the default")
+    try:
+        (default_cache() if cache is None else cache).forget_group(tag_group(tag))
+    except BackendError as error:
+        raise UncacheFailed(
+            f"the cache did not acknowledge that the calls with the tag {tag!r} were forgotten, "
+            f"so that old results may still be served: {error}"
+        ) from error
 
 
 @contextmanager

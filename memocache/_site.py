@@ -1,6 +1,6 @@
 """Site: a decorated function on one cache; what it asks there, and what it counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -17,6 +17,7 @@ __all__ = ["Seen", "Site"]
 
 FIRST_LEASE: Final = 60.0
 LEAST_LEASE: Final = 2.0
+MOST_ORIGINS: Final = 10_000
 
 Seen: TypeAlias = "Entry | Stale | Lease | Busy | None"
 """What a cache says of a key; None if it does not answer."""
@@ -37,6 +38,7 @@ class Site:
     lease: float = field(init=False)  # for how many seconds a computation may hold its key
     warned: set[str] = field(default_factory=set)
     origin: Origin = field(init=False)  # of the entries
+    _tagged: dict[tuple[str, ...], Origin] = field(default_factory=dict)
     direct: bool = field(init=False)  # whether the cache is in this process, so that nothing in it can block
 
     def __post_init__(self) -> None:
@@ -49,10 +51,10 @@ class Site:
         self.longest = cost
         self.lease = max(LEAST_LEASE, 2 * cost)
 
-    def look(self, key: str, moment: float) -> "Seen":
+    def look(self, key: str, groups: tuple[str, ...], moment: float) -> "Seen":
         """Return what the cache says of *key* at this *moment*; None if it does not answer."""
         try:
-            return self.cache.look(key, self.groups, moment, self.lease)
+            return self.cache.look(key, groups, moment, self.lease)
         except BackendError as error:
             # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
             self.unanswered(error)
@@ -109,13 +111,22 @@ class Site:
             self.counters.saved += entry.cost / SECOND
         return self.served(entry.value)
 
-    def peek(self, key: str) -> Entry | None:
-        """Return the entry under *key*; none if there is none, or the cache does not answer."""
+    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]]) -> list[Entry | None]:
+        """Return the entries under *keys*, as members of their *groups*; none if the cache does not answer."""
         try:
-            return self.cache.peek((key,), self.groups, now())[0]
+            return self.cache.peek(keys, groups, now())
         except BackendError as error:
             self.failed("the cache did not answer", error)
-            return None
+            return [None] * len(keys)
+
+    def in_groups(self, tags: tuple[str, ...]) -> Origin:
+        """Return the origin of the entries that are in the groups *tags*, too."""
+        origin = self._tagged.get(tags)
+        if origin is None:
+            if len(self._tagged) >= MOST_ORIGINS:
+                self._tagged.clear()
+            origin = self._tagged[tags] = Origin((*self.groups, *tags), self.counters)
+        return origin
 
     def served(self, value: Any) -> Any:
         if type(value) is Failure:

@@ -3,7 +3,6 @@
 import inspect
 import itertools
 import re
-import string
 import sys
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
@@ -15,6 +14,7 @@ from memocache._canonical import encode
 from memocache._instances import token
 from memocache._names import module_name
 from memocache._records import has_own_key
+from memocache._templates import listed, named
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
 __all__ = ["Counted", "KeyMaker", "Namespace"]
@@ -150,38 +150,19 @@ def _ignored(title: str, parameters: Iterable[str], ignore: Iterable[str]) -> li
     for name in names:
         if name not in parameters:
             raise ConfigurationError(
-                f"{title}: ignore= names {name!r}, which is no parameter; there are: {_listed(parameters)}"
+                f"{title}: ignore= names {name!r}, which is no parameter; there are: {listed(parameters)}"
             )
     return names
 
 
 def _template_names(title: str, template: str, parameters: Iterable[str]) -> tuple[str, ...]:
-    """Return the parameters that *template* names, in order. It knows `{name}` only: no attributes, no formats."""
-    names: dict[str, None] = {}
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise ConfigurationError(f"{title}: key={template!r} is no template: {error}") from None
-    for _, name, form, conversion in parts:
-        if name is None:
-            continue
-        if form or conversion or name not in parameters:
-            field = name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
-            raise ConfigurationError(
-                f"{title}: key={template!r} has {{{field}}}, which is no parameter; there are: {_listed(parameters)}. "
-                "A template names parameters only, without attributes, indices or formats; for more, pass a function"
-            )
-        names[name] = None
+    names = named(f"{title}: key={template!r}", template, parameters, "; for more, pass a function")
     if not names and list(parameters):
         raise ConfigurationError(
             f"{title}: key={template!r} names no parameter, so that all calls would share one entry; "
-            f"there are: {_listed(parameters)}"
+            f"there are: {listed(parameters)}"
         )
-    return tuple(names)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names) or "none"
+    return tuple(dict.fromkeys(names))
 
 
 class KeyMaker:

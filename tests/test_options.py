@@ -157,6 +157,9 @@ USE = {
     "ignore=('self',)": "noself",
     "unless=": "skip_cache_func",
     "unless= (with the opposite answer)": "response_filter should_cache_fn",
+    "errors=": "cache_exceptions cache_errors",
+    "stale=": "grace stale_ttl stale_while_revalidate stale_if_error",
+    "tags=": "tag group groups depends_on",
     "cache=": "backend alias region",
     "the serializer of the cache object": "serializer",
 }
@@ -183,7 +186,7 @@ def test_what_goes_without_saying_is_said(reason: str, words: str) -> None:
 def test_an_unknown_word_is_answered_with_all_of_ours() -> None:
     assert refusal(colour="red") == (
         "cached() has no option 'colour'; it has: timeout, key, cache, namespace, version, ignore, "
-        "unless, errors, stale, jitter, copy, wait"
+        "unless, errors, stale, jitter, tags, copy, wait"
     )
 
 

@@ -16,7 +16,7 @@ from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, 
 
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
-    *("MISSING", "configure", "default_cache", "disabled"),
+    *("MISSING", "configure", "default_cache", "disabled", "uncache_tag"),
     *("Cache", "SimpleCache", "MemcachedCache"),
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",

@@ -24,7 +24,7 @@ from memocache._envelope import ERROR, LEASE, Envelope, Header
 from memocache._flight import Flight
 from memocache._policy import early
 from memocache.backends._node import Address, new_stamp
-from memocache.backends._server import ATTEMPTS, SKEW, ServerCache, expire_after, is_lease, is_present
+from memocache.backends._server import ATTEMPTS, SKEW, ServerCache, expire_after, is_lease, is_present, stamps_in
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers import Serializer
@@ -212,15 +212,17 @@ class LeaseCache(ServerCache):
         """Give the group another stamp on every server; raise if one of them did not answer."""
         self._on_all(lambda node: node.set(self._wire(group), new_stamp(), 0))
 
-    def peek(self, keys: Sequence[str], groups: tuple[str, ...], now: float) -> list[Entry | None]:
+    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries that have not expired, in one round trip to each server."""
-        by_wire = {self._wire(key): key for key in keys}
+        by_wire = {self._wire(key): (key, own) for key, own in zip(keys, groups, strict=True)}
         entries: dict[str, Entry] = {}
         for node, wires in self._by_node(by_wire):
-            found, stamps = self._read(node, wires, groups)
+            names = {group: self._wire(group) for wire in wires for group in by_wire[wire][1]}
+            found = node.get_many([*wires, *names.values()])
             for wire in wires:
-                key = by_wire[wire]
+                key, own = by_wire[wire]
                 envelope = self._unpack(key, found.get(wire))
+                stamps = stamps_in(found, {group: names[group] for group in own})
                 if envelope is None or envelope.stamps != stamps or not is_present(envelope, now):
                     continue
                 try:

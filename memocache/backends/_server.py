@@ -17,7 +17,7 @@ from memocache.backends.base import Cache, countable
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers import SafeSerializer, Serializer
 
-__all__ = ["ATTEMPTS", "ServerCache", "expire_after", "is_lease", "is_present"]
+__all__ = ["ATTEMPTS", "ServerCache", "expire_after", "is_lease", "is_present", "stamps_in"]
 
 LONGEST_EXPIRY: Final = 30 * 86400  # seconds; the server takes larger numbers for dates
 LONGEST_COST: Final = 1e6  # seconds
@@ -148,17 +148,6 @@ class ServerCache(Cache):
 
     # ---- stamps --------------------------------------------------------------------------------------------------
 
-    def _read(
-        self, node: Node, keys: Sequence[str], groups: tuple[str, ...]
-    ) -> tuple[Mapping[str, bytes], bytes | None]:
-        """Return what is under the wire *keys*, and the block of the groups' stamps; None if one is missing."""
-        names = [self._wire(group) for group in groups]
-        found = node.get_many([*keys, *names])
-        stamps = [found.get(name, b"") for name in names]
-        if not all(map(is_stamp, stamps)):
-            return found, None
-        return found, _envelope.stamp_block(groups, [stamp[len(STAMP_MAGIC) :] for stamp in stamps])
-
     def _plant(self, node: Node, groups: tuple[str, ...]) -> None:
         """Put a stamp for each group that has none."""
         for group in groups:
@@ -174,9 +163,9 @@ class ServerCache(Cache):
         if envelope is None or envelope.kind != VALUE or not is_present(envelope, clock()):
             return None
         if envelope.stamps:
-            groups = tuple(_envelope.stamp_names(envelope.stamps))
-            _, stamps = self._read(self._node(self._wire(key)), (), groups)
-            if stamps != envelope.stamps:
+            names = {group: self._wire(group) for group in _envelope.stamp_names(envelope.stamps)}
+            found = self._node(self._wire(key)).get_many(list(names.values()))
+            if stamps_in(found, names) != envelope.stamps:
                 return None
         return envelope
 
@@ -275,6 +264,14 @@ def is_lease(envelope: Envelope, now: float) -> bool:
     """Return whether somebody may be computing under *envelope*: a stub, or a value that is being refreshed."""
     end = envelope.expires if envelope.kind == LEASE else envelope.held
     return envelope.created - SKEW <= now < end
+
+
+def stamps_in(found: Mapping[str, bytes], names: Mapping[str, str]) -> bytes | None:
+    """Return the block of the stamps that were *found*, for groups by their wire *names*; None if one is missing."""
+    stamps = [found.get(name, b"") for name in names.values()]
+    if not all(map(is_stamp, stamps)):
+        return None
+    return _envelope.stamp_block(tuple(names), [stamp[len(STAMP_MAGIC) :] for stamp in stamps])
 
 
 def _failure(text: object) -> Failure:

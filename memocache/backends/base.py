@@ -191,8 +191,8 @@ class Cache(ABC):
         """End all entries and leases of *group*, as `forget` does."""
 
     @abstractmethod
-    def peek(self, keys: Sequence[str], groups: tuple[str, ...], now: float) -> list[Entry | None]:
-        """Return the entries of *keys* that have not expired, in one round trip. It takes no lease."""
+    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
+        """Return the entries of *keys*, each in its *groups*, that have not expired; in one round trip."""
 
     # ---- what only some caches have ------------------------------------------------------------------------------
 

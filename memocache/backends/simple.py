@@ -185,11 +185,14 @@ class SimpleCache(Cache):
                 left += self._remove(key)
         left.clear()
 
-    def peek(self, keys: Sequence[str], groups: tuple[str, ...], now: float) -> list[Entry | None]:
+    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries of *keys* that have not expired."""
         with self._lock:
             entries = [self._queue.get(key) for key in keys]
-        return [entry if entry and now < entry.expires and _belongs(entry, groups) else None for entry in entries]
+        return [
+            entry if entry and now < entry.expires and _belongs(entry, own) else None
+            for entry, own in zip(entries, groups, strict=True)
+        ]
 
     def usage(self, group: str, counters: Counters) -> Usage:
         """Return how many entries *group* has, and the hits of those that belong to *counters*."""

@@ -11,12 +11,13 @@ from memocache.testing._counted import Counted
 from memocache.testing._fences import FenceTests
 from memocache.testing._flights import FlightTests
 from memocache.testing._functions import FunctionTests
+from memocache.testing._groups import GroupTests
 from memocache.testing._methods import MethodTests
 
 __all__ = ["BackendContract"]
 
 
-class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests, AgingTests):
+class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests, GroupTests, AgingTests):
     """The suite that a cache passes, or it is none. Subclass it in your tests, and say how to make your cache.
 
     Example:

@@ -32,7 +32,7 @@ def entry(value: object, key: str = "key", lifetime: float = 60.0) -> Entry:
 
 def present(cache: Cache, key: str = "key", now: float | None = None) -> object:
     """Return the value that is fresh under *key*, or MISSING."""
-    (found,) = cache.peek((key,), GROUPS, time.time() if now is None else now)
+    (found,) = cache.peek((key,), (GROUPS,), time.time() if now is None else now)
     return MISSING if found is None else found.value
 
 
@@ -206,7 +206,7 @@ class FenceTests:
     def test_peek_sees_many(self, cache: Cache) -> None:
         for key in ("a", "b"):
             cache.fill(leased(cache, key), entry(key.upper(), key))
-        found = cache.peek(("a", "nothing", "b"), GROUPS, time.time())
+        found = cache.peek(("a", "nothing", "b"), (GROUPS,) * 3, time.time())
         assert [each and each.value for each in found] == ["A", None, "B"]
 
     def test_an_entry_that_ran_out_is_gone(self, cache: Cache) -> None:
