@@ -17,6 +17,7 @@ from memocache import (
     configure,
     default_cache,
     disabled,
+    uncache_tag,
 )
 from memocache._missing import Missing
 
@@ -64,6 +65,19 @@ assert_type(with_options(1), str)
 assert_type(with_functions(x=1), str)
 assert_type(with_more_functions(1), str)
 assert_type(cached(timeout=None)(lifetime)("a"), timedelta | str | float | None)
+
+@cached(timeout=60, stale="1h", jitter=0.1, errors={LookupError: 30, ValueError: None}, tags=("x:{x}",))
+def with_ageing(x: int) -> str:
+    return str(x)
+
+
+assert_type(with_ageing(1), str)
+assert_type(with_ageing.uncache_where(x=1), None)
+assert_type(with_ageing.many([(1,), {"x": 1}]), list[str])
+assert_type(uncache_tag("x:1", SimpleCache()), None)
+with_ageing.many([1])  # type: ignore[list-item]
+cached(errors={5: 30})  # type: ignore[call-overload]
+cached(tags=5)  # type: ignore[call-overload]
 
 cached(timeout=5j)  # type: ignore[call-overload]
 cached(ttl=5)  # type: ignore[call-overload]
@@ -233,6 +247,8 @@ async def awaiting() -> None:
     assert_type(await coroutine.peek(1), str | Missing)
     assert_type(await coroutine.put("a", 1), None)
     assert_type(await coroutine.cache_clear(), None)
+    assert_type(await coroutine.many([(1,)]), list[str])
+    assert_type(await coroutine.uncache_where(x=1), None)
     assert_type(coroutine.key(1), str)
     assert_type(coroutine.info(), Info)
     assert_type(coroutine.cache, Cache)
