@@ -1,7 +1,6 @@
 """Threads for what nobody waits for: a few at a time, the rest in a queue that is bounded."""
 
 import functools
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -54,6 +53,8 @@ def _work() -> None:
         try:
             call()
         except BaseException:
+            import logging  # not before something goes wrong: it takes a tenth of the whole import
+
             logging.getLogger("memocache").exception("a refresh in the background failed")
         del call
 

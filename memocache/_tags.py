@@ -1,8 +1,6 @@
 """Tags: names that a call's arguments are filled in, for groups of calls that are forgotten together."""
 
-import datetime
-import decimal
-import uuid
+import sys
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Final
@@ -12,9 +10,12 @@ from memocache.errors import ConfigurationError, UnkeyableArgument
 
 __all__ = ["Tags", "tag_group"]
 
-# Types whose text says which value it is, in every process and version of Python.
+# Types whose text says which value it is, in every process and version of Python. By name: not all are always imported.
 PLAIN: Final = frozenset(
-    {str, int, bool, float, type(None), uuid.UUID, datetime.date, datetime.datetime, decimal.Decimal}
+    {
+        *((each.__module__, each.__qualname__) for each in (str, int, bool, float, type(None))),
+        *(("uuid", "UUID"), ("decimal", "Decimal"), ("datetime", "date"), ("datetime", "datetime")),
+    }
 )
 
 
@@ -53,7 +54,7 @@ class Tags:
         )
 
     def _text(self, name: str, value: Any) -> str:
-        if type(value) not in PLAIN:
+        if not _is_plain(type(value)):
             raise UnkeyableArgument(
                 f"{self._title}: parameter {name!r} cannot be part of a tag, since it is a {type(value).__qualname__}; "
                 "tags= names parameters that are text, numbers, dates, UUIDs or None"
@@ -64,6 +65,12 @@ class Tags:
 def tag_group(tag: str) -> str:
     """Return the group of the calls with this *tag*."""
     return "tag:" + blake2b(tag.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _is_plain(kind: type) -> bool:
+    if (kind.__module__, kind.__qualname__) not in PLAIN:
+        return False
+    return kind is type(None) or getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
 
 
 def _fields(title: str, template: object, parameters: tuple[str, ...]) -> tuple[str, ...]:

@@ -141,7 +141,7 @@ times = st.floats(allow_nan=False)
 @given(
     st.builds(
         Header, st.sampled_from([VALUE, LEASE, 255]), st.integers(0, 255), st.binary(min_size=16, max_size=16),
-        times, times, times, times,
+        times, times, times, times, times, times,
     ),
     st.text(),
     st.binary(max_size=200),
@@ -153,10 +153,13 @@ def test_what_was_packed_is_unpacked(header: Header, key: str, stamps: bytes, pa
 
 
 def test_times_may_be_any_float() -> None:
-    header = HEAD._replace(created=-inf, fresh=inf, expires=nan, cost=-0.0)
+    header = HEAD._replace(created=-inf, fresh=inf, expires=nan, cost=-0.0, held=-inf, pause=nan)
     envelope = unpack(pack(context(header, DIGEST, b""), b""), DIGEST)
     assert envelope is not None
-    times = envelope.created, envelope.fresh, envelope.expires, envelope.cost
+    times = (
+        *(envelope.created, envelope.fresh, envelope.expires, envelope.cost),
+        *(envelope.held, envelope.pause),
+    )
     assert repr(times) == repr(header[3:])
 
 
@@ -191,4 +194,4 @@ def test_no_stamp_block_is_too_odd_to_be_looked_at(block: bytes) -> None:
 
 
 def test_the_header_has_the_size_it_had() -> None:
-    assert (HEADER.size, CHECKSUM.size, START) == (72, 4, 76)
+    assert (HEADER.size, CHECKSUM.size, START) == (88, 4, 92)

@@ -12,7 +12,7 @@ from memocache._policy import FOREVER, seconds
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.stats import Counters
 
-__all__ = ["Busy", "Cache", "Lease", "Stale", "Usage", "countable"]
+__all__ = ["AgingEntry", "Busy", "Cache", "Entry", "Lease", "Stale", "Usage", "countable"]
 
 
 class Busy(NamedTuple):

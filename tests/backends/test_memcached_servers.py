@@ -221,7 +221,7 @@ def test_uncache_all_forgets_all_that_it_can_and_raises_for_the_rest(
     with pytest.raises(UncacheFailed) as failure:
         f.uncache_all()
     assert str(failure.value).startswith(
-        "counting.<locals>.f: the cache did not acknowledge that all calls were forgotten, "
+        "counting.<locals>.f: the cache did not acknowledge that its calls were forgotten, "
         f"so that old results may still be served: memcached at {three.addresses[0]} failed: "
     )
     three.proxies[0].fault = None

@@ -118,7 +118,7 @@ def test_the_message_has_the_sizes(memcached: MemcachedServer) -> None:
     with pytest.raises(ValueTooLarge) as refusal:
         MemcachedCache([memcached.address], max_item_size=1024).set("k", b"x" * 2000)
     assert str(refusal.value) == (
-        "the value takes 2144 bytes as an item, and the servers take 1024 (max_item_size=, "
+        "the value takes 2160 bytes as an item, and the servers take 1024 (max_item_size=, "
         "the server's option -I); store less, or raise both"
     )
 

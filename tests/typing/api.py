@@ -66,6 +66,7 @@ assert_type(with_functions(x=1), str)
 assert_type(with_more_functions(1), str)
 assert_type(cached(timeout=None)(lifetime)("a"), timedelta | str | float | None)
 
+
 @cached(timeout=60, stale="1h", jitter=0.1, errors={LookupError: 30, ValueError: None}, tags=("x:{x}",))
 def with_ageing(x: int) -> str:
     return str(x)
@@ -76,7 +77,7 @@ assert_type(with_ageing.uncache_where(x=1), None)
 assert_type(with_ageing.many([(1,), {"x": 1}]), list[str])
 assert_type(uncache_tag("x:1", SimpleCache()), None)
 with_ageing.many([1])  # type: ignore[list-item]
-cached(errors={5: 30})  # type: ignore[call-overload]
+cached(errors={5: 30})  # type: ignore[dict-item]
 cached(tags=5)  # type: ignore[call-overload]
 
 cached(timeout=5j)  # type: ignore[call-overload]
