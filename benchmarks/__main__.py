@@ -1,6 +1,8 @@
 """Ask all questions, or those that the command line names."""
 
-from benchmarks import eviction, herd, hit, memcached, miss, processes, scale, start, threads
+from benchmarks import awaited, eviction, fleet, herd, hit, memcached, miss, processes, scale, start, tasks, threads
 from benchmarks.command import main
 
-main([each.question for each in (hit, miss, start, eviction, scale, threads, memcached, processes, herd)])
+ALL = hit, awaited, miss, start, eviction, scale, threads, memcached, processes, herd, tasks, fleet
+
+main([each.question for each in ALL])

@@ -1,4 +1,7 @@
-"""What happens when many threads ask at once for what is not there: how often it is computed, and how long all wait."""
+"""What happens when many threads ask at once for what is not there: how often it is computed, and how long all wait.
+
+The same is asked of tasks in `benchmarks.tasks`.
+"""
 
 import threading
 import time
@@ -6,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from benchmarks.answer import Answer, Chart, Effort, Grid, Row, Told, Unanswerable, figure
 from benchmarks.command import main
@@ -28,6 +31,13 @@ roster = Roster()
 server = MemcachedServer()
 
 Cached = Callable[[int], object]
+
+
+class Herded(Protocol):
+    """A cached function that many ask at once for what was never asked for."""
+
+    def stampede(self, size: int) -> tuple[int, float]:
+        """Let *size* of them ask; return computations, and seconds for all."""
 
 
 class Cold:
@@ -96,6 +106,8 @@ class Question:
     contestants: Roster = field(default_factory=lambda: roster)
     name: str = "herd"
     title: str = "Many threads ask at once for what is not there"
+    who: str = "thread"
+    cold: Callable[[Callable[[Any], Any], float], Herded] = Cold
 
     @property
     def packages(self) -> Iterable[str]:
@@ -113,11 +125,12 @@ class Question:
         with small_stacks():
             for entrant in entrants:
                 try:
-                    measured.append(measure(entrant, effort))
+                    measured.append(measure(entrant, effort, self.cold))
                 except Unanswerable as reason:
                     missing[entrant.name] = str(reason)
                 told(f"{self.name}: {entrant.name}")
-        return Answer(self.name, self.title, [computations(measured, missing), times(measured, missing)], notes(effort))
+        grids = [computations(measured, missing, self.who), times(measured, missing, self.who)]
+        return Answer(self.name, self.title, grids, notes(effort, self.who))
 
 
 @contextmanager
@@ -129,11 +142,13 @@ def small_stacks() -> Iterator[None]:
         threading.stack_size(before)
 
 
-def measure(entrant: Entrant, effort: Effort) -> Measured:
+def measure(
+    entrant: Entrant, effort: Effort, cold_: Callable[[Callable[[Any], Any], float], Herded] = Cold
+) -> Measured:
     """Let herds of all sizes loose on *entrant*: of all rounds the most computations, and the median time."""
     herds, rounds, seconds = (QUICK_HERDS, QUICK_ROUNDS, QUICK_SECONDS) if effort.quick else (HERDS, ROUNDS, SECONDS)
     with ExitStack() as venue:
-        cold = Cold(entrant.built(venue), seconds)
+        cold = cold_(entrant.built(venue), seconds)
         cold.stampede(1)  # what is done once is not of the herd
         results = {size: [cold.stampede(size) for _ in range(rounds)] for size in herds}
     return Measured(
@@ -144,14 +159,14 @@ def measure(entrant: Entrant, effort: Effort) -> Measured:
     )
 
 
-def computations(measured: Sequence[Measured], missing: Mapping[str, str]) -> Grid:
+def computations(measured: Sequence[Measured], missing: Mapping[str, str], who: str) -> Grid:
     figures = {each.name: each.computations for each in measured}
-    return grid("Computations", measured, figures, missing, lambda number: f"{number:,.0f}")
+    return grid("Computations", measured, figures, missing, lambda number: f"{number:,.0f}", who)
 
 
-def times(measured: Sequence[Measured], missing: Mapping[str, str]) -> Grid:
+def times(measured: Sequence[Measured], missing: Mapping[str, str], who: str) -> Grid:
     figures = {each.name: {size: 1000 * taken for size, taken in each.seconds.items()} for each in measured}
-    return grid("Until the last has its value, ms", measured, figures, missing, figure)
+    return grid("Until the last has its value, ms", measured, figures, missing, figure, who)
 
 
 def grid(
@@ -160,6 +175,7 @@ def grid(
     figures: Mapping[str, Mapping[int, float]],
     missing: Mapping[str, str],
     shown: Callable[[float], str],
+    who: str,
 ) -> Grid:
     rows = [
         Row(each.name, each.ours, [shown(number) for number in figures[each.name].values()], most)
@@ -167,16 +183,16 @@ def grid(
             ((list(figures[each.name].values())[-1], each) for each in measured), key=lambda pair: pair[0]
         )
     ]
-    columns = [f"{size:,} thread{'s' * (size > 1)}" for size in measured[0].seconds]
+    columns = [f"{size:,} {who}{'s' * (size > 1)}" for size in measured[0].seconds]
     lines = {name: list(each.items()) for name, each in figures.items()}
-    chart = Chart(title.lower(), kind="lines", lines=lines, x_axis="threads", log_x=True)
+    chart = Chart(title.lower(), kind="lines", lines=lines, x_axis=f"{who}s", log_x=True)
     return Grid(title, columns, [*rows, *absent(missing)], figures, chart)
 
 
-def notes(effort: Effort) -> list[str]:
+def notes(effort: Effort, who: str) -> list[str]:
     seconds = QUICK_SECONDS if effort.quick else SECONDS
     return [
-        f"The computation waits for {1000 * seconds:.0f} ms. Each time another key; all threads begin at once.",
+        f"The computation waits for {1000 * seconds:.0f} ms. Each time another key; all {who}s begin at once.",
         "Of some rounds the most computations, and the median of the times.",
         "memocache on memcached: the server runs here, on the only core that this process then has.",
     ]

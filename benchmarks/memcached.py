@@ -130,6 +130,13 @@ def ring_pymemcache(ring: Any) -> dict[str, Any]:
     return {"f": f, "forget": f.delete}
 
 
+@question.contestant("memocache, with the stamps of three tags", "memocache", cases=[HIT])
+def ours_with_tags(memocache: Any) -> dict[str, Any]:
+    tags = ("account:{account}", "reports", "everything")
+    cache = memocache.MemcachedCache([server.address])
+    return {"f": memocache.cached(timeout=SECONDS, tags=tags, namespace="tagged", cache=cache)(report)}
+
+
 @question.contestant("libmc Client.get", "libmc", cases=[HIT], statement="get(key)")
 def libmc_bare(libmc: Any) -> dict[str, Any]:
     commands = libmc.Client([server.address])

@@ -8,7 +8,7 @@ from benchmarks.command import answered, main
 
 ROOT = Path(__file__).parent.parent
 PEERS = (
-    "aiocache,cachebox,cachetools,cachier,diskcache,dogpile,flask_caching,joblib,libmc,matplotlib,methodtools,"
+    "aiocache,async_lru,cachebox,cashews,cachetools,cachier,diskcache,dogpile,flask_caching,joblib,libmc,matplotlib,methodtools,"
     "moka_py,rich,ring,theine"
 )
 
@@ -89,7 +89,7 @@ def test_charts_without_matplotlib_are_refused_before_anything_is_measured(tmp_p
 
 
 def test_an_unknown_question_is_answered_with_those_there_are():
-    assert "there is no question 'hitt'; there are: hit, miss, start, " in refused("-m", "benchmarks", "hitt")
+    assert "there is no question 'hitt'; there are: hit, awaited, miss, start, " in refused("-m", "benchmarks", "hitt")
 
 
 class Unasked:
