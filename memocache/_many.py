@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 from memocache._clock import now
 from memocache._entry import Entry
 from memocache._memo import Memo
+from memocache._readthrough import peek
+from memocache._steps import Steps
 
 __all__ = ["Looked", "spelt"]
 
@@ -33,10 +35,13 @@ class Looked:
         self._keys = [key for _, key, _ in located]
         self._groups = [origin.groups for _, _, origin in located]
 
-    def peek(self) -> list[Entry | None]:
-        """Return the entry of each call that is fresh; what is older its own call shall have refreshed."""
+    def peek(self) -> Steps:
+        """Return what is there of each call."""
+        return peek(self.site, self._keys, self._groups)
+
+    def fresh(self, entries: Sequence[Entry | None]) -> list[Entry | None]:
+        """Return those of *entries* that are fresh; what is older its own call shall have refreshed."""
         moment = now()
-        entries = self.site.peek(self._keys, self._groups) if self._keys else []
         return [entry if entry is not None and moment < entry.fresh else None for entry in entries]
 
     def hit(self, entry: Entry) -> Any:

@@ -22,7 +22,7 @@ from memocache._registry import present_default, register, with_default
 from memocache._site import Site
 from memocache._tags import Tags
 from memocache.backends.base import Cache
-from memocache.errors import BackendError, ConfigurationError, UncacheFailed
+from memocache.errors import ConfigurationError
 from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
 
@@ -226,24 +226,6 @@ class Memo(ABC):
         alias = self._alias(counted) if place.site.direct else None
         entry = None if alias is None else alias[0].table.get(alias[1])
         return entry.key if entry is not None and alias and entry.types == alias[2] else place.keys.key(counted)
-
-    def forget(self, cache: Cache, key: str) -> bool:
-        try:
-            return cache.forget(key)
-        except BackendError as error:
-            raise UncacheFailed(
-                f"{self.title}: the cache did not acknowledge that the call was forgotten, "
-                f"so that its old result may still be served: {error}"
-            ) from error
-
-    def forget_group(self, cache: Cache, group: str) -> None:
-        try:
-            cache.forget_group(group)
-        except BackendError as error:
-            raise UncacheFailed(
-                f"{self.title}: the cache did not acknowledge that its calls were forgotten, "
-                f"so that old results may still be served: {error}"
-            ) from error
 
     def info(self) -> Info:
         place = self.place()

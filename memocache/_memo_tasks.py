@@ -10,8 +10,7 @@ from memocache._entry import Entry
 from memocache._many import Looked, spelt
 from memocache._memo import Memo
 from memocache._missing import MISSING
-from memocache._pool import in_pool
-from memocache._readthrough import put, read_through, refresh
+from memocache._readthrough import forget, forget_group, peek, put, read_through, refresh
 from memocache._registry import is_disabled
 from memocache._site import Site
 from memocache._steps import Steps
@@ -50,15 +49,15 @@ class TaskMemo(Memo):
     async def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
         place = self.place()
         key = self.known_key(place, self.bind(*args, **kwargs))
-        return bool(await _done(place.site, self.forget, place.site.cache, key))
+        return bool(await _taken(place.site, forget(place.site, key)))
 
     async def uncache_all(self) -> None:
         place = self.place()
-        await _done(place.site, self.forget_group, place.site.cache, place.keys.group)
+        await _taken(place.site, forget_group(place.site, place.keys.group))
 
     async def uncache_where(self, some: dict[str, Any]) -> None:
         site, group = self.place().site, self.tags.where(some)
-        await _done(site, self.forget_group, site.cache, group)
+        await _taken(site, forget_group(site, group))
 
     async def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         compute = partial(self.function, *args, **kwargs)
@@ -72,7 +71,7 @@ class TaskMemo(Memo):
         if is_disabled():
             return await _in_order([self.function(*args, **kwargs) for args, kwargs in asked])
         looked = Looked(self, asked)
-        entries = await _done(looked.site, looked.peek)
+        entries = looked.fresh(await _taken(looked.site, looked.peek()))
         return await _in_order(
             [
                 _given(looked, entry) if entry is not None else self.call(*args, **kwargs)
@@ -82,7 +81,7 @@ class TaskMemo(Memo):
 
     async def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         site, key, origin = self.located(args, kwargs)
-        (entry,) = (None,) if is_disabled() else await _done(site, site.peek, (key,), (origin.groups,))
+        (entry,) = (None,) if is_disabled() else await _taken(site, peek(site, (key,), (origin.groups,)))
         return MISSING if entry is None else site.served(entry.value)
 
     async def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -108,11 +107,10 @@ async def _in_order(calls: list[Awaitable[Any]]) -> list[Any]:
     return results
 
 
-async def _taken(site: Site, steps: Steps, compute: Callable[[], Awaitable[Any]]) -> Any:
+async def _nothing() -> None:
+    """Stand for the computation of steps that have none."""
+
+
+async def _taken(site: Site, steps: Steps, compute: Callable[[], Awaitable[Any]] = _nothing) -> Any:
     """Take *steps* as far as they go, and return what the caller gets."""
-    return await TaskRun(steps, compute, blocks=not site.direct).result()
-
-
-async def _done(site: Site, call: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what *call* returns, which may block where the cache of *site* does."""
-    return call(*arguments) if site.direct else await in_pool(call, arguments)
+    return await TaskRun(steps, compute, None if site.direct else site.cache.awaited).result()

@@ -5,15 +5,28 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from memocache._fork import in_child
 
-__all__ = ["in_pool"]
+__all__ = ["Awaited", "in_pool", "wake"]
 
 MOST_THREADS: Final = 16
 
 _pool: ThreadPoolExecutor | None = None
+
+
+class Awaited(Protocol):
+    """What calls something that may block, without blocking the event loop."""
+
+    async def __call__(
+        self,
+        call: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        unwanted: Callable[[Any], object] | None = None,
+        /,
+    ) -> Any:
+        """Return what *call* returns; if nobody waits for that any more when it comes, hand it to *unwanted*."""
 
 
 def _threads() -> ThreadPoolExecutor:

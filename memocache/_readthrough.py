@@ -1,7 +1,7 @@
 """The read-through: look in the cache, or compute and fill; once, for threads and tasks alike (see _steps)."""
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, Final, cast
 
 from memocache._clock import now, ticks
@@ -13,7 +13,7 @@ from memocache._steps import Ask, Compute, Computed, Detach, Join, Pause, Raised
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
-__all__ = ["compute_only", "lead", "put", "read_through", "refresh"]
+__all__ = ["compute_only", "lead", "peek", "put", "read_through", "refresh"]
 
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.08
@@ -38,7 +38,7 @@ def read_through(
     waited = False
     while True:
         if seen is NOT_YET:
-            seen = yield Ask(site.look, (key, origin.groups, now()), site.decline)
+            seen = yield Ask(site.cache.look, (key, origin.groups, now(), site.lease), site.decline, site.unanswered)
         if seen is None:
             return (yield from _alone(site))
         if isinstance(seen, Entry):
@@ -132,7 +132,7 @@ def _store(
     try:
         stood = site.cache.fill(lease, entry) if site.direct else (yield Ask(site.cache.fill, (lease, entry)))
     except BackendUnavailable as error:
-        site.failed("the cache did not take a result", error)
+        site.untaken(error)
     except (BackendError, SerializationError) as error:
         site.failed("a result cannot be stored", error)
         yield from _leave_nothing(site, lease)
@@ -170,10 +170,8 @@ def _give_back(site: Site, lease: Lease, error: BaseException | None = None) -> 
 
 def refresh(site: Site, key: str, origin: Origin) -> Steps:
     """Compute now and store, whatever is there; return the value."""
-    try:
-        lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline)
-    except BackendError as error:
-        site.failed("the cache did not answer, so the call was computed and not stored", error)
+    lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline, site.unanswered)
+    if lease is None:
         return (yield from _alone(site))
     return (yield from lead(site, lease, origin))
 
@@ -182,16 +180,36 @@ def put(site: Site, key: str, origin: Origin, value: object) -> Steps:
     """Store *value* as if it had been computed now."""
     lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
     kept = site.served(value)
-    try:
-        lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline)
-    except BackendError as error:
-        site.failed("the cache did not take a result", error)
+    lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline, site.untaken)
+    if lease is None:
         return
     try:
         yield from _store(site, lease, origin, kept, lifetime, 0.0)
         lease.flight.land(kept)
     finally:
         lease.flight.abandon()
+
+
+def forget(site: Site, key: str) -> Steps:
+    """Forget what is under *key*, and return whether there was anything."""
+    try:
+        return (yield Ask(site.cache.forget, (key,)))
+    except BackendError as error:
+        raise site.not_forgotten(error) from error
+
+
+def forget_group(site: Site, group: str) -> Steps:
+    """Forget every call in *group*."""
+    try:
+        yield Ask(site.cache.forget_group, (group,))
+    except BackendError as error:
+        raise site.not_forgotten(error, "its calls were") from error
+
+
+def peek(site: Site, keys: Sequence[str], groups: Sequence[tuple[str, ...]]) -> Steps:
+    """Return the entries under *keys*, as members of their *groups*; none if the cache does not answer."""
+    entries = (yield Ask(site.cache.peek, (keys, groups, now()), excuse=site.unseen)) if keys else []
+    return [None] * len(keys) if entries is None else entries
 
 
 def compute_only() -> Steps:

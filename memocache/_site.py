@@ -1,6 +1,6 @@
 """Site: a decorated function on one cache; what it asks there, and what it counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -10,7 +10,7 @@ from memocache._failure import Failure
 from memocache._policy import Policy, early
 from memocache._steps import Served
 from memocache.backends.base import Busy, Cache, Lease, Stale
-from memocache.errors import BackendError
+from memocache.errors import BackendError, UncacheFailed
 from memocache.stats import Counters
 
 __all__ = ["Seen", "Site"]
@@ -56,7 +56,6 @@ class Site:
         try:
             return self.cache.look(key, groups, moment, self.lease)
         except BackendError as error:
-            # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
             self.unanswered(error)
             return None
 
@@ -86,6 +85,21 @@ class Site:
         """Count and tell that there was an *error* instead of an answer."""
         self.failed("the cache did not answer, so the call was computed and not stored", error)
 
+    def not_forgotten(self, error: BackendError, what: str = "the call was") -> UncacheFailed:
+        """Return what a forgetting raises that the cache answered with an *error*."""
+        return UncacheFailed(
+            f"{self.title}: the cache did not acknowledge that {what} forgotten, "
+            f"so that old results may still be served: {error}"
+        )
+
+    def untaken(self, error: BackendError) -> None:
+        """Count and tell that there was an *error* instead of storing."""
+        self.failed("the cache did not take a result", error)
+
+    def unseen(self, error: BackendError) -> None:
+        """Count and tell that there was an *error* instead of an answer, where nothing was to be computed."""
+        self.failed("the cache did not answer", error)
+
     def hit(self, entry: Entry, alias: "Alias | None", *, waited: bool = False) -> Entry | Served:
         """Count that *entry* is served, and return what has the value that the caller gets."""
         if not self.direct:  # a cache elsewhere does not count for us
@@ -110,14 +124,6 @@ class Site:
             self.counters.hits += 1
             self.counters.saved += entry.cost / SECOND
         return self.served(entry.value)
-
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]]) -> list[Entry | None]:
-        """Return the entries under *keys*, as members of their *groups*; none if the cache does not answer."""
-        try:
-            return self.cache.peek(keys, groups, now())
-        except BackendError as error:
-            self.failed("the cache did not answer", error)
-            return [None] * len(keys)
 
     def in_groups(self, tags: tuple[str, ...]) -> Origin:
         """Return the origin of the entries that are in the groups *tags*, too."""

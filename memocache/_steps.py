@@ -15,27 +15,41 @@ from typing import Any, TypeAlias
 from memocache._background import in_background
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing
+from memocache.errors import BackendError
 
 __all__ = ["Ask", "Compute", "Computed", "Detach", "Join", "Pause", "Raised", "Run", "Served", "Step", "Steps"]
 
 
 class Ask:
-    """Call the cache; the answer is what it returned.
+    """Call a method of the cache; the answer is what it returned.
 
-    An answer that comes when nobody waits for it any more is handed to *unwanted*.
+    If it raises BackendError and there is *excuse*, that is told it, and the answer is None. An answer that comes when
+    nobody waits for it any more is handed to *unwanted*.
     """
 
-    __slots__ = ("arguments", "call", "unwanted")
+    __slots__ = ("arguments", "call", "excuse", "unwanted")
 
     def __init__(
-        self, call: Callable[..., Any], arguments: tuple[Any, ...], unwanted: Callable[[Any], object] | None = None
+        self,
+        call: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        unwanted: Callable[[Any], object] | None = None,
+        excuse: Callable[[BackendError], object] | None = None,
     ) -> None:
         self.call = call
         self.arguments = arguments
         self.unwanted = unwanted
+        self.excuse = excuse
 
     def take(self) -> Any:
-        return self.call(*self.arguments)
+        try:
+            return self.call(*self.arguments)
+        except BackendError as error:
+            # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
+            if self.excuse is None:
+                raise
+            self.excuse(error)
+            return None
 
 
 class Join:

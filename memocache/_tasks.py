@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing
-from memocache._pool import in_pool, wake
+from memocache._pool import Awaited, wake
 from memocache._steps import Ask, Compute, Detach, Join, Pause, Raised, Step, Steps
-from memocache.errors import ConfigurationError
+from memocache.errors import BackendError, ConfigurationError
 
 __all__ = ["TaskRun"]
 
@@ -23,15 +23,18 @@ STANDING: Final = 1.0  # seconds by which a loop's clock differs from ours if a 
 
 
 class TaskRun:
-    """One run of *steps* in asyncio, with what *computes*; *blocks* is whether the cache may block."""
+    """One run of *steps* in asyncio, with what *computes*.
 
-    __slots__ = ("_blocks", "_compute", "_loop", "_steps", "_task")
+    *awaited* calls a method of the cache without blocking the event loop; None where none of them can block.
+    """
 
-    def __init__(self, steps: Steps, compute: Callable[[], Awaitable[Any]], *, blocks: bool) -> None:
+    __slots__ = ("_awaited", "_compute", "_loop", "_steps", "_task")
+
+    def __init__(self, steps: Steps, compute: Callable[[], Awaitable[Any]], awaited: Awaited | None) -> None:
         self._loop = running_loop()
         self._steps = steps
         self._compute = compute
-        self._blocks = blocks
+        self._awaited = awaited
         self._task: asyncio.Task[Any] | None = None  # while it computes
 
     async def result(self) -> Any:
@@ -68,15 +71,24 @@ class TaskRun:
 
     async def _taken(self, step: Step) -> Any:
         if type(step) is Ask:
-            return await in_pool(step.call, step.arguments, step.unwanted) if self._blocks else step.take()
+            return step.take() if self._awaited is None else await self._asked(step, self._awaited)
         if type(step) is Join:
             return await _joined(step.flight, step.seconds)
         if type(step) is Detach:
             step.flight.leave_caller()
-            return keep(self._loop.create_task(TaskRun(step.steps, self._compute, blocks=self._blocks).alone()))
+            return keep(self._loop.create_task(TaskRun(step.steps, self._compute, self._awaited).alone()))
         assert type(step) is Pause
         await _ring(self._loop.create_future(), step.seconds)
         return None
+
+    async def _asked(self, step: Ask, awaited: Awaited) -> Any:
+        try:
+            return await awaited(step.call, step.arguments, step.unwanted)
+        except BackendError as error:
+            if step.excuse is None:
+                raise
+            step.excuse(error)
+            return None
 
     async def alone(self) -> None:
         """Take all steps; nobody waits for what comes of them. What goes wrong is for the steps to tell."""

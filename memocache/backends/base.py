@@ -2,8 +2,8 @@
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
 
 from memocache._entry import AgingEntry, Alias, Entry
 from memocache._flight import Flight
@@ -193,6 +193,22 @@ class Cache(ABC):
     @abstractmethod
     def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries of *keys*, each in its *groups*, that have not expired; in one round trip."""
+
+    async def awaited(
+        self,
+        call: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        unwanted: Callable[[Any], object] | None = None,
+        /,
+    ) -> Any:
+        """Return what *call*, one of the methods above, returns, without blocking the event loop.
+
+        Unless a cache can do better, in a thread of a bounded pool. If nobody waits any more for what it returns, that
+        is handed to *unwanted*, which may block.
+        """
+        from memocache._pool import in_pool  # asyncio takes longer to import than all of ours
+
+        return await in_pool(call, arguments, unwanted)
 
     # ---- what only some caches have ------------------------------------------------------------------------------
 
