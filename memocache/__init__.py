@@ -23,6 +23,7 @@ from memocache.stats import Info
 if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
     from memocache._function import AsyncCachedFunction, CachedFunction
+    from memocache.backends.foreign import ForeignCache
     from memocache.backends.memcached import MemcachedCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -40,6 +41,7 @@ __all__ = [
     "Cache",
     "SimpleCache",
     "MemcachedCache",
+    "ForeignCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -62,6 +64,7 @@ _LATER: Final = {
     "AsyncCachedFunction": "memocache._function",
     "AsyncBoundCachedFunction": "memocache._bound",
     "MemcachedCache": "memocache.backends.memcached",
+    "ForeignCache": "memocache.backends.foreign",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

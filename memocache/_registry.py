@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from memocache._entry import Aliases
 from memocache._fork import in_child
@@ -14,7 +14,11 @@ from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 
+if TYPE_CHECKING:
+    from memocache.backends._object import Foreign
+
 __all__ = [
+    "as_cache",
     "configure",
     "default_cache",
     "disabled",
@@ -62,7 +66,7 @@ def default_cache() -> Cache:
         return _default
 
 
-def configure(cache: Cache) -> None:
+def configure(cache: "Cache | Foreign") -> None:
     """Make *cache* the default, also for functions that are decorated already.
 
     What the former default cache holds stays there, and does not count any more.
@@ -73,18 +77,19 @@ def configure(cache: Cache) -> None:
         ConfigurationError: if *cache* is no cache object.
     """
     global _default
-    if not isinstance(cache, Cache):
+    default = as_cache(cache)
+    if default is None:
         raise ConfigurationError(
             f"configure() got {type(cache).__name__}; wanted: a cache object such as SimpleCache(threshold=10_000) "
-            "or MemcachedCache(['127.0.0.1:11211'])"
+            "or MemcachedCache(['127.0.0.1:11211']), or any object with get, set and delete"
         )
     with _lock:
-        _default = cache
+        _default = default
         for aliases in list(_aliases_of_default):
             aliases.lead_to(None)
 
 
-def uncache_tag(tag: str, cache: Cache | None = None) -> None:
+def uncache_tag(tag: str, cache: "Cache | Foreign | None" = None) -> None:
     """Forget every call that has this tag (see `tags=` of `cached`), of whatever function; on *cache* or the default.
 
     It is a fence: no call that starts after it has returned, in any process that shares the cache, is given a result
@@ -104,15 +109,25 @@ def uncache_tag(tag: str, cache: Cache | None = None) -> None:
     """
     if not isinstance(tag, str) or not tag:
         raise ConfigurationError(f"uncache_tag() got {tag!r}; wanted: a tag as text, such as 'tenant:7'")
-    if cache is not None and not isinstance(cache, Cache):
+    used = default_cache() if cache is None else as_cache(cache)
+    if used is None:
         raise ConfigurationError(f"uncache_tag() got cache={cache!r}; wanted: a cache object, or None for the default")
     try:
-        (default_cache() if cache is None else cache).forget_group(tag_group(tag))
+        used.forget_group(tag_group(tag))
     except BackendError as error:
         raise UncacheFailed(
             f"the cache did not acknowledge that the calls with the tag {tag!r} were forgotten, "
             f"so that old results may still be served: {error}"
         ) from error
+
+
+def as_cache(given: object) -> Cache | None:
+    """Return the cache that *given* is or can be used as; None if it is none."""
+    if isinstance(given, Cache):
+        return given
+    from memocache.backends.foreign import wrapping  # not before it is needed: its serializer takes time to import
+
+    return wrapping(given)
 
 
 @contextmanager
