@@ -10,6 +10,7 @@ from typing import assert_type
 
 from memocache import (
     Cache,
+    ForeignCache,
     Info,
     MemcachedCache,
     SimpleCache,
@@ -89,6 +90,35 @@ cached(ignore=5)  # type: ignore[call-overload]
 cached(unless=True)  # type: ignore[call-overload]
 cached(namespace=5)  # type: ignore[call-overload]
 cached(wait=None)  # type: ignore[call-overload]
+
+
+class Store:
+    """What somebody else's cache looks like."""
+
+    def get(self, key: str) -> object: ...
+    def set(self, key: str, value: object, timeout: int | None = None) -> bool | None: ...
+    def delete(self, key: str) -> object: ...
+
+
+@cached(timeout=60, cache=Store())
+def on_store(x: int) -> str:
+    return str(x)
+
+
+@cached(timeout=60, cache={})
+def on_dict(x: int) -> str:
+    return str(x)
+
+
+assert_type(on_store(1), str)
+assert_type(on_dict(1), str)
+assert_type(ForeignCache(Store(), 60, key_prefix="a:").get("key"), object)
+configure(Store())
+configure({})
+uncache_tag("x:1", Store())
+cached(cache=lambda: Store())
+ForeignCache(5)  # type: ignore[arg-type]
+ForeignCache(object())  # type: ignore[arg-type]
 
 # ---- a function --------------------------------------------------------------------------------------------------
 
