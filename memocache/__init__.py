@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from memocache._function import AsyncCachedFunction, CachedFunction
     from memocache.backends.foreign import ForeignCache
     from memocache.backends.memcached import MemcachedCache
+    from memocache.backends.null import NullCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "SimpleCache",
     "MemcachedCache",
     "ForeignCache",
+    "NullCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -65,6 +67,7 @@ _LATER: Final = {
     "AsyncBoundCachedFunction": "memocache._bound",
     "MemcachedCache": "memocache.backends.memcached",
     "ForeignCache": "memocache.backends.foreign",
+    "NullCache": "memocache.backends.null",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

@@ -14,7 +14,7 @@ import pytest
 import memocache
 from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
 
-CACHES = ("Cache", "SimpleCache", "MemcachedCache", "ForeignCache")
+CACHES = ("Cache", "SimpleCache", "MemcachedCache", "ForeignCache", "NullCache")
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "configure", "default_cache", "disabled", "uncache_tag"),

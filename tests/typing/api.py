@@ -13,6 +13,7 @@ from memocache import (
     ForeignCache,
     Info,
     MemcachedCache,
+    NullCache,
     SimpleCache,
     cached,
     configure,
@@ -117,6 +118,8 @@ configure(Store())
 configure({})
 uncache_tag("x:1", Store())
 cached(cache=lambda: Store())
+assert_type(configure(NullCache()), None)
+assert_type(NullCache(60).get("key"), None)
 ForeignCache(5)  # type: ignore[arg-type]
 ForeignCache(object())  # type: ignore[arg-type]
 
