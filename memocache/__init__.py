@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
     from memocache._function import AsyncCachedFunction, CachedFunction
     from memocache.backends.foreign import ForeignCache
+    from memocache.backends.gae import GAEMemcachedCache
     from memocache.backends.memcached import MemcachedCache
     from memocache.backends.null import NullCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
@@ -42,6 +43,7 @@ __all__ = [
     "Cache",
     "SimpleCache",
     "MemcachedCache",
+    "GAEMemcachedCache",
     "ForeignCache",
     "NullCache",
     "Serializer",
@@ -66,6 +68,7 @@ _LATER: Final = {
     "AsyncCachedFunction": "memocache._function",
     "AsyncBoundCachedFunction": "memocache._bound",
     "MemcachedCache": "memocache.backends.memcached",
+    "GAEMemcachedCache": "memocache.backends.gae",
     "ForeignCache": "memocache.backends.foreign",
     "NullCache": "memocache.backends.null",
     "Serializer": "memocache.serializers",

@@ -11,6 +11,7 @@ from typing import assert_type
 from memocache import (
     Cache,
     ForeignCache,
+    GAEMemcachedCache,
     Info,
     MemcachedCache,
     NullCache,
@@ -120,6 +121,8 @@ uncache_tag("x:1", Store())
 cached(cache=lambda: Store())
 assert_type(configure(NullCache()), None)
 assert_type(NullCache(60).get("key"), None)
+assert_type(GAEMemcachedCache(60, "a:", namespace="tenant").get("key"), object)
+GAEMemcachedCache(namespace=5)  # type: ignore[arg-type]
 ForeignCache(5)  # type: ignore[arg-type]
 ForeignCache(object())  # type: ignore[arg-type]
 
