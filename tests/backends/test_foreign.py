@@ -455,6 +455,46 @@ def test_a_forgetting_that_the_object_swallows_raises(set_: Any) -> None:
             forget()
 
 
+@pytest.mark.parametrize("how", ["uncache", "uncache_all"])
+def test_a_forgetting_raises_also_where_the_object_swallows_what_goes_before(how: str) -> None:
+    """It says of the old stamp that there is none, loses the new one, and has the old one again."""
+    store = Store()
+    f = function(store)
+    f(1)
+
+    class Faltering(Store):
+        steady = False
+
+        def get(self, key: str) -> Any:
+            return super().get(key) if self.steady else None
+
+        def set(self, key: str, value: Any) -> None:
+            self.steady = True
+
+    store.__class__ = Faltering
+    with pytest.raises(UncacheFailed, match="does not keep the stamp that it was given to forget by"):
+        f.uncache(1) if how == "uncache" else f.uncache_all()
+
+
+def test_two_that_forget_at_once_are_content_with_each_other_s_stamps() -> None:
+    store = Many()
+    f = function(store)
+    f(1)
+    cache, others = f.cache, [3]
+
+    class Contended(Many):
+        def set(self, key: str, value: Any) -> None:
+            super().set(key, value)
+            if key.startswith("all:") and others[0]:
+                others[0] -= 1
+                cache.forget_group(key)  # which another one sets before we have read ours
+
+    store.__class__ = Contended
+    f.uncache_all()
+    assert f.peek(1) is MISSING
+    assert others == [0]
+
+
 def test_an_object_that_keeps_nothing_computes_and_cannot_forget() -> None:
     kind = type("Dummy", (Store,), {"set": lambda self, key, value: True})
     f = function(kind())
