@@ -22,7 +22,8 @@ from memocache.stats import Info
 
 if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
-    from memocache._function import AsyncCachedFunction, CachedFunction
+    from memocache._function import AsyncCachedFunction, CachedFunction, cached_functions
+    from memocache._uncaches import uncaches
     from memocache.backends.memcached import MemcachedCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -37,6 +38,8 @@ __all__ = [
     "default_cache",
     "disabled",
     "uncache_tag",
+    "uncaches",
+    "cached_functions",
     "Cache",
     "SimpleCache",
     "MemcachedCache",
@@ -61,6 +64,8 @@ _LATER: Final = {
     "BoundCachedFunction": "memocache._bound",
     "AsyncCachedFunction": "memocache._function",
     "AsyncBoundCachedFunction": "memocache._bound",
+    "cached_functions": "memocache._function",
+    "uncaches": "memocache._uncaches",
     "MemcachedCache": "memocache.backends.memcached",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",

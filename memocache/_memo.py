@@ -243,6 +243,13 @@ class Memo(ABC):
             maxsize=usage.limit,
         )
 
+    def forget_in_process(self) -> None:
+        """Forget every call that is stored in this process, and count from zero on every cache."""
+        for place in self._places:
+            if place.site.direct:
+                place.site.cache.forget_group(place.keys.group)
+            place.site.counters.reset()
+
     # ---- what may wait: for coroutine functions, each of these returns an awaitable --------------------------------
 
     @abstractmethod

@@ -33,9 +33,11 @@ T = TypeVar("T")
 _lock = threading.RLock()
 _aliases: Final["weakref.WeakSet[Aliases]"] = weakref.WeakSet()
 _aliases_of_default: Final["weakref.WeakSet[Aliases]"] = weakref.WeakSet()
-_disabled: Final[ContextVar[bool]] = ContextVar("memocache_disabled", default=False)
-is_disabled: Final[Callable[[], bool]] = _disabled.get
-"""Whether this thread or task is inside `disabled`."""
+# Where `disabled(everywhere=True)` is on, there is something in it: so it is as good as True, and costs no call.
+_everywhere: Final[list[None]] = []
+_disabled: Final[ContextVar[bool | list[None]]] = ContextVar("memocache_disabled", default=_everywhere)
+is_disabled: Final[Callable[[], bool | list[None]]] = _disabled.get
+"""True, or as good, if this thread or task is inside `disabled`, or the process is."""
 _default: Cache | None = None
 _disabled_contexts = 0
 
@@ -116,16 +118,21 @@ def uncache_tag(tag: str, cache: Cache | None = None) -> None:
 
 
 @contextmanager
-def disabled() -> Iterator[None]:
+def disabled(*, everywhere: bool = False) -> Iterator[None]:
     """Call through while inside: decorated functions compute, and neither read nor store anything.
 
     It holds for the present thread or task. Forgetting still forgets: a fence that was asked for must hold afterwards.
 
     >>> with disabled():
     ...     pass  # every call computes
+
+    Args:
+        everywhere: True for all threads and tasks of the process.
     """
     global _disabled_contexts
     token = _disabled.set(True)
+    if everywhere:
+        _everywhere.append(None)
     with _lock:
         _disabled_contexts += 1
         # A shortcut does not look at the switch, so there must be none while it is on anywhere.
@@ -134,6 +141,8 @@ def disabled() -> Iterator[None]:
     try:
         yield
     finally:
+        if everywhere:
+            _everywhere.pop()
         with _lock:
             _disabled_contexts -= 1
             if not _disabled_contexts:

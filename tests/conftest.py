@@ -12,6 +12,8 @@ from pymemcache import Client
 from memocache import SimpleCache, configure
 from tests.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
 
+pytest_plugins = ["pytester"]
+
 # By default freezegun gives the real time to code that threading, queue or multiprocessing called within five
 # frames: a test with threads would see both times, and which one where would change with every refactoring.
 freezegun.configure(default_ignore_list=["_pytest.terminal.", "_pytest.runner."])

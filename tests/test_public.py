@@ -16,7 +16,7 @@ from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, 
 
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
-    *("MISSING", "configure", "default_cache", "disabled", "uncache_tag"),
+    *("MISSING", "configure", "default_cache", "disabled", "uncache_tag", "uncaches", "cached_functions"),
     *("Cache", "SimpleCache", "MemcachedCache"),
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",

@@ -16,6 +16,7 @@ from memocache import (
     disabled,
 )
 from tests.test_call import frames_of
+from tests.threads import started
 
 
 @cached
@@ -142,6 +143,19 @@ def test_forgetting_works_inside() -> None:
     with disabled():
         f.uncache_all()
     assert f.peek(2) is MISSING
+
+
+def test_everywhere_means_in_all_threads() -> None:
+    first = f()
+    with disabled():
+        assert started(f).result() is first
+    with disabled(everywhere=True):
+        assert f() is not first
+        assert started(f).result() is not first
+        with disabled():
+            assert f() is not first
+        assert started(f).result() is not first
+    assert f() is started(f).result() is first
 
 
 def test_disabled_nests() -> None:

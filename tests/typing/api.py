@@ -3,10 +3,10 @@
 A line that must be an error has a `type: ignore` with its code: were it none, mypy would complain of the comment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
-from typing import assert_type
+from typing import Any, assert_type
 
 from memocache import (
     Cache,
@@ -18,8 +18,10 @@ from memocache import (
     default_cache,
     disabled,
     uncache_tag,
+    uncaches,
 )
 from memocache._missing import Missing
+from memocache.testing import assert_cached, assert_computed
 
 # ---- the decorator -----------------------------------------------------------------------------------------------
 
@@ -280,3 +282,24 @@ def decorated(x: int) -> str:
 
 
 assert_type(decorated(1), str)
+
+# ---- writers, and what tests may ask -----------------------------------------------------------------------------
+
+
+@uncaches(positional, ("{x}",))
+def change(x: int, new: str) -> bool:
+    return bool(x)
+
+
+@uncaches(positional, lambda x, new: [(x,), (new,)], after=print)
+async def change_later(x: int, new: int) -> bool:
+    return bool(x)
+
+
+assert_type(change(1, "a"), bool)
+assert_type(change_later(1, 2), Coroutine[Any, Any, bool])
+uncaches(len)  # type: ignore[arg-type]
+uncaches(positional, 5)  # type: ignore[arg-type]
+with assert_cached(positional), assert_computed(positional, times=2), disabled(everywhere=True):
+    pass
+assert_cached(len)  # type: ignore[arg-type]
