@@ -3,10 +3,10 @@
 A line that must be an error has a `type: ignore` with its code: were it none, mypy would complain of the comment.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, assert_type
+from typing import assert_type
 
 from memocache import (
     Cache,
@@ -297,7 +297,12 @@ async def change_later(x: int, new: int) -> bool:
 
 
 assert_type(change(1, "a"), bool)
-assert_type(change_later(1, 2), Coroutine[Any, Any, bool])
+
+
+async def awaited_change() -> None:
+    assert_type(await change_later(1, 2), bool)
+
+
 uncaches(len)  # type: ignore[arg-type]
 uncaches(positional, 5)  # type: ignore[arg-type]
 with assert_cached(positional), assert_computed(positional, times=2), disabled(everywhere=True):
