@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Final
 
 from memocache._policy import seconds
@@ -13,11 +12,7 @@ from memocache.serializers import Serializer
 
 __all__ = ["MemcachedCache"]
 
-LONGEST_KEY: Final = 250
-LONGEST_PREFIX: Final = 100
 ITEM_OVERHEAD: Final = 64  # bytes that the server needs for an item besides key and data
-SAFE_KEY: Final = re.compile(r"[!\"$-~][!-~]*")  # printable ASCII; '#' in front marks a digest
-SAFE_PREFIX: Final = re.compile(r"[!-~]*")
 DEFAULT_PORT: Final = 11211
 HOST: Final = re.compile(r"[^\s/,\[\]]+")
 SPELT_ADDRESS: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+))(?::([0-9]{1,5}))?")  # [::1]:11211 as well
@@ -55,15 +50,6 @@ class MemcachedCache(LeaseCache):
         serializer: Serializer | None = None,
         max_item_size: int = 1024 * 1024,
     ) -> None:
-        if not isinstance(key_prefix, str) or len(key_prefix) > LONGEST_PREFIX or not SAFE_PREFIX.fullmatch(key_prefix):
-            raise ConfigurationError(
-                f"key_prefix={key_prefix!r}; wanted: at most {LONGEST_PREFIX} printable ASCII characters without spaces"
-            )
-        if serializer is not None and not isinstance(serializer, Serializer):
-            raise ConfigurationError(
-                f"serializer= got a {type(serializer).__name__}; wanted: an instance of a Serializer, "
-                "such as SafeSerializer() or PickleSerializer(secret=...)"
-            )
         deadline = seconds(timeout, "timeout")
         if deadline <= 0:
             raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
@@ -89,12 +75,6 @@ class MemcachedCache(LeaseCache):
 
     def _nodes(self) -> Sequence["Server"]:
         return self._servers
-
-    def _wire(self, key: str) -> str:
-        wire = self._prefix + key
-        if len(wire) <= LONGEST_KEY and SAFE_KEY.fullmatch(key):
-            return wire
-        return f"{self._prefix}#{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=20).hexdigest()}"
 
     def _check_size(self, wire: str, data: bytes) -> None:
         size = len(wire) + len(data) + ITEM_OVERHEAD
