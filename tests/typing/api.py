@@ -12,6 +12,7 @@ from memocache import (
     Cache,
     Info,
     MemcachedCache,
+    PickleSerializer,
     SimpleCache,
     cached,
     configure,
@@ -266,6 +267,15 @@ async def awaiting() -> None:
     await Site().page.uncache(5)  # type: ignore[arg-type]
     coroutine(1).upper()  # type: ignore[attr-defined]
 
+
+# ---- bytes -------------------------------------------------------------------------------------------------------
+
+MemcachedCache(compress="zstd", compress_above=1024, secret=b"sixteen bytes or more")
+MemcachedCache(secret=["the new secret, 16", b"the old secret, 16"])
+PickleSerializer(secret=("the new secret, 16", "the old secret, 16"))
+MemcachedCache(compress="gzip")  # type: ignore[arg-type]
+MemcachedCache(secret=5)  # type: ignore[arg-type]
+PickleSerializer(secret=None)  # type: ignore[arg-type]
 
 # ---- around it ---------------------------------------------------------------------------------------------------
 
