@@ -23,6 +23,7 @@ from memocache.stats import Info
 if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
     from memocache._function import AsyncCachedFunction, CachedFunction
+    from memocache.backends._schemes import cache_from_url
     from memocache.backends.memcached import MemcachedCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -33,6 +34,7 @@ __all__ = [
     "AsyncCachedFunction",
     "AsyncBoundCachedFunction",
     "MISSING",
+    "cache_from_url",
     "configure",
     "default_cache",
     "disabled",
@@ -61,6 +63,7 @@ _LATER: Final = {
     "BoundCachedFunction": "memocache._bound",
     "AsyncCachedFunction": "memocache._function",
     "AsyncBoundCachedFunction": "memocache._bound",
+    "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
