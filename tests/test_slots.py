@@ -102,6 +102,16 @@ def test_no_shortcut_is_looked_for_where_there_can_be_none() -> None:
     assert named("memcached://nowhere.invalid")._self_memo._aliases is None
 
 
+def test_a_shared_cache_is_not_looked_up_again_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up = []
+    monkeypatch.setattr(Slot, "use", lambda slot, use, original=Slot.use: looked_up.append(slot) or original(slot, use))
+    configure("memcached:///nobody/listens", sessions="memcached:///nobody/else")
+    for f in (named("sessions"), cached(namespace="f")(lambda: 1), named("memcached:///nobody/either")):
+        f(), f(), f.peek()
+        assert len(looked_up) == 1
+        looked_up.clear()
+
+
 # ---- by name ---------------------------------------------------------------------------------------------------------
 
 

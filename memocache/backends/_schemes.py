@@ -73,4 +73,5 @@ def tiers(url: Url) -> dict[str, Any]:
 
 
 def _is_there(target: str) -> bool:
+    # The module, that is: what it needs is told when a cache is made.
     return importlib.util.find_spec(target.partition(":")[0]) is not None

@@ -3,15 +3,17 @@
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from memocache._entry import AgingEntry, Alias, Entry
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
-from memocache._url import Recipe, Url
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.stats import Counters
+
+if TYPE_CHECKING:
+    from memocache._url import Url
 
 __all__ = ["AgingEntry", "Busy", "Cache", "Entry", "Lease", "Stale", "Usage", "countable"]
 
@@ -98,14 +100,8 @@ class Cache(ABC):
         _caches.add(self)
 
     @classmethod
-    def from_url(cls, url: str, **options: Any) -> Self:
-        """Return the cache of this class that *url* describes, as `cache_from_url` does."""
-        cache: Self = Recipe(cls, cls.url_arguments(Url(url))).make(**options)
-        return cache
-
-    @classmethod
-    def url_arguments(cls, url: Url) -> dict[str, Any]:
-        """Return the arguments that *url* stands for: what a class must know that has URLs."""
+    def url_arguments(cls, url: "Url") -> dict[str, Any]:
+        """Return the arguments for a cache of this class that *url* stands for, which is one of its scheme."""
         raise url.refused(f"{cls.__name__} has no URLs; make the object, {cls.__name__}(...)")
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
