@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
     from memocache._function import AsyncCachedFunction, CachedFunction, cached_functions
     from memocache._uncaches import uncaches
+    from memocache.backends._schemes import cache_from_url
     from memocache.backends.memcached import MemcachedCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -34,6 +35,7 @@ __all__ = [
     "AsyncCachedFunction",
     "AsyncBoundCachedFunction",
     "MISSING",
+    "cache_from_url",
     "configure",
     "default_cache",
     "disabled",
@@ -66,6 +68,7 @@ _LATER: Final = {
     "AsyncBoundCachedFunction": "memocache._bound",
     "cached_functions": "memocache._function",
     "uncaches": "memocache._uncaches",
+    "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
+from memocache._slots import Slot, slot_of
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 
 __all__ = ["CacheOption", "KeyOption", "Options"]
 
-CacheOption: TypeAlias = "Cache | Callable[[], Cache] | None"
+CacheOption: TypeAlias = "Cache | str | Callable[[], Cache] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"
 
 OURS: Final = (
@@ -82,7 +83,7 @@ class Options:
 
     policy: Policy
     key: KeyOption
-    cache: CacheOption
+    cache: Cache | Slot | Callable[[], Cache]
     namespace: str | None
     version: object
     ignore: tuple[str, ...]
@@ -112,11 +113,11 @@ class Options:
         """Return the options if they can work, else raise ConfigurationError."""
         for word in unknown:
             raise ConfigurationError(_answer(word))
-        if not (cache is None or isinstance(cache, Cache) or callable(cache)):
+        if not (cache is None or isinstance(cache, Cache | str) or callable(cache)):
             raise ConfigurationError(
                 f"cache= got a {type(cache).__name__}; wanted: a cache object such as SimpleCache() or "
-                "MemcachedCache(['127.0.0.1:11211']), a function without arguments that returns one, "
-                "or None for the default cache"
+                "MemcachedCache(['127.0.0.1:11211']), its URL, a name that configure() is given, "
+                "a function without arguments that returns a cache, or None for the default cache"
             )
         if cache is not None and _is_cache_class(cache):  # as a function it would make a new cache for each call
             name = getattr(cache, "__name__", "")
@@ -135,7 +136,8 @@ class Options:
         waits = min(waits, threading.TIMEOUT_MAX)  # a lock cannot wait longer
         copied = copying.deepcopy if copy is True else copy or None
         policy = Policy(timeout, unless, errors=errors, stale=stale, jitter=jitter)
-        return cls(policy, key, cache, namespace, version, tuple(ignore), tags, copied, waits)
+        found = slot_of(cache) if cache is None or isinstance(cache, str) else cache
+        return cls(policy, key, found, namespace, version, tuple(ignore), tags, copied, waits)
 
 
 def _is_cache_class(given: object) -> bool:

@@ -16,7 +16,8 @@ from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, 
 
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
-    *("MISSING", "configure", "default_cache", "disabled", "uncache_tag", "uncaches", "cached_functions"),
+    *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
+    *("uncache_tag", "uncaches", "cached_functions"),
     *("Cache", "SimpleCache", "MemcachedCache"),
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",
@@ -60,7 +61,9 @@ def test_every_public_method_is_explained(owner: type) -> None:
             _check_docstring(thing)
 
 
-@pytest.mark.parametrize("name", ["cached", "configure", "default_cache", "disabled", "SimpleCache", "MemcachedCache"])
+@pytest.mark.parametrize(
+    "name", ["cached", "cache_from_url", "configure", "default_cache", "disabled", "SimpleCache", "MemcachedCache"]
+)
 def test_every_entry_point_has_an_example(name: str) -> None:
     text = getattr(memocache, name).__doc__
     assert ">>> " in text or "Example: " in text
