@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from memocache._function import AsyncCachedFunction, CachedFunction, cached_functions
     from memocache._uncaches import uncaches
     from memocache.backends._schemes import cache_from_url
+    from memocache.backends.foreign import ForeignCache
     from memocache.backends.memcached import MemcachedCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -45,6 +46,7 @@ __all__ = [
     "Cache",
     "SimpleCache",
     "MemcachedCache",
+    "ForeignCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -70,6 +72,7 @@ _LATER: Final = {
     "uncaches": "memocache._uncaches",
     "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
+    "ForeignCache": "memocache.backends.foreign",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

@@ -18,7 +18,7 @@ from memocache._instances import Owner, tokens
 from memocache._options import Options
 from memocache._place import Place, plain_types
 from memocache._records import has_own_key
-from memocache._registry import register
+from memocache._registry import as_cache, register
 from memocache._site import Site
 from memocache._slots import Slot
 from memocache._tags import Tags
@@ -116,10 +116,11 @@ class Memo(ABC):
         elif isinstance(given, Cache):
             place = self._place_on(given)
         else:
-            cache = given()
-            if not isinstance(cache, Cache):
+            returned = given()
+            cache = as_cache(returned)
+            if cache is None:
                 raise ConfigurationError(
-                    f"{self.title}: the function given as cache= returned a {type(cache).__name__}; "
+                    f"{self.title}: the function given as cache= returned a {type(returned).__name__}; "
                     "wanted: a cache object"
                 )
             place = self._place_on(cache)
@@ -153,6 +154,11 @@ class Memo(ABC):
 
     def _new_place(self, cache: Cache) -> Place:
         options = self.options
+        if cache.awaited_only and not self.is_async:
+            raise ConfigurationError(
+                f"{self.title} is an ordinary function, and the methods of {cache!r} can only be awaited; "
+                "make it a coroutine function (async def), or give it another cache"
+            )
         keys = self._key_maker(shared=cache.shared)
         site = Site(self.title, cache, (keys.group,), options.policy, options.wait, options.copied)
         return Place(keys, site)

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memocache import _slots
 from memocache._entry import Aliases
@@ -16,7 +16,11 @@ from memocache._tags import tag_group
 from memocache.backends.base import Cache
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 
+if TYPE_CHECKING:
+    from memocache.backends._object import Foreign
+
 __all__ = [
+    "as_cache",
     "configure",
     "default_cache",
     "disabled",
@@ -62,11 +66,11 @@ def default_cache(name: str | None = None) -> Cache:
     return slot_of(name).get()
 
 
-def configure(default: Cache | str | Unset = UNSET, /, **named: Cache | str | None) -> None:
+def configure(default: "Cache | Foreign | str | Unset" = UNSET, /, **named: "Cache | Foreign | str | None") -> None:
     """Make a cache the default, and others known by name; also for functions that are decorated already.
 
-    A cache is given as an object or as a URL (see `cache_from_url`). What the former cache holds stays there, and does
-    not count any more.
+    A cache is given as an object, ours or any with `get`, `set` and `delete`, or as a URL (see `cache_from_url`). What
+    the former cache holds stays there, and does not count any more.
 
     >>> configure(SimpleCache(threshold=50_000))
     >>> @cached(timeout=60, cache="sessions")
@@ -97,17 +101,20 @@ def configure(default: Cache | str | Unset = UNSET, /, **named: Cache | str | No
 
 def _checked(given: object, where: str = "") -> Cache:
     """Return the cache that is *given* to configure, or made from the URL."""
-    if isinstance(given, Cache):
-        return given
-    if isinstance(given, str) and "://" in given:
-        return slot_of(given).get()
+    if isinstance(given, str):
+        cache = slot_of(given).get() if "://" in given else None
+    else:
+        cache = as_cache(given)
+    if cache is not None:
+        return cache
     raise ConfigurationError(
         f"configure({where}) got {type(given).__name__}; wanted: a cache object such as SimpleCache(threshold=10_000) "
-        "or MemcachedCache(['127.0.0.1:11211']), or a URL such as 'memcached://127.0.0.1:11211'"
+        "or MemcachedCache(['127.0.0.1:11211']), a URL such as 'memcached://127.0.0.1:11211', or "
+        "any object with get, set and delete"
     )
 
 
-def uncache_tag(tag: str, cache: Cache | str | None = None) -> None:
+def uncache_tag(tag: str, cache: "Cache | Foreign | str | None" = None) -> None:
     """Forget every call that has this tag (see `tags=` of `cached`), of whatever function; on *cache* or the default.
 
     *cache* is a cache object, or its name or URL.
@@ -129,18 +136,27 @@ def uncache_tag(tag: str, cache: Cache | str | None = None) -> None:
     """
     if not isinstance(tag, str) or not tag:
         raise ConfigurationError(f"uncache_tag() got {tag!r}; wanted: a tag as text, such as 'tenant:7'")
-    if cache is not None and not isinstance(cache, Cache | str):
+    used = default_cache(cache) if cache is None or isinstance(cache, str) else as_cache(cache)
+    if used is None:
         raise ConfigurationError(
             f"uncache_tag() got cache={cache!r}; wanted: a cache object, its name or URL, or None for the default"
         )
-    own = cache if isinstance(cache, Cache) else default_cache(cache)
     try:
-        own.forget_group(tag_group(tag))
+        used.forget_group(tag_group(tag))
     except BackendError as error:
         raise UncacheFailed(
             f"the cache did not acknowledge that the calls with the tag {tag!r} were forgotten, "
             f"so that old results may still be served: {error}"
         ) from error
+
+
+def as_cache(given: object) -> Cache | None:
+    """Return the cache that *given* is or can be used as; None if it is none."""
+    if isinstance(given, Cache):
+        return given
+    from memocache.backends.foreign import wrapping  # not before it is needed: its serializer takes time to import
+
+    return wrapping(given)
 
 
 @contextmanager

@@ -82,14 +82,15 @@ def test_a_computation_that_began_before_lands_in_the_cache_of_before(fresh_defa
 
 
 @pytest.mark.parametrize(
-    ("junk", "kind"), [(None, "NoneType"), ("memcached:", "str"), ({}, "dict"), (SimpleCache, "ABCMeta")]
+    ("junk", "kind"), [(None, "NoneType"), ("memcached:", "str"), ([], "list"), (SimpleCache, "ABCMeta")]
 )
 def test_the_default_must_be_a_cache(junk: object, kind: str, fresh_default: SimpleCache) -> None:
     with pytest.raises(ConfigurationError) as refused:
         configure(junk)
     assert str(refused.value) == (
         f"configure() got {kind}; wanted: a cache object such as SimpleCache(threshold=10_000) "
-        "or MemcachedCache(['127.0.0.1:11211']), or a URL such as 'memcached://127.0.0.1:11211'"
+        "or MemcachedCache(['127.0.0.1:11211']), a URL such as 'memcached://127.0.0.1:11211', or "
+        "any object with get, set and delete"
     )
     assert default_cache() is fresh_default
 

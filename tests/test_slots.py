@@ -235,13 +235,15 @@ def test_what_is_neither_a_name_nor_a_url_is_refused_and_not_shown(name: str) ->
             (),
             {"sessions": 5},
             "configure(sessions=) got int; wanted: a cache object such as SimpleCache(threshold=10_000) "
-            "or MemcachedCache(['127.0.0.1:11211']), or a URL such as 'memcached://127.0.0.1:11211'",
+            "or MemcachedCache(['127.0.0.1:11211']), a URL such as 'memcached://127.0.0.1:11211', or "
+            "any object with get, set and delete",
         ),
         (
             (),
             {"sessions": "reports"},
             "configure(sessions=) got str; wanted: a cache object such as SimpleCache(threshold=10_000) "
-            "or MemcachedCache(['127.0.0.1:11211']), or a URL such as 'memcached://127.0.0.1:11211'",
+            "or MemcachedCache(['127.0.0.1:11211']), a URL such as 'memcached://127.0.0.1:11211', or "
+            "any object with get, set and delete",
         ),
     ],
 )

@@ -88,6 +88,9 @@ class Cache(ABC):
     shared: ClassVar[bool]
     """Whether other processes see the entries: then keys must be made of names that those know, too."""
 
+    awaited_only: bool = False
+    """Whether it serves coroutine functions only, since what is below it can only be awaited."""
+
     def __init__(self, default_timeout: "float | str | None") -> None:
         given = 0 if default_timeout is None else seconds(default_timeout, "default_timeout")
         if given < 0:
@@ -167,16 +170,19 @@ class Cache(ABC):
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
     @abstractmethod
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy | None:
         """Return what is fresh under *key*; else take the lease for *lease* seconds; else say who has it.
 
         It is one step: nobody comes between the looking and the taking. What is no longer fresh and has not expired is
-        Stale; one caller gets the lease with it.
+        Stale; one caller gets the lease with it. None means that this caller computes for itself, and stores nothing.
         """
 
     @abstractmethod
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
-        """Take the right to replace what is under *key*, whatever it is; readers go on being served the entry."""
+    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
+        """Take the right to replace what is under *key*, whatever it is; readers go on being served the entry.
+
+        None means that nothing is to be stored.
+        """
 
     @abstractmethod
     def fill(self, lease: Lease, entry: Entry | None) -> bool:
