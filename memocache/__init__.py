@@ -22,7 +22,9 @@ from memocache.stats import Info
 
 if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
-    from memocache._function import AsyncCachedFunction, CachedFunction
+    from memocache._function import AsyncCachedFunction, CachedFunction, cached_functions
+    from memocache._uncaches import uncaches
+    from memocache.backends._schemes import cache_from_url
     from memocache.backends.foreign import ForeignCache
     from memocache.backends.gae import GAEMemcachedCache
     from memocache.backends.memcached import MemcachedCache
@@ -36,10 +38,13 @@ __all__ = [
     "AsyncCachedFunction",
     "AsyncBoundCachedFunction",
     "MISSING",
+    "cache_from_url",
     "configure",
     "default_cache",
     "disabled",
     "uncache_tag",
+    "uncaches",
+    "cached_functions",
     "Cache",
     "SimpleCache",
     "MemcachedCache",
@@ -67,6 +72,9 @@ _LATER: Final = {
     "BoundCachedFunction": "memocache._bound",
     "AsyncCachedFunction": "memocache._function",
     "AsyncBoundCachedFunction": "memocache._bound",
+    "cached_functions": "memocache._function",
+    "uncaches": "memocache._uncaches",
+    "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
     "GAEMemcachedCache": "memocache.backends.gae",
     "ForeignCache": "memocache.backends.foreign",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
+from memocache._slots import Slot, slot_of
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheOption", "KeyOption", "Options"]
 
-CacheOption: TypeAlias = "Cache | Foreign | Callable[[], Cache | Foreign] | None"
+CacheOption: TypeAlias = "Cache | Foreign | str | Callable[[], Cache | Foreign] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"
 
 OURS: Final = (
@@ -85,7 +86,7 @@ class Options:
 
     policy: Policy
     key: KeyOption
-    cache: "Cache | Callable[[], Cache | Foreign] | None"
+    cache: "Cache | Slot | Callable[[], Cache | Foreign]"
     namespace: str | None
     version: object
     ignore: tuple[str, ...]
@@ -133,8 +134,10 @@ class Options:
         return cls(policy, key, used, namespace, version, tuple(ignore), tags, copied, waits)
 
 
-def _checked_cache(given: Any) -> "Cache | Callable[[], Cache | Foreign] | None":
-    if given is None or isinstance(given, Cache):
+def _checked_cache(given: Any) -> "Cache | Slot | Callable[[], Cache | Foreign]":
+    if given is None or isinstance(given, str):
+        return slot_of(given)
+    if isinstance(given, Cache):
         return given
     # Not before somebody else's object is given: it needs a serializer, which takes time to import.
     from memocache.backends.foreign import is_foreign, wrapping
@@ -150,8 +153,8 @@ def _checked_cache(given: Any) -> "Cache | Callable[[], Cache | Foreign] | None"
         return cast("Callable[[], Cache]", given)
     raise ConfigurationError(
         f"cache= got a {type(given).__name__}; wanted: a cache object such as SimpleCache() or "
-        "MemcachedCache(['127.0.0.1:11211']), any object with get, set and delete, "
-        "a function without arguments that returns one, or None for the default cache"
+        "MemcachedCache(['127.0.0.1:11211']), its URL, a name that configure() is given, any object with get, set and "
+        "delete, a function without arguments that returns one, or None for the default cache"
     )
 
 

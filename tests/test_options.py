@@ -132,11 +132,12 @@ def test_a_function_that_gives_something_else_is_told_to_the_caller(junk: object
         )
 
 
-@pytest.mark.parametrize(("cache", "kind"), [("memcached://", "str"), ([], "list"), (5, "int"), (True, "bool")])
+@pytest.mark.parametrize(("cache", "kind"), [([], "list"), (5, "int"), (True, "bool"), (b"a", "bytes")])
 def test_what_is_no_cache_is_refused(cache: object, kind: str) -> None:
     assert refusal(cache=cache) == (
         f"cache= got a {kind}; wanted: a cache object such as SimpleCache() or MemcachedCache(['127.0.0.1:11211']), "
-        "any object with get, set and delete, a function without arguments that returns one, "
+        "its URL, a name that configure() is given, any object with get, set and delete, a function without arguments "
+        "that returns one, "
         "or None for the default cache"
     )
 

@@ -17,7 +17,8 @@ from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, 
 CACHES = ("Cache", "SimpleCache", "MemcachedCache", "GAEMemcachedCache", "ForeignCache", "NullCache")
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
-    *("MISSING", "configure", "default_cache", "disabled", "uncache_tag"),
+    *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
+    *("uncache_tag", "uncaches", "cached_functions"),
     *CACHES,
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",
@@ -61,7 +62,7 @@ def test_every_public_method_is_explained(owner: type) -> None:
             _check_docstring(thing)
 
 
-@pytest.mark.parametrize("name", ["cached", "configure", "default_cache", "disabled", *CACHES[1:]])
+@pytest.mark.parametrize("name", ["cached", "cache_from_url", "configure", "default_cache", "disabled", *CACHES[1:]])
 def test_every_entry_point_has_an_example(name: str) -> None:
     text = getattr(memocache, name).__doc__
     assert ">>> " in text or "Example: " in text

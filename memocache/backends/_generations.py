@@ -30,7 +30,7 @@ from memocache.backends._packed import PackedCache, due, is_lease, is_present, k
 from memocache.backends._verbs import Verb, verb
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
-from memocache.serializers import Serializer
+from memocache.serializers._form import Form
 
 __all__ = ["OWN", "GenerationCache"]
 
@@ -60,12 +60,12 @@ class GenerationCache(PackedCache):
         foreign: ForeignObject,
         default_timeout: float | str | None,
         key_prefix: str,
-        serializer: Serializer | None,
+        form: Form,
     ) -> None:
         self._object = foreign
         self._start()
         self._places: dict[str, Place] = {}
-        super().__init__(default_timeout, key_prefix, serializer)
+        super().__init__(default_timeout, key_prefix, form)
 
     def _start(self) -> None:
         self._leaders = Leaders()

@@ -26,7 +26,7 @@ from memocache.backends._packed import SKEW, due, expire_after, is_lease, is_pre
 from memocache.backends._server import ATTEMPTS, ServerCache, stamps_in
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
-from memocache.serializers import Serializer
+from memocache.serializers._form import Form
 
 __all__ = ["LeaseCache"]
 
@@ -37,9 +37,9 @@ MOST_STUBS: Final = 10_000
 class LeaseCache(ServerCache):
     """A cache on servers with `add`, `gets` and `cas`."""
 
-    def __init__(self, default_timeout: float | str | None, key_prefix: str, serializer: Serializer | None) -> None:
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
         self._start()
-        super().__init__(default_timeout, key_prefix, serializer)
+        super().__init__(default_timeout, key_prefix, form)
 
     def _start(self) -> None:
         # By nonce, those whose stub this process has put somewhere; for as long as somebody leads them.

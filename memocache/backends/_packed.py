@@ -13,7 +13,8 @@ from memocache._failure import Failure
 from memocache._policy import FOREVER, early
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, SerializationError
-from memocache.serializers import SafeSerializer, Serializer
+from memocache.serializers import SafeSerializer
+from memocache.serializers._form import Form
 
 __all__ = ["SKEW", "PackedCache", "due", "expire_after", "is_lease", "is_present", "kept_until"]
 
@@ -33,23 +34,18 @@ class PackedCache(Cache):
     longest_key = 250
     """The longest form of a key, prefix included."""
 
-    def __init__(self, default_timeout: float | str | None, key_prefix: str, serializer: Serializer | None) -> None:
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
         if not isinstance(key_prefix, str) or len(key_prefix) > LONGEST_PREFIX or not SAFE_PREFIX.fullmatch(key_prefix):
             raise ConfigurationError(
                 f"key_prefix={key_prefix!r}; wanted: at most {LONGEST_PREFIX} printable ASCII characters without spaces"
             )
-        if serializer is not None and not isinstance(serializer, Serializer):
-            raise ConfigurationError(
-                f"serializer= got a {type(serializer).__name__}; wanted: an instance of a Serializer, "
-                "such as SafeSerializer() or PickleSerializer(secret=...)"
-            )
         super().__init__(default_timeout)
         self._prefix = key_prefix
-        self._serializer = SafeSerializer() if serializer is None else serializer
+        self._form = form
 
     def name_types(self, annotation: object) -> None:
         """Allow the types in *annotation* to be made from bytes."""
-        self._serializer.name_types(annotation)
+        self._form.serializer.name_types(annotation)
 
     def _wire(self, key: str) -> str:
         """Return the form of *key* that stands in the cache, a different one for each key."""
@@ -69,11 +65,11 @@ class PackedCache(Cache):
     def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"", nonce: bytes = b"") -> bytes:
         value, kind = entry.value, VALUE
         if type(value) is Failure:
-            # As a text, which every serializer can write; by the cache's own, since that may sign.
+            # As a text, which every serializer can write; in the cache's own form, since that may be signed.
             value, kind = SAFE.dumps(value.plain(), b"").decode("latin-1"), ERROR
         header = Header(
             kind,
-            self._serializer.codec,
+            self._form.serializer.codec,
             nonce or os.urandom(16),
             created,
             entry.fresh,
@@ -82,20 +78,18 @@ class PackedCache(Cache):
         )
         if type(entry) is AgingEntry:
             header = header._replace(fresh=entry.until, held=entry.held, pause=entry.pause)
-        bound = _envelope.context(header, self._digest(key), stamps)
-        return _envelope.pack(bound, self._serializer.dumps(value, bound))
+        return _envelope.pack(*self._form.dumps(value, _envelope.context(header, self._digest(key), stamps)))
 
     def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
         return None if data is None else _envelope.unpack(data, self._digest(key))
 
     def _opened(self, key: str, envelope: Envelope) -> Entry:
         """Return the entry in *envelope*; SerializationError if its value cannot be read."""
-        if envelope.codec != self._serializer.codec:
-            raise SerializationError(
-                f"the value was written by another serializer (codec {envelope.codec}) than this cache has "
-                f"(codec {self._serializer.codec}); give all processes the same"
-            )
-        value = self._serializer.loads(envelope.payload, envelope.context)
+        form = self._form
+        if envelope.codec == form.plain_codec:  # as form.loads does: nearly every hit takes this way
+            value = form.serializer.loads(envelope.payload, envelope.context)
+        else:
+            value = form.loads(envelope.codec, envelope.payload, envelope.context)
         if envelope.kind == ERROR:
             value = _failure(value)
         # Anybody may have written it, and it may be infinite or no number.

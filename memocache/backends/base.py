@@ -3,7 +3,7 @@
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from memocache._entry import AgingEntry, Alias, Entry
 from memocache._flight import Flight
@@ -11,6 +11,9 @@ from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.stats import Counters
+
+if TYPE_CHECKING:
+    from memocache._url import Url
 
 __all__ = ["AgingEntry", "Busy", "Cache", "Entry", "Lease", "Stale", "Usage", "countable"]
 
@@ -98,6 +101,11 @@ class Cache(ABC):
         self.default_lifetime = given or FOREVER
         """The default timeout in seconds, infinite where it is 0."""
         _caches.add(self)
+
+    @classmethod
+    def url_arguments(cls, url: "Url") -> dict[str, Any]:
+        """Return the arguments for a cache of this class that *url* stands for, which is one of its scheme."""
+        raise url.refused(f"{cls.__name__} has no URLs; make the object, {cls.__name__}(...)")
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 

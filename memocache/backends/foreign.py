@@ -20,6 +20,9 @@ from memocache.backends._verbs import Verb, awaited, from_thread, taken, verb
 from memocache.backends.base import countable
 from memocache.errors import ConfigurationError
 from memocache.serializers import Serializer
+from memocache.serializers._compression import Method
+from memocache.serializers._form import COMPRESS_ABOVE, Form
+from memocache.serializers._signing import Secret
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -59,6 +62,7 @@ class ForeignCache(GenerationCache):
         default_timeout: seconds for which a value is kept that was given no timeout of its own; 0 for ever.
         key_prefix: stands before all keys; printable ASCII, at most 100 characters.
         serializer: makes bytes of values; None for a SafeSerializer.
+        compress, compress_above, secret: as of MemcachedCache.
 
     Raises:
         ConfigurationError: for an object that lacks one of the three, and for options that cannot work.
@@ -71,12 +75,16 @@ class ForeignCache(GenerationCache):
         key_prefix: str = "",
         *,
         serializer: Serializer | None = None,
+        compress: Method | None = None,
+        compress_above: int = COMPRESS_ABOVE,
+        secret: Secret | None = None,
     ) -> None:
         self.wrapped = given
         """The object."""
         self._counting = threading.RLock()
         self._loop: AbstractEventLoop | None = None
-        super().__init__(ForeignObject(given), default_timeout, key_prefix, serializer)
+        form = Form(serializer, compress, compress_above, secret)
+        super().__init__(ForeignObject(given), default_timeout, key_prefix, form)
         self.awaited_only = self._object.is_async
 
     def __repr__(self) -> str:

@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from memocache._policy import seconds
+from memocache._url import SHARED, Url, duration, text
 from memocache.backends._breaker import Breaker
 from memocache.backends._lease import LeaseCache
 from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._compression import Method
+from memocache.serializers._form import COMPRESS_ABOVE, Form
+from memocache.serializers._signing import Secret
 
 __all__ = ["GAEMemcachedCache"]
 
@@ -40,6 +44,7 @@ class GAEMemcachedCache(LeaseCache):
             none set, and needs it to be given here.
         client: the SDK's module `google.appengine.api.memcache`, or a `Client` of it to be copied; None for the module.
         serializer: makes bytes of values; None for a SafeSerializer.
+        compress, compress_above, secret: as of MemcachedCache.
         timeout: seconds that one command may take.
 
     Raises:
@@ -54,6 +59,9 @@ class GAEMemcachedCache(LeaseCache):
         namespace: str | None = None,
         client: Any = None,
         serializer: Serializer | None = None,
+        compress: Method | None = None,
+        compress_above: int = COMPRESS_ABOVE,
+        secret: Secret | None = None,
         timeout: float | str = 0.5,
     ) -> None:
         if namespace is not None and not (isinstance(namespace, str) and SAFE_NAMESPACE.fullmatch(namespace)):
@@ -65,7 +73,14 @@ class GAEMemcachedCache(LeaseCache):
         if deadline <= 0:
             raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
         self._service = Service(client, namespace, deadline)
-        super().__init__(default_timeout, key_prefix, serializer)
+        form = Form(serializer, compress, compress_above, secret, largest=LARGEST_VALUE * 7 // 8)
+        super().__init__(default_timeout, key_prefix, form)
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Return the arguments that "gae://?namespace=...&prefix=..." stands for."""
+        url.has_only()
+        return url.options({**SHARED, "namespace": text, "timeout": duration})
 
     def __repr__(self) -> str:
         return (

@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from memocache._policy import seconds
+from memocache._url import SHARED, Url, duration, whole
 from memocache.backends._lease import LeaseCache
 from memocache.backends._memcached import Server
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._compression import Method
+from memocache.serializers._form import COMPRESS_ABOVE, Form
+from memocache.serializers._signing import Secret
 
 __all__ = ["MemcachedCache"]
 
@@ -34,6 +38,12 @@ class MemcachedCache(LeaseCache):
             characters.
         timeout: seconds that one command may take in all, connecting included, before the server counts as down.
         serializer: makes bytes of values; None for a SafeSerializer.
+        compress: "zlib", or "zstd" (the extra `zstd`), for values of more than *compress_above* bytes; None for only
+            what would hardly fit into an item otherwise. All processes read all of these. What grows to more than
+            16 MiB when it is read is a miss.
+        compress_above: bytes, as the serializer makes them.
+        secret: signs all values together with their keys and times: what was not signed with it is a miss. At least 16
+            bytes; or a list of such, the newest first, which signs, while what the others have signed is still read.
         max_item_size: the largest item in bytes that the servers take (their option -I).
 
     Raises:
@@ -48,6 +58,9 @@ class MemcachedCache(LeaseCache):
         *,
         timeout: float | str = 0.5,
         serializer: Serializer | None = None,
+        compress: Method | None = None,
+        compress_above: int = COMPRESS_ABOVE,
+        secret: Secret | None = None,
         max_item_size: int = 1024 * 1024,
     ) -> None:
         deadline = seconds(timeout, "timeout")
@@ -57,7 +70,19 @@ class MemcachedCache(LeaseCache):
             raise ConfigurationError(f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024")
         self._servers = [Server(address, deadline) for address in _addresses(servers)]
         self._max_item_size = max_item_size
-        super().__init__(default_timeout, key_prefix, serializer)
+        form = Form(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
+        super().__init__(default_timeout, key_prefix, form)
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Return the arguments that "memcached://host:port,host:port?..." or "memcached:///socket?..." stands for."""
+        url.has_only("places", "path")
+        socket = url.path if url.path != "/" else ""
+        if socket and url.places:
+            raise url.refused("it has a host and a path; wanted: host:port,host:port, or /path/to/socket")
+        options = url.options({**SHARED, "timeout": duration, "max_item_size": whole})
+        servers = [socket] if socket else url.addresses(DEFAULT_PORT)
+        return {"servers": servers, **options} if servers else options
 
     def __repr__(self) -> str:
         servers = ", ".join(server.name for server in self._servers)

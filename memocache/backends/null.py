@@ -1,7 +1,9 @@
 """NullCache: caching switched off."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from memocache._url import Url, duration
 from memocache.backends.base import Cache, Entry, Lease, countable
 
 __all__ = ["NullCache"]
@@ -30,6 +32,12 @@ class NullCache(Cache):
 
     def __init__(self, default_timeout: float | str | None = 300) -> None:
         super().__init__(default_timeout)
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Return the arguments that "null://" stands for."""
+        url.has_only()
+        return url.options({"default_timeout": duration})
 
     def __repr__(self) -> str:
         return f"NullCache(default_timeout={self.default_timeout:g})"

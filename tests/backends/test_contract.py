@@ -37,6 +37,14 @@ class TestMemcachedCache(BackendContract):
         return MemcachedCache(self.addresses)
 
 
+class TestMemcachedCacheCompressedAndSigned(TestMemcachedCache):
+    def make_cache(self) -> Cache:
+        return self.make_peer(super().make_cache())
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return MemcachedCache(self.addresses, compress="zlib", compress_above=0, secret="a secret of 16 bytes or more")
+
+
 class TestMemcachedCacheOnThreeServers(TestMemcachedCache):
     @pytest.fixture(autouse=True)
     def server(self, three_memcacheds: list[MemcachedServer]) -> None:

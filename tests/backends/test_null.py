@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memocache import MISSING, ConfigurationError, NullCache, cached, configure, uncache_tag
+from memocache import MISSING, ConfigurationError, NullCache, cache_from_url, cached, configure, uncache_tag
 from memocache.backends.base import Cache
 from memocache.testing import BackendContract
 from memocache.testing._counted import Counted
@@ -70,6 +70,10 @@ def test_its_methods_say_that_nothing_is_kept() -> None:
     assert cache.set_many({"a": 1}) == cache.delete_many("a") == []
     assert cache.get_many("a", "b") == [None, None]
     assert repr(cache) == "NullCache(default_timeout=300)"
+
+
+def test_a_url_stands_for_it() -> None:
+    assert repr(cache_from_url("null://?default_timeout=1m")) == "NullCache(default_timeout=60)"
 
 
 def test_what_another_cache_would_refuse_is_refused() -> None:

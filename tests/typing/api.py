@@ -15,14 +15,18 @@ from memocache import (
     Info,
     MemcachedCache,
     NullCache,
+    PickleSerializer,
     SimpleCache,
+    cache_from_url,
     cached,
     configure,
     default_cache,
     disabled,
     uncache_tag,
+    uncaches,
 )
 from memocache._missing import Missing
+from memocache.testing import assert_cached, assert_computed
 
 # ---- the decorator -----------------------------------------------------------------------------------------------
 
@@ -86,7 +90,7 @@ cached(tags=5)  # type: ignore[call-overload]
 cached(timeout=5j)  # type: ignore[call-overload]
 cached(ttl=5)  # type: ignore[call-overload]
 cached(5, 5)  # type: ignore[call-overload]
-cached(cache="memcached://")  # type: ignore[call-overload]
+cached(cache=5)  # type: ignore[call-overload]
 cached(cache=SimpleCache)
 cached(ignore=5)  # type: ignore[call-overload]
 cached(unless=True)  # type: ignore[call-overload]
@@ -301,11 +305,27 @@ async def awaiting() -> None:
     coroutine(1).upper()  # type: ignore[attr-defined]
 
 
+# ---- bytes -------------------------------------------------------------------------------------------------------
+
+MemcachedCache(compress="zstd", compress_above=1024, secret=b"sixteen bytes or more")
+MemcachedCache(secret=["the new secret, 16", b"the old secret, 16"])
+PickleSerializer(secret=("the new secret, 16", "the old secret, 16"))
+MemcachedCache(compress="gzip")  # type: ignore[arg-type]
+MemcachedCache(secret=5)  # type: ignore[arg-type]
+PickleSerializer(secret=None)  # type: ignore[arg-type]
+
 # ---- around it ---------------------------------------------------------------------------------------------------
 
 assert_type(default_cache(), Cache)
 assert_type(configure(SimpleCache()), None)
-configure("memcached://")  # type: ignore[arg-type]
+assert_type(default_cache("sessions"), Cache)
+assert_type(cache_from_url("memory://", threshold=5), Cache)
+assert_type(configure("memcached://10.0.0.1", sessions="memory://", reports=SimpleCache(), old=None), None)
+assert_type(uncache_tag("x:1", "sessions"), None)
+cached(cache="sessions")(lifetime)
+configure(5)  # type: ignore[arg-type]
+configure(sessions=5)  # type: ignore[arg-type]
+cache_from_url(b"memory://")  # type: ignore[arg-type]
 with disabled() as nothing:
     assert_type(nothing, None)
 
@@ -316,3 +336,29 @@ def decorated(x: int) -> str:
 
 
 assert_type(decorated(1), str)
+
+# ---- writers, and what tests may ask -----------------------------------------------------------------------------
+
+
+@uncaches(positional, ("{x}",))
+def change(x: int, new: str) -> bool:
+    return bool(x)
+
+
+@uncaches(positional, lambda x, new: [(x,), (new,)], after=print)
+async def change_later(x: int, new: int) -> bool:
+    return bool(x)
+
+
+assert_type(change(1, "a"), bool)
+
+
+async def awaited_change() -> None:
+    assert_type(await change_later(1, 2), bool)
+
+
+uncaches(len)  # type: ignore[arg-type]
+uncaches(positional, 5)  # type: ignore[arg-type]
+with assert_cached(positional), assert_computed(positional, times=2), disabled(everywhere=True):
+    pass
+assert_cached(len)  # type: ignore[arg-type]
