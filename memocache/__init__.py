@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
     from memocache._function import AsyncCachedFunction, CachedFunction
     from memocache.backends.memcached import MemcachedCache
+    from memocache.backends.sqlite import SQLiteCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Cache",
     "SimpleCache",
     "MemcachedCache",
+    "SQLiteCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -55,13 +57,14 @@ __all__ = [
     "UncacheFailed",
 ]
 
-# Imported when they are first asked for, with what they need: wrapt, and for caches elsewhere pymemcache and msgspec.
+# Imported when they are first asked for, with what they need: wrapt, and for caches elsewhere pymemcache, sqlite3 and msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",
     "BoundCachedFunction": "memocache._bound",
     "AsyncCachedFunction": "memocache._function",
     "AsyncBoundCachedFunction": "memocache._bound",
     "MemcachedCache": "memocache.backends.memcached",
+    "SQLiteCache": "memocache.backends.sqlite",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import inf
 from typing import Final, NamedTuple
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Envelope",
     "Header",
     "context",
+    "end_of",
     "key_digest",
     "pack",
     "stamp_block",
@@ -101,6 +103,14 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
         return None
     return Envelope(kind, codec, nonce, created, fresh, expires, cost, held, pause, stamps, payload, bound)
+
+
+def end_of(data: bytes) -> float:
+    """Return until when anybody needs *data*: for ever, if it is no envelope of ours."""
+    if len(data) < START or not data.startswith(MAGIC):
+        return inf
+    *_, expires, _, held, _, _ = HEADER.unpack_from(data)
+    return max(expires, held)  # also while it is being refreshed
 
 
 def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:

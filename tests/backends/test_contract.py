@@ -1,10 +1,11 @@
 """Every cache passes the same suite: one small class each."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from memocache import Cache, MemcachedCache, SimpleCache
+from memocache import Cache, MemcachedCache, SimpleCache, SQLiteCache
 from memocache.testing import BackendContract
 from tests.servers import MemcachedServer
 
@@ -32,6 +33,18 @@ class TestMemcachedCacheOnThreeServers(TestMemcachedCache):
     @pytest.fixture(autouse=True)
     def server(self, three_memcacheds: list[MemcachedServer]) -> None:
         self.addresses = [server.address for server in three_memcacheds]
+
+
+class TestSQLiteCache(BackendContract):
+    @pytest.fixture(autouse=True)
+    def file(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "cache" / "cache.db"
+
+    def make_cache(self) -> Cache:
+        return SQLiteCache(self.path, timeout=10)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return SQLiteCache(self.path, timeout=10)
 
 
 @pytest.fixture(scope="module")

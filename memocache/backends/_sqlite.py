@@ -1,0 +1,288 @@
+"""One SQLite file as a node of a cache: its commands, each one statement or one transaction."""
+
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from memocache._clock import now as clock
+from memocache._envelope import end_of, key_digest
+from memocache.backends._breaker import Breaker
+from memocache.backends._node import LONGEST_REMEMBERED, Answer
+from memocache.backends._sqlite_connection import (
+    PAGE,
+    Connection,
+    Connections,
+    Error,
+    is_broken,
+    is_closed,
+    is_full,
+)
+from memocache.backends._sqlite_file import DataFile
+from memocache.backends._sqlite_room import FIRST_SAMPLE, evict, remove_expired
+from memocache.errors import BackendUnavailable, ConfigurationError
+
+__all__ = ["Database"]
+
+log: Final = logging.getLogger("memocache")
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 4
+MOST_EVICTIONS: Final = 16  # of samples, each twice as large as the last
+PAGES_PER_VALUE: Final = 16  # that a value may need besides those for its own bytes
+SOMETIMES: Final = 16  # one in so many new entries has expired ones removed
+NOTED: Final = 8  # one in so many hits is noted
+MOST_NOTES: Final = 64
+MOST_HITS: Final = 1024  # until what is noted is written
+MINUTE: Final = 60.0
+AT_ONCE: Final = 500  # keys in one statement
+
+STORE: Final = "INSERT INTO entries (ends, used, data, id) VALUES (?, ?, ?, ?)"
+ADD: Final = f"{STORE} ON CONFLICT (id) DO NOTHING"
+SET: Final = f"{STORE} ON CONFLICT (id) DO UPDATE SET ends = excluded.ends, used = excluded.used, data = excluded.data"
+SWAP: Final = "UPDATE entries SET ends = ?, used = ?, data = ? WHERE id = ? AND data = ?"
+GET: Final = "(SELECT data FROM entries WHERE id = ?)"
+DELETE_PRESENT: Final = "DELETE FROM entries WHERE id = ? AND ends > ?"
+DELETE: Final = "DELETE FROM entries WHERE id = ?"
+NOTE: Final = "UPDATE entries SET used = ? WHERE used < ? AND id IN ({})"
+DELETE_SAME: Final = "DELETE FROM entries WHERE id = ? AND data = ?"
+
+
+class Full(Exception):
+    """There is no room for another page."""
+
+
+class Database:
+    """One file, the entries in it, and a breaker for those who write or open it: readers need not wait for anybody."""
+
+    def __init__(self, path: str, timeout: float, size_limit: int) -> None:
+        self.path = path
+        self._connections = Connections(DataFile(path, timeout), timeout, size_limit)
+        self._most_pages = size_limit // PAGE
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Have a breaker that nobody holds: in the beginning, and in a process that was forked."""
+        self._breaker = Breaker()
+        self._hits = 0
+        self._noted: set[int] = set()  # whose hits are still to be written
+
+    def open(self) -> None:
+        """Open the file, made if need be; ConfigurationError if it must not be used, nothing if it cannot be now."""
+        try:
+            self._connections.new()
+        except (BackendUnavailable, Error, OSError) as error:
+            self._failed(error)
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        self._connections.close()
+
+    # ---- commands: see Node ------------------------------------------------------------------------------------------
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return what is under *keys*."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            first, others = self.reader(some[0], some[1:])()
+            found.update((key, data) for key, data in zip(some, (first, *others), strict=True) if data is not None)
+        return found
+
+    def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
+        """Return a function that reads what is under *key* and under *others*; see Node."""
+        ids = tuple(map(id_of, (key, *others)))
+        question = f"SELECT {', '.join([GET] * len(ids))}"
+        last: tuple[tuple[Any, ...], Answer] | None = None
+
+        def read() -> Answer:
+            nonlocal last
+            row = self._give(lambda connection: connection.execute(question, ids).fetchone())
+            self._hits += 1
+            if not self._hits % NOTED:
+                self._note(ids)
+            if last is not None and last[0] == row:
+                return last[1]
+            answer = row[0], row[1:]
+            last = (row, answer) if row[0] is None or len(row[0]) <= LONGEST_REMEMBERED else None
+            return answer
+
+        return read
+
+    def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
+        """Return what is under *key*, twice: it is what a swap goes by, since no two writings are alike."""
+        (data,) = self._give(lambda connection: connection.execute(f"SELECT {GET}", (id_of(key),)).fetchone())
+        return data, data
+
+    def add(self, key: str, data: bytes, expire: int) -> bool:
+        """Store *data* if there is nothing under *key*."""
+        added = self._store(ADD, key, data) == 1
+        if not random.randrange(SOMETIMES):
+            self._quietly(lambda connection: remove_expired(connection.execute, clock()))
+        return added
+
+    def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
+        """Store *data* if what is under *key* is still what was read as *swap*; remove it where *expire* is below 0."""
+        if expire < 0:
+            return self._change(DELETE_SAME, (id_of(key), swap)) == 1
+        return self._store(SWAP, key, data, swap) == 1
+
+    def set(self, key: str, data: bytes, expire: int) -> None:
+        """Store *data*; tried whatever the breaker says, since it may be a forgetting."""
+        self._store(SET, key, data, urgent=True)
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; tried whatever the breaker says."""
+        id_ = id_of(key)
+        if self._change(DELETE_PRESENT, (id_, clock()), urgent=True):
+            return True
+        self._change(DELETE, (id_,), urgent=True)
+        return False
+
+    def flush(self) -> None:
+        """Delete everything."""
+        self._give(Connection.empty, writes=True, urgent=True)
+
+    # ---- many in one transaction -------------------------------------------------------------------------------------
+
+    def set_many(self, items: Mapping[str, bytes]) -> None:
+        """Store *items*, all of them."""
+        rows = [_row(key, data) for key, data in items.items()]
+        try:
+            self._give(lambda on: on.transact(lambda: on.sql.executemany(SET, rows)), writes=True, urgent=True)
+        except Full:
+            for key, data in items.items():
+                self.set(key, data, 0)
+
+    def delete_many(self, keys: Iterable[str]) -> list[str]:
+        """Delete what is under *keys*, all of it; return those that had something."""
+        now = clock()
+
+        def work(connection: Connection) -> list[str]:
+            had = []
+            for key in keys:
+                if connection.execute(DELETE_PRESENT, (id_of(key), now)).rowcount:
+                    had.append(key)
+                else:
+                    connection.execute(DELETE, (id_of(key),))
+            return had
+
+        return self._give(lambda on: on.transact(lambda: work(on)), writes=True, urgent=True)
+
+    # ---- how they are given ------------------------------------------------------------------------------------------
+
+    def _store(self, statement: str, key: str, data: bytes, *more: object, urgent: bool = False) -> int:
+        """Give a *statement* that stores *data*, with *more* values, and make room if need be."""
+        sample = FIRST_SAMPLE
+        for _ in range(MOST_EVICTIONS):
+            try:
+                return self._change(statement, (*_row(key, data), *more), urgent=urgent)
+            except Full as full:
+                self._make_room(id_of(key), sample, len(data), full)
+                sample *= 2
+        raise BackendUnavailable(f"SQLite at {self.path} has no room for {len(data)} bytes")
+
+    def _make_room(self, around: int, sample: int, needed: int, full: Full) -> None:
+        (pages,) = self._give(lambda connection: connection.execute("PRAGMA page_count").fetchone())
+        if pages + needed // PAGE + PAGES_PER_VALUE < self._most_pages:
+            raise self._failed(full) from full  # it is the disk
+        try:
+            self._give(
+                lambda on: on.transact(lambda: evict(on.execute, around, sample, clock())), writes=True, urgent=True
+            )
+        except Full as error:
+            raise self._failed(error) from error
+
+    def _change(self, statement: str, values: tuple[object, ...], *, urgent: bool = False) -> int:
+        """Return how many rows a *statement* has changed."""
+        return self._give(lambda on: on.execute(statement, values).rowcount, writes=True, urgent=urgent)
+
+    def _quietly(self, work: Callable[[Connection], object]) -> None:
+        """Do *work* that may as well be left undone."""
+        with contextlib.suppress(BackendUnavailable, Full):
+            self._give(work, writes=True)
+
+    def _note(self, ids: tuple[int, ...]) -> None:
+        """Note that these entries are asked for; now and then in the file, once that is worth while."""
+        noted = self._noted
+        noted.update(ids)
+        if len(noted) < MOST_NOTES and self._hits % MOST_HITS:
+            return
+        self._noted = set()
+
+        def write(connection: Connection) -> None:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            if 2 * pages > self._most_pages:
+                now = clock()
+                marks = ", ".join("?" * len(noted))
+                connection.execute(NOTE.format(marks), (now, now - MINUTE, *noted))
+
+        self._quietly(write)
+
+    def _give(self, work: Callable[[Connection], T], *, writes: bool = False, urgent: bool = False) -> T:
+        """Return what *work* returns on this thread's connection.
+
+        Args:
+            work: does one statement or one transaction.
+            writes: it needs to be the only one that writes.
+            urgent: it is done whatever the breaker says.
+
+        Raises:
+            BackendUnavailable: it was not done.
+            Full: it needs more room than there is.
+        """
+        breaker = self._breaker
+        for _ in range(ATTEMPTS):
+            connection = self._connections.own()
+            if breaker.failures and (writes or connection is None) and not urgent and not breaker.allows():
+                raise BackendUnavailable(f"SQLite at {self.path} failed before and is left alone for a moment")
+            try:
+                if connection is None:
+                    connection = self._connections.new()
+                if writes and connection.is_transacting:
+                    raise BackendUnavailable("a signal handler or a destructor came in the middle of a transaction")
+                with connection.lock:
+                    answer = work(connection)
+            except Error as error:
+                if not self._is_mended(connection, error):
+                    raise self._failed(error) from error
+            except (OSError, BackendUnavailable, ConfigurationError) as error:
+                raise self._failed(error) from error
+            else:
+                if writes and breaker.failures:
+                    breaker.succeeded()
+                return answer
+        raise self._failed(BackendUnavailable("it was taken away again and again"))
+
+    def _is_mended(self, connection: Connection | None, error: Exception) -> bool:
+        """Return whether another attempt may do better after an *error*; Full if there has to be room first."""
+        if connection is None:
+            return False
+        if is_closed(error):
+            return True
+        if is_full(error):
+            raise Full(str(error)) from error
+        if not is_broken(error):
+            return False
+        try:
+            self._connections.move_aside(connection, str(error))
+        except (OSError, BackendUnavailable, ConfigurationError):
+            return False
+        return True
+
+    def _failed(self, error: Exception) -> BackendUnavailable:
+        message = f"SQLite at {self.path} failed: {error}"
+        if self._breaker.failed():
+            log.warning("%s; calls are computed until it is back", message)
+        return BackendUnavailable(message)
+
+
+def id_of(key: str) -> int:
+    """Return the id of the entry under *key*. Should two keys ever have the same, their envelopes tell them apart."""
+    return int.from_bytes(key_digest(key)[:8], "big", signed=True)
+
+
+def _row(key: str, data: bytes) -> tuple[float, float, bytes, int]:
+    return end_of(data), clock(), data, id_of(key)

@@ -1,0 +1,119 @@
+"""SQLiteCache: values in a file, for the processes of one machine."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from memocache._policy import seconds
+from memocache.backends._lease import LeaseCache
+from memocache.backends._sqlite import Database
+from memocache.backends._sqlite_path import resolved
+from memocache.errors import ConfigurationError, ValueTooLarge
+from memocache.serializers import Serializer
+
+__all__ = ["SQLiteCache"]
+
+GIBIBYTE: Final = 1024**3
+LEAST_SIZE: Final = 1024**2
+SHARE_OF_ONE: Final = 8  # one value has an eighth of all room at most
+LARGEST_VALUE: Final = 10**9 - 1024  # SQLite's own limit, and some for the key
+
+
+class SQLiteCache(LeaseCache):
+    """A cache in an SQLite file, shared by all processes of one machine that use the same one. It outlives them.
+
+    Create it once and keep it around: it holds one connection for each thread. The file belongs to one user: it and its
+    directory are made for that user alone, and refused if others could write there. It has to lie on a local disk, since
+    SQLite's log needs memory that the processes share.
+
+    When it is full, entries leave that have expired or that nobody has asked for lately (the least recently used of a
+    random sample; one hit in eight is noted). A file that is broken is moved aside, to a name with `.corrupt-` and the
+    time, and the cache begins anew; so it does when the file is removed.
+
+    Example: `cache = SQLiteCache("~/.cache/shop/cache.db")`
+
+    Args:
+        path: the file, or an existing directory for it; the directories that are missing are made.
+        default_timeout: seconds for which a value is kept that was given no timeout of its own; 0 for ever.
+        key_prefix: stands before all keys, so that applications can share a file.
+        timeout: seconds that one command may wait for other processes before the cache counts as down.
+        serializer: makes bytes of values; None for a SafeSerializer.
+        size_limit: bytes that the file may grow to, from 1 MiB; besides, SQLite's log takes up to 4 MiB. One value may
+            have an eighth of it. All processes should give the same: the cache begins anew where the file is larger.
+
+    Raises:
+        ConfigurationError: for options that cannot work, and for a file or a directory that is not ours alone.
+    """
+
+    def __init__(
+        self,
+        path: "str | os.PathLike[str]",
+        default_timeout: float | str | None = 300,
+        key_prefix: str = "",
+        *,
+        timeout: float | str = 0.5,
+        serializer: Serializer | None = None,
+        size_limit: int = GIBIBYTE,
+    ) -> None:
+        if not isinstance(key_prefix, str):
+            raise ConfigurationError(f"key_prefix={key_prefix!r}; wanted: text that stands before all keys")
+        if serializer is not None and not isinstance(serializer, Serializer):
+            raise ConfigurationError(
+                f"serializer= got a {type(serializer).__name__}; wanted: an instance of a Serializer, "
+                "such as SafeSerializer() or PickleSerializer(secret=...)"
+            )
+        deadline = seconds(timeout, "timeout")
+        if deadline <= 0:
+            raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
+        if isinstance(size_limit, bool) or not isinstance(size_limit, int) or size_limit < LEAST_SIZE:
+            raise ConfigurationError(f"size_limit={size_limit!r}; wanted: bytes, as an int from {LEAST_SIZE} (1 MiB)")
+        self._largest = min(size_limit // SHARE_OF_ONE, LARGEST_VALUE)
+        self._database = Database(resolved(path), deadline, size_limit)
+        super().__init__(default_timeout, key_prefix, serializer)
+        self._database.open()
+
+    def __repr__(self) -> str:
+        return (
+            f"SQLiteCache({self._database.path!r}, default_timeout={self.default_timeout:g}, "
+            f"key_prefix={self._prefix!r})"
+        )
+
+    def close(self) -> None:
+        """Close this thread's connection; those of other threads end with them. Another use opens it again."""
+        self._database.close()
+
+    def after_fork(self) -> None:
+        """Join no flight of the parent's; its connections were closed before the fork."""
+        super().after_fork()
+        self._database.start_anew()
+
+    def _node(self, key: str) -> Database:
+        return self._database
+
+    def _nodes(self) -> Sequence[Database]:
+        return (self._database,)
+
+    def _wire(self, key: str) -> str:
+        return f"{self._prefix}\0{key}"
+
+    def _check_size(self, wire: str, data: bytes) -> None:
+        if len(data) > self._largest:
+            raise ValueTooLarge(
+                f"the value takes {len(data)} bytes, and the cache takes {self._largest} at most (an eighth of "
+                "size_limit=); store less, or raise it"
+            )
+
+    def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
+        """Store all of *mapping* for *timeout* seconds, in one transaction; return the keys that are stored."""
+        lifetime = self.lifetime(timeout)
+        if lifetime <= 0:
+            self.delete_many(*mapping)
+            return []
+        packed = {self._wire(key): self._packed(key, value, lifetime) for key, value in mapping.items()}
+        self._database.set_many(packed)
+        return list(mapping)
+
+    def delete_many(self, *keys: str) -> list[str]:
+        """Delete all *keys*, in one transaction; return those that had something."""
+        by_wire = {self._wire(key): key for key in keys}
+        return [by_wire[wire] for wire in self._database.delete_many(by_wire)]
