@@ -57,7 +57,7 @@ __all__ = [
     "UncacheFailed",
 ]
 
-# Imported when they are first asked for, with what they need: wrapt, and for caches elsewhere pymemcache, sqlite3 and msgspec.
+# Imported when they are first asked for, with what they need: wrapt; for caches elsewhere pymemcache, sqlite3, msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",
     "BoundCachedFunction": "memocache._bound",

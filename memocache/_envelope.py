@@ -34,6 +34,8 @@ STAMP_SIZE: Final = 16
 # magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost, held, pause | digest of the key
 HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
+ENDS: Final = struct.Struct(">ddd")  # expires, cost, held
+ENDS_AT: Final = 40
 CHECKSUM: Final = struct.Struct(">I")
 START: Final = HEAD + CHECKSUM.size
 
@@ -109,8 +111,8 @@ def end_of(data: bytes) -> float:
     """Return until when anybody needs *data*: for ever, if it is no envelope of ours."""
     if len(data) < START or not data.startswith(MAGIC):
         return inf
-    *_, expires, _, held, _, _ = HEADER.unpack_from(data)
-    return max(expires, held)  # also while it is being refreshed
+    expires, _, held = ENDS.unpack_from(data, ENDS_AT)
+    return float(max(expires, held))  # also while it is being refreshed
 
 
 def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:

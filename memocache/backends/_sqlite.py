@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from memocache._clock import now as clock
+from memocache._clock import ticks
 from memocache._envelope import end_of, key_digest
 from memocache.backends._breaker import Breaker
 from memocache.backends._node import LONGEST_REMEMBERED, Answer
@@ -19,7 +20,8 @@ from memocache.backends._sqlite_connection import (
     is_closed,
     is_full,
 )
-from memocache.backends._sqlite_file import DataFile
+from memocache.backends._sqlite_file import EVERYTHING, DataFile
+from memocache.backends._sqlite_marks import marks_of
 from memocache.backends._sqlite_room import FIRST_SAMPLE, evict, remove_expired
 from memocache.errors import BackendUnavailable, ConfigurationError
 
@@ -38,16 +40,18 @@ MOST_NOTES: Final = 64
 MOST_HITS: Final = 1024  # until what is noted is written
 MINUTE: Final = 60.0
 AT_ONCE: Final = 500  # keys in one statement
+AT_LEAST_EVERY: Final = 0.05  # seconds until a file is looked for that somebody else may have removed
 
-STORE: Final = "INSERT INTO entries (ends, used, data, id) VALUES (?, ?, ?, ?)"
+# ?1 is the id everywhere.
+STORE: Final = "INSERT INTO entries (id, ends, used, data) VALUES (?1, ?2, ?3, ?4)"
 ADD: Final = f"{STORE} ON CONFLICT (id) DO NOTHING"
-SET: Final = f"{STORE} ON CONFLICT (id) DO UPDATE SET ends = excluded.ends, used = excluded.used, data = excluded.data"
-SWAP: Final = "UPDATE entries SET ends = ?, used = ?, data = ? WHERE id = ? AND data = ?"
+SET: Final = f"{STORE} ON CONFLICT (id) DO UPDATE SET ends = ?2, used = ?3, data = ?4"
+SWAP: Final = "UPDATE entries SET ends = ?2, used = ?3, data = ?4 WHERE id = ?1 AND data = ?5"
+DELETE_PRESENT: Final = "DELETE FROM entries WHERE id = ?1 AND ends > ?2"
+DELETE_SAME: Final = "DELETE FROM entries WHERE id = ?1 AND data = ?2"
+DELETE: Final = "DELETE FROM entries WHERE id = ?1"
 GET: Final = "(SELECT data FROM entries WHERE id = ?)"
-DELETE_PRESENT: Final = "DELETE FROM entries WHERE id = ? AND ends > ?"
-DELETE: Final = "DELETE FROM entries WHERE id = ?"
 NOTE: Final = "UPDATE entries SET used = ? WHERE used < ? AND id IN ({})"
-DELETE_SAME: Final = "DELETE FROM entries WHERE id = ? AND data = ?"
 
 
 class Full(Exception):
@@ -59,7 +63,8 @@ class Database:
 
     def __init__(self, path: str, timeout: float, size_limit: int) -> None:
         self.path = path
-        self._connections = Connections(DataFile(path, timeout), timeout, size_limit)
+        self._file = DataFile(path, timeout)
+        self._connections = Connections(self._file, timeout, size_limit)
         self._most_pages = size_limit // PAGE
         self.start_anew()
 
@@ -95,25 +100,35 @@ class Database:
         """Return a function that reads what is under *key* and under *others*; see Node."""
         ids = tuple(map(id_of, (key, *others)))
         question = f"SELECT {', '.join([GET] * len(ids))}"
-        last: tuple[tuple[Any, ...], Answer] | None = None
+        marks_in = marks_of(ids)
+        file = self._file
+        last: tuple[Answer, object, float] | None = None  # with the marks from before, and until when it holds at most
 
         def read() -> Answer:
             nonlocal last
+            known = last
+            marks = None if file.marks is None else marks_in(file.marks.view)
+            if known is not None and known[1] == marks and ticks() < known[2]:
+                return known[0]
             row = self._give(lambda connection: connection.execute(question, ids).fetchone())
             self._hits += 1
             if not self._hits % NOTED:
                 self._note(ids)
-            if last is not None and last[0] == row:
-                return last[1]
             answer = row[0], row[1:]
-            last = (row, answer) if row[0] is None or len(row[0]) <= LONGEST_REMEMBERED else None
+            if known is not None and known[0] == answer:
+                answer = known[0]
+            small = row[0] is not None and len(row[0]) <= LONGEST_REMEMBERED
+            last = (answer, marks, ticks() + AT_LEAST_EVERY) if small else None
             return answer
 
         return read
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, twice: it is what a swap goes by, since no two writings are alike."""
-        (data,) = self._give(lambda connection: connection.execute(f"SELECT {GET}", (id_of(key),)).fetchone())
+        id_ = id_of(key)
+        # Whoever was killed between a change and its mark must not keep those waiting who remember what was before.
+        self._file.changed((id_,))
+        (data,) = self._give(lambda connection: connection.execute(f"SELECT {GET}", (id_,)).fetchone())
         return data, data
 
     def add(self, key: str, data: bytes, expire: int) -> bool:
@@ -126,7 +141,7 @@ class Database:
     def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
         """Store *data* if what is under *key* is still what was read as *swap*; remove it where *expire* is below 0."""
         if expire < 0:
-            return self._change(DELETE_SAME, (id_of(key), swap)) == 1
+            return self._change(DELETE_SAME, id_of(key), swap) == 1
         return self._store(SWAP, key, data, swap) == 1
 
     def set(self, key: str, data: bytes, expire: int) -> None:
@@ -136,14 +151,14 @@ class Database:
     def delete(self, key: str) -> bool:
         """Delete what is under *key*; tried whatever the breaker says."""
         id_ = id_of(key)
-        if self._change(DELETE_PRESENT, (id_, clock()), urgent=True):
+        if self._change(DELETE_PRESENT, id_, clock(), urgent=True):
             return True
-        self._change(DELETE, (id_,), urgent=True)
+        self._change(DELETE, id_, urgent=True)
         return False
 
     def flush(self) -> None:
         """Delete everything."""
-        self._give(Connection.empty, writes=True, urgent=True)
+        self._give(Connection.empty, changes=EVERYTHING, urgent=True)
 
     # ---- many in one transaction -------------------------------------------------------------------------------------
 
@@ -151,25 +166,26 @@ class Database:
         """Store *items*, all of them."""
         rows = [_row(key, data) for key, data in items.items()]
         try:
-            self._give(lambda on: on.transact(lambda: on.sql.executemany(SET, rows)), writes=True, urgent=True)
+            self._give(
+                lambda on: on.transact(lambda: on.sql.executemany(SET, rows)),
+                changes=[row[0] for row in rows],
+                urgent=True,
+            )
         except Full:
             for key, data in items.items():
                 self.set(key, data, 0)
 
     def delete_many(self, keys: Iterable[str]) -> list[str]:
         """Delete what is under *keys*, all of it; return those that had something."""
-        now = clock()
+        now, ids = clock(), {key: id_of(key) for key in keys}
 
-        def work(connection: Connection) -> list[str]:
-            had = []
-            for key in keys:
-                if connection.execute(DELETE_PRESENT, (id_of(key), now)).rowcount:
-                    had.append(key)
-                else:
-                    connection.execute(DELETE, (id_of(key),))
+        def work(execute: Callable[..., Any]) -> list[str]:
+            had = [key for key, id_ in ids.items() if execute(DELETE_PRESENT, (id_, now)).rowcount]
+            for id_ in ids.values():
+                execute(DELETE, (id_,))
             return had
 
-        return self._give(lambda on: on.transact(lambda: work(on)), writes=True, urgent=True)
+        return self._give(lambda on: on.transact(lambda: work(on.execute)), changes=list(ids.values()), urgent=True)
 
     # ---- how they are given ------------------------------------------------------------------------------------------
 
@@ -178,7 +194,7 @@ class Database:
         sample = FIRST_SAMPLE
         for _ in range(MOST_EVICTIONS):
             try:
-                return self._change(statement, (*_row(key, data), *more), urgent=urgent)
+                return self._change(statement, *_row(key, data), *more, urgent=urgent)
             except Full as full:
                 self._make_room(id_of(key), sample, len(data), full)
                 sample *= 2
@@ -190,19 +206,19 @@ class Database:
             raise self._failed(full) from full  # it is the disk
         try:
             self._give(
-                lambda on: on.transact(lambda: evict(on.execute, around, sample, clock())), writes=True, urgent=True
+                lambda on: on.transact(lambda: evict(on.execute, around, sample, clock())), changes=(), urgent=True
             )
         except Full as error:
             raise self._failed(error) from error
 
-    def _change(self, statement: str, values: tuple[object, ...], *, urgent: bool = False) -> int:
-        """Return how many rows a *statement* has changed."""
-        return self._give(lambda on: on.execute(statement, values).rowcount, writes=True, urgent=urgent)
+    def _change(self, statement: str, id_: int, *values: object, urgent: bool = False) -> int:
+        """Return how many entries a *statement* has changed: one or none."""
+        return self._give(lambda on: on.execute(statement, (id_, *values)).rowcount, changes=(id_,), urgent=urgent)
 
     def _quietly(self, work: Callable[[Connection], object]) -> None:
         """Do *work* that may as well be left undone."""
         with contextlib.suppress(BackendUnavailable, Full):
-            self._give(work, writes=True)
+            self._give(work, changes=())
 
     def _note(self, ids: tuple[int, ...]) -> None:
         """Note that these entries are asked for; now and then in the file, once that is worth while."""
@@ -221,19 +237,22 @@ class Database:
 
         self._quietly(write)
 
-    def _give(self, work: Callable[[Connection], T], *, writes: bool = False, urgent: bool = False) -> T:
+    def _give(
+        self, work: Callable[[Connection], T], *, changes: Sequence[int] | None = None, urgent: bool = False
+    ) -> T:
         """Return what *work* returns on this thread's connection.
 
         Args:
             work: does one statement or one transaction.
-            writes: it needs to be the only one that writes.
+            changes: the ids of the entries that it changes, other than by removing what nobody needs; None if it only
+                reads.
             urgent: it is done whatever the breaker says.
 
         Raises:
             BackendUnavailable: it was not done.
             Full: it needs more room than there is.
         """
-        breaker = self._breaker
+        breaker, writes = self._breaker, changes is not None
         for _ in range(ATTEMPTS):
             connection = self._connections.own()
             if breaker.failures and (writes or connection is None) and not urgent and not breaker.allows():
@@ -244,7 +263,11 @@ class Database:
                 if writes and connection.is_transacting:
                     raise BackendUnavailable("a signal handler or a destructor came in the middle of a transaction")
                 with connection.lock:
-                    answer = work(connection)
+                    try:
+                        answer = work(connection)
+                    finally:
+                        if changes:
+                            self._file.changed(changes)
             except Error as error:
                 if not self._is_mended(connection, error):
                     raise self._failed(error) from error
@@ -284,5 +307,5 @@ def id_of(key: str) -> int:
     return int.from_bytes(key_digest(key)[:8], "big", signed=True)
 
 
-def _row(key: str, data: bytes) -> tuple[float, float, bytes, int]:
-    return end_of(data), clock(), data, id_of(key)
+def _row(key: str, data: bytes) -> tuple[int, float, float, bytes]:
+    return id_of(key), end_of(data), clock(), data

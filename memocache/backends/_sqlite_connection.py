@@ -106,13 +106,7 @@ class Connections:
     def own(self) -> Connection | None:
         """Return this thread's connection, if it has one to the file that is there now."""
         connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            return None
-        try:
-            found = os.lstat(self.file.path)
-        except FileNotFoundError:
-            return None
-        return connection if connection.identity == (found.st_dev, found.st_ino) else None
+        return connection if connection is not None and connection.identity == self.file.identity() else None
 
     def new(self) -> Connection:
         """Return a new connection for this thread, to the file that is there now; made if there is none.
@@ -178,7 +172,8 @@ class Connections:
 
     def _prepare(self, connection: Connection) -> None:
         execute = connection.execute
-        (application,), (schema,) = execute("PRAGMA application_id").fetchone(), execute("PRAGMA user_version").fetchone()
+        (application,) = execute("PRAGMA application_id").fetchone()
+        (schema,) = execute("PRAGMA user_version").fetchone()
         (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
         is_new = application == 0 and tables == 0
         if application != APPLICATION and not is_new:

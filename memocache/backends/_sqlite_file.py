@@ -7,11 +7,12 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from memocache._clock import now, ticks
-from memocache.backends._sqlite_path import SIDES, check_directory, check_file
+from memocache.backends._sqlite_marks import EVERYTHING, Marks
+from memocache.backends._sqlite_path import SIDES, check_directory, check_file, check_side
 from memocache.errors import BackendUnavailable
 
 try:
@@ -19,7 +20,7 @@ try:
 except ImportError:  # Windows, where nobody can rename a file that others have open
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["DataFile", "Identity"]
+__all__ = ["EVERYTHING", "DataFile", "Identity"]
 
 log: Final = logging.getLogger("memocache")
 
@@ -27,19 +28,30 @@ MOST_ASIDE: Final = 3
 BETWEEN_ATTEMPTS: Final = 0.005  # seconds
 NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
-Identity: TypeAlias = tuple[int, int]
-"""What tells a file from another of the same name: its device and its inode."""
+Identity: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""What tells a file and the one beside it from others of the same names: their devices and inodes."""
 
 
 class DataFile:
     """A file that is there when it is asked for.
 
-    Whoever makes it or moves it aside holds the lock of a file beside it, `-lock`, which stays.
+    Beside it is another, `-shared`, with a lock and the marks. It stays, whatever becomes of the first: whoever makes
+    that or moves it aside holds the lock, and changes all marks.
     """
 
     def __init__(self, path: str, timeout: float) -> None:
         self.path = path
+        self.marks: Marks | None = None
+        self._shared = path + "-shared"
+        self._mapped: tuple[int, int] | None = None  # which of them the marks are in
         self._timeout = timeout
+
+    def identity(self) -> Identity | None:
+        """Return which files are there now; None if one is missing."""
+        try:
+            return _which(os.lstat(self.path)), _which(os.lstat(self._shared))
+        except FileNotFoundError:
+            return None
 
     def ready(self) -> Identity:
         """Return which file is there, made if need be; under `locked` only.
@@ -57,15 +69,12 @@ class DataFile:
             made = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
             status = os.fstat(made)
             os.close(made)
-        return status.st_dev, status.st_ino
+            self.changed(EVERYTHING)
+        return _which(status), _which(os.lstat(self._shared))
 
     def move_aside(self, broken: Identity, why: str) -> None:
         """Give the *broken* file another name, unless somebody else has done so; tell of it; under `locked` only."""
-        try:
-            status = os.lstat(self.path)
-        except FileNotFoundError:
-            return
-        if (status.st_dev, status.st_ino) != broken:
+        if self.identity() != broken:
             return
         when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now()))
         aside = f"{self.path}.corrupt-{when}-{secrets.token_hex(2)}"
@@ -74,6 +83,7 @@ class DataFile:
         for side in SIDES:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(self.path + side, aside + side)
+        self.changed(EVERYTHING)
         log.warning("the cache in %s is broken (%s); it begins anew, and the old file is %s", self.path, why, aside)
         self._remove_oldest()
 
@@ -94,12 +104,33 @@ class DataFile:
             OSError: the directory or the lock cannot be made.
         """
         check_directory(os.path.dirname(self.path))
-        lock = os.open(self.path + "-lock", os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
+        check_side(self._shared)
+        shared = os.open(self._shared, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
         try:
-            self._wait_for(lock)
+            self._wait_for(shared)
+            self._map(shared)
             yield
         finally:
-            os.close(lock)
+            os.close(shared)
+
+    def _map(self, shared: int) -> None:
+        which = _which(os.fstat(shared))
+        if which == self._mapped:
+            return
+        # Those who have mapped one that was removed must not take what they know from there.
+        self.changed(EVERYTHING)
+        # Opened again: a map keeps a copy of what it was made from, and with that the lock.
+        again = os.open(self._shared, os.O_RDWR | NO_LINK)
+        try:
+            self.marks = Marks(again)
+            self._mapped = which
+        finally:
+            os.close(again)
+
+    def changed(self, ids: Iterable[int]) -> None:
+        """Let all processes know that the entries with these *ids* are others now."""
+        if self.marks is not None:
+            self.marks.change(ids)
 
     def _wait_for(self, lock: int) -> None:
         deadline, pause = ticks() + self._timeout, threading.Event()
@@ -109,5 +140,9 @@ class DataFile:
                 return
             except BlockingIOError:
                 if ticks() > deadline:
-                    raise BackendUnavailable(f"another process holds {self.path}-lock for too long") from None
+                    raise BackendUnavailable(f"another process holds {self._shared} for too long") from None
                 pause.wait(BETWEEN_ATTEMPTS)
+
+
+def _which(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

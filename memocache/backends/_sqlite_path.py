@@ -1,12 +1,13 @@
 """Where an SQLite cache lies: a path of ours alone, checked before anything is opened there."""
 
+import contextlib
 import os
 import stat
 from typing import Final
 
 from memocache.errors import ConfigurationError
 
-__all__ = ["SIDES", "check_directory", "check_file", "resolved"]
+__all__ = ["SIDES", "check_directory", "check_file", "check_side", "resolved"]
 
 FILE_NAME: Final = "memocache.db"
 SIDES: Final = ("-wal", "-shm", "-journal")
@@ -87,11 +88,14 @@ def check_file(path: str) -> os.stat_result:
     found = os.lstat(path)
     _check_one(path, found)
     for side in SIDES:
-        try:
-            _check_one(path + side, os.lstat(path + side))
-        except FileNotFoundError:
-            continue
+        check_side(path + side)
     return found
+
+
+def check_side(path: str) -> None:
+    """Make sure that what is at *path*, if there is anything, is a file of ours alone; else ConfigurationError."""
+    with contextlib.suppress(FileNotFoundError):
+        _check_one(path, os.lstat(path))
 
 
 def _check_one(path: str, status: os.stat_result) -> None:

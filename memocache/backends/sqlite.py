@@ -4,8 +4,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from memocache._clock import now as clock
+from memocache._envelope import VALUE
 from memocache._policy import seconds
 from memocache.backends._lease import LeaseCache
+from memocache.backends._server import is_present
 from memocache.backends._sqlite import Database
 from memocache.backends._sqlite_path import resolved
 from memocache.errors import ConfigurationError, ValueTooLarge
@@ -23,8 +26,8 @@ class SQLiteCache(LeaseCache):
     """A cache in an SQLite file, shared by all processes of one machine that use the same one. It outlives them.
 
     Create it once and keep it around: it holds one connection for each thread. The file belongs to one user: it and its
-    directory are made for that user alone, and refused if others could write there. It has to lie on a local disk, since
-    SQLite's log needs memory that the processes share.
+    directory are made for that user alone, and refused if others could write there. It has to lie on a local disk:
+    SQLite's log and the marks of what has changed are in memory that the processes share.
 
     When it is full, entries leave that have expired or that nobody has asked for lately (the least recently used of a
     random sample; one hit in eight is noted). A file that is broken is moved aside, to a name with `.corrupt-` and the
@@ -102,6 +105,15 @@ class SQLiteCache(LeaseCache):
                 f"the value takes {len(data)} bytes, and the cache takes {self._largest} at most (an eighth of "
                 "size_limit=); store less, or raise it"
             )
+
+    def get(self, key: str) -> object:
+        """Return the value under *key*, or None if there is none or it has expired."""
+        data, envelope, _ = self._address(key, ()).ask()
+        if data is None:
+            return None
+        if envelope is not None and envelope.kind == VALUE and is_present(envelope, clock()):
+            return self._opened(key, envelope).value
+        return super().get(key)  # a result of a function's, in its groups
 
     def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
         """Store all of *mapping* for *timeout* seconds, in one transaction; return the keys that are stored."""
