@@ -19,12 +19,16 @@ def show(name: str, tally: race.Tally, record_property: Callable[[str, object], 
     print(f"{name}: {tally}")
 
 
+@pytest.mark.parametrize("kind", ["memcached", "sqlite"])
 def test_no_stale_read_in_four_processes(
-    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    address = memcached_factory().address
-    naive = race.in_processes(race.naive_memcached, address, SECONDS / 2)
-    ours = race.in_processes(race.our_memcached, address, SECONDS)
+    if kind == "memcached":
+        where = request.getfixturevalue("memcached_factory")().address
+    else:
+        where = str(tmp_path / "cache.db")
+    naive = race.in_processes(getattr(race, f"naive_{kind}"), f"{where}-naive" if kind == "sqlite" else where, SECONDS / 2)
+    ours = race.in_processes(getattr(race, f"our_{kind}"), where, SECONDS)
     show("naive", naive, record_property)
     show("ours", ours, record_property)
     assert naive.stale > 0, "the race is too slow to catch anybody"

@@ -13,6 +13,7 @@ from memocache.backends._breaker import Breaker
 from memocache.backends._node import LONGEST_REMEMBERED, Answer
 from memocache.backends._sqlite_connection import (
     PAGE,
+    Broken,
     Connection,
     Connections,
     Error,
@@ -54,7 +55,7 @@ GET: Final = "(SELECT data FROM entries WHERE id = ?)"
 NOTE: Final = "UPDATE entries SET used = ? WHERE used < ? AND id IN ({})"
 
 
-class Full(Exception):
+class Full(BackendUnavailable):
     """There is no room for another page."""
 
 
@@ -110,7 +111,7 @@ class Database:
             marks = None if file.marks is None else marks_in(file.marks.view)
             if known is not None and known[1] == marks and ticks() < known[2]:
                 return known[0]
-            row = self._give(lambda connection: connection.execute(question, ids).fetchone())
+            row = self._give(lambda on: _data(on.execute(question, ids)))
             self._hits += 1
             if not self._hits % NOTED:
                 self._note(ids)
@@ -128,7 +129,7 @@ class Database:
         id_ = id_of(key)
         # Whoever was killed between a change and its mark must not keep those waiting who remember what was before.
         self._file.changed((id_,))
-        (data,) = self._give(lambda connection: connection.execute(f"SELECT {GET}", (id_,)).fetchone())
+        (data,) = self._give(lambda on: _data(on.execute(f"SELECT {GET}", (id_,))))
         return data, data
 
     def add(self, key: str, data: bytes, expire: int) -> bool:
@@ -217,7 +218,7 @@ class Database:
 
     def _quietly(self, work: Callable[[Connection], object]) -> None:
         """Do *work* that may as well be left undone."""
-        with contextlib.suppress(BackendUnavailable, Full):
+        with contextlib.suppress(BackendUnavailable):
             self._give(work, changes=())
 
     def _note(self, ids: tuple[int, ...]) -> None:
@@ -309,3 +310,12 @@ def id_of(key: str) -> int:
 
 def _row(key: str, data: bytes) -> tuple[int, float, float, bytes]:
     return id_of(key), end_of(data), clock(), data
+
+
+def _data(cursor: Any) -> tuple[bytes | None, ...]:
+    """Return the only row; Broken if there is anything but bytes in it."""
+    row: tuple[bytes | None, ...] = cursor.fetchone()
+    for each in row:
+        if each is not None and type(each) is not bytes:
+            raise Broken(f"an entry is a {type(each).__name__}")
+    return row

@@ -40,14 +40,14 @@ TABLE: Final = """
 """
 
 
-class Broken(Exception):
+class Broken(sqlite3.Error):
     """What is in the file is ours, and makes no sense."""
 
 
 class Connection:
     """One thread's connection to one file."""
 
-    __slots__ = ("__weakref__", "execute", "identity", "is_transacting", "lock", "sql")
+    __slots__ = ("__weakref__", "execute", "identity", "is_open", "is_transacting", "lock", "sql")
 
     def __init__(self, sql: sqlite3.Connection, identity: Identity) -> None:
         self.sql = sql
@@ -55,6 +55,7 @@ class Connection:
         self.identity = identity
         # Whoever forks closes it, which must not be in the middle of a command.
         self.lock = threading.RLock()
+        self.is_open = True
         self.is_transacting = False
 
     def transact(self, work: Callable[[], T]) -> T:
@@ -67,8 +68,8 @@ class Connection:
             return result
         finally:
             self.is_transacting = False
-            if self.sql.in_transaction:
-                self.sql.close()  # which undoes it, whatever has happened
+            if self.is_open and self.sql.in_transaction:
+                self.close()  # which undoes it, whatever has happened
 
     def empty(self) -> None:
         """Delete everything, and make the file small."""
@@ -80,6 +81,7 @@ class Connection:
     def close(self) -> None:
         """Close it; its thread will make another when it needs one."""
         with self.lock:
+            self.is_open = False
             self.sql.close()
 
     def __del__(self) -> None:
@@ -106,7 +108,9 @@ class Connections:
     def own(self) -> Connection | None:
         """Return this thread's connection, if it has one to the file that is there now."""
         connection: Connection | None = getattr(self._local, "connection", None)
-        return connection if connection is not None and connection.identity == self.file.identity() else None
+        if connection is not None and connection.is_open and connection.identity == self.file.identity():
+            return connection
+        return None
 
     def new(self) -> Connection:
         """Return a new connection for this thread, to the file that is there now; made if there is none.
@@ -150,7 +154,7 @@ class Connections:
                         self._prepare(connection)
                     except BaseException as error:
                         connection.close()
-                        if not (isinstance(error, Broken) or is_broken(error)):
+                        if not is_broken(error):
                             raise
                         self.file.move_aside(connection.identity, str(error))
                     else:
@@ -168,6 +172,7 @@ class Connections:
             check_same_thread=False,  # it may be closed in another thread, by a fork or the garbage collector
             cached_statements=STATEMENTS,
         )
+        sql.text_factory = _no_text
         return Connection(sql, identity)
 
     def _prepare(self, connection: Connection) -> None:
@@ -209,8 +214,14 @@ def _fill_in(execute: Callable[..., Any]) -> None:
     execute(f"PRAGMA user_version={SCHEMA}")
 
 
+def _no_text(text: bytes) -> str:
+    return text.decode("latin-1")  # there is none, so it must be told from bytes, whatever it is
+
+
 def is_broken(error: BaseException) -> bool:
     """Return whether *error* means that what is in the file makes no sense."""
+    if isinstance(error, Broken):
+        return True
     code = _code(error)
     if code == sqlite3.SQLITE_ERROR:
         return str(error).startswith(("no such table", "no such column", "table entries has"))
