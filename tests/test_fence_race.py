@@ -5,6 +5,9 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from tests import race
 from tests.servers import MemcachedServer
@@ -23,11 +26,9 @@ def show(name: str, tally: race.Tally, record_property: Callable[[str, object], 
 def test_no_stale_read_in_four_processes(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    if kind == "memcached":
-        where = request.getfixturevalue("memcached_factory")().address
-    else:
-        where = str(tmp_path / "cache.db")
-    naive = race.in_processes(getattr(race, f"naive_{kind}"), f"{where}-naive" if kind == "sqlite" else where, SECONDS / 2)
+    on_memcached = kind == "memcached"
+    where = request.getfixturevalue("memcached_factory")().address if on_memcached else str(tmp_path / "cache.db")
+    naive = race.in_processes(getattr(race, f"naive_{kind}"), where if on_memcached else f"{where}-naive", SECONDS / 2)
     ours = race.in_processes(getattr(race, f"our_{kind}"), where, SECONDS)
     show("naive", naive, record_property)
     show("ours", ours, record_property)

@@ -22,8 +22,8 @@ from memocache.backends._sqlite_connection import (
     is_full,
 )
 from memocache.backends._sqlite_file import EVERYTHING, DataFile
-from memocache.backends._sqlite_marks import marks_of
-from memocache.backends._sqlite_room import FIRST_SAMPLE, evict, remove_expired
+from memocache.backends._sqlite_room import MOST_EVICTIONS, evict, remove_expired
+from memocache.backends._sqlite_shared import marks_of
 from memocache.errors import BackendUnavailable, ConfigurationError
 
 __all__ = ["Database"]
@@ -33,26 +33,20 @@ log: Final = logging.getLogger("memocache")
 T = TypeVar("T")
 
 ATTEMPTS: Final = 4
-MOST_EVICTIONS: Final = 16  # of samples, each twice as large as the last
 PAGES_PER_VALUE: Final = 16  # that a value may need besides those for its own bytes
 SOMETIMES: Final = 16  # one in so many new entries has expired ones removed
-NOTED: Final = 8  # one in so many hits is noted
-MOST_NOTES: Final = 64
-MOST_HITS: Final = 1024  # until what is noted is written
-MINUTE: Final = 60.0
 AT_ONCE: Final = 500  # keys in one statement
 AT_LEAST_EVERY: Final = 0.05  # seconds until a file is looked for that somebody else may have removed
 
 # ?1 is the id everywhere.
-STORE: Final = "INSERT INTO entries (id, ends, used, data) VALUES (?1, ?2, ?3, ?4)"
+STORE: Final = "INSERT INTO entries (id, ends, data) VALUES (?1, ?2, ?3)"
 ADD: Final = f"{STORE} ON CONFLICT (id) DO NOTHING"
-SET: Final = f"{STORE} ON CONFLICT (id) DO UPDATE SET ends = ?2, used = ?3, data = ?4"
-SWAP: Final = "UPDATE entries SET ends = ?2, used = ?3, data = ?4 WHERE id = ?1 AND data = ?5"
+SET: Final = f"{STORE} ON CONFLICT (id) DO UPDATE SET ends = ?2, data = ?3"
+SWAP: Final = "UPDATE entries SET ends = ?2, data = ?3 WHERE id = ?1 AND data = ?4"
 DELETE_PRESENT: Final = "DELETE FROM entries WHERE id = ?1 AND ends > ?2"
 DELETE_SAME: Final = "DELETE FROM entries WHERE id = ?1 AND data = ?2"
 DELETE: Final = "DELETE FROM entries WHERE id = ?1"
 GET: Final = "(SELECT data FROM entries WHERE id = ?)"
-NOTE: Final = "UPDATE entries SET used = ? WHERE used < ? AND id IN ({})"
 
 
 class Full(BackendUnavailable):
@@ -72,8 +66,6 @@ class Database:
     def start_anew(self) -> None:
         """Have a breaker that nobody holds: in the beginning, and in a process that was forked."""
         self._breaker = Breaker()
-        self._hits = 0
-        self._noted: set[int] = set()  # whose hits are still to be written
 
     def open(self) -> None:
         """Open the file, made if need be; ConfigurationError if it must not be used, nothing if it cannot be now."""
@@ -108,13 +100,12 @@ class Database:
         def read() -> Answer:
             nonlocal last
             known = last
-            marks = None if file.marks is None else marks_in(file.marks.view)
+            shared = file.shared
+            marks = None if shared is None else marks_in(shared.marks)
             if known is not None and known[1] == marks and ticks() < known[2]:
                 return known[0]
             row = self._give(lambda on: _data(on.execute(question, ids)))
-            self._hits += 1
-            if not self._hits % NOTED:
-                self._note(ids)
+            file.used(ids)
             answer = row[0], row[1:]
             if known is not None and known[0] == answer:
                 answer = known[0]
@@ -192,22 +183,24 @@ class Database:
 
     def _store(self, statement: str, key: str, data: bytes, *more: object, urgent: bool = False) -> int:
         """Give a *statement* that stores *data*, with *more* values, and make room if need be."""
-        sample = FIRST_SAMPLE
-        for _ in range(MOST_EVICTIONS):
+        for attempt in range(MOST_EVICTIONS):
             try:
-                return self._change(statement, *_row(key, data), *more, urgent=urgent)
+                row = _row(key, data)
+                self._file.used(row[:1])
+                return self._change(statement, *row, *more, urgent=urgent)
             except Full as full:
-                self._make_room(id_of(key), sample, len(data), full)
-                sample *= 2
+                self._make_room(id_of(key), attempt, len(data), full)
         raise BackendUnavailable(f"SQLite at {self.path} has no room for {len(data)} bytes")
 
-    def _make_room(self, around: int, sample: int, needed: int, full: Full) -> None:
+    def _make_room(self, around: int, attempt: int, needed: int, full: Full) -> None:
         (pages,) = self._give(lambda connection: connection.execute("PRAGMA page_count").fetchone())
         if pages + needed // PAGE + PAGES_PER_VALUE < self._most_pages:
             raise self._failed(full) from full  # it is the disk
         try:
             self._give(
-                lambda on: on.transact(lambda: evict(on.execute, around, sample, clock())), changes=(), urgent=True
+                lambda on: on.transact(lambda: evict(on.execute, self._file.age, around, attempt)),
+                changes=(),
+                urgent=True,
             )
         except Full as error:
             raise self._failed(error) from error
@@ -220,23 +213,6 @@ class Database:
         """Do *work* that may as well be left undone."""
         with contextlib.suppress(BackendUnavailable):
             self._give(work, changes=())
-
-    def _note(self, ids: tuple[int, ...]) -> None:
-        """Note that these entries are asked for; now and then in the file, once that is worth while."""
-        noted = self._noted
-        noted.update(ids)
-        if len(noted) < MOST_NOTES and self._hits % MOST_HITS:
-            return
-        self._noted = set()
-
-        def write(connection: Connection) -> None:
-            (pages,) = connection.execute("PRAGMA page_count").fetchone()
-            if 2 * pages > self._most_pages:
-                now = clock()
-                marks = ", ".join("?" * len(noted))
-                connection.execute(NOTE.format(marks), (now, now - MINUTE, *noted))
-
-        self._quietly(write)
 
     def _give(
         self, work: Callable[[Connection], T], *, changes: Sequence[int] | None = None, urgent: bool = False
@@ -308,8 +284,8 @@ def id_of(key: str) -> int:
     return int.from_bytes(key_digest(key)[:8], "big", signed=True)
 
 
-def _row(key: str, data: bytes) -> tuple[int, float, float, bytes]:
-    return id_of(key), end_of(data), clock(), data
+def _row(key: str, data: bytes) -> tuple[int, float, bytes]:
+    return id_of(key), end_of(data), data
 
 
 def _data(cursor: Any) -> tuple[bytes | None, ...]:

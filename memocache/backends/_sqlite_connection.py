@@ -33,8 +33,7 @@ LOG_PAGES: Final = 1000  # after so many the log is carried over into the databa
 TABLE: Final = """
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY,  -- from the digest of the key
-        ends REAL NOT NULL,      -- when nobody needs it any more
-        used REAL NOT NULL,      -- when it was last asked for, about
+        ends REAL NOT NULL,  -- when nobody needs it any more
         data BLOB NOT NULL
     )
 """

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from memocache._clock import now, ticks
-from memocache.backends._sqlite_marks import EVERYTHING, Marks
 from memocache.backends._sqlite_path import SIDES, check_directory, check_file, check_side
+from memocache.backends._sqlite_shared import EVERYTHING, Shared
 from memocache.errors import BackendUnavailable
 
 try:
@@ -35,21 +35,21 @@ Identity: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 class DataFile:
     """A file that is there when it is asked for.
 
-    Beside it is another, `-shared`, with a lock and the marks. It stays, whatever becomes of the first: whoever makes
-    that or moves it aside holds the lock, and changes all marks.
+    Beside it is another, `-shared`, with a lock and the memory that is shared. It stays, whatever becomes of the first:
+    whoever makes that or moves it aside holds the lock, and changes all marks.
     """
 
     def __init__(self, path: str, timeout: float) -> None:
         self.path = path
-        self.marks: Marks | None = None
-        self._shared = path + "-shared"
-        self._mapped: tuple[int, int] | None = None  # which of them the marks are in
+        self.shared: Shared | None = None
+        self._beside = path + "-shared"
+        self._mapped: tuple[int, int] | None = None  # which of them is in memory
         self._timeout = timeout
 
     def identity(self) -> Identity | None:
         """Return which files are there now; None if one is missing."""
         try:
-            return _which(os.lstat(self.path)), _which(os.lstat(self._shared))
+            return _which(os.lstat(self.path)), _which(os.lstat(self._beside))
         except FileNotFoundError:
             return None
 
@@ -70,7 +70,7 @@ class DataFile:
             status = os.fstat(made)
             os.close(made)
             self.changed(EVERYTHING)
-        return _which(status), _which(os.lstat(self._shared))
+        return _which(status), _which(os.lstat(self._beside))
 
     def move_aside(self, broken: Identity, why: str) -> None:
         """Give the *broken* file another name, unless somebody else has done so; tell of it; under `locked` only."""
@@ -104,8 +104,8 @@ class DataFile:
             OSError: the directory or the lock cannot be made.
         """
         check_directory(os.path.dirname(self.path))
-        check_side(self._shared)
-        shared = os.open(self._shared, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
+        check_side(self._beside)
+        shared = os.open(self._beside, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
         try:
             self._wait_for(shared)
             self._map(shared)
@@ -120,17 +120,26 @@ class DataFile:
         # Those who have mapped one that was removed must not take what they know from there.
         self.changed(EVERYTHING)
         # Opened again: a map keeps a copy of what it was made from, and with that the lock.
-        again = os.open(self._shared, os.O_RDWR | NO_LINK)
+        again = os.open(self._beside, os.O_RDWR | NO_LINK)
         try:
-            self.marks = Marks(again)
+            self.shared = Shared(again)
             self._mapped = which
         finally:
             os.close(again)
 
     def changed(self, ids: Iterable[int]) -> None:
         """Let all processes know that the entries with these *ids* are others now."""
-        if self.marks is not None:
-            self.marks.change(ids)
+        if self.shared is not None:
+            self.shared.change(ids)
+
+    def used(self, ids: Iterable[int]) -> None:
+        """Note that the entries with these *ids* are asked for, or stored."""
+        if self.shared is not None:
+            self.shared.use(ids, now())
+
+    def age(self, id_: int) -> int:
+        """Return for how long nobody has asked for an entry, as a number to compare with those of others."""
+        return 0 if self.shared is None else self.shared.age(id_, now())
 
     def _wait_for(self, lock: int) -> None:
         deadline, pause = ticks() + self._timeout, threading.Event()
@@ -140,7 +149,7 @@ class DataFile:
                 return
             except BlockingIOError:
                 if ticks() > deadline:
-                    raise BackendUnavailable(f"another process holds {self._shared} for too long") from None
+                    raise BackendUnavailable(f"another process holds {self._beside} for too long") from None
                 pause.wait(BETWEEN_ATTEMPTS)
 
 

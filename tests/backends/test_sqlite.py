@@ -249,7 +249,7 @@ def test_the_users_own_methods_raise(locked: sqlite3.Connection, path: Path) -> 
         lambda: cache.delete_many("k"),
         cache.clear,
     ):
-        with pytest.raises(BackendUnavailable, match="database is locked|left alone"):
+        with pytest.raises(BackendUnavailable, match=r"database is locked|left alone"):
             change()
     assert cache.get("k") is None
 

@@ -142,9 +142,7 @@ def test_a_file_that_others_may_have_written_is_refused(tmp_path: Path, name: st
     (tmp_path / name).chmod(0o602)
     with pytest.raises(ConfigurationError) as refused:
         SQLiteCache(tmp_path / "c.db")
-    assert str(refused.value) == (
-        f"others may write to {tmp_path}/{name} (mode 0602), and may have done so; remove it"
-    )
+    assert str(refused.value) == (f"others may write to {tmp_path}/{name} (mode 0602), and may have done so; remove it")
 
 
 @needs_root
