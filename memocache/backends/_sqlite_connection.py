@@ -128,13 +128,12 @@ class Connections:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is not None:
             connection.close()
-            del self._local.connection
+            self._local.connection = None
 
     def close_all(self) -> None:
         """Close the connections of all threads, each after its command."""
         for connection in list(self._all):
             connection.close()
-        self._local = threading.local()
 
     def move_aside(self, connection: Connection, why: str) -> None:
         """Give the file of *connection* another name, since it is broken."""
