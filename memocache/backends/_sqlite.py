@@ -58,7 +58,7 @@ class Database:
 
     def __init__(self, path: str, timeout: float, size_limit: int) -> None:
         self.path = path
-        self._file = DataFile(path, timeout)
+        self._file = DataFile(path, timeout, size_limit)
         self._connections = Connections(self._file, timeout, size_limit)
         self._most_pages = size_limit // PAGE
         self.start_anew()

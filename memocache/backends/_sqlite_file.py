@@ -26,7 +26,7 @@ log: Final = logging.getLogger("memocache")
 
 MOST_ASIDE: Final = 3
 BETWEEN_ATTEMPTS: Final = 0.005  # seconds
-NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+OURS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 Identity: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 """What tells a file and the one beside it from others of the same names: their devices and inodes."""
@@ -39,12 +39,13 @@ class DataFile:
     whoever makes that or moves it aside holds the lock, and changes all marks.
     """
 
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, timeout: float, size_limit: int) -> None:
         self.path = path
         self.shared: Shared | None = None
         self._beside = path + "-shared"
         self._mapped: tuple[int, int] | None = None  # which of them is in memory
         self._timeout = timeout
+        self._size_limit = size_limit
 
     def identity(self) -> Identity | None:
         """Return which files are there now; None if one is missing."""
@@ -66,7 +67,7 @@ class DataFile:
             for side in SIDES:  # of one that was removed, or moved aside by somebody who was killed in the middle
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.path + side)
-            made = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
+            made = os.open(self.path, OURS | os.O_CREAT | os.O_EXCL, 0o600)
             status = os.fstat(made)
             os.close(made)
             self.changed(EVERYTHING)
@@ -105,7 +106,7 @@ class DataFile:
         """
         check_directory(os.path.dirname(self.path))
         check_side(self._beside)
-        shared = os.open(self._beside, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
+        shared = os.open(self._beside, OURS | os.O_CREAT, 0o600)
         try:
             self._wait_for(shared)
             self._map(shared)
@@ -120,9 +121,9 @@ class DataFile:
         # Those who have mapped one that was removed must not take what they know from there.
         self.changed(EVERYTHING)
         # Opened again: a map keeps a copy of what it was made from, and with that the lock.
-        again = os.open(self._beside, os.O_RDWR | NO_LINK)
+        again = os.open(self._beside, OURS)
         try:
-            self.shared = Shared(again)
+            self.shared = Shared(again, self._size_limit)
             self._mapped = which
         finally:
             os.close(again)

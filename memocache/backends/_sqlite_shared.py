@@ -8,6 +8,7 @@ number back.
 The times are for eviction: so a hit need not write to the file.
 """
 
+import errno
 import mmap
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -18,12 +19,12 @@ __all__ = ["EVERYTHING", "Shared", "marks_of"]
 
 MARKS: Final = 4096
 WIDTH: Final = 8
-TIMES: Final = 512 * 1024
+MARKS_SIZE: Final = MARKS * WIDTH
 TIME_WIDTH: Final = 4
+LEAST_TIMES, MOST_TIMES = 2**10, 2**22
+BYTES_PER_TIME: Final = 1024  # of the cache
 PER_SECOND: Final = 1000
 WRAPS: Final = 2**32
-MARKS_SIZE: Final = MARKS * WIDTH
-SIZE: Final = MARKS_SIZE + TIMES * TIME_WIDTH
 EVERYTHING: Final = range(MARKS)
 """Ids that reach every mark."""
 
@@ -31,13 +32,16 @@ EVERYTHING: Final = range(MARKS)
 class Shared:
     """What is in one file of that kind; several entries may have a mark or a time in common."""
 
-    def __init__(self, file: int) -> None:
-        """Map the open *file*, filled in if it is new; only while nobody else does."""
-        if os.fstat(file).st_size != SIZE:
-            os.ftruncate(file, 0)
-            os.write(file, os.urandom(MARKS_SIZE))
-            os.ftruncate(file, SIZE)
-        self._map = mmap.mmap(file, SIZE)
+    def __init__(self, file: int, size_limit: int) -> None:
+        """Map the open *file*, filled in if it is new; only while nobody else does.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        size = os.fstat(file).st_size
+        if not _is_size(size):
+            size = _fill_in(file, size_limit)
+        self._map = mmap.mmap(file, size)
         whole = memoryview(self._map)
         self.marks: Any = whole[:MARKS_SIZE].cast("Q")  # each is read and written in one piece
         """What `marks_of` reads."""
@@ -54,12 +58,30 @@ class Shared:
     def use(self, ids: Iterable[int], now: float) -> None:
         """Note that the entries with these *ids* are asked for, or stored."""
         moment = int(now * PER_SECOND) % WRAPS
+        times = self._times
         for id_ in ids:
-            self._times[id_ % TIMES] = moment
+            times[id_ % len(times)] = moment
 
     def age(self, id_: int, now: float) -> int:
         """Return for how long, in milliseconds, nobody has asked for an entry; less by 49 days, if that is longer."""
-        return (int(now * PER_SECOND) - int(self._times[id_ % TIMES])) % WRAPS
+        return (int(now * PER_SECOND) - int(self._times[id_ % len(self._times)])) % WRAPS
+
+
+def _is_size(size: int) -> bool:
+    """Return whether a file of this *size* is whole: its times are a power of two, as many as its maker needed."""
+    times, rest = divmod(size - MARKS_SIZE, TIME_WIDTH)
+    return not rest and times >= LEAST_TIMES and not times & (times - 1)
+
+
+def _fill_in(file: int, size_limit: int) -> int:
+    times = min(MOST_TIMES, max(LEAST_TIMES, 1 << (size_limit // BYTES_PER_TIME).bit_length()))
+    # All of it now: a process that writes to memory for which the disk has no room is killed.
+    content = os.urandom(MARKS_SIZE) + bytes(times * TIME_WIDTH)
+    os.ftruncate(file, 0)
+    if os.write(file, content) < len(content):
+        os.ftruncate(file, 0)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return len(content)
 
 
 def marks_of(ids: Sequence[int]) -> Callable[[Any], object]:

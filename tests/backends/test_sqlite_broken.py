@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from memocache import MISSING, ConfigurationError, SQLiteCache, cached
+from memocache import MISSING, ConfigurationError, SQLiteCache, UncacheFailed, cached
 from memocache.backends import _sqlite_file
 from tests.threads import PATIENCE, started
 
@@ -253,7 +253,7 @@ logging.disable()
 
 ON_A_SMALL_DISK = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-f = cached(cache=SQLiteCache(path), namespace="f")(lambda x: "x" * 5000)
+f = cached(cache=SQLiteCache(path, size_limit=2**24), namespace="f")(lambda x: "x" * 5000)
 print({f(x) for x in range(200)} == {"x" * 5000}, f.info().failures > 0, f.info().stored > 0)
 """
 
@@ -310,12 +310,22 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_not_trouble_in_the_application(tiny_disk: Path) -> None:
-    cache = SQLiteCache(tiny_disk / "c.db")
+    limit = 2**24
+    cache = SQLiteCache(tiny_disk / "c.db", size_limit=limit)
     f = cached(cache=cache, namespace="f")(lambda x: "x" * 5000)
     assert {f(x) for x in range(300)} == {"x" * 5000}
     info = f.info()
     assert info.stored > 10
     assert info.failures > 0
-    (tiny_disk / "more").write_bytes(b"")
-    cache.close()
-    assert SQLiteCache(tiny_disk / "c.db").get(f.key(0)) == "x" * 5000
+    assert f.peek(0) == "x" * 5000
+    for number in range(2000):  # touches all of the shared memory, which has its room
+        cache.has(str(number))
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_not_either(tiny_disk: Path) -> None:
+    cache = SQLiteCache(tiny_disk / "c.db")  # would need more than there is for what the processes share
+    f = cached(cache=cache, namespace="f")(lambda x: x)
+    assert [f(1), f(1), f(1)] == [1, 1, 1]
+    assert f.info().failures == 3
+    with pytest.raises(UncacheFailed, match="No space left on device"):
+        f.uncache(1)

@@ -204,7 +204,8 @@ threads = [threading.Thread(target=load, args=(number,)) for number in range(3)]
 for thread in threads:
     thread.start()
 for number in range(40):
-    assert child(lambda: [cache.set("k", number), cache.get("k"), f(100), f.uncache(100)]) == f"[True, {number}, 100, True]"
+    seen = child(lambda: [cache.set("k", number), cache.get("k"), f(100), f.uncache(100)])
+    assert seen == f"[True, {number}, 100, True]"
     assert cache.get("k") == number
 stop.set()
 for thread in threads:

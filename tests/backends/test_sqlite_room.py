@@ -58,11 +58,11 @@ def test_what_is_asked_for_stays(path: Path) -> None:
             cache.set(str(number), "x" * 500, timeout=0)
             clock.tick(0.1)
             if not number % 200:
-                assert sum(map(cache.has, map(str, range(200)))) > (0 if number < 200 else 195)
+                assert sum(map(cache.has, map(str, range(200)))) > (0 if number < 200 else 180)
         asked_for = sum(map(cache.has, map(str, range(200))))
         others = [cache.has(str(number)) for number in range(200, 6000)]
-    assert asked_for > 195
-    assert sum(others[:3000]) < 30  # they have left
+    assert asked_for > 180
+    assert sum(others[:3000]) < 100  # they have left
     assert sum(others[-500:]) > 450  # and they not yet
 
 
