@@ -17,7 +17,7 @@ from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, 
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "configure", "default_cache", "disabled", "uncache_tag"),
-    *("Cache", "SimpleCache", "MemcachedCache"),
+    *("Cache", "SimpleCache", "MemcachedCache", "SQLiteCache"),
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",
     *("MemocacheError", "ConfigurationError", "UnkeyableArgument", "SerializationError"),
@@ -52,7 +52,10 @@ def test_every_public_name_is_explained(name: str) -> None:
 
 @pytest.mark.parametrize(
     "owner",
-    [CachedFunction, AsyncCachedFunction, memocache.Cache, memocache.SimpleCache, memocache.MemcachedCache, Info],
+    [
+        *(CachedFunction, AsyncCachedFunction, Info),
+        *(memocache.Cache, memocache.SimpleCache, memocache.MemcachedCache, memocache.SQLiteCache),
+    ],
 )
 def test_every_public_method_is_explained(owner: type) -> None:
     for name, thing in inspect.getmembers(owner):
@@ -60,7 +63,10 @@ def test_every_public_method_is_explained(owner: type) -> None:
             _check_docstring(thing)
 
 
-@pytest.mark.parametrize("name", ["cached", "configure", "default_cache", "disabled", "SimpleCache", "MemcachedCache"])
+@pytest.mark.parametrize(
+    "name",
+    ["cached", "configure", "default_cache", "disabled", "SimpleCache", "MemcachedCache", "SQLiteCache"],
+)
 def test_every_entry_point_has_an_example(name: str) -> None:
     text = getattr(memocache, name).__doc__
     assert ">>> " in text or "Example: " in text
@@ -88,12 +94,13 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_what_is_imported_when() -> None:
-    needed = {"wrapt", "msgspec", "pymemcache"}
+    needed = {"wrapt", "msgspec", "pymemcache", "sqlite3"}
     for code, there in [
         ("import memocache", set()),
         ("import memocache; memocache.SimpleCache()", set()),
         ("import memocache; memocache.cached(lambda x: x)(1)", {"wrapt"}),
         ("import memocache; memocache.MemcachedCache()", {"msgspec", "pymemcache"}),
+        ("import memocache; memocache.SQLiteCache", {"msgspec", "sqlite3"}),
         ("from memocache import *", needed),
     ]:
         loaded = loaded_after(code)

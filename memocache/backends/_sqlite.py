@@ -18,6 +18,7 @@ from memocache.backends._sqlite_connection import (
     Connections,
     Error,
     is_broken,
+    is_busy,
     is_closed,
     is_full,
 )
@@ -120,7 +121,7 @@ class Database:
         id_ = id_of(key)
         # Whoever was killed between a change and its mark must not keep those waiting who remember what was before.
         self._file.changed((id_,))
-        (data,) = self._give(lambda on: _data(on.execute(f"SELECT {GET}", (id_,))))
+        (data,) = self._give(lambda on: _data(on.execute(f"SELECT {GET}", (id_,))), urgent=urgent)
         return data, data
 
     def add(self, key: str, data: bytes, expire: int) -> bool:
@@ -232,13 +233,13 @@ class Database:
         breaker, writes = self._breaker, changes is not None
         for _ in range(ATTEMPTS):
             connection = self._connections.own()
+            if writes and connection is not None and connection.is_transacting:
+                raise BackendUnavailable("a signal handler or a destructor came in the middle of a transaction")
             if breaker.failures and (writes or connection is None) and not urgent and not breaker.allows():
                 raise BackendUnavailable(f"SQLite at {self.path} failed before and is left alone for a moment")
             try:
                 if connection is None:
                     connection = self._connections.new()
-                if writes and connection.is_transacting:
-                    raise BackendUnavailable("a signal handler or a destructor came in the middle of a transaction")
                 with connection.lock:
                     try:
                         answer = work(connection)
@@ -264,13 +265,13 @@ class Database:
             return True
         if is_full(error):
             raise Full(str(error)) from error
-        if not is_broken(error):
-            return False
-        try:
-            self._connections.move_aside(connection, str(error))
-        except (OSError, BackendUnavailable, ConfigurationError):
-            return False
-        return True
+        if is_broken(error):
+            with contextlib.suppress(OSError, BackendUnavailable, ConfigurationError):
+                self._connections.move_aside(connection, str(error))
+                return True
+        elif not is_busy(error):
+            connection.close()  # the next command begins with another
+        return False
 
     def _failed(self, error: Exception) -> BackendUnavailable:
         message = f"SQLite at {self.path} failed: {error}"

@@ -18,7 +18,7 @@ from memocache._fork import around_fork
 from memocache.backends._sqlite_file import DataFile, Identity
 from memocache.errors import BackendUnavailable, ConfigurationError
 
-__all__ = ["PAGE", "Broken", "Connection", "Connections", "Error", "is_broken", "is_closed", "is_full"]
+__all__ = ["PAGE", "Broken", "Connection", "Connections", "Error", "is_broken", "is_busy", "is_closed", "is_full"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ SCHEMA: Final = 1
 PAGE: Final = 4096
 OLDEST: Final = (3, 24)  # has ON CONFLICT
 STATEMENTS: Final = 64
+PATIENCE: Final = 5.0  # seconds
 LOG_PAGES: Final = 1000  # after so many the log is carried over into the database
 TABLE: Final = """
     CREATE TABLE entries (
@@ -133,7 +134,12 @@ class Connections:
     def close_all(self) -> None:
         """Close the connections of all threads, each after its command."""
         for connection in list(self._all):
-            connection.close()
+            # Not for ever: a destructor of the user's that runs in a command may be waiting for us.
+            if connection.lock.acquire(timeout=self._timeout + PATIENCE):
+                try:
+                    connection.close()
+                finally:
+                    connection.lock.release()
 
     def move_aside(self, connection: Connection, why: str) -> None:
         """Give the file of *connection* another name, since it is broken."""
@@ -229,6 +235,11 @@ def is_broken(error: BaseException) -> bool:
 def is_full(error: BaseException) -> bool:
     """Return whether *error* means that there is no room for another page."""
     return _code(error) == sqlite3.SQLITE_FULL
+
+
+def is_busy(error: BaseException) -> bool:
+    """Return whether *error* means that somebody else was writing for too long."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def is_closed(error: BaseException) -> bool:

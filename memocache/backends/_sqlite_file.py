@@ -51,7 +51,7 @@ class DataFile:
         """Return which files are there now; None if one is missing."""
         try:
             return _which(os.lstat(self.path)), _which(os.lstat(self._beside))
-        except FileNotFoundError:
+        except OSError:  # or nobody lets us look: opening it will tell
             return None
 
     def ready(self) -> Identity:
@@ -106,13 +106,35 @@ class DataFile:
         """
         check_directory(os.path.dirname(self.path))
         check_side(self._beside)
-        shared = os.open(self._beside, OURS | os.O_CREAT, 0o600)
+        deadline = ticks() + self._timeout
+        while True:
+            shared = os.open(self._beside, OURS | os.O_CREAT, 0o600)
+            try:
+                self._wait_for(shared, deadline)
+                if not self._is_there(shared):
+                    continue  # it was removed while we waited, and others have the lock of another one
+                self._map(shared)
+                yield
+                return
+            finally:
+                os.close(shared)
+
+    def _wait_for(self, lock: int, deadline: float) -> None:
+        pause = threading.Event()
+        while fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if ticks() > deadline:
+                    raise BackendUnavailable(f"another process holds {self._beside} for too long") from None
+                pause.wait(BETWEEN_ATTEMPTS)
+
+    def _is_there(self, shared: int) -> bool:
         try:
-            self._wait_for(shared)
-            self._map(shared)
-            yield
-        finally:
-            os.close(shared)
+            return _which(os.lstat(self._beside)) == _which(os.fstat(shared))
+        except FileNotFoundError:
+            return False
 
     def _map(self, shared: int) -> None:
         which = _which(os.fstat(shared))
@@ -141,17 +163,6 @@ class DataFile:
     def age(self, id_: int) -> int:
         """Return for how long nobody has asked for an entry, as a number to compare with those of others."""
         return 0 if self.shared is None else self.shared.age(id_, now())
-
-    def _wait_for(self, lock: int) -> None:
-        deadline, pause = ticks() + self._timeout, threading.Event()
-        while fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if ticks() > deadline:
-                    raise BackendUnavailable(f"another process holds {self._beside} for too long") from None
-                pause.wait(BETWEEN_ATTEMPTS)
 
 
 def _which(status: os.stat_result) -> tuple[int, int]:

@@ -41,10 +41,10 @@ class TestSQLiteCache(BackendContract):
         self.path = tmp_path / "cache" / "cache.db"
 
     def make_cache(self) -> Cache:
-        return SQLiteCache(self.path, timeout=10)
+        return SQLiteCache(self.path, timeout=10, size_limit=2**24)
 
     def make_peer(self, cache: Cache) -> Cache:
-        return SQLiteCache(self.path, timeout=10)
+        return SQLiteCache(self.path, timeout=10, size_limit=2**24)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A file that is broken, removed, somebody else's, or cannot be written: caching goes on, and all processes agree."""
 
 import contextlib
+import fcntl
 import itertools
 import logging
 import os
@@ -200,6 +201,47 @@ def test_a_file_that_is_removed_is_made_again_for_all(what: str, tmp_path: Path)
     assert new.peek() == 3
 
 
+def test_a_directory_that_gives_way_to_a_file_is_not_trouble_in_the_application(tmp_path: Path) -> None:
+    f = cached(cache=SQLiteCache(tmp_path / "d" / "cache.db"), namespace="f")(lambda x: x)
+    assert f(1) == 1
+    (tmp_path / "d").rename(tmp_path / "e")
+    (tmp_path / "d").touch()
+    assert [f(2), f(3), f(2)] == [2, 3, 2]
+    with pytest.raises(UncacheFailed, match="is a file; wanted: a directory"):
+        f.uncache(1)
+    (tmp_path / "d").unlink()
+    f.uncache(1)
+    assert [f(1), f(1)] == [1, 1]
+    assert f.info().hits == 1
+
+
+def test_who_holds_the_lock_for_too_long_is_left_alone(path: Path) -> None:
+    f = cached(cache=SQLiteCache(path, timeout=0.02), namespace="f")(lambda x: x)
+    with path.with_name("cache.db-shared").open("r+b") as shared:
+        fcntl.flock(shared, fcntl.LOCK_EX)
+        assert started(f, 1).result(PATIENCE) == 1  # in a thread that would have to open the file
+        assert f.info().failures == 1
+        assert f(2) == 2  # and in one that has it open
+    assert started(f, 1).result(PATIENCE) == 1
+
+
+def test_a_lock_that_was_removed_is_none(path: Path) -> None:
+    cache = SQLiteCache(path, timeout=10)
+    shared = path.with_name("cache.db-shared")
+    with shared.open("r+b") as old:
+        fcntl.flock(old, fcntl.LOCK_EX)
+        waiting = started(cache.set, "k", 1)
+        assert not waiting.done()
+        shared.unlink()
+        other = SQLiteCache(path)
+        other.set("l", 2)
+    assert waiting.result(PATIENCE)
+    assert cache.get_many("k", "l") == other.get_many("k", "l") == [1, 2]
+    assert cache._database._file.identity() == other._database._file.identity()
+    cache.set("k", 3)
+    assert other.get("k") == 3
+
+
 def test_a_connection_to_a_removed_file_does_not_take_the_new_log_away(path: Path) -> None:
     old = SQLiteCache(path)
     old.set("k", 1)
@@ -252,9 +294,9 @@ logging.disable()
 """
 
 ON_A_SMALL_DISK = """
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-f = cached(cache=SQLiteCache(path, size_limit=2**24), namespace="f")(lambda x: "x" * 5000)
-print({f(x) for x in range(200)} == {"x" * 5000}, f.info().failures > 0, f.info().stored > 0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+f = cached(cache=SQLiteCache(path, size_limit=2**24), namespace="f")(lambda x: "x" * 20_000)
+print({f(x) for x in range(200)} == {"x" * 20_000}, f.info().failures > 0, f.info().stored > 0)
 """
 
 READ_ONLY = """

@@ -6,6 +6,7 @@ A line that must be an error has a `type: ignore` with its code: were it none, m
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import assert_type
 
 from memocache import (
@@ -13,6 +14,7 @@ from memocache import (
     Info,
     MemcachedCache,
     SimpleCache,
+    SQLiteCache,
     cached,
     configure,
     default_cache,
@@ -269,6 +271,10 @@ async def awaiting() -> None:
 
 assert_type(default_cache(), Cache)
 assert_type(configure(SimpleCache()), None)
+assert_type(SQLiteCache("~/c.db", 60, "a:", timeout="1s", size_limit=2**30).close(), None)
+SQLiteCache(Path("c.db"), default_timeout=None).set("k", 1, timeout=5)
+SQLiteCache(b"c.db")  # type: ignore[arg-type]
+SQLiteCache()  # type: ignore[call-arg]
 configure("memcached://")  # type: ignore[arg-type]
 with disabled() as nothing:
     assert_type(nothing, None)
