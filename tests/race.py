@@ -35,6 +35,7 @@ __all__ = [
     "naive_sqlite",
     "our_memcached",
     "our_shaky_memcached",
+    "our_shaky_sqlite",
     "our_simple",
     "our_sqlite",
     "quick_switches",
@@ -128,6 +129,11 @@ def our_shaky_memcached(compute: Compute, address: Address) -> Runner:
 
 def our_sqlite(compute: Compute, path: str) -> Runner:
     return Ours(compute, SQLiteCache(path, timeout=10))
+
+
+def our_shaky_sqlite(compute: Compute, path: str) -> Runner:
+    """For a file that is removed and broken meanwhile."""
+    return Persistent(compute, SQLiteCache(path, timeout=10))
 
 
 def our_simple(compute: Compute, _: None) -> Runner:

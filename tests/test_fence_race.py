@@ -1,5 +1,6 @@
 """The measured race for the fence (see tests/race.py), and that it catches who has none."""
 
+import contextlib
 import os
 import random
 import threading
@@ -79,6 +80,39 @@ def test_no_stale_read_while_the_server_is_killed_and_stopped(
         over.set()
         hurting.join()
     show(f"ours, server {dict(harm)}", ours, record_property)
+    assert harm.total() > SECONDS
+    assert ours.stale == 0
+    assert ours.reads > 100 * SECONDS
+
+
+def test_no_stale_read_while_the_file_is_removed_and_broken(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    path = tmp_path / "cache.db"
+    over = threading.Event()
+    harm = Counter[str]()
+
+    def hurt() -> None:
+        chance = random.Random()
+        while not over.wait(0.05 + 0.2 * chance.random()):
+            what = chance.choice(["database", "all", "broken"])
+            with contextlib.suppress(FileNotFoundError):
+                if what == "broken":
+                    with path.open("r+b") as file:
+                        file.write(b"x" * 4096 * 3)
+                else:
+                    for each in sorted(tmp_path.glob("cache.db*" if what == "all" else "cache.db")):
+                        each.unlink()
+                harm[what] += 1
+
+    hurting = threading.Thread(target=hurt)
+    hurting.start()
+    try:
+        ours = race.in_processes(race.our_shaky_sqlite, str(path), SECONDS)
+    finally:
+        over.set()
+        hurting.join()
+    show(f"ours, file {dict(harm)}", ours, record_property)
     assert harm.total() > SECONDS
     assert ours.stale == 0
     assert ours.reads > 100 * SECONDS
