@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from memocache._fork import around_fork
-from memocache.backends._sqlite_file import DataFile, Identity
+from memocache.backends._sqlite_file import DataFile, Identity, gate
 from memocache.errors import BackendUnavailable, ConfigurationError
 
 __all__ = ["PAGE", "Broken", "Connection", "Connections", "Error", "is_broken", "is_busy", "is_closed", "is_full"]
@@ -47,7 +47,7 @@ class Broken(sqlite3.Error):
 class Connection:
     """One thread's connection to one file."""
 
-    __slots__ = ("__weakref__", "execute", "identity", "is_open", "is_transacting", "lock", "sql")
+    __slots__ = ("__weakref__", "_close", "execute", "identity", "is_open", "is_transacting", "lock", "sql")
 
     def __init__(self, sql: sqlite3.Connection, identity: Identity) -> None:
         self.sql = sql
@@ -57,6 +57,8 @@ class Connection:
         self.lock = threading.RLock()
         self.is_open = True
         self.is_transacting = False
+        # Also when its thread has ended. Not by __del__: of a cycle, the garbage collector may finish SQLite's first.
+        self._close = weakref.finalize(self, sql.close)
 
     def transact(self, work: Callable[[], T]) -> T:
         """Return what *work* returns; all of it is done, or nothing."""
@@ -82,11 +84,7 @@ class Connection:
         """Close it; its thread will make another when it needs one."""
         with self.lock:
             self.is_open = False
-            self.sql.close()
-
-    def __del__(self) -> None:
-        # Of a thread that has ended.
-        self.sql.close()
+            self._close()
 
 
 class Connections:
@@ -143,27 +141,26 @@ class Connections:
 
     def move_aside(self, connection: Connection, why: str) -> None:
         """Give the file of *connection* another name, since it is broken."""
-        with _gate, self.file.locked():
+        with self.file.locked():
             connection.close()
             self.file.move_aside(connection.identity, why)
 
     # ---- opening ---------------------------------------------------------------------------------------------------
 
     def _new(self) -> Connection:
-        with _gate:
-            for _ in range(2):
-                with self.file.locked():
-                    connection = self._opened(self.file.ready())
-                    try:
-                        self._prepare(connection)
-                    except BaseException as error:
-                        connection.close()
-                        if not is_broken(error):
-                            raise
-                        self.file.move_aside(connection.identity, str(error))
-                    else:
-                        self._all.add(connection)
-                        return connection
+        for _ in range(2):
+            with self.file.locked():
+                connection = self._opened(self.file.ready())
+                try:
+                    self._prepare(connection)
+                except BaseException as error:
+                    connection.close()
+                    if not is_broken(error):
+                        raise
+                    self.file.move_aside(connection.identity, str(error))
+                else:
+                    self._all.add(connection)
+                    return connection
         raise BackendUnavailable(f"{self.file.path} was broken twice in a row")
 
     def _opened(self, identity: Identity) -> Connection:
@@ -255,16 +252,14 @@ def _code(error: BaseException) -> int:
 # ---- forks -----------------------------------------------------------------------------------------------------------
 
 _everybody: Final["weakref.WeakSet[Connections]"] = weakref.WeakSet()
-# Held while a connection is opened, or the process forks.
-_gate: Final = threading.RLock()
 
 
 def _before_fork() -> None:
     # A child that inherits a connection believes that it has the parent's locks, also for those that it opens itself.
-    _gate.acquire()
+    gate.acquire()
     for connections in list(_everybody):
         with contextlib.suppress(Exception):
             connections.close_all()
 
 
-around_fork(_before_fork, _gate.release)
+around_fork(_before_fork, gate.release)

@@ -20,13 +20,16 @@ try:
 except ImportError:  # Windows, where nobody can rename a file that others have open
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["EVERYTHING", "DataFile", "Identity"]
+__all__ = ["EVERYTHING", "DataFile", "Identity", "gate"]
 
 log: Final = logging.getLogger("memocache")
 
 MOST_ASIDE: Final = 3
 BETWEEN_ATTEMPTS: Final = 0.005  # seconds
 OURS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+gate: Final = threading.RLock()
+"""Held in this process by whoever has a lock or opens a file, and by whoever forks: a child must not inherit either."""
 
 Identity: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 """What tells a file and the one beside it from others of the same names: their devices and inodes."""
@@ -97,43 +100,37 @@ class DataFile:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from making the file or moving it aside.
+        """Keep others, in this process and elsewhere, from making the file or moving it aside.
 
         Raises:
             ConfigurationError: the directory is not ours alone.
             BackendUnavailable: somebody else holds the lock for too long.
             OSError: the directory or the lock cannot be made.
         """
-        check_directory(os.path.dirname(self.path))
-        check_side(self._beside)
-        deadline = ticks() + self._timeout
+        deadline, pause = ticks() + self._timeout, threading.Event()
         while True:
-            shared = os.open(self._beside, OURS | os.O_CREAT, 0o600)
-            try:
-                self._wait_for(shared, deadline)
-                if not self._is_there(shared):
-                    continue  # it was removed while we waited, and others have the lock of another one
-                self._map(shared)
-                yield
-                return
-            finally:
-                os.close(shared)
+            with gate:
+                check_directory(os.path.dirname(self.path))
+                check_side(self._beside)
+                shared = os.open(self._beside, OURS | os.O_CREAT, 0o600)
+                try:
+                    if self._is_locked(shared):
+                        self._map(shared)
+                        yield
+                        return
+                finally:
+                    os.close(shared)
+            if ticks() > deadline:
+                raise BackendUnavailable(f"another process holds {self._beside} for too long")
+            pause.wait(BETWEEN_ATTEMPTS)
 
-    def _wait_for(self, lock: int, deadline: float) -> None:
-        pause = threading.Event()
-        while fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if ticks() > deadline:
-                    raise BackendUnavailable(f"another process holds {self._beside} for too long") from None
-                pause.wait(BETWEEN_ATTEMPTS)
-
-    def _is_there(self, shared: int) -> bool:
+    def _is_locked(self, shared: int) -> bool:
+        """Return whether we have got the lock, of the file that is there now."""
         try:
+            if fcntl is not None:
+                fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _which(os.lstat(self._beside)) == _which(os.fstat(shared))
-        except FileNotFoundError:
+        except (BlockingIOError, FileNotFoundError):
             return False
 
     def _map(self, shared: int) -> None:
