@@ -5,6 +5,7 @@ before. Next to our caches runs what most others do: get, or compute and set. It
 to catch anybody.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import random
@@ -172,7 +173,8 @@ class naive_sqlite:
         self._compute = compute
         self._path = path
         self._local = threading.local()
-        self._ask("PRAGMA journal_mode=WAL")
+        with contextlib.suppress(sqlite3.OperationalError):  # another process is just doing it, and it stays
+            self._ask("PRAGMA journal_mode=WAL")
         self._ask("CREATE TABLE IF NOT EXISTS naive (key INTEGER PRIMARY KEY, value INTEGER)")
 
     def _ask(self, statement: str, *values: int) -> list[Any]:

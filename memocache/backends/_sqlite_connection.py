@@ -18,7 +18,7 @@ from memocache._fork import around_fork
 from memocache.backends._sqlite_file import DataFile, Identity, gate
 from memocache.errors import BackendUnavailable, ConfigurationError
 
-__all__ = ["PAGE", "Broken", "Connection", "Connections", "Error", "is_broken", "is_busy", "is_closed", "is_full"]
+__all__ = ["PAGE", "Connection", "Connections", "Error", "is_broken", "is_busy", "is_closed", "is_full"]
 
 T = TypeVar("T")
 
@@ -59,6 +59,15 @@ class Connection:
         self.is_transacting = False
         # Also when its thread has ended. Not by __del__: of a cycle, the garbage collector may finish SQLite's first.
         self._close = weakref.finalize(self, sql.close)
+
+    def read(self, question: str, ids: tuple[int, ...]) -> tuple[bytes | None, ...]:
+        """Return the only row that answers a *question*; Broken if there is anything but bytes in it."""
+        with self.lock:
+            row: tuple[bytes | None, ...] = self.execute(question, ids).fetchone()
+        for each in row:
+            if each is not None and type(each) is not bytes:
+                raise Broken(f"an entry is a {type(each).__name__}")
+        return row
 
     def transact(self, work: Callable[[], T]) -> T:
         """Return what *work* returns; all of it is done, or nothing."""
@@ -106,7 +115,17 @@ class Connections:
     def own(self) -> Connection | None:
         """Return this thread's connection, if it has one to the file that is there now."""
         connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and connection.is_open and connection.identity == self.file.identity():
+        if connection is not None and connection.is_open and self.file.is_still(connection.identity):
+            return connection
+        return None
+
+    def reading(self) -> Connection | None:
+        """Return this thread's connection, if it has one to the file that was there a moment ago, and is for all of us.
+
+        Whoever reads from a file that somebody else has removed since then does not know of what was forgotten later.
+        """
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and connection.is_open and self.file.was_just(connection.identity):
             return connection
         return None
 

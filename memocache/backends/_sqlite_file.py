@@ -20,11 +20,12 @@ try:
 except ImportError:  # Windows, where nobody can rename a file that others have open
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["EVERYTHING", "DataFile", "Identity", "gate"]
+__all__ = ["AT_LEAST_EVERY", "EVERYTHING", "DataFile", "Identity", "gate"]
 
 log: Final = logging.getLogger("memocache")
 
 MOST_ASIDE: Final = 3
+AT_LEAST_EVERY: Final = 0.05  # seconds until files are looked for that somebody else may have removed
 BETWEEN_ATTEMPTS: Final = 0.005  # seconds
 OURS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -47,8 +48,24 @@ class DataFile:
         self.shared: Shared | None = None
         self._beside = path + "-shared"
         self._mapped: tuple[int, int] | None = None  # which of them is in memory
+        self._seen: tuple[Identity, object, float] | None = None  # with a mark from before, and until when that counts
         self._timeout = timeout
         self._size_limit = size_limit
+
+    def is_still(self, identity: Identity) -> bool:
+        """Return whether the files that are there now are these."""
+        mark = None if self.shared is None else self.shared.marks[0]
+        if self.identity() != identity:
+            return False
+        self._seen = identity, mark, ticks() + AT_LEAST_EVERY
+        return True
+
+    def was_just(self, identity: Identity) -> bool:
+        """Return whether that has been so a moment ago, and none of us has changed it since."""
+        seen, shared = self._seen, self.shared
+        if seen is None or shared is None or seen[0] != identity or seen[1] != shared.marks[0] or ticks() >= seen[2]:
+            return self.is_still(identity)
+        return True
 
     def identity(self) -> Identity | None:
         """Return which files are there now; None if one is missing."""
