@@ -35,7 +35,7 @@ STAMP_SIZE: Final = 16
 HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
 ENDS: Final = struct.Struct(">ddd")  # expires, cost, held
-ENDS_AT: Final = 40
+ENDS_AT: Final = struct.calcsize(">3sBBBH16sdd")
 CHECKSUM: Final = struct.Struct(">I")
 START: Final = HEAD + CHECKSUM.size
 

@@ -27,11 +27,12 @@ class SQLiteCache(LeaseCache):
 
     Create it once and keep it around: it holds one connection for each thread. The file belongs to one user: it and its
     directory are made for that user alone, and refused if others could write there. It has to lie on a local disk:
-    SQLite's log and the marks of what has changed are in memory that the processes share.
+    SQLite's log, and the marks that tell the processes what has changed, are in memory that they share.
 
-    When it is full, entries leave that have expired or that nobody has asked for lately (the least recently used of a
-    random sample; one hit in eight is noted). A file that is broken is moved aside, to a name with `.corrupt-` and the
-    time, and the cache begins anew; so it does when the file is removed.
+    When it is full, entries leave that nobody has asked for lately: the least recently used of a random sample. A file
+    that is broken is moved aside, to a name with `.corrupt-` and the time, and the cache begins anew; so it does when
+    the file is removed. After a power failure (not after a crash of the program) what was forgotten in the last moments
+    may be there again: SQLite runs with synchronous=NORMAL.
 
     Example: `cache = SQLiteCache("~/.cache/shop/cache.db")`
 
@@ -41,8 +42,9 @@ class SQLiteCache(LeaseCache):
         key_prefix: stands before all keys, so that applications can share a file.
         timeout: seconds that one command may wait for other processes before the cache counts as down.
         serializer: makes bytes of values; None for a SafeSerializer.
-        size_limit: bytes that the file may grow to, from 1 MiB; besides, SQLite's log takes up to 4 MiB. One value may
-            have an eighth of it. All processes should give the same: the cache begins anew where the file is larger.
+        size_limit: bytes that the file may grow to, from 1 MiB; the log and what the processes share take up to 8 MiB
+            more. One value may have an eighth of it. Give all processes the same: where the file is larger, the cache
+            begins anew.
 
     Raises:
         ConfigurationError: for options that cannot work, and for a file or a directory that is not ours alone.

@@ -16,7 +16,6 @@ from freezegun import freeze_time
 
 from memocache import SQLiteCache, cached
 from memocache.backends.base import Busy, Lease
-from memocache.backends.sqlite import SQLiteCache as Cache
 from tests import killed
 
 KILLS = 50
@@ -265,14 +264,14 @@ def test_a_transaction_that_forks_begins_again(path: Path) -> None:
 
 
 @pytest.fixture
-def caches(path: Path) -> Iterator[list[Cache]]:
+def caches(path: Path) -> Iterator[list[SQLiteCache]]:
     caches = [SQLiteCache(path) for _ in range(2)]
     yield caches
     for cache in caches:
         cache.close()
 
 
-def test_a_hit_does_not_read_the_file_while_nothing_changes(caches: list[Cache], monkeypatch: Any) -> None:
+def test_a_hit_does_not_read_the_file_while_nothing_changes(caches: list[SQLiteCache], monkeypatch: Any) -> None:
     here, there = caches
     here.set("k", 1)
     assert there.get("k") == 1
@@ -289,7 +288,7 @@ def test_a_hit_does_not_read_the_file_while_nothing_changes(caches: list[Cache],
     assert len(read) == 1
 
 
-def test_every_change_is_seen_elsewhere_at_once(caches: list[Cache]) -> None:
+def test_every_change_is_seen_elsewhere_at_once(caches: list[SQLiteCache]) -> None:
     here, there = caches
     changes = [
         (lambda: here.set("k", 1), 1),
@@ -307,7 +306,7 @@ def test_every_change_is_seen_elsewhere_at_once(caches: list[Cache]) -> None:
 
 
 def test_a_change_whose_mark_was_never_made_is_seen_by_whoever_wants_to_replace_it(
-    caches: list[Cache], monkeypatch: Any
+    caches: list[SQLiteCache], monkeypatch: Any
 ) -> None:
     # Its process was killed in between.
     here, there = caches
