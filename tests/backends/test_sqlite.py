@@ -154,6 +154,14 @@ def test_set_many_stores_all_or_nothing(cache: SQLiteCache) -> None:
     assert cache.get_many("1", "2", "3", "4") == [None, None, None, 4]
 
 
+def test_long_values_are_not_remembered(cache: SQLiteCache) -> None:
+    for key, text in (("long", "x" * 5000), ("short", "x" * 50)):
+        cache.set(key, text)
+        assert cache.get(key) == cache.get(key) == text
+    remembered = {key: address._last is not None for key, address in cache._addresses.items()}
+    assert remembered == {"long": False, "short": True}
+
+
 # ---- connections -----------------------------------------------------------------------------------------------------
 
 
