@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from memocache.backends.gae import GAEMemcachedCache
     from memocache.backends.memcached import MemcachedCache
     from memocache.backends.null import NullCache
+    from memocache.backends.sqlite import SQLiteCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "GAEMemcachedCache",
     "ForeignCache",
     "NullCache",
+    "SQLiteCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -66,7 +68,7 @@ __all__ = [
     "UncacheFailed",
 ]
 
-# Imported when they are first asked for, with what they need: wrapt, and for caches elsewhere pymemcache and msgspec.
+# Imported when they are first asked for, with what they need: wrapt; for caches elsewhere pymemcache, sqlite3, msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",
     "BoundCachedFunction": "memocache._bound",
@@ -79,6 +81,7 @@ _LATER: Final = {
     "GAEMemcachedCache": "memocache.backends.gae",
     "ForeignCache": "memocache.backends.foreign",
     "NullCache": "memocache.backends.null",
+    "SQLiteCache": "memocache.backends.sqlite",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

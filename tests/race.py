@@ -5,9 +5,11 @@ before. Next to our caches runs what most others do: get, or compute and set. It
 to catch anybody.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import random
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -20,7 +22,7 @@ from typing import Any, Protocol
 from cachelib import FileSystemCache
 from pymemcache import Client, PooledClient
 
-from memocache import ForeignCache, MemcachedCache, SimpleCache, UncacheFailed, cached
+from memocache import ForeignCache, MemcachedCache, SimpleCache, SQLiteCache, UncacheFailed, cached
 from memocache._clock import ticks
 from memocache.backends.base import Cache
 from tests.servers import Address, MemcachedServer
@@ -35,9 +37,12 @@ __all__ = [
     "naive_memcached",
     "our_client",
     "our_files",
+    "naive_sqlite",
     "our_memcached",
     "our_shaky_memcached",
+    "our_shaky_sqlite",
     "our_simple",
+    "our_sqlite",
     "quick_switches",
 ]
 
@@ -136,6 +141,15 @@ def our_client(compute: Compute, address: Address) -> Runner:
     return Ours(compute, ForeignCache(PooledClient(address, timeout=10)))
 
 
+def our_sqlite(compute: Compute, path: str) -> Runner:
+    return Ours(compute, SQLiteCache(path, timeout=10))
+
+
+def our_shaky_sqlite(compute: Compute, path: str) -> Runner:
+    """For a file that is removed and broken meanwhile."""
+    return Persistent(compute, SQLiteCache(path, timeout=10))
+
+
 def our_simple(compute: Compute, _: None) -> Runner:
     return Ours(compute, SimpleCache())
 
@@ -182,6 +196,33 @@ class naive_files:
 
     def forget(self, key: int) -> None:
         self._cache.delete(f"naive{key}")
+
+
+class naive_sqlite:
+    """The same in a file."""
+
+    def __init__(self, compute: Compute, path: str) -> None:
+        self._compute = compute
+        self._path = path
+        self._local = threading.local()
+        with contextlib.suppress(sqlite3.OperationalError):  # another process is just doing it, and it stays
+            self._ask("PRAGMA journal_mode=WAL")
+        self._ask("CREATE TABLE IF NOT EXISTS naive (key INTEGER PRIMARY KEY, value INTEGER)")
+
+    def _ask(self, statement: str, *values: int) -> list[Any]:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
+        return self._local.connection.execute(statement, values).fetchall()
+
+    def read(self, key: int) -> int:
+        for (found,) in self._ask("SELECT value FROM naive WHERE key = ?", key):
+            return int(found)
+        value = self._compute(key)
+        self._ask("INSERT OR REPLACE INTO naive VALUES (?, ?)", key, value)
+        return value
+
+    def forget(self, key: int) -> None:
+        self._ask("DELETE FROM naive WHERE key = ?", key)
 
 
 class naive_dict:
@@ -293,6 +334,9 @@ def main(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as directory:
         for maker in (naive_files, our_files):
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, directory, seconds))
+        for maker in (naive_sqlite, our_sqlite):
+            path = f"{directory}/{maker.__name__}"
+            _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, path, seconds))
     with quick_switches():
         for maker in (naive_dict, our_simple):
             _print(f"{maker.__name__}, 8 threads", in_threads(maker, None, Truth(), seconds, threads=8))
