@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
     from memocache._function import AsyncCachedFunction, CachedFunction
     from memocache.backends.memcached import MemcachedCache
+    from memocache.backends.tiered import TieredCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Cache",
     "SimpleCache",
     "MemcachedCache",
+    "TieredCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -62,6 +64,7 @@ _LATER: Final = {
     "AsyncCachedFunction": "memocache._function",
     "AsyncBoundCachedFunction": "memocache._bound",
     "MemcachedCache": "memocache.backends.memcached",
+    "TieredCache": "memocache.backends.tiered",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

@@ -81,7 +81,7 @@ class Memo(ABC):
         options = self.options
         if self._counted.function is not None or options.copied is not None:
             return None
-        if options.cache is not None and (not isinstance(options.cache, Cache) or options.cache.shared):
+        if options.cache is not None and (not isinstance(options.cache, Cache) or options.cache.near is None):
             return None
         aliases = Aliases()
         register(aliases, of_default=options.cache is None)
@@ -95,8 +95,8 @@ class Memo(ABC):
             return self._settled
         place = self._latest
         if place is not None:
-            cache = place.site.cache
-            if cache is present_default() and (self._aliases is None or self._aliases.source is cache):
+            site = place.site
+            if site.cache is present_default() and (self._aliases is None or self._aliases.source is site.near):
                 return place
         place = self._find_place()
         if self._fixed:
@@ -132,8 +132,8 @@ class Memo(ABC):
                 if place is None:
                     place = self._new_place(cache)
                     self._places = (*self._places, place)[-MOST_PLACES:]
-        if self._aliases is not None and self._aliases.source is not cache and not cache.shared:
-            self._aliases.lead_to(cache)
+        if self._aliases is not None and self._aliases.source is not cache.near:
+            self._aliases.lead_to(cache.near)
         return place
 
     def _known_place(self, cache: Cache) -> Place | None:
@@ -223,7 +223,7 @@ class Memo(ABC):
 
     def known_key(self, place: Place, counted: tuple[object, ...]) -> str:
         """Return the key of a call: it takes long to make, and an entry that the arguments lead to knows it."""
-        alias = self._alias(counted) if place.site.direct else None
+        alias = self._alias(counted) if place.site.near is not None else None
         entry = None if alias is None else alias[0].table.get(alias[1])
         return entry.key if entry is not None and alias and entry.types == alias[2] else place.keys.key(counted)
 

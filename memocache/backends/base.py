@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
-from memocache._entry import AgingEntry, Alias, Entry
+from memocache._entry import AgingEntry, Alias, Entry, Origin
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
@@ -219,8 +219,19 @@ class Cache(ABC):
         """Return what the cache holds of *group*, with the hits that belong to *counters*; empty if it is elsewhere."""
         return Usage()
 
+    @property
+    def near(self) -> "Cache | None":
+        """The cache in this process that holds entries, if any: itself, or a tier. Shortcuts may lead to its entries.
+
+        Such an entry, where its origin counts, has counted already that `look` returns it.
+        """
+        return None
+
     def alias(self, entry: Entry, alias: Alias) -> None:
-        """Let *alias* lead to *entry*, as long as it lives. Only a cache in this process can."""
+        """Let *alias* lead to *entry*, as long as it lives in `near`."""
+
+    def introduce(self, origin: Origin) -> None:
+        """Learn whose the entries in the groups of *origin* are, which is not to be kept alive."""
 
     def after_fork(self) -> None:
         """Drop, in a child process, the locks, flights and connections of the parent."""

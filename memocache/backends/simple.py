@@ -207,6 +207,11 @@ class SimpleCache(Cache):
                 saved=sum(entry.hits * entry.cost for entry in own) / SECOND,
             )
 
+    @property
+    def near(self) -> "SimpleCache":
+        """The cache itself."""
+        return self
+
     def alias(self, entry: Entry, alias: Alias) -> None:
         """Let *alias* lead to *entry*, if that is still here."""
         with self._lock:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from memocache import Cache, MemcachedCache, SimpleCache
+from memocache import Cache, MemcachedCache, SimpleCache, TieredCache
 from memocache.testing import BackendContract
 from tests.servers import MemcachedServer
 
@@ -32,6 +32,21 @@ class TestMemcachedCacheOnThreeServers(TestMemcachedCache):
     @pytest.fixture(autouse=True)
     def server(self, three_memcacheds: list[MemcachedServer]) -> None:
         self.addresses = [server.address for server in three_memcacheds]
+
+
+class TestTieredCache(TestMemcachedCache):
+    peer_delay = 5
+
+    def make_cache(self) -> Cache:
+        return TieredCache(SimpleCache(threshold=1000), super().make_cache(), near_timeout=5)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return TieredCache(SimpleCache(threshold=1000), super().make_peer(cache), near_timeout=5)
+
+
+class TestTieredCacheBesideItsFar(TestTieredCache):
+    def make_peer(self, cache: Cache) -> Cache:
+        return MemcachedCache(self.addresses)
 
 
 @pytest.fixture(scope="module")
