@@ -11,6 +11,7 @@ import random
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -18,9 +19,9 @@ from typing import Any, Protocol
 
 from pymemcache import Client
 
-from memocache import MemcachedCache, SimpleCache, UncacheFailed, cached
+from memocache import MemcachedCache, SimpleCache, TieredCache, UncacheFailed, cached
 from memocache._clock import ticks
-from memocache.backends.base import Cache
+from memocache.backends.base import Cache, Entry
 from tests.servers import Address, MemcachedServer
 
 __all__ = [
@@ -28,11 +29,14 @@ __all__ = [
     "Truth",
     "in_processes",
     "in_threads",
+    "late_tiers",
     "naive_dict",
     "naive_memcached",
+    "naive_tiers",
     "our_memcached",
     "our_shaky_memcached",
     "our_simple",
+    "our_tiers",
     "quick_switches",
 ]
 
@@ -40,6 +44,7 @@ KEYS = 4
 FORGETTING = 0.06
 PROCESSES, THREADS = 4, 2
 COMPUTING = 0.001  # seconds at most
+NEAR = 0.01  # seconds
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -72,17 +77,40 @@ class Truth:
         """Return the oldest truth that whoever asks from now on may be given."""
         return int(self._since[key])
 
-    def change(self, key: int, forget: Callable[[int], object]) -> None:
+    def change(self, key: int, forget: Callable[[int], object]) -> int:
+        """Change the truth and forget; return the new one."""
         with self._lock:
             self._now[key] += 1
-            new = self._now[key]
+            new = int(self._now[key])
         forget(key)
         with self._lock:
             self._since[key] = max(self._since[key], new)
+        return new
+
+
+class Sight:
+    """The oldest truth that one thread may be given, where others' forgetting may be unknown for *delay* seconds."""
+
+    def __init__(self, truth: Truth, delay: float, own: list[int]) -> None:
+        self._truth = truth
+        self._delay = delay
+        self._own = own  # what was forgotten in this process, which is known at once
+        self._past: list[deque[tuple[float, int]]] = [deque([(0.0, 0)]) for _ in range(KEYS)]
+
+    def oldest(self, key: int) -> int:
+        if not self._delay:
+            return self._truth.oldest(key)
+        now, past = ticks(), self._past[key]
+        past.append((now, self._truth.oldest(key)))
+        while len(past) > 1 and past[1][0] < now - self._delay:
+            past.popleft()
+        return max(past[0][1], self._own[key])
 
 
 class Runner(Protocol):
     """One who takes part: it is made in each process, and used by its threads at once."""
+
+    delay: float
 
     def read(self, key: int) -> int: ...
     def forget(self, key: int) -> object: ...
@@ -93,6 +121,8 @@ Maker = Callable[[Compute, Any], Runner]
 
 
 class Ours:
+    delay = 0.0
+
     def __init__(self, compute: Compute, cache: Cache) -> None:
         self.read = cached(cache=cache, namespace="race")(compute)
         self.forget = self.read.uncache
@@ -126,8 +156,41 @@ def our_simple(compute: Compute, _: None) -> Runner:
     return Ours(compute, SimpleCache())
 
 
+def our_tiers(compute: Compute, address: Address) -> Runner:
+    return _tiers(TieredCache, compute, address)
+
+
+def naive_tiers(compute: Compute, address: Address) -> Runner:
+    """What is read from far is put into near, whatever was forgotten meanwhile."""
+    return _tiers(Unfenced, compute, address)
+
+
+def late_tiers(compute: Compute, address: Address) -> Runner:
+    """What is near is served for longer than the race allows."""
+    return _tiers(TieredCache, compute, address, near_timeout=5 * NEAR)
+
+
+def _tiers(kind: type[TieredCache], compute: Compute, address: Address, near_timeout: float = NEAR) -> Runner:
+    ours = Ours(compute, kind(SimpleCache(), MemcachedCache([address], timeout=10), near_timeout=near_timeout))
+    ours.delay = NEAR + 0.001  # the clocks of timeouts and of the race are two
+    return ours
+
+
+class Unfenced(TieredCache):
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Any:
+        (entry,) = self._near.peek((key,), (groups,), now)
+        if entry is not None:
+            return entry
+        found = self._far.look(key, groups, now, lease)
+        if isinstance(found, Entry):
+            self._near.fill(self._near.take(key, groups, now, lease), self._twin(found, groups, now))
+        return found
+
+
 class naive_memcached:
     """Get, or compute and set, as it is done everywhere."""
+
+    delay = 0.0
 
     def __init__(self, compute: Compute, address: Address) -> None:
         self._compute = compute
@@ -154,6 +217,8 @@ class naive_memcached:
 class naive_dict:
     """The same in a process."""
 
+    delay = 0.0
+
     def __init__(self, compute: Compute, _: None) -> None:
         self._compute = compute
         self._values: dict[int, int] = {}
@@ -169,15 +234,16 @@ class naive_dict:
         self._values.pop(key, None)
 
 
-def _run(runner: Runner, truth: Truth, until: float, tally: Tally) -> None:
+def _run(runner: Runner, truth: Truth, until: float, tally: Tally, own: list[int]) -> None:
     chance = random.Random()
+    sight = Sight(truth, runner.delay, own)
     while ticks() < until:
         key = chance.randrange(KEYS)
         if chance.random() < FORGETTING:
-            truth.change(key, runner.forget)
+            own[key] = max(truth.change(key, runner.forget), own[key])
             tally.forgotten += 1
         else:
-            oldest = truth.oldest(key)
+            oldest = sight.oldest(key)
             tally.stale += runner.read(key) < oldest
             tally.reads += 1
 
@@ -195,11 +261,12 @@ def in_threads(maker: Maker, where: Any, truth: Truth, seconds: float, threads: 
     runner = maker(compute, where)
     until = ticks() + seconds
     tallies = [Tally() for _ in range(threads)]
+    own = [0] * KEYS
     problems: list[BaseException] = []
 
     def run(tally: Tally) -> None:
         try:
-            _run(runner, truth, until, tally)
+            _run(runner, truth, until, tally, own)
         except BaseException as problem:  # noqa: BLE001 - a thread must not fail in silence
             problems.append(problem)
 
@@ -255,11 +322,11 @@ def main(seconds: float) -> None:
     logging.disable()
     print(f"{'':32}{'reads':>9}{'stale':>9}{'forgot':>9}{'computed':>9}   in {seconds:g} s each")
     with MemcachedServer() as server:
-        for maker in (naive_memcached, our_memcached):
+        for maker in (naive_memcached, our_memcached, naive_tiers, late_tiers, our_tiers):
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.address, seconds))
-    with quick_switches():
-        for maker in (naive_dict, our_simple):
-            _print(f"{maker.__name__}, 8 threads", in_threads(maker, None, Truth(), seconds, threads=8))
+        with quick_switches():
+            for maker in (naive_dict, our_simple, naive_tiers, our_tiers):
+                _print(f"{maker.__name__}, 8 threads", in_threads(maker, server.address, Truth(), seconds, threads=8))
 
 
 def _print(what: str, tally: Tally) -> None:

@@ -34,6 +34,40 @@ def test_no_stale_read_in_four_processes(
     assert 0 < ours.computed < ours.reads  # it is a cache all the same
 
 
+def test_no_tier_in_four_processes_serves_what_was_forgotten_longer_than_near_timeout(
+    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
+) -> None:
+    address = memcached_factory().address
+    naive = race.in_processes(race.naive_tiers, address, SECONDS / 2)
+    late = race.in_processes(race.late_tiers, address, SECONDS / 2)
+    ours = race.in_processes(race.our_tiers, address, SECONDS)
+    show("naive", naive, record_property)
+    show("late", late, record_property)
+    show("ours", ours, record_property)
+    assert naive.stale > 0, "the race is too slow to catch anybody"
+    assert late.stale > 0
+    assert ours.stale == 0
+    assert ours.reads > ENOUGH_READS
+    assert ours.forgotten > ENOUGH_READS / 50
+    assert 0 < ours.computed < ours.reads
+
+
+def test_no_stale_read_in_eight_threads_with_tiers(
+    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
+) -> None:
+    address = memcached_factory().address
+    with race.quick_switches():
+        naive = race.in_threads(race.naive_tiers, address, race.Truth(), SECONDS / 2, threads=8)
+        ours = race.in_threads(race.our_tiers, address, race.Truth(), SECONDS, threads=8)
+    show("naive", naive, record_property)
+    show("ours", ours, record_property)
+    assert naive.stale > 0, "the race is too slow to catch anybody"
+    assert ours.stale == 0
+    assert ours.reads > ENOUGH_READS
+    assert ours.forgotten > ENOUGH_READS / 50
+    assert 0 < ours.computed < ours.reads
+
+
 def test_no_stale_read_in_eight_threads(record_property: Callable[[str, object], None]) -> None:
     with race.quick_switches():
         naive = race.in_threads(race.naive_dict, None, race.Truth(), SECONDS / 2, threads=8)

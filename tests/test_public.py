@@ -17,7 +17,7 @@ from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, 
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "configure", "default_cache", "disabled", "uncache_tag"),
-    *("Cache", "SimpleCache", "MemcachedCache"),
+    *("Cache", "SimpleCache", "MemcachedCache", "TieredCache"),
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",
     *("MemocacheError", "ConfigurationError", "UnkeyableArgument", "SerializationError"),
@@ -52,7 +52,15 @@ def test_every_public_name_is_explained(name: str) -> None:
 
 @pytest.mark.parametrize(
     "owner",
-    [CachedFunction, AsyncCachedFunction, memocache.Cache, memocache.SimpleCache, memocache.MemcachedCache, Info],
+    [
+        CachedFunction,
+        AsyncCachedFunction,
+        memocache.Cache,
+        memocache.SimpleCache,
+        memocache.MemcachedCache,
+        memocache.TieredCache,
+        Info,
+    ],
 )
 def test_every_public_method_is_explained(owner: type) -> None:
     for name, thing in inspect.getmembers(owner):

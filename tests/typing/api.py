@@ -13,6 +13,7 @@ from memocache import (
     Info,
     MemcachedCache,
     SimpleCache,
+    TieredCache,
     cached,
     configure,
     default_cache,
@@ -268,6 +269,11 @@ async def awaiting() -> None:
 # ---- around it ---------------------------------------------------------------------------------------------------
 
 assert_type(default_cache(), Cache)
+tiers = TieredCache(SimpleCache(), MemcachedCache(), near_timeout=timedelta(seconds=5))
+assert_type(tiers.near, SimpleCache)
+assert_type(tiers.far, Cache)
+assert_type(tiers.get_many("a"), list[object])
+TieredCache(MemcachedCache(), MemcachedCache())  # type: ignore[arg-type]
 assert_type(configure(SimpleCache()), None)
 configure("memcached://")  # type: ignore[arg-type]
 with disabled() as nothing:
