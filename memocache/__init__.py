@@ -22,7 +22,10 @@ from memocache.stats import Info
 
 if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
-    from memocache._function import AsyncCachedFunction, CachedFunction
+    from memocache._function import AsyncCachedFunction, CachedFunction, cached_functions
+    from memocache._uncaches import uncaches
+    from memocache.backends._schemes import cache_from_url
+    from memocache.backends.foreign import ForeignCache
     from memocache.backends.memcached import MemcachedCache
     from memocache.backends.tiered import TieredCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
@@ -34,14 +37,18 @@ __all__ = [
     "AsyncCachedFunction",
     "AsyncBoundCachedFunction",
     "MISSING",
+    "cache_from_url",
     "configure",
     "default_cache",
     "disabled",
     "uncache_tag",
+    "uncaches",
+    "cached_functions",
     "Cache",
     "SimpleCache",
     "MemcachedCache",
     "TieredCache",
+    "ForeignCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -63,8 +70,12 @@ _LATER: Final = {
     "BoundCachedFunction": "memocache._bound",
     "AsyncCachedFunction": "memocache._function",
     "AsyncBoundCachedFunction": "memocache._bound",
+    "cached_functions": "memocache._function",
+    "uncaches": "memocache._uncaches",
+    "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
     "TieredCache": "memocache.backends.tiered",
+    "ForeignCache": "memocache.backends.foreign",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

@@ -35,10 +35,7 @@ itself needs no more than one frame of ours a level.
 """
 
 import functools
-import itertools
-import linecache
 import time
-import weakref
 from collections.abc import Callable
 from inspect import Parameter, Signature
 from typing import Any, Final
@@ -46,13 +43,9 @@ from typing import Any, Final
 from memocache._entry import Aliases
 from memocache._instances import tokens
 from memocache._parameters import as_tuple, declared, forwarded, free_prefix
+from memocache._source import function_of
 
 __all__ = ["Writer"]
-
-_files: Final = itertools.count(1)
-# The files of functions that are gone. Their lines are not taken away by the garbage collector itself, since that may
-# run in the middle of somebody's going through the lines.
-_gone: Final[list[str]] = []
 
 HIT: Final = """\
     try:
@@ -187,20 +180,7 @@ class Writer:
     def _written(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
         parts.setdefault("parameters", declared(self._parameters, self._prefix))
         source = template.format(p=self._prefix, define=self._define, **parts)
-        title = str(getattr(self._function, "__name__", "call"))
-        path = str(getattr(self._function, "__qualname__", title))
-        filename = f"<memocache {getattr(self._function, '__module__', '')}.{path} {next(_files)}>"
-        exec(compile(source, filename, "exec"), self._variables)  # noqa: S102 - as dataclasses write __init__
-        written: Any = self._variables.pop(self._prefix + name)
-        # So that tracebacks and debuggers show the lines, and errors about arguments the function's name.
-        while _gone:
-            linecache.cache.pop(_gone.pop(), None)
-        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-        weakref.finalize(written, _gone.append, filename).atexit = False
-        written.__name__, written.__qualname__ = title, path
-        written.__code__ = written.__code__.replace(co_name=title, co_qualname=path)
-        written.__module__ = getattr(self._function, "__module__", None) or written.__module__
-        return written  # type: ignore[no-any-return]
+        return function_of(source, self._prefix + name, self._variables, self._function)
 
 
 def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "stamp_head",
     "stamp_names",
     "unpack",
+    "with_codec",
 ]
 
 MAGIC: Final = b"\xf1mc"
@@ -32,6 +33,7 @@ STAMP_SIZE: Final = 16
 # magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost, held, pause | digest of the key
 HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
+CODEC_AT: Final = 5
 CHECKSUM: Final = struct.Struct(">I")
 START: Final = HEAD + CHECKSUM.size
 
@@ -77,6 +79,11 @@ def context(header: Header, digest: bytes, stamps: bytes) -> bytes:
     """Return the bytes that a payload is bound to: all of the envelope but the payload itself."""
     kind, codec, nonce, *times = header
     return HEADER.pack(MAGIC, VERSION, kind, codec, len(stamps), nonce, *times, digest) + stamps
+
+
+def with_codec(bound: bytes, codec: int) -> bytes:
+    """Return `context(...)` *bound* with another *codec* in it."""
+    return bound[:CODEC_AT] + codec.to_bytes(1, "big") + bound[CODEC_AT + 1 :]
 
 
 def pack(bound: bytes, payload: bytes) -> bytes:

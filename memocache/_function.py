@@ -1,7 +1,8 @@
 """CachedFunction: it looks like the function, and can forget. The only user of wrapt."""
 
+import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, cast, overload
 
 import wrapt
 
@@ -16,7 +17,7 @@ from memocache._bound import (
 )
 from memocache._memo import Memo
 
-__all__ = ["AsyncCachedFunction", "CachedFunction", "Face", "cached_function"]
+__all__ = ["AsyncCachedFunction", "CachedFunction", "Face", "cached_function", "cached_functions"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -139,7 +140,25 @@ def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any] |
         "__annotations__": ANNOTATIONS,
     }
     face: Any = AsyncCachedFunction if memo.is_async else CachedFunction
-    return cast("CachedFunction[..., Any]", type(face.__name__, (face,), members)(memo, kind))
+    made = type(face.__name__, (face,), members)(memo, kind)
+    _functions[id(made)] = made
+    return cast("CachedFunction[..., Any]", made)
+
+
+# By id, since a decorated function equals the one in it. Weakly: they may go.
+_functions: Final["weakref.WeakValueDictionary[int, Any]"] = weakref.WeakValueDictionary()
+
+
+def cached_functions() -> list[CachedFunction[..., Any] | AsyncCachedFunction[..., Any]]:
+    """Return the functions and methods that were decorated in this process and are still there.
+
+    >>> @cached
+    ... def area(width: int, height: int) -> int:
+    ...     return width * height
+    >>> area in cached_functions()
+    True
+    """
+    return list(_functions.values())
 
 
 def _attribute_of_function(twin: Twin[..., Any], name: str) -> Any:

@@ -14,9 +14,10 @@ from memocache._readthrough import forget, forget_group, peek, put, read_through
 from memocache._registry import is_disabled
 from memocache._site import Site
 from memocache._steps import Steps
-from memocache._tasks import TaskRun
+from memocache._tasks import TaskRun, keep
+from memocache.errors import UncacheFailed
 
-__all__ = ["TaskMemo"]
+__all__ = ["TaskMemo", "forget_in_task"]
 
 
 class TaskMemo(Memo):
@@ -105,6 +106,24 @@ async def _in_order(calls: list[Awaitable[Any]]) -> list[Any]:
         if isinstance(result, BaseException):
             raise result
     return results
+
+
+async def forget_in_task(todo: list[tuple[Site, Steps]]) -> None:
+    """Take all the steps that forget something; also if this task is cancelled, since what they forget has changed."""
+    task = asyncio.get_running_loop().create_task(_forgotten(todo))
+    keep(task)
+    await asyncio.shield(task)
+
+
+async def _forgotten(todo: list[tuple[Site, Steps]]) -> None:
+    failed = None
+    for site, steps in todo:
+        try:
+            await _taken(site, steps)
+        except UncacheFailed as error:  # the others can be forgotten all the same
+            failed = error
+    if failed is not None:
+        raise failed
 
 
 async def _nothing() -> None:

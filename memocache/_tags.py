@@ -1,22 +1,13 @@
 """Tags: names that a call's arguments are filled in, for groups of calls that are forgotten together."""
 
-import sys
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any
 
-from memocache._templates import filled, listed, named
+from memocache._templates import filled, listed, named, plain_text
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
 __all__ = ["Tags", "tag_group"]
-
-# Types whose text says which value it is, in every process and version of Python. By name: not all are always imported.
-PLAIN: Final = frozenset(
-    {
-        *((each.__module__, each.__qualname__) for each in (str, int, bool, float, type(None))),
-        *(("uuid", "UUID"), ("decimal", "Decimal"), ("datetime", "date"), ("datetime", "datetime")),
-    }
-)
 
 
 class Tags:
@@ -54,23 +45,18 @@ class Tags:
         )
 
     def _text(self, name: str, value: Any) -> str:
-        if not _is_plain(type(value)):
+        text = plain_text(value)
+        if text is None:
             raise UnkeyableArgument(
                 f"{self._title}: parameter {name!r} cannot be part of a tag, since it is a {type(value).__qualname__}; "
                 "tags= names parameters that are text, numbers, dates, UUIDs or None"
             )
-        return str(value)
+        return text
 
 
 def tag_group(tag: str) -> str:
     """Return the group of the calls with this *tag*."""
     return "tag:" + blake2b(tag.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _is_plain(kind: type) -> bool:
-    if (kind.__module__, kind.__qualname__) not in PLAIN:
-        return False
-    return kind is type(None) or getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
 
 
 def _fields(title: str, template: object, parameters: tuple[str, ...]) -> tuple[str, ...]:

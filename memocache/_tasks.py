@@ -17,7 +17,7 @@ from memocache._pool import Awaited, wake
 from memocache._steps import Ask, Compute, Detach, Join, Pause, Raised, Step, Steps
 from memocache.errors import BackendError, ConfigurationError
 
-__all__ = ["TaskRun"]
+__all__ = ["TaskRun", "keep"]
 
 STANDING: Final = 1.0  # seconds by which a loop's clock differs from ours if a test tool has stopped it
 

@@ -1,11 +1,21 @@
 """Templates, in which parameters stand by name: "user:{user_id}". No attributes, indices or formats."""
 
 import string
+import sys
 from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from memocache.errors import ConfigurationError
 
-__all__ = ["filled", "listed", "named"]
+__all__ = ["filled", "listed", "named", "plain_text", "shape"]
+
+# Types whose text says which value it is, in every process and version of Python. By name: not all are always imported.
+PLAIN: Final = frozenset(
+    {
+        *((each.__module__, each.__qualname__) for each in (str, int, bool, float, type(None))),
+        *(("uuid", "UUID"), ("decimal", "Decimal"), ("datetime", "date"), ("datetime", "datetime")),
+    }
+)
 
 
 def named(where: str, template: str, parameters: Iterable[str], more: str = "") -> tuple[str, ...]:
@@ -35,6 +45,22 @@ def filled(template: str, texts: Mapping[str, str]) -> str:
     """Return *template* with *texts* in place of the names."""
     parts = string.Formatter().parse(template)
     return "".join(literal + ("" if name is None else texts[name]) for literal, name, _, _ in parts)
+
+
+def shape(template: str) -> str:
+    """Return *template* without the names in it."""
+    parts = string.Formatter().parse(template)
+    return "".join(literal + ("" if name is None else "{}") for literal, name, _, _ in parts)
+
+
+def plain_text(value: Any) -> str | None:
+    """Return the text of *value*; None if that does not say which value it is."""
+    kind = type(value)
+    if (kind.__module__, kind.__qualname__) not in PLAIN:
+        return None
+    if kind is not type(None) and getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
+        return None
+    return str(value)
 
 
 def listed(names: Iterable[str]) -> str:

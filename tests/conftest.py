@@ -10,7 +10,10 @@ import pytest
 from pymemcache import Client
 
 from memocache import SimpleCache, configure
+from memocache._slots import configured
 from tests.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
+
+pytest_plugins = ["pytester"]
 
 # By default freezegun gives the real time to code that threading, queue or multiprocessing called within five
 # frames: a test with threads would see both times, and which one where would change with every refactoring.
@@ -19,11 +22,11 @@ freezegun.configure(default_ignore_list=["_pytest.terminal.", "_pytest.runner."]
 
 @pytest.fixture(autouse=True)
 def fresh_default() -> Iterator[SimpleCache]:
-    """A default cache of this test's own."""
+    """A default cache of this test's own, and no others by name."""
     cache = SimpleCache(threshold=10_000)
     configure(cache)
     yield cache
-    configure(SimpleCache(threshold=10_000))
+    configure(SimpleCache(threshold=10_000), **dict.fromkeys(configured()))
 
 
 @pytest.fixture

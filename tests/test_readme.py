@@ -1,10 +1,14 @@
 """README's examples run, and say what is true."""
 
+import asyncio
+import inspect
 import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 import memocache
@@ -34,6 +38,29 @@ def test_the_examples_run_one_after_the_other(memcached_tcp: MemcachedServer, pr
     assert isinstance(shared, memocache.MemcachedCache)
     assert balance.info().stored == 1
     assert shared.get("motd") == "hello"
+    assert asyncio.run(tenants(module["app"])) == [1, 1, 2]
+    pay, statement, on_commit = module["pay"], module["statement"], module["on_commit"]
+    assert (statement(7), statement.info().hits) == ("7: current", 0)
+    for month in ("current", "May", "June", "July"):
+        statement(7, month)
+    pay(7, 1)
+    assert [statement.peek(7, month) for month in ("current", "May", "June", "July")] == [memocache.MISSING] * 4
+    assert len(on_commit) == 2
+    module["test_a_report_is_computed_once"](None)
+
+
+async def tenants(app: Any) -> list[int]:
+    """Return the numbers of orders that the web application shows: twice, and after another one was made."""
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        seen = [(await client.get("/tenants/7")).json()["orders"] for _ in range(2)]
+        assert (await client.post("/tenants/7/orders", params={"what": "cake"})).status_code == 200
+        return [*seen, (await client.get("/tenants/7")).json()["orders"]]
+
+
+def test_the_table_of_options_has_them_all() -> None:
+    table = re.findall(r"^\| `(\w+)` \| .* \| .* \| .* \|$", README.read_text(), re.MULTILINE)
+    assert table == list(inspect.signature(memocache.cached).parameters)
 
 
 def test_the_first_example_does_what_its_comments_say() -> None:
@@ -58,7 +85,7 @@ def test_the_two_commands_are_there() -> None:
 
 def test_every_public_name_of_a_cached_function_is_explained() -> None:
     text = README.read_text()
-    for name in ("uncache", "uncache_all", "refresh", "peek", "put", "key", "info", "cache"):
+    for name in ("uncache", "uncache_all", "uncache_where", "refresh", "peek", "put", "many", "key", "info", "cache"):
         assert f".{name}" in text, name
 
 

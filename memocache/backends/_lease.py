@@ -17,17 +17,16 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._entry import AgingEntry, Entry
-from memocache._envelope import ERROR, LEASE, Envelope, Header
+from memocache._envelope import ERROR, LEASE, Envelope
 from memocache._flight import Flight
-from memocache._policy import early
 from memocache.backends._node import Address, new_stamp
-from memocache.backends._server import ATTEMPTS, SKEW, ServerCache, expire_after, is_lease, is_present, stamps_in
+from memocache.backends._packed import SKEW, due, expire_after, is_lease, is_present, kept_until
+from memocache.backends._server import ATTEMPTS, ServerCache, stamps_in
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
-from memocache.serializers import Serializer
+from memocache.serializers._form import Form
 
 __all__ = ["LeaseCache"]
 
@@ -38,9 +37,9 @@ MOST_STUBS: Final = 10_000
 class LeaseCache(ServerCache):
     """A cache on servers with `add`, `gets` and `cas`."""
 
-    def __init__(self, default_timeout: float | str | None, key_prefix: str, serializer: Serializer | None) -> None:
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
         self._start()
-        super().__init__(default_timeout, key_prefix, serializer)
+        super().__init__(default_timeout, key_prefix, form)
 
     def _start(self) -> None:
         # By nonce, those whose stub this process has put somewhere; for as long as somebody leads them.
@@ -52,10 +51,6 @@ class LeaseCache(ServerCache):
     def after_fork(self) -> None:
         """Join no flight of the parent's."""
         self._start()
-
-    def _stub(self, key: str, nonce: bytes, now: float, lease: float, stamps: bytes) -> bytes:
-        header = Header(LEASE, 0, nonce, now, now, now + lease, 0.0)
-        return _envelope.pack(_envelope.context(header, self._digest(key), stamps), b"")
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
@@ -77,7 +72,7 @@ class LeaseCache(ServerCache):
                     # Not the error itself: its traceback leads back here, and would keep the lease alive.
                     unreadable = SerializationError(str(error))
                 else:
-                    if type(entry) is not AgingEntry or now < _due(entry, envelope):
+                    if type(entry) is not AgingEntry or now < due(entry, envelope):
                         return entry
                     return Stale(entry, self._refreshing(address, now, lease, data, envelope, entry, stamps))
             elif envelope is not None and is_lease(envelope, now):
@@ -134,7 +129,9 @@ class LeaseCache(ServerCache):
             try:
                 packed = self._pack(address.key, entry, envelope.created, stamps, nonce)
                 found, swap = address.node.gets(address.wire)
-                stood = found == data and address.node.cas(address.wire, packed, swap, expire_after(_end(entry) - now))
+                stood = found == data and address.node.cas(
+                    address.wire, packed, swap, expire_after(kept_until(entry) - now)
+                )
             except (BackendError, SerializationError):
                 return None  # there is something to serve all the same; if the lease stands, the next look has it
             if not stood:
@@ -192,7 +189,7 @@ class LeaseCache(ServerCache):
         packed, expire = b"", AT_ONCE
         if entry is not None:
             packed = self._pack(lease.key, entry, lease.created, lease.stamps)
-            expire = expire_after(_end(entry) - clock())
+            expire = expire_after(kept_until(entry) - clock())
             self._check_size(wire, packed)
         data, swap = node.gets(wire)
         envelope = self._unpack(lease.key, data)
@@ -230,13 +227,3 @@ class LeaseCache(ServerCache):
                 except SerializationError:
                     continue
         return [entries.get(key) for key in keys]
-
-
-def _due(entry: AgingEntry, envelope: Envelope) -> float:
-    """Return when this caller is to refresh *entry*, a little before its timeout perhaps."""
-    return entry.until - early(entry, entry.until - envelope.created)
-
-
-def _end(entry: Entry) -> float:
-    """Return until when the server has to keep *entry*: also while it is being refreshed."""
-    return max(entry.expires, entry.held) if type(entry) is AgingEntry else entry.expires

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeAlias
 
 from memocache._envelope import STAMP_SIZE, Envelope, unpack
 
-__all__ = ["STAMP_MAGIC", "Address", "Node", "Seen", "is_stamp", "new_stamp"]
+__all__ = ["STAMP_MAGIC", "Address", "Node", "Seen", "block_of", "is_stamp", "new_stamp"]
 
 STAMP_MAGIC: Final = b"\xf1ms"
 
@@ -73,20 +73,22 @@ class Address:
         if last is not None and last[0] is answer:
             return last[1]
         data, stamps = answer
-        block = self._block(stamps)
+        block = block_of(self.heads, stamps)
         envelope = None if data is None else unpack(data, self.digest)
         counts = envelope is not None and envelope.stamps == block
         seen = data, envelope if counts else None, block
         self._last = answer, seen
         return seen
 
-    def _block(self, stamps: Sequence[bytes | None]) -> bytes | None:
-        block = b""
-        for head, stamp in zip(self.heads, stamps, strict=True):
-            if stamp is None or not is_stamp(stamp):
-                return None
-            block += head + stamp[len(STAMP_MAGIC) :]
-        return block
+
+def block_of(heads: Sequence[bytes], stamps: Sequence[bytes | None]) -> bytes | None:
+    """Return the block of *stamps*, each with its head before it; None if one is missing."""
+    block = b""
+    for head, stamp in zip(heads, stamps, strict=True):
+        if stamp is None or not is_stamp(stamp):
+            return None
+        block += head + stamp[len(STAMP_MAGIC) :]
+    return block
 
 
 def is_stamp(data: bytes) -> bool:

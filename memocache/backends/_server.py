@@ -1,43 +1,32 @@
-"""What caches on servers have in common: envelopes, stamps, and the methods that a user calls."""
+"""What caches on servers have in common: stamps, and the methods that a user calls."""
 
-import math
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from memocache import _envelope
 from memocache._clock import now as clock
-from memocache._entry import SECOND, AgingEntry, Entry
-from memocache._envelope import ERROR, LEASE, VALUE, Envelope, Header
-from memocache._failure import Failure
-from memocache._policy import FOREVER
+from memocache._entry import Entry
+from memocache._envelope import VALUE, Envelope
 from memocache.backends._node import STAMP_MAGIC, Address, Node, is_stamp, new_stamp
-from memocache.backends.base import Cache, countable
-from memocache.errors import BackendError, BackendUnavailable, SerializationError
-from memocache.serializers import SafeSerializer, Serializer
+from memocache.backends._packed import PackedCache, expire_after, is_present
+from memocache.backends.base import countable
+from memocache.errors import BackendError, BackendUnavailable
+from memocache.serializers._form import Form
 
-__all__ = ["ATTEMPTS", "ServerCache", "expire_after", "is_lease", "is_present", "stamps_in"]
+__all__ = ["ATTEMPTS", "ServerCache", "stamps_in"]
 
-LONGEST_EXPIRY: Final = 30 * 86400  # seconds; the server takes larger numbers for dates
-LONGEST_COST: Final = 1e6  # seconds
-SKEW: Final = 60.0  # seconds by which the clocks of two hosts may differ
 ATTEMPTS: Final = 8
-SAFE: Final = SafeSerializer()
 MOST_SWAPS: Final = 1000
 MOST_ADDRESSES: Final = 10_000
 
 
-class ServerCache(Cache):
+class ServerCache(PackedCache):
     """A cache on servers with `get_many`, `gets`, `cas` and the rest of Node."""
 
-    shared = True
-
-    def __init__(self, default_timeout: float | str | None, key_prefix: str, serializer: Serializer | None) -> None:
-        super().__init__(default_timeout)
-        self._prefix = key_prefix
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
+        super().__init__(default_timeout, key_prefix, form)
         self._addresses: dict[str, Address] = {}
-        self._serializer = SafeSerializer() if serializer is None else serializer
 
     @abstractmethod
     def _node(self, key: str) -> Node:
@@ -46,10 +35,6 @@ class ServerCache(Cache):
     @abstractmethod
     def _nodes(self) -> Sequence[Node]:
         """Return all servers."""
-
-    @abstractmethod
-    def _wire(self, key: str) -> str:
-        """Return the form of *key* that the server takes, a different one for each key."""
 
     def _check_size(self, wire: str, data: bytes) -> None:
         """Raise ValueTooLarge if the server will not take *data*."""
@@ -72,55 +57,6 @@ class ServerCache(Cache):
                 failed = error
         if failed is not None:
             raise failed
-
-    def name_types(self, annotation: object) -> None:
-        """Allow the types in *annotation* to be made from bytes."""
-        self._serializer.name_types(annotation)
-
-    # ---- bytes ---------------------------------------------------------------------------------------------------
-
-    def _digest(self, key: str) -> bytes:
-        return _envelope.key_digest(f"{self._prefix}\0{key}")
-
-    def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"", nonce: bytes = b"") -> bytes:
-        value, kind = entry.value, VALUE
-        if type(value) is Failure:
-            # As a text, which every serializer can write; by the cache's own, since that may sign.
-            value, kind = SAFE.dumps(value.plain(), b"").decode("latin-1"), ERROR
-        header = Header(
-            kind,
-            self._serializer.codec,
-            nonce or os.urandom(16),
-            created,
-            entry.fresh,
-            entry.expires,
-            entry.cost / SECOND,
-        )
-        if type(entry) is AgingEntry:
-            header = header._replace(fresh=entry.until, held=entry.held, pause=entry.pause)
-        bound = _envelope.context(header, self._digest(key), stamps)
-        return _envelope.pack(bound, self._serializer.dumps(value, bound))
-
-    def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
-        return None if data is None else _envelope.unpack(data, self._digest(key))
-
-    def _opened(self, key: str, envelope: Envelope) -> Entry:
-        """Return the entry in *envelope*; SerializationError if its value cannot be read."""
-        if envelope.codec != self._serializer.codec:
-            raise SerializationError(
-                f"the value was written by another serializer (codec {envelope.codec}) than this cache has "
-                f"(codec {self._serializer.codec}); give all processes the same"
-            )
-        value = self._serializer.loads(envelope.payload, envelope.context)
-        if envelope.kind == ERROR:
-            value = _failure(value)
-        # Anybody may have written it, and it may be infinite or no number.
-        cost = int(envelope.cost * SECOND) if 0 <= envelope.cost < LONGEST_COST else 0
-        fresh, expires = envelope.fresh, envelope.expires
-        if fresh >= expires:
-            return Entry(key, value, fresh, expires, cost)
-        held, pause = envelope.held, envelope.pause
-        return AgingEntry(key, value, fresh, expires, cost, until=fresh, held=held, pause=pause)
 
     # ---- where a key is, in every form that is needed ------------------------------------------------------------
 
@@ -255,34 +191,9 @@ class ServerCache(Cache):
         raise BackendUnavailable(f"{key} was changed by others {MOST_SWAPS} times in a row")
 
 
-def is_present(envelope: Envelope, now: float) -> bool:
-    # What was made in the future was made by a host whose clock is wrong, and may be fresh for ever.
-    return envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires
-
-
-def is_lease(envelope: Envelope, now: float) -> bool:
-    """Return whether somebody may be computing under *envelope*: a stub, or a value that is being refreshed."""
-    end = envelope.expires if envelope.kind == LEASE else envelope.held
-    return envelope.created - SKEW <= now < end
-
-
 def stamps_in(found: Mapping[str, bytes], names: Mapping[str, str]) -> bytes | None:
     """Return the block of the stamps that were *found*, for groups by their wire *names*; None if one is missing."""
     stamps = [found.get(name, b"") for name in names.values()]
     if not all(map(is_stamp, stamps)):
         return None
     return _envelope.stamp_block(tuple(names), [stamp[len(STAMP_MAGIC) :] for stamp in stamps])
-
-
-def _failure(text: object) -> Failure:
-    try:
-        return Failure.from_plain(SAFE.loads(str(text).encode("latin-1"), b""))
-    except UnicodeEncodeError as error:
-        raise SerializationError(f"what is stored is no exception of a call's: {error}") from None
-
-
-def expire_after(seconds: float) -> int:
-    """Return the server's time to live for *seconds*: never shorter, since the entry itself knows better."""
-    if seconds == FOREVER or seconds + 1 > LONGEST_EXPIRY:
-        return 0
-    return max(2, math.ceil(seconds) + 1)  # a server counts in ticks of a second, and drops the first

@@ -1,82 +1,99 @@
-"""Methods that ask another cache in between: written once, as steps, and taken in threads and in tasks."""
+"""Verbs of a cache as generators of operations on its client; so that each is written once, for threads and for tasks.
+
+A verb yields operations, functions without arguments, and is sent what comes of them. The driver of threads calls
+them; that of tasks awaits what they return.
+"""
 
 import functools
 from collections.abc import Callable, Generator
-from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
-from memocache._pool import Awaited
+from memocache.errors import BackendError, BackendUnavailable
 
-__all__ = ["Steps", "steps_of", "take", "take_awaited", "verb"]
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+__all__ = ["Operation", "Verb", "awaited", "from_thread", "taken", "verb"]
 
 P = ParamSpec("P")
-S = TypeVar("S")
-T = TypeVar("T")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
-Question: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
-"""A method of the other cache, and its arguments; the answer is what it returns, or raises."""
-Steps: TypeAlias = Generator[Question, Any, T]
+Operation: TypeAlias = Callable[[], Any]
+Verb: TypeAlias = Generator[Operation, Any, R]
+Failed: TypeAlias = Callable[[Exception], BackendError]
+"""What makes of an operation's error the one that the verb raises."""
 
-STEPS: Final = "__wrapped__"
+GLANCE: Final = 1.0  # seconds
 
 
-def verb(steps: Callable[Concatenate[S, P], Steps[T]]) -> Callable[Concatenate[S, P], T]:
-    """Make a method of *steps* that takes them in the caller's thread."""
+class Takes(Protocol):
+    """A cache that takes verbs."""
+
+    def _take_verb(self, verb: Verb[R]) -> R: ...
+
+
+def verb(steps: Callable[Concatenate[Any, P], Verb[R]]) -> Callable[Concatenate[Any, P], R]:
+    """Return the method that blocks until the verb *steps* is done; that itself is its `__wrapped__`."""
 
     @functools.wraps(steps)
-    def taken(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return take(steps(self, *args, **kwargs))
+    def blocking(self: Takes, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._take_verb(steps(self, *args, **kwargs))
 
-    return taken
-
-
-def steps_of(method: Callable[..., Any]) -> Callable[..., Steps[Any]] | None:
-    """Return the steps that a bound *method* was made of, to be called with its object; None if it was not."""
-    return getattr(method, STEPS, None)
+    return blocking
 
 
-def take(steps: Steps[T]) -> T:
-    """Take *steps* in this thread, and return their result."""
+def taken(verb: Verb[R], failed: Failed) -> R:
+    """Return what comes of *verb*; its operations block."""
     try:
-        return _go_on(steps, next(steps))
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-
-
-def _go_on(steps: Steps[T], question: Question) -> T:
-    """Take *steps* from *question* on; StopIteration has their result."""
-    while True:
-        call, arguments = question
-        try:
-            answer = call(*arguments)
-        except BaseException as error:  # noqa: BLE001 - it is the steps that decide
-            question = steps.throw(error)
-        else:
-            question = steps.send(answer)
-
-
-async def take_awaited(steps: Steps[T], awaited: Awaited, unwanted: Callable[[T], object] | None) -> T:
-    """Take *steps* without blocking the event loop, and return their result.
-
-    *awaited* is the other cache's own. A task that is cancelled does not wait; the steps are taken to their end all the
-    same, where the answer comes, and their result is handed to *unwanted*.
-    """
-
-    def left_alone(answer: Any) -> None:
-        try:
-            result = _go_on(steps, steps.send(answer))
-        except StopIteration as stop:
-            result = stop.value
-        if unwanted is not None:
-            unwanted(result)
-
-    try:
-        call, arguments = next(steps)
+        operation = next(verb)
         while True:
             try:
-                answer = await awaited(call, arguments, left_alone)
-            except Exception as error:  # noqa: BLE001 - as above
-                call, arguments = steps.throw(error)
+                answer = operation()
+            except Exception as error:  # noqa: BLE001 - whatever somebody else's client raises
+                operation = _thrown(verb, error, failed)
             else:
-                call, arguments = steps.send(answer)
+                operation = verb.send(answer)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
+
+
+async def awaited(verb: Verb[R], failed: Failed) -> R:
+    """Return what comes of *verb*; its operations return awaitables."""
+    try:
+        operation = next(verb)
+        while True:
+            try:
+                answer = await operation()
+            except Exception as error:  # noqa: BLE001
+                operation = _thrown(verb, error, failed)
+            else:
+                operation = verb.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def _thrown(verb: Verb[Any], error: Exception, failed: Failed) -> Operation:
+    """Have *verb* go on with what *failed* makes of *error*."""
+    problem = failed(error)
+    problem.__cause__ = error
+    return verb.throw(problem)
+
+
+def from_thread(verb: Verb[R], failed: Failed, loop: "AbstractEventLoop") -> R:
+    """Return what comes of *verb*, which is awaited in *loop*, while this other thread waits."""
+    import asyncio  # which takes longer to import than all of ours
+
+    coroutine = awaited(verb, failed)
+    try:
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    except RuntimeError:
+        coroutine.close()
+        raise BackendUnavailable("the event loop that it is used in has ended") from None
+    while True:
+        try:
+            return future.result(GLANCE)
+        except TimeoutError:  # not of an operation: that has become a BackendError
+            if not loop.is_running():
+                future.cancel()
+                raise BackendUnavailable("the event loop that it is used in has ended") from None

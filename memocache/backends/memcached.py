@@ -2,22 +2,21 @@
 
 import re
 from collections.abc import Sequence
-from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from memocache._policy import seconds
+from memocache._url import SHARED, Url, duration, whole
 from memocache.backends._lease import LeaseCache
 from memocache.backends._memcached import Server
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._compression import Method
+from memocache.serializers._form import COMPRESS_ABOVE, Form
+from memocache.serializers._signing import Secret
 
 __all__ = ["MemcachedCache"]
 
-LONGEST_KEY: Final = 250
-LONGEST_PREFIX: Final = 100
 ITEM_OVERHEAD: Final = 64  # bytes that the server needs for an item besides key and data
-SAFE_KEY: Final = re.compile(r"[!\"$-~][!-~]*")  # printable ASCII; '#' in front marks a digest
-SAFE_PREFIX: Final = re.compile(r"[!-~]*")
 DEFAULT_PORT: Final = 11211
 HOST: Final = re.compile(r"[^\s/,\[\]]+")
 SPELT_ADDRESS: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+))(?::([0-9]{1,5}))?")  # [::1]:11211 as well
@@ -39,6 +38,12 @@ class MemcachedCache(LeaseCache):
             characters.
         timeout: seconds that one command may take in all, connecting included, before the server counts as down.
         serializer: makes bytes of values; None for a SafeSerializer.
+        compress: "zlib", or "zstd" (the extra `zstd`), for values of more than *compress_above* bytes; None for only
+            what would hardly fit into an item otherwise. All processes read all of these. What grows to more than
+            16 MiB when it is read is a miss.
+        compress_above: bytes, as the serializer makes them.
+        secret: signs all values together with their keys and times: what was not signed with it is a miss. At least 16
+            bytes; or a list of such, the newest first, which signs, while what the others have signed is still read.
         max_item_size: the largest item in bytes that the servers take (their option -I).
 
     Raises:
@@ -53,17 +58,11 @@ class MemcachedCache(LeaseCache):
         *,
         timeout: float | str = 0.5,
         serializer: Serializer | None = None,
+        compress: Method | None = None,
+        compress_above: int = COMPRESS_ABOVE,
+        secret: Secret | None = None,
         max_item_size: int = 1024 * 1024,
     ) -> None:
-        if not isinstance(key_prefix, str) or len(key_prefix) > LONGEST_PREFIX or not SAFE_PREFIX.fullmatch(key_prefix):
-            raise ConfigurationError(
-                f"key_prefix={key_prefix!r}; wanted: at most {LONGEST_PREFIX} printable ASCII characters without spaces"
-            )
-        if serializer is not None and not isinstance(serializer, Serializer):
-            raise ConfigurationError(
-                f"serializer= got a {type(serializer).__name__}; wanted: an instance of a Serializer, "
-                "such as SafeSerializer() or PickleSerializer(secret=...)"
-            )
         deadline = seconds(timeout, "timeout")
         if deadline <= 0:
             raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
@@ -71,7 +70,19 @@ class MemcachedCache(LeaseCache):
             raise ConfigurationError(f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024")
         self._servers = [Server(address, deadline) for address in _addresses(servers)]
         self._max_item_size = max_item_size
-        super().__init__(default_timeout, key_prefix, serializer)
+        form = Form(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
+        super().__init__(default_timeout, key_prefix, form)
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Return the arguments that "memcached://host:port,host:port?..." or "memcached:///socket?..." stands for."""
+        url.has_only("places", "path")
+        socket = url.path if url.path != "/" else ""
+        if socket and url.places:
+            raise url.refused("it has a host and a path; wanted: host:port,host:port, or /path/to/socket")
+        options = url.options({**SHARED, "timeout": duration, "max_item_size": whole})
+        servers = [socket] if socket else url.addresses(DEFAULT_PORT)
+        return {"servers": servers, **options} if servers else options
 
     def __repr__(self) -> str:
         servers = ", ".join(server.name for server in self._servers)
@@ -89,12 +100,6 @@ class MemcachedCache(LeaseCache):
 
     def _nodes(self) -> Sequence["Server"]:
         return self._servers
-
-    def _wire(self, key: str) -> str:
-        wire = self._prefix + key
-        if len(wire) <= LONGEST_KEY and SAFE_KEY.fullmatch(key):
-            return wire
-        return f"{self._prefix}#{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=20).hexdigest()}"
 
     def _check_size(self, wire: str, data: bytes) -> None:
         size = len(wire) + len(data) + ITEM_OVERHEAD

@@ -1,28 +1,29 @@
 """TieredCache: values in this process, before a cache that processes share."""
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from memocache._clock import now as clock
-from memocache._entry import AgingEntry, Alias, Entry, Origin
 from memocache._policy import Duration, seconds
-from memocache.backends._verbs import Steps, steps_of, take_awaited, verb
-from memocache.backends.base import Busy, Cache, Lease, Stale, Usage
+from memocache._url import Url
+from memocache.backends._far import ask
+from memocache.backends._schemes import tiers
+from memocache.backends._tiers import Tiers
+from memocache.backends._verbs import Verb, verb
+from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
-from memocache.errors import BackendError, ConfigurationError
-from memocache.stats import Counters
+from memocache.errors import ConfigurationError
 
 __all__ = ["TieredCache"]
 
-TICKET: Final = 60.0  # seconds that an answer of far may take and still be put into near
-EARLY: Final = 0.1  # of near_timeout: so much before its end, the first who comes asks far for all
+R = TypeVar("R")
 
 _nears: Final["weakref.WeakSet[SimpleCache]"] = weakref.WeakSet()
 """The near tiers that there are."""
 
 
-class TieredCache(Cache):
+class TieredCache(Tiers):
     """A cache in this process (*near*) before one that processes share (*far*).
 
     What was read from *far*, or stored there, is served from *near* for at most *near_timeout* seconds, and never
@@ -46,231 +47,115 @@ class TieredCache(Cache):
         ConfigurationError: for tiers that cannot work.
     """
 
-    shared = True
-
     def __init__(self, near: SimpleCache, far: Cache, near_timeout: Duration = 5) -> None:
         _check(near, far)
-        self._near = near
-        self._far = far
-        self._near_timeout = seconds(near_timeout, "near_timeout")
-        if self._near_timeout <= 0:
+        given = seconds(near_timeout, "near_timeout")
+        if given <= 0:
             raise ConfigurationError(
                 f"near_timeout={near_timeout!r}; wanted: a duration above 0 for which the near tier may serve a value "
                 "without asking the far one. Without a near tier, use the far cache itself"
             )
         _nears.add(near)
-        # By groups: what far gives does not say whose it is.
-        self._origins: weakref.WeakValueDictionary[tuple[str, ...], Origin] = weakref.WeakValueDictionary()
-        super().__init__(far.default_timeout)
+        super().__init__(near, far, given)
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Return the arguments that "tiered+..." stands for."""
+        return tiers(url)
 
     def __repr__(self) -> str:
         return f"TieredCache({self._near!r}, {self._far!r}, near_timeout={self._near_timeout:g})"
 
-    @property
-    def near(self) -> SimpleCache:
-        """The tier in this process."""
-        return self._near
-
-    @property
-    def far(self) -> Cache:
-        """The tier that processes share."""
-        return self._far
-
-    # ---- from far to near ----------------------------------------------------------------------------------------
-
-    # Whatever is put into near, somebody may be forgetting at that very moment. So a ticket is taken first, which is a
-    # lease of near's own; then far is asked; then near takes what came of it, if the ticket still stands. Forgetting
-    # goes the same way, far first: its end in near voids the tickets of all who may have asked far before.
-
-    def _twin(self, entry: Entry, groups: tuple[str, ...], moment: float) -> Entry | None:
-        """Return what near may serve of *entry*, which far had at this *moment* or later; None if it is not fresh."""
-        end = moment + self._near_timeout
-        if entry.fresh <= moment:
-            return None
-        origin = entry.origin or self._origins.get(groups) or Origin(groups)
-        if entry.fresh <= end:
-            return Entry(entry.key, entry.value, entry.fresh, entry.fresh, entry.cost, origin)
-        # Near takes that for an entry to be refreshed: one asks far, and the others are served meanwhile.
-        early = end - self._near_timeout * EARLY
-        return AgingEntry(entry.key, entry.value, early, end, entry.cost, origin, until=end)
-
-    @verb
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Steps[Entry | Stale | Lease | Busy]:
-        """Return the entry in near, asking nobody; else what far says, whose entry near then has."""
-        seen = self._near.look(key, groups, now, TICKET)
-        if isinstance(seen, Entry):
-            return seen
-        old, ticket = (seen.entry, seen.lease) if type(seen) is Stale else (None, seen)
-        if old is not None and ticket is None:
-            return _hit(old)
-        found = twin = None
-        try:
-            found = yield self._far.look, (key, groups, now, lease)
-            if isinstance(found, Entry):
-                twin = self._twin(found, groups, now)
-        except BackendError:
-            if old is None:
-                raise
-            return _hit(old)  # its time is not over yet
-        finally:
-            is_near = type(ticket) is Lease and self._near.fill(ticket, twin)
-        return _hit(twin) if is_near and twin is not None else found
-
-    @verb
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Steps[Lease]:
-        """Take far's lease."""
-        taken: Lease = yield self._far.take, (key, groups, now, lease)
-        return taken
-
-    @verb
-    def fill(self, lease: Lease, entry: Entry | None) -> Steps[bool]:
-        """Fill far's *lease*; near forgets what it has, and will have *entry* from far."""
-        # Not from here: far need not tell whether its group was forgotten meanwhile, and the caller may change it.
-        try:
-            stood: bool = yield self._far.fill, (lease, entry)
-        finally:
-            if entry is not None and entry is not lease.old:
-                self._near.forget(lease.key)
-        return stood
-
-    @verb
-    def forget(self, key: str) -> Steps[bool]:
-        """Forget in far, then in near, be far's answer what it may."""
-        # Far first: the other way round, a reader could refill near from far in between.
-        try:
-            was_far: bool = yield self._far.forget, (key,)
-        finally:
-            was_near = self._near.forget(key)
-        return was_far or was_near
-
-    @verb
-    def forget_group(self, group: str) -> Steps[None]:
-        """Forget the group in far, then in near."""
-        try:
-            yield self._far.forget_group, (group,)
-        finally:
-            self._near.forget_group(group)
-
-    @verb
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Steps[list[Entry | None]]:
-        """Return the entries in near, and in one round trip to far those that are not there; near then has these."""
-        entries = self._near.peek(keys, groups, now)
-        missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.fresh]
-        if not missing:
-            return entries
-        tickets = [self._near.take(keys[at], groups[at], now, TICKET) for at in missing]
-        found: Sequence[Entry | None] = [None] * len(missing)
-        try:
-            found = yield self._far.peek, ([keys[at] for at in missing], [groups[at] for at in missing], now)
-        finally:
-            for at, ticket, entry in zip(missing, tickets, found, strict=True):
-                twin = None if entry is None else self._twin(entry, groups[at], now)
-                is_near = self._near.fill(ticket, twin)
-                entries[at] = twin if is_near and twin is not None else entry
-        return entries
-
-    # ---- what near knows of functions ----------------------------------------------------------------------------
-
-    def name_types(self, annotation: object) -> None:
-        """Let far make values of the types in *annotation*."""
-        self._far.name_types(annotation)
-
-    def introduce(self, origin: Origin) -> None:
-        """Let near count the hits of *origin*'s entries for it."""
-        self._origins[origin.groups] = origin
-
-    def usage(self, group: str, counters: Counters) -> Usage:
-        """Return what near holds of *group*."""
-        return self._near.usage(group, counters)
-
-    def alias(self, entry: Entry, alias: Alias) -> None:
-        """Let *alias* lead to *entry*, as long as it lives in near."""
-        self._near.alias(entry, alias)
-
-    async def awaited(
-        self,
-        call: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        unwanted: Callable[[Any], object] | None = None,
-        /,
-    ) -> Any:
-        """Ask far in its own way not to block; what is near is returned at once."""
-        steps = steps_of(call)
-        if steps is None:
-            return await super().awaited(call, arguments, unwanted)
-        return await take_awaited(steps(self, *arguments), self._far.awaited, unwanted)
-
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
-    def get(self, key: str) -> object:
+    @verb
+    def get(self, key: str) -> Verb[object]:
         """Return the value under *key*, or None if there is none or it has expired; from near, if it is there."""
-        return self.get_dict(key)[key]
+        values = yield from self._got((key,))
+        return values[key]
 
     @verb
-    def get_dict(self, *keys: str) -> Steps[dict[str, object]]:
+    def get_many(self, *keys: str) -> Verb[list[object]]:
+        """Return the values of *keys* in their order, None where there is none; from near those that are there."""
+        values = yield from self._got(keys)
+        return [values[key] for key in keys]
+
+    @verb
+    def get_dict(self, *keys: str) -> Verb[dict[str, object]]:
         """Return the values by key, None where there is none; from near those that are there."""
+        return (yield from self._got(keys))
+
+    def _got(self, keys: Sequence[str]) -> Verb[dict[str, object]]:
         values = self._near.get_dict(*keys)
         missing = [key for key, value in values.items() if value is None]
         # What a user has set is in no group. Of the results of functions only far can say whether they count.
-        steps = steps_of(self.peek)
-        assert steps is not None
-        entries = yield from steps(self, missing, [()] * len(missing), clock())
+        entries = yield from self._peeked(missing, [()] * len(missing), clock())
         found = {key: entry.value for key, entry in zip(missing, entries, strict=True) if entry is not None}
         rest = [key for key in missing if key not in found]
         if rest:
-            found.update((yield self._far.get_dict, tuple(rest)))
+            found.update((yield ask(self._far.get_dict, *rest)))
         return values | found
 
-    def has(self, key: str) -> bool:
+    @verb
+    def has(self, key: str) -> Verb[bool]:
         """Return whether *key* has a value, be it None."""
-        return self._near.has(key) or self._far.has(key)
-
-    def set(self, key: str, value: object, timeout: float | None = None) -> bool:
-        """Store *value* in far, from where near has it when it is asked for; True if it is stored."""
-        return bool(self._changed((key,), self._far.set, key, value, timeout))
-
-    def add(self, key: str, value: object, timeout: float | None = None) -> bool:
-        """Store *value* in far unless *key* has a value there already; True if it is stored."""
-        return bool(self._changed((key,), self._far.add, key, value, timeout))
-
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*; True if there was something."""
-        return self.forget(key)
+        return self._near.has(key) or bool((yield ask(self._far.has, key)))
 
     @verb
-    def clear(self) -> Steps[bool]:
+    def set(self, key: str, value: object, timeout: float | None = None) -> Verb[bool]:
+        """Store *value* in far, from where near has it when it is asked for; True if it is stored."""
+        return (yield from self._changed((key,), ask(self._far.set, key, value, timeout)))
+
+    @verb
+    def add(self, key: str, value: object, timeout: float | None = None) -> Verb[bool]:
+        """Store *value* in far unless *key* has a value there already; True if it is stored."""
+        return (yield from self._changed((key,), ask(self._far.add, key, value, timeout)))
+
+    @verb
+    def delete(self, key: str) -> Verb[bool]:
+        """Delete what is under *key*; True if there was something."""
+        return (yield from self._forgotten(key))
+
+    @verb
+    def clear(self) -> Verb[bool]:
         """Delete everything in both tiers, whoever put it there."""
         try:
-            done: bool = yield self._far.clear, ()
+            done: bool = yield ask(self._far.clear)
         finally:
             self._near.clear()
+        yield from self._told.all()
         return done
 
-    def inc(self, key: str, delta: int = 1) -> int:
+    @verb
+    def inc(self, key: str, delta: int = 1) -> Verb[int]:
         """Add *delta* to the number under *key* in far atomically, and return the sum."""
-        return int(self._changed((key,), self._far.inc, key, delta))
+        return (yield from self._changed((key,), ask(self._far.inc, key, delta)))
 
-    def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
+    @verb
+    def dec(self, key: str, delta: int = 1) -> Verb[int]:
+        """Subtract *delta* from the number under *key* in far atomically, and return the rest."""
+        return (yield from self._changed((key,), ask(self._far.dec, key, delta)))
+
+    @verb
+    def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> Verb[list[str]]:
         """Store all of *mapping* in far for *timeout* seconds; return the keys that are stored."""
-        return list(self._changed(mapping, self._far.set_many, mapping, timeout))
+        return (yield from self._changed(tuple(mapping), ask(self._far.set_many, mapping, timeout)))
 
-    def delete_many(self, *keys: str) -> list[str]:
+    @verb
+    def delete_many(self, *keys: str) -> Verb[list[str]]:
         """Delete all *keys*; return those that had something in far."""
-        return list(self._changed(keys, self._far.delete_many, *keys))
+        return (yield from self._changed(keys, ask(self._far.delete_many, *keys)))
 
-    def _changed(self, keys: Iterable[str], change: Callable[..., Any], *arguments: object) -> Any:
+    def _changed(self, keys: Sequence[str], change: "ask[R]") -> Verb[R]:
         """Return what the *change* of *keys* in far returns; near forgets them, be it what it may."""
         try:
-            return change(*arguments)
+            result: R = yield change
         finally:
             for key in keys:
                 self._near.forget(key)
-
-
-def _hit(entry: Entry) -> Entry:
-    """Return *entry*, which is in near, and has to count that."""
-    entry.hits += 1
-    return entry
+        for key in keys:
+            yield from self._told.key(key)
+        return result
 
 
 def _check(near: object, far: object) -> None:

@@ -1,24 +1,20 @@
 """PickleSerializer: for values of any type, with a signature. The one module that knows pickle."""
 
-import hashlib
-import hmac
 import io
 import pickle
 from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from memocache.errors import ConfigurationError, SerializationError
+from memocache.errors import SerializationError
 from memocache.serializers._refusal import TOO_DEEP_FOR_THE_STACK, Refused, step
+from memocache.serializers._signing import SIGNATURE_SIZE, Secret, Signer
 from memocache.serializers.base import Serializer
 
 __all__ = ["PickleSerializer"]
 
 _PROTOCOL: Final = 5
-_SHORTEST_SECRET: Final = 16
-_LABEL: Final = b"memocache/PickleSerializer/1"  # the secret may sign other things elsewhere
-_DIGEST: Final = "sha256"
-_DIGEST_SIZE: Final = hashlib.new(_DIGEST).digest_size
+_PURPOSE: Final = b"memocache/PickleSerializer/1"
 _LONGEST_SEARCH: Final = 10_000
 _NOT_FOUND: Final = ["..."]
 
@@ -33,7 +29,8 @@ class PickleSerializer(Serializer):
     to the cache can run code in every process that reads from it.
 
     Args:
-        secret: at least 16 bytes, the same in all processes. `secrets.token_bytes(32)` makes a good one.
+        secret: at least 16 bytes, the same in all processes. `secrets.token_bytes(32)` makes a good one. Or a list
+            of such: the first signs, and what any of them has signed is read, so that a new one can be introduced.
 
     Example:
         >>> serializer = PickleSerializer(secret=b"only for this example!")
@@ -47,8 +44,8 @@ class PickleSerializer(Serializer):
 
     codec = 3
 
-    def __init__(self, secret: bytes | str) -> None:
-        self._key = hmac.digest(_secret_bytes(secret), _LABEL, _DIGEST)
+    def __init__(self, secret: Secret) -> None:
+        self._signer = Signer(secret, _PURPOSE)
 
     def __repr__(self) -> str:
         return "PickleSerializer(secret=...)"
@@ -57,7 +54,7 @@ class PickleSerializer(Serializer):
         """Return *value* pickled and signed together with *context*."""
         try:
             payload = _pickled(value)
-            return self._signature(payload, context) + payload
+            return self._signer.signature(payload, context) + payload
         except RecursionError:
             pass
         raise SerializationError(TOO_DEEP_FOR_THE_STACK)
@@ -65,28 +62,14 @@ class PickleSerializer(Serializer):
     def loads(self, data: bytes, context: bytes) -> object:
         """Return the value of *data* if it was signed with this secret for this *context*."""
         try:
-            signature, payload = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
-            if not hmac.compare_digest(signature, self._signature(payload, context)):
+            signature, payload = data[:SIGNATURE_SIZE], data[SIGNATURE_SIZE:]
+            if not self._signer.knows(signature, payload, context):
                 raise SerializationError("the bytes do not carry the signature of this secret and context")
             return pickle.loads(payload)  # noqa: S301 - signed, as was just verified
         except SerializationError:
             raise
         except Exception as error:  # noqa: BLE001 - methods of the user's may raise anything
             raise SerializationError(f"the signed value could not be made, {type(error).__name__}") from None
-
-    def _signature(self, payload: bytes, context: bytes) -> bytes:
-        signed = b"".join((len(context).to_bytes(8, "big"), context, payload))
-        return hmac.digest(self._key, signed, _DIGEST)
-
-
-def _secret_bytes(secret: bytes | str) -> bytes:
-    given = secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
-    if not isinstance(given, bytes) or len(given) < _SHORTEST_SECRET:
-        raise ConfigurationError(
-            f"secret= needs at least {_SHORTEST_SECRET} bytes; make one with secrets.token_bytes(32)"
-            " and give the same to all processes"
-        )
-    return given
 
 
 def _pickled(value: object) -> bytes:

@@ -1,6 +1,7 @@
 """Values of any size and any age on a real memcached."""
 
 import logging
+import random
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,8 @@ from tests.faults import FaultProxy
 from tests.servers import MemcachedServer
 
 MEGABYTE = 1024 * 1024
-LONG_TEXT = "x" * 600_000
+NOISE = random.Random(1).randbytes(MEGABYTE)  # no compression helps it
+LONG_TEXT = NOISE[:300_000].hex()
 DAY = 86400
 
 
@@ -116,7 +118,7 @@ def test_the_users_own_methods_raise(small: MemcachedCache) -> None:
 
 def test_the_message_has_the_sizes(memcached: MemcachedServer) -> None:
     with pytest.raises(ValueTooLarge) as refusal:
-        MemcachedCache([memcached.address], max_item_size=1024).set("k", b"x" * 2000)
+        MemcachedCache([memcached.address], max_item_size=1024).set("k", NOISE[:2000])
     assert str(refusal.value) == (
         "the value takes 2160 bytes as an item, and the servers take 1024 (max_item_size=, "
         "the server's option -I); store less, or raise both"
@@ -137,14 +139,26 @@ def test_a_refusal_for_size_is_no_outage(
 
 def test_the_largest_value_that_is_tried_is_taken(cache: MemcachedCache) -> None:
     with pytest.raises(ValueTooLarge) as refusal:
-        cache.set("k", b"x" * MEGABYTE)
+        cache.set("k", NOISE)
     [too_much] = [int(word) for word in str(refusal.value).split() if word.isdigit() and int(word) != MEGABYTE]
-    largest = b"x" * (2 * MEGABYTE - too_much)
+    largest = NOISE[: 2 * MEGABYTE - too_much]
     assert len(largest) > MEGABYTE - 300
     assert cache.set("k", largest)
     assert cache.get("k") == largest
     with pytest.raises(ValueTooLarge, match="and the servers take 1048576"):
-        cache.set("k", largest + b"x")
+        cache.set("k", NOISE[: len(largest) + 1])
+
+
+def test_what_would_not_fit_is_compressed_unless_told_otherwise(cache: MemcachedCache, peer: MemcachedCache) -> None:
+    f, box = echo(cache)
+    g, _ = echo(peer)
+    box[:] = ["row " * MEGABYTE]
+    assert f() == g() == box[0]
+    assert (f.info().stored, g.info().hits) == (1, 1)
+    cache.set("k", "x" * (16 * MEGABYTE - 10))
+    assert peer.get("k") == "x" * (16 * MEGABYTE - 10)
+    with pytest.raises(ValueTooLarge):  # more than is ever decompressed
+        cache.set("k", "x" * (16 * MEGABYTE + 1))
 
 
 def test_a_server_with_larger_items_is_used(prefix: str, memcached_factory: Callable[..., MemcachedServer]) -> None:

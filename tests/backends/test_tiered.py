@@ -11,8 +11,6 @@ from freezegun import freeze_time
 from memocache import (
     MISSING,
     BackendUnavailable,
-    Cache,
-    CachedFunction,
     ConfigurationError,
     MemcachedCache,
     SimpleCache,
@@ -21,44 +19,11 @@ from memocache import (
     cached,
     configure,
     disabled,
-    uncache_tag,
 )
 from memocache.backends.base import Entry
-from tests.backends.watched import Watched
+from tests.backends.tiers import FORGETTINGS, NEAR, World, change
 from tests.servers import MemcachedServer
 from tests.threads import PATIENCE, started
-
-NEAR = 5
-
-
-class World:
-    """A function of the *truth* on two tiers, as this process and as another one has it."""
-
-    def __init__(self, *addresses: Any, prefix: str, near: SimpleCache | None = None, **options: Any) -> None:
-        self.truth = 1
-        self.computed = 0
-        self.far = Watched(addresses, key_prefix=prefix)
-        self.cache = TieredCache(SimpleCache() if near is None else near, self.far, near_timeout=NEAR)
-        self.elsewhere = TieredCache(SimpleCache(), MemcachedCache(addresses, key_prefix=prefix), near_timeout=NEAR)
-        self.f = self.on(self.cache, **options)
-        self.g = self.on(self.elsewhere, **options)
-
-    def on(self, cache: Cache, **options: Any) -> CachedFunction[[int], Any]:
-        @cached(cache=cache, **{"namespace": "f", "timeout": 60, "tags": ("x:{x}",)} | options)
-        def f(x: int) -> Any:
-            self.computed += 1
-            return [x, self.truth]
-
-        return f
-
-    def near(self) -> Any:
-        """Have `f(1)` near, and return it."""
-        self.f(1)
-        value = self.f(1)
-        self.far.asked.clear()
-        assert self.f(1) is value
-        assert self.far.asked == []
-        return value
 
 
 @pytest.fixture
@@ -206,9 +171,11 @@ def test_what_is_old_is_served_by_far_and_refreshed_by_one(make: Callable[..., W
         world.near()
         clock.tick(timedelta(seconds=3))
         world.truth = 2
-        stored = threading.Event()
+        go, stored = threading.Event(), threading.Event()
+        world.far.before["fill"] = lambda: go.wait(PATIENCE)
         world.far.after["fill"] = stored.set
         assert world.f(1) == world.g(1) == [1, 1]
+        go.set()
         assert stored.wait(PATIENCE)
         assert world.f.info().stale == 1
         assert world.f(1) == world.g(1) == [1, 2]
@@ -265,31 +232,6 @@ def test_while_far_is_down_near_serves_to_the_end_of_its_time(
 
 
 # ---- the fence -------------------------------------------------------------------------------------------------------
-
-FORGETTINGS = [
-    *("uncache", "uncache_all", "uncache_tag", "uncache_where", "delete", "delete_many"),
-    *("clear", "put", "refresh", "set", "set_many", "unless"),
-]
-
-
-def change(f: CachedFunction[[int], Any], how: str, truth: int) -> None:
-    """Forget or replace `f(1)` in one of the ways."""
-    key, cache = f.key(1), f.cache
-    ways: dict[str, Callable[[], object]] = {
-        "uncache": lambda: f.uncache(1),
-        "uncache_all": f.uncache_all,
-        "uncache_tag": lambda: uncache_tag("x:1", cache),
-        "uncache_where": lambda: f.uncache_where(x=1),
-        "delete": lambda: cache.delete(key),
-        "delete_many": lambda: cache.delete_many("nothing", key),
-        "clear": cache.clear,
-        "put": lambda: f.put([1, truth], 1),
-        "refresh": lambda: f.refresh(1),
-        "set": lambda: cache.set(key, [1, truth]),
-        "set_many": lambda: cache.set_many({key: [1, truth]}),
-        "unless": lambda: f.put(None, 1),
-    }
-    ways[how]()
 
 
 @pytest.mark.parametrize("forget", FORGETTINGS)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memocache import MISSING, AsyncCachedFunction, SimpleCache, TieredCache, cached
-from tests.backends.watched import Watched
+from tests.backends.tiers import Watched
 from tests.servers import MemcachedServer, wait_until
 from tests.threads import PATIENCE
 

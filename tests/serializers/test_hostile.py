@@ -152,10 +152,10 @@ def framings(canary: bytes, context: bytes) -> Iterator[bytes]:
             yield encode(Ext(_tags.OBJECT, encode(content)))
     for size in (0, 16, 20, 31, 32, 33, 64):
         yield bytes(size) + canary
-    yield PickleSerializer(secret=b"another secret..")._signature(canary, context) + canary
-    yield SIGNED._signature(canary, context + b".") + canary
-    yield SIGNED._signature(canary, b"") + canary
-    yield SIGNED._signature(b"", context) + canary
+    yield PickleSerializer(secret=b"another secret..")._signer.signature(canary, context) + canary
+    yield SIGNED._signer.signature(canary, context + b".") + canary
+    yield SIGNED._signer.signature(canary, b"") + canary
+    yield SIGNED._signer.signature(b"", context) + canary
     yield SIGNED.dumps(1, context)[:32] + canary
     yield SIGNED.dumps(1, context) + canary
 

@@ -120,12 +120,43 @@ def test_another_secret_is_another_signature() -> None:
     assert PickleSerializer("schlüssel" * 2).loads(PickleSerializer("schlüssel".encode() * 2).dumps(1, b""), b"") == 1
 
 
-@pytest.mark.parametrize("secret", [b"", b"123456789012345", "", "short", None, 5, bytearray(20), ["x" * 20]])
+def test_secrets_can_be_changed_while_processes_run() -> None:
+    old, new, newest = (secret * 16 for secret in (b"1", b"2", "3"))
+    context = b"context"
+    written = {
+        name: PickleSerializer(secrets).dumps(name, context)
+        for name, secrets in {"old": old, "new": [new, old], "newest": (newest, new)}.items()
+    }
+    for name in ("new", "newest"):
+        assert PickleSerializer([newest, new]).loads(written[name], context) == name
+    assert refusal(written["old"], serializer=PickleSerializer([newest, new])) == UNSIGNED
+    assert PickleSerializer([new, old]).loads(written["old"], context) == "old"
+    assert PickleSerializer(new).loads(written["new"], context) == "new"
+    assert refusal(written["newest"], serializer=PickleSerializer([new, old])) == UNSIGNED
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        b"",
+        b"123456789012345",
+        "",
+        "short",
+        None,
+        5,
+        bytearray(20),
+        [],
+        ["x" * 20, "short"],
+        [["x" * 20]],
+        {"x" * 20: 1},
+    ],
+)
 def test_a_secret_that_is_none_is_refused(secret: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         PickleSerializer(secret=secret)
     assert str(caught.value) == (
-        "secret= needs at least 16 bytes; make one with secrets.token_bytes(32) and give the same to all processes"
+        "secret= needs at least 16 bytes, or a list of such, the newest first; "
+        "make one with secrets.token_bytes(32) and give the same to all processes"
     )
 
 

@@ -12,15 +12,19 @@ from memocache import (
     Cache,
     Info,
     MemcachedCache,
+    PickleSerializer,
     SimpleCache,
     TieredCache,
+    cache_from_url,
     cached,
     configure,
     default_cache,
     disabled,
     uncache_tag,
+    uncaches,
 )
 from memocache._missing import Missing
+from memocache.testing import assert_cached, assert_computed
 
 # ---- the decorator -----------------------------------------------------------------------------------------------
 
@@ -84,7 +88,7 @@ cached(tags=5)  # type: ignore[call-overload]
 cached(timeout=5j)  # type: ignore[call-overload]
 cached(ttl=5)  # type: ignore[call-overload]
 cached(5, 5)  # type: ignore[call-overload]
-cached(cache="memcached://")  # type: ignore[call-overload]
+cached(cache=5)  # type: ignore[call-overload]
 cached(cache=SimpleCache)
 cached(ignore=5)  # type: ignore[call-overload]
 cached(unless=True)  # type: ignore[call-overload]
@@ -266,6 +270,15 @@ async def awaiting() -> None:
     coroutine(1).upper()  # type: ignore[attr-defined]
 
 
+# ---- bytes -------------------------------------------------------------------------------------------------------
+
+MemcachedCache(compress="zstd", compress_above=1024, secret=b"sixteen bytes or more")
+MemcachedCache(secret=["the new secret, 16", b"the old secret, 16"])
+PickleSerializer(secret=("the new secret, 16", "the old secret, 16"))
+MemcachedCache(compress="gzip")  # type: ignore[arg-type]
+MemcachedCache(secret=5)  # type: ignore[arg-type]
+PickleSerializer(secret=None)  # type: ignore[arg-type]
+
 # ---- around it ---------------------------------------------------------------------------------------------------
 
 assert_type(default_cache(), Cache)
@@ -275,7 +288,14 @@ assert_type(tiers.far, Cache)
 assert_type(tiers.get_many("a"), list[object])
 TieredCache(MemcachedCache(), MemcachedCache())  # type: ignore[arg-type]
 assert_type(configure(SimpleCache()), None)
-configure("memcached://")  # type: ignore[arg-type]
+assert_type(default_cache("sessions"), Cache)
+assert_type(cache_from_url("memory://", threshold=5), Cache)
+assert_type(configure("memcached://10.0.0.1", sessions="memory://", reports=SimpleCache(), old=None), None)
+assert_type(uncache_tag("x:1", "sessions"), None)
+cached(cache="sessions")(lifetime)
+configure(5)  # type: ignore[arg-type]
+configure(sessions=5)  # type: ignore[arg-type]
+cache_from_url(b"memory://")  # type: ignore[arg-type]
 with disabled() as nothing:
     assert_type(nothing, None)
 
@@ -286,3 +306,29 @@ def decorated(x: int) -> str:
 
 
 assert_type(decorated(1), str)
+
+# ---- writers, and what tests may ask -----------------------------------------------------------------------------
+
+
+@uncaches(positional, ("{x}",))
+def change(x: int, new: str) -> bool:
+    return bool(x)
+
+
+@uncaches(positional, lambda x, new: [(x,), (new,)], after=print)
+async def change_later(x: int, new: int) -> bool:
+    return bool(x)
+
+
+assert_type(change(1, "a"), bool)
+
+
+async def awaited_change() -> None:
+    assert_type(await change_later(1, 2), bool)
+
+
+uncaches(len)  # type: ignore[arg-type]
+uncaches(positional, 5)  # type: ignore[arg-type]
+with assert_cached(positional), assert_computed(positional, times=2), disabled(everywhere=True):
+    pass
+assert_cached(len)  # type: ignore[arg-type]

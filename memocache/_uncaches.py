@@ -1,0 +1,253 @@
+"""uncaches(): a function that changes something has calls forgotten that would be wrong from then on."""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
+
+from memocache._bound import Call
+from memocache._many import spelt
+from memocache._readthrough import forget, forget_group
+from memocache._site import Site
+from memocache._steps import Run, Steps
+from memocache._tags import tag_group
+from memocache._templates import filled, listed, named, plain_text, shape
+from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument
+
+__all__ = ["uncaches"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+Todo: TypeAlias = list[tuple[Site, Steps]]
+"""What is to be forgotten, and on which caches."""
+Arguments: TypeAlias = Mapping[str, Any]
+CallOption: TypeAlias = "tuple[Any, ...] | Mapping[str, Any] | str | Callable[..., Any] | None"
+After: TypeAlias = Callable[[Callable[[], None]], object]
+
+WANTED: Final = (
+    "wanted: a tuple of arguments, a dict of named ones, the template of a tag, or a function that takes the "
+    "arguments of the decorated one and returns a call as tuple or dict, or a list of such"
+)
+
+
+def uncaches(
+    function: Call[..., Any], call: CallOption = None, *, every: bool = False, after: After | None = None
+) -> Callable[[F], F]:
+    """Have calls of a cached *function* forgotten, each time the decorated one has returned.
+
+    The decorated function may be a coroutine function or an ordinary one, and so may *function*. If it raises, nothing
+    is forgotten. If the cache does not acknowledge the forgetting, the caller is told by UncacheFailed, though what was
+    to be changed has been changed.
+
+    >>> prices = {"tea": 3}
+    >>> @cached(timeout=300)
+    ... def price(name: str) -> int:
+    ...     return prices[name]
+    >>> @uncaches(price)
+    ... def set_price(name: str, new: int) -> None:
+    ...     prices[name] = new
+    >>> price("tea")
+    3
+    >>> set_price("tea", 4)
+    >>> price("tea")
+    4
+
+    Args:
+        function: the cached function, or a cached method.
+        call: which call of it: a tuple of arguments or a dict of named ones, in which "{name}" stands for that
+            argument of the decorated function, "user-{name}" for text with it, and anything else for itself; the
+            template of a tag, "tenant:{tenant_id}", for all calls that have it; or a function that takes the
+            arguments of the decorated one and returns a call as tuple or dict, a list of calls, or None for none.
+            None: the call whose arguments have the same names as those of the decorated function.
+        every: True for every call, as `uncache_all`.
+        after: a function that is given what forgets, a function without arguments, to call it later: once a
+            transaction has been committed, as Django's `transaction.on_commit` does. What it returns is awaited in a
+            coroutine function, if it can be. None: it is forgotten at once.
+
+    Raises:
+        ConfigurationError: at decoration, where *call* cannot be one of the function's.
+    """
+    if not isinstance(function, Call):
+        raise ConfigurationError(
+            f"uncaches() got {getattr(function, '__qualname__', function)!r}, which is not cached; "
+            "wanted: a function that @cached has decorated, as in @uncaches(report)"
+        )
+    title = f"uncaches({function._self_memo.title})"
+    if after is not None and not callable(after):
+        raise ConfigurationError(
+            f"{title}: after={after!r} is a {type(after).__name__}; wanted: a function that "
+            "is given what forgets, and calls it once the change can be seen, such as transaction.on_commit"
+        )
+    if every and call is not None:
+        raise ConfigurationError(f"{title}: every=True leaves nothing for call= to say")
+
+    def decorate(writer: Any) -> Any:
+        if isinstance(writer, classmethod | staticmethod):
+            return type(writer)(decorate(writer.__func__))
+        return _decorated(writer, Forgetting(function, writer, call, every=every), after)
+
+    return decorate
+
+
+def _decorated(writer: Any, forgetting: "Forgetting", after: After | None) -> Any:
+    if inspect.iscoroutinefunction(writer):
+        from memocache._memo_tasks import forget_in_task  # asyncio takes longer to import than all of ours
+
+        @functools.wraps(writer)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            result = await writer(*args, **kwargs)
+            todo = forgetting.todo(args, kwargs)
+            if after is None:
+                await forget_in_task(todo)
+            elif isinstance(later := after(functools.partial(_forget, todo)), Awaitable):
+                await later
+            return result
+
+        return awaited
+
+    @functools.wraps(writer)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        result = writer(*args, **kwargs)
+        todo = forgetting.todo(args, kwargs)
+        if after is None:
+            _forget(todo)
+        else:
+            after(functools.partial(_forget, todo))
+        return result
+
+    return wrapped
+
+
+def _forget(todo: Todo) -> None:
+    failed = None
+    for _, steps in todo:
+        try:
+            Run(steps)
+        except UncacheFailed as error:  # the others can be forgotten all the same
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+class Forgetting:
+    """Which calls of a cached function are to be forgotten after a call of *writer*."""
+
+    def __init__(self, function: Call[..., Any], writer: Any, call: CallOption, *, every: bool) -> None:
+        self._memo = function._self_memo
+        self._first = function._self_bound
+        self._title = f"uncaches({self._memo.title})"
+        _refuse_unfit(self._title, writer)
+        self._writer = inspect.signature(writer)
+        self._given = self._maker(call, every=every)
+
+    def todo(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Todo:
+        """Return what is to be forgotten after the writer was called with these arguments."""
+        bound = self._writer.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return self._given(bound)
+
+    # ---- what call= says, made a function of the writer's arguments ----------------------------------------------
+
+    def _maker(self, call: CallOption, *, every: bool) -> Callable[[inspect.BoundArguments], Todo]:
+        if every:
+            return lambda bound: self._every()
+        if isinstance(call, str):
+            return self._by_tag(call)
+        if call is None or isinstance(call, tuple | dict):
+            return self._by_template(self._same_names() if call is None else call)
+        if not callable(call):
+            raise ConfigurationError(f"{self._title}: call={call!r} is a {type(call).__name__}; {WANTED}")
+        return lambda bound: [self._one(each) for each in _listed(call(*bound.args, **bound.kwargs))]
+
+    def _every(self) -> Todo:
+        place = self._memo.place()
+        return [(place.site, forget_group(place.site, place.keys.group))]
+
+    def _by_tag(self, template: str) -> Callable[[inspect.BoundArguments], Todo]:
+        where = f"{self._title}: call={template!r}"
+        names = named(where, template, self._writer.parameters)
+        templates = list(self._memo.options.tags)
+        if shape(template) not in map(shape, templates):
+            raise ConfigurationError(
+                f"{where} is no tag of {self._memo.title}, whose tags= has: {listed(templates)}; for one call, {WANTED}"
+            )
+
+        def todo(bound: inspect.BoundArguments) -> Todo:
+            tag = filled(template, {name: _text(where, name, bound.arguments[name]) for name in names})
+            site = self._memo.place().site
+            return [(site, forget_group(site, tag_group(tag)))]
+
+        return todo
+
+    def _by_template(self, call: tuple[Any, ...] | Mapping[str, Any]) -> Callable[[inspect.BoundArguments], Todo]:
+        where = f"{self._title}: call={call!r}"
+        args, kwargs = spelt(self._first, call)
+        try:
+            inspect.signature(self._memo.function).bind(*args, **kwargs)
+        except TypeError as error:
+            raise ConfigurationError(f"{where} is no call of {self._memo.title}: {error}") from None
+        first = len(self._first)
+        makers = [_maker(where, each, self._writer.parameters) for each in args[first:]]
+        named_makers = {name: _maker(where, each, self._writer.parameters) for name, each in kwargs.items()}
+
+        def todo(bound: inspect.BoundArguments) -> Todo:
+            arguments = bound.arguments
+            made = tuple(make(arguments) for make in makers)
+            return [self._one(made, {name: make(arguments) for name, make in named_makers.items()})]
+
+        return todo
+
+    def _one(self, call: object, named: Mapping[str, Any] | None = None) -> tuple[Site, Steps]:
+        args, kwargs = spelt(self._first, call)
+        site, key, _ = self._memo.located(args, {**kwargs, **(named or {})})
+        return site, forget(site, key)
+
+    def _same_names(self) -> dict[str, str]:
+        """Return the call whose arguments are the writer's of the same names."""
+        parameters = list(inspect.signature(self._memo.function).parameters.values())[len(self._first) :]
+        wanted = [each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+        missing = [name for name in wanted if name not in self._writer.parameters]
+        if missing or len(wanted) < len(parameters):
+            raise ConfigurationError(
+                f"{self._title}: the decorated function has no parameter {listed(missing or ['*'])}, so that it is "
+                f"not clear which call is meant; say so with call=, or every=True; {WANTED}"
+            )
+        return {name: f"{{{name}}}" for name in wanted}
+
+
+def _refuse_unfit(title: str, writer: Any) -> None:
+    if not callable(writer) or isinstance(writer, type):
+        raise ConfigurationError(
+            f"{title} decorates functions and got a {type(writer).__name__}; write it below @property, above a function"
+        )
+    if inspect.isgeneratorfunction(writer) or inspect.isasyncgenfunction(writer):
+        raise ConfigurationError(
+            f"{title}: {writer.__qualname__} is a generator function, which returns before it has done anything; "
+            "decorate what goes through its items"
+        )
+
+
+def _listed(calls: Any) -> Iterable[Any]:
+    if calls is None:
+        return ()
+    return (calls,) if isinstance(calls, tuple | dict) or not isinstance(calls, Iterable) else calls
+
+
+def _maker(where: str, given: Any, parameters: Iterable[str]) -> Callable[[Arguments], Any]:
+    """Return what makes one argument of a call, as it is *given* in call=, of the writer's arguments."""
+    names = named(where, given, parameters) if isinstance(given, str) else ()
+    if not names:
+        return lambda arguments: given
+    if given == f"{{{names[0]}}}":
+        return lambda arguments: arguments[names[0]]
+    return lambda arguments: filled(given, {name: _text(where, name, arguments[name]) for name in names})
+
+
+def _text(where: str, name: str, value: Any) -> str:
+    text = plain_text(value)
+    if text is None:
+        raise UnkeyableArgument(
+            f"{where}: parameter {name!r} cannot be part of a text, since it is a {type(value).__qualname__}; "
+            "wanted: text, numbers, dates, UUIDs or None"
+        )
+    return text

@@ -1,0 +1,84 @@
+"""Whether calls were computed or served, as a test asserts it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from memocache._bound import Call
+from memocache.errors import ConfigurationError
+
+__all__ = ["assert_cached", "assert_computed"]
+
+
+@contextmanager
+def assert_cached(function: Call[..., Any]) -> Iterator[None]:
+    """Assert that inside the block *function* is called, and each call is served from the cache: none computes.
+
+    >>> @cached(timeout=60)
+    ... def area(width: int, height: int) -> int:
+    ...     return width * height
+    >>> area(2, 3)
+    6
+    >>> with assert_cached(area):
+    ...     assert area(width=2, height=3) == 6
+
+    A call that waited for another's computation counts as served; a refresh in the background as a computation.
+    """
+    before = _seen(function)
+    yield
+    calls = _seen(function).since(before)
+    if calls.computed or not calls.served:
+        raise AssertionError(f"{_title(function)} was {calls}; wanted: served at least once, and never computed")
+
+
+@contextmanager
+def assert_computed(function: Call[..., Any], times: int | None = None) -> Iterator[None]:
+    """Assert that inside the block *function* is computed: so many *times*; None for at least once, and never served.
+
+    >>> @cached(timeout=60)
+    ... def size(width: int, height: int) -> int:
+    ...     return width * height
+    >>> with assert_computed(size, times=2):
+    ...     size(2, 3), size(2, 3), size(3, 3)
+    (6, 6, 9)
+    """
+    if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 0):
+        raise ConfigurationError(f"assert_computed(times={times!r}); wanted: a number of computations, 0 for none")
+    before = _seen(function)
+    yield
+    calls = _seen(function).since(before)
+    if times is None and (calls.served or not calls.computed):
+        raise AssertionError(f"{_title(function)} was {calls}; wanted: computed at least once, and never served")
+    if times is not None and calls.computed != times:
+        raise AssertionError(f"{_title(function)} was {calls}; wanted: computed {_times(times)}")
+
+
+class Calls(NamedTuple):
+    """How often a function was computed, and how often served from the cache."""
+
+    computed: int
+    served: int
+
+    def since(self, before: "Calls") -> "Calls":
+        return Calls(self.computed - before.computed, self.served - before.served)
+
+    def __str__(self) -> str:
+        return f"computed {_times(self.computed)} and served from the cache {_times(self.served)}"
+
+
+def _seen(function: Call[..., Any]) -> Calls:
+    if not isinstance(function, Call):
+        raise ConfigurationError(
+            f"{getattr(function, '__qualname__', function)!r} is not cached; "
+            "wanted: a function that @cached has decorated"
+        )
+    info = function.info()
+    return Calls(info.misses, info.hits + info.stale + info.waits)
+
+
+def _title(function: Call[..., Any]) -> str:
+    return function._self_memo.title
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
