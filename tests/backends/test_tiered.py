@@ -16,6 +16,7 @@ from memocache import (
     SimpleCache,
     TieredCache,
     UncacheFailed,
+    cache_from_url,
     cached,
     configure,
     disabled,
@@ -463,6 +464,28 @@ def test_as_the_default_it_has_shortcuts_and_leaves_none_behind(world: World) ->
     assert not table
     assert world.far.asked.count("look") == looks + 1
     assert f._self_memo._aliases.source is None
+
+
+def test_a_url_makes_both_tiers_and_functions_have_shortcuts(memcached: MemcachedServer, prefix: str) -> None:
+    url = f"tiered+memcached://{memcached.address}?prefix={prefix}&near_timeout=1m&near_threshold=7"
+    tiers = cache_from_url(url)
+    assert repr(tiers) == (
+        "TieredCache(SimpleCache(threshold=7, default_timeout=300), "
+        f"MemcachedCache([{memcached.address}], default_timeout=300, key_prefix='{prefix}'), near_timeout=60)"
+    )
+
+    @cached(cache=url, namespace="by url")
+    def f(x: int) -> int:
+        return x
+
+    for _ in range(3):
+        f(1)
+    assert list(f._self_memo._aliases.table) == [1]
+
+
+def test_shared_caches_by_url_have_none() -> None:
+    f: Any = cached(cache="memcached://127.0.0.1:1", namespace="by url")(lambda x: x)
+    assert f._self_memo._aliases is None
 
 
 # ---- what a user calls -----------------------------------------------------------------------------------------------
