@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from memocache.backends._schemes import cache_from_url
     from memocache.backends.foreign import ForeignCache
     from memocache.backends.memcached import MemcachedCache
+    from memocache.backends.sqlite import SQLiteCache
     from memocache.backends.tiered import TieredCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -49,6 +50,7 @@ __all__ = [
     "MemcachedCache",
     "TieredCache",
     "ForeignCache",
+    "SQLiteCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -64,7 +66,7 @@ __all__ = [
     "UncacheFailed",
 ]
 
-# Imported when they are first asked for, with what they need: wrapt, and for caches elsewhere pymemcache and msgspec.
+# Imported when they are first asked for, with what they need: wrapt; for caches elsewhere pymemcache, sqlite3, msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",
     "BoundCachedFunction": "memocache._bound",
@@ -76,6 +78,7 @@ _LATER: Final = {
     "MemcachedCache": "memocache.backends.memcached",
     "TieredCache": "memocache.backends.tiered",
     "ForeignCache": "memocache.backends.foreign",
+    "SQLiteCache": "memocache.backends.sqlite",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

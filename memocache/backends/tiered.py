@@ -66,6 +66,12 @@ class TieredCache(Tiers):
     def __repr__(self) -> str:
         return f"TieredCache({self._near!r}, {self._far!r}, near_timeout={self._near_timeout:g})"
 
+    def close(self) -> None:
+        """Close the far cache, where there is something to close."""
+        close = getattr(self._far, "close", None)
+        if close is not None:
+            close()
+
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
     @verb

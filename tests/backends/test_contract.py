@@ -13,7 +13,7 @@ from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from pymemcache import PooledClient
 
-from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache, TieredCache
+from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache, SQLiteCache, TieredCache
 from memocache.testing import BackendContract
 from tests.servers import MemcachedServer
 
@@ -160,6 +160,28 @@ class TestTieredForeignAiocache(BackendContract):
 
     def make_cache(self) -> Cache:
         return TieredCache(SimpleCache(threshold=1000), ForeignCache(aiocache.SimpleMemoryCache()), near_timeout=5)
+
+
+class TestSQLiteCache(BackendContract):
+    @pytest.fixture(autouse=True)
+    def file(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "cache" / "cache.db"
+
+    def make_cache(self) -> Cache:
+        return SQLiteCache(self.path, timeout=10, size_limit=2**24)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return SQLiteCache(self.path, timeout=10, size_limit=2**24)
+
+
+class TestTieredSQLite(TestSQLiteCache):
+    peer_delay = 5
+
+    def make_cache(self) -> Cache:
+        return TieredCache(SimpleCache(threshold=1000), super().make_cache(), near_timeout=5)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return self.make_cache()
 
 
 @pytest.fixture(scope="module")
