@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from memocache.backends._schemes import cache_from_url
     from memocache.backends.foreign import ForeignCache
     from memocache.backends.memcached import MemcachedCache
+    from memocache.backends.redis import RedisCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Cache",
     "SimpleCache",
     "MemcachedCache",
+    "RedisCache",
     "ForeignCache",
     "Serializer",
     "SafeSerializer",
@@ -72,6 +74,7 @@ _LATER: Final = {
     "uncaches": "memocache._uncaches",
     "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
+    "RedisCache": "memocache.backends.redis",
     "ForeignCache": "memocache.backends.foreign",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 __all__ = [
     "ERROR",
     "LEASE",
+    "NONCE",
     "STAMP",
     "STAMP_SIZE",
     "VALUE",
@@ -21,6 +22,7 @@ __all__ = [
     "stamp_block",
     "stamp_head",
     "stamp_names",
+    "stamps_of",
     "unpack",
     "with_codec",
 ]
@@ -33,6 +35,9 @@ STAMP_SIZE: Final = 16
 # magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost, held, pause | digest of the key
 HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
+NONCE: Final = slice(8, 24)
+"""Where the nonce is in an envelope."""
+
 CODEC_AT: Final = 5
 CHECKSUM: Final = struct.Struct(">I")
 START: Final = HEAD + CHECKSUM.size
@@ -118,6 +123,16 @@ def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:
 def stamp_head(name: str) -> bytes:
     """Return what stands before the stamp of the group *name* in a block."""
     return bytes((len(name),)) + name.encode("ascii")
+
+
+def stamps_of(block: bytes) -> list[bytes]:
+    """Return the stamps in a stamp_block."""
+    stamps, position = [], 0
+    while position < len(block):
+        end = position + 1 + block[position]
+        stamps.append(block[end : end + STAMP_SIZE])
+        position = end + STAMP_SIZE
+    return stamps
 
 
 def stamp_names(block: bytes) -> list[str]:
