@@ -205,7 +205,7 @@ class Cluster(Servers):
         return ",".join(self._known[address].name for address in self._seeds)
 
     def ask(self, shard: int, request: Request, *, again: bool = False, urgent: bool = False) -> Verb[list[Reply]]:
-        if self._is_stale and ticks() >= self._looked + PAUSE:
+        if self._is_stale and (self._owners[shard] is None or ticks() >= self._looked + PAUSE):
             yield from self._look(urgent)
         server = self._owners[shard]
         if server is None:
@@ -264,7 +264,6 @@ class Cluster(Servers):
             self._is_stale = False
             return
         if not owners:
-            self._looked = float("-inf")
             raise problem
 
     def masters(self) -> Verb[Sequence[RedisServer]]:
