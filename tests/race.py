@@ -16,11 +16,13 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
+import redis
 from pymemcache import Client
 
-from memocache import MemcachedCache, SimpleCache, UncacheFailed, cached
+from memocache import MemcachedCache, RedisCache, SimpleCache, UncacheFailed, cached
 from memocache._clock import ticks
 from memocache.backends.base import Cache
+from tests.redis_servers import RedisServer, find_redis
 from tests.servers import Address, MemcachedServer
 
 __all__ = [
@@ -30,8 +32,11 @@ __all__ = [
     "in_threads",
     "naive_dict",
     "naive_memcached",
+    "naive_redis",
     "our_memcached",
+    "our_redis",
     "our_shaky_memcached",
+    "our_shaky_redis",
     "our_simple",
     "quick_switches",
 ]
@@ -122,6 +127,14 @@ def our_shaky_memcached(compute: Compute, address: Address) -> Runner:
     return Persistent(compute, MemcachedCache([address], timeout=0.1))
 
 
+def our_redis(compute: Compute, url: str) -> Runner:
+    return Ours(compute, RedisCache(url, timeout=10))
+
+
+def our_shaky_redis(compute: Compute, url: str) -> Runner:
+    return Persistent(compute, RedisCache(url, timeout=0.1))
+
+
 def our_simple(compute: Compute, _: None) -> Runner:
     return Ours(compute, SimpleCache())
 
@@ -149,6 +162,25 @@ class naive_memcached:
 
     def forget(self, key: int) -> None:
         self._client().delete(f"naive{key}")
+
+
+class naive_redis:
+    """The same on Redis."""
+
+    def __init__(self, compute: Compute, url: str) -> None:
+        self._compute = compute
+        self._client = redis.from_url(url)
+
+    def read(self, key: int) -> int:
+        found = self._client.get(f"naive{key}")
+        if found is not None:
+            return int(found)
+        value = self._compute(key)
+        self._client.set(f"naive{key}", value, ex=300)
+        return value
+
+    def forget(self, key: int) -> None:
+        self._client.delete(f"naive{key}")
 
 
 class naive_dict:
@@ -257,6 +289,13 @@ def main(seconds: float) -> None:
     with MemcachedServer() as server:
         for maker in (naive_memcached, our_memcached):
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.address, seconds))
+    binary, reason = find_redis()
+    if binary is None:
+        print(reason)
+    else:
+        with RedisServer(binary=binary) as server:
+            for maker in (naive_redis, our_redis):
+                _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.url, seconds))
     with quick_switches():
         for maker in (naive_dict, our_simple):
             _print(f"{maker.__name__}, 8 threads", in_threads(maker, None, Truth(), seconds, threads=8))

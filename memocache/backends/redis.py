@@ -267,10 +267,10 @@ class RedisCache(ServerCache):
         """Return what is at *spot*, with a stamp for each group: those that have none are given one."""
         replies = yield from spot.shard.ask(spot.question, again=True)
         seen = spot.seen(replies)
-        expire = self._expire(lease + STAMP_MARGIN)
         for conditions in ((b"NX",), ()):
             if seen[2] is not None:
                 break
+            expire = self._expire(lease + STAMP_MARGIN)
             # Over a stamp only another may be put. What is no stamp the second time is junk of somebody else's.
             missing = [
                 name for name, stamp in zip(spot.names[2:], replies[-1][2:], strict=True) if not is_stamp(stamp or b"")
