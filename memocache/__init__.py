@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from memocache.backends._schemes import cache_from_url
     from memocache.backends.foreign import ForeignCache
     from memocache.backends.memcached import MemcachedCache
+    from memocache.backends.redis import RedisCache
     from memocache.backends.sqlite import SQLiteCache
     from memocache.backends.tiered import TieredCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
@@ -49,6 +50,7 @@ __all__ = [
     "SimpleCache",
     "MemcachedCache",
     "TieredCache",
+    "RedisCache",
     "ForeignCache",
     "SQLiteCache",
     "Serializer",
@@ -77,6 +79,7 @@ _LATER: Final = {
     "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
     "TieredCache": "memocache.backends.tiered",
+    "RedisCache": "memocache.backends.redis",
     "ForeignCache": "memocache.backends.foreign",
     "SQLiteCache": "memocache.backends.sqlite",
     "Serializer": "memocache.serializers",

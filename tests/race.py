@@ -20,11 +20,13 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
+import redis
 from pymemcache import Client
 
-from memocache import MemcachedCache, SimpleCache, SQLiteCache, TieredCache, UncacheFailed, cached
+from memocache import MemcachedCache, RedisCache, SimpleCache, SQLiteCache, TieredCache, UncacheFailed, cached
 from memocache._clock import ticks
 from memocache.backends.base import Cache, Entry
+from tests.redis_servers import RedisServer, find_redis
 from tests.servers import Address, MemcachedServer
 
 __all__ = [
@@ -37,9 +39,12 @@ __all__ = [
     "naive_memcached",
     "naive_tiers",
     "naive_sqlite",
+    "naive_redis",
     "our_memcached",
+    "our_redis",
     "our_shaky_memcached",
     "our_shaky_sqlite",
+    "our_shaky_redis",
     "our_simple",
     "our_tiers",
     "our_sqlite",
@@ -167,6 +172,14 @@ def our_shaky_sqlite(compute: Compute, path: str) -> Runner:
     return Persistent(compute, SQLiteCache(path, timeout=10))
 
 
+def our_redis(compute: Compute, url: str) -> Runner:
+    return Ours(compute, RedisCache(url, timeout=10))
+
+
+def our_shaky_redis(compute: Compute, url: str) -> Runner:
+    return Persistent(compute, RedisCache(url, timeout=0.1))
+
+
 def our_simple(compute: Compute, _: None) -> Runner:
     return Ours(compute, SimpleCache())
 
@@ -256,6 +269,27 @@ class naive_sqlite:
 
     def forget(self, key: int) -> None:
         self._ask("DELETE FROM naive WHERE key = ?", key)
+
+
+class naive_redis:
+    """The same on Redis."""
+
+    delay = 0.0
+
+    def __init__(self, compute: Compute, url: str) -> None:
+        self._compute = compute
+        self._client = redis.from_url(url)
+
+    def read(self, key: int) -> int:
+        found = self._client.get(f"naive{key}")
+        if found is not None:
+            return int(found)
+        value = self._compute(key)
+        self._client.set(f"naive{key}", value, ex=300)
+        return value
+
+    def forget(self, key: int) -> None:
+        self._client.delete(f"naive{key}")
 
 
 class naive_dict:
@@ -375,6 +409,14 @@ def main(seconds: float) -> None:
         for maker in (naive_sqlite, our_sqlite):
             path = f"{directory}/{maker.__name__}"
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, path, seconds))
+
+    binary, reason = find_redis()
+    if binary is None:
+        print(reason)
+    else:
+        with RedisServer(binary=binary) as server:
+            for maker in (naive_redis, our_redis):
+                _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.url, seconds))
 
 
 def _print(what: str, tally: Tally) -> None:

@@ -14,7 +14,7 @@ import pytest
 import memocache
 from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
 
-CACHES = ("Cache", "SimpleCache", "MemcachedCache", "SQLiteCache", "TieredCache", "ForeignCache")
+CACHES = ("Cache", "SimpleCache", "MemcachedCache", "RedisCache", "SQLiteCache", "TieredCache", "ForeignCache")
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),

@@ -13,8 +13,9 @@ from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from pymemcache import PooledClient
 
-from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache, SQLiteCache, TieredCache
+from memocache import Cache, ForeignCache, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, TieredCache
 from memocache.testing import BackendContract
+from tests.redis_servers import RedisCluster, RedisServer
 from tests.servers import MemcachedServer
 
 
@@ -64,6 +65,30 @@ class TestTieredCache(TestMemcachedCache):
 class TestTieredCacheBesideItsFar(TestTieredCache):
     def make_peer(self, cache: Cache) -> Cache:
         return MemcachedCache(self.addresses)
+
+
+class TestRedisCache(BackendContract):
+    @pytest.fixture(autouse=True)
+    def server(self, redis_server: RedisServer, prefix: str) -> None:
+        self.url, self.prefix = redis_server.url, prefix
+
+    def make_cache(self) -> Cache:
+        return RedisCache(self.url, key_prefix=self.prefix, timeout=10)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return self.make_cache()
+
+
+class TestRedisCacheOnValkey(TestRedisCache):
+    @pytest.fixture(autouse=True)
+    def server(self, valkey_server: RedisServer, prefix: str) -> None:
+        self.url, self.prefix = valkey_server.url, prefix
+
+
+class TestRedisCacheOnCluster(TestRedisCache):
+    @pytest.fixture(autouse=True)
+    def server(self, redis_cluster: RedisCluster, prefix: str) -> None:
+        self.url, self.prefix = redis_cluster.url, prefix
 
 
 class TestForeignDict(BackendContract):
