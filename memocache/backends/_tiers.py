@@ -77,6 +77,7 @@ class Tiers(Cache):
         old, ticket = (seen.entry, seen.lease) if type(seen) is Stale else (None, seen)
         if old is not None and ticket is None:
             return _hit(old)
+        self._told.listen()
         found = twin = None
         try:
             found = yield ask(self._far.look, key, groups, now, lease)
@@ -142,6 +143,7 @@ class Tiers(Cache):
         missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.fresh]
         if not missing:
             return entries
+        self._told.listen()
         tickets = [self._near.take(keys[at], groups[at], now, TICKET) for at in missing]
         found: Sequence[Entry | None] = [None] * len(missing)
         try:
@@ -190,6 +192,10 @@ class Tiers(Cache):
     def after_fork(self) -> None:
         """Be another tier than the parent's to all others."""
         self._told.start_anew()
+        if self._far.can_announce:
+            # Before it has asked far, it does not listen; and what is near would keep it from asking.
+            self._near.after_fork()
+            self._near.clear()
 
 
 def _hit(entry: Entry) -> Entry:

@@ -27,6 +27,17 @@ class Told:
         self._near = near
         self._far = far
         self.start_anew()
+
+    def start_anew(self) -> None:
+        """Be somebody else, who does not listen yet: in the beginning, and in a process that was forked."""
+        self._name = os.urandom(8).hex()
+        self._listens = not self._far.can_announce
+
+    def listen(self) -> None:
+        """Listen from now on; not before there is something in near, since it may take a thread."""
+        if self._listens:
+            return
+        self._listens = True
         here = weakref.ref(self)
 
         def heard(message: str | None) -> None:
@@ -34,11 +45,7 @@ class Told:
             if told is not None:
                 told.hear(message)
 
-        self._is_heard = far.listen(heard)
-
-    def start_anew(self) -> None:
-        """Be somebody else, in the beginning and in a process that was forked."""
-        self._name = os.urandom(8).hex()
+        self._far.listen(heard)
 
     def hear(self, message: str | None) -> None:
         """Have near forget what another one says was forgotten; all of it, if messages may have been lost."""
@@ -63,7 +70,7 @@ class Told:
         return self._tell(ALL)
 
     def _tell(self, what: str) -> Verb[None]:
-        if self._is_heard:
+        if self._far.can_announce:
             # If it fails, it is forgotten all the same, and elsewhere within near_timeout.
             with contextlib.suppress(BackendError):
                 yield ask(self._far.announce, f"{self._name} {what}")

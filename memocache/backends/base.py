@@ -91,6 +91,9 @@ class Cache(ABC):
     has_near: ClassVar[bool] = False
     """Whether it holds entries in this process: see `near`."""
 
+    can_announce: ClassVar[bool] = False
+    """Whether `announce` reaches those who `listen`."""
+
     awaited_only: bool = False
     """Whether it serves coroutine functions only, since what is below it can only be awaited."""
 
@@ -250,13 +253,11 @@ class Cache(ABC):
     def introduce(self, origin: Origin) -> None:
         """Learn whose the entries in the groups of *origin* are, which is not to be kept alive."""
 
-    def listen(self, heard: Callable[[str | None], object]) -> bool:
-        """Have *heard* called, in any thread, with each text that is announced on this cache by any process.
+    def listen(self, heard: Callable[[str | None], object]) -> None:
+        """Have *heard* called, in any thread, with each text that any process announces; not in a forked process.
 
-        None stands for texts that may have been lost, as after another connection. A cache that can do it returns true,
-        and goes on with it in a process that was forked.
+        None stands for texts that may have been lost, as after another connection. Best effort: nothing raises.
         """
-        return False
 
     def announce(self, text: str) -> None:
         """Hand *text* to all who listen, in every process; best effort: BackendError where that did surely fail."""

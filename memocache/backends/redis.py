@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 from memocache import _envelope
 from memocache._clock import now as clock
@@ -24,6 +24,7 @@ from memocache._policy import FOREVER, seconds
 from memocache._url import SHARED, Recipe, Url, duration, whole
 from memocache.backends._node import STAMP_MAGIC, Address, block_of, is_stamp, new_stamp
 from memocache.backends._packed import due, is_lease, is_present, kept_until
+from memocache.backends._redis_channel import Channel
 from memocache.backends._redis_scripts import CLAIM, FILL, GIVE_BACK
 from memocache.backends._redis_shard import KEYS, LEASES, Shard, as_it_is, reading, setting
 from memocache.backends._resp import Command, Reply, Request, command, number
@@ -36,6 +37,9 @@ from memocache.serializers import Serializer
 from memocache.serializers._compression import Method
 from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
+
+if TYPE_CHECKING:
+    from memocache.backends._redis_server import RedisServer
 
 __all__ = ["RedisCache"]
 
@@ -129,6 +133,7 @@ class RedisCache(ServerCache):
         self._shards = [Shard(self._servers, index) for index in range(len(self._servers.tags))]
         self._max_item_size = max_item_size
         self._stubs = Stubs()
+        self._channel = self._new_channel(key_prefix)
         form = Form(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
         super().__init__(default_timeout, key_prefix, form)
 
@@ -154,13 +159,37 @@ class RedisCache(ServerCache):
     def after_fork(self) -> None:
         """Use no connection and join no flight of the parent's."""
         self._stubs = Stubs()
+        self._channel = self._new_channel(self._prefix)
         for server in self._servers.everybody():
             server.drop_connections()
 
     def close(self) -> None:
         """Close the connections, but for those that another thread or loop is using; the cache can be used again."""
+        self._channel.close()
         for server in self._servers.everybody():
             server.drop_connections()
+
+    # ---- what near tiers tell each other -------------------------------------------------------------------------
+
+    can_announce = True
+
+    def _new_channel(self, prefix: str) -> Channel:
+        servers = self._servers  # not self, whom the channel would keep alive
+
+        def find() -> "RedisServer":
+            server: RedisServer = taken(servers.masters(), as_it_is)[0]
+            return server
+
+        return Channel(f"memocache:told:{prefix}".encode(), find)
+
+    def listen(self, heard: Callable[[str | None], object]) -> None:
+        """Have *heard* called, in a thread of its own, with each text that any process announces."""
+        self._channel.listen(heard)
+
+    @verb
+    def announce(self, text: str) -> Verb[None]:
+        """Publish *text* to all who listen, in every process."""
+        yield from self._servers.ask(0, self._channel.publishing(text))
 
     # ---- threads and tasks ---------------------------------------------------------------------------------------
 

@@ -67,7 +67,8 @@ class TieredCache(Tiers):
         return f"TieredCache({self._near!r}, {self._far!r}, near_timeout={self._near_timeout:g})"
 
     def close(self) -> None:
-        """Close the far cache, where there is something to close."""
+        """Close the far cache, where there is something to close; the cache can be used again."""
+        self._told.start_anew()
         close = getattr(self._far, "close", None)
         if close is not None:
             close()

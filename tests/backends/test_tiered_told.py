@@ -19,10 +19,10 @@ class Publishing(Watched):
     listening: ClassVar[list[Callable[[str | None], object]]] = []
     announced: ClassVar[list[str]] = []
     works: ClassVar[bool] = True
+    can_announce = True
 
-    def listen(self, heard: Callable[[str | None], object]) -> bool:
+    def listen(self, heard: Callable[[str | None], object]) -> None:
         self.listening.append(heard)
-        return True
 
     def announce(self, text: str) -> None:
         if not self.works:
