@@ -210,32 +210,38 @@ class Cluster(Servers):
         server = self._owners[shard]
         if server is None:
             raise BackendUnavailable(f"the cluster at {self} has nobody for some of the keys")
+        replies: list[Reply] = []
         asked = request
         for _ in range(MOST_REDIRECTIONS):
             try:
-                replies: list[Reply] = yield Exchange(server, asked, again, urgent)
+                found: list[Reply] = yield Exchange(server, asked, again, urgent)
             except BackendUnavailable:
                 self._is_stale = True
                 raise
             if asked is not request:
-                replies = replies[1::2]
-            refusal = next((reply for reply in replies if type(reply) is Refusal), None)
-            if refusal is None:
+                found = found[1::2] if asked.commands[0] is ASKING else found
+            if not any(type(reply) is Refusal for reply in found):
+                return _merged(replies, found)
+            replies = _merged(replies, found)
+            # Each by itself: where a slot is on the move, some keys are here and some are there already.
+            refusals = [reply for reply in replies if _redirects(reply)]
+            for reply in replies:
+                if type(reply) is Refusal and not _redirects(reply):
+                    self._is_stale = self._is_stale or reply.word == "CLUSTERDOWN"
+                    _check(server, reply)
+            if not refusals:
                 return replies
-            if refusal.word not in ("MOVED", "ASK"):
-                self._is_stale = self._is_stale or refusal.word == "CLUSTERDOWN"
-                _check(server, refusal)
-                return replies
-            place = _redirected(refusal, server)
+            place = _redirected(refusals[0], server)
             if place is None:
-                raise server.refused(refusal)
-            server, asked = self._at(place), request
-            if refusal.word == "MOVED":
+                raise server.refused(refusals[0])
+            left = [each for each, reply in zip(request.commands, replies, strict=True) if _redirects(reply)]
+            server = self._at(place)
+            if refusals[0].word == "MOVED":
                 self._owners[shard], self._is_stale = server, True
+                asked = Request(*left)
             else:
-                asked = Request(*[each for command in request.commands for each in (ASKING, command)])
-        assert refusal is not None
-        raise server.refused(refusal)
+                asked = Request(*[each for command in left for each in (ASKING, command)])
+        raise server.refused(refusals[0])
 
     def _at(self, address: Where) -> RedisServer:
         if address not in self._known:
@@ -299,6 +305,16 @@ class Cluster(Servers):
         if left:
             replies.update((yield from super().ask_all(left, again=again, urgent=urgent)))
         return replies
+
+
+def _redirects(reply: Reply) -> bool:
+    return type(reply) is Refusal and reply.word in ("MOVED", "ASK")
+
+
+def _merged(replies: list[Reply], found: list[Reply]) -> list[Reply]:
+    """Return *replies* with what was *found* in place of those that sent us elsewhere."""
+    rest = iter(found)
+    return [next(rest) if _redirects(reply) else reply for reply in replies] if replies else found
 
 
 def _check(server: RedisServer, refusal: Refusal) -> None:

@@ -479,7 +479,7 @@ def _where() -> Any:
     try:
         from memocache.backends import _redis_where
     except ModuleNotFoundError as missing:
-        if missing.name != "redis":
+        if (missing.name or "").partition(".")[0] != "redis":
             raise
         raise ConfigurationError("RedisCache needs redis-py: pip install 'memocache[redis]'") from missing
     return _redis_where
