@@ -202,9 +202,7 @@ class CipherLine(Line):
 def closed_with(owner: object, opened: socket.socket) -> "weakref.finalize[[], Any]":
     """Have *opened* closed when nobody has its *owner* any more, without the warning that it was forgotten."""
     # A destructor would not do: when the garbage collector finds both, the socket's may be the first.
-    closing = weakref.finalize(owner, opened.close)
-    closing.atexit = False
-    return closing
+    return weakref.finalize(owner, opened.close)
 
 
 def _ready(opened: socket.socket, *, writing: bool) -> Callable[[float], object]:

@@ -30,7 +30,6 @@ IN_URLS: Final[dict[str, Kind]] = {
     "client_name": text,
     "sentinel_username": text,
     "sentinel_password": text,
-    "socket_keepalive": _truth,
     "ssl_ca_certs": text,
     "ssl_ca_path": text,
     "ssl_certfile": text,
