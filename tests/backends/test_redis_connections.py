@@ -288,7 +288,7 @@ def test_a_process_may_fork_while_a_loop_runs(redis_server: RedisServer, prefix:
 def test_bytes_that_nobody_asked_for_are_noticed(proxy: FaultProxy, redis_server: RedisServer, prefix: str) -> None:
     cache = RedisCache(url(proxy), key_prefix=prefix)
     cache.set("k", "old")
-    fault = RepeatOnDemand(match=b"MGET ", times=1, wanted=threading.Event(), sent=threading.Event())
+    fault = RepeatOnDemand(match=b"GET ", times=1, wanted=threading.Event(), sent=threading.Event())
     proxy.fault = fault
     assert cache.get("k") == "old"
     fault.wanted.set()
@@ -323,7 +323,7 @@ def test_after_an_interruption_nobody_reads_the_old_answer(
     cache = RedisCache(url(proxy), key_prefix=prefix)
     cache.set("alice", "A")
     cache.set("bob", "B")
-    interrupt(b"MGET ", cache.get, "alice")
+    interrupt(b"GET ", cache.get, "alice")
     assert cache.get("bob") == "B"
     interrupt(b"DEL ", cache.delete, "bob")
     cache.delete("bob")
