@@ -1,6 +1,5 @@
 """What there is to know of redis-py: how it connects to a server, and its clients' settings. Its only user."""
 
-import ssl
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from memocache.backends._line import CipherLine, Line, Sockets
 
 __all__ = ["ClientSettings", "Connecting", "RedisError", "key_slot", "settings_of"]
 
-OPTIONS: Final = ("db", "username", "password", "credential_provider", "client_name", "socket_keepalive")
+OPTIONS: Final = ("db", "username", "password", "credential_provider", "client_name")
 """Of a client's settings, what matters here as well; and all that begin with ssl_."""
 
 
@@ -22,28 +21,35 @@ class _Lined:
     sockets: Sockets
     line: Line
 
-    def _connect(self) -> Line:
-        opened = super()._connect()  # type: ignore[misc]
-        try:
-            line = CipherLine if isinstance(opened, ssl.SSLSocket) else Line
-            self.line = line(self.sockets, opened.family)
-            self.line.adopt(opened)
-        except BaseException:
-            opened.close()
-            raise
-        return self.line
+    def connect_line(self, family: Any, address: Any) -> Line:
+        line = Line(self.sockets, family)
+        line.connect(address)
+        return line
 
 
 class _Tcp(_Lined, Connection):
-    pass
+    def _connect(self) -> Line:
+        self.line = self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port))
+        return self.line
 
 
 class _Unix(_Lined, UnixDomainSocketConnection):
-    pass
+    def _connect(self) -> Line:
+        self.line = self.connect_line(Sockets.AF_UNIX, self.path)
+        return self.line
 
 
 class _Tls(_Lined, SSLConnection):
-    pass
+    def _connect(self) -> Line:
+        opened = self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port)).detach()
+        try:
+            opened.settimeout(self.sockets.left())
+            self.line = CipherLine(self.sockets, Sockets.AF_UNSPEC)
+            self.line.adopt(self._wrap_socket_with_ssl(opened))  # type: ignore[no-untyped-call]
+        except BaseException:  # an interrupt as well: nobody else knows of this socket yet
+            opened.close()
+            raise
+        return self.line
 
 
 class Connecting:

@@ -7,13 +7,14 @@ a loop may end at any moment, and with it the connection is of no use.
 
 import asyncio
 import ssl
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from memocache._flight import own_copy
 from memocache._pool import in_pool
 from memocache._tasks import ring
-from memocache.backends._line import MOST_BYTES
+from memocache.backends._line import MOST_BYTES, closed_with
 from memocache.backends._resp import Incomplete, Nonsense, Reply, Request
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class LoopLink:
         self._socket: Any = None
         self._asked: deque[Asked] = deque()
         self._unsent = b""
+        self._closing: weakref.finalize[[], Any]
         self._buffer = b""
         self._wanted = 0  # bytes, before it is worth looking
         self.opening: asyncio.Task[None] | None = None
@@ -65,6 +67,7 @@ class LoopLink:
         self._socket = opened = link.detach()
         opened.setblocking(False)
         self._buffer, self._unsent, self._wanted = b"", b"", 0
+        self._closing = closed_with(self, opened)
         self.loop.add_reader(opened, self._readable)
 
     async def exchange(self, request: Request) -> list[Reply]:
@@ -167,10 +170,6 @@ class LoopLink:
             self.loop.remove_reader(opened)
             self.loop.remove_writer(opened)
         opened.close()
-
-    def __del__(self) -> None:
-        if self._socket is not None:
-            self._socket.close()  # its loop has ended, or has been inherited from a parent process
 
 
 def can_link(loop: asyncio.AbstractEventLoop) -> bool:

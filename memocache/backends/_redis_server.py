@@ -198,10 +198,6 @@ class Link:
         opened, self._line = self._line.detach(), None
         return opened
 
-    def __del__(self) -> None:
-        if self._line is not None:
-            self.close()
-
 
 def _filled(line: Line, buffer: bytes, size: int) -> bytes:
     """Return *buffer* with what comes next, until it has at least *size* bytes."""

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from memocache._url import Kind, Url, similar, text, whole
 from memocache.backends._redis_client import ClientSettings, settings_of
+from memocache.backends._redis_cluster import Cluster
 from memocache.backends._redis_server import RedisServer, Where
-from memocache.backends._redis_servers import Cluster, Sentinels, Servers, Single
+from memocache.backends._redis_servers import Sentinels, Servers, Single
 from memocache.errors import ConfigurationError
 
 __all__ = ["IN_URLS", "servers"]
@@ -30,7 +31,6 @@ IN_URLS: Final[dict[str, Kind]] = {
     "client_name": text,
     "sentinel_username": text,
     "sentinel_password": text,
-    "socket_keepalive": _truth,
     "ssl_ca_certs": text,
     "ssl_ca_path": text,
     "ssl_certfile": text,
