@@ -134,8 +134,6 @@ class Sight:
 class Runner(Protocol):
     """One who takes part: it is made in each process, and used by its threads at once."""
 
-    delay: float
-
     def read(self, key: int) -> int: ...
     def forget(self, key: int) -> object: ...
 
@@ -145,7 +143,7 @@ Maker = Callable[[Compute, Any], Runner]
 
 
 class Ours:
-    delay = 0.0
+    delay = 0.0  # for how long others' forgetting may be unknown
 
     def __init__(self, compute: Compute, cache: Cache) -> None:
         self.read = cached(cache=cache, namespace="race")(compute)
@@ -240,8 +238,6 @@ class Unfenced(TieredCache):
 class naive_memcached:
     """Get, or compute and set, as it is done everywhere."""
 
-    delay = 0.0
-
     def __init__(self, compute: Compute, address: Address) -> None:
         self._compute = compute
         self._address = address
@@ -286,8 +282,6 @@ class naive_files:
 class naive_sqlite:
     """The same in a file."""
 
-    delay = 0.0
-
     def __init__(self, compute: Compute, path: str) -> None:
         self._compute = compute
         self._path = path
@@ -315,8 +309,6 @@ class naive_sqlite:
 class naive_redis:
     """The same on Redis."""
 
-    delay = 0.0
-
     def __init__(self, compute: Compute, url: str) -> None:
         self._compute = compute
         self._client = redis.from_url(url)
@@ -336,8 +328,6 @@ class naive_redis:
 class naive_dict:
     """The same in a process."""
 
-    delay = 0.0
-
     def __init__(self, compute: Compute, _: None) -> None:
         self._compute = compute
         self._values: dict[int, int] = {}
@@ -355,7 +345,7 @@ class naive_dict:
 
 def _run(runner: Runner, truth: Truth, until: float, tally: Tally, own: list[int]) -> None:
     chance = random.Random()
-    sight = Sight(truth, runner.delay, own)
+    sight = Sight(truth, getattr(runner, "delay", 0.0), own)
     while ticks() < until:
         key = chance.randrange(KEYS)
         if chance.random() < FORGETTING:
