@@ -14,7 +14,7 @@ import pytest
 import memocache
 from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
 
-CACHES = ("Cache", "SimpleCache", "MemcachedCache", "ForeignCache")
+CACHES = ("Cache", "SimpleCache", "MemcachedCache", "RedisCache", "ForeignCache")
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
@@ -96,12 +96,14 @@ def test_what_is_imported_when() -> None:
         ("import memocache; memocache.SimpleCache()", set()),
         ("import memocache; memocache.cached(lambda x: x)(1)", {"wrapt"}),
         ("import memocache; memocache.MemcachedCache()", {"msgspec", "pymemcache"}),
+        ("import memocache; memocache.RedisCache", {"msgspec"}),
+        ("import memocache; memocache.RedisCache()", {"msgspec", "redis"}),
         ("import memocache; memocache.ForeignCache({})", {"msgspec"}),
         ("from memocache import *", needed),
     ]:
         loaded = loaded_after(code)
         assert loaded.isdisjoint(OPTIONAL)
-        assert loaded & needed == there, code
+        assert loaded & {*needed, "redis"} == there, code
 
 
 def test_a_name_that_is_not_there_is_answered_as_by_any_module() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import memocache
 from memocache import SimpleCache
+from tests.redis_servers import RedisServer
 from tests.servers import MemcachedServer
 
 README = Path(__file__).parent.parent / "README.md"
@@ -26,11 +27,14 @@ def default_restored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("default_restored")
-def test_the_examples_run_one_after_the_other(memcached_tcp: MemcachedServer, prefix: str) -> None:
+def test_the_examples_run_one_after_the_other(
+    memcached_tcp: MemcachedServer, redis_server: RedisServer, prefix: str
+) -> None:
     host, port = memcached_tcp.address
     module: dict[str, object] = {"__name__": "readme"}
     for number, block in enumerate(_blocks(), 1):
         source = block.replace("127.0.0.1:11211", f"{host}:{port}").replace('"shop:"', f'"{prefix}"')
+        source = source.replace("redis://127.0.0.1:6379/0", redis_server.url)
         exec(compile(source, f"README example {number}", "exec"), module)
     report, balance, shared = module["report"], module["balance"], module["shared"]
     assert isinstance(report, memocache.CachedFunction)

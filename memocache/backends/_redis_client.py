@@ -1,6 +1,6 @@
 """What there is to know of redis-py: how it connects to a server, and its clients' settings. Its only user."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -89,9 +89,9 @@ class ClientSettings:
     kind: str
     addresses: "list[str | tuple[str, int]]"
     tls: bool
-    options: dict[str, Any]
+    options: dict[str, Any] = field(repr=False)
     service: str = ""
-    sentinel_options: dict[str, Any] | None = None
+    sentinel_options: dict[str, Any] | None = field(default=None, repr=False)
 
 
 def settings_of(client: Any) -> ClientSettings | None:

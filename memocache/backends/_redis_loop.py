@@ -183,7 +183,9 @@ async def link_in(loops: dict[asyncio.AbstractEventLoop, LoopLink], server: "Red
     link = loops.get(loop)
     if link is None:
         for ended in [each for each in list(loops) if each.is_closed()]:
-            loops.pop(ended).drop()
+            old = loops.pop(ended, None)  # another thread may be about to do the same
+            if old is not None:
+                old.drop()
         link = loops[loop] = LoopLink(loop, server)
     if link.is_open:
         return link, False

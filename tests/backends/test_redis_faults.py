@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from memocache import RedisCache, UncacheFailed, cached
+from memocache import BackendUnavailable, RedisCache, UncacheFailed, cached
 from memocache.backends.base import Lease
 from tests.backends.faulty import Measure, World, recovery
 from tests.faults import (
@@ -224,24 +224,29 @@ def test_a_lease_whose_claim_failed_is_taken_over_when_it_turns_out_to_be_there(
     proxy: FaultProxy, prefix: str, recover: Callable[[], None]
 ) -> None:
     cache = cache_at(proxy, prefix)
-    calls = []
+    calls: list[int] = []
 
-    @cached(cache=cache, namespace="f")
+    @cached(cache=cache, namespace="f", wait=20)
     def f(x: int) -> int:
         calls.append(x)
         return x
 
-    f(9)
-    proxy.fault = BlackHole(match=b"MGET ", times=None)
-    f(1)
-    proxy.fault = Delay(0.3, match=b"EVALSHA ", times=1)  # the lease is there, and nobody was told
-    recover_later = proxy.fault
-    assert f(2) == 2
-    assert recover_later is not None
-    recover()
-    assert f(2) == 2
-    assert f(2) == 2
-    assert calls.count(2) == 2
+    f(9)  # the script is known now
+    proxy.fault = BlackHole(match=b"MGET memocache-lease:")  # by which it is looked whether the lease is there
+    door = proxy.address
+    with FaultProxy(door, unix=True, fault=LoseAnswer(times=1, match=b"EVALSHA ")) as outer:
+        lost = RedisCache(f"unix://{outer.address}", key_prefix=prefix, timeout=TIMEOUT)
+        moment = 1_900_000_000.0
+        lost.look("k", (), moment, 60)
+        lost.forget("k")
+        outer.fault = LoseAnswer(times=1, match=b"EVALSHA ")
+        with pytest.raises(BackendUnavailable):
+            lost.look("k", (), moment, 60)
+        recover()
+        taken = lost.look("k", (), moment, 60)
+        assert isinstance(taken, Lease)
+        assert lost.fill(taken, None) is True
+    assert calls == [9]
 
 
 def test_failures_are_counted_and_told_once(

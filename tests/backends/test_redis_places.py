@@ -13,6 +13,7 @@ import redis.asyncio
 import valkey
 
 from memocache import BackendUnavailable, ConfigurationError, RedisCache, UncacheFailed, cache_from_url, cached
+from memocache._clock import ticks
 from tests.redis_servers import Certificates, RedisCluster, RedisServer, RedisWithSentinel, TlsServer
 from tests.servers import wait_until
 
@@ -355,6 +356,28 @@ def test_a_node_that_is_down_costs_its_own_keys_only(redis_binary: str, prefix: 
 
         with pytest.raises(UncacheFailed):
             f.uncache_all()
+
+
+def test_a_node_that_hangs_costs_one_timeout_whatever_it_is_asked(redis_binary: str, prefix: str) -> None:
+    with RedisCluster(redis_binary) as cluster:
+        cache = RedisCache(cluster.url, key_prefix=prefix, timeout=0.3)
+        f = cached(cache=cache, namespace="f")(lambda x: x)
+        f(1)
+        cluster.nodes[1].pause()
+        began = ticks()
+        with pytest.raises(UncacheFailed):
+            f.uncache_all()  # which is about some twenty shards there
+        assert ticks() - began < 3
+        cluster.nodes[1].resume()
+        assert wait_until(lambda: acknowledged(f.uncache_all))
+
+
+def acknowledged(forget: Callable[[], object]) -> bool:
+    try:
+        forget()
+    except UncacheFailed:
+        return False
+    return True
 
 
 def test_keys_are_spread_over_a_cluster(redis_cluster: RedisCluster, prefix: str) -> None:
