@@ -5,11 +5,10 @@ from typing import Any, Final
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.crc import key_slot
-from redis.exceptions import RedisError
 
 from memocache.backends._line import CipherLine, Line, Sockets
 
-__all__ = ["ClientSettings", "Connecting", "RedisError", "key_slot", "settings_of"]
+__all__ = ["ClientSettings", "Connecting", "key_slot", "settings_of"]
 
 OPTIONS: Final = ("db", "username", "password", "credential_provider", "client_name")
 """Of a client's settings, what matters here as well; and all that begin with ssl_."""

@@ -219,16 +219,16 @@ class FencedCache(ServerCache):
     def fill(self, lease: Lease, entry: Entry | None) -> Verb[bool]:
         """Store *entry* if the lease is still there and the stamps are those under which it was taken."""
         spot = self._spot(lease.key, lease.groups)
-        try:
-            if entry is None:
-                return (yield from spot.shard.run(GIVE_BACK, spot.names[:2], (lease.nonce,)))
+        if entry is None:
+            filled = yield from spot.shard.run(GIVE_BACK, spot.names[:2], (lease.nonce,))
+        else:
             data = self._pack(lease.key, entry, lease.created, lease.stamps)
             self._check_size(spot.wire, data)
             expire = b"%d" % self._expire(kept_until(entry) - clock())
             arguments = (lease.nonce, data, expire, *_each(lease.stamps))
-            return (yield from spot.shard.run(FILL, spot.names, arguments))
-        finally:
-            self._stubs.drop(lease.nonce)
+            filled = yield from spot.shard.run(FILL, spot.names, arguments)
+        self._stubs.drop(lease.nonce)  # not if there was no answer: then it may be there, and nobody leads it
+        return filled
 
     @verb
     def forget(self, key: str) -> Verb[bool]:

@@ -96,9 +96,9 @@ class RedisCache(FencedCache):
         return f"RedisCache({self._servers}, default_timeout={self.default_timeout:g}, key_prefix={self._prefix!r})"
 
     def close(self) -> None:
-        """Close the connections, but for those that another thread or loop is using; the cache can be used again."""
+        """Close the connections, those that are in use after that; the cache makes new ones if it is used again."""
         for server in self._servers.everybody():
-            server.drop_connections()
+            server.close()
 
     async def awaited(
         self,

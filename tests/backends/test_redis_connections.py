@@ -80,6 +80,21 @@ def test_a_cache_that_is_dropped_or_closed_closes_its_connections(own_redis: Red
     assert cache.get("k") == 2
 
 
+def test_closing_closes_the_connections_of_loops_too(own_redis: RedisServer) -> None:
+    cache = RedisCache(own_redis.url)
+    f = cached(cache=cache, namespace="f")(doubled)
+
+    async def ask() -> None:
+        assert await f(1) == 2
+        cache.close()
+        await asyncio.sleep(0)
+        assert await asyncio.to_thread(wait_until, lambda: connections(own_redis) == 0)
+        assert await f(1) == 2
+
+    asyncio.run(ask())
+    assert f.info().failures == 0
+
+
 # ---- tasks -----------------------------------------------------------------------------------------------------------
 
 
