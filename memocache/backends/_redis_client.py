@@ -5,8 +5,10 @@ from typing import Any, Final
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.crc import key_slot
+from redis.exceptions import RedisError
 
 from memocache.backends._line import CipherLine, Line, Sockets
+from memocache.errors import ConfigurationError
 
 __all__ = ["ClientSettings", "Connecting", "key_slot", "settings_of"]
 
@@ -67,10 +69,17 @@ class Connecting:
             "protocol": 2,
         }
         self._kind: Any = _Unix if isinstance(address, str) else _Tls if tls else _Tcp
+        try:
+            self._made()
+        except (RedisError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"the options of the connection to Redis cannot work: {error}") from error
+
+    def _made(self) -> Any:
+        return self._kind(**self._options)  # which does not connect yet
 
     def connected(self) -> tuple[Line, Any]:
         """Return a line that is ready for commands, and what has to be kept as long as it is, and `disconnect`ed."""
-        connection = self._kind(**self._options)
+        connection = self._made()
         connection.sockets = sockets = Sockets(self._timeout)
         sockets.begin()
         try:

@@ -251,6 +251,7 @@ def test_a_lease_that_was_not_filled_does_not_keep_others_waiting(
     fault: Fault, proxy: FaultProxy, prefix: str, recover: Callable[[], None]
 ) -> None:
     cache = cache_at(proxy, prefix)
+    cached(cache=cache, namespace="f")(lambda x: x)(9)  # the scripts are known now
     moment = time.time()
     lease = cache.look("k", (), moment, 60)
     assert isinstance(lease, Lease)

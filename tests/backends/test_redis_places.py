@@ -73,6 +73,7 @@ def test_the_query_has_options_of_the_cache_too() -> None:
     [
         ("http://x", "wanted: redis://host:port/db, rediss:// for TLS, unix:///path/to/socket, "),
         ("redis+ring://x", "wanted: redis://host:port/db"),
+        ("unix+cluster:///x", "wanted: redis://host:port/db"),
         ("unix://", "wanted: unix:///path/to/socket"),
         ("unix://host/path", "wanted: unix:///path/to/socket"),
         ("redis://a,b", "it has several hosts; for those write redis+cluster or redis+sentinel"),
@@ -105,6 +106,13 @@ def test_options_that_cannot_work() -> None:
     )
     assert refusal(redis.Redis(), db=3) == "RedisCache() got a client and db; give the options to the client itself"
     assert "serializer= got a module" in refusal("redis://", serializer=pickle)
+    assert refusal("rediss://", ssl_cert_reqs="bogus") == (
+        "the options of the connection to Redis cannot work: Invalid SSL Certificate Requirements Flag: bogus"
+    )
+    provider = redis.UsernamePasswordCredentialProvider("u", "s3cret")
+    told = refusal("redis://", password="s3cret", credential_provider=provider)
+    assert told.startswith("the options of the connection to Redis cannot work: 'username' and 'password' cannot be ")
+    assert "s3cret" not in told
 
 
 def test_without_redis_py_it_says_what_to_install() -> None:
