@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,13 +10,11 @@ from typing import Any
 
 import pytest
 import redis
-import redis.asyncio
-import valkey
 
 from memocache import BackendUnavailable, ConfigurationError, RedisCache, UncacheFailed, cache_from_url, cached
 from memocache._clock import ticks
 from tests.redis_servers import Certificates, RedisCluster, RedisServer, RedisWithSentinel, TlsServer
-from tests.servers import wait_until
+from tests.servers import skip_or_fail, wait_until
 
 PASSWORD = "s3cr/t:p@ss?"
 QUOTED = "s3cr%2Ft%3Ap%40ss%3F"
@@ -156,10 +155,10 @@ def test_a_password_is_used_and_a_wrong_one_is_not_shown(
 # ---- clients ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [redis, valkey, redis.asyncio], ids=lambda module: module.__name__)
-def test_a_client_says_where_it_is(redis_server: RedisServer, prefix: str, module: Any) -> None:
-    kind = module.Redis if hasattr(module, "Redis") else module.Valkey
-    client = kind(unix_socket_path=redis_server.address, db=5)
+@pytest.mark.parametrize("name", ["redis:Redis", "redis.asyncio:Redis", "valkey:Valkey", "valkey.asyncio:Valkey"])
+def test_a_client_says_where_it_is(redis_server: RedisServer, prefix: str, name: str) -> None:
+    module, _, kind = name.partition(":")
+    client = getattr(pytest.importorskip(module), kind)(unix_socket_path=redis_server.address, db=5)
     cache = RedisCache(client, key_prefix=prefix)
     assert works(cache)
     with redis_server.client(db=5) as other:
@@ -183,6 +182,8 @@ def test_a_client_of_tls_a_cluster_or_sentinels_says_where_it_is(redis_cluster: 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    if shutil.which("openssl") is None:
+        skip_or_fail("no openssl to make a certificate for the tests (on Debian, as root: apt-get install -y openssl)")
     return Certificates(tmp_path_factory.mktemp("tls"))
 
 
