@@ -264,6 +264,23 @@ def test_a_lease_that_was_not_filled_does_not_keep_others_waiting(
     assert isinstance(seen, Lease if fault == DropRequest() else Entry)
 
 
+def test_a_server_that_failed_is_left_alone_for_a_moment(
+    proxy: FaultProxy, prefix: str, runner: asyncio.Runner | None, recover: Callable[[], None]
+) -> None:
+    world = World(cache_at(proxy, prefix), runner)
+    world.check(1)
+    proxy.fault = BlackHole()
+    world.check(1)
+    before = len(proxy.requests), proxy.connections
+    world.check(*range(20))
+    assert (len(proxy.requests), proxy.connections) == before
+    with pytest.raises(UncacheFailed):  # but a forgetting is tried all the same
+        world.f.uncache(1)
+    assert len(proxy.requests) > before[0]
+    recover()
+    world.check(1)
+
+
 def test_failures_are_counted_and_told_once(
     proxy: FaultProxy, prefix: str, caplog: pytest.LogCaptureFixture, recover: Callable[[], None]
 ) -> None:
