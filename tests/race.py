@@ -5,6 +5,7 @@ before. Next to our caches runs what most others do: get, or compute and set. It
 to catch anybody.
 """
 
+import asyncio
 import contextlib
 import logging
 import multiprocessing
@@ -55,6 +56,7 @@ __all__ = [
     "naive_redis",
     "our_memcached",
     "our_redis",
+    "our_redis_in_tasks",
     "our_shaky_memcached",
     "our_shaky_sqlite",
     "our_shaky_redis",
@@ -194,6 +196,28 @@ def our_shaky_sqlite(compute: Compute, path: str) -> Runner:
 
 def our_redis(compute: Compute, url: str) -> Runner:
     return Ours(compute, RedisCache(url, timeout=10))
+
+
+class InTasks(Ours):
+    """The same for a coroutine function, in an event loop of each thread's own."""
+
+    def __init__(self, compute: Compute, cache: Cache) -> None:
+        async def awaited(key: int) -> int:
+            return compute(key)
+
+        self._function = cached(cache=cache, namespace="race")(awaited)
+        self._local = threading.local()
+        self.read = lambda key: self._run(self._function(key))
+        self.forget = lambda key: self._run(self._function.uncache(key))
+
+    def _run(self, coroutine: Any) -> Any:
+        if not hasattr(self._local, "runner"):
+            self._local.runner = asyncio.Runner()
+        return self._local.runner.run(coroutine)
+
+
+def our_redis_in_tasks(compute: Compute, url: str) -> Runner:
+    return InTasks(compute, RedisCache(url, timeout=10))
 
 
 def our_shaky_redis(compute: Compute, url: str) -> Runner:
@@ -448,7 +472,7 @@ def main(seconds: float) -> None:
         print(reason)
     else:
         with RedisServer(binary=binary) as server:
-            for maker in (naive_redis, our_redis):
+            for maker in (naive_redis, our_redis, our_redis_in_tasks):
                 _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.url, seconds))
 
 
