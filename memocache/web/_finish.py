@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final
 
-from memocache.web._headers import entity_tags, grouped, joined, moment, names_in
+from memocache.web._headers import entity_tags, grouped, joined, moment, names_in, seconds_of
 from memocache.web._rules import Asked, Terms
 from memocache.web._stored import Stored
 
@@ -34,14 +34,19 @@ def additions(
     fields = grouped(headers)
     added: dict[str, str] = {}
     if hit:
-        added["Age"] = str(max(0, int(now - stored.made)))
+        added["Age"] = str(max(0, int(now - stored.made)) + seconds_of(fields.get("age", ())))
     if body is not None and "etag" not in fields:
         added["ETag"] = entity_tag(headers, body)
-    vary = _vary(fields.get("vary", ()), {*terms.vary, *stored.vary, *(("cookie",) if terms.keyed else ())})
-    if vary:
-        added["Vary"] = vary
+    counting = {*terms.vary, *stored.vary}
     if "cache-control" not in fields and "expires" not in fields:
         added["Cache-Control"] = _cache_control(stored)
+        # What is for those without a session shall not be what a browser shows those who have got one meanwhile.
+        counting.add("cookie")
+    if terms.keyed:
+        counting.add("cookie")
+    vary = _vary(fields.get("vary", ()), counting)
+    if vary:
+        added["Vary"] = vary
     return added
 
 

@@ -17,7 +17,7 @@ NOT_KEPT: Final = frozenset(
     {
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
         *("proxy-authenticate", "proxy-authorization", "proxy-authentication-info"),
-        *("date", "age", "content-length", "set-cookie"),
+        *("date", "content-length", "set-cookie"),
     }
 )
 

@@ -146,10 +146,11 @@ def test_what_is_added() -> None:
     assert added == {
         "Age": "5",
         "ETag": entity_tag(html, b"body"),
-        "Vary": "Accept-Language",
+        "Vary": "Accept-Language, Cookie",
         "Cache-Control": "private, max-age=60",
     }
     assert "Age" not in additions(html, b"body", Terms(), STORED, NOW, hit=False)
+    assert additions([("Age", "7")], b"", Terms(), STORED, NOW + 5, hit=True)["Age"] == "12"
 
 
 def test_what_the_view_has_set_stays() -> None:
@@ -226,7 +227,6 @@ def test_headers_of_one_connection_are_not_kept() -> None:
         ("x-hop", "1"),
         ("Transfer-Encoding", "chunked"),
         ("DATE", "Fri, 01 Jan 2021 00:00:00 GMT"),
-        ("Age", "7"),
         ("Content-Length", "4"),
         ("Link", "a"),
         ("Link", "b"),
