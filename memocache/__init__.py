@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from memocache._uncaches import uncaches
     from memocache.backends._schemes import cache_from_url
     from memocache.backends.foreign import ForeignCache
+    from memocache.backends.gae import GAEMemcachedCache
     from memocache.backends.memcached import MemcachedCache
+    from memocache.backends.null import NullCache
+    from memocache.backends.redis import RedisCache
+    from memocache.backends.sqlite import SQLiteCache
+    from memocache.backends.tiered import TieredCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
@@ -46,7 +51,12 @@ __all__ = [
     "Cache",
     "SimpleCache",
     "MemcachedCache",
+    "GAEMemcachedCache",
+    "TieredCache",
+    "RedisCache",
     "ForeignCache",
+    "NullCache",
+    "SQLiteCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -62,7 +72,7 @@ __all__ = [
     "UncacheFailed",
 ]
 
-# Imported when they are first asked for, with what they need: wrapt, and for caches elsewhere pymemcache and msgspec.
+# Imported when they are first asked for, with what they need: wrapt; for caches elsewhere pymemcache, sqlite3, msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",
     "BoundCachedFunction": "memocache._bound",
@@ -72,7 +82,12 @@ _LATER: Final = {
     "uncaches": "memocache._uncaches",
     "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
+    "GAEMemcachedCache": "memocache.backends.gae",
+    "TieredCache": "memocache.backends.tiered",
+    "RedisCache": "memocache.backends.redis",
     "ForeignCache": "memocache.backends.foreign",
+    "NullCache": "memocache.backends.null",
+    "SQLiteCache": "memocache.backends.sqlite",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

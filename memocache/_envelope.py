@@ -5,22 +5,26 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import inf
 from typing import Final, NamedTuple
 
 __all__ = [
     "ERROR",
     "LEASE",
+    "NONCE",
     "STAMP",
     "STAMP_SIZE",
     "VALUE",
     "Envelope",
     "Header",
     "context",
+    "end_of",
     "key_digest",
     "pack",
     "stamp_block",
     "stamp_head",
     "stamp_names",
+    "stamps_of",
     "unpack",
     "with_codec",
 ]
@@ -33,7 +37,12 @@ STAMP_SIZE: Final = 16
 # magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost, held, pause | digest of the key
 HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
+NONCE: Final = slice(8, 24)
+"""Where the nonce is in an envelope."""
+
 CODEC_AT: Final = 5
+ENDS: Final = struct.Struct(">ddd")  # expires, cost, held
+ENDS_AT: Final = struct.calcsize(">3sBBBH16sdd")
 CHECKSUM: Final = struct.Struct(">I")
 START: Final = HEAD + CHECKSUM.size
 
@@ -110,6 +119,14 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     return Envelope(kind, codec, nonce, created, fresh, expires, cost, held, pause, stamps, payload, bound)
 
 
+def end_of(data: bytes) -> float:
+    """Return until when anybody needs *data*: for ever, if it is no envelope of ours."""
+    if len(data) < START or not data.startswith(MAGIC):
+        return inf
+    expires, _, held = ENDS.unpack_from(data, ENDS_AT)
+    return float(max(expires, held))  # also while it is being refreshed
+
+
 def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:
     """Return the groups *names* with their *stamps* as bytes: an entry holds while its block is the present one."""
     return b"".join(stamp_head(name) + stamp for name, stamp in zip(names, stamps, strict=True))
@@ -118,6 +135,16 @@ def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:
 def stamp_head(name: str) -> bytes:
     """Return what stands before the stamp of the group *name* in a block."""
     return bytes((len(name),)) + name.encode("ascii")
+
+
+def stamps_of(block: bytes) -> list[bytes]:
+    """Return the stamps in a stamp_block."""
+    stamps, position = [], 0
+    while position < len(block):
+        end = position + 1 + block[position]
+        stamps.append(block[end : end + STAMP_SIZE])
+        position = end + STAMP_SIZE
+    return stamps
 
 
 def stamp_names(block: bytes) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from memocache import Cache, MemcachedCache, SimpleCache, cached
+from memocache import Cache, MemcachedCache, SimpleCache, TieredCache, cached
 from memocache._flight import Flight
 
 WORKERS = 30
@@ -17,11 +17,12 @@ CANCELLED = 1_000
 PATIENCE = 60
 
 
-@pytest.fixture(params=["in process", "memcached"])
+@pytest.fixture(params=["in process", "memcached", "tiers"])
 def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
     if request.param == "in process":
         return SimpleCache(threshold=1000)
-    return MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
+    shared = MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
+    return shared if request.param == "memcached" else TieredCache(SimpleCache(), shared)
 
 
 async def answer(x: int) -> list[int]:

@@ -14,7 +14,10 @@ import pytest
 import memocache
 from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
 
-CACHES = ("Cache", "SimpleCache", "MemcachedCache", "ForeignCache")
+CACHES = (
+    *("Cache", "SimpleCache", "MemcachedCache", "GAEMemcachedCache", "RedisCache", "SQLiteCache", "TieredCache"),
+    *("ForeignCache", "NullCache"),
+)
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
@@ -25,7 +28,7 @@ DOCUMENTED = {
     *("MemocacheError", "ConfigurationError", "UnkeyableArgument", "SerializationError"),
     *("BackendError", "BackendUnavailable", "ValueTooLarge", "UncacheFailed"),
 }
-OPTIONAL = ("rich", "freezegun", "time_machine", "pytest", "hypothesis", "numpy", "pandas", "mypy")
+OPTIONAL = ("rich", "freezegun", "time_machine", "pytest", "hypothesis", "numpy", "pandas", "mypy", "google", "django")
 MODULES = [module.name for module in pkgutil.walk_packages(memocache.__path__, "memocache.")]
 
 
@@ -90,18 +93,26 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_what_is_imported_when() -> None:
-    needed = {"wrapt", "msgspec", "pymemcache"}
+    needed = {"wrapt", "msgspec", "pymemcache", "sqlite3"}
     for code, there in [
         ("import memocache", set()),
         ("import memocache; memocache.SimpleCache()", set()),
         ("import memocache; memocache.cached(lambda x: x)(1)", {"wrapt"}),
         ("import memocache; memocache.MemcachedCache()", {"msgspec", "pymemcache"}),
         ("import memocache; memocache.ForeignCache({})", {"msgspec"}),
+        ("import memocache; memocache.SQLiteCache", {"msgspec", "sqlite3"}),
         ("from memocache import *", needed),
     ]:
         loaded = loaded_after(code)
         assert loaded.isdisjoint(OPTIONAL)
         assert loaded & needed == there, code
+
+
+def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.appengine.api", None)
+    with pytest.raises(memocache.ConfigurationError) as refused:
+        memocache.GAEMemcachedCache()
+    assert str(refused.value) == "GAEMemcachedCache needs the App Engine SDK: pip install 'memocache[gae]'"
 
 
 def test_a_name_that_is_not_there_is_answered_as_by_any_module() -> None:

@@ -6,14 +6,20 @@ A line that must be an error has a `type: ignore` with its code: were it none, m
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import assert_type
 
 from memocache import (
     Cache,
+    ForeignCache,
+    GAEMemcachedCache,
     Info,
     MemcachedCache,
+    NullCache,
     PickleSerializer,
     SimpleCache,
+    SQLiteCache,
+    TieredCache,
     cache_from_url,
     cached,
     configure,
@@ -93,6 +99,39 @@ cached(ignore=5)  # type: ignore[call-overload]
 cached(unless=True)  # type: ignore[call-overload]
 cached(namespace=5)  # type: ignore[call-overload]
 cached(wait=None)  # type: ignore[call-overload]
+
+
+class Store:
+    """What somebody else's cache looks like."""
+
+    def get(self, key: str) -> object: ...
+    def set(self, key: str, value: object, timeout: int | None = None) -> bool | None: ...
+    def delete(self, key: str) -> object: ...
+
+
+@cached(timeout=60, cache=Store())
+def on_store(x: int) -> str:
+    return str(x)
+
+
+@cached(timeout=60, cache={})
+def on_dict(x: int) -> str:
+    return str(x)
+
+
+assert_type(on_store(1), str)
+assert_type(on_dict(1), str)
+assert_type(ForeignCache(Store(), 60, key_prefix="a:").get("key"), object)
+configure(Store())
+configure({})
+uncache_tag("x:1", Store())
+cached(cache=lambda: Store())
+assert_type(configure(NullCache()), None)
+assert_type(NullCache(60).get("key"), None)
+assert_type(GAEMemcachedCache(60, "a:", namespace="tenant").get("key"), object)
+GAEMemcachedCache(namespace=5)  # type: ignore[arg-type]
+ForeignCache(5)  # type: ignore[arg-type]
+ForeignCache(object())  # type: ignore[arg-type]
 
 # ---- a function --------------------------------------------------------------------------------------------------
 
@@ -281,6 +320,11 @@ PickleSerializer(secret=None)  # type: ignore[arg-type]
 # ---- around it ---------------------------------------------------------------------------------------------------
 
 assert_type(default_cache(), Cache)
+tiers = TieredCache(SimpleCache(), MemcachedCache(), near_timeout=timedelta(seconds=5))
+assert_type(tiers.near, SimpleCache)
+assert_type(tiers.far, Cache)
+assert_type(tiers.get_many("a"), list[object])
+TieredCache(MemcachedCache(), MemcachedCache())  # type: ignore[arg-type]
 assert_type(configure(SimpleCache()), None)
 assert_type(default_cache("sessions"), Cache)
 assert_type(cache_from_url("memory://", threshold=5), Cache)
@@ -290,6 +334,12 @@ cached(cache="sessions")(lifetime)
 configure(5)  # type: ignore[arg-type]
 configure(sessions=5)  # type: ignore[arg-type]
 cache_from_url(b"memory://")  # type: ignore[arg-type]
+
+
+assert_type(SQLiteCache("~/c.db", 60, "a:", timeout="1s", size_limit=2**30).close(), None)
+SQLiteCache(Path("c.db"), default_timeout=None).set("k", 1, timeout=5)
+SQLiteCache(b"c.db")  # type: ignore[arg-type]
+SQLiteCache()  # type: ignore[call-arg]
 with disabled() as nothing:
     assert_type(nothing, None)
 
