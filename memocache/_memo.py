@@ -99,7 +99,7 @@ class Memo(ABC):
         if self._settled is not None:
             return self._settled
         place, slot = self._latest, self._slot
-        if place is not None and slot is not None:
+        if place is not None and slot is not None and not slot.is_chosen:
             site = place.site
             if site.cache is slot.cache and (self._aliases is None or self._aliases.source is site.near):
                 return place
@@ -189,6 +189,11 @@ class Memo(ABC):
     def instance_at(self) -> int | None:
         """Where among the arguments that count a method's instance would be."""
         return self._counted.instance_at
+
+    @property
+    def is_method(self) -> bool:
+        """Whether the function is written in the body of a class."""
+        return self._owner.is_named
 
     def become_view(self) -> None:
         """Take no shortcut any more, since what is served depends on the request."""

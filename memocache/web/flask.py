@@ -7,32 +7,42 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+import click
 from flask import (
     Flask,
     Response,
     after_this_request,
     copy_current_request_context,
     current_app,
+    has_app_context,
     has_request_context,
     request,
     session,
 )
+from flask.cli import AppGroup
 from flask.signals import appcontext_pushed, request_started
 from flask.views import View
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
 from memocache._bound import Twin
-from memocache._function import Face
+from memocache._function import Face, cached_functions
 from memocache._instances import token
 from memocache._memo import Memo
+from memocache._registry import configure, default_cache
+from memocache._slots import default
+from memocache._steps import Run
+from memocache._view_keys import forgetting
 from memocache._views import announce
+from memocache.backends.base import Cache
+from memocache.errors import ConfigurationError
 from memocache.web._calls import Call
 from memocache.web._exchange import Exchange, Finish, Shown
-from memocache.web._rules import HARMLESS_COOKIES, STATUSES, Answer, Asked, Terms
+from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Answer, Asked, Terms
+from memocache.web._settings import cache_from_settings
 from memocache.web._stored import DATA, RESPONSE, kept_headers
 
-__all__ = ["FlaskExchange"]
+__all__ = ["Memocache"]
 
 HANDLERS: Final = ("dispatch_request", "get", "post", "head", "options", "delete", "put", "trace", "patch")
 DEEPEST: Final = 200
@@ -101,6 +111,10 @@ class Views:
             registered = self._apps.setdefault(app, Registered())
         registered.update(app.view_functions, thorough=thorough)
         return registered
+
+    def endpoints_of(self, app: Flask) -> dict[Memo, set[str]]:
+        """Return the endpoints that each cached function is a view of."""
+        return self._registered(app, thorough=True).endpoints
 
     def call(self, memo: Memo, /) -> Call | None:
         """Return the call of *memo*'s function, if it is in a request, and that of a view."""
@@ -223,3 +237,115 @@ def _finished(finish: Finish, response: Response) -> Response:
 
 
 announce(Views(), (BaseResponse,), (View,))
+
+
+# ---- the extension -----------------------------------------------------------------------------------------------
+
+
+class Memocache:
+    """The extension: a cache for each application, described by its configuration, and the commands `flask memocache`.
+
+    It is not needed for `@cached`, and makes the application's cache the default one: of its views, of whatever is
+    called in its context, and of what is called outside of any, where the latest application's is used. It reads
+    MEMOCACHE_URL, or else what Flask-Caching reads: CACHE_TYPE, CACHE_DEFAULT_TIMEOUT, CACHE_KEY_PREFIX,
+    CACHE_THRESHOLD, CACHE_MEMCACHED_SERVERS, CACHE_REDIS_URL (or _HOST, _PORT, _USERNAME, _PASSWORD, _DB), CACHE_DIR
+    and CACHE_OPTIONS. Besides, CACHE_STATUSES are statuses that may be stored, of 404 and 410, and
+    CACHE_IGNORED_COOKIES names of cookies that do not matter.
+
+    >>> app = Flask("shop")
+    >>> app.config["CACHE_TYPE"] = "SimpleCache"
+    >>> Memocache(app).cache_of(app)
+    SimpleCache(threshold=10000, default_timeout=300)
+
+    Raises:
+        ConfigurationError: for a configuration that cannot work.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Give *app* its cache and its commands; for applications that a factory makes."""
+        for status in app.config.get("CACHE_STATUSES", ()):
+            if status not in MORE_STATUSES:
+                raise ConfigurationError(f"CACHE_STATUSES has {status!r}; wanted: some of 404 and 410")
+        cache = cache_from_settings(app.config)
+        if EXTENSION not in app.extensions:
+            app.cli.add_command(_commands)
+        app.extensions[EXTENSION] = cache
+        if cache is None:
+            return
+        if _caches and cache not in _caches:
+            default.choose(_cache_here)
+        _caches.add(cache)
+        configure(cache)
+
+    def cache_of(self, app: Flask) -> Cache:
+        """Return the cache of *app*: its own, or the default one if its configuration describes none."""
+        return app.extensions[EXTENSION] or default_cache()
+
+
+EXTENSION: Final = "memocache"
+_caches: Final[weakref.WeakSet[Cache]] = weakref.WeakSet()
+
+
+def _cache_here() -> Cache | None:
+    """Return the cache of the application in whose context this is; None outside, or if it has none of its own."""
+    return current_app.extensions.get(EXTENSION) if has_app_context() else None
+
+
+_commands: Final = AppGroup("memocache", help="What @cached has stored, and how to forget it.")
+
+
+@_commands.command("stats")
+def _stats() -> None:
+    """List the cached functions, and what this process has counted of them."""
+    click.echo(f"{default_cache()!r}")
+    endpoints = views.endpoints_of(current_app._get_current_object())  # type: ignore[attr-defined]
+    for function in sorted(cached_functions(), key=lambda each: each._self_memo.title):
+        memo = function._self_memo
+        try:
+            info = function.info()
+        except ConfigurationError as error:  # as where its cache is not configured yet
+            click.echo(f"{memo.title}: {error}")
+            continue
+        what = f"view of {', '.join(sorted(endpoints[memo]))}" if memo in endpoints else "function"
+        size = "" if info.currsize is None else f", {info.currsize} stored"
+        click.echo(f"{memo.title}: {what}, {info.hits} hits, {info.misses} misses{size}")
+
+
+@_commands.command("clear")
+@click.confirmation_option(prompt="Delete everything in the cache, whoever put it there?")
+def _clear() -> None:
+    """Delete everything in the application's cache."""
+    default_cache().clear()
+    click.echo("Cleared.")
+
+
+@_commands.command("uncache")
+@click.argument("url")
+def _uncache(url: str) -> None:
+    """Forget what is stored for the views that URL calls: with every query, host and variant."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    with app.test_request_context(url):
+        if request.endpoint is None:
+            raise click.ClickException(f"no view has the URL {url}")
+        arguments = dict(request.view_args or {})
+        for name in (None, *reversed(request.blueprints)):
+            for preprocess in app.url_value_preprocessors.get(name, ()):
+                preprocess(request.endpoint, arguments)
+        forgotten = []
+        for memo in _memos_in(app.view_functions[request.endpoint]):
+            made = getattr(app.view_functions[request.endpoint], "view_class", None)
+            first: tuple[object, ...] = (object.__new__(made),) if isinstance(made, type) and memo.is_method else ()
+            Run(forgetting(memo, first, arguments)[1])
+            forgotten.append(memo.title)
+    if not forgotten:
+        raise click.ClickException(f"the view of {url} is not cached")
+    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    click.echo("\n".join(f"Forgotten: {title}({given})" for title in forgotten))
+
+
+views: Final = Views()
+announce(views, (BaseResponse,), (View,))
