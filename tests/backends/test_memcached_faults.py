@@ -3,8 +3,7 @@
 import itertools
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import pytest
 
@@ -25,11 +24,10 @@ from tests.faults import (
     Refuse,
     Repeat,
     Reset,
+    Watch,
 )
 from tests.servers import MemcachedServer, wait_until
-
-if TYPE_CHECKING:
-    from tests.faults import Exchange
+from tests.wire import Request
 
 TIMEOUT = 0.05
 PATIENCE = 2.0  # far more than the few timeouts that a call may take: this machine may be busy
@@ -184,34 +182,22 @@ def test_a_late_repeat_of_an_answer_is_not_taken_for_the_next(
         recover()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measure(Fault):
-    """Passes everything on and notes how long the answers are."""
-
-    lengths: list[int]
-
-    def play(self, exchange: "Exchange") -> None:
-        answer = exchange.ask()
-        self.lengths.append(len(answer))
-        exchange.reply(answer)
-
-
 @pytest.mark.parametrize("lasts", [False, True], ids=["once", "lasting"])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.decode().strip())
 def test_an_answer_may_be_cut_anywhere(
     command: bytes, lasts: bool, proxy: FaultProxy, prefix: str, recover: Callable[[], None]
 ) -> None:
     world = World(MemcachedCache([proxy.address], key_prefix=prefix, timeout=5))
-    lengths: list[int] = []
+    seen: list[tuple[Request, int]] = []
 
     def work() -> None:
         world.check(1)
         world.change(recover)
         world.check(1)
 
-    proxy.fault = Measure(match=command, lengths=lengths)
+    proxy.fault = Watch(match=command, seen=seen)
     work()
-    for count in range(max(lengths)):
+    for count in range(max(length for _, length in seen)):
         proxy.fault = CutAfter(count, match=command, times=None if lasts else 1)
         work()
         recover()

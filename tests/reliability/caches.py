@@ -1,0 +1,153 @@
+"""The caches that are tried: how to make one, and what stands behind it. A new one is a few lines in KINDS."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from memocache import Cache, MemcachedCache, SimpleCache
+from memocache.backends.base import Lease
+from tests.servers import Address, MemcachedServer, find_memcached, skip_or_fail
+
+__all__ = ["KINDS", "Kind", "Server", "Stand", "kinds", "reopened", "value_of"]
+
+PATIENT = 10.0  # seconds that a command may take where nothing is wrong with the server
+
+
+class Server(Protocol):
+    """A process that keeps entries, and can be hurt."""
+
+    address: Address
+
+    def restart(self) -> None:
+        """Kill it and start an empty one on the same address."""
+
+    def pause(self) -> None:
+        """Stop it from running."""
+
+    def resume(self) -> None:
+        """Let it run again."""
+
+
+Open = Callable[[Any, str, float], Cache]
+"""Makes a cache for what stands somewhere (None: nowhere), with a key prefix and the seconds a command may take."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of cache.
+
+    *standing* runs what it needs and gives where that is, as something that JSON can say, and the server, if it is one
+    that can be hurt and stands behind a FaultProxy.
+    """
+
+    name: str
+    open: Open
+    standing: Callable[[], AbstractContextManager[tuple[Any, Server | None]]]
+    shared: bool = True  # whether several caches on the same place are one
+    commands: tuple[bytes, ...] = ()  # with which what passes through a proxy may begin
+    near: float = 0.0  # seconds for which what others have forgotten may still be served
+    unwell: tuple[str, ...] = ()  # what is not tried on it, because it says that it cannot
+
+    @contextmanager
+    def stand(self) -> Iterator["Stand"]:
+        """Have what it needs running."""
+        with self.standing() as (where, server):
+            yield Stand(self, where, server)
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A kind of cache, with what it needs running."""
+
+    kind: Kind
+    where: Any
+    server: Server | None
+
+    def open(self, prefix: str = "", timeout: float = PATIENT) -> Cache:
+        """Return a cache of it; where the kind is shared, two with one prefix are as in two processes."""
+        return self.kind.open(self.where, prefix, timeout)
+
+    def peers(self, count: int, prefix: str = "", timeout: float = PATIENT) -> list[Cache]:
+        """Return the cache as *count* processes see it."""
+        if not self.kind.shared:
+            return [self.open(prefix, timeout)] * count
+        return [self.open(prefix, timeout) for _ in range(count)]
+
+    def behind(self, address: Address) -> "Stand":
+        """Return the same, reached by another address."""
+        return dataclasses.replace(self, where=address)
+
+    def spelt(self) -> str:
+        """Return what another process needs to have it, too; see reopened."""
+        return json.dumps([self.kind.name, self.where])
+
+
+def reopened(spelt: str) -> Stand:
+    """Return what another process has spelt."""
+    name, where = json.loads(spelt)
+    return Stand(KINDS[name], tuple(where) if isinstance(where, list) else where, None)
+
+
+def value_of(seen: object) -> object:
+    """Return the value in what a look has seen; None if there is none."""
+    return None if isinstance(seen, Lease) else getattr(seen, "value", None)
+
+
+# ---- what stands behind them -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def nothing() -> Iterator[tuple[None, None]]:
+    yield None, None
+
+
+@contextmanager
+def a_memcached() -> Iterator[tuple[Address, Server]]:
+    binary, reason = find_memcached()
+    with MemcachedServer(binary=binary or skip_or_fail(reason)) as server:
+        yield server.address, server
+
+
+@contextmanager
+def a_directory() -> Iterator[tuple[str, None]]:
+    with tempfile.TemporaryDirectory(prefix="mc") as directory:
+        yield directory, None
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+MEMCACHED = (b"get ", b"add ", b"gets ", b"cas ", b"delete ", b"set ")
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("in process", lambda where, prefix, timeout: SimpleCache(threshold=10_000), nothing, shared=False),
+        Kind(
+            "memcached",
+            lambda where, prefix, timeout: MemcachedCache([where], key_prefix=prefix, timeout=timeout),
+            a_memcached,
+            commands=MEMCACHED,
+        ),
+        Kind(
+            "memcached, signed",
+            lambda where, prefix, timeout: MemcachedCache(
+                [where], key_prefix=prefix, timeout=timeout, secret="a secret of sixteen bytes or more", compress="zlib"
+            ),
+            a_memcached,
+            commands=MEMCACHED,
+        ),
+    )
+}
+
+
+def kinds(*, shared: bool | None = None, server: bool = False, but: str = "") -> list[str]:
+    """Return the names of those that are *shared* or not, that have a *server*, and on which *but* can be tried."""
+    return [
+        kind.name
+        for kind in KINDS.values()
+        if shared in (None, kind.shared) and (kind.commands or not server) and but not in kind.unwell
+    ]

@@ -1,0 +1,60 @@
+"""What was tried, how often, and what came of it: the report at the end of a run."""
+
+import datetime as dt
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["Ledger"]
+
+
+@dataclass
+class Line:
+    """What was tried of one sort: how often on which cache, what went wrong, and what the naive way came to."""
+
+    tried: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+    facts: list[str] = field(default_factory=list)
+    naive: list[str] = field(default_factory=list)
+
+
+class Ledger:
+    """Counts what the tests of a run have tried."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, Line] = {}
+
+    def add(self, what: str, cache: str, tried: int, **wrong: int) -> None:
+        """Note that *what* was tried so often on a *cache*, and what went wrong; 0 where nothing did."""
+        line = self.lines.setdefault(what, Line())
+        line.tried[cache] += tried
+        for name, count in wrong.items():
+            line.wrong[name.replace("_", " ")] += count
+
+    def fact(self, what: str, fact: str) -> None:
+        """Note something else about *what* was tried."""
+        self.lines.setdefault(what, Line()).facts.append(fact)
+
+    def naive(self, what: str, fact: str) -> None:
+        """Note what became of the negative control."""
+        self.lines.setdefault(what, Line()).naive.append(fact)
+
+    def report(self, seconds: float, *, long: bool) -> Iterator[str]:
+        """Say it in words and figures, as Markdown."""
+        yield (
+            f"{'Long' if long else 'Quick'} run of {dt.date.today():%d %B %Y}: {seconds:.0f} s on {os.cpu_count()} cores, "
+            f"{platform.python_implementation()} {platform.python_version()}."
+        )
+        yield ""
+        yield "| what was tried | how often | lost, wrong or stuck | the naive way |"
+        yield "|---|---|---|---|"
+        for what, line in self.lines.items():
+            tried = ", ".join(f"{cache} {count:,}" for cache, count in line.tried.items())
+            wrong = ", ".join(f"{count:,} {name}" for name, count in line.wrong.items())
+            yield f"| {what} | {tried} | {'; '.join([wrong, *line.facts])} | {'; '.join(line.naive)} |"
+        yield ""
+        total = sum(sum(line.tried.values()) for line in self.lines.values())
+        bad = sum(sum(line.wrong.values()) for line in self.lines.values())
+        yield f"{total:,} attempts in all; {bad:,} times something was lost, wrong or stuck."
