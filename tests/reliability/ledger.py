@@ -43,10 +43,8 @@ class Ledger:
 
     def report(self, seconds: float, *, long: bool) -> Iterator[str]:
         """Say it in words and figures, as Markdown."""
-        yield (
-            f"{'Long' if long else 'Quick'} run of {dt.date.today():%d %B %Y}: {seconds:.0f} s on {os.cpu_count()} cores, "
-            f"{platform.python_implementation()} {platform.python_version()}."
-        )
+        where = f"{os.cpu_count()} cores, {platform.python_implementation()} {platform.python_version()}"
+        yield f"{'Long' if long else 'Quick'} run of {dt.date.today():%d %B %Y}: {seconds:.0f} s on {where}."
         yield ""
         yield "| what was tried | how often | lost, wrong or stuck | the naive way |"
         yield "|---|---|---|---|"
