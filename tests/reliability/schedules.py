@@ -3,6 +3,7 @@
 A schedule is the whole of what threads can do to each other there, and it can be played again.
 """
 
+import contextlib
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -204,6 +205,16 @@ class Schedule:
         for actor in self.actors:
             actor.is_frozen = False
         self.run()
+
+    def clear(self) -> None:
+        """End those that are not over."""
+        for actor in self.actors:
+            actor.kill, actor.is_frozen = True, False
+        trace, self.trace = self.trace, []
+        with contextlib.suppress(BaseException):
+            self.run()
+        self.trace = trace
+        self.stage.schedule = None
 
     def _go(self, actor: Actor) -> None:
         self.trace.append(f"{actor.name}:{actor.at}")

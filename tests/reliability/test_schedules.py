@@ -1,7 +1,8 @@
-"""Whatever order threads and processes come in, between any two steps of a cache: nobody is given what was forgotten."""
+"""Whatever order threads and processes come in, between any two steps of a cache: nothing forgotten is given out."""
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from memocache import cached
 from tests.reliability.caches import Stand
 from tests.reliability.ledger import Ledger
-from tests.reliability.schedules import Actor, Hung, Killed, Schedule, Stage, hooked
+from tests.reliability.schedules import Actor, Hung, Schedule, Stage, hooked
 
 SCHEDULES = "schedules of get, get, uncache, expire and crash, changing at every step"
 TIMEOUT, LEASE, WAIT = 300.0, 60.0, 0.3
@@ -92,12 +93,12 @@ def one(stage: Stage, functions: Callable[[Callable[[int], int]], list[Any]], se
     if chance.random() < 0.5:
         some[0](KEY)  # there is something to begin with
     for number in range(2 + (chance.random() < 0.4)):
-        schedule.add(f"get{number}", lambda f=chance.choice(some): play.get(f))
+        schedule.add(f"get{number}", partial(play.get, chance.choice(some)))
     forget = play.uncache_all if chance.random() < 0.25 else play.uncache
     for number in range(1 + (chance.random() < 0.4)):
-        schedule.add(f"uncache{number}", lambda f=chance.choice(some): forget(f))
+        schedule.add(f"uncache{number}", partial(forget, chance.choice(some)))
     if chance.random() < 0.2:
-        schedule.add("refresh", lambda f=chance.choice(some): play.refresh(f))
+        schedule.add("refresh", partial(play.refresh, chance.choice(some)))
     if chance.random() < 0.4:
         schedule.add("expire", lambda: play.expire(chance))
     crashes = chance.random() < 0.4
@@ -110,7 +111,7 @@ def one(stage: Stage, functions: Callable[[Callable[[int], int]], list[Any]], se
             schedule.thaw()  # what comes of it now comes too late
             _check(play, schedule)
     finally:
-        stage.schedule = None
+        schedule.clear()
     return play, schedule
 
 
@@ -150,15 +151,13 @@ def test_no_order_lets_anything_stale_through(
 ) -> None:
     functions = Peers(stand, stage, prefix)
     count = scaled(1_000, 5_000)
-    stale = hung = 0
     for number in range(seed * 1_000_000, seed * 1_000_000 + count):
         try:
             play, schedule = one(stage, functions, number)
         except Hung as problem:
             raise AssertionError(f"schedule {number} on {kind}: {problem}") from problem
-        stale += bool(play.stale)
         assert not play.stale, f"schedule {number} on {kind}: {play.stale}, {schedule.trace}"
-    ledger.add(SCHEDULES, kind, count, stale_reads=stale, deadlocks=hung)
+    ledger.add(SCHEDULES, kind, count, stale_reads=0, deadlocks=0)
 
 
 def test_a_schedule_can_be_played_again(stand: Stand, prefix: str, stage: Stage) -> None:
@@ -235,15 +234,14 @@ def test_the_naive_way_is_caught(naive: type[NaiveSet], stage: Stage, ledger: Le
 
 
 def test_the_watchdog_barks(stage: Stage) -> None:
+    def go_on() -> None:
+        for _ in range(5_000):
+            stage.reach("again")
+
     schedule = Schedule(stage, random.Random(1))
-    schedule.add("one", lambda: stage.wait("nothing", lambda: False, 1e9))
+    schedule.add("waits", lambda: stage.wait("nothing", lambda: False, 1e9))
+    schedule.add("goes on", go_on)
     with pytest.raises(Hung, match="they go on for ever"):
-        schedule.add("two", lambda: [stage.reach("again") for _ in range(5000)])
         schedule.run()
-    for actor in schedule.actors:
-        actor.kill = True
-    with pytest.raises((Hung, Killed)):
-        schedule.trace.clear()
-        schedule.run()
-        raise Killed
-    stage.schedule = None
+    schedule.clear()
+    assert all(actor.is_over for actor in schedule.actors)
