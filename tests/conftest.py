@@ -19,7 +19,6 @@ pytest_plugins = ["pytester"]
 freezegun.configure(default_ignore_list=["_pytest.terminal.", "_pytest.runner."])
 
 
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("reliability")
     group.addoption("--long", action="store_true", help="the reliability suite with all its attempts")
