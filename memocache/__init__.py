@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
     from memocache._function import AsyncCachedFunction, CachedFunction, cached_functions
     from memocache._uncaches import uncaches
+    from memocache.backends._schemes import cache_from_url
+    from memocache.backends.foreign import ForeignCache
     from memocache.backends.memcached import MemcachedCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -34,6 +36,7 @@ __all__ = [
     "AsyncCachedFunction",
     "AsyncBoundCachedFunction",
     "MISSING",
+    "cache_from_url",
     "configure",
     "default_cache",
     "disabled",
@@ -43,6 +46,7 @@ __all__ = [
     "Cache",
     "SimpleCache",
     "MemcachedCache",
+    "ForeignCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -66,7 +70,9 @@ _LATER: Final = {
     "AsyncBoundCachedFunction": "memocache._bound",
     "cached_functions": "memocache._function",
     "uncaches": "memocache._uncaches",
+    "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
+    "ForeignCache": "memocache.backends.foreign",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

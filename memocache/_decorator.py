@@ -90,8 +90,10 @@ def cached(*args: Any, **options: Any) -> Any:
             given: the cache's default_timeout, 300 seconds unless it was set.
         key: what counts of the arguments: a template that names parameters, "user:{user_id}", or a function that
             takes the call's own arguments and returns any keyable value. None: all arguments count.
-        cache: a cache object, or a function without arguments that returns one, asked each time. None: the default
-            cache at the time of the call, see `configure`.
+        cache: a cache object; or its URL, see `cache_from_url`: all functions that give the same URL share one cache
+            object, made when it is first needed; or a name that `configure` gives a cache, before or after; or a
+            function without arguments that returns a cache, asked each time. None: the default cache at the time of the
+            call, see `configure`.
         namespace: the first part of the keys; functions of one namespace share entries. None: module and
             qualified name.
         version: any keyable value; a new one leaves the old entries behind.

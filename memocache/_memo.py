@@ -18,8 +18,9 @@ from memocache._instances import Owner, tokens
 from memocache._options import Options
 from memocache._place import Place, plain_types
 from memocache._records import has_own_key
-from memocache._registry import present_default, register, with_default
+from memocache._registry import as_cache, register
 from memocache._site import Site
+from memocache._slots import Slot
 from memocache._tags import Tags
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
@@ -51,7 +52,8 @@ class Memo(ABC):
         # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
         self._places: tuple[Place, ...] = ()
         self._latest: Place | None = None  # unless each call asks for its cache
-        self._fixed = isinstance(options.cache, Cache)
+        self._slot = options.cache if isinstance(options.cache, Slot) else None
+        self._fixed = isinstance(options.cache, Cache) or (self._slot is not None and self._slot.is_fixed)
         self._settled: Place | None = None  # once it will not change any more
         self._aliases = self._own_aliases()
         self._instance_at = self._counted.instance_at if self._owner.is_named else None
@@ -75,16 +77,18 @@ class Memo(ABC):
         if isinstance(options.cache, Cache):
             self._place_on(options.cache)
         else:
-            KeyMaker(self.title, "", self._counted, options.version, self._owner.owns, shared=False)
+            self._key_maker(shared=self._slot is not None and self._slot.shared)
 
     def _own_aliases(self) -> Aliases | None:
-        options = self.options
-        if self._counted.function is not None or options.copied is not None:
+        cache = self.options.cache
+        if self._counted.function is not None or self.options.copied is not None:
             return None
-        if options.cache is not None and (not isinstance(options.cache, Cache) or options.cache.shared):
+        if not isinstance(cache, Cache | Slot) or cache.shared:
             return None
         aliases = Aliases()
-        register(aliases, of_default=options.cache is None)
+        register(aliases)
+        if isinstance(cache, Slot):
+            cache.follow(aliases)
         return aliases
 
     # ---- where its entries are -----------------------------------------------------------------------------------
@@ -93,29 +97,30 @@ class Memo(ABC):
         """Return the function's site on the cache that it uses now."""
         if self._settled is not None:
             return self._settled
-        place = self._latest
-        if place is not None:
+        place, slot = self._latest, self._slot
+        if place is not None and slot is not None:
             cache = place.site.cache
-            if cache is present_default() and (self._aliases is None or self._aliases.source is cache):
+            if cache is slot.cache and (self._aliases is None or self._aliases.source is cache):
                 return place
         place = self._find_place()
         if self._fixed:
             self._settled = place
-        elif self.options.cache is None:
+        elif self._slot is not None:
             self._latest = place
         return place
 
     def _find_place(self) -> Place:
         given = self.options.cache
-        if given is None:
-            place = with_default(self._place_on)
+        if isinstance(given, Slot):
+            place = given.use(self._place_on)
         elif isinstance(given, Cache):
             place = self._place_on(given)
         else:
-            cache = given()
-            if not isinstance(cache, Cache):
+            returned = given()
+            cache = as_cache(returned)
+            if cache is None:
                 raise ConfigurationError(
-                    f"{self.title}: the function given as cache= returned a {type(cache).__name__}; "
+                    f"{self.title}: the function given as cache= returned a {type(returned).__name__}; "
                     "wanted: a cache object"
                 )
             place = self._place_on(cache)
@@ -132,7 +137,7 @@ class Memo(ABC):
                 if place is None:
                     place = self._new_place(cache)
                     self._places = (*self._places, place)[-MOST_PLACES:]
-        if self._aliases is not None and self._aliases.source is not cache and not cache.shared:
+        if self._aliases is not None and self._aliases.source is not cache:
             self._aliases.lead_to(cache)
         return place
 
@@ -149,10 +154,19 @@ class Memo(ABC):
 
     def _new_place(self, cache: Cache) -> Place:
         options = self.options
-        namespace = self.namespace.text(shared=cache.shared)
-        keys = KeyMaker(self.title, namespace, self._counted, options.version, self._owner.owns, shared=cache.shared)
+        if cache.awaited_only and not self.is_async:
+            raise ConfigurationError(
+                f"{self.title} is an ordinary function, and the methods of {cache!r} can only be awaited; "
+                "make it a coroutine function (async def), or give it another cache"
+            )
+        keys = self._key_maker(shared=cache.shared)
         site = Site(self.title, cache, (keys.group,), options.policy, options.wait, options.copied)
         return Place(keys, site)
+
+    def _key_maker(self, *, shared: bool) -> KeyMaker:
+        """Return the maker of its keys on a cache that is *shared* or not; ConfigurationError if it can have none."""
+        namespace = self.namespace.text(shared=shared)
+        return KeyMaker(self.title, namespace, self._counted, self.options.version, self._owner.owns, shared=shared)
 
     def _check_name(self) -> None:
         """Raise ConfigurationError if another cached function goes by this one's name; not before both are there."""

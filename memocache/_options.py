@@ -4,15 +4,19 @@ import copy as copying
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
+from memocache._slots import Slot, slot_of
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from memocache.backends._object import Foreign
+
 __all__ = ["CacheOption", "KeyOption", "Options"]
 
-CacheOption: TypeAlias = "Cache | Callable[[], Cache] | None"
+CacheOption: TypeAlias = "Cache | Foreign | str | Callable[[], Cache | Foreign] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"
 
 OURS: Final = (
@@ -82,7 +86,7 @@ class Options:
 
     policy: Policy
     key: KeyOption
-    cache: CacheOption
+    cache: "Cache | Slot | Callable[[], Cache | Foreign]"
     namespace: str | None
     version: object
     ignore: tuple[str, ...]
@@ -112,15 +116,7 @@ class Options:
         """Return the options if they can work, else raise ConfigurationError."""
         for word in unknown:
             raise ConfigurationError(_answer(word))
-        if not (cache is None or isinstance(cache, Cache) or callable(cache)):
-            raise ConfigurationError(
-                f"cache= got a {type(cache).__name__}; wanted: a cache object such as SimpleCache() or "
-                "MemcachedCache(['127.0.0.1:11211']), a function without arguments that returns one, "
-                "or None for the default cache"
-            )
-        if cache is not None and _is_cache_class(cache):  # as a function it would make a new cache for each call
-            name = getattr(cache, "__name__", "")
-            raise ConfigurationError(f"cache={name} is a class; wanted: a cache object that is kept, {name}(...)")
+        used = _checked_cache(cache)
         if not callable(copy) and not isinstance(copy, bool):
             raise ConfigurationError(
                 f"copy={copy!r}; wanted: True for a deep copy, False, or a function that copies a result"
@@ -135,11 +131,31 @@ class Options:
         waits = min(waits, threading.TIMEOUT_MAX)  # a lock cannot wait longer
         copied = copying.deepcopy if copy is True else copy or None
         policy = Policy(timeout, unless, errors=errors, stale=stale, jitter=jitter)
-        return cls(policy, key, cache, namespace, version, tuple(ignore), tags, copied, waits)
+        return cls(policy, key, used, namespace, version, tuple(ignore), tags, copied, waits)
 
 
-def _is_cache_class(given: object) -> bool:
-    return isinstance(given, type) and issubclass(given, Cache)
+def _checked_cache(given: Any) -> "Cache | Slot | Callable[[], Cache | Foreign]":
+    if given is None or isinstance(given, str):
+        return slot_of(given)
+    if isinstance(given, Cache):
+        return given
+    # Not before somebody else's object is given: it needs a serializer, which takes time to import.
+    from memocache.backends.foreign import is_foreign, wrapping
+
+    if isinstance(given, type) and (issubclass(given, Cache) or is_foreign(given)):
+        # As a function it would make a new cache for each call.
+        name = given.__name__
+        raise ConfigurationError(f"cache={name} is a class; wanted: a cache object that is kept, {name}(...)")
+    cache = wrapping(given)
+    if cache is not None:
+        return cache
+    if callable(given):
+        return cast("Callable[[], Cache]", given)
+    raise ConfigurationError(
+        f"cache= got a {type(given).__name__}; wanted: a cache object such as SimpleCache() or "
+        "MemcachedCache(['127.0.0.1:11211']), its URL, a name that configure() is given, any object with get, set and "
+        "delete, a function without arguments that returns one, or None for the default cache"
+    )
 
 
 def _answer(word: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from memocache._fork import in_child
 
-__all__ = ["Awaited", "in_pool", "wake"]
+__all__ = ["Awaited", "hand_over", "in_pool", "wake"]
 
 MOST_THREADS: Final = 16
 
@@ -53,14 +53,15 @@ async def in_pool(
         return job.result()
     except asyncio.CancelledError:
         if unwanted is not None:
-            job.add_done_callback(lambda job: _hand_over(job, unwanted))
+            job.add_done_callback(lambda job: hand_over(job, unwanted))
         raise
     finally:
         del job  # an exception in it leads to this frame
 
 
-def _hand_over(job: "Future[Any]", unwanted: Callable[[Any], object]) -> None:
-    if job.exception() is None:
+def hand_over(job: "Future[Any] | asyncio.Future[Any]", unwanted: Callable[[Any], object]) -> None:
+    """Hand what came of *job* to *unwanted*, in a thread of the pool."""
+    if not job.cancelled() and job.exception() is None:
         with contextlib.suppress(RuntimeError):  # the interpreter shuts down
             _threads().submit(unwanted, job.result())
 

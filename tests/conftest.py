@@ -10,6 +10,7 @@ import pytest
 from pymemcache import Client
 
 from memocache import SimpleCache, configure
+from memocache._slots import configured
 from tests.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
 
 pytest_plugins = ["pytester"]
@@ -27,11 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_default() -> Iterator[SimpleCache]:
-    """A default cache of this test's own."""
+    """A default cache of this test's own, and no others by name."""
     cache = SimpleCache(threshold=10_000)
     configure(cache)
     yield cache
-    configure(SimpleCache(threshold=10_000))
+    configure(SimpleCache(threshold=10_000), **dict.fromkeys(configured()))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+import cachelib
 import pytest
 
 from memocache import ConfigurationError, SimpleCache, cached
@@ -120,7 +121,7 @@ def test_a_function_that_gives_the_cache_is_asked_for_each_call() -> None:
     assert f.info().hits == 2
 
 
-@pytest.mark.parametrize(("junk", "kind"), [(None, "NoneType"), ({}, "dict"), ("memcached://", "str")])
+@pytest.mark.parametrize(("junk", "kind"), [(None, "NoneType"), ([], "list"), ("memcached://", "str")])
 def test_a_function_that_gives_something_else_is_told_to_the_caller(junk: object, kind: str) -> None:
     f = cached(cache=lambda: junk, namespace="f")(refusal)
     for call in (f, f.uncache, f.peek, f.info):
@@ -131,18 +132,21 @@ def test_a_function_that_gives_something_else_is_told_to_the_caller(junk: object
         )
 
 
-@pytest.mark.parametrize(("cache", "kind"), [("memcached://", "str"), ({}, "dict"), (5, "int"), (True, "bool")])
+@pytest.mark.parametrize(("cache", "kind"), [([], "list"), (5, "int"), (True, "bool"), (b"a", "bytes")])
 def test_what_is_no_cache_is_refused(cache: object, kind: str) -> None:
     assert refusal(cache=cache) == (
-        f"cache= got a {kind}; wanted: a cache object such as SimpleCache() or MemcachedCache(['127.0.0.1:11211']), a "
-        "function without arguments that returns one, or None for the default cache"
+        f"cache= got a {kind}; wanted: a cache object such as SimpleCache() or MemcachedCache(['127.0.0.1:11211']), "
+        "its URL, a name that configure() is given, any object with get, set and delete, a function without arguments "
+        "that returns one, "
+        "or None for the default cache"
     )
 
 
 def test_a_class_of_caches_is_refused_for_each_call_would_make_one() -> None:
-    assert refusal(cache=SimpleCache) == (
-        "cache=SimpleCache is a class; wanted: a cache object that is kept, SimpleCache(...)"
-    )
+    for kind in (SimpleCache, dict, cachelib.FileSystemCache):
+        assert refusal(cache=kind) == (
+            f"cache={kind.__name__} is a class; wanted: a cache object that is kept, {kind.__name__}(...)"
+        )
 
 
 # ---- other words -------------------------------------------------------------------------------------------------

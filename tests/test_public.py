@@ -14,10 +14,12 @@ import pytest
 import memocache
 from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
 
+CACHES = ("Cache", "SimpleCache", "MemcachedCache", "ForeignCache")
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
-    *("MISSING", "configure", "default_cache", "disabled", "uncache_tag", "uncaches", "cached_functions"),
-    *("Cache", "SimpleCache", "MemcachedCache"),
+    *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
+    *("uncache_tag", "uncaches", "cached_functions"),
+    *CACHES,
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",
     *("MemocacheError", "ConfigurationError", "UnkeyableArgument", "SerializationError"),
@@ -52,7 +54,7 @@ def test_every_public_name_is_explained(name: str) -> None:
 
 @pytest.mark.parametrize(
     "owner",
-    [CachedFunction, AsyncCachedFunction, memocache.Cache, memocache.SimpleCache, memocache.MemcachedCache, Info],
+    [CachedFunction, AsyncCachedFunction, Info, *(getattr(memocache, name) for name in CACHES)],
 )
 def test_every_public_method_is_explained(owner: type) -> None:
     for name, thing in inspect.getmembers(owner):
@@ -60,7 +62,7 @@ def test_every_public_method_is_explained(owner: type) -> None:
             _check_docstring(thing)
 
 
-@pytest.mark.parametrize("name", ["cached", "configure", "default_cache", "disabled", "SimpleCache", "MemcachedCache"])
+@pytest.mark.parametrize("name", ["cached", "cache_from_url", "configure", "default_cache", "disabled", *CACHES[1:]])
 def test_every_entry_point_has_an_example(name: str) -> None:
     text = getattr(memocache, name).__doc__
     assert ">>> " in text or "Example: " in text
@@ -94,6 +96,7 @@ def test_what_is_imported_when() -> None:
         ("import memocache; memocache.SimpleCache()", set()),
         ("import memocache; memocache.cached(lambda x: x)(1)", {"wrapt"}),
         ("import memocache; memocache.MemcachedCache()", {"msgspec", "pymemcache"}),
+        ("import memocache; memocache.ForeignCache({})", {"msgspec"}),
         ("from memocache import *", needed),
     ]:
         loaded = loaded_after(code)

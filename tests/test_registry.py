@@ -36,7 +36,8 @@ def test_the_default_cache_is_what_was_configured(fresh_default: SimpleCache) ->
 
 
 def test_unless_configured_it_is_a_simple_cache_for_10_000_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memocache._registry._default", None)
+    monkeypatch.setattr("memocache._slots.default.cache", None)
+    monkeypatch.delenv("MEMOCACHE_URL", raising=False)
     assert repr(default_cache()) == "SimpleCache(threshold=10000, default_timeout=300)"
     assert default_cache() is default_cache()
 
@@ -81,14 +82,15 @@ def test_a_computation_that_began_before_lands_in_the_cache_of_before(fresh_defa
 
 
 @pytest.mark.parametrize(
-    ("junk", "kind"), [(None, "NoneType"), ("memcached://", "str"), ({}, "dict"), (SimpleCache, "ABCMeta")]
+    ("junk", "kind"), [(None, "NoneType"), ("memcached:", "str"), ([], "list"), (SimpleCache, "ABCMeta")]
 )
 def test_the_default_must_be_a_cache(junk: object, kind: str, fresh_default: SimpleCache) -> None:
     with pytest.raises(ConfigurationError) as refused:
         configure(junk)
     assert str(refused.value) == (
         f"configure() got {kind}; wanted: a cache object such as SimpleCache(threshold=10_000) "
-        "or MemcachedCache(['127.0.0.1:11211'])"
+        "or MemcachedCache(['127.0.0.1:11211']), a URL such as 'memcached://127.0.0.1:11211', or "
+        "any object with get, set and delete"
     )
     assert default_cache() is fresh_default
 

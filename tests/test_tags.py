@@ -148,7 +148,7 @@ def test_methods_and_keys_have_tags_too() -> None:
     [
         (5, None, "uncache_tag() got 5; wanted: a tag as text, such as 'tenant:7'"),
         ("", None, "uncache_tag() got ''; wanted: a tag as text, such as 'tenant:7'"),
-        ("a", "redis", "uncache_tag() got cache='redis'; wanted: a cache object, or None for the default"),
+        ("a", 5, "uncache_tag() got cache=5; wanted: a cache object, its name or URL, or None for the default"),
     ],
 )
 def test_uncache_tag_says_what_it_wants(tag: Any, cache: Any, message: str) -> None:

@@ -279,7 +279,9 @@ class Connection:
             self.is_busy = False
 
     def __del__(self) -> None:
-        self._client.close()
+        client = getattr(self, "_client", None)  # a signal may have come before there was one
+        if client is not None:
+            client.close()
 
 
 def _more(line: Any) -> bytes:

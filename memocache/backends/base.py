@@ -3,7 +3,7 @@
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from memocache._entry import AgingEntry, Alias, Entry
 from memocache._flight import Flight
@@ -11,6 +11,9 @@ from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.stats import Counters
+
+if TYPE_CHECKING:
+    from memocache._url import Url
 
 __all__ = ["AgingEntry", "Busy", "Cache", "Entry", "Lease", "Stale", "Usage", "countable"]
 
@@ -86,6 +89,9 @@ class Cache(ABC):
     shared: ClassVar[bool]
     """Whether other processes see the entries: then keys must be made of names that those know, too."""
 
+    awaited_only: bool = False
+    """Whether it serves coroutine functions only, since what is below it can only be awaited."""
+
     def __init__(self, default_timeout: "float | str | None") -> None:
         given = 0 if default_timeout is None else seconds(default_timeout, "default_timeout")
         if given < 0:
@@ -96,6 +102,11 @@ class Cache(ABC):
         self.default_lifetime = given or FOREVER
         """The default timeout in seconds, infinite where it is 0."""
         _caches.add(self)
+
+    @classmethod
+    def url_arguments(cls, url: "Url") -> dict[str, Any]:
+        """Return the arguments for a cache of this class that *url* stands for, which is one of its scheme."""
+        raise url.refused(f"{cls.__name__} has no URLs; make the object, {cls.__name__}(...)")
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
@@ -160,16 +171,19 @@ class Cache(ABC):
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
     @abstractmethod
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy | None:
         """Return what is fresh under *key*; else take the lease for *lease* seconds; else say who has it.
 
         It is one step: nobody comes between the looking and the taking. What is no longer fresh and has not expired is
-        Stale; one caller gets the lease with it.
+        Stale; one caller gets the lease with it. None means that this caller computes for itself, and stores nothing.
         """
 
     @abstractmethod
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
-        """Take the right to replace what is under *key*, whatever it is; readers go on being served the entry."""
+    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
+        """Take the right to replace what is under *key*, whatever it is; readers go on being served the entry.
+
+        None means that nothing is to be stored.
+        """
 
     @abstractmethod
     def fill(self, lease: Lease, entry: Entry | None) -> bool:

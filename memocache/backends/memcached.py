@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from memocache._policy import seconds
+from memocache._url import SHARED, Url, duration, whole
 from memocache.backends._lease import LeaseCache
 from memocache.backends._memcached import Server
 from memocache.errors import ConfigurationError, ValueTooLarge
@@ -71,6 +72,17 @@ class MemcachedCache(LeaseCache):
         self._max_item_size = max_item_size
         form = Form(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
         super().__init__(default_timeout, key_prefix, form)
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Return the arguments that "memcached://host:port,host:port?..." or "memcached:///socket?..." stands for."""
+        url.has_only("places", "path")
+        socket = url.path if url.path != "/" else ""
+        if socket and url.places:
+            raise url.refused("it has a host and a path; wanted: host:port,host:port, or /path/to/socket")
+        options = url.options({**SHARED, "timeout": duration, "max_item_size": whole})
+        servers = [socket] if socket else url.addresses(DEFAULT_PORT)
+        return {"servers": servers, **options} if servers else options
 
     def __repr__(self) -> str:
         servers = ", ".join(server.name for server in self._servers)

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from memocache._clock import now as clock
 from memocache._entry import SECOND, AgingEntry, Alias, Entry
 from memocache._failure import Failure
 from memocache._flight import Flight
+from memocache._url import Url, duration, whole
 from memocache.backends._s3fifo import S3Fifo
 from memocache.backends.base import Busy, Cache, Lease, Stale, Usage, countable
 from memocache.errors import ConfigurationError
@@ -45,6 +47,12 @@ class SimpleCache(Cache):
         self._threshold = threshold
         self._reset()
         super().__init__(default_timeout)
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Return the arguments that "memory://?threshold=...&default_timeout=..." stands for."""
+        url.has_only()
+        return url.options({"threshold": whole, "default_timeout": duration})
 
     def _reset(self) -> None:
         # Re-entrant, since the garbage collector may run a destructor of the user's at any allocation below, and that

@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 
 from memocache.backends.base import Cache
 from memocache.testing._aging import AgingTests
+from memocache.testing._blocking import Blocking
 from memocache.testing._counted import Counted
 from memocache.testing._fences import FenceTests
 from memocache.testing._flights import FlightTests
@@ -26,6 +28,12 @@ class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests, Group
                 return MyCache("/tmp/cache.sock")
     """
 
+    kinds: ClassVar[tuple[str, ...]] = ("function", "coroutine")
+    """The kinds of functions that the cache serves."""
+
+    counts_across_processes: ClassVar[bool] = True
+    """Whether `inc` is atomic between processes, too; in a process it always is."""
+
     @abstractmethod
     def make_cache(self) -> Cache:
         """Return an empty cache with a default timeout of 300 seconds."""
@@ -34,10 +42,15 @@ class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests, Group
         """Return *cache* as another process sees it: another object over the same entries. In process: itself."""
         return cache
 
-    @pytest.fixture(params=[False, True], ids=["function", "coroutine"])
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run what makes cached functions for each kind of them."""
+        if "counted" in metafunc.fixturenames:
+            metafunc.parametrize("counted", self.kinds, indirect=True)
+
+    @pytest.fixture
     def counted(self, request: pytest.FixtureRequest) -> Iterator[Counted]:
         """Makes cached functions: every promise holds for ordinary and for coroutine functions."""
-        counted = Counted(awaited=request.param)
+        counted = Counted(awaited=request.param == "coroutine")
         yield counted
         counted.close()
 
@@ -45,7 +58,7 @@ class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests, Group
     def cache(self) -> Iterator[Cache]:
         """The cache under test."""
         cache = self.make_cache()
-        yield cache
+        yield _blocking(cache)
         close = getattr(cache, "close", None)
         if close is not None:
             close()
@@ -53,4 +66,8 @@ class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests, Group
     @pytest.fixture
     def peer(self, cache: Cache) -> Cache:
         """The cache under test, as another process sees it."""
-        return self.make_peer(cache)
+        return _blocking(self.make_peer(cache))
+
+
+def _blocking(cache: Cache) -> Cache:
+    return Blocking(cache) if cache.awaited_only else cache

@@ -9,6 +9,7 @@ from typing import Any
 
 from memocache import AsyncCachedFunction, CachedFunction, cached
 from memocache.backends.base import Cache
+from memocache.testing._blocking import Blocking
 from memocache.testing._threads import PATIENCE, started
 
 __all__ = ["Awaited", "Calls", "Counted"]
@@ -53,11 +54,12 @@ class Counted:
                 return f(a, b)
             return await asyncio.wrap_future(started(copy_context().run, f, a, b))
 
+        used = cache.inner if isinstance(cache, Blocking) else cache
         if not self.awaited:
-            return cached(cache=cache, **options)(f), calls
+            return cached(cache=used, **options)(f), calls
         # What goes on in the background needs a loop that does, too.
         loop = self._lasting_loop() if "stale" in options else None
-        return Awaited(cached(cache=cache, **options)(awaited_f), loop), calls
+        return Awaited(cached(cache=used, **options)(awaited_f), loop, cache), calls
 
     def _lasting_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
@@ -84,9 +86,18 @@ async def _others_done() -> None:
 class Awaited:
     """A cached coroutine function, that is called as if it were an ordinary one: in *loop*, or one for each call."""
 
-    def __init__(self, function: AsyncCachedFunction[..., Any], loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(
+        self, function: AsyncCachedFunction[..., Any], loop: asyncio.AbstractEventLoop | None, cache: Cache
+    ) -> None:
         self.function = function
         self.loop = loop
+        self._cache = cache
+
+    @property
+    def cache(self) -> Cache:
+        """The cache in use, with methods that block."""
+        used = self.function.cache
+        return self._cache if isinstance(self._cache, Blocking) and self._cache.inner is used else used
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._run(self.function(*args, **kwargs))

@@ -25,6 +25,13 @@ def leased(cache: Cache, key: str = "key") -> Lease:
     return seen
 
 
+def taken(cache: Cache, key: str = "key") -> Lease:
+    """Return the lease to replace what is under *key*."""
+    lease = cache.take(key, GROUPS, time.time(), 60)
+    assert lease is not None
+    return lease
+
+
 def entry(value: object, key: str = "key", lifetime: float = 60.0) -> Entry:
     """Return an entry as the read-through makes it."""
     return Entry(key, value, time.time() + lifetime, origin=Origin(GROUPS))
@@ -175,19 +182,19 @@ class FenceTests:
 
     def test_taking_leaves_the_entry_and_voids_the_lease(self, cache: Cache, peer: Cache) -> None:
         lease = leased(cache)
-        taken = peer.take("key", GROUPS, time.time(), 60)
+        newer = taken(peer)
         assert cache.fill(lease, entry("old")) is False
-        assert peer.fill(taken, entry("first")) is True
-        taken = cache.take("key", GROUPS, time.time(), 60)
+        assert peer.fill(newer, entry("first")) is True
+        newer = taken(cache)
         assert present(peer) == "first"
-        assert cache.fill(taken, entry("second")) is True
+        assert cache.fill(newer, entry("second")) is True
         assert present(peer) == "second"
 
     def test_what_was_taken_is_void_after_forgetting(self, cache: Cache, peer: Cache) -> None:
         cache.fill(leased(cache), entry("first"))
-        taken = cache.take("key", GROUPS, time.time(), 60)
+        newer = taken(cache)
         assert peer.forget("key") is True
-        assert cache.fill(taken, entry("old")) is False
+        assert cache.fill(newer, entry("old")) is False
         assert present(cache) is MISSING
 
     def test_forget_says_whether_there_was_something(self, cache: Cache) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import MISSING, UnkeyableArgument, cached
+from memocache import MISSING, UnkeyableArgument
+from memocache._policy import UNSET
 from memocache.backends.base import Cache
 from memocache.testing._counted import Counted
 
@@ -158,21 +159,16 @@ class FunctionTests:
             f(1)
         assert calls.count == 1
 
-    def test_no_timeout_is_the_caches_own(self, cache: Cache) -> None:
+    def test_no_timeout_is_the_caches_own(self, cache: Cache, counted: Counted) -> None:
         with freeze_time("2030-01-01") as clock:
-            calls = []
-
-            @cached(cache=cache, namespace="contract.no timeout")
-            def f() -> None:
-                calls.append(1)
-
-            f()
+            f, calls = counted(cache, timeout=UNSET)
+            f(1)
             clock.tick(timedelta(seconds=299))
-            f()
-            assert len(calls) == 1
+            f(1)
+            assert calls.count == 1
             clock.tick(timedelta(seconds=2))
-            f()
-            assert len(calls) == 2
+            f(1)
+            assert calls.count == 2
 
     def test_time_moves_in_threads_too(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache)

@@ -1,10 +1,19 @@
 """Every cache passes the same suite: one small class each."""
 
+import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import aiocache
+import cachelib
+import cachetools
+import diskcache
 import pytest
+from django.core.cache.backends.filebased import FileBasedCache
+from django.core.cache.backends.locmem import LocMemCache
+from pymemcache import PooledClient
 
-from memocache import Cache, MemcachedCache, SimpleCache
+from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache
 from memocache.testing import BackendContract
 from tests.servers import MemcachedServer
 
@@ -40,6 +49,85 @@ class TestMemcachedCacheOnThreeServers(TestMemcachedCache):
     @pytest.fixture(autouse=True)
     def server(self, three_memcacheds: list[MemcachedServer]) -> None:
         self.addresses = [server.address for server in three_memcacheds]
+
+
+class TestForeignDict(BackendContract):
+    def make_cache(self) -> Cache:
+        return ForeignCache({})
+
+
+class TestForeignCachelibSimpleCache(BackendContract):
+    def make_cache(self) -> Cache:
+        return ForeignCache(cachelib.SimpleCache())
+
+
+class InDirectory(BackendContract):
+    """A cache in a directory, which other processes may use, too."""
+
+    counts_across_processes = False
+
+    @pytest.fixture(autouse=True)
+    def directory(self, tmp_path: Path) -> None:
+        self.path = str(tmp_path / "cache")
+
+
+class TestForeignCachelibFileSystemCache(InDirectory):
+    def make_cache(self) -> Cache:
+        return ForeignCache(cachelib.FileSystemCache(self.path))
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return self.make_cache()
+
+
+class TestForeignPymemcache(BackendContract):
+    counts_across_processes = False
+
+    @pytest.fixture(autouse=True)
+    def server(self, contract_memcached: MemcachedServer) -> Iterator[None]:
+        self.client = PooledClient(contract_memcached.address, timeout=10)
+        yield
+        self.client.close()
+
+    def make_cache(self) -> Cache:
+        cache = ForeignCache(self.client)
+        cache.clear()
+        return cache
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return ForeignCache(self.client)
+
+
+class TestForeignDiskcache(InDirectory):
+    def make_cache(self) -> Cache:
+        return ForeignCache(diskcache.Cache(self.path))
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return self.make_cache()
+
+
+class TestForeignDjangoLocmem(BackendContract):
+    def make_cache(self) -> Cache:
+        return ForeignCache(LocMemCache(secrets.token_hex(), {"OPTIONS": {"MAX_ENTRIES": 1000}}))
+
+
+class TestForeignDjangoFilebased(InDirectory):
+    def make_cache(self) -> Cache:
+        return ForeignCache(FileBasedCache(self.path, {"OPTIONS": {"MAX_ENTRIES": 1000}}))
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return self.make_cache()
+
+
+class TestForeignCachetools(BackendContract):
+    def make_cache(self) -> Cache:
+        return ForeignCache(cachetools.LRUCache(1000))
+
+
+class TestForeignAiocache(BackendContract):
+    kinds = ("coroutine",)
+
+    def make_cache(self) -> Cache:
+        return ForeignCache(aiocache.SimpleMemoryCache())
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from memocache import MemcachedCache, cached
 from memocache._clock import ticks
 from memocache.backends import _line
+from memocache.backends._memcached import Connection
 from tests.faults import BlackHole, Fault, FaultProxy
 from tests.servers import MemcachedServer
 
@@ -220,3 +221,9 @@ def test_a_signal_handler_may_use_the_cache_while_the_connection_is_looked_at(
     handlers.append(lambda: cache.inc("k"))
     assert [cache.get("k"), cache.get("k")] == [2, 2]
     assert not handlers
+
+
+def test_a_connection_that_was_interrupted_before_it_was_made_can_go() -> None:
+    """Whatever `__del__` raised would be printed in the middle of the user's own output."""
+    unmade = Connection.__new__(Connection)
+    unmade.__del__()

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from backports import zstd  # the tests run on versions of Python that have none of their own
 
 from memocache._envelope import VALUE, Header, context, key_digest
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer
 from memocache.serializers import _compression as compression
 from memocache.serializers._form import HEAD, SIGNED, WRAPPED, Form
+
+zstd = compression._zstd()  # Python's own, or the backport
 
 SECRET = b"0123456789abcdef"
 OTHER = b"another secret of more than 16 bytes"

@@ -30,13 +30,19 @@ def imported(text: str) -> set[str]:
     return found
 
 
-def test_pickle_is_imported_in_one_module() -> None:
-    users = {
-        path.relative_to(PACKAGE).as_posix()
-        for path in PACKAGE.rglob("*.py")
-        if imported(path.read_text()) & UNPICKLERS
-    }
-    assert users == {"serializers/signed_pickle.py"}
+@pytest.mark.parametrize(
+    ("modules", "user"),
+    [
+        (UNPICKLERS, "serializers/signed_pickle.py"),
+        ({"hmac"}, "serializers/_signing.py"),
+        ({"backports", "compression"}, "serializers/_compression.py"),
+    ],
+)
+def test_what_is_delicate_is_imported_in_one_module(modules: set[str], user: str) -> None:
+    users = [
+        path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if imported(path.read_text()) & modules
+    ]
+    assert users == [user]
 
 
 @pytest.mark.parametrize("text", [

@@ -14,6 +14,7 @@ from memocache import (
     MemcachedCache,
     PickleSerializer,
     SimpleCache,
+    cache_from_url,
     cached,
     configure,
     default_cache,
@@ -86,7 +87,7 @@ cached(tags=5)  # type: ignore[call-overload]
 cached(timeout=5j)  # type: ignore[call-overload]
 cached(ttl=5)  # type: ignore[call-overload]
 cached(5, 5)  # type: ignore[call-overload]
-cached(cache="memcached://")  # type: ignore[call-overload]
+cached(cache=5)  # type: ignore[call-overload]
 cached(cache=SimpleCache)
 cached(ignore=5)  # type: ignore[call-overload]
 cached(unless=True)  # type: ignore[call-overload]
@@ -281,7 +282,14 @@ PickleSerializer(secret=None)  # type: ignore[arg-type]
 
 assert_type(default_cache(), Cache)
 assert_type(configure(SimpleCache()), None)
-configure("memcached://")  # type: ignore[arg-type]
+assert_type(default_cache("sessions"), Cache)
+assert_type(cache_from_url("memory://", threshold=5), Cache)
+assert_type(configure("memcached://10.0.0.1", sessions="memory://", reports=SimpleCache(), old=None), None)
+assert_type(uncache_tag("x:1", "sessions"), None)
+cached(cache="sessions")(lifetime)
+configure(5)  # type: ignore[arg-type]
+configure(sessions=5)  # type: ignore[arg-type]
+cache_from_url(b"memory://")  # type: ignore[arg-type]
 with disabled() as nothing:
     assert_type(nothing, None)
 

@@ -1,0 +1,128 @@
+"""Slots: where functions find the cache that they use by name: the default, others by name or by URL."""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from memocache._entry import Aliases
+from memocache._fork import in_child
+from memocache.backends.base import Cache
+from memocache.backends.simple import SimpleCache
+from memocache.errors import ConfigurationError
+
+__all__ = ["Slot", "configured", "default", "slot_of"]
+
+T = TypeVar("T")
+
+DEFAULT_THRESHOLD: Final = 10_000
+VARIABLE: Final = "MEMOCACHE_URL"
+
+_lock = threading.RLock()
+
+
+class Slot:
+    """A place for a cache. Functions may be decorated with it before there is one, and follow when there is another."""
+
+    __slots__ = ("_followers", "_make", "cache", "is_fixed", "shared")
+
+    def __init__(self, make: Callable[[], Cache], *, is_fixed: bool = False, shared: bool = False) -> None:
+        self._make = make
+        self._followers: weakref.WeakSet[Aliases] = weakref.WeakSet()
+        self.cache: Cache | None = None
+        """The cache in it, if there is one already."""
+        self.is_fixed = is_fixed  # whether the cache in it stays the same
+        self.shared = shared  # whether its caches are sure to be
+
+    def get(self) -> Cache:
+        """Return the cache in it, made if need be."""
+        with _lock:
+            if self.cache is None:
+                self.cache = self._make()
+            return self.cache
+
+    def use(self, use: Callable[[Cache], T]) -> T:
+        """Return what *use* makes of the cache in it; `put` waits until it has."""
+        with _lock:
+            return use(self.get())
+
+    def put(self, cache: Cache | None) -> None:
+        """Put another *cache* in; None for none."""
+        with _lock:
+            self.cache = cache
+            for aliases in list(self._followers):
+                aliases.lead_to(None)
+
+    def follow(self, aliases: Aliases) -> None:
+        """Drop what *aliases* (kept weakly) lead to whenever another cache is put in."""
+        with _lock:
+            self._followers.add(aliases)
+
+
+def slot_of(given: str | None) -> Slot:
+    """Return the slot of the cache that goes by what is *given*: a URL, a name, or None for the default.
+
+    Raises:
+        ConfigurationError: it is neither, or the URL is that of no cache.
+    """
+    if given is None:
+        return default
+    if "://" in given:
+        return _slot_at(given)
+    if not given.isidentifier():  # which may be a URL with a mistake and a password, and so is not shown
+        raise ConfigurationError(
+            "cache= got a text that is neither a URL, such as 'memcached://127.0.0.1:11211', "
+            "nor a name to give to configure(), of letters, digits and _"
+        )
+    with _lock:
+        if given not in _named:
+            _named[given] = Slot(lambda: _unknown(given))
+        return _named[given]
+
+
+def configured() -> list[str]:
+    """Return the names under which there is a cache."""
+    with _lock:
+        return sorted(name for name, slot in _named.items() if slot.cache is not None)
+
+
+def _slot_at(url: str) -> Slot:
+    from memocache._url import Url
+    from memocache.backends._schemes import recipe
+
+    with _lock:
+        if url not in _at_url:
+            made_by = recipe(Url(url))
+            _at_url[url] = Slot(made_by.make, is_fixed=True, shared=made_by.kind.shared)
+        return _at_url[url]
+
+
+def _unknown(name: str) -> Cache:
+    there = ", ".join(configured()) or "none"
+    raise ConfigurationError(
+        f"no cache is configured as {name!r}; call configure({name}=...) before what uses it; there are: {there}"
+    )
+
+
+def _first_default() -> Cache:
+    url = os.environ.get(VARIABLE)
+    if not url:
+        return SimpleCache(threshold=DEFAULT_THRESHOLD)
+    try:
+        return _slot_at(url).get()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{VARIABLE} in the environment: {error}") from None
+
+
+default: Final = Slot(_first_default)
+_named: Final[dict[str, Slot]] = {}
+_at_url: Final[dict[str, Slot]] = {}
+
+
+def _reset_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+in_child(_reset_in_child)
