@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from memocache import Cache, MemcachedCache, SimpleCache
+from pymemcache import PooledClient
+
+from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache
 from memocache.backends.base import Lease
 from tests.servers import Address, MemcachedServer, find_memcached, skip_or_fail
 
@@ -48,9 +51,9 @@ class Kind:
     open: Open
     standing: Callable[[], AbstractContextManager[tuple[Any, Server | None]]]
     shared: bool = True  # whether several caches on the same place are one
-    commands: tuple[bytes, ...] = ()  # with which what passes through a proxy may begin
+    wire: bool = False  # whether all that passes on the wire is ours to watch over
+    single: bool = True  # whether a forget is one step, and nobody else computes what is there
     near: float = 0.0  # seconds for which what others have forgotten may still be served
-    unwell: tuple[str, ...] = ()  # what is not tried on it, because it says that it cannot
 
     @contextmanager
     def stand(self) -> Iterator["Stand"]:
@@ -118,9 +121,22 @@ def a_directory() -> Iterator[tuple[str, None]]:
         yield directory, None
 
 
-# ---- the table -------------------------------------------------------------------------------------------------------
+SERVERS = (a_memcached,)
+"""Those that start a server."""
 
-MEMCACHED = (b"get ", b"add ", b"gets ", b"cas ", b"delete ", b"set ")
+
+def a_dict(where: Any, prefix: str, timeout: float) -> Cache:
+    return ForeignCache({}, key_prefix=prefix)
+
+
+def a_client(where: Address, prefix: str, timeout: float) -> Cache:
+    client = PooledClient(where, timeout=timeout, connect_timeout=timeout, default_noreply=False)
+    cache = ForeignCache(client, key_prefix=prefix)
+    weakref.finalize(cache, client.close)
+    return cache
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -130,7 +146,7 @@ KINDS: dict[str, Kind] = {
             "memcached",
             lambda where, prefix, timeout: MemcachedCache([where], key_prefix=prefix, timeout=timeout),
             a_memcached,
-            commands=MEMCACHED,
+            wire=True,
         ),
         Kind(
             "memcached, signed",
@@ -138,16 +154,18 @@ KINDS: dict[str, Kind] = {
                 [where], key_prefix=prefix, timeout=timeout, secret="a secret of sixteen bytes or more", compress="zlib"
             ),
             a_memcached,
-            commands=MEMCACHED,
+            wire=True,
         ),
+        Kind("foreign dict", a_dict, nothing, shared=False, single=False),
+        Kind("foreign pymemcache", a_client, a_memcached, single=False),
     )
 }
 
 
-def kinds(*, shared: bool | None = None, server: bool = False, but: str = "") -> list[str]:
-    """Return the names of those that are *shared* or not, that have a *server*, and on which *but* can be tried."""
+def kinds(*, shared: bool | None = None, wire: bool | None = None, server: bool | None = None) -> list[str]:
+    """Return the names of those that are as told, where it is told."""
     return [
         kind.name
         for kind in KINDS.values()
-        if shared in (None, kind.shared) and (kind.commands or not server) and but not in kind.unwell
+        if shared in (None, kind.shared) and wire in (None, kind.wire) and server in (None, kind.standing in SERVERS)
     ]

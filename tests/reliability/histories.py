@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Step", "is_linearizable"]
+__all__ = ["Step", "is_fenced", "is_linearizable"]
 
 NOTHING = None
 
@@ -77,3 +77,19 @@ def _is_possible(step: Step, held: object) -> bool:
     if step.what != "read":
         return True
     return held is NOTHING if step.computing is not None else held == step.value
+
+
+def is_fenced(history: Sequence[Step]) -> bool:
+    """Return whether nobody was given what was forgotten: less than is_linearizable asks.
+
+    Between two forgets there may be several values, as where processes may compute at once.
+    """
+    made = {step.value: step for step in history if step.what == "put" or step.computing is not None}
+    forgets = [step for step in history if step.what == "forget"]
+    for read in (step for step in history if step.what == "read" and step.computing is None):
+        source = made.get(read.value)
+        if source is None or source.begun > read.ended:
+            return False
+        if any(source.latest < forget.begun and forget.ended < read.begun for forget in forgets):
+            return False
+    return True

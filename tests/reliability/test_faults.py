@@ -24,7 +24,7 @@ from tests.faults import (
     StallAfter,
     Watch,
 )
-from tests.reliability.caches import KINDS, Stand, kinds
+from tests.reliability.caches import Stand, kinds
 from tests.reliability.ledger import Ledger
 from tests.reliability.trials import Naive, Trial, at_every_byte, clock_of_breakers, command, tried
 from tests.wire import Request
@@ -64,7 +64,7 @@ class Broken:
         return [tried(fault, self.proxy, trial, self.heal) for fault in faults]
 
 
-@pytest.fixture(params=kinds(server=True))
+@pytest.fixture(params=kinds(wire=True))
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -160,7 +160,6 @@ def test_at_random(broken: Broken, kind: str, ledger: Ledger, scaled: Callable[[
 
 @pytest.mark.parametrize("kind", ["memcached"])
 def test_the_naive_way_fails(broken: Broken, ledger: Ledger) -> None:
-    assert KINDS["memcached"].commands
     faults = share(list(at_every_byte(broken.seen(broken.naive()))), 150)
     trials = broken.played(faults, broken.naive)
     wrong, raised = sum(bool(each.wrong) for each in trials), sum(bool(each.raised) for each in trials)

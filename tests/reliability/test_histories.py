@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from memocache import cached
 from tests.race import quick_switches
 from tests.reliability.caches import Stand
-from tests.reliability.histories import Step, is_linearizable
+from tests.reliability.histories import Step, is_fenced, is_linearizable
 from tests.reliability.ledger import Ledger
 
 KEYS = 4
@@ -79,6 +79,25 @@ ILLEGAL = {
 }
 
 
+@st.composite
+def small_histories(draw: st.DrawFn) -> list[Step]:
+    count = draw(st.integers(1, 5))
+    moments = draw(st.permutations(range(3 * count)))
+    steps = []
+    for number in range(count):
+        begun, middle, ended = sorted(moments[3 * number : 3 * number + 3])
+        match draw(st.sampled_from(["hit", "computed", "put", "forget"])):
+            case "hit":
+                steps.append(Step("read", begun, ended, draw(st.integers(0, count))))
+            case "computed":
+                steps.append(Step("read", begun, ended, number, middle))
+            case "put":
+                steps.append(Step("put", begun, ended, number))
+            case _:
+                steps.append(Step("forget", begun, ended))
+    return steps
+
+
 @pytest.mark.parametrize("name", LEGAL)
 def test_what_can_have_been_is_recognised(name: str) -> None:
     assert is_linearizable(LEGAL[name])
@@ -87,6 +106,22 @@ def test_what_can_have_been_is_recognised(name: str) -> None:
 @pytest.mark.parametrize("name", ILLEGAL)
 def test_what_cannot_have_been_is_recognised(name: str) -> None:
     assert not is_linearizable(ILLEGAL[name])
+
+
+@pytest.mark.parametrize("name", [*LEGAL, "two at once"])
+def test_what_is_fenced_is_recognised(name: str) -> None:
+    assert is_fenced({**LEGAL, **ILLEGAL}[name])
+
+
+@pytest.mark.parametrize("name", ["stale", "stored after it was forgotten", "out of nowhere"])
+def test_what_is_not_fenced_is_recognised(name: str) -> None:
+    assert not is_fenced(ILLEGAL[name])
+
+
+@given(small_histories())
+@settings(max_examples=500, deadline=None)
+def test_what_is_linearizable_is_fenced(history: list[Step]) -> None:
+    assert is_fenced(history) or not is_linearizable(history)
 
 
 def by_hand(history: Sequence[Step]) -> bool:
@@ -109,25 +144,6 @@ def _holds(order: Sequence[Step]) -> bool:
             return False
         held = None if step.what == "forget" else step.value
     return True
-
-
-@st.composite
-def small_histories(draw: st.DrawFn) -> list[Step]:
-    count = draw(st.integers(1, 5))
-    moments = draw(st.permutations(range(3 * count)))
-    steps = []
-    for number in range(count):
-        begun, middle, ended = sorted(moments[3 * number : 3 * number + 3])
-        match draw(st.sampled_from(["hit", "computed", "put", "forget"])):
-            case "hit":
-                steps.append(Step("read", begun, ended, draw(st.integers(0, count))))
-            case "computed":
-                steps.append(Step("read", begun, ended, number, middle))
-            case "put":
-                steps.append(Step("put", begun, ended, number))
-            case _:
-                steps.append(Step("forget", begun, ended))
-    return steps
 
 
 @given(small_histories())
@@ -197,12 +213,12 @@ class Recorder:
         return Step("read", begun, next(self._moments), value, self._computing.moment)
 
 
-def not_explained(recorder: Recorder, rounds: int) -> int:
-    """Return how many histories of so many *rounds* no order explains."""
+def not_explained(recorder: Recorder, rounds: int, holds: Callable[[list[Step]], bool] = is_linearizable) -> int:
+    """Return of how many histories of so many *rounds* that does not hold."""
     with quick_switches():
         for number in range(rounds):
             recorder.round(number)
-    return sum(not is_linearizable(history) for history in recorder.histories.values())
+    return sum(not holds(history) for history in recorder.histories.values())
 
 
 def test_every_history_is_linearizable(
@@ -214,7 +230,7 @@ def test_every_history_is_linearizable(
         return [cached(cache=cache, namespace="history")(lambda key: compute(key)) for cache in peers]
 
     recorder = Recorder(functions)
-    wrong = not_explained(recorder, scaled(100, 500))
+    wrong = not_explained(recorder, scaled(100, 500), is_linearizable if stand.kind.single else is_fenced)
     ledger.add(RECORDED, kind, len(recorder.histories), not_linearizable=wrong)
     assert wrong == 0
     steps = [step for history in recorder.histories.values() for step in history]
