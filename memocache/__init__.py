@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from memocache.backends._schemes import cache_from_url
     from memocache.backends.foreign import ForeignCache
     from memocache.backends.memcached import MemcachedCache
+    from memocache.backends.sqlite import SQLiteCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "SimpleCache",
     "MemcachedCache",
     "ForeignCache",
+    "SQLiteCache",
     "Serializer",
     "SafeSerializer",
     "JSONSerializer",
@@ -62,7 +64,7 @@ __all__ = [
     "UncacheFailed",
 ]
 
-# Imported when they are first asked for, with what they need: wrapt, and for caches elsewhere pymemcache and msgspec.
+# Imported when they are first asked for, with what they need: wrapt; for caches elsewhere pymemcache, sqlite3, msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",
     "BoundCachedFunction": "memocache._bound",
@@ -73,6 +75,7 @@ _LATER: Final = {
     "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
     "ForeignCache": "memocache.backends.foreign",
+    "SQLiteCache": "memocache.backends.sqlite",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",
     "JSONSerializer": "memocache.serializers",

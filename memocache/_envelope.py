@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import inf
 from typing import Final, NamedTuple
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Envelope",
     "Header",
     "context",
+    "end_of",
     "key_digest",
     "pack",
     "stamp_block",
@@ -34,6 +36,8 @@ STAMP_SIZE: Final = 16
 HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
 CODEC_AT: Final = 5
+ENDS: Final = struct.Struct(">ddd")  # expires, cost, held
+ENDS_AT: Final = struct.calcsize(">3sBBBH16sdd")
 CHECKSUM: Final = struct.Struct(">I")
 START: Final = HEAD + CHECKSUM.size
 
@@ -108,6 +112,14 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
         return None
     return Envelope(kind, codec, nonce, created, fresh, expires, cost, held, pause, stamps, payload, bound)
+
+
+def end_of(data: bytes) -> float:
+    """Return until when anybody needs *data*: for ever, if it is no envelope of ours."""
+    if len(data) < START or not data.startswith(MAGIC):
+        return inf
+    expires, _, held = ENDS.unpack_from(data, ENDS_AT)
+    return float(max(expires, held))  # also while it is being refreshed
 
 
 def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:

@@ -5,10 +5,13 @@ before. Next to our caches runs what most others do: get, or compute and set. It
 to catch anybody.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import random
+import sqlite3
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +21,7 @@ from typing import Any, Protocol
 
 from pymemcache import Client
 
-from memocache import MemcachedCache, SimpleCache, UncacheFailed, cached
+from memocache import MemcachedCache, SimpleCache, SQLiteCache, UncacheFailed, cached
 from memocache._clock import ticks
 from memocache.backends.base import Cache
 from tests.servers import Address, MemcachedServer
@@ -30,9 +33,12 @@ __all__ = [
     "in_threads",
     "naive_dict",
     "naive_memcached",
+    "naive_sqlite",
     "our_memcached",
     "our_shaky_memcached",
+    "our_shaky_sqlite",
     "our_simple",
+    "our_sqlite",
     "quick_switches",
 ]
 
@@ -122,6 +128,15 @@ def our_shaky_memcached(compute: Compute, address: Address) -> Runner:
     return Persistent(compute, MemcachedCache([address], timeout=0.1))
 
 
+def our_sqlite(compute: Compute, path: str) -> Runner:
+    return Ours(compute, SQLiteCache(path, timeout=10))
+
+
+def our_shaky_sqlite(compute: Compute, path: str) -> Runner:
+    """For a file that is removed and broken meanwhile."""
+    return Persistent(compute, SQLiteCache(path, timeout=10))
+
+
 def our_simple(compute: Compute, _: None) -> Runner:
     return Ours(compute, SimpleCache())
 
@@ -149,6 +164,33 @@ class naive_memcached:
 
     def forget(self, key: int) -> None:
         self._client().delete(f"naive{key}")
+
+
+class naive_sqlite:
+    """The same in a file."""
+
+    def __init__(self, compute: Compute, path: str) -> None:
+        self._compute = compute
+        self._path = path
+        self._local = threading.local()
+        with contextlib.suppress(sqlite3.OperationalError):  # another process is just doing it, and it stays
+            self._ask("PRAGMA journal_mode=WAL")
+        self._ask("CREATE TABLE IF NOT EXISTS naive (key INTEGER PRIMARY KEY, value INTEGER)")
+
+    def _ask(self, statement: str, *values: int) -> list[Any]:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
+        return self._local.connection.execute(statement, values).fetchall()
+
+    def read(self, key: int) -> int:
+        for (found,) in self._ask("SELECT value FROM naive WHERE key = ?", key):
+            return int(found)
+        value = self._compute(key)
+        self._ask("INSERT OR REPLACE INTO naive VALUES (?, ?)", key, value)
+        return value
+
+    def forget(self, key: int) -> None:
+        self._ask("DELETE FROM naive WHERE key = ?", key)
 
 
 class naive_dict:
@@ -257,6 +299,10 @@ def main(seconds: float) -> None:
     with MemcachedServer() as server:
         for maker in (naive_memcached, our_memcached):
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.address, seconds))
+    with tempfile.TemporaryDirectory() as directory:
+        for maker in (naive_sqlite, our_sqlite):
+            path = f"{directory}/{maker.__name__}"
+            _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, path, seconds))
     with quick_switches():
         for maker in (naive_dict, our_simple):
             _print(f"{maker.__name__}, 8 threads", in_threads(maker, None, Truth(), seconds, threads=8))

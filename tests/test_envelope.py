@@ -18,6 +18,7 @@ from memocache._envelope import (
     Envelope,
     Header,
     context,
+    end_of,
     key_digest,
     pack,
     stamp_block,
@@ -161,6 +162,17 @@ def test_times_may_be_any_float() -> None:
         *(envelope.held, envelope.pause),
     )
     assert repr(times) == repr(header[3:])
+
+
+@pytest.mark.parametrize(("expires", "held", "end"), [(3.0, 0.0, 3.0), (3.0, 5.0, 5.0), (inf, 0.0, inf)])
+def test_the_end_of_an_envelope_is_known_without_opening_it(expires: float, held: float, end: float) -> None:
+    header = Header(VALUE, 1, b"n" * 16, 1.0, 2.0, expires, 9.0, held, 8.0)
+    assert end_of(pack(context(header, key_digest("k"), b"stamps"), b"payload")) == end
+
+
+@pytest.mark.parametrize("data", [b"", b"\xf1mc", b"\xf1ms" + bytes(16), b"x" * 200])
+def test_what_is_no_envelope_never_ends(data: bytes) -> None:
+    assert end_of(data) == inf
 
 
 def test_a_key_may_be_any_text() -> None:

@@ -1,10 +1,14 @@
 """The measured race for the fence (see tests/race.py), and that it catches who has none."""
 
+import contextlib
 import os
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from tests import race
 from tests.servers import MemcachedServer
@@ -19,12 +23,14 @@ def show(name: str, tally: race.Tally, record_property: Callable[[str, object], 
     print(f"{name}: {tally}")
 
 
+@pytest.mark.parametrize("kind", ["memcached", "sqlite"])
 def test_no_stale_read_in_four_processes(
-    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    address = memcached_factory().address
-    naive = race.in_processes(race.naive_memcached, address, SECONDS / 2)
-    ours = race.in_processes(race.our_memcached, address, SECONDS)
+    on_memcached = kind == "memcached"
+    where = request.getfixturevalue("memcached_factory")().address if on_memcached else str(tmp_path / "cache.db")
+    naive = race.in_processes(getattr(race, f"naive_{kind}"), where if on_memcached else f"{where}-naive", SECONDS / 2)
+    ours = race.in_processes(getattr(race, f"our_{kind}"), where, SECONDS)
     show("naive", naive, record_property)
     show("ours", ours, record_property)
     assert naive.stale > 0, "the race is too slow to catch anybody"
@@ -74,6 +80,39 @@ def test_no_stale_read_while_the_server_is_killed_and_stopped(
         over.set()
         hurting.join()
     show(f"ours, server {dict(harm)}", ours, record_property)
+    assert harm.total() > SECONDS
+    assert ours.stale == 0
+    assert ours.reads > 100 * SECONDS
+
+
+def test_no_stale_read_while_the_file_is_removed_and_broken(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    path = tmp_path / "cache.db"
+    over = threading.Event()
+    harm = Counter[str]()
+
+    def hurt() -> None:
+        chance = random.Random()
+        while not over.wait(0.05 + 0.2 * chance.random()):
+            what = chance.choice(["database", "all", "broken"])
+            with contextlib.suppress(FileNotFoundError):
+                if what == "broken":
+                    with path.open("r+b") as file:
+                        file.write(b"x" * 4096 * 3)
+                else:
+                    for each in sorted(tmp_path.glob("cache.db*" if what == "all" else "cache.db")):
+                        each.unlink()
+                harm[what] += 1
+
+    hurting = threading.Thread(target=hurt)
+    hurting.start()
+    try:
+        ours = race.in_processes(race.our_shaky_sqlite, str(path), SECONDS)
+    finally:
+        over.set()
+        hurting.join()
+    show(f"ours, file {dict(harm)}", ours, record_property)
     assert harm.total() > SECONDS
     assert ours.stale == 0
     assert ours.reads > 100 * SECONDS

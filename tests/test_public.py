@@ -14,7 +14,7 @@ import pytest
 import memocache
 from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
 
-CACHES = ("Cache", "SimpleCache", "MemcachedCache", "ForeignCache")
+CACHES = ("Cache", "SimpleCache", "MemcachedCache", "SQLiteCache", "ForeignCache")
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
@@ -90,13 +90,14 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_what_is_imported_when() -> None:
-    needed = {"wrapt", "msgspec", "pymemcache"}
+    needed = {"wrapt", "msgspec", "pymemcache", "sqlite3"}
     for code, there in [
         ("import memocache", set()),
         ("import memocache; memocache.SimpleCache()", set()),
         ("import memocache; memocache.cached(lambda x: x)(1)", {"wrapt"}),
         ("import memocache; memocache.MemcachedCache()", {"msgspec", "pymemcache"}),
         ("import memocache; memocache.ForeignCache({})", {"msgspec"}),
+        ("import memocache; memocache.SQLiteCache", {"msgspec", "sqlite3"}),
         ("from memocache import *", needed),
     ]:
         loaded = loaded_after(code)

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import re
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,11 +27,16 @@ def default_restored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("default_restored")
-def test_the_examples_run_one_after_the_other(memcached_tcp: MemcachedServer, prefix: str) -> None:
+def test_the_examples_run_one_after_the_other(
+    memcached_tcp: MemcachedServer, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     host, port = memcached_tcp.address
     module: dict[str, object] = {"__name__": "readme"}
     for number, block in enumerate(_blocks(), 1):
-        source = block.replace("127.0.0.1:11211", f"{host}:{port}").replace('"shop:"', f'"{prefix}"')
+        source = block.replace("127.0.0.1:11211", f"{host}:{port}")
+        source = source.replace('"shop:"', f'"{prefix}"').replace("=shop:", f"={prefix}")
         exec(compile(source, f"README example {number}", "exec"), module)
     report, balance, shared = module["report"], module["balance"], module["shared"]
     assert isinstance(report, memocache.CachedFunction)
@@ -47,6 +53,13 @@ def test_the_examples_run_one_after_the_other(memcached_tcp: MemcachedServer, pr
     assert [statement.peek(7, month) for month in ("current", "May", "June", "July")] == [memocache.MISSING] * 4
     assert len(on_commit) == 2
     module["test_a_report_is_computed_once"](None)
+    for before, after, argument in [
+        ("square_before", "square", 3),
+        ("user_before", "user", 7),
+        ("thumbnail_before", "thumbnail", "a.png"),
+    ]:
+        assert module[before](argument) == module[after](argument)
+    assert module["old"].get_many("motd", "visitors") == module["new"].get_many("motd", "visitors") == ["hello", 2]
 
 
 async def tenants(app: Any) -> list[int]:

@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
@@ -17,6 +17,7 @@ from pymemcache.exceptions import (
 
 from memocache.backends._breaker import Breaker
 from memocache.backends._line import Sockets
+from memocache.backends._node import LONGEST_REMEMBERED, Answer
 from memocache.errors import BackendError, BackendUnavailable, ValueTooLarge
 
 __all__ = ["Server"]
@@ -26,7 +27,6 @@ log: Final = logging.getLogger("memocache")
 T = TypeVar("T")
 
 RECEIVE: Final = 64 * 1024
-LONGEST_REMEMBERED: Final = 1024  # bytes of an answer
 CLOSED: Final = (MemcacheUnexpectedCloseError, ConnectionError)
 
 
@@ -58,7 +58,7 @@ class Server:
         data, others = self.reader(keys[0], keys[1:])()
         return {key: found for key, found in zip(keys, (data, *others), strict=True) if found is not None}
 
-    def reader(self, key: str, others: Sequence[str]) -> Callable[[], "Answer"]:
+    def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
         """Return a function that reads what is under *key* and under *others*; see Node."""
         question = Question([each.encode("ascii") for each in (key, *others)])
         return functools.partial(self._give, Connection.read, (question,), True)
@@ -158,10 +158,6 @@ class StrictClient(Client):  # type: ignore[misc]
         if cmd_name == b"delete" and answers not in ([b"DELETED"], [b"NOT_FOUND"]):
             raise MemcacheUnknownError(answers)
         return answers
-
-
-Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
-"""What is under the first of some keys, and what under the others."""
 
 
 class Question:

@@ -7,10 +7,13 @@ from typing import Final, Protocol, TypeAlias
 
 from memocache._envelope import STAMP_SIZE, Envelope, unpack
 
-__all__ = ["STAMP_MAGIC", "Address", "Node", "Seen", "block_of", "is_stamp", "new_stamp"]
+__all__ = [
+    *("LONGEST_REMEMBERED", "STAMP_MAGIC", "Address", "Answer", "Node", "Seen"),
+    *("block_of", "is_stamp", "new_stamp"),
+]
 
 STAMP_MAGIC: Final = b"\xf1ms"
-
+LONGEST_REMEMBERED: Final = 1024  # bytes of an answer
 
 Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
 """What is under a key, and under others."""
@@ -77,7 +80,8 @@ class Address:
         envelope = None if data is None else unpack(data, self.digest)
         counts = envelope is not None and envelope.stamps == block
         seen = data, envelope if counts else None, block
-        self._last = answer, seen
+        # Long ones are not: there are many addresses.
+        self._last = (answer, seen) if data is None or len(data) <= LONGEST_REMEMBERED else None
         return seen
 
 

@@ -13,7 +13,7 @@ from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from pymemcache import PooledClient
 
-from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache
+from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache, SQLiteCache
 from memocache.testing import BackendContract
 from tests.servers import MemcachedServer
 
@@ -128,6 +128,18 @@ class TestForeignAiocache(BackendContract):
 
     def make_cache(self) -> Cache:
         return ForeignCache(aiocache.SimpleMemoryCache())
+
+
+class TestSQLiteCache(BackendContract):
+    @pytest.fixture(autouse=True)
+    def file(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "cache" / "cache.db"
+
+    def make_cache(self) -> Cache:
+        return SQLiteCache(self.path, timeout=10, size_limit=2**24)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return SQLiteCache(self.path, timeout=10, size_limit=2**24)
 
 
 @pytest.fixture(scope="module")

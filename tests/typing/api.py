@@ -6,6 +6,7 @@ A line that must be an error has a `type: ignore` with its code: were it none, m
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import assert_type
 
 from memocache import (
@@ -14,6 +15,7 @@ from memocache import (
     MemcachedCache,
     PickleSerializer,
     SimpleCache,
+    SQLiteCache,
     cache_from_url,
     cached,
     configure,
@@ -290,6 +292,12 @@ cached(cache="sessions")(lifetime)
 configure(5)  # type: ignore[arg-type]
 configure(sessions=5)  # type: ignore[arg-type]
 cache_from_url(b"memory://")  # type: ignore[arg-type]
+
+
+assert_type(SQLiteCache("~/c.db", 60, "a:", timeout="1s", size_limit=2**30).close(), None)
+SQLiteCache(Path("c.db"), default_timeout=None).set("k", 1, timeout=5)
+SQLiteCache(b"c.db")  # type: ignore[arg-type]
+SQLiteCache()  # type: ignore[call-arg]
 with disabled() as nothing:
     assert_type(nothing, None)
 

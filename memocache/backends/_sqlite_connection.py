@@ -1,0 +1,284 @@
+"""A connection to an SQLite file for each thread; the only user of sqlite3.
+
+SQLite itself says how a database gets hurt (sqlite.org/howtocorrupt.html), and what is done here follows from that: no
+connection lives through a fork, nobody else opens or closes the file (which would drop SQLite's locks), and a file that
+was removed or renamed is left by everyone who has it open.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+from memocache._fork import around_fork
+from memocache.backends._sqlite_file import DataFile, Identity, gate
+from memocache.errors import BackendUnavailable, ConfigurationError
+
+__all__ = ["PAGE", "Connection", "Connections", "Error", "is_broken", "is_busy", "is_closed", "is_full"]
+
+T = TypeVar("T")
+
+Error: Final = sqlite3.Error
+
+APPLICATION: Final = 0x6D656D6F  # "memo"
+SCHEMA: Final = 1
+PAGE: Final = 4096
+OLDEST: Final = (3, 24)  # has ON CONFLICT
+STATEMENTS: Final = 64
+PATIENCE: Final = 5.0  # seconds
+LOG_PAGES: Final = 1000  # after so many the log is carried over into the database
+TABLE: Final = """
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY,  -- from the digest of the key
+        ends REAL NOT NULL,  -- when nobody needs it any more
+        data BLOB NOT NULL
+    )
+"""
+
+
+class Broken(sqlite3.Error):
+    """What is in the file is ours, and makes no sense."""
+
+
+class Connection:
+    """One thread's connection to one file."""
+
+    __slots__ = ("__weakref__", "_close", "execute", "identity", "is_open", "is_transacting", "lock", "sql")
+
+    def __init__(self, sql: sqlite3.Connection, identity: Identity) -> None:
+        self.sql = sql
+        self.execute = sql.execute
+        self.identity = identity
+        # Whoever forks closes it, which must not be in the middle of a command.
+        self.lock = threading.RLock()
+        self.is_open = True
+        self.is_transacting = False
+        # Also when its thread has ended. Not by __del__: of a cycle, the garbage collector may finish SQLite's first.
+        self._close = weakref.finalize(self, sql.close)
+
+    def read(self, question: str, ids: tuple[int, ...]) -> tuple[bytes | None, ...]:
+        """Return the only row that answers a *question*; Broken if there is anything but bytes in it."""
+        with self.lock:
+            row: tuple[bytes | None, ...] = self.execute(question, ids).fetchone()
+        for each in row:
+            if each is not None and type(each) is not bytes:
+                raise Broken(f"an entry is a {type(each).__name__}")
+        return row
+
+    def transact(self, work: Callable[[], T]) -> T:
+        """Return what *work* returns; all of it is done, or nothing."""
+        try:
+            self.is_transacting = True
+            self.execute("BEGIN IMMEDIATE")
+            result = work()
+            self.execute("COMMIT")
+            return result
+        finally:
+            self.is_transacting = False
+            if self.is_open and self.sql.in_transaction:
+                self.close()  # which undoes it, whatever has happened
+
+    def empty(self) -> None:
+        """Delete everything, and make the file small."""
+        self.execute("DELETE FROM entries")
+        with contextlib.suppress(sqlite3.Error):  # others are using it: then the room is used again, and not given back
+            self.execute("VACUUM")
+            self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close it; its thread will make another when it needs one."""
+        with self.lock:
+            self.is_open = False
+            self._close()
+
+
+class Connections:
+    """The connections of this process to one file."""
+
+    def __init__(self, file: DataFile, timeout: float, size_limit: int) -> None:
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise ConfigurationError(
+                f"SQLiteCache needs SQLite {'.'.join(map(str, OLDEST))}, and here is {sqlite3.sqlite_version}; "
+                "use a newer Python, or MemcachedCache"
+            )
+        self.file = file
+        self.most_pages = size_limit // PAGE
+        self._timeout = timeout
+        self._local = threading.local()
+        self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
+        _everybody.add(self)
+
+    def own(self) -> Connection | None:
+        """Return this thread's connection, if it has one to the file that is there now."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and connection.is_open and self.file.is_still(connection.identity):
+            return connection
+        return None
+
+    def reading(self) -> Connection | None:
+        """Return this thread's connection, if it has one to the file that was there a moment ago, and is for all of us.
+
+        Whoever reads from a file that somebody else has removed since then does not know of what was forgotten later.
+        """
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and connection.is_open and self.file.was_just(connection.identity):
+            return connection
+        return None
+
+    def new(self) -> Connection:
+        """Return a new connection for this thread, to the file that is there now; made if there is none.
+
+        Raises:
+            ConfigurationError: the file is not ours.
+            BackendUnavailable: it is kept from us for too long.
+            OSError, Error: it cannot be opened.
+        """
+        self.close()
+        connection = self._local.connection = self._new()
+        return connection
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+
+    def close_all(self) -> None:
+        """Close the connections of all threads, each after its command."""
+        for connection in list(self._all):
+            # Not for ever: a destructor of the user's that runs in a command may be waiting for us.
+            if connection.lock.acquire(timeout=self._timeout + PATIENCE):
+                try:
+                    connection.close()
+                finally:
+                    connection.lock.release()
+
+    def move_aside(self, connection: Connection, why: str) -> None:
+        """Give the file of *connection* another name, since it is broken."""
+        with self.file.locked():
+            connection.close()
+            self.file.move_aside(connection.identity, why)
+
+    # ---- opening ---------------------------------------------------------------------------------------------------
+
+    def _new(self) -> Connection:
+        for _ in range(2):
+            with self.file.locked():
+                connection = self._opened(self.file.ready())
+                try:
+                    self._prepare(connection)
+                except BaseException as error:
+                    connection.close()
+                    if not is_broken(error):
+                        raise
+                    self.file.move_aside(connection.identity, str(error))
+                else:
+                    self._all.add(connection)
+                    return connection
+        raise BackendUnavailable(f"{self.file.path} was broken twice in a row")
+
+    def _opened(self, identity: Identity) -> Connection:
+        # `rw`: SQLite itself must not make the file, whose mode would be the umask's.
+        sql = sqlite3.connect(
+            f"file:{quote(os.fsencode(self.file.path))}?mode=rw",
+            uri=True,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,  # it may be closed in another thread, by a fork or the garbage collector
+            cached_statements=STATEMENTS,
+        )
+        sql.text_factory = _no_text
+        return Connection(sql, identity)
+
+    def _prepare(self, connection: Connection) -> None:
+        execute = connection.execute
+        (application,) = execute("PRAGMA application_id").fetchone()
+        (schema,) = execute("PRAGMA user_version").fetchone()
+        (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
+        is_new = application == 0 and tables == 0
+        if application != APPLICATION and not is_new:
+            raise ConfigurationError(
+                f"{self.file.path} is a database of another program (application_id {application}); "
+                "choose another path, or remove it"
+            )
+        if not is_new and schema != SCHEMA:
+            raise Broken(f"it has schema {schema}, and this version of memocache {SCHEMA}")
+        # The defence that sqlite.org/security.html recommends for files that somebody else may have written.
+        for setting in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
+            execute(f"PRAGMA {setting}")
+        if is_new:
+            execute(f"PRAGMA page_size={PAGE}")
+        (mode,) = execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise ConfigurationError(f"{self.file.path} lies where SQLite cannot write ahead (WAL): use a local disk")
+        log_pages = min(LOG_PAGES, self.most_pages // 4)
+        execute("PRAGMA synchronous=NORMAL")
+        execute(f"PRAGMA wal_autocheckpoint={log_pages}")
+        execute(f"PRAGMA journal_size_limit={log_pages * PAGE}")
+        (most,) = execute(f"PRAGMA max_page_count={self.most_pages}").fetchone()
+        if is_new:
+            connection.transact(lambda: _fill_in(execute))
+        elif most > self.most_pages:  # it was made with a larger limit
+            connection.empty()
+            execute(f"PRAGMA max_page_count={self.most_pages}")
+
+
+def _fill_in(execute: Callable[..., Any]) -> None:
+    execute(TABLE)
+    execute(f"PRAGMA application_id={APPLICATION}")
+    execute(f"PRAGMA user_version={SCHEMA}")
+
+
+def _no_text(text: bytes) -> str:
+    return text.decode("latin-1")  # there is none, so it must be told from bytes, whatever it is
+
+
+def is_broken(error: BaseException) -> bool:
+    """Return whether *error* means that what is in the file makes no sense."""
+    if isinstance(error, Broken):
+        return True
+    code = _code(error)
+    if code == sqlite3.SQLITE_ERROR:
+        return str(error).startswith(("no such table", "no such column", "table entries has"))
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether *error* means that there is no room for another page."""
+    return _code(error) == sqlite3.SQLITE_FULL
+
+
+def is_busy(error: BaseException) -> bool:
+    """Return whether *error* means that somebody else was writing for too long."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_closed(error: BaseException) -> bool:
+    """Return whether *error* means that the connection was closed before the command began."""
+    return isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error)
+
+
+def _code(error: BaseException) -> int:
+    code: Any = getattr(error, "sqlite_errorcode", None)
+    return -1 if code is None else int(code) & 0xFF
+
+
+# ---- forks -----------------------------------------------------------------------------------------------------------
+
+_everybody: Final["weakref.WeakSet[Connections]"] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    # A child that inherits a connection believes that it has the parent's locks, also for those that it opens itself.
+    gate.acquire()
+    for connections in list(_everybody):
+        with contextlib.suppress(Exception):
+            connections.close_all()
+
+
+around_fork(_before_fork, gate.release)

@@ -1,0 +1,176 @@
+"""Whose file it is: nobody else can read an SQLite cache, or put one of theirs in its place."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from memocache import BackendUnavailable, ConfigurationError, SQLiteCache
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="who may write where is another matter on Windows")
+
+needs_root = pytest.mark.skipif(
+    hasattr(os, "geteuid") and os.geteuid() != 0, reason="only root can make files of other users"
+)
+STRANGER = 12345
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_all_that_is_made_is_ours_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        cache = SQLiteCache(tmp_path / "a" / "b" / "c.db")
+        cache.set("k", 1)
+    finally:
+        os.umask(before)
+    made = sorted(each.name for each in (tmp_path / "a" / "b").iterdir())
+    assert made == ["c.db", "c.db-shared", "c.db-shm", "c.db-wal"]
+    assert {mode(tmp_path / "a" / "b" / name) for name in made} == {0o600}
+    assert mode(tmp_path / "a") == mode(tmp_path / "a" / "b") == 0o700
+
+
+def test_a_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+    SQLiteCache(tmp_path / "c.db").close()
+    (tmp_path / "c.db").chmod(0o644)
+    SQLiteCache(tmp_path / "c.db").close()
+    assert mode(tmp_path / "c.db") == 0o600
+
+
+# ---- directories -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("open_to", [0o757, 0o777, 0o1777])
+def test_a_directory_that_others_may_write_in_is_refused(tmp_path: Path, open_to: int) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d").chmod(open_to)
+    with pytest.raises(ConfigurationError) as refused:
+        SQLiteCache(tmp_path / "d" / "c.db")
+    assert str(refused.value) == (
+        f"others may write in {tmp_path}/d (mode {open_to:04o}), and so could put a database of theirs there; "
+        "run chmod go-w, or use a directory inside, which will be made"
+    )
+
+
+def test_a_directory_inside_a_sticky_one_will_do(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    assert SQLiteCache(tmp_path / "tmp" / "own" / "c.db").set("k", 1)
+
+
+def test_a_directory_that_others_may_rename_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o777)
+    with pytest.raises(ConfigurationError, match=r"others may rename what is in .*/tmp \(user \d+, mode 0777\)"):
+        SQLiteCache(tmp_path / "tmp" / "own" / "c.db")
+
+
+@needs_root
+def test_a_directory_of_the_users_own_group_will_do(tmp_path: Path) -> None:
+    # Many systems give each user a group of its own, and let the group write.
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d").chmod(0o775)
+    assert SQLiteCache(tmp_path / "d" / "c.db").set("k", 1)
+    os.chown(tmp_path / "d", os.geteuid(), STRANGER)
+    with pytest.raises(ConfigurationError, match="others may write in"):
+        SQLiteCache(tmp_path / "d" / "c.db")
+
+
+@needs_root
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    os.chown(tmp_path / "d", STRANGER, -1)
+    with pytest.raises(ConfigurationError) as refused:
+        SQLiteCache(tmp_path / "d" / "c.db")
+    assert str(refused.value) == (
+        f"{tmp_path}/d belongs to user {STRANGER}, and we are 0; put the cache into a directory of its own inside, "
+        f"which will be made: {tmp_path}/d/cache/memocache.db"
+    )
+    with pytest.raises(ConfigurationError, match=f"others may rename what is in .*user {STRANGER}"):
+        SQLiteCache(tmp_path / "d" / "e" / "c.db")
+
+
+def test_a_link_to_a_directory_is_refused_unless_it_is_further_up(tmp_path: Path) -> None:
+    (tmp_path / "real" / "d").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(ConfigurationError, match=r"link is a symbolic link; wanted: a directory, itself and not a"):
+        SQLiteCache(tmp_path / "link" / "c.db")
+    assert SQLiteCache(tmp_path / "link" / "d" / "c.db").set("k", 1)
+    assert (tmp_path / "real" / "d" / "c.db").is_file()
+
+
+def test_a_file_where_a_directory_should_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d").write_text("")
+    with pytest.raises(ConfigurationError, match=r"/d is a file; wanted: a directory"):
+        SQLiteCache(tmp_path / "d" / "c.db")
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+NAMES = ["c.db", "c.db-wal", "c.db-shm", "c.db-journal", "c.db-shared"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_link_is_refused(tmp_path: Path, name: str) -> None:
+    SQLiteCache(tmp_path / "c.db").close()
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / name).symlink_to("victim")
+    with pytest.raises(ConfigurationError) as refused:
+        SQLiteCache(tmp_path / "c.db")
+    assert str(refused.value) == (
+        f"{tmp_path}/{name} is a symbolic link; wanted: a file. Remove it, or choose another path"
+    )
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_link_to_nothing_makes_no_file(tmp_path: Path) -> None:
+    (tmp_path / "c.db").symlink_to("elsewhere")
+    with pytest.raises(ConfigurationError, match="is a symbolic link"):
+        SQLiteCache(tmp_path / "c.db")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_others_may_have_written_is_refused(tmp_path: Path, name: str) -> None:
+    SQLiteCache(tmp_path / "c.db").close()
+    (tmp_path / name).touch()
+    (tmp_path / name).chmod(0o602)
+    with pytest.raises(ConfigurationError) as refused:
+        SQLiteCache(tmp_path / "c.db")
+    assert str(refused.value) == (f"others may write to {tmp_path}/{name} (mode 0602), and may have done so; remove it")
+
+
+@needs_root
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_somebody_else_is_refused(tmp_path: Path, name: str) -> None:
+    SQLiteCache(tmp_path / "c.db").close()
+    (tmp_path / name).touch()
+    os.chown(tmp_path / name, STRANGER, -1)
+    with pytest.raises(ConfigurationError) as refused:
+        SQLiteCache(tmp_path / "c.db")
+    assert str(refused.value) == (
+        f"{tmp_path}/{name} belongs to user {STRANGER}, and we are 0; give each user a cache of its own"
+    )
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "c.db")
+    with pytest.raises(ConfigurationError, match=r"c\.db is no ordinary file; wanted: a file"):
+        SQLiteCache(tmp_path / "c.db")
+
+
+def test_a_link_that_comes_later_is_not_followed(tmp_path: Path) -> None:
+    cache = SQLiteCache(tmp_path / "c.db")
+    cache.set("k", 1)
+    other = SQLiteCache(tmp_path / "other.db")
+    other.set("k", "theirs")
+    (tmp_path / "c.db").unlink()
+    (tmp_path / "c.db").symlink_to("other.db")
+    with pytest.raises(BackendUnavailable, match="is a symbolic link"):
+        cache.set("k", 2)
+    assert other.get("k") == "theirs"
