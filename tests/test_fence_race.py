@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests import race
-from tests.servers import MemcachedServer
 
 LONG = os.environ.get("MEMOCACHE_LONG") == "1"
 SECONDS = float(os.environ.get("MEMOCACHE_RACE_SECONDS") or (8 if LONG else 2))
@@ -51,38 +50,6 @@ def test_no_stale_read_in_eight_threads(record_property: Callable[[str, object],
     assert ours.reads > ENOUGH_READS
     assert ours.forgotten > ENOUGH_READS / 50
     assert 0 < ours.computed < ours.reads
-
-
-def test_no_stale_read_while_the_server_is_killed_and_stopped(
-    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
-) -> None:
-    server = memcached_factory()
-    over = threading.Event()
-    harm = Counter[str]()
-
-    def hurt() -> None:
-        chance = random.Random()
-        while not over.wait(0.05 + 0.2 * chance.random()):
-            if chance.random() < 0.7:
-                server.restart()  # kill -9: what it held is lost, and it counts its cas ids from 1 again
-                harm["killed"] += 1
-            else:
-                server.pause()
-                over.wait(0.15)
-                server.resume()
-                harm["stopped"] += 1
-
-    hurting = threading.Thread(target=hurt)
-    hurting.start()
-    try:
-        ours = race.in_processes(race.our_shaky_memcached, server.address, SECONDS)
-    finally:
-        over.set()
-        hurting.join()
-    show(f"ours, server {dict(harm)}", ours, record_property)
-    assert harm.total() > SECONDS
-    assert ours.stale == 0
-    assert ours.reads > 100 * SECONDS
 
 
 def test_no_stale_read_while_the_file_is_removed_and_broken(

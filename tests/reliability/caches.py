@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pymemcache import PooledClient
 
-from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache
+from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache, SQLiteCache
 from memocache.backends.base import Lease
 from tests.servers import Address, MemcachedServer, find_memcached, skip_or_fail
 
@@ -53,6 +53,7 @@ class Kind:
     shared: bool = True  # whether several caches on the same place are one
     wire: bool = False  # whether all that passes on the wire is ours to watch over
     single: bool = True  # whether a forget is one step, and nobody else computes what is there
+    bounded: bool = True  # whether it takes no more than so much memory of this process
     near: float = 0.0  # seconds for which what others have forgotten may still be served
 
     @contextmanager
@@ -156,7 +157,12 @@ KINDS: dict[str, Kind] = {
             a_memcached,
             wire=True,
         ),
-        Kind("foreign dict", a_dict, nothing, shared=False, single=False),
+        Kind(
+            "SQLite",
+            lambda where, prefix, timeout: SQLiteCache(f"{where}/cache.db", key_prefix=prefix, timeout=timeout),
+            a_directory,
+        ),
+        Kind("foreign dict", a_dict, nothing, shared=False, single=False, bounded=False),
         Kind("foreign pymemcache", a_client, a_memcached, single=False),
     )
 }
