@@ -20,7 +20,7 @@ from tests.reliability.process import descriptors, resident_kib, threads
 __all__ = ["main"]
 
 THREADS = 3
-PAUSE = 0.05  # seconds between two samples
+PAUSE = 0.01  # seconds between two samples
 
 
 def main(stand: str, keys: int, seconds: float, naive: bool) -> dict[str, Any]:

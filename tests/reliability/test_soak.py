@@ -54,7 +54,7 @@ def test_nothing_grows(own_stand: Stand, kind: str, ledger: Ledger, scaled: Call
 
 def test_the_naive_way_grows(ledger: Ledger) -> None:
     with KINDS["in process"].stand() as stand:
-        seen = soaked(stand, 300_000, 20, naive=True)
+        seen = soaked(stand, 800_000, 20, naive=True)
     memory, _, _ = grown(seen)
     ledger.naive(DISTINCT, f"functools.cache: grew by {memory:.0f} MiB with {seen['asked']:,}")
     assert memory > MOST_GROWN
