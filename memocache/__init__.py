@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from memocache._uncaches import uncaches
     from memocache.backends._schemes import cache_from_url
     from memocache.backends.foreign import ForeignCache
+    from memocache.backends.gae import GAEMemcachedCache
     from memocache.backends.memcached import MemcachedCache
+    from memocache.backends.null import NullCache
     from memocache.backends.sqlite import SQLiteCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
@@ -47,7 +49,9 @@ __all__ = [
     "Cache",
     "SimpleCache",
     "MemcachedCache",
+    "GAEMemcachedCache",
     "ForeignCache",
+    "NullCache",
     "SQLiteCache",
     "Serializer",
     "SafeSerializer",
@@ -74,7 +78,9 @@ _LATER: Final = {
     "uncaches": "memocache._uncaches",
     "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
+    "GAEMemcachedCache": "memocache.backends.gae",
     "ForeignCache": "memocache.backends.foreign",
+    "NullCache": "memocache.backends.null",
     "SQLiteCache": "memocache.backends.sqlite",
     "Serializer": "memocache.serializers",
     "SafeSerializer": "memocache.serializers",

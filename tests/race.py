@@ -19,9 +19,10 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
-from pymemcache import Client
+from cachelib import FileSystemCache
+from pymemcache import Client, PooledClient
 
-from memocache import MemcachedCache, SimpleCache, SQLiteCache, UncacheFailed, cached
+from memocache import ForeignCache, MemcachedCache, SimpleCache, SQLiteCache, UncacheFailed, cached
 from memocache._clock import ticks
 from memocache.backends.base import Cache
 from tests.servers import Address, MemcachedServer
@@ -32,7 +33,10 @@ __all__ = [
     "in_processes",
     "in_threads",
     "naive_dict",
+    "naive_files",
     "naive_memcached",
+    "our_client",
+    "our_files",
     "naive_sqlite",
     "our_memcached",
     "our_shaky_memcached",
@@ -128,6 +132,15 @@ def our_shaky_memcached(compute: Compute, address: Address) -> Runner:
     return Persistent(compute, MemcachedCache([address], timeout=0.1))
 
 
+def our_files(compute: Compute, directory: str) -> Runner:
+    """On an object of somebody else's, that has no compare-and-swap and an `add` that is not atomic."""
+    return Ours(compute, ForeignCache(FileSystemCache(directory, threshold=0)))
+
+
+def our_client(compute: Compute, address: Address) -> Runner:
+    return Ours(compute, ForeignCache(PooledClient(address, timeout=10)))
+
+
 def our_sqlite(compute: Compute, path: str) -> Runner:
     return Ours(compute, SQLiteCache(path, timeout=10))
 
@@ -164,6 +177,25 @@ class naive_memcached:
 
     def forget(self, key: int) -> None:
         self._client().delete(f"naive{key}")
+
+
+class naive_files:
+    """The same in files."""
+
+    def __init__(self, compute: Compute, directory: str) -> None:
+        self._compute = compute
+        self._cache = FileSystemCache(directory, threshold=0)
+
+    def read(self, key: int) -> int:
+        found = self._cache.get(f"naive{key}")
+        if found is not None:
+            return int(found)
+        value = self._compute(key)
+        self._cache.set(f"naive{key}", value, 300)
+        return value
+
+    def forget(self, key: int) -> None:
+        self._cache.delete(f"naive{key}")
 
 
 class naive_sqlite:
@@ -297,9 +329,11 @@ def main(seconds: float) -> None:
     logging.disable()
     print(f"{'':32}{'reads':>9}{'stale':>9}{'forgot':>9}{'computed':>9}   in {seconds:g} s each")
     with MemcachedServer() as server:
-        for maker in (naive_memcached, our_memcached):
+        for maker in (naive_memcached, our_memcached, our_client):
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.address, seconds))
     with tempfile.TemporaryDirectory() as directory:
+        for maker in (naive_files, our_files):
+            _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, directory, seconds))
         for maker in (naive_sqlite, our_sqlite):
             path = f"{directory}/{maker.__name__}"
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, path, seconds))

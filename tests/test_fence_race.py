@@ -39,6 +39,30 @@ def test_no_stale_read_in_four_processes(
     assert 0 < ours.computed < ours.reads  # it is a cache all the same
 
 
+def test_no_stale_read_from_somebody_else_s_files(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    naive = race.in_processes(race.naive_files, str(tmp_path / "naive"), SECONDS / 2)
+    ours = race.in_processes(race.our_files, str(tmp_path / "ours"), SECONDS)
+    show("naive", naive, record_property)
+    show("ours", ours, record_property)
+    assert naive.stale > 0, "the race is too slow to catch anybody"
+    assert ours.stale == 0
+    assert ours.reads > ENOUGH_READS / 10
+    assert ours.forgotten > ENOUGH_READS / 500
+    assert 0 < ours.computed < ours.reads
+
+
+def test_no_stale_read_through_somebody_else_s_client(
+    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
+) -> None:
+    ours = race.in_processes(race.our_client, memcached_factory().address, SECONDS)
+    show("ours", ours, record_property)
+    assert ours.stale == 0
+    assert ours.reads > ENOUGH_READS / 2
+    assert 0 < ours.computed < ours.reads
+
+
 def test_no_stale_read_in_eight_threads(record_property: Callable[[str, object], None]) -> None:
     with race.quick_switches():
         naive = race.in_threads(race.naive_dict, None, race.Truth(), SECONDS / 2, threads=8)

@@ -14,7 +14,7 @@ import pytest
 import memocache
 from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
 
-CACHES = ("Cache", "SimpleCache", "MemcachedCache", "SQLiteCache", "ForeignCache")
+CACHES = ("Cache", "SimpleCache", "MemcachedCache", "GAEMemcachedCache", "SQLiteCache", "ForeignCache", "NullCache")
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
@@ -25,7 +25,7 @@ DOCUMENTED = {
     *("MemocacheError", "ConfigurationError", "UnkeyableArgument", "SerializationError"),
     *("BackendError", "BackendUnavailable", "ValueTooLarge", "UncacheFailed"),
 }
-OPTIONAL = ("rich", "freezegun", "time_machine", "pytest", "hypothesis", "numpy", "pandas", "mypy")
+OPTIONAL = ("rich", "freezegun", "time_machine", "pytest", "hypothesis", "numpy", "pandas", "mypy", "google", "django")
 MODULES = [module.name for module in pkgutil.walk_packages(memocache.__path__, "memocache.")]
 
 
@@ -103,6 +103,13 @@ def test_what_is_imported_when() -> None:
         loaded = loaded_after(code)
         assert loaded.isdisjoint(OPTIONAL)
         assert loaded & needed == there, code
+
+
+def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.appengine.api", None)
+    with pytest.raises(memocache.ConfigurationError) as refused:
+        memocache.GAEMemcachedCache()
+    assert str(refused.value) == "GAEMemcachedCache needs the App Engine SDK: pip install 'memocache[gae]'"
 
 
 def test_a_name_that_is_not_there_is_answered_as_by_any_module() -> None:

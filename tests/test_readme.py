@@ -34,7 +34,7 @@ def test_the_examples_run_one_after_the_other(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     host, port = memcached_tcp.address
     module: dict[str, object] = {"__name__": "readme"}
-    for number, block in enumerate(_blocks(), 1):
+    for number, block in enumerate(blocks(), 1):
         source = block.replace("127.0.0.1:11211", f"{host}:{port}")
         source = source.replace('"shop:"', f'"{prefix}"').replace("=shop:", f"={prefix}")
         exec(compile(source, f"README example {number}", "exec"), module)
@@ -78,7 +78,7 @@ def test_the_table_of_options_has_them_all() -> None:
 
 def test_the_first_example_does_what_its_comments_say() -> None:
     computed: list[int] = []
-    source = _blocks()[0].replace("    return {", "    computed.append(account_id)\n    return {")
+    source = blocks()[0].replace("    return {", "    computed.append(account_id)\n    return {")
     module: dict[str, object] = {"__name__": "readme.first", "computed": computed}
     lines = source.strip().splitlines()
     exec("\n".join(lines[:-1]), module)
@@ -102,5 +102,5 @@ def test_every_public_name_of_a_cached_function_is_explained() -> None:
         assert f".{name}" in text, name
 
 
-def _blocks() -> list[str]:
+def blocks() -> list[str]:
     return BLOCK.findall(README.read_text())

@@ -257,7 +257,7 @@ class GenerationCache(PackedCache):
     def _forgotten(self, key: str) -> Verb[bool]:
         wire, own = self._wire(key), self._own_stamp(key)
         data, before = yield from self._object.read([wire, own], urgent=True)
-        left = yield from self._stamp_anew(own, before, wire)
+        (left,) = yield from self._stamp_anew(own, wire)
         if data is not None and left == data:
             with suppress(BackendError):  # it does not count any more, and only takes room
                 yield from self._object.delete(wire)
@@ -270,23 +270,28 @@ class GenerationCache(PackedCache):
     @verb
     def forget_group(self, group: str) -> Verb[None]:
         """Give the group another stamp, and see that it has it."""
-        name = self._wire(group)
-        (before,) = yield from self._object.read([name], urgent=True)
-        yield from self._stamp_anew(name, before, name)
+        yield from self._stamp_anew(self._wire(group))
 
-    def _stamp_anew(self, name: str, before: bytes | None, beside: str) -> Verb[bytes | None]:
+    def _stamp_anew(self, name: str, *beside: str) -> Verb[list[bytes | None]]:
         """Set another stamp; return what stands under *beside* when it is there.
 
-        Many an object says nothing when it could not set. So it is read; somebody else's new one is as good.
+        Many an object says nothing when it could not set, or not get. So what was set is read. Another stamp may be
+        somebody else's new one, or the old one; it is new where it was not there after we had begun.
         """
-        yield from self._object.set(name, new_stamp(), FOREVER)
-        after, left = yield from self._object.read([name, beside], urgent=True)
-        if after is None or not is_stamp(after) or after == before:
-            raise BackendUnavailable(
-                f"{self._object.name} does not keep the stamp that it was given to forget by "
-                "(if it never keeps anything: that is what NullCache is for)"
-            )
-        return left
+        seen: set[bytes] = set()
+        for _ in range(ATTEMPTS):
+            stamp = new_stamp()
+            yield from self._object.set(name, stamp, FOREVER)
+            after, *left = yield from self._object.read([name, *beside], urgent=True)
+            if after is None:
+                break
+            if after == stamp or (seen and after not in seen and is_stamp(after)):
+                return left
+            seen.add(after)
+        raise BackendUnavailable(
+            f"{self._object.name} does not keep the stamp that it was given to forget by "
+            "(if it never keeps anything: that is what NullCache is for)"
+        )
 
     @verb
     def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:

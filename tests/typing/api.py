@@ -11,8 +11,11 @@ from typing import assert_type
 
 from memocache import (
     Cache,
+    ForeignCache,
+    GAEMemcachedCache,
     Info,
     MemcachedCache,
+    NullCache,
     PickleSerializer,
     SimpleCache,
     SQLiteCache,
@@ -95,6 +98,39 @@ cached(ignore=5)  # type: ignore[call-overload]
 cached(unless=True)  # type: ignore[call-overload]
 cached(namespace=5)  # type: ignore[call-overload]
 cached(wait=None)  # type: ignore[call-overload]
+
+
+class Store:
+    """What somebody else's cache looks like."""
+
+    def get(self, key: str) -> object: ...
+    def set(self, key: str, value: object, timeout: int | None = None) -> bool | None: ...
+    def delete(self, key: str) -> object: ...
+
+
+@cached(timeout=60, cache=Store())
+def on_store(x: int) -> str:
+    return str(x)
+
+
+@cached(timeout=60, cache={})
+def on_dict(x: int) -> str:
+    return str(x)
+
+
+assert_type(on_store(1), str)
+assert_type(on_dict(1), str)
+assert_type(ForeignCache(Store(), 60, key_prefix="a:").get("key"), object)
+configure(Store())
+configure({})
+uncache_tag("x:1", Store())
+cached(cache=lambda: Store())
+assert_type(configure(NullCache()), None)
+assert_type(NullCache(60).get("key"), None)
+assert_type(GAEMemcachedCache(60, "a:", namespace="tenant").get("key"), object)
+GAEMemcachedCache(namespace=5)  # type: ignore[arg-type]
+ForeignCache(5)  # type: ignore[arg-type]
+ForeignCache(object())  # type: ignore[arg-type]
 
 # ---- a function --------------------------------------------------------------------------------------------------
 
