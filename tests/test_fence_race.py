@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import race
+from tests.servers import MemcachedServer
 
 LONG = os.environ.get("MEMOCACHE_LONG") == "1"
 SECONDS = float(os.environ.get("MEMOCACHE_RACE_SECONDS") or (8 if LONG else 2))

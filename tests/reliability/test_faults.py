@@ -1,11 +1,14 @@
 """What passes between cache and server is broken at every byte, and at random: no caller notices more than a moment."""
 
+import logging
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from memocache import UncacheFailed, cached
 from tests.faults import (
     BlackHole,
     Delay,
@@ -156,6 +159,28 @@ def test_at_random(broken: Broken, kind: str, ledger: Ledger, scaled: Callable[[
         return made
 
     note(ledger, AT_RANDOM, kind, broken.played(faults, trial))
+
+
+def test_nothing_of_the_user_s_is_told(
+    broken: Broken, kind: str, caplog: pytest.LogCaptureFixture, ledger: Ledger
+) -> None:
+    told: list[str] = []
+    f: Any = cached(cache=broken.cache, namespace="f", wait=0)(lambda given: {"canary of a value": given})
+    faults = [*(Garbage(junk) for junk in JUNK), BlackHole(), Reset(), Flip(100, 1), StallAfter(20)]
+    with caplog.at_level(logging.DEBUG):
+        for fault in faults:
+            broken.proxy.fault = fault
+            f("canary of an argument")
+            for forget in (lambda: f.uncache("canary of an argument"), f.uncache_all):
+                try:
+                    forget()
+                except UncacheFailed as error:
+                    told.append(str(error))
+            broken.heal()
+    assert len(told) > len(faults) / 2
+    assert caplog.text
+    assert "canary" not in caplog.text + "".join(told)
+    ledger.add("messages and logs of faults, searched for arguments and values", kind, len(faults), told=0)
 
 
 @pytest.mark.parametrize("kind", ["memcached"])
