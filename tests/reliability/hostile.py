@@ -32,11 +32,11 @@ KEY = "v1:f:0123456789abcdef"
 FORMS: dict[str, dict[str, Any]] = {
     "safe": {"serializer": SafeSerializer(types=RECORDS)},
     "JSON": {"serializer": JSONSerializer()},
-    "signed pickle": {"serializer": PickleSerializer(SECRET)},
-    "safe, compressed": {"serializer": SafeSerializer(types=RECORDS), "compress": "zlib", "compress_above": 1},
-    "safe, signed": {"serializer": SafeSerializer(types=RECORDS), "secret": SECRET},
+    "pickle": {"serializer": PickleSerializer(SECRET)},
+    "safe + zlib": {"serializer": SafeSerializer(types=RECORDS), "compress": "zlib", "compress_above": 1},
+    "safe + secret": {"serializer": SafeSerializer(types=RECORDS), "secret": SECRET},
 }
-SIGNED = ("signed pickle", "safe, signed")
+SIGNED = ("pickle", "safe + secret")
 PLAIN_VALUES = [None, True, -1, 2.5, "text", "ü\n", {"a": [1, {"b": None}], "c": "d"}, [[[]], {}], "x" * 3000]
 
 

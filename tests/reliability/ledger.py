@@ -16,7 +16,8 @@ class Line:
 
     tried: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
-    facts: list[str] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    most: dict[str, float] = field(default_factory=dict)
     naive: list[str] = field(default_factory=list)
 
 
@@ -33,9 +34,15 @@ class Ledger:
         for name, count in wrong.items():
             line.wrong[name.replace("_", " ")] += count
 
-    def fact(self, what: str, fact: str) -> None:
-        """Note something else about *what* was tried."""
-        self.lines.setdefault(what, Line()).facts.append(fact)
+    def sum(self, what: str, text: str, number: float) -> None:
+        """Note a figure besides, of which the sum over all caches is told: *text* has a place for it."""
+        sums = self.lines.setdefault(what, Line()).sums
+        sums[text] = sums.get(text, 0) + number
+
+    def most(self, what: str, text: str, number: float) -> None:
+        """Note a figure besides, of which the largest of all caches is told: *text* has a place for it."""
+        most = self.lines.setdefault(what, Line()).most
+        most[text] = max(most.get(text, number), number)
 
     def naive(self, what: str, fact: str) -> None:
         """Note what became of the negative control."""
@@ -51,7 +58,8 @@ class Ledger:
         for what, line in self.lines.items():
             tried = ", ".join(f"{cache} {count:,}" for cache, count in line.tried.items())
             wrong = ", ".join(f"{count:,} {name}" for name, count in line.wrong.items())
-            yield f"| {what} | {tried} | {'; '.join([wrong, *line.facts])} | {'; '.join(line.naive)} |"
+            figures = [text.format(number) for text, number in (*line.sums.items(), *line.most.items())]
+            yield f"| {what} | {tried} | {'; '.join([wrong, *figures])} | {'; '.join(line.naive)} |"
         yield ""
         total = sum(sum(line.tried.values()) for line in self.lines.values())
         bad = sum(sum(line.wrong.values()) for line in self.lines.values())

@@ -49,11 +49,13 @@ def main(stand: str, keys: int, seconds: float, naive: bool) -> dict[str, Any]:
         worker.start()
     samples = []
     pause = threading.Event()
-    while any(worker.is_alive() for worker in workers):
+    while all(worker.is_alive() for worker in workers):
         pause.wait(PAUSE)
         samples.append((sum(asked), resident_kib(), descriptors(), threads()))
         if ticks() - began > seconds:
             over.set()
+    for worker in workers:
+        worker.join()
     took = ticks() - began
     gc.collect()
     flights = sum(type(each) is Flight and each.outcome is None for each in gc.get_objects())

@@ -94,8 +94,8 @@ def share(faults: list[Fault], most: int) -> list[Fault]:
 
 
 def test_at_every_byte(broken: Broken, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
-    faults = share(list(at_every_byte(broken.seen(broken.trial()))), scaled(300, 6_000))
-    assert len(faults) >= scaled(300, 3_000)
+    faults = share(list(at_every_byte(broken.seen(broken.trial()))), scaled(250, 4_500))
+    assert len(faults) >= scaled(250, 3_000)
     trials = broken.played(faults, broken.trial)
     note(ledger, AT_EVERY_BYTE, kind, trials)
     assert all(each.was_hit for each in trials)
@@ -151,7 +151,7 @@ JUNK = [
 
 def test_at_random(broken: Broken, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
     commands = sorted({command(request) for request, _ in broken.seen(broken.trial())})
-    faults = [at_random(commands) for _ in range(scaled(150, 2_000))]
+    faults = [at_random(commands) for _ in range(scaled(100, 2_000))]
 
     def trial() -> Trial:
         made = broken.trial()

@@ -119,7 +119,7 @@ DOINGS: dict[str, Callable[[World], object]] = {
 def test_a_handler_may_come_anywhere(doing: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
     tried = 0
     for handling in DOINGS:
-        for number in itertools.count(0, scaled(29, 3)):
+        for number in itertools.count(0, scaled(53, 4)):
             world = World()
             interruption = Interruption(number, lambda w=world, h=handling: DOINGS[h](w))
             try:
