@@ -195,11 +195,11 @@ class FenceTests:
         remembered = Failure.of(LookupError("nobody"))
         declare(LookupError)
         cache.fill(leased(cache), entry(remembered))
-        taken = peer.take("key", GROUPS, time.time(), 60)
-        (found,) = cache.peek(("key",), (GROUPS,), time.time())
-        assert found is not None
-        assert repr(found.value.again()) == "LookupError('nobody')"
-        assert peer.fill(taken, entry("found")) is True
+        newer = taken(peer)
+        found = present(cache)
+        assert isinstance(found, Failure)
+        assert repr(found.again()) == "LookupError('nobody')"
+        assert peer.fill(newer, entry("found")) is True
         assert present(cache) == "found"
 
     def test_what_was_taken_is_void_after_forgetting(self, cache: Cache, peer: Cache) -> None:

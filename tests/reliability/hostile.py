@@ -37,7 +37,17 @@ FORMS: dict[str, dict[str, Any]] = {
     "safe + secret": {"serializer": SafeSerializer(types=RECORDS), "secret": SECRET},
 }
 SIGNED = ("pickle", "safe + secret")
-PLAIN_VALUES = [None, True, -1, 2.5, "text", "ü\n", {"a": [1, {"b": None}], "c": "d"}, [[[]], {}], "x" * 3000]
+PLAIN_VALUES: list[object] = [
+    None,
+    True,
+    -1,
+    2.5,
+    "text",
+    "ü\n",
+    {"a": [1, {"b": None}], "c": "d"},
+    [[[]], {}],
+    "x" * 3000,
+]
 
 
 def main(form: str, count: int, path: str, seed: int) -> dict[str, int]:
@@ -118,7 +128,7 @@ def _bomb(cache: MemcachedCache, mebibytes: int) -> bytes:
 
 
 def _pickles(path: str) -> list[bytes]:
-    found = []
+    found: list[bytes] = []
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         found += framings(pickle.dumps(Canary(Path(path)), protocol=protocol), b"context")
     return found

@@ -98,10 +98,10 @@ class Stage:
     @contextmanager
     def built(cls) -> Iterator["Stage"]:
         """Have our own clocks and waiting done by a stage."""
-        with time_machine.travel(START, tick=False) as walls, mock.patch.multiple(_readthrough, ticks=None):
+        with time_machine.travel(START, tick=False) as walls:
             stage = cls(walls)
-            _readthrough.ticks = stage.ticks  # type: ignore[assignment]
             with (
+                mock.patch.object(_readthrough, "ticks", stage.ticks),
                 mock.patch.object(_flight, "ticks", stage.ticks),
                 mock.patch.object(_steps.Join, "take", lambda step: stage._join(step)),
                 mock.patch.object(_steps.Pause, "take", lambda step: stage.wait("pause", _never, step.seconds)),
