@@ -49,6 +49,7 @@ question = Question(
         f"{BARE} gets, undecoded, the very bytes that memocache stores, in each table.",
         "The computation is free.",
         f"{FORGET}: what was forgotten before, which is a delete all the same.",
+        "A near tier asks memcached once in 5 s, and serves the same object in between.",
         "Peers wait for the answer to each command, as memocache does, but have no deadline, which is quicker.",
     ],
     venue=server.running,
@@ -135,6 +136,12 @@ def ours_with_tags(memocache: Any) -> dict[str, Any]:
     tags = ("account:{account}", "reports", "everything")
     cache = memocache.MemcachedCache([server.address])
     return {"f": memocache.cached(timeout=SECONDS, tags=tags, namespace="tagged", cache=cache)(report)}
+
+
+@question.contestant("memocache, with a near tier", "memocache", cases=[HIT])
+def ours_with_near(memocache: Any) -> dict[str, Any]:
+    cache = memocache.TieredCache(memocache.SimpleCache(), memocache.MemcachedCache([server.address]))
+    return {"f": memocache.cached(timeout=SECONDS, namespace="near", cache=cache)(report)}
 
 
 @question.contestant("libmc Client.get", "libmc", cases=[HIT], statement="get(key)")

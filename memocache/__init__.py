@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from memocache.backends.gae import GAEMemcachedCache
     from memocache.backends.memcached import MemcachedCache
     from memocache.backends.null import NullCache
+    from memocache.backends.redis import RedisCache
     from memocache.backends.sqlite import SQLiteCache
+    from memocache.backends.tiered import TieredCache
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
@@ -50,6 +52,8 @@ __all__ = [
     "SimpleCache",
     "MemcachedCache",
     "GAEMemcachedCache",
+    "TieredCache",
+    "RedisCache",
     "ForeignCache",
     "NullCache",
     "SQLiteCache",
@@ -79,6 +83,8 @@ _LATER: Final = {
     "cache_from_url": "memocache.backends._schemes",
     "MemcachedCache": "memocache.backends.memcached",
     "GAEMemcachedCache": "memocache.backends.gae",
+    "TieredCache": "memocache.backends.tiered",
+    "RedisCache": "memocache.backends.redis",
     "ForeignCache": "memocache.backends.foreign",
     "NullCache": "memocache.backends.null",
     "SQLiteCache": "memocache.backends.sqlite",

@@ -61,6 +61,11 @@ class Entry:
         self.raw: Hashable = None
         self.types: object = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is in this process, and its hits are those of a function."""
+        return self.origin is not None and self.origin.counters is not None
+
     def kill(self) -> None:
         """Let nobody be served this entry any more."""
         self.fresh = self.expires = -inf
@@ -108,7 +113,7 @@ class AgingEntry(Entry):
 class Origin:
     """Where entries come from: a function on one cache, with what is the same for all of them."""
 
-    __slots__ = ("aliases", "counters", "groups")
+    __slots__ = ("__weakref__", "aliases", "counters", "groups")
 
     def __init__(self, groups: tuple[str, ...], counters: Counters | None = None) -> None:
         self.groups = groups

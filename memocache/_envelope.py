@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 __all__ = [
     "ERROR",
     "LEASE",
+    "NONCE",
     "STAMP",
     "STAMP_SIZE",
     "VALUE",
@@ -23,6 +24,7 @@ __all__ = [
     "stamp_block",
     "stamp_head",
     "stamp_names",
+    "stamps_of",
     "unpack",
     "with_codec",
 ]
@@ -35,6 +37,9 @@ STAMP_SIZE: Final = 16
 # magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost, held, pause | digest of the key
 HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
+NONCE: Final = slice(8, 24)
+"""Where the nonce is in an envelope."""
+
 CODEC_AT: Final = 5
 ENDS: Final = struct.Struct(">ddd")  # expires, cost, held
 ENDS_AT: Final = struct.calcsize(">3sBBBH16sdd")
@@ -130,6 +135,16 @@ def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:
 def stamp_head(name: str) -> bytes:
     """Return what stands before the stamp of the group *name* in a block."""
     return bytes((len(name),)) + name.encode("ascii")
+
+
+def stamps_of(block: bytes) -> list[bytes]:
+    """Return the stamps in a stamp_block."""
+    stamps, position = [], 0
+    while position < len(block):
+        end = position + 1 + block[position]
+        stamps.append(block[end : end + STAMP_SIZE])
+        position = end + STAMP_SIZE
+    return stamps
 
 
 def stamp_names(block: bytes) -> list[str]:

@@ -46,6 +46,6 @@ class Looked:
 
     def hit(self, entry: Entry) -> Any:
         """Count that *entry* is served, and return the value that the caller gets."""
-        if self.site.direct:
+        if entry.counts:
             entry.hits += 1
         return self.site.hit(entry, None).value

@@ -83,7 +83,7 @@ class Memo(ABC):
         cache = self.options.cache
         if self._counted.function is not None or self.options.copied is not None:
             return None
-        if not isinstance(cache, Cache | Slot) or cache.shared:
+        if not isinstance(cache, Cache | Slot) or not cache.has_near:
             return None
         aliases = Aliases()
         register(aliases)
@@ -99,8 +99,8 @@ class Memo(ABC):
             return self._settled
         place, slot = self._latest, self._slot
         if place is not None and slot is not None:
-            cache = place.site.cache
-            if cache is slot.cache and (self._aliases is None or self._aliases.source is cache):
+            site = place.site
+            if site.cache is slot.cache and (self._aliases is None or self._aliases.source is site.near):
                 return place
         place = self._find_place()
         if self._fixed:
@@ -137,8 +137,8 @@ class Memo(ABC):
                 if place is None:
                     place = self._new_place(cache)
                     self._places = (*self._places, place)[-MOST_PLACES:]
-        if self._aliases is not None and self._aliases.source is not cache:
-            self._aliases.lead_to(cache)
+        if self._aliases is not None and self._aliases.source is not cache.near:
+            self._aliases.lead_to(cache.near)
         return place
 
     def _known_place(self, cache: Cache) -> Place | None:
@@ -237,7 +237,7 @@ class Memo(ABC):
 
     def known_key(self, place: Place, counted: tuple[object, ...]) -> str:
         """Return the key of a call: it takes long to make, and an entry that the arguments lead to knows it."""
-        alias = self._alias(counted) if place.site.direct else None
+        alias = self._alias(counted) if place.site.near is not None else None
         entry = None if alias is None else alias[0].table.get(alias[1])
         return entry.key if entry is not None and alias and entry.types == alias[2] else place.keys.key(counted)
 
@@ -260,8 +260,8 @@ class Memo(ABC):
     def forget_in_process(self) -> None:
         """Forget every call that is stored in this process, and count from zero on every cache."""
         for place in self._places:
-            if place.site.direct:
-                place.site.cache.forget_group(place.keys.group)
+            if place.site.near is not None:
+                place.site.near.forget_group(place.keys.group)
             place.site.counters.reset()
 
     # ---- what may wait: for coroutine functions, each of these returns an awaitable --------------------------------

@@ -40,11 +40,14 @@ class Site:
     origin: Origin = field(init=False)  # of the entries
     _tagged: dict[tuple[str, ...], Origin] = field(default_factory=dict)
     direct: bool = field(init=False)  # whether the cache is in this process, so that nothing in it can block
+    near: Cache | None = field(init=False)  # the cache, or its tier, in this process: shortcuts lead there
 
     def __post_init__(self) -> None:
         self.lease = FIRST_LEASE
         self.origin = Origin(self.groups, self.counters)
         self.direct = not self.cache.shared
+        self.near = self.cache.near
+        self.cache.introduce(self.origin)
 
     def took(self, cost: float) -> None:
         """Learn that a computation has taken *cost* seconds, longer than all before."""
@@ -102,7 +105,7 @@ class Site:
 
     def hit(self, entry: Entry, alias: "Alias | None", *, waited: bool = False) -> Entry | Served:
         """Count that *entry* is served, and return what has the value that the caller gets."""
-        if not self.direct:  # a cache elsewhere does not count for us
+        if not entry.counts:
             if waited:
                 self.counters.waits += 1
             else:
@@ -118,7 +121,7 @@ class Site:
         """Count that *entry* is served while somebody refreshes it, and return the value that the caller gets."""
         if now() >= entry.until:
             self.counters.stale += 1
-        elif self.direct:
+        elif entry.counts:
             entry.hits += 1
         else:
             self.counters.hits += 1
@@ -132,6 +135,7 @@ class Site:
             if len(self._tagged) >= MOST_ORIGINS:
                 self._tagged.clear()
             origin = self._tagged[tags] = Origin((*self.groups, *tags), self.counters)
+            self.cache.introduce(origin)
         return origin
 
     def served(self, value: Any) -> Any:

@@ -25,15 +25,18 @@ _lock = threading.RLock()
 class Slot:
     """A place for a cache. Functions may be decorated with it before there is one, and follow when there is another."""
 
-    __slots__ = ("_followers", "_make", "cache", "is_fixed", "shared")
+    __slots__ = ("_followers", "_make", "cache", "has_near", "is_fixed", "shared")
 
-    def __init__(self, make: Callable[[], Cache], *, is_fixed: bool = False, shared: bool = False) -> None:
+    def __init__(
+        self, make: Callable[[], Cache], *, is_fixed: bool = False, shared: bool = False, has_near: bool = True
+    ) -> None:
         self._make = make
         self._followers: weakref.WeakSet[Aliases] = weakref.WeakSet()
         self.cache: Cache | None = None
         """The cache in it, if there is one already."""
         self.is_fixed = is_fixed  # whether the cache in it stays the same
         self.shared = shared  # whether its caches are sure to be
+        self.has_near = has_near  # whether its caches may have
 
     def get(self) -> Cache:
         """Return the cache in it, made if need be."""
@@ -94,7 +97,8 @@ def _slot_at(url: str) -> Slot:
     with _lock:
         if url not in _at_url:
             made_by = recipe(Url(url))
-            _at_url[url] = Slot(made_by.make, is_fixed=True, shared=made_by.kind.shared)
+            kind = made_by.kind
+            _at_url[url] = Slot(made_by.make, is_fixed=True, shared=kind.shared, has_near=kind.has_near)
         return _at_url[url]
 
 

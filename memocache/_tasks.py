@@ -8,16 +8,17 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
 from typing import Any, Final
 
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing
-from memocache._pool import Awaited, wake
+from memocache._pool import Awaited, hand_over, wake
 from memocache._steps import Ask, Compute, Detach, Join, Pause, Raised, Step, Steps
 from memocache.errors import BackendError, ConfigurationError
 
-__all__ = ["TaskRun", "keep"]
+__all__ = ["TaskRun", "in_own_task", "ring"]
 
 STANDING: Final = 1.0  # seconds by which a loop's clock differs from ours if a test tool has stopped it
 
@@ -78,7 +79,7 @@ class TaskRun:
             step.flight.leave_caller()
             return keep(self._loop.create_task(TaskRun(step.steps, self._compute, self._awaited).alone()))
         assert type(step) is Pause
-        await _ring(self._loop.create_future(), step.seconds)
+        await ring(self._loop.create_future(), step.seconds)
         return None
 
     async def _asked(self, step: Ask, awaited: Awaited) -> Any:
@@ -163,7 +164,7 @@ async def _joined(flight: Flight, seconds: float) -> bool | None:
     try:
         tell, ended = _bell(loop)
         if flight.subscribe(tell):
-            await _ring(ended, seconds)
+            await ring(ended, seconds)
     except BaseException as error:  # whoever has merely waited too long may as well have the result stored
         if flight.leave(tell) and isinstance(error, asyncio.CancelledError):
             # As the last one, wait for what the computation has to clean up: without us it would be awaited.
@@ -180,7 +181,7 @@ def _bell(loop: asyncio.AbstractEventLoop) -> "tuple[Callable[[], None], asyncio
     return functools.partial(wake, loop, ended), ended
 
 
-async def _ring(bell: "asyncio.Future[None]", seconds: float) -> None:
+async def ring(bell: "asyncio.Future[None]", seconds: float) -> None:
     """Wait until *bell* is done, at most *seconds* of real time."""
     loop = bell.get_loop()
     alarm: asyncio.TimerHandle | threading.Timer
@@ -197,15 +198,31 @@ async def _ring(bell: "asyncio.Future[None]", seconds: float) -> None:
 
 
 # A loop itself keeps no task alive.
-_kept: Final[set["asyncio.Task[None]"]] = set()
+_kept: Final[set["asyncio.Task[Any]"]] = set()
 
 
-def keep(task: "asyncio.Task[None]") -> bool:
+def keep(task: "asyncio.Task[Any]") -> bool:
     """Keep *task* until it is done, or its loop has ended."""
     _kept.difference_update([each for each in _kept if each.get_loop().is_closed()])
     _kept.add(task)
     task.add_done_callback(_kept.discard)
     return True
+
+
+async def in_own_task(coroutine: Coroutine[Any, Any, Any], unwanted: Callable[[Any], object] | None) -> Any:
+    """Return what *coroutine* returns, in a task of its own: whoever is cancelled meanwhile leaves no half of it.
+
+    What it returns when nobody waits for it any more is handed to *unwanted*, in a thread of the pool.
+    """
+    task = asyncio.get_running_loop().create_task(coroutine)
+    keep(task)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if unwanted is not None:
+            here = copy_context()
+            task.add_done_callback(lambda task: hand_over(task, lambda result: here.run(unwanted, result)))
+        raise
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

@@ -14,7 +14,7 @@ class Info:
     in the background, counts as a miss, too. A failure is whatever was not done for us: the cache was down, a value
     could not be stored, a lease was lost while computing, a refresh in the background raised. *stored*
     counts the results that were stored, *seconds_saved* adds up the computation times of the entries that were hit.
-    *currsize* and *maxsize* are None where the cache is not in this process.
+    *currsize* and *maxsize* are None where the cache is not in this process; of a TieredCache they are its near tier's.
     """
 
     hits: int = 0

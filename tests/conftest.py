@@ -11,6 +11,7 @@ from pymemcache import Client
 
 from memocache import SimpleCache, configure
 from memocache._slots import configured
+from tests.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
 from tests.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
 
 pytest_plugins = ["pytester"]
@@ -89,3 +90,53 @@ def client_for() -> Iterator[Callable[..., Client]]:
             return client
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def redis_binary() -> str:
+    binary, reason = find_redis()
+    return binary or skip_or_fail(reason)
+
+
+@pytest.fixture(scope="session")
+def valkey_binary() -> str:
+    binary, reason = find_valkey()
+    return binary or skip_or_fail(reason)
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_binary: str) -> Iterator[RedisServer]:
+    """A Redis on a unix socket, shared by all tests: use *prefix*, and do not hurt it."""
+    with RedisServer(binary=redis_binary) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server(valkey_binary: str) -> Iterator[RedisServer]:
+    """A Valkey on a unix socket, shared by all tests: use *prefix*, and do not hurt it."""
+    with RedisServer(binary=valkey_binary) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(redis_binary: str) -> Iterator[RedisCluster]:
+    """A cluster of three masters, shared by all tests: use *prefix*, and do not hurt it."""
+    with RedisCluster(redis_binary) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_factory(redis_binary: str) -> Iterator[Callable[..., RedisServer]]:
+    """Starts servers of this test's own, with the options of RedisServer, and stops them after it."""
+    with ExitStack() as servers:
+
+        def start(*options: str, **more: Any) -> RedisServer:
+            return servers.enter_context(RedisServer(*options, **{"binary": redis_binary, **more}))
+
+        yield start
+
+
+@pytest.fixture
+def own_redis(redis_factory: Callable[..., RedisServer]) -> RedisServer:
+    """A Redis on a unix socket that this test may kill, pause and restart."""
+    return redis_factory()

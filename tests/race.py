@@ -14,17 +14,29 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
+import redis
 from cachelib import FileSystemCache
 from pymemcache import Client, PooledClient
 
-from memocache import ForeignCache, MemcachedCache, SimpleCache, SQLiteCache, UncacheFailed, cached
+from memocache import (
+    ForeignCache,
+    MemcachedCache,
+    RedisCache,
+    SimpleCache,
+    SQLiteCache,
+    TieredCache,
+    UncacheFailed,
+    cached,
+)
 from memocache._clock import ticks
-from memocache.backends.base import Cache
+from memocache.backends.base import Cache, Entry
+from tests.redis_servers import RedisServer, find_redis
 from tests.servers import Address, MemcachedServer
 
 __all__ = [
@@ -32,16 +44,22 @@ __all__ = [
     "Truth",
     "in_processes",
     "in_threads",
+    "late_tiers",
     "naive_dict",
     "naive_files",
     "naive_memcached",
     "our_client",
     "our_files",
+    "naive_tiers",
     "naive_sqlite",
+    "naive_redis",
     "our_memcached",
+    "our_redis",
     "our_shaky_memcached",
     "our_shaky_sqlite",
+    "our_shaky_redis",
     "our_simple",
+    "our_tiers",
     "our_sqlite",
     "quick_switches",
 ]
@@ -50,6 +68,7 @@ KEYS = 4
 FORGETTING = 0.06
 PROCESSES, THREADS = 4, 2
 COMPUTING = 0.001  # seconds at most
+NEAR = 0.01  # seconds
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -82,17 +101,40 @@ class Truth:
         """Return the oldest truth that whoever asks from now on may be given."""
         return int(self._since[key])
 
-    def change(self, key: int, forget: Callable[[int], object]) -> None:
+    def change(self, key: int, forget: Callable[[int], object]) -> int:
+        """Change the truth and forget; return the new one."""
         with self._lock:
             self._now[key] += 1
-            new = self._now[key]
+            new = int(self._now[key])
         forget(key)
         with self._lock:
             self._since[key] = max(self._since[key], new)
+        return new
+
+
+class Sight:
+    """The oldest truth that one thread may be given, where others' forgetting may be unknown for *delay* seconds."""
+
+    def __init__(self, truth: Truth, delay: float, own: list[int]) -> None:
+        self._truth = truth
+        self._delay = delay
+        self._own = own  # what was forgotten in this process, which is known at once
+        self._past: list[deque[tuple[float, int]]] = [deque([(0.0, 0)]) for _ in range(KEYS)]
+
+    def oldest(self, key: int) -> int:
+        if not self._delay:
+            return self._truth.oldest(key)
+        now, past = ticks(), self._past[key]
+        past.append((now, self._truth.oldest(key)))
+        while len(past) > 1 and past[1][0] < now - self._delay:
+            past.popleft()
+        return max(past[0][1], self._own[key])
 
 
 class Runner(Protocol):
     """One who takes part: it is made in each process, and used by its threads at once."""
+
+    delay: float
 
     def read(self, key: int) -> int: ...
     def forget(self, key: int) -> object: ...
@@ -103,6 +145,8 @@ Maker = Callable[[Compute, Any], Runner]
 
 
 class Ours:
+    delay = 0.0
+
     def __init__(self, compute: Compute, cache: Cache) -> None:
         self.read = cached(cache=cache, namespace="race")(compute)
         self.forget = self.read.uncache
@@ -150,12 +194,53 @@ def our_shaky_sqlite(compute: Compute, path: str) -> Runner:
     return Persistent(compute, SQLiteCache(path, timeout=10))
 
 
+def our_redis(compute: Compute, url: str) -> Runner:
+    return Ours(compute, RedisCache(url, timeout=10))
+
+
+def our_shaky_redis(compute: Compute, url: str) -> Runner:
+    return Persistent(compute, RedisCache(url, timeout=0.1))
+
+
 def our_simple(compute: Compute, _: None) -> Runner:
     return Ours(compute, SimpleCache())
 
 
+def our_tiers(compute: Compute, address: Address) -> Runner:
+    return _tiers(TieredCache, compute, address)
+
+
+def naive_tiers(compute: Compute, address: Address) -> Runner:
+    """What is read from far is put into near, whatever was forgotten meanwhile."""
+    return _tiers(Unfenced, compute, address)
+
+
+def late_tiers(compute: Compute, address: Address) -> Runner:
+    """What is near is served for longer than the race allows."""
+    return _tiers(TieredCache, compute, address, near_timeout=5 * NEAR)
+
+
+def _tiers(kind: type[TieredCache], compute: Compute, address: Address, near_timeout: float = NEAR) -> Runner:
+    ours = Ours(compute, kind(SimpleCache(), MemcachedCache([address], timeout=10), near_timeout=near_timeout))
+    ours.delay = NEAR + 0.001  # the clocks of timeouts and of the race are two
+    return ours
+
+
+class Unfenced(TieredCache):
+    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Any:
+        (entry,) = self._near.peek((key,), (groups,), now)
+        if entry is not None:
+            return entry
+        found = self._far.look(key, groups, now, lease)
+        if isinstance(found, Entry):
+            self._near.fill(self._near.take(key, groups, now, lease), self._twin(found, groups, now))
+        return found
+
+
 class naive_memcached:
     """Get, or compute and set, as it is done everywhere."""
+
+    delay = 0.0
 
     def __init__(self, compute: Compute, address: Address) -> None:
         self._compute = compute
@@ -201,6 +286,8 @@ class naive_files:
 class naive_sqlite:
     """The same in a file."""
 
+    delay = 0.0
+
     def __init__(self, compute: Compute, path: str) -> None:
         self._compute = compute
         self._path = path
@@ -225,8 +312,31 @@ class naive_sqlite:
         self._ask("DELETE FROM naive WHERE key = ?", key)
 
 
+class naive_redis:
+    """The same on Redis."""
+
+    delay = 0.0
+
+    def __init__(self, compute: Compute, url: str) -> None:
+        self._compute = compute
+        self._client = redis.from_url(url)
+
+    def read(self, key: int) -> int:
+        found = self._client.get(f"naive{key}")
+        if found is not None:
+            return int(found)
+        value = self._compute(key)
+        self._client.set(f"naive{key}", value, ex=300)
+        return value
+
+    def forget(self, key: int) -> None:
+        self._client.delete(f"naive{key}")
+
+
 class naive_dict:
     """The same in a process."""
+
+    delay = 0.0
 
     def __init__(self, compute: Compute, _: None) -> None:
         self._compute = compute
@@ -243,15 +353,16 @@ class naive_dict:
         self._values.pop(key, None)
 
 
-def _run(runner: Runner, truth: Truth, until: float, tally: Tally) -> None:
+def _run(runner: Runner, truth: Truth, until: float, tally: Tally, own: list[int]) -> None:
     chance = random.Random()
+    sight = Sight(truth, runner.delay, own)
     while ticks() < until:
         key = chance.randrange(KEYS)
         if chance.random() < FORGETTING:
-            truth.change(key, runner.forget)
+            own[key] = max(truth.change(key, runner.forget), own[key])
             tally.forgotten += 1
         else:
-            oldest = truth.oldest(key)
+            oldest = sight.oldest(key)
             tally.stale += runner.read(key) < oldest
             tally.reads += 1
 
@@ -269,11 +380,12 @@ def in_threads(maker: Maker, where: Any, truth: Truth, seconds: float, threads: 
     runner = maker(compute, where)
     until = ticks() + seconds
     tallies = [Tally() for _ in range(threads)]
+    own = [0] * KEYS
     problems: list[BaseException] = []
 
     def run(tally: Tally) -> None:
         try:
-            _run(runner, truth, until, tally)
+            _run(runner, truth, until, tally, own)
         except BaseException as problem:  # noqa: BLE001 - a thread must not fail in silence
             problems.append(problem)
 
@@ -329,17 +441,25 @@ def main(seconds: float) -> None:
     logging.disable()
     print(f"{'':32}{'reads':>9}{'stale':>9}{'forgot':>9}{'computed':>9}   in {seconds:g} s each")
     with MemcachedServer() as server:
-        for maker in (naive_memcached, our_memcached, our_client):
+        for maker in (naive_memcached, our_memcached, our_client, naive_tiers, late_tiers, our_tiers):
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.address, seconds))
+        with quick_switches():
+            for maker in (naive_dict, our_simple, naive_tiers, our_tiers):
+                _print(f"{maker.__name__}, 8 threads", in_threads(maker, server.address, Truth(), seconds, threads=8))
     with tempfile.TemporaryDirectory() as directory:
         for maker in (naive_files, our_files):
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, directory, seconds))
         for maker in (naive_sqlite, our_sqlite):
             path = f"{directory}/{maker.__name__}"
             _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, path, seconds))
-    with quick_switches():
-        for maker in (naive_dict, our_simple):
-            _print(f"{maker.__name__}, 8 threads", in_threads(maker, None, Truth(), seconds, threads=8))
+
+    binary, reason = find_redis()
+    if binary is None:
+        print(reason)
+    else:
+        with RedisServer(binary=binary) as server:
+            for maker in (naive_redis, our_redis):
+                _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.url, seconds))
 
 
 def _print(what: str, tally: Tally) -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Self
@@ -20,6 +21,7 @@ __all__ = [
     "Address",
     "MemcachedBinary",
     "MemcachedServer",
+    "Server",
     "ServerFailed",
     "connect",
     "find_memcached",
@@ -88,31 +90,37 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     return True
 
 
-class MemcachedServer:
-    """A memcached of the tests' own, on a unix socket or, with *tcp*, on 127.0.0.1 and a free port.
+class Server(ABC):
+    """A server of the tests' own, on a unix socket or, with *tcp*, on 127.0.0.1 and a free port.
 
     It runs from `start()` to `stop()`, or within a with-block. In between its address stays the same,
     whatever happens to the process.
     """
 
     address: Address
+    title: str
 
-    def __init__(
-        self,
-        *,
-        tcp: bool = False,
-        memory_mb: int = 32,
-        max_item_size: int | str | None = None,
-        threads: int = 2,
-        binary: MemcachedBinary | None = None,
-    ) -> None:
+    def __init__(self, *, tcp: bool = False) -> None:
         self._tcp = tcp
-        self._options = ["-m", str(memory_mb), "-t", str(threads)]
-        if max_item_size is not None:
-            self._options += _item_size_options(max_item_size)
-        self._binary = binary
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return what starts it at its address; what it writes goes to `directory`."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Return whether it, and nobody else, answers at its address."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    @property
+    def directory(self) -> Path:
+        assert self._directory is not None, "start() goes first"
+        return Path(self._directory.name)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -130,7 +138,7 @@ class MemcachedServer:
     @property
     def pid(self) -> int:
         if self._process is None:
-            raise ServerFailed("memcached is not running")
+            raise ServerFailed(f"{self.title} is not running")
         return self._process.pid
 
     def start(self) -> Self:
@@ -176,6 +184,64 @@ class MemcachedServer:
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
+    def _launch(self) -> None:
+        errors = self.directory / "stderr"
+        with errors.open("wb") as stderr:
+            self._process = process = subprocess.Popen(
+                self.command(),
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+        wait_until(lambda: process.poll() is not None or self.answers(), START_SECONDS)
+        if process.poll() is not None or not self.answers():
+            self.kill()
+            said = errors.read_text(errors="replace").strip()
+            raise ServerFailed(f"{self.title} did not start at {self.address}, status {process.returncode}: {said}")
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(how)
+            process.send_signal(signal.SIGCONT)  # a paused process does not even hear SIGTERM
+            if not wait_until(lambda: process.poll() is not None, STOP_SECONDS):
+                process.kill()
+        process.wait()
+
+
+class MemcachedServer(Server):
+    """A memcached of the tests' own."""
+
+    title = "memcached"
+
+    def __init__(
+        self,
+        *,
+        tcp: bool = False,
+        memory_mb: int = 32,
+        max_item_size: int | str | None = None,
+        threads: int = 2,
+        binary: MemcachedBinary | None = None,
+    ) -> None:
+        super().__init__(tcp=tcp)
+        self._options = ["-m", str(memory_mb), "-t", str(threads)]
+        if max_item_size is not None:
+            self._options += _item_size_options(max_item_size)
+        self._binary = binary
+
+    def command(self) -> list[str]:
+        return [self._found().path, *self._where(), *self._options]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return self._found().environ
+
+    def _found(self) -> MemcachedBinary:
+        return self._binary or _any_binary()
+
     def stats(self) -> dict[str, str]:
         """Return what it answers to `stats`."""
         found: dict[str, str] = {}
@@ -189,24 +255,6 @@ class MemcachedServer:
                 found[name] = value
         return found
 
-    def _launch(self) -> None:
-        assert self._directory is not None, "start() goes first"
-        errors = Path(self._directory.name, "stderr")
-        binary = self._binary or _any_binary()
-        with errors.open("wb") as stderr:
-            self._process = process = subprocess.Popen(
-                [binary.path, *self._where(), *self._options],
-                env=binary.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-            )
-        wait_until(lambda: process.poll() is not None or self._answers(), START_SECONDS)
-        if process.poll() is not None or not self._answers():
-            self.kill()
-            said = errors.read_text(errors="replace").strip()
-            raise ServerFailed(f"memcached did not start at {self.address}, status {process.returncode}: {said}")
-
     def _where(self) -> list[str]:
         is_root = os.geteuid() == 0
         if isinstance(self.address, tuple):
@@ -215,23 +263,12 @@ class MemcachedServer:
         # As nobody, root's memcached could not bind inside a directory that is root's alone.
         return ["-s", self.address, "-a", "700", *(["-u", "root"] if is_root else [])]
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             # Another process may have been faster to take the port.
             return self.stats().get("pid") == str(self.pid)
         except (OSError, ServerFailed):
             return False
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.poll() is None:
-            process.send_signal(how)
-            process.send_signal(signal.SIGCONT)  # a paused process does not even hear SIGTERM
-            if not wait_until(lambda: process.poll() is not None, STOP_SECONDS):
-                process.kill()
-        process.wait()
 
 
 def _item_size_options(size: int | str) -> list[str]:

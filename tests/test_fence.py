@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymemcache import Client
 
-from memocache import Cache, CachedFunction, MemcachedCache, SimpleCache, cached
+from memocache import Cache, CachedFunction, MemcachedCache, SimpleCache, TieredCache, cached
 from tests.faults import Fault, FaultProxy
 from tests.servers import Address, MemcachedServer, wait_until
 from tests.threads import PATIENCE, Held, started
@@ -95,6 +95,11 @@ def on_memcached_elsewhere(address: Address) -> Ours:
     return Ours(MemcachedCache([address]), MemcachedCache([address]))
 
 
+def on_tiers(address: Address) -> Ours:
+    cache = TieredCache(SimpleCache(), MemcachedCache([address]), near_timeout=60)
+    return Ours(cache, cache)
+
+
 def naive_in_process(address: Address) -> Naive:
     values: dict[int, int] = {}
     return Naive(lambda: values.get(KEY), lambda value: values.__setitem__(KEY, value), lambda: values.pop(KEY, None))
@@ -131,7 +136,9 @@ def outcome(world: Any, how: str) -> tuple[int, int, int]:
     return first.result(PATIENCE), second, started(world.read).result(PATIENCE)
 
 
-@pytest.mark.parametrize("make", [in_process, on_memcached, on_memcached_elsewhere], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [in_process, on_memcached, on_memcached_elsewhere, on_tiers], ids=lambda make: make.__name__
+)
 @pytest.mark.parametrize("how", FORGETTINGS)
 def test_a_result_from_before_is_not_stored_after(how: str, make: Callable[..., Ours], address: Address) -> None:
     world = make(address)
@@ -146,7 +153,9 @@ def test_a_naive_cache_is_caught(how: str, make: Callable[..., Naive], address: 
     assert outcome(make(address), how) == (1, 2, 1)
 
 
-@pytest.mark.parametrize("make", [in_process, on_memcached, on_memcached_elsewhere], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [in_process, on_memcached, on_memcached_elsewhere, on_tiers], ids=lambda make: make.__name__
+)
 @pytest.mark.parametrize("how", FORGETTINGS)
 def test_a_refresh_from_before_is_not_stored_after(how: str, make: Callable[..., Ours], address: Address) -> None:
     world = make(address)
@@ -164,7 +173,9 @@ def test_a_refresh_from_before_is_not_stored_after(how: str, make: Callable[...,
     assert world.read() == 2
 
 
-@pytest.mark.parametrize("make", [in_process, on_memcached, on_memcached_elsewhere], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [in_process, on_memcached, on_memcached_elsewhere, on_tiers], ids=lambda make: make.__name__
+)
 def test_forgetting_again_and_again_leaves_the_last_computation(make: Callable[..., Ours], address: Address) -> None:
     world = make(address)
     world.held = Held(lambda key: world.truth, times=5)
@@ -233,6 +244,11 @@ def entry(world: Ours) -> None:
     world.read()
 
 
+def known_entry(world: Ours) -> None:
+    world.read()
+    world.read()
+
+
 def void_entry(world: Ours) -> None:
     world.read()
     world.writer.uncache_all()
@@ -263,6 +279,32 @@ def test_a_forgetting_may_come_between_any_two_commands(
         proxy.fault = None
         assert world.read() == world.truth, (how, command, after, times)
     assert len(tried) >= 2
+
+
+@pytest.mark.parametrize("what", ["call", "refresh"])
+def test_in_tiers_too(what: str, proxy: FaultProxy, address: Address) -> None:
+    tried = set()
+    for there, how, command, after in itertools.product(
+        (nothing, entry, known_entry, void_entry), FORGETTINGS, (b"get ", b"add ", b"gets ", b"cas "), (False, True)
+    ):
+        MemcachedCache([address]).clear()
+        tiers = TieredCache(SimpleCache(), MemcachedCache([proxy.address], timeout=5), near_timeout=60)
+        world = Ours(tiers, tiers)
+        world.held.go()
+        world.reader.put(0, 0)
+        there(world)
+
+        def change(world: Ours = world, how: str = how, step: Any = (there, command, after)) -> None:
+            tried.add(step)
+            proxy.fault = None
+            world.truth += 1
+            started(world.forget, how).result(PATIENCE)
+
+        proxy.fault = Around(match=command, times=1, do=change, after=after)
+        assert (world.read() if what == "call" else world.reader.refresh(KEY)) <= world.truth
+        proxy.fault = None
+        assert [world.read(), world.read()] == [world.truth] * 2, (there, how, command, after)
+    assert {there for there, *_ in tried} >= {nothing, entry, void_entry}
 
 
 def test_a_naive_cache_is_caught_there(proxy: FaultProxy) -> None:

@@ -7,10 +7,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from tests import race
+from tests.redis_servers import RedisCluster, RedisServer
 from tests.servers import MemcachedServer
 
 LONG = os.environ.get("MEMOCACHE_LONG") == "1"
@@ -23,21 +23,67 @@ def show(name: str, tally: race.Tally, record_property: Callable[[str, object], 
     print(f"{name}: {tally}")
 
 
-@pytest.mark.parametrize("kind", ["memcached", "sqlite"])
 def test_no_stale_read_in_four_processes(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path, record_property: Callable[[str, object], None]
+    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
 ) -> None:
-    on_memcached = kind == "memcached"
-    where = request.getfixturevalue("memcached_factory")().address if on_memcached else str(tmp_path / "cache.db")
-    naive = race.in_processes(getattr(race, f"naive_{kind}"), where if on_memcached else f"{where}-naive", SECONDS / 2)
-    ours = race.in_processes(getattr(race, f"our_{kind}"), where, SECONDS)
-    show("naive", naive, record_property)
+    address = memcached_factory().address
+    check(race.naive_memcached, race.our_memcached, address, record_property)
+
+
+def test_no_stale_read_on_sqlite(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    check(race.naive_sqlite, race.our_sqlite, str(tmp_path / "cache.db"), record_property, naive_at="-naive")
+
+
+def test_no_stale_read_on_redis(own_redis: RedisServer, record_property: Callable[[str, object], None]) -> None:
+    check(race.naive_redis, race.our_redis, own_redis.url, record_property)
+
+
+def test_no_stale_read_on_a_cluster(redis_binary: str, record_property: Callable[[str, object], None]) -> None:
+    with RedisCluster(redis_binary) as cluster:
+        ours = race.in_processes(race.our_redis, cluster.url, SECONDS)
     show("ours", ours, record_property)
-    assert naive.stale > 0, "the race is too slow to catch anybody"
     assert ours.stale == 0
-    assert ours.reads > ENOUGH_READS
-    assert ours.forgotten > ENOUGH_READS / 50
-    assert 0 < ours.computed < ours.reads  # it is a cache all the same
+    assert ours.reads > ENOUGH_READS / 2
+
+
+def test_no_tier_serves_what_was_forgotten_longer_than_near_timeout(
+    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
+) -> None:
+    address = memcached_factory().address
+    late = race.in_processes(race.late_tiers, address, SECONDS / 2)
+    show("late", late, record_property)
+    assert late.stale > 0, "the race is too slow to catch anybody"
+    check(race.naive_tiers, race.our_tiers, address, record_property)
+
+
+def check(
+    naive: Any, ours: Any, where: Any, record_property: Callable[[str, object], None], *, naive_at: Any = None
+) -> None:
+    judge(
+        race.in_processes(naive, where if naive_at is None else where + naive_at, SECONDS / 2),
+        race.in_processes(ours, where, SECONDS),
+        record_property,
+    )
+
+
+def judge(caught: race.Tally, held: race.Tally, record_property: Callable[[str, object], None]) -> None:
+    show("naive", caught, record_property)
+    show("ours", held, record_property)
+    assert caught.stale > 0, "the race is too slow to catch anybody"
+    assert held.stale == 0
+    assert held.reads > ENOUGH_READS
+    assert held.forgotten > ENOUGH_READS / 50
+    assert 0 < held.computed < held.reads  # it is a cache all the same
+
+
+def test_no_stale_read_in_eight_threads_with_tiers(
+    memcached_factory: Callable[..., MemcachedServer], record_property: Callable[[str, object], None]
+) -> None:
+    address = memcached_factory().address
+    with race.quick_switches():
+        naive = race.in_threads(race.naive_tiers, address, race.Truth(), SECONDS / 2, threads=8)
+        ours = race.in_threads(race.our_tiers, address, race.Truth(), SECONDS, threads=8)
+    judge(naive, ours, record_property)
 
 
 def test_no_stale_read_from_somebody_else_s_files(
@@ -68,13 +114,7 @@ def test_no_stale_read_in_eight_threads(record_property: Callable[[str, object],
     with race.quick_switches():
         naive = race.in_threads(race.naive_dict, None, race.Truth(), SECONDS / 2, threads=8)
         ours = race.in_threads(race.our_simple, None, race.Truth(), SECONDS, threads=8)
-    show("naive", naive, record_property)
-    show("ours", ours, record_property)
-    assert naive.stale > 0, "the race is too slow to catch anybody"
-    assert ours.stale == 0
-    assert ours.reads > ENOUGH_READS
-    assert ours.forgotten > ENOUGH_READS / 50
-    assert 0 < ours.computed < ours.reads
+    judge(naive, ours, record_property)
 
 
 def test_no_stale_read_while_the_file_is_removed_and_broken(

@@ -166,7 +166,7 @@ def test_four_processes_compute_once(memcached: MemcachedServer, prefix: str, aw
 
 PREAMBLE = """
 import json, os, signal, sys, threading
-from memocache import MemcachedCache, SimpleCache, cached
+from memocache import MemcachedCache, SimpleCache, TieredCache, cached
 address, prefix = json.loads(sys.argv[1])
 
 def child(work):
@@ -279,6 +279,7 @@ def script(memcached: MemcachedServer, prefix: str) -> Callable[..., str]:
 
 
 ON_MEMCACHED = "MemcachedCache([address], key_prefix=prefix, timeout=10)"
+ON_TIERS = f"TieredCache(SimpleCache(), {ON_MEMCACHED}, near_timeout=60)"
 
 
 def test_a_child_forked_in_the_middle_of_a_flight_computes_itself(script: Callable[..., str]) -> None:
@@ -287,11 +288,12 @@ def test_a_child_forked_in_the_middle_of_a_flight_computes_itself(script: Callab
     )
 
 
-def test_on_a_shared_cache_it_is_another_process(script: Callable[..., str]) -> None:
-    assert script(IN_A_FLIGHT, CACHE=ON_MEMCACHED, WAIT="0.05") == ("['child', 'child', 'child']\n['parent'] parent\n")
+@pytest.mark.parametrize("cache", [ON_MEMCACHED, ON_TIERS])
+def test_on_a_shared_cache_it_is_another_process(cache: str, script: Callable[..., str]) -> None:
+    assert script(IN_A_FLIGHT, CACHE=cache, WAIT="0.05") == ("['child', 'child', 'child']\n['parent'] parent\n")
 
 
-@pytest.mark.parametrize(("cache", "wait"), [("SimpleCache()", "1000"), (ON_MEMCACHED, "0.05")])
+@pytest.mark.parametrize(("cache", "wait"), [("SimpleCache()", "1000"), (ON_MEMCACHED, "0.05"), (ON_TIERS, "0.05")])
 def test_a_computation_may_fork(cache: str, wait: str, script: Callable[..., str]) -> None:
     assert script(IN_A_COMPUTATION, CACHE=cache, WAIT=wait) == "[1, -1] [1, -1]\n"
 

@@ -14,7 +14,10 @@ import pytest
 import memocache
 from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
 
-CACHES = ("Cache", "SimpleCache", "MemcachedCache", "GAEMemcachedCache", "SQLiteCache", "ForeignCache", "NullCache")
+CACHES = (
+    *("Cache", "SimpleCache", "MemcachedCache", "GAEMemcachedCache", "RedisCache", "SQLiteCache", "TieredCache"),
+    *("ForeignCache", "NullCache"),
+)
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),

@@ -536,7 +536,7 @@ def test_what_a_loop_left_unfinished_is_taken_over(cache: Cache) -> None:
 
 def _all_of(task: Any) -> list[Any]:
     gc.collect()
-    # By type: what an object says of its class may wake it up, as Django's settings.
+    # Not isinstance, which asks the object: there may be some that are not ready to be asked.
     tasks = [each for each in gc.get_objects() if issubclass(type(each), asyncio.Task)]
     return [each for each in tasks if each.get_loop() is task.get_loop()]
 

@@ -12,8 +12,6 @@ is replaced by another, so that nothing comes back to life.
 """
 
 import os
-import weakref
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,6 +22,7 @@ from memocache._flight import Flight
 from memocache.backends._node import Address, new_stamp
 from memocache.backends._packed import SKEW, due, expire_after, is_lease, is_present, kept_until
 from memocache.backends._server import ATTEMPTS, ServerCache, stamps_in
+from memocache.backends._stubs import Stubs
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers._form import Form
@@ -31,26 +30,18 @@ from memocache.serializers._form import Form
 __all__ = ["LeaseCache"]
 
 AT_ONCE: Final = -1  # expire: gone with the command
-MOST_STUBS: Final = 10_000
 
 
 class LeaseCache(ServerCache):
     """A cache on servers with `add`, `gets` and `cas`."""
 
     def __init__(self, default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
-        self._start()
+        self._stubs = Stubs()
         super().__init__(default_timeout, key_prefix, form)
-
-    def _start(self) -> None:
-        # By nonce, those whose stub this process has put somewhere; for as long as somebody leads them.
-        self._flights: weakref.WeakValueDictionary[bytes, Flight] = weakref.WeakValueDictionary()
-        # The nonces of stubs that may still be there. One without a flight has lost its leader: the leader was
-        # interrupted, or the server's answer to it was lost. The oldest leave, so that these are not too many.
-        self._stubs: OrderedDict[bytes, bool] = OrderedDict()
 
     def after_fork(self) -> None:
         """Join no flight of the parent's."""
-        self._start()
+        self._stubs = Stubs()
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
@@ -76,7 +67,7 @@ class LeaseCache(ServerCache):
                         return entry
                     return Stale(entry, self._refreshing(address, now, lease, data, envelope, entry, stamps))
             elif envelope is not None and is_lease(envelope, now):
-                flight = self._flights.get(envelope.nonce)
+                flight = self._stubs.flight(envelope.nonce)
                 taken = self._taken_over(address, now, lease, envelope.nonce, stamps)
                 return Busy(flight) if taken is None else taken
             taken = self._claim(address, now, lease, data, stamps)
@@ -95,20 +86,10 @@ class LeaseCache(ServerCache):
         raise BackendUnavailable("the server does not keep the stamps of groups")
 
     def _lead(self, address: Address, now: float, lease: float, nonce: bytes, stamps: bytes) -> Lease:
-        """Return the lease whose stub has this *nonce*, with a flight that others in this process find by it."""
-        flight = Flight(address.key, address.groups, lease)
-        self._flights[nonce] = flight
-        self._stubs[nonce] = True
-        if len(self._stubs) > MOST_STUBS:
-            self._stubs.popitem(last=False)
-        return Lease(address.key, address.groups, flight, now, nonce, stamps)
+        return self._stubs.lead(address.key, address.groups, now, lease, nonce, stamps)
 
     def _taken_over(self, address: Address, now: float, lease: float, nonce: bytes, stamps: bytes) -> Lease | None:
-        """Return the lease whose stub this process has put, if it has lost its leader."""
-        flight = self._flights.get(nonce)
-        if (flight is None or flight.has_lost_its_leader) and self._stubs.pop(nonce, False):
-            return self._lead(address, now, lease, nonce, stamps)
-        return None
+        return self._stubs.taken_over(address.key, address.groups, now, lease, nonce, stamps)
 
     def _refreshing(
         self,
@@ -135,7 +116,7 @@ class LeaseCache(ServerCache):
             except (BackendError, SerializationError):
                 return None  # there is something to serve all the same; if the lease stands, the next look has it
             if not stood:
-                self._stubs.pop(nonce, None)
+                self._stubs.drop(nonce)
                 return None
         if taken is not None:
             taken.replaces, taken.old = True, entry
@@ -161,7 +142,7 @@ class LeaseCache(ServerCache):
                 raise
             stood = True
         if not stood:
-            self._stubs.pop(nonce, None)
+            self._stubs.drop(nonce)
             return None
         return taken
 
@@ -197,7 +178,7 @@ class LeaseCache(ServerCache):
         if entry is None:  # of a lease that was to replace a value there is nothing to give back: that stays
             stands = stands and envelope is not None and envelope.kind == LEASE
         filled = stands and node.cas(wire, packed, swap, expire)
-        self._stubs.pop(lease.nonce, None)
+        self._stubs.drop(lease.nonce)
         return filled
 
     def forget(self, key: str) -> bool:

@@ -1,17 +1,18 @@
 """A connection with one deadline for the whole of a call, and a limit for what it takes in.
 
-pymemcache's own timeout is for each `recv`, so that a server that drips bytes holds a call for minutes; and it buffers
-whatever it is sent. Both are put right below it, through its `socket_module` parameter.
+The timeouts of pymemcache and redis-py are for each `recv`, so that a server that drips bytes holds a call for minutes;
+and they buffer whatever they are sent. Both are put right below them, in what they take for a socket.
 """
 
 import select
 import socket
+import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
 from memocache._clock import ticks
 
-__all__ = ["Sockets"]
+__all__ = ["MOST_BYTES", "CipherLine", "Line", "Sockets", "closed_with"]
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 
@@ -59,12 +60,13 @@ class Sockets:
 
 
 class Line:
-    """As much of a socket as pymemcache uses."""
+    """As much of a socket as pymemcache and redis-py use."""
 
     def __init__(self, sockets: Sockets, family: int) -> None:
         self._sockets = sockets
         self._family = family
         self._socket: socket.socket | None = None
+        self._closing: weakref.finalize[[], Any]
         self.readable: Callable[[float], object] = bool
         """Waits so many milliseconds, and tells whether there is something to read."""
 
@@ -97,13 +99,19 @@ class Line:
             if family != Sockets.AF_UNIX:
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             opened.connect(place)
-            # Each step asks first whether it may go on: Python's own timeouts cost a system call more, and those of
-            # the kernel begin anew with each signal.
-            opened.settimeout(0)
-            self.readable = _ready(opened, writing=False)
+            self.adopt(opened)
         except BaseException:  # an interrupt as well: nobody else knows of this socket yet
             opened.close()
             raise
+
+    def adopt(self, connected: socket.socket) -> None:
+        """Speak over a socket that is *connected* already."""
+        # Each step asks first whether it may go on: Python's own timeouts cost a system call more, and those of the
+        # kernel begin anew with each signal.
+        connected.settimeout(0)
+        self._socket = connected
+        self._closing = closed_with(self, connected)
+        self.readable = _ready(connected, writing=False)
 
     def sendall(self, data: bytes) -> None:
         """Send *data* within the deadline."""
@@ -125,6 +133,12 @@ class Line:
             raise TimeoutError("the server does not answer in time")
         return self._sockets.takes(self._socket.recv(size))
 
+    def recv_into(self, buffer: Any) -> int:
+        """Receive into *buffer*, and return how many bytes."""
+        data = self.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def exchange(self, command: bytes, size: int) -> bytes:
         """Begin a call: send *command*, and return up to *size* bytes of the answer."""
         # As begin, sendall and recv do one after the other; every hit takes this way.
@@ -143,10 +157,52 @@ class Line:
         sockets.room = MOST_BYTES - len(data)
         return data
 
+    def shutdown(self, how: int) -> None:
+        """Let both sides know that this is over, whoever else holds a copy."""
+        if self._socket is not None:
+            self._socket.shutdown(how)
+
     def close(self) -> None:
         """Close the connection."""
         if self._socket is not None:
             self._socket.close()
+
+    def detach(self) -> socket.socket:
+        """Return the socket, which somebody else speaks over from now on."""
+        opened, self._socket = self._socket, None
+        assert opened is not None
+        self._closing.detach()
+        return opened
+
+
+class CipherLine(Line):
+    """A line over TLS: the socket may hold bytes that the kernel knows nothing of."""
+
+    def adopt(self, connected: socket.socket) -> None:
+        super().adopt(connected)
+        poll, pending = self.readable, connected.pending  # type: ignore[attr-defined]
+        self.readable = lambda milliseconds: pending() or poll(milliseconds)
+
+    def sendall(self, data: bytes) -> None:
+        assert self._socket is not None
+        self._socket.settimeout(self._sockets.left())
+        self._socket.sendall(data)
+
+    def recv(self, size: int) -> bytes:
+        assert self._socket is not None
+        self._socket.settimeout(self._sockets.left())
+        return self._sockets.takes(self._socket.recv(size))
+
+    def exchange(self, command: bytes, size: int) -> bytes:
+        self._sockets.begin()
+        self.sendall(command)
+        return self.recv(size)
+
+
+def closed_with(owner: object, opened: socket.socket) -> "weakref.finalize[[], Any]":
+    """Have *opened* closed when nobody has its *owner* any more, without the warning that it was forgotten."""
+    # A destructor would not do: when the garbage collector finds both, the socket's may be the first.
+    return weakref.finalize(owner, opened.close)
 
 
 def _ready(opened: socket.socket, *, writing: bool) -> Callable[[float], object]:

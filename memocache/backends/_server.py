@@ -39,6 +39,10 @@ class ServerCache(PackedCache):
     def _check_size(self, wire: str, data: bytes) -> None:
         """Raise ValueTooLarge if the server will not take *data*."""
 
+    def _expire(self, seconds: float) -> int:
+        """Return what a server is told for *seconds* to live."""
+        return expire_after(seconds)
+
     def _by_node(self, wires: Iterable[str]) -> list[tuple[Node, list[str]]]:
         """Return the *wires* of each server."""
         groups: dict[int, tuple[Node, list[str]]] = {}
@@ -136,7 +140,7 @@ class ServerCache(PackedCache):
             self.delete(key)
             return False
         wire = self._wire(key)
-        self._node(wire).set(wire, self._packed(key, value, lifetime), expire_after(lifetime))
+        self._node(wire).set(wire, self._packed(key, value, lifetime), self._expire(lifetime))
         return True
 
     def _packed(self, key: str, value: object, lifetime: float) -> bytes:
@@ -151,7 +155,7 @@ class ServerCache(PackedCache):
         if lifetime <= 0:
             return False
         data = self._packed(key, value, lifetime)
-        return self._replace(key, lambda old: None if old is not None else (data, expire_after(lifetime)))
+        return self._replace(key, lambda old: None if old is not None else (data, self._expire(lifetime)))
 
     def delete(self, key: str) -> bool:
         """Delete what is under *key*; True if there was something."""
@@ -171,7 +175,7 @@ class ServerCache(PackedCache):
             now = clock()
             fresh = now + self.default_lifetime if old is None else old.fresh
             total = delta + (0 if old is None else countable(key, old.value))
-            return self._pack(key, Entry(key, total, fresh), now), expire_after(fresh - now)
+            return self._pack(key, Entry(key, total, fresh), now), self._expire(fresh - now)
 
         self._replace(key, counted)
         return total

@@ -5,7 +5,7 @@ them; that of tasks awaits what they return.
 """
 
 import functools
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from memocache.errors import BackendError, BackendUnavailable
@@ -23,6 +23,8 @@ Operation: TypeAlias = Callable[[], Any]
 Verb: TypeAlias = Generator[Operation, Any, R]
 Failed: TypeAlias = Callable[[Exception], BackendError]
 """What makes of an operation's error the one that the verb raises."""
+
+Begun: TypeAlias = Callable[[Any], Awaitable[Any]]
 
 GLANCE: Final = 1.0  # seconds
 
@@ -58,13 +60,13 @@ def taken(verb: Verb[R], failed: Failed) -> R:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def awaited(verb: Verb[R], failed: Failed) -> R:
-    """Return what comes of *verb*; its operations return awaitables."""
+async def awaited(verb: Verb[R], failed: Failed, begun: Begun = lambda operation: operation()) -> R:
+    """Return what comes of *verb*; its operations return awaitables, or what *begun* makes of them is one."""
     try:
         operation = next(verb)
         while True:
             try:
-                answer = await operation()
+                answer = await begun(operation)
             except Exception as error:  # noqa: BLE001
                 operation = _thrown(verb, error, failed)
             else:
@@ -76,7 +78,8 @@ async def awaited(verb: Verb[R], failed: Failed) -> R:
 def _thrown(verb: Verb[Any], error: Exception, failed: Failed) -> Operation:
     """Have *verb* go on with what *failed* makes of *error*."""
     problem = failed(error)
-    problem.__cause__ = error
+    if problem is not error:
+        problem.__cause__ = error
     return verb.throw(problem)
 
 

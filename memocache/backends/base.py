@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
-from memocache._entry import AgingEntry, Alias, Entry
+from memocache._entry import AgingEntry, Alias, Entry, Origin
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
@@ -88,6 +88,12 @@ class Cache(ABC):
 
     shared: ClassVar[bool]
     """Whether other processes see the entries: then keys must be made of names that those know, too."""
+
+    has_near: ClassVar[bool] = False
+    """Whether it holds entries in this process: see `near`."""
+
+    can_announce: ClassVar[bool] = False
+    """Whether `announce` reaches those who `listen`."""
 
     awaited_only: bool = False
     """Whether it serves coroutine functions only, since what is below it can only be awaited."""
@@ -234,8 +240,28 @@ class Cache(ABC):
         """Return what the cache holds of *group*, with the hits that belong to *counters*; empty if it is elsewhere."""
         return Usage()
 
+    @property
+    def near(self) -> "Cache | None":
+        """The cache in this process that holds entries, if any: itself, or a tier. Shortcuts may lead to its entries.
+
+        Such an entry, where its origin counts, has counted already that `look` returns it.
+        """
+        return None
+
     def alias(self, entry: Entry, alias: Alias) -> None:
-        """Let *alias* lead to *entry*, as long as it lives. Only a cache in this process can."""
+        """Let *alias* lead to *entry*, as long as it lives in `near`."""
+
+    def introduce(self, origin: Origin) -> None:
+        """Learn whose the entries in the groups of *origin* are, which is not to be kept alive."""
+
+    def listen(self, heard: Callable[[str | None], object]) -> None:
+        """Have *heard* called, in any thread, with each text that any process announces; not in a forked process.
+
+        None stands for texts that may have been lost, as after another connection. Best effort: nothing raises.
+        """
+
+    def announce(self, text: str) -> None:
+        """Hand *text* to all who listen, in every process; best effort: BackendError where that did surely fail."""
 
     def after_fork(self) -> None:
         """Drop, in a child process, the locks, flights and connections of the parent."""

@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections.abc import Callable
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from memocache import _envelope
@@ -126,23 +126,14 @@ class ForeignCache(GenerationCache):
             return await super().awaited(call, arguments, unwanted)
         import asyncio
 
-        from memocache._pool import hand_over
-        from memocache._tasks import keep
+        from memocache._tasks import in_own_task
 
         loop = self._loop = asyncio.get_running_loop()
         _home.set(loop)
         steps = getattr(call, "__wrapped__", None)
         if steps is None:
             return await super().awaited(call, arguments, unwanted)
-        task = loop.create_task(awaited(steps(self, *arguments), self._object.failed))
-        keep(task)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if unwanted is not None:  # what is half done is done to the end
-                here = copy_context()
-                task.add_done_callback(lambda task: hand_over(task, lambda result: here.run(unwanted, result)))
-            raise
+        return await in_own_task(awaited(steps(self, *arguments), self._object.failed), unwanted)
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 

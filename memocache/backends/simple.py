@@ -38,6 +38,7 @@ class SimpleCache(Cache):
     """
 
     shared = False
+    has_near = True
 
     def __init__(self, threshold: int = 500, default_timeout: float | str | None = 300) -> None:
         if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 1:
@@ -228,6 +229,11 @@ class SimpleCache(Cache):
                 hits=sum(entry.hits for entry in own),
                 saved=sum(entry.hits * entry.cost for entry in own) / SECOND,
             )
+
+    @property
+    def near(self) -> "SimpleCache":
+        """The cache itself."""
+        return self
 
     def alias(self, entry: Entry, alias: Alias) -> None:
         """Let *alias* lead to *entry*, if that is still here."""

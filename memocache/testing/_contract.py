@@ -1,13 +1,13 @@
 """BackendContract: every promise as a test, on whatever cache a subclass makes."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import pytest
 
 from memocache.backends.base import Cache
-from memocache.testing._aging import AgingTests
+from memocache.testing._aging import AgingTests, stopped
 from memocache.testing._blocking import Blocking
 from memocache.testing._counted import Counted
 from memocache.testing._fences import FenceTests
@@ -27,6 +27,9 @@ class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests, Group
             def make_cache(self) -> Cache:
                 return MyCache("/tmp/cache.sock")
     """
+
+    peer_delay: ClassVar[float] = 0.0
+    """For how many seconds the cache may go on serving what another process has forgotten or replaced."""
 
     kinds: ClassVar[tuple[str, ...]] = ("function", "coroutine")
     """The kinds of functions that the cache serves."""
@@ -67,6 +70,15 @@ class BackendContract(MethodTests, FunctionTests, FlightTests, FenceTests, Group
     def peer(self, cache: Cache) -> Cache:
         """The cache under test, as another process sees it."""
         return _blocking(self.make_peer(cache))
+
+    @pytest.fixture
+    def catch_up(self) -> Iterator[Callable[[], None]]:
+        """Lets the time pass in which what another process has forgotten or replaced may still be served."""
+        if not self.peer_delay:
+            yield lambda: None
+            return
+        with stopped() as move:
+            yield lambda: move(self.peer_delay)
 
 
 def _blocking(cache: Cache) -> Cache:

@@ -1,6 +1,7 @@
 """Forgetting is a fence (promise 4): on any cache, by function and by the verbs of the contract."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -71,14 +72,18 @@ class FenceTests:
             function(2)
         assert (calls.count, others.count) == (4, 2)
 
-    def test_uncache_reaches_other_processes(self, cache: Cache, counted: Counted, peer: Cache) -> None:
+    def test_uncache_reaches_other_processes(
+        self, cache: Cache, counted: Counted, peer: Cache, catch_up: Callable[[], None]
+    ) -> None:
         here, calls = counted(cache, namespace="contract.shared.uncache")
         there, elsewhere = counted(peer, namespace="contract.shared.uncache")
         here.uncache_all()
-        assert here(1) == there(1)
+        assert here(1) == there(1) == here(1)
         assert there.uncache(1) is True
-        here(1)
+        catch_up()
+        assert here(1) == here(1)
         there.uncache_all()
+        catch_up()
         here(1)
         assert (calls.count, elsewhere.count) == (3, 0)
 
@@ -100,6 +105,32 @@ class FenceTests:
         held.go.set()
         assert before.result(PATIENCE) == "old"
         assert f(1) == other.peek(1) == expected
+
+    @pytest.mark.parametrize("forget", ["uncache", "uncache_all"])
+    @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+    def test_a_result_from_before_is_not_served_after_though_nobody_asked_in_between(
+        self,
+        cache: Cache,
+        counted: Counted,
+        peer: Cache,
+        catch_up: Callable[[], None],
+        forget: str,
+        elsewhere: bool,
+    ) -> None:
+        namespace = f"contract.fence.between.{forget}.{elsewhere}"
+        held = Held(lambda a, b: "old")
+        f, calls = counted(cache, answer=held, namespace=namespace)
+        other = counted(peer, namespace=namespace)[0] if elsewhere else f
+        other.uncache_all()
+        before = started(f, 1)
+        assert held.entered.wait(PATIENCE)
+        _forgotten(other, forget)
+        if elsewhere:
+            catch_up()
+        held.go.set()
+        assert before.result(PATIENCE) == "old"
+        calls.answer = lambda a, b: "new"
+        assert f(1) == f.peek(1) == other.peek(1) == "new"
 
     def test_a_refresh_from_before_is_not_stored_after(self, cache: Cache, counted: Counted) -> None:
         f, calls = counted(cache, answer=lambda a, b: "first")
@@ -181,7 +212,9 @@ class FenceTests:
         assert peer.fill(newer, entry("new")) is True
         assert present(cache) == "new"
 
-    def test_taking_leaves_the_entry_and_voids_the_lease(self, cache: Cache, peer: Cache) -> None:
+    def test_taking_leaves_the_entry_and_voids_the_lease(
+        self, cache: Cache, peer: Cache, catch_up: Callable[[], None]
+    ) -> None:
         lease = leased(cache)
         newer = taken(peer)
         assert cache.fill(lease, entry("old")) is False
@@ -189,6 +222,8 @@ class FenceTests:
         newer = taken(cache)
         assert present(peer) == "first"
         assert cache.fill(newer, entry("second")) is True
+        assert present(cache) == "second"
+        catch_up()
         assert present(peer) == "second"
 
     def test_taking_leaves_a_remembered_exception(self, cache: Cache, peer: Cache) -> None:

@@ -1,6 +1,7 @@
 """Groups of calls: tags=, uncache_tag, uncache_where; and many calls at once; on any cache."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,18 +33,22 @@ class GroupTests:
         assert f(1, 2) == (1, 2)
         assert calls.count == 5
 
-    def test_a_tag_reaches_other_functions_and_processes(self, cache: Cache, peer: Cache, counted: Counted) -> None:
+    def test_a_tag_reaches_other_functions_and_processes(
+        self, cache: Cache, peer: Cache, counted: Counted, catch_up: Callable[[], None]
+    ) -> None:
         f, calls = counted(cache, tags=("tenant:{a}",))
         g, others = counted(peer, tags=("tenant:{b}", "everything"))
         f(7)
         g(1, 7)
         g(1, 8)
         uncache_tag("tenant:7", peer)
+        catch_up()
         f(7)
         g(1, 7)
         g(1, 8)
         assert (calls.count, others.count) == (2, 3)
         uncache_tag("everything", cache)
+        catch_up()
         assert g.peek(1, 8) is g.peek(1, 7) is MISSING
         assert f.peek(7) == (7, 2)
 

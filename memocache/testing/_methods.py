@@ -1,6 +1,7 @@
 """The methods that a user calls: get, set and the rest, as in werkzeug.contrib.cache and cachelib."""
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import ClassVar
 
@@ -169,8 +170,12 @@ class MethodTests:
     def test_the_default_timeout_is_known(self, cache: Cache) -> None:
         assert cache.default_timeout == 300
 
-    def test_another_process_sees_what_was_set(self, cache: Cache, peer: Cache) -> None:
+    def test_another_process_sees_what_was_set(self, cache: Cache, peer: Cache, catch_up: Callable[[], None]) -> None:
         cache.set("key", (1, "x"))
-        assert peer.get("key") == (1, "x")
+        assert cache.get("key") == peer.get("key") == (1, "x")
+        peer.set("key", 2)
+        catch_up()
+        assert cache.get("key") == peer.get("key") == 2
         peer.delete("key")
+        catch_up()
         assert cache.get("key") is None

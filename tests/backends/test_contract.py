@@ -13,8 +13,9 @@ from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from pymemcache import PooledClient
 
-from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache, SQLiteCache
+from memocache import Cache, ForeignCache, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, TieredCache
 from memocache.testing import BackendContract
+from tests.redis_servers import RedisCluster, RedisServer
 from tests.servers import MemcachedServer
 
 
@@ -49,6 +50,45 @@ class TestMemcachedCacheOnThreeServers(TestMemcachedCache):
     @pytest.fixture(autouse=True)
     def server(self, three_memcacheds: list[MemcachedServer]) -> None:
         self.addresses = [server.address for server in three_memcacheds]
+
+
+class TestTieredCache(TestMemcachedCache):
+    peer_delay = 5
+
+    def make_cache(self) -> Cache:
+        return TieredCache(SimpleCache(threshold=1000), super().make_cache(), near_timeout=5)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return TieredCache(SimpleCache(threshold=1000), super().make_peer(cache), near_timeout=5)
+
+
+class TestTieredCacheBesideItsFar(TestTieredCache):
+    def make_peer(self, cache: Cache) -> Cache:
+        return MemcachedCache(self.addresses)
+
+
+class TestRedisCache(BackendContract):
+    @pytest.fixture(autouse=True)
+    def server(self, redis_server: RedisServer, prefix: str) -> None:
+        self.url, self.prefix = redis_server.url, prefix
+
+    def make_cache(self) -> Cache:
+        return RedisCache(self.url, key_prefix=self.prefix, timeout=10)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return self.make_cache()
+
+
+class TestRedisCacheOnValkey(TestRedisCache):
+    @pytest.fixture(autouse=True)
+    def server(self, valkey_server: RedisServer, prefix: str) -> None:
+        self.url, self.prefix = valkey_server.url, prefix
+
+
+class TestRedisCacheOnCluster(TestRedisCache):
+    @pytest.fixture(autouse=True)
+    def server(self, redis_cluster: RedisCluster, prefix: str) -> None:
+        self.url, self.prefix = redis_cluster.url, prefix
 
 
 class TestForeignDict(BackendContract):
@@ -130,6 +170,23 @@ class TestForeignAiocache(BackendContract):
         return ForeignCache(aiocache.SimpleMemoryCache())
 
 
+class TestTieredForeign(InDirectory):
+    peer_delay = 5
+
+    def make_cache(self) -> Cache:
+        return TieredCache(SimpleCache(threshold=1000), ForeignCache(diskcache.Cache(self.path)), near_timeout=5)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return self.make_cache()
+
+
+class TestTieredForeignAiocache(BackendContract):
+    kinds = ("coroutine",)
+
+    def make_cache(self) -> Cache:
+        return TieredCache(SimpleCache(threshold=1000), ForeignCache(aiocache.SimpleMemoryCache()), near_timeout=5)
+
+
 class TestSQLiteCache(BackendContract):
     @pytest.fixture(autouse=True)
     def file(self, tmp_path: Path) -> None:
@@ -140,6 +197,16 @@ class TestSQLiteCache(BackendContract):
 
     def make_peer(self, cache: Cache) -> Cache:
         return SQLiteCache(self.path, timeout=10, size_limit=2**24)
+
+
+class TestTieredSQLite(TestSQLiteCache):
+    peer_delay = 5
+
+    def make_cache(self) -> Cache:
+        return TieredCache(SimpleCache(threshold=1000), super().make_cache(), near_timeout=5)
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return self.make_cache()
 
 
 @pytest.fixture(scope="module")

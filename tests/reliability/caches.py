@@ -11,12 +11,14 @@ from typing import Any, Protocol
 
 from pymemcache import PooledClient
 
-from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache, SQLiteCache
+from memocache import Cache, ForeignCache, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, TieredCache
 from memocache.backends.base import Lease
+from tests.redis_servers import RedisServer, find_redis
 from tests.servers import Address, MemcachedServer, find_memcached, skip_or_fail
 
 __all__ = ["KINDS", "Kind", "Server", "Stand", "kinds", "reopened", "value_of"]
 
+NEAR = 0.01  # seconds
 PATIENT = 10.0  # seconds that a command may take where nothing is wrong with the server
 
 
@@ -117,13 +119,25 @@ def a_memcached() -> Iterator[tuple[Address, Server]]:
 
 
 @contextmanager
+def a_redis() -> Iterator[tuple[Address, Server]]:
+    binary, reason = find_redis()
+    with RedisServer(binary=binary or skip_or_fail(reason)) as server:
+        yield server.address, server
+
+
+@contextmanager
 def a_directory() -> Iterator[tuple[str, None]]:
     with tempfile.TemporaryDirectory(prefix="mc") as directory:
         yield directory, None
 
 
-SERVERS = (a_memcached,)
+SERVERS = (a_memcached, a_redis)
 """Those that start a server."""
+
+
+def two_tiers(where: Any, prefix: str, timeout: float) -> Cache:
+    far = MemcachedCache([where], key_prefix=prefix, timeout=timeout)
+    return TieredCache(SimpleCache(threshold=10_000), far, near_timeout=NEAR)
 
 
 def a_dict(where: Any, prefix: str, timeout: float) -> Cache:
@@ -163,6 +177,13 @@ KINDS: dict[str, Kind] = {
             lambda where, prefix, timeout: SQLiteCache(f"{where}/cache.db", key_prefix=prefix, timeout=timeout),
             a_directory,
         ),
+        Kind(
+            "Redis",
+            lambda where, prefix, timeout: RedisCache(f"unix://{where}", key_prefix=prefix, timeout=timeout),
+            a_redis,
+            wire=True,
+        ),
+        Kind("tiers", two_tiers, a_memcached, near=NEAR),
         Kind("a dict", a_dict, nothing, shared=False, single=False, bounded=False),
         Kind("a pymemcache client", a_client, a_memcached, single=False),
     )

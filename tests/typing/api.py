@@ -19,6 +19,7 @@ from memocache import (
     PickleSerializer,
     SimpleCache,
     SQLiteCache,
+    TieredCache,
     cache_from_url,
     cached,
     configure,
@@ -319,6 +320,11 @@ PickleSerializer(secret=None)  # type: ignore[arg-type]
 # ---- around it ---------------------------------------------------------------------------------------------------
 
 assert_type(default_cache(), Cache)
+tiers = TieredCache(SimpleCache(), MemcachedCache(), near_timeout=timedelta(seconds=5))
+assert_type(tiers.near, SimpleCache)
+assert_type(tiers.far, Cache)
+assert_type(tiers.get_many("a"), list[object])
+TieredCache(MemcachedCache(), MemcachedCache())  # type: ignore[arg-type]
 assert_type(configure(SimpleCache()), None)
 assert_type(default_cache("sessions"), Cache)
 assert_type(cache_from_url("memory://", threshold=5), Cache)
