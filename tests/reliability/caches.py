@@ -56,6 +56,7 @@ class Kind:
     wire: bool = False  # whether all that passes on the wire is ours to watch over
     single: bool = True  # whether a forget is one step, and nobody else computes what is there
     bounded: bool = True  # whether it takes no more than so much memory of this process
+    variant: bool = False  # of another, and not tried in a quick run
     near: float = 0.0  # seconds for which what others have forgotten may still be served
 
     @contextmanager
@@ -171,6 +172,7 @@ KINDS: dict[str, Kind] = {
             ),
             a_memcached,
             wire=True,
+            variant=True,
         ),
         Kind(
             "SQLite",
@@ -185,7 +187,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind("tiers", two_tiers, a_memcached, near=NEAR),
         Kind("a dict", a_dict, nothing, shared=False, single=False, bounded=False),
-        Kind("a pymemcache client", a_client, a_memcached, single=False),
+        Kind("a pymemcache client", a_client, a_memcached, single=False, variant=True),
     )
 }
 

@@ -20,6 +20,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[BEGAN] = time.perf_counter()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, in a quick run, the kinds of caches that are variants of others."""
+    if not is_long(config):
+        left_out = [item for item in items if _is_of_variant(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_of_variant(item: pytest.Item) -> bool:
+    parameters: dict[str, object] = (
+        item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    )
+    return any(isinstance(each, str) and each in KINDS and KINDS[each].variant for each in parameters.values())
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     ledger = config.stash[LEDGER]
     if ledger.lines:

@@ -17,11 +17,13 @@ from typing import Any
 from pymemcache import Client
 
 from memocache import cached
+from memocache._clock import ticks
 from tests.reliability.caches import Stand, reopened
 
 __all__ = ["main"]
 
 NUMBERS = 20
+LONGEST_PAUSE = 0.002  # seconds between two signals
 
 
 class Interrupted(BaseException):
@@ -119,12 +121,15 @@ def main(stand: str, signals: int, raises: bool, naive: bool) -> dict[str, int]:
     """Use a cache and be interrupted; return how often, and how often a wrong value was seen."""
     use = Use(reopened(stand), raises, naive)
     finished = threading.Event()
+    began = ticks()
+    use.once()
+    longest_pause = max(LONGEST_PAUSE, 3 * (ticks() - began))  # or a call that has to connect first would never end
     signal.signal(signal.SIGUSR1, use.handle)
     main_thread = threading.main_thread().ident
     assert main_thread is not None
 
     def disturb() -> None:
-        while not finished.wait(random.random() * 0.002):
+        while not finished.wait(random.random() * longest_pause):
             if use.is_working:
                 signal.pthread_kill(main_thread, signal.SIGUSR1)
 

@@ -27,6 +27,7 @@ class Mayhem:
         self._floor = _processes.RawArray("Q", KEYS)  # the oldest truth that whoever asks from now on may be given
         self._counts = [_processes.RawArray("Q", 2) for _ in range(WORKERS)]  # reads, and those that were stale
         self._where = stand.spelt(), prefix
+        self._delay = 2 * stand.kind.near  # until which others may be served what was near them
         _processes.set_forkserver_preload([__name__])
         self._workers = [self._started(number) for number in range(WORKERS)]
         self._f: Any = cached(cache=stand.open(prefix), namespace="f")(lambda key: int(self._truth[key]))
@@ -64,6 +65,7 @@ class Mayhem:
                 time.sleep(0.01)
         else:
             raise AssertionError("nothing could be forgotten")
+        time.sleep(self._delay)
         self._floor[key] = self._truth[key]
 
     def end(self) -> None:
