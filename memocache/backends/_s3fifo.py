@@ -130,10 +130,11 @@ class S3Fifo:
         entry.kill()
         left = []
         for queue in (self._small, self._main):
-            gone = queue.drop(entry.key)
+            gone = queue.drop(entry.key) if entry.key in queue else None
             if gone is not None:
-                gone.kill()
                 left.append(gone)
+                if gone is not entry:
+                    gone.kill()
         return left
 
     def insert(self, entry: Entry, now: float) -> list[Entry]:

@@ -100,8 +100,10 @@ class SimpleCache(Cache):
     def _join(self, key: str, groups: tuple[str, ...]) -> None:
         for group in groups:
             keys: set[str] | None = None
-            while self._groups.get(group) is not keys or keys is None:  # it may just have been emptied by a handler
-                keys = self._groups.setdefault(group, set())
+            while keys is None or self._groups.get(group) is not keys:  # a handler may just have emptied it
+                keys = self._groups.get(group)
+                if keys is None:
+                    keys = self._groups[group] = set()
                 keys.add(key)
 
     def _remove(self, key: str) -> list[Entry]:

@@ -21,8 +21,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, in a quick run, the kinds of caches that are variants of others."""
-    if not is_long(config):
+    """Leave out, in a quick run, the kinds of caches that are variants of others; in a long one, be patient."""
+    if is_long(config):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(900))
+    else:
         left_out = [item for item in items if _is_of_variant(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

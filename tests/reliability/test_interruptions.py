@@ -22,7 +22,7 @@ FLAGS = ["-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarni
 def run(module: str, *arguments: object, flags: list[str] = FLAGS, may_complain: bool = False) -> str:
     """Return what a module of this package printed."""
     command = [sys.executable, *flags, "-m", f"tests.reliability.{module}", *map(json.dumps, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert may_complain or done.stderr == ""
     return done.stdout

@@ -88,7 +88,6 @@ def harmed(server: Server, kills: int, stops: int, seconds: float) -> Iterator[l
 
 
 @pytest.mark.parametrize("kind", kinds(server=True))
-@pytest.mark.timeout(200)
 def test_nothing_stale_while_the_server_is_killed_and_stopped(
     own_stand: Stand, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]
 ) -> None:

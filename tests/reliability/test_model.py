@@ -227,7 +227,6 @@ def run(made: type[Model], runs: int, steps: int, **more: Any) -> None:
 
 
 @pytest.mark.parametrize("stale", [0.0, 60.0], ids=["", "stale"])
-@pytest.mark.timeout(300)
 def test_it_does_what_a_dictionary_would(
     stand: Stand, kind: str, prefix: str, stale: float, ledger: Ledger, scaled: Callable[[int, int], int]
 ) -> None:
