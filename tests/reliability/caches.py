@@ -7,34 +7,18 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pymemcache import PooledClient
 
 from memocache import Cache, ForeignCache, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, TieredCache
-from memocache.backends.base import Lease
 from tests.redis_servers import RedisServer, find_redis
-from tests.servers import Address, MemcachedServer, find_memcached, skip_or_fail
+from tests.servers import Address, MemcachedServer, Server, find_memcached, skip_or_fail
 
-__all__ = ["KINDS", "Kind", "Server", "Stand", "kinds", "reopened", "value_of"]
+__all__ = ["KINDS", "Kind", "Stand", "kinds", "reopened"]
 
 NEAR = 0.01  # seconds
 PATIENT = 10.0  # seconds that a command may take where nothing is wrong with the server
-
-
-class Server(Protocol):
-    """A process that keeps entries, and can be hurt."""
-
-    address: Address
-
-    def restart(self) -> None:
-        """Kill it and start an empty one on the same address."""
-
-    def pause(self) -> None:
-        """Stop it from running."""
-
-    def resume(self) -> None:
-        """Let it run again."""
 
 
 Open = Callable[[Any, str, float], Cache]
@@ -97,11 +81,6 @@ def reopened(spelt: str) -> Stand:
     """Return what another process has spelt."""
     name, where = json.loads(spelt)
     return Stand(KINDS[name], tuple(where) if isinstance(where, list) else where, None)
-
-
-def value_of(seen: object) -> object:
-    """Return the value in what a look has seen; None if there is none."""
-    return None if isinstance(seen, Lease) else getattr(seen, "value", None)
 
 
 # ---- what stands behind them -----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 from pymemcache import Client
 
-from memocache import MISSING, Cache, UncacheFailed, _clock, cached, uncache_tag
+from memocache import MISSING, Cache, SimpleCache, UncacheFailed, _clock, cached, uncache_tag
 from memocache._clock import ticks
 from tests.faults import (
     CutAfter,
@@ -131,7 +131,7 @@ class Naive(Trial):
     """The negative control: get, or compute and set, with a client of pymemcache's."""
 
     def __init__(self, address: Address, timeout: float, heal: Callable[[], None]) -> None:
-        super().__init__(_no_cache(), timeout, heal)
+        super().__init__(SimpleCache(), timeout, heal)
         self._client = Client(address, timeout=timeout, connect_timeout=timeout, default_noreply=False)
 
     def work(self) -> None:
@@ -153,12 +153,6 @@ class Naive(Trial):
             found = b"%d %d" % (x, self.truth)
             self._client.set(str(x), found, 300)
         return found
-
-
-def _no_cache() -> Cache:
-    from memocache import SimpleCache
-
-    return SimpleCache(threshold=1)
 
 
 def command(request: Request) -> bytes:
