@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from memocache import UncacheFailed, cached
+from tests import race
 from tests.reliability.caches import Stand, reopened
 
 __all__ = ["Mayhem"]
@@ -19,18 +20,20 @@ _processes = multiprocessing.get_context("forkserver")
 
 
 class Mayhem:
-    """Workers on a *stand*, each of whom can be killed and replaced."""
+    """Workers on a *stand*, each of whom can be killed and replaced; *naive* ones get, or compute and set."""
 
-    def __init__(self, stand: Stand, prefix: str) -> None:
+    def __init__(self, stand: Stand, prefix: str, *, naive: bool = False) -> None:
         # Without locks: whoever is killed would keep them.
         self._truth = _processes.RawArray("Q", KEYS)
         self._floor = _processes.RawArray("Q", KEYS)  # the oldest truth that whoever asks from now on may be given
         self._counts = [_processes.RawArray("Q", 2) for _ in range(WORKERS)]  # reads, and those that were stale
-        self._where = stand.spelt(), prefix
+        self._where = stand.spelt(), prefix, naive
         self._delay = 2 * stand.kind.near  # until which others may be served what was near them
         _processes.set_forkserver_preload([__name__])
         self._workers = [self._started(number) for number in range(WORKERS)]
         self._f: Any = cached(cache=stand.open(prefix), namespace="f")(lambda key: int(self._truth[key]))
+        self._naive = race.naive_memcached(int, stand.where) if naive else None
+        self._forget: Any = self._f.uncache if self._naive is None else self._naive.forget
 
     def _started(self, number: int) -> Any:
         arguments = (self._where, self._truth, self._floor, self._counts[number])
@@ -59,7 +62,7 @@ class Mayhem:
         self._truth[key] += 1
         for _ in range(1_000):
             try:
-                self._f.uncache(key)
+                self._forget(key)
                 break
             except UncacheFailed:
                 time.sleep(0.01)
@@ -69,26 +72,31 @@ class Mayhem:
         self._floor[key] = self._truth[key]
 
     def end(self) -> None:
+        if self._naive is not None:
+            self._naive._client().close()
         for process in self._workers:
             process.kill()
             process.join()
             process.close()
 
 
-def _work(where: tuple[str, str], truth: Any, floor: Any, counts: Any) -> None:
+def _work(where: tuple[str, str, bool], truth: Any, floor: Any, counts: Any) -> None:
     logging.disable()
-    spelt, prefix = where
+    spelt, prefix, naive = where
+    stand = reopened(spelt)
 
-    @cached(cache=reopened(spelt).open(prefix), namespace="f")
-    def f(key: int) -> int:
+    def compute(key: int) -> int:
         value = int(truth[key])
         time.sleep(random.random() * COMPUTING)
         return value
 
+    f: Any = cached(cache=stand.open(prefix), namespace="f")(lambda key: compute(key))
+    read = race.naive_memcached(compute, stand.where).read if naive else f
+    refresh = read if naive else f.refresh
     chance = random.Random()
     while True:
         key = chance.randrange(KEYS)
         oldest = floor[key]
-        value = f.refresh(key) if chance.random() < 0.02 else f(key)
+        value = refresh(key) if chance.random() < 0.02 else read(key)
         counts[1] += value < oldest
         counts[0] += 1

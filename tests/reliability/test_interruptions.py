@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from memocache import cached
+from memocache._clock import ticks
 from tests.reliability.caches import KINDS, Stand
 from tests.reliability.ledger import Ledger
 
@@ -70,3 +71,19 @@ def test_the_naive_way_is_wrong(ledger: Ledger) -> None:
     ledger.naive(FORKS, f"a plain connection: {forks['wrong']} wrong values in {forks['forks']} forks")
     assert signals["wrong"] > 5
     assert forks["wrong"] > 5
+
+
+STAYS = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+ThreadPoolExecutor().submit(time.sleep, 3)
+"""
+
+
+def test_a_pool_of_threads_keeps_an_interpreter(ledger: Ledger) -> None:
+    """The negative control: refreshes in concurrent.futures."""
+    began = ticks()
+    subprocess.run([sys.executable, "-c", STAYS], check=True, capture_output=True)
+    kept = ticks() - began
+    ledger.naive(LEAVING, f"a refresh of 3 s in concurrent.futures: kept it for {kept:.1f} s")
+    assert kept > 2.9

@@ -213,24 +213,35 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("kind", kinds(shared=True))
-def test_workers_may_be_killed_at_any_moment(
-    own_stand: Stand, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]
-) -> None:
-    mayhem = Mayhem(own_stand, "mayhem")
-    kills = scaled(10, 60)
+def raged(mayhem: Mayhem, kills: int) -> tuple[int, int]:
+    """Return how often *mayhem*'s workers read while so many were killed, and how often that was stale."""
     try:
         for _ in range(kills):
             for _ in range(10):
                 mayhem.change()
                 time.sleep(random.random() * 0.02)
             mayhem.kill_one()
-        reads, stale = mayhem.reads, mayhem.stale
+        return mayhem.reads, mayhem.stale
     finally:
         mayhem.end()
+
+
+@pytest.mark.parametrize("kind", kinds(shared=True))
+def test_workers_may_be_killed_at_any_moment(
+    own_stand: Stand, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]
+) -> None:
+    kills = scaled(10, 60)
+    reads, stale = raged(Mayhem(own_stand, "mayhem"), kills)
     ledger.add(USING, kind, reads, stale_reads=stale)
     ledger.sum(USING, "{:.0f} workers killed", kills)
     assert stale == 0
     assert reads > 20 * kills
     f: Any = cached(cache=own_stand.open("mayhem"), namespace="f", wait=60)(lambda x: x)
     assert [f(x) for x in range(100, 103)] == [100, 101, 102]
+
+
+def test_naive_workers_are_stale(ledger: Ledger) -> None:
+    with KINDS["memcached"].stand() as stand:
+        reads, stale = raged(Mayhem(stand, "mayhem", naive=True), 6)
+    ledger.naive(USING, f"get, compute and set: {stale:,} of {reads:,} calls stale")
+    assert stale > 0

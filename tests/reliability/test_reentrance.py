@@ -11,10 +11,12 @@ import pytest
 
 from memocache import SimpleCache, cached
 from memocache.backends import _s3fifo, simple
+from tests.reliability import naive_lru
 from tests.reliability.ledger import Ledger
+from tests.reliability.naive_lru import NaiveLru
 
 ANYWHERE = "handlers that use the cache in the middle of any of its steps"
-FILES = {simple.__file__, _s3fifo.__file__}
+FILES = {simple.__file__, _s3fifo.__file__, naive_lru.__file__}
 # Where CPython looks for signals, and where the garbage collector may run.
 BREAKS = ("CALL", "RESUME", "JUMP_BACKWARD", "BUILD_", "LIST_APPEND", "FOR_ITER", "BINARY_OP")
 
@@ -132,3 +134,28 @@ def test_a_handler_may_come_anywhere(doing: str, ledger: Ledger, scaled: Callabl
                 break
             tried += 1
     ledger.add(ANYWHERE, "in process", tried, wrong_values=0, exceptions=0)
+
+
+def test_the_naive_way_breaks(ledger: Ledger) -> None:
+    broken = tried = 0
+    handlers: list[Callable[[NaiveLru], object]] = [lambda lru: lru.set(9, 9), lambda lru: lru.delete(0)]
+    for handler in handlers:
+        for number in itertools.count():
+            lru = NaiveLru(3)
+            for key in range(3):
+                lru.set(key, key)
+            interruption = Interruption(
+                number, lambda lru=lru, h=handler: lru.set(9, 9) if h == "set" else lru.delete(0)
+            )
+            try:
+                with interruption:
+                    lru.set(4, 4)
+                    lru.get(1)
+            except (KeyError, RuntimeError, StopIteration):
+                broken += 1
+            broken += len(lru) > 3
+            if not interruption.has_come:
+                break
+            tried += 1
+    ledger.naive(ANYWHERE, f"an ordered dictionary with a re-entrant lock: broken by {broken} of {tried}")
+    assert broken > 1
