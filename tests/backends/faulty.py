@@ -3,19 +3,15 @@
 import asyncio
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from memocache import UncacheFailed, _clock, cached
 from memocache.backends.base import Cache
-from tests.faults import Fault, FaultProxy
+from tests.faults import FaultProxy
 
-if TYPE_CHECKING:
-    from tests.faults import Exchange
-
-__all__ = ["Measure", "Run", "World", "recovery"]
+__all__ = ["Run", "World", "recovery"]
 
 PATIENCE = 2.0  # far more than the few timeouts that a call may take: this machine may be busy
 
@@ -84,15 +80,3 @@ def recovery(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
         monkeypatch.setattr(_clock, "ticks", lambda: real() + seconds)
 
     return heal
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure(Fault):
-    """Passes everything on and notes how long the answers are."""
-
-    lengths: list[int]
-
-    def play(self, exchange: "Exchange") -> None:
-        answer = exchange.ask()
-        self.lengths.append(len(answer))
-        exchange.reply(answer)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from memocache import MemcachedCache, UncacheFailed
-from tests.backends.faulty import Measure, World, recovery
+from tests.backends.faulty import World, recovery
 from tests.faults import (
     BlackHole,
     CutAfter,
@@ -24,8 +24,10 @@ from tests.faults import (
     Refuse,
     Repeat,
     Reset,
+    Watch,
 )
 from tests.servers import MemcachedServer, wait_until
+from tests.wire import Request
 
 TIMEOUT = 0.05
 COMMANDS = [b"get ", b"add ", b"gets ", b"cas ", b"delete ", b"set "]
@@ -141,16 +143,16 @@ def test_an_answer_may_be_cut_anywhere(
     command: bytes, lasts: bool, proxy: FaultProxy, prefix: str, recover: Callable[[], None]
 ) -> None:
     world = World(MemcachedCache([proxy.address], key_prefix=prefix, timeout=5))
-    lengths: list[int] = []
+    seen: list[tuple[Request, int]] = []
 
     def work() -> None:
         world.check(1)
         world.change(recover)
         world.check(1)
 
-    proxy.fault = Measure(match=command, lengths=lengths)
+    proxy.fault = Watch(match=command, seen=seen)
     work()
-    for count in range(max(lengths)):
+    for count in range(max(length for _, length in seen)):
         proxy.fault = CutAfter(count, match=command, times=None if lasts else 1)
         work()
         recover()

@@ -11,7 +11,7 @@ import pytest
 from memocache import BackendUnavailable, RedisCache, UncacheFailed, cached
 from memocache._entry import Entry
 from memocache.backends.base import Lease
-from tests.backends.faulty import Measure, World, recovery
+from tests.backends.faulty import World, recovery
 from tests.faults import (
     BlackHole,
     CutAfter,
@@ -28,9 +28,11 @@ from tests.faults import (
     Refuse,
     Repeat,
     Reset,
+    Watch,
 )
 from tests.redis_servers import RedisServer
 from tests.servers import wait_until
+from tests.wire import Request
 
 TIMEOUT = 0.05
 
@@ -184,17 +186,17 @@ def test_an_answer_may_be_cut_anywhere(
     runner: asyncio.Runner | None,
 ) -> None:
     world = World(cache_at(proxy, prefix, timeout=5), runner)
-    lengths: list[int] = [0]
+    seen: list[tuple[Request, int]] = []
 
     def work() -> None:
         world.check(1)
         world.change(recover)
         world.check(1)
 
-    proxy.fault = Measure(match=command, lengths=lengths)
+    proxy.fault = Watch(match=command, seen=seen)
     work()
-    step = 1 if max(lengths) < 50 else 7
-    for count in range(0, max(lengths), step):
+    longest = max((length for _, length in seen), default=0)
+    for count in range(0, longest, 1 if longest < 50 else 7):
         proxy.fault = CutAfter(count, match=command, times=None if lasts else 1)
         work()
         recover()
