@@ -107,8 +107,12 @@ class Flight:
         self._wake_all()
 
     def _wake_all(self) -> None:
-        while self._wake:
-            self._wake.pop()()
+        while True:
+            try:
+                wake = self._wake.pop()
+            except IndexError:  # also where the last of them has left just now, or somebody else ends it, too
+                return
+            wake()
 
     def subscribe(self, wake: Callable[[], None]) -> bool:
         """Have *wake* called once when the flight ends; False if it has ended already, and *wake* may not be called."""

@@ -11,6 +11,7 @@ from pymemcache import Client
 
 from memocache import SimpleCache, configure
 from memocache._slots import configured
+from memocache._views import frameworks
 from tests.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
 from tests.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
 
@@ -34,6 +35,16 @@ def fresh_default() -> Iterator[SimpleCache]:
     configure(cache)
     yield cache
     configure(SimpleCache(threshold=10_000), **dict.fromkeys(configured()))
+
+
+@pytest.fixture(autouse=True)
+def only_web_tests_have_frameworks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As in a process that has not imported one: there, forgetting a call takes one command less."""
+    held = [] if "web" in request.path.parts or request.path.name == "test_readme.py" else frameworks[:]
+    for each in held:
+        frameworks.remove(each)
+    yield
+    frameworks.extend(held)
 
 
 @pytest.fixture

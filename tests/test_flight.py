@@ -304,3 +304,16 @@ def test_a_waiter_that_is_interrupted_disturbs_nobody(cache: Cache, joins: Joins
     held.go()
     assert [call.result(PATIENCE) for call in (leader, *others)] == [1] * 4
     assert (f(1), held.computed, f.info().waits) == (1, 1, 3)
+
+
+def test_a_flight_may_be_ended_twice_at_the_same_moment() -> None:
+    """The one finds that somebody waits, and the other has woken it before the one could."""
+
+    class JustEmptied(list[Any]):
+        def __bool__(self) -> bool:
+            return True
+
+    flight = Flight("key", (), 60)
+    flight._wake = JustEmptied()
+    flight.land(1)
+    assert (flight.outcome, flight.value) == ("landed", 1)

@@ -235,7 +235,7 @@ class FenceTests:
         assert isinstance(found, Failure)
         assert repr(found.again()) == "LookupError('nobody')"
         assert peer.fill(newer, entry("found")) is True
-        assert present(cache) == "found"
+        assert present(peer) == "found"
 
     def test_what_was_taken_is_void_after_forgetting(self, cache: Cache, peer: Cache) -> None:
         cache.fill(leased(cache), entry("first"))

@@ -7,7 +7,7 @@ import pytest
 from freezegun import freeze_time
 
 from memocache import CachedFunction, JSONSerializer, MemcachedCache, cached
-from memocache.backends import _lease
+from memocache.backends import _stubs
 from memocache.backends.base import Busy, Lease
 from memocache.testing._fences import GROUPS, entry, leased
 from tests.faults import FaultProxy
@@ -58,7 +58,7 @@ def test_an_unreadable_entry_hides_no_other(memcached: MemcachedServer, prefix: 
 def test_stubs_that_have_lost_their_leaders_are_remembered_the_oldest_leave(
     memcached: MemcachedServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_lease, "MOST_STUBS", 2)
+    monkeypatch.setattr(_stubs, "MOST", 2)
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
     for key in ("a", "b", "c"):
         leased(cache, key)  # and given up at once
