@@ -58,15 +58,39 @@ def load(framework: str) -> Callable[[object], None]:
     """Return what loads the adapter of *framework* when that has been imported."""
 
     def imported(module: object) -> None:
-        importlib.import_module(ADAPTERS[framework])
+        try:
+            importlib.import_module(ADAPTERS[framework])
+        except ImportError:
+            if not _is_being_imported(module):
+                raise
+            frameworks.append(Later(framework, module))  # something that it imports has decorated a function
 
     return imported
 
 
+class Later:
+    """Stands for an adapter whose framework is just being imported."""
+
+    def __init__(self, framework: str, module: object) -> None:
+        self._framework = framework
+        self._module = module
+
+    def call(self, memo: Any, /) -> ViewCall | None:
+        """Load the adapter and ask that, as soon as it can be."""
+        if _is_being_imported(self._module):
+            return None
+        if self in frameworks:
+            frameworks.remove(self)
+        importlib.import_module(ADAPTERS[self._framework])
+        return view_call(memo)
+
+
+def _is_being_imported(module: object) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))  # as importlib notes it
+
+
 def view_call(memo: Any) -> ViewCall | None:
     """Return what the present call of *memo*'s function is, if it is one of a view in a request."""
-    if memo.options.view is False:
-        return None
     for framework in frameworks:
         call = framework.call(memo)
         if call is not None:

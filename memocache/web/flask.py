@@ -44,6 +44,8 @@ from memocache.web._stored import DATA, RESPONSE, kept_headers
 
 __all__ = ["Memocache"]
 
+EXTENSION: Final = "memocache"
+KNOWN_VIEWS: Final = "memocache.views"
 HANDLERS: Final = ("dispatch_request", "get", "post", "head", "options", "delete", "put", "trace", "patch")
 DEEPEST: Final = 200
 PLAIN: Final = (str, bytes, bytearray, dict, list)
@@ -97,7 +99,6 @@ class Views:
     """The adapter: which calls in a request are those of views."""
 
     def __init__(self) -> None:
-        self._apps: weakref.WeakKeyDictionary[Flask, Registered] = weakref.WeakKeyDictionary()
         # Before a request, so that no shortcut made outside of one is taken in it.
         appcontext_pushed.connect(self._refresh)
         request_started.connect(self._refresh)
@@ -106,9 +107,9 @@ class Views:
         self._registered(app, thorough=True)
 
     def _registered(self, app: Flask, *, thorough: bool = False) -> Registered:
-        registered = self._apps.get(app)
+        registered: Registered | None = app.extensions.get(KNOWN_VIEWS)
         if registered is None:
-            registered = self._apps.setdefault(app, Registered())
+            registered = app.extensions.setdefault(KNOWN_VIEWS, Registered())
         registered.update(app.view_functions, thorough=thorough)
         return registered
 
@@ -118,7 +119,7 @@ class Views:
 
     def call(self, memo: Memo, /) -> Call | None:
         """Return the call of *memo*'s function, if it is in a request, and that of a view."""
-        if not has_request_context():
+        if not has_request_context() or memo.options.view is False:
             return None
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         registered = self._registered(app)
@@ -286,7 +287,6 @@ class Memocache:
         return app.extensions[EXTENSION] or default_cache()
 
 
-EXTENSION: Final = "memocache"
 _caches: Final[weakref.WeakSet[Cache]] = weakref.WeakSet()
 
 
