@@ -21,6 +21,12 @@ pytest_plugins = ["pytester"]
 freezegun.configure(default_ignore_list=["_pytest.terminal.", "_pytest.runner."])
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("reliability")
+    group.addoption("--long", action="store_true", help="the reliability suite with all its attempts")
+    group.addoption("--chance", default="1", metavar="SEED", help="what the reliability suite draws its lots from")
+
+
 @pytest.fixture(autouse=True)
 def fresh_default() -> Iterator[SimpleCache]:
     """A default cache of this test's own, and no others by name."""

@@ -5,22 +5,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.faults import Exchange
+    from tests.wire import Request
 
 __all__ = [
     "BlackHole",
     "CutAfter",
+    "CutRequest",
     "Delay",
     "Drip",
     "DropRequest",
     "Endless",
     "Fault",
+    "Flip",
     "Garbage",
     "HalfClose",
+    "Insert",
     "LoseAnswer",
     "OneByteAtATime",
     "Refuse",
     "Repeat",
     "Reset",
+    "ResetAfter",
+    "SplitAt",
+    "StallAfter",
+    "Watch",
 ]
 
 
@@ -36,6 +44,18 @@ class Fault:
 
     def play(self, exchange: "Exchange") -> None:
         exchange.reply(exchange.ask())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch(Fault):
+    """Passes everything on, and notes the requests with how many bytes their answers have."""
+
+    seen: "list[tuple[Request, int]]"
+
+    def play(self, exchange: "Exchange") -> None:
+        answer = exchange.ask()
+        self.seen.append((exchange.request, len(answer)))
+        exchange.reply(answer)
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,78 @@ class CutAfter(Fault):
     def play(self, exchange: "Exchange") -> None:
         exchange.reply(exchange.ask()[: self.count])
         exchange.hang_up()
+
+
+@dataclass(frozen=True)
+class CutRequest(Fault):
+    """The server gets *count* bytes of the request, and then sees the connection closed, as the client does."""
+
+    count: int
+
+    def play(self, exchange: "Exchange") -> None:
+        exchange.begin_to_ask(self.count)
+        exchange.hang_up()
+
+
+@dataclass(frozen=True)
+class ResetAfter(Fault):
+    """The connection is reset (on a unix socket: closed) after *count* bytes of the answer."""
+
+    count: int
+
+    def play(self, exchange: "Exchange") -> None:
+        exchange.reply(exchange.ask()[: self.count])
+        exchange.reset()
+
+
+@dataclass(frozen=True)
+class StallAfter(Fault):
+    """After *count* bytes of the answer, nothing ever comes on its connection."""
+
+    count: int
+
+    def play(self, exchange: "Exchange") -> None:
+        exchange.reply(exchange.ask()[: self.count])
+        exchange.swallow()
+
+
+@dataclass(frozen=True)
+class SplitAt(Fault):
+    """The answer comes in two packets, the first of *count* bytes."""
+
+    count: int
+
+    def play(self, exchange: "Exchange") -> None:
+        answer = exchange.ask()
+        exchange.reply(answer[: self.count])
+        exchange.pause(0.0002)
+        exchange.reply(answer[self.count :])
+
+
+@dataclass(frozen=True)
+class Flip(Fault):
+    """One *bit* of the byte at *place* in the answer is another."""
+
+    place: int
+    bit: int
+
+    def play(self, exchange: "Exchange") -> None:
+        answer = bytearray(exchange.ask())
+        if self.place < len(answer):
+            answer[self.place] ^= 1 << self.bit
+        exchange.reply(bytes(answer))
+
+
+@dataclass(frozen=True)
+class Insert(Fault):
+    """There are *data* in the answer at *place* that the server has not sent."""
+
+    place: int
+    data: bytes
+
+    def play(self, exchange: "Exchange") -> None:
+        answer = exchange.ask()
+        exchange.reply(answer[: self.place] + self.data + answer[self.place :])
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,25 @@ from typing import NoReturn, Self
 from tests.fault_kinds import (
     BlackHole,
     CutAfter,
+    CutRequest,
     Delay,
     Drip,
     DropRequest,
     Endless,
     Fault,
+    Flip,
     Garbage,
     HalfClose,
+    Insert,
     LoseAnswer,
     OneByteAtATime,
     Refuse,
     Repeat,
     Reset,
+    ResetAfter,
+    SplitAt,
+    StallAfter,
+    Watch,
 )
 from tests.servers import Address, connect, free_port
 from tests.wire import Request, Stream, read_answer, read_request
@@ -32,6 +39,7 @@ from tests.wire import Request, Stream, read_answer, read_request
 __all__ = [
     "BlackHole",
     "CutAfter",
+    "CutRequest",
     "Delay",
     "Drip",
     "DropRequest",
@@ -39,13 +47,19 @@ __all__ = [
     "Exchange",
     "Fault",
     "FaultProxy",
+    "Flip",
     "Garbage",
     "HalfClose",
+    "Insert",
     "LoseAnswer",
     "OneByteAtATime",
     "Refuse",
     "Repeat",
     "Reset",
+    "ResetAfter",
+    "SplitAt",
+    "StallAfter",
+    "Watch",
 ]
 
 JOIN_SECONDS = 5.0
@@ -64,6 +78,10 @@ class Exchange:
         server = self._connection.server()
         server.sock.sendall(self.request.raw)
         return read_answer(server, self.request)
+
+    def begin_to_ask(self, count: int) -> None:
+        """Send *count* bytes of the request to the server, and do not wait for what it says."""
+        self._connection.server().sock.sendall(self.request.raw[:count])
 
     def reply(self, data: bytes) -> None:
         self._client.sendall(data)

@@ -19,7 +19,7 @@ STEP_SECONDS = 30.0
 
 
 def find_redis() -> tuple[str | None, str]:
-    """Return a redis-server that starts and "", or None and the reason: $MEMOCACHE_REDIS, PATH, the usual folders."""
+    """Return a redis-server that starts and "", or None and the reason; $MEMOCACHE_REDIS goes first."""
     named = os.environ.get("MEMOCACHE_REDIS")
     folders = [os.environ.get("PATH", ""), "/usr/bin", "/usr/local/bin"]
     return _checked(

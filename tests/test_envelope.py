@@ -197,6 +197,11 @@ def test_different_stamps_have_different_blocks(one: list[tuple[str, bytes]], tw
     assert (blocks[0] == blocks[1]) == (one == two)
 
 
+def test_each_group_has_its_stamp() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        stamp_block(["all:a", "tag:b"], [b"\x11" * 16])
+
+
 @given(st.binary(max_size=60))
 def test_no_stamp_block_is_too_odd_to_be_looked_at(block: bytes) -> None:
     names = stamp_names(block)

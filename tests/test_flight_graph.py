@@ -1,5 +1,6 @@
 """Flights that wait for each other, and the parts of a flight by themselves."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from memocache import Cache, CachedFunction, MemcachedCache, SimpleCache, cached
+from memocache import _flight as flights
 from memocache._flight import Flight, enclosing, own_copy, waiting
 from tests.threads import PATIENCE, started
 
@@ -244,3 +246,49 @@ def test_a_copy_is_like_the_original() -> None:
     assert (type(twin), twin.args, twin.code, twin.__notes__) == (ValueError, ("v", 1), 7, ["a note"])
     assert (twin.__cause__, twin.__suppress_context__) == (error.__cause__, True)
     assert twin.__traceback__ is error.__traceback__
+
+
+def test_a_graph_of_many_ways_is_walked_once() -> None:
+    first = Flight("first", (), 60)
+    level = [first]
+    for number in range(40):  # 2 ** 40 ways lead through it
+        above = [Flight(f"{number}{side}", (), 60) for side in "ab"]
+        for each in above:
+            each.waits_for = list(level)
+        level = above
+    assert flights._reaches(level[0], [first])
+    assert not flights._reaches(level[0], [Flight("elsewhere", (), 60)])
+
+
+def test_who_leads() -> None:
+    loop = asyncio.new_event_loop()
+    flight = Flight("key", (), 60)
+    flight.thread = 0
+    flight.lead_in(loop, None)
+    assert (flight.thread, flight.loop, flight.has_lost_its_leader) == (threading.get_ident(), loop, False)
+    loop.close()
+    assert flight.has_lost_its_leader
+    flight.leave_caller()
+    assert (flight.parent, flight.thread) == (None, 0)
+
+
+def test_leaving_a_leader_that_cannot_desert_is_nothing() -> None:
+    flight = Flight("key", (), 60)
+    flight.subscribe(print)
+    assert not flight.leave(print)
+    assert flight.outcome is None
+
+
+def test_a_waiter_that_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting:
+        def acquire(self, timeout: float = -1) -> None:
+            if timeout != -1:
+                raise KeyboardInterrupt
+
+        def release(self) -> None: ...
+
+    flight = Flight("key", (), 60)
+    monkeypatch.setattr(flights.threading, "Lock", Interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        flight.join(60)
+    assert flight._wake == []

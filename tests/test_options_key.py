@@ -220,3 +220,28 @@ def test_key_leaves_nothing_to_ignore(key: object) -> None:
     assert refusal(key=key, ignore=("b", "c")) == (
         "f: key= says what counts, so ignore=('b', 'c') has nothing to add; give one of the two"
     )
+
+
+# ---- what the keys are -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({}, "v1:63e43f616b62d4cc20a8cb22954216bb"),
+        ({"key": "user:{x}"}, "v1:ab72ed542ea3dd3e1c6fd4b847ba6096"),
+        ({"key": lambda x, y=2: (x,)}, "v1:6f17aaaffacb7366a99a7b57eca263f4"),
+        ({"version": 2}, "v1:6d101439a9ae0f7c5796f5178b047fb4"),
+    ],
+    ids=["all", "template", "function", "version"],
+)
+def test_keys_are_what_they_were(options: dict[str, object], key: str) -> None:
+    """If this fails, what is in caches that run is lost when they are upgraded: give the scheme another number."""
+    g = cached(namespace="golden", **options)(lambda x, y=2: x)
+    assert g.key(7) == key
+
+
+def test_functions_of_one_namespace_with_different_templates_share_nothing() -> None:
+    g, h = (cached(namespace="one", key=key)(lambda x: object()) for key in ("user:{x}", "account:{x}"))
+    assert g.key(1) != h.key(1)
+    assert g(1) is not h(1)

@@ -1,11 +1,13 @@
 """The options timeout and unless: for how long a result is fresh, and which are not stored."""
 
+import functools
 from datetime import timedelta
 
 import freezegun
 import pytest
 
 from memocache import MISSING, ConfigurationError, SimpleCache, cached
+from memocache._policy import UNSET, Policy
 from tests.test_options import refusal
 
 A_DURATION = "wanted: seconds as a number, a timedelta, or text such as '90s', '5m', '1h30m' or '2d'"
@@ -146,3 +148,13 @@ def test_unless_must_be_a_function(unless: object, kind: str) -> None:
         f"unless={unless!r} is a {kind}; wanted: a function that takes the result and returns True where it must not "
         "be stored"
     )
+
+
+def test_what_is_wrong_is_told_of_a_callable_without_a_name_by_its_type() -> None:
+    policy = Policy(functools.partial(lambda result: "soon"))
+    with pytest.raises(ConfigurationError, match=r"timeout \(given by partial\)='soon' is not a duration"):
+        policy.lifetime(1, 60)
+
+
+def test_what_is_unset_says_so() -> None:
+    assert repr(UNSET) == "UNSET"

@@ -14,6 +14,7 @@ import pytest
 
 import memocache
 from memocache import SimpleCache
+from tests.redis_servers import RedisServer
 from tests.servers import MemcachedServer
 
 README = Path(__file__).parent.parent / "README.md"
@@ -28,7 +29,11 @@ def default_restored() -> Iterator[None]:
 
 @pytest.mark.usefixtures("default_restored")
 def test_the_examples_run_one_after_the_other(
-    memcached_tcp: MemcachedServer, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memcached_tcp: MemcachedServer,
+    redis_server: RedisServer,
+    prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -36,6 +41,7 @@ def test_the_examples_run_one_after_the_other(
     module: dict[str, object] = {"__name__": "readme"}
     for number, block in enumerate(blocks(), 1):
         source = block.replace("127.0.0.1:11211", f"{host}:{port}")
+        source = source.replace("redis://127.0.0.1:6379/0", redis_server.url)
         source = source.replace('"shop:"', f'"{prefix}"').replace("=shop:", f"={prefix}")
         exec(compile(source, f"README example {number}", "exec"), module)
     report, balance, shared = module["report"], module["balance"], module["shared"]
@@ -53,6 +59,14 @@ def test_the_examples_run_one_after_the_other(
     assert [statement.peek(7, month) for month in ("current", "May", "June", "July")] == [memocache.MISSING] * 4
     assert len(on_commit) == 2
     module["test_a_report_is_computed_once"](None)
+    assert asyncio.run(module["cart"](7)) == ["tea"]
+    assert module["setting"]("x") == module["setting"]("x") == "value of x"
+    assert module["setting"].info().hits == 1
+    module["carts"].close()
+    asked = module["web"].test_client()
+    assert [asked.get("/reports/7?x=1").headers.get("Age") for _ in range(2)] == [None, "0"]
+    module["page"].uncache(number=7)
+    assert "Age" not in asked.get("/reports/7?x=1").headers
     for before, after, argument in [
         ("square_before", "square", 3),
         ("user_before", "user", 7),
@@ -72,7 +86,7 @@ async def tenants(app: Any) -> list[int]:
 
 
 def test_the_table_of_options_has_them_all() -> None:
-    table = re.findall(r"^\| `(\w+)` \| .* \| .* \| .* \|$", README.read_text(), re.MULTILINE)
+    table = re.findall(r"^\| `(\w+)` \|[^|]*\|[^|]*\|[^|]*\|$", README.read_text(), re.MULTILINE)
     assert table == list(inspect.signature(memocache.cached).parameters)
 
 

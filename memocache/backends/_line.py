@@ -6,12 +6,13 @@ and they buffer whatever they are sent. Both are put right below them, in what t
 
 import select
 import socket
+import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
 from memocache._clock import ticks
 
-__all__ = ["MOST_BYTES", "CipherLine", "Line", "Sockets"]
+__all__ = ["MOST_BYTES", "CipherLine", "Line", "Sockets", "closed_with"]
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 
@@ -65,6 +66,7 @@ class Line:
         self._sockets = sockets
         self._family = family
         self._socket: socket.socket | None = None
+        self._closing: weakref.finalize[[], Any]
         self.readable: Callable[[float], object] = bool
         """Waits so many milliseconds, and tells whether there is something to read."""
 
@@ -108,6 +110,7 @@ class Line:
         # kernel begin anew with each signal.
         connected.settimeout(0)
         self._socket = connected
+        self._closing = closed_with(self, connected)
         self.readable = _ready(connected, writing=False)
 
     def sendall(self, data: bytes) -> None:
@@ -168,6 +171,7 @@ class Line:
         """Return the socket, which somebody else speaks over from now on."""
         opened, self._socket = self._socket, None
         assert opened is not None
+        self._closing.detach()
         return opened
 
 
@@ -193,6 +197,12 @@ class CipherLine(Line):
         self._sockets.begin()
         self.sendall(command)
         return self.recv(size)
+
+
+def closed_with(owner: object, opened: socket.socket) -> "weakref.finalize[[], Any]":
+    """Have *opened* closed when nobody has its *owner* any more, without the warning that it was forgotten."""
+    # A destructor would not do: when the garbage collector finds both, the socket's may be the first.
+    return weakref.finalize(owner, opened.close)
 
 
 def _ready(opened: socket.socket, *, writing: bool) -> Callable[[float], object]:

@@ -1,7 +1,6 @@
 """What there is to know of redis-py: how it connects to a server, and its clients' settings. Its only user."""
 
-import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -9,10 +8,11 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from memocache.backends._line import CipherLine, Line, Sockets
+from memocache.errors import ConfigurationError
 
-__all__ = ["ClientSettings", "Connecting", "RedisError", "key_slot", "settings_of"]
+__all__ = ["ClientSettings", "Connecting", "key_slot", "settings_of"]
 
-OPTIONS: Final = ("db", "username", "password", "credential_provider", "client_name", "socket_keepalive")
+OPTIONS: Final = ("db", "username", "password", "credential_provider", "client_name")
 """Of a client's settings, what matters here as well; and all that begin with ssl_."""
 
 
@@ -22,28 +22,35 @@ class _Lined:
     sockets: Sockets
     line: Line
 
-    def _connect(self) -> Line:
-        opened = super()._connect()  # type: ignore[misc]
-        try:
-            line = CipherLine if isinstance(opened, ssl.SSLSocket) else Line
-            self.line = line(self.sockets, opened.family)
-            self.line.adopt(opened)
-        except BaseException:
-            opened.close()
-            raise
-        return self.line
+    def connect_line(self, family: Any, address: Any) -> Line:
+        line = Line(self.sockets, family)
+        line.connect(address)
+        return line
 
 
 class _Tcp(_Lined, Connection):
-    pass
+    def _connect(self) -> Line:
+        self.line = self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port))
+        return self.line
 
 
 class _Unix(_Lined, UnixDomainSocketConnection):
-    pass
+    def _connect(self) -> Line:
+        self.line = self.connect_line(Sockets.AF_UNIX, self.path)
+        return self.line
 
 
 class _Tls(_Lined, SSLConnection):
-    pass
+    def _connect(self) -> Line:
+        opened = self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port)).detach()
+        try:
+            opened.settimeout(self.sockets.left())
+            self.line = CipherLine(self.sockets, Sockets.AF_UNSPEC)
+            self.line.adopt(self._wrap_socket_with_ssl(opened))  # type: ignore[no-untyped-call]
+        except BaseException:  # an interrupt as well: nobody else knows of this socket yet
+            opened.close()
+            raise
+        return self.line
 
 
 class Connecting:
@@ -62,10 +69,17 @@ class Connecting:
             "protocol": 2,
         }
         self._kind: Any = _Unix if isinstance(address, str) else _Tls if tls else _Tcp
+        try:
+            self._made()
+        except (RedisError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"the options of the connection to Redis cannot work: {error}") from error
+
+    def _made(self) -> Any:
+        return self._kind(**self._options)  # which does not connect yet
 
     def connected(self) -> tuple[Line, Any]:
         """Return a line that is ready for commands, and what has to be kept as long as it is, and `disconnect`ed."""
-        connection = self._kind(**self._options)
+        connection = self._made()
         connection.sockets = sockets = Sockets(self._timeout)
         sockets.begin()
         try:
@@ -83,9 +97,9 @@ class ClientSettings:
     kind: str
     addresses: "list[str | tuple[str, int]]"
     tls: bool
-    options: dict[str, Any]
+    options: dict[str, Any] = field(repr=False)
     service: str = ""
-    sentinel_options: dict[str, Any] | None = None
+    sentinel_options: dict[str, Any] | None = field(default=None, repr=False)
 
 
 def settings_of(client: Any) -> ClientSettings | None:

@@ -11,7 +11,6 @@ larger small queue, one from main by a larger main queue; the rarer of the two s
 """
 
 from collections import deque
-from collections.abc import Iterator
 from typing import Final
 
 from memocache._entry import Entry
@@ -28,7 +27,11 @@ MOST_GAPS: Final = 16  # that an order may have besides one for each entry
 
 
 class Queue(dict[str, Entry]):
-    """Entries by key, and the order in which they came. An entry that is dropped leaves a gap in that."""
+    """Entries by key, and the order in which they came. An entry that is dropped leaves a gap in that.
+
+    A signal handler or a destructor of the user's may use the cache in the middle of each of these methods. Then the
+    entries and the order may differ: an order that names too little begins anew when it is empty.
+    """
 
     __slots__ = ("_gaps", "_order")
 
@@ -42,44 +45,58 @@ class Queue(dict[str, Entry]):
         self[key] = entry
         self._order.append(key)
 
-    def oldest(self) -> Entry:
-        """Return the entry that came first. There must be one."""
-        order, gaps = self._order, self._gaps
-        while True:
-            if not order:  # a destructor that ran in the middle of one of these methods may have mixed them up
+    def oldest(self) -> Entry | None:
+        """Return the entry that came first, None if there is none."""
+        gaps = self._gaps
+        while self:
+            order = self._order
+            if not order:
                 order.extend(self)
             key = order[0]
             entry = self.get(key)
             if entry is not None and key not in gaps:
                 return entry
             self._close_gap(order.popleft())
+        return None
 
     def _close_gap(self, key: str) -> None:
         more = self._gaps.pop(key, 0) - 1
         if more > 0:
             self._gaps[key] = more
 
-    def pop_oldest(self, entry: Entry) -> None:
-        """Remove *entry*, which is the oldest."""
-        self._order.popleft()
-        del self[entry.key]
+    def pop_oldest(self, entry: Entry) -> Entry | None:
+        """Remove *entry*, which is the oldest, and return what was under its key."""
+        gone = self.pop(entry.key, None)
+        if gone is entry:
+            self._order.popleft()
+        return gone
 
     def renew_oldest(self) -> None:
         """Make the oldest the youngest."""
         self._order.rotate(-1)
 
-    def drop(self, key: str) -> None:
-        """Remove the entry under *key*."""
-        del self[key]
+    def drop(self, key: str) -> Entry | None:
+        """Remove what is under *key*, and return it."""
+        gone = self.pop(key, None)
+        if gone is None:
+            return None
         self._gaps[key] = self._gaps.get(key, 0) + 1
         if len(self._order) > 2 * len(self) + MOST_GAPS:
-            order: deque[str] = deque()
-            for each in self._order:
-                if each in self._gaps:
-                    self._close_gap(each)
-                else:
-                    order.append(each)
-            self._order = order
+            self._close_gaps()
+        return gone
+
+    def _close_gaps(self) -> None:
+        seen = self._order.copy()
+        gaps = self._gaps.copy()
+        order: deque[str] = deque()
+        for key in seen:
+            left = gaps.get(key, 0)
+            if left:
+                gaps[key] = left - 1
+            else:
+                order.append(key)
+        if self._order == seen:  # nobody has come in between; else another time
+            self._order, self._gaps = order, {}
 
 
 class S3Fifo:
@@ -99,21 +116,26 @@ class S3Fifo:
     def __len__(self) -> int:
         return len(self._small) + len(self._main)
 
-    def __iter__(self) -> Iterator[str]:
-        yield from self._small
-        yield from self._main
+    def everything(self) -> list[Entry]:
+        """Return all entries."""
+        return [*self._small.values(), *self._main.values()]
 
     def get(self, key: str) -> Entry | None:
         """Return the entry under *key*, expired or not."""
         return self._main.get(key) or self._small.get(key)
 
-    def drop(self, entry: Entry) -> None:
-        """End *entry* and remove it."""
+    def drop(self, entry: Entry) -> list[Entry]:
+        """End *entry* and remove it, with what a signal handler may just have put under its key; return what left."""
         # Ended first: should a signal interrupt this between two lines, nobody is served an entry that is gone.
         entry.kill()
+        left = []
         for queue in (self._small, self._main):
-            if queue.get(entry.key) is entry:
-                queue.drop(entry.key)
+            gone = queue.drop(entry.key) if entry.key in queue else None
+            if gone is not None:
+                left.append(gone)
+                if gone is not entry:
+                    gone.kill()
+        return left
 
     def insert(self, entry: Entry, now: float) -> list[Entry]:
         """Add *entry*, whose key must be new, and return the entries that had to leave for it."""
@@ -140,6 +162,8 @@ class S3Fifo:
     def _oldest_of_small(self, now: float) -> Entry | None:
         """Drop the oldest of the small queue and return it, or move it to main."""
         entry = self._small.oldest()
+        if entry is None:
+            return None
         if now < entry.expires:
             if entry.hits - entry.seen >= PROMOTE_AT:
                 entry.seen = entry.hits
@@ -147,13 +171,13 @@ class S3Fifo:
                 self._small.pop_oldest(entry)
                 return None
             self._remember(entry.key, from_small=True)
-        entry.kill()  # first, as in drop
-        self._small.pop_oldest(entry)
-        return entry
+        return self._ended(self._small, entry)
 
     def _oldest_of_main(self, now: float) -> Entry | None:
         """Drop the oldest of the main queue and return it, or give it another round."""
         entry = self._main.oldest()
+        if entry is None:
+            return None
         if now < entry.expires:
             rounds = min(entry.hits - entry.seen, MOST)
             if rounds > 0:
@@ -161,9 +185,15 @@ class S3Fifo:
                 self._main.renew_oldest()
                 return None
             self._remember(entry.key, from_small=False)
-        entry.kill()
-        self._main.pop_oldest(entry)
-        return entry
+        return self._ended(self._main, entry)
+
+    def _ended(self, queue: Queue, entry: Entry) -> Entry | None:
+        """End *entry*, the oldest of *queue*, and remove it; return what was under its key."""
+        entry.kill()  # first, as in drop
+        gone = queue.pop_oldest(entry)
+        if gone is not None and gone is not entry:
+            gone.kill()
+        return gone
 
     def _remember(self, key: str, *, from_small: bool) -> None:
         """Make a ghost of what was under *key*."""

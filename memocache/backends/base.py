@@ -58,8 +58,9 @@ class Lease:
 
     def __del__(self) -> None:
         # The leader was interrupted where no `finally` of ours could see it: nobody may wait for it.
-        if self.flight.outcome is None:
-            self.flight.abandon()
+        flight: Flight | None = getattr(self, "flight", None)  # or it was while it made this very lease
+        if flight is not None and flight.outcome is None:
+            flight.abandon()
 
 
 class Usage(NamedTuple):

@@ -1,38 +1,16 @@
-"""RedisCache: values on Redis or Valkey, be it one server, one with sentinels, or a cluster.
+"""RedisCache: values on Redis or Valkey, be it one server, one with sentinels, or a cluster."""
 
-The fence: what stands for a computation is a lease beside the key, with a random nonce and the stamps of the key's
-groups in it. A script takes it, if all is as it was seen; another stores the result, while that very lease is there and
-the stamps are those under which it was taken. Forgetting deletes the lease, and with it the right to fill, and the
-entry; acknowledged. A group is forgotten by deleting its stamp: the next one who looks plants another, which no entry
-carries.
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
 
-Everything is written once, as verbs (see _verbs), for threads and for tasks.
-"""
-
-import math
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
-
-from memocache import _envelope
-from memocache._clock import now as clock
-from memocache._entry import AgingEntry, Entry
-from memocache._envelope import LEASE, NONCE, Envelope
-from memocache._policy import FOREVER, seconds
+from memocache._policy import seconds
 from memocache._url import SHARED, Recipe, Url, duration, whole
-from memocache.backends._node import STAMP_MAGIC, Address, block_of, is_stamp, new_stamp
-from memocache.backends._packed import due, is_lease, is_present, kept_until
 from memocache.backends._redis_channel import Channel
-from memocache.backends._redis_scripts import CLAIM, FILL, GIVE_BACK
-from memocache.backends._redis_shard import KEYS, LEASES, Shard, as_it_is, reading, setting
-from memocache.backends._resp import Command, Reply, Request, command, number
-from memocache.backends._server import ATTEMPTS, ServerCache
-from memocache.backends._stubs import Stubs
+from memocache.backends._redis_fence import FencedCache
+from memocache.backends._redis_shard import KEYS, LEASES, as_it_is
+from memocache.backends._resp import command, text
 from memocache.backends._verbs import Verb, awaited, taken, verb
-from memocache.backends.base import Busy, Lease, Stale
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError, ValueTooLarge
+from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._compression import Method
 from memocache.serializers._form import COMPRESS_ABOVE, Form
@@ -43,42 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisCache"]
 
-R = TypeVar("R")
-
-MARGIN: Final = 1.0  # seconds for which a server keeps what is over: the entry itself knows better
-STAMP_MARGIN: Final = 3600.0
 LARGEST_ITEM: Final = 48 * 1024 * 1024  # bytes; of an answer no more is read than somewhat above that
 
-Seen: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None, bytes | None]
-"""What is under a key, the envelope in it if that counts, the block of the present stamps, and the lease."""
 
-Stamped: TypeAlias = tuple[bytes | None, Envelope | None, bytes, bytes | None]
-
-
-@dataclass(slots=True, kw_only=True)
-class Spot(Address):
-    """The address of a key on Redis."""
-
-    shard: Shard
-    names: list[bytes]  # of the key, its lease, its groups' stamps
-    question: Request
-    _said: tuple[list[Reply], Seen] | None = None  # what was answered the last time, and what that means
-
-    def seen(self, replies: list[Reply]) -> Seen:
-        """Return what the *replies* to the question mean."""
-        said = self._said
-        if said is not None and said[0] is replies:
-            return said[1]
-        data, lease, *stamps = replies[0]
-        block = block_of(self.heads, stamps)
-        envelope = None if data is None else _envelope.unpack(data, self.digest)
-        counts = envelope is not None and envelope.stamps == block
-        seen = data, envelope if counts else None, block, lease
-        self._said = replies, seen
-        return seen
-
-
-class RedisCache(ServerCache):
+class RedisCache(FencedCache):
     """A cache on Redis or Valkey, shared by all processes that use the same one.
 
     Create it once and keep it around: it holds one connection for each thread and each event loop. Coroutine functions
@@ -129,13 +75,11 @@ class RedisCache(ServerCache):
             raise ConfigurationError(
                 f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024 to {LARGEST_ITEM}"
             )
-        self._servers = _where().servers(url_or_client, connection, deadline)
-        self._shards = [Shard(self._servers, index) for index in range(len(self._servers.tags))]
+        servers = _where().servers(url_or_client, connection, deadline)
         self._max_item_size = max_item_size
-        self._stubs = Stubs()
-        self._channel = self._new_channel(key_prefix)
         form = Form(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
-        super().__init__(default_timeout, key_prefix, form)
+        super().__init__(servers, default_timeout, key_prefix, form)
+        self._channel = self._new_channel(key_prefix)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -158,16 +102,14 @@ class RedisCache(ServerCache):
 
     def after_fork(self) -> None:
         """Use no connection and join no flight of the parent's."""
-        self._stubs = Stubs()
+        super().after_fork()
         self._channel = self._new_channel(self._prefix)
-        for server in self._servers.everybody():
-            server.drop_connections()
 
     def close(self) -> None:
-        """Close the connections, but for those that another thread or loop is using; the cache can be used again."""
+        """Close the connections, those that are in use after that; the cache makes new ones if it is used again."""
         self._channel.close()
         for server in self._servers.everybody():
-            server.drop_connections()
+            server.close()
 
     # ---- what near tiers tell each other -------------------------------------------------------------------------
 
@@ -191,10 +133,7 @@ class RedisCache(ServerCache):
         """Publish *text* to all who listen, in every process."""
         yield from self._servers.ask(0, self._channel.publishing(text))
 
-    # ---- threads and tasks ---------------------------------------------------------------------------------------
-
-    def _take_verb(self, verb: Verb[R]) -> R:
-        return taken(verb, as_it_is)
+    # ---- tasks ---------------------------------------------------------------------------------------------------
 
     async def awaited(
         self,
@@ -214,247 +153,19 @@ class RedisCache(ServerCache):
             return await super().awaited(call, arguments, unwanted)
         return await in_own_task(awaited(steps(self, *arguments), as_it_is, _in_task), unwanted)
 
-    # ---- where a key is ------------------------------------------------------------------------------------------
-
-    def _shard(self, wire: str) -> int:
-        count = len(self._shards)
-        return 0 if count == 1 else int.from_bytes(blake2b(wire.encode("ascii"), digest_size=4).digest()) % count
-
-    def _node(self, key: str) -> Shard:
-        return self._shards[self._shard(key)]
-
-    def _nodes(self) -> Sequence[Shard]:
-        return self._shards
-
-    def _new_address(self, key: str, groups: tuple[str, ...]) -> Spot:
-        wire = self._wire(key)
-        shard = self._node(wire)
-        others = [self._wire(group) for group in groups]
-        names = [shard.name(wire), shard.lease(wire), *map(shard.name, others)]
-        return Spot(
-            key=key,
-            wire=wire,
-            node=shard,
-            read=shard.reader(wire, others),
-            digest=self._digest(key),
-            groups=groups,
-            heads=[_envelope.stamp_head(group) for group in groups],
-            shard=shard,
-            names=names,
-            question=Request(reading(names)),
-        )
-
-    def _spot(self, key: str, groups: tuple[str, ...]) -> Spot:
-        spot = self._addresses.get(key)
-        if spot is None or spot.groups is not groups:
-            spot = self._address(key, groups)
-        assert type(spot) is Spot
-        return spot
-
-    def _expire(self, seconds: float) -> int:
-        return 0 if seconds == FOREVER else math.ceil((max(0.0, seconds) + MARGIN) * 1000)
-
     def _check_size(self, wire: str, data: bytes) -> None:
         if len(data) > self._max_item_size:
             raise ValueTooLarge(
                 f"an item of {len(data)} bytes is larger than max_item_size={self._max_item_size}, so it is not stored"
             )
 
-    # ---- what the read-through needs -----------------------------------------------------------------------------
-
-    @verb
-    def look(
-        self, key: str, groups: tuple[str, ...], now: float, lease: float
-    ) -> Verb[Entry | Stale | Lease | Busy | None]:
-        """Return the entry in one round trip; else take the lease; else say whose lease is there."""
-        spot = self._spot(key, groups)
-        unreadable = None
-        for _ in range(ATTEMPTS):
-            seen = yield from self._asked(spot, lease)
-            _, envelope, stamps, held = seen
-            if envelope is not None and is_present(envelope, now):
-                try:
-                    entry = self._opened(key, envelope)
-                except SerializationError as error:
-                    # Not the error itself: its traceback leads back here, and would keep the lease alive.
-                    unreadable = SerializationError(str(error))
-                else:
-                    if type(entry) is not AgingEntry or now < due(entry, envelope):
-                        return entry
-                    return Stale(entry, (yield from self._refreshing(spot, now, lease, entry, seen)))
-            if held is not None and _stands(spot, held, stamps, now):
-                flight = self._stubs.flight(held)
-                taken = self._stubs.taken_over(key, groups, now, lease, held, stamps)
-                return Busy(flight) if taken is None else taken
-            taken = yield from self._claim(spot, now, lease, seen)
-            if taken is not None:
-                taken.unreadable = unreadable
-                return taken
-        return Busy(None)
-
-    def _asked(self, spot: Spot, lease: float) -> Verb[Stamped]:
-        """Return what is at *spot*, with a stamp for each group: those that have none are given one."""
-        replies = yield from spot.shard.ask(spot.question, again=True)
-        seen = spot.seen(replies)
-        for conditions in ((b"NX",), ()):
-            if seen[2] is not None:
-                break
-            expire = self._expire(lease + STAMP_MARGIN)
-            # Over a stamp only another may be put. What is no stamp the second time is junk of somebody else's.
-            missing = [
-                name for name, stamp in zip(spot.names[2:], replies[-1][2:], strict=True) if not is_stamp(stamp or b"")
-            ]
-            plants = [setting(name, new_stamp(), expire, *conditions) for name in missing]
-            replies = yield from spot.shard.ask(Request(*plants, *spot.question.commands))
-            seen = spot.seen(replies[-1:])
-        data, envelope, stamps, held = seen
-        if stamps is None:
-            raise BackendUnavailable("the server does not keep the stamps of groups")
-        return data, envelope, stamps, held
-
-    def _refreshing(self, spot: Spot, now: float, lease: float, entry: AgingEntry, seen: Stamped) -> Verb[Lease | None]:
-        """Return the lease to replace *entry*, which is served meanwhile; None if somebody has it."""
-        _, _, stamps, held = seen
-        if held is not None and _stands(spot, held, stamps, now):
-            taken = self._stubs.taken_over(spot.key, spot.groups, now, lease, held, stamps)
-        elif now < entry.held:
-            return None
-        else:
-            try:
-                taken = yield from self._claim(spot, now, lease, seen)
-            except BackendError:
-                return None  # there is something to serve all the same; if the lease stands, the next look has it
-        if taken is not None:
-            taken.replaces, taken.old = True, entry
-        return taken
-
-    def _lead(self, spot: Spot, now: float, lease: float, stamps: bytes) -> Lease:
-        """Return a lease, with a flight that others in this process find by what will stand for it on the server."""
-        stub = self._stub(spot.key, os.urandom(16), now, lease, stamps)
-        # Before it leaves: whoever reads it in this process must find the flight.
-        return self._stubs.lead(spot.key, spot.groups, now, lease, stub, stamps)
-
-    def _claim(self, spot: Spot, now: float, lease: float, seen: Stamped) -> Verb[Lease | None]:
-        """Take the lease if all is as it was *seen*. None if somebody was quicker."""
-        data, _, stamps, held = seen
-        taken = self._lead(spot, now, lease, stamps)
-        nonce = b"" if data is None else data[NONCE]
-        arguments = (nonce, held or b"", taken.nonce, b"%d" % self._expire(lease), *_each(stamps))
-        try:
-            stood = yield from spot.shard.run(CLAIM, spot.names, arguments)
-        except BackendUnavailable:
-            # The answer was lost, perhaps not the command. If the lease is there, it is ours all the same.
-            stood = yield from self._is_there(spot, taken)
-            if not stood:
-                raise
-        if not stood:
-            self._stubs.drop(taken.nonce)
-            return None
-        return taken
-
-    def _is_there(self, spot: Spot, lease: Lease) -> Verb[bool]:
-        (found,) = yield from spot.shard.ask(Request(reading(spot.names[1:2])), again=True, urgent=True)
-        return bool(found == [lease.nonce])
-
-    @verb
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Verb[Lease | None]:
-        """Take the lease from whoever has it."""
-        spot = self._spot(key, groups)
-        _, _, stamps, _ = yield from self._asked(spot, lease)
-        taken = self._lead(spot, now, lease, stamps)
-        taken.replaces = True
-        try:
-            yield from spot.shard.ask(Request(setting(spot.names[1], taken.nonce, self._expire(lease))))
-        except BackendUnavailable:
-            if not (yield from self._is_there(spot, taken)):
-                raise
-        return taken
-
-    @verb
-    def fill(self, lease: Lease, entry: Entry | None) -> Verb[bool]:
-        """Store *entry* if the lease is still there and the stamps are those under which it was taken."""
-        spot = self._spot(lease.key, lease.groups)
-        try:
-            if entry is None:
-                return (yield from spot.shard.run(GIVE_BACK, spot.names[:2], (lease.nonce,)))
-            data = self._pack(lease.key, entry, lease.created, lease.stamps)
-            self._check_size(spot.wire, data)
-            expire = b"%d" % self._expire(kept_until(entry) - clock())
-            arguments = (lease.nonce, data, expire, *_each(lease.stamps))
-            return (yield from spot.shard.run(FILL, spot.names, arguments))
-        finally:
-            self._stubs.drop(lease.nonce)
-
-    @verb
-    def forget(self, key: str) -> Verb[bool]:
-        """Delete the lease and the entry; acknowledged."""
-        wire = self._wire(key)
-        shard = self._node(wire)
-        return any((yield from shard.ask(Request(*shard.forgetting(wire)), again=True, urgent=True)))
-
-    @verb
-    def forget_group(self, group: str) -> Verb[None]:
-        """Delete the group's stamp in every shard; raise if one of them was not acknowledged."""
-        wire = self._wire(group)
-        requests = {
-            index: Request(command(number, b"DEL", shard.name(wire))) for index, shard in enumerate(self._shards)
-        }
-        yield from self._servers.ask_all(requests, again=True, urgent=True)
-
-    @verb
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:
-        """Return the entries that have not expired, in one round trip to each server."""
-        spots = {key: self._spot(key, own) for key, own in zip(keys, groups, strict=True)}
-        seen: dict[str, Seen] = {}
-        for together, replies in (yield from self._together(spots)):
-            seen.update((key, spots[key].seen([reply])) for key, reply in zip(together, replies, strict=True))
-        entries: list[Entry | None] = []
-        for key in keys:
-            envelope = seen[key][1]
-            try:
-                counts = envelope is not None and is_present(envelope, now)
-                entries.append(self._opened(key, envelope) if counts and envelope is not None else None)
-            except SerializationError:
-                entries.append(None)
-        return entries
-
-    def _together(self, spots: Mapping[str, Spot]) -> Verb[list[tuple[list[str], list[Reply]]]]:
-        """Return the keys of each shard, and the replies to the questions of their *spots*."""
-        by_shard: dict[int, list[str]] = {}
-        for key, spot in spots.items():
-            by_shard.setdefault(self._shard(spot.wire), []).append(key)
-        requests = {
-            index: Request(*[each for key in keys for each in spots[key].question.commands])
-            for index, keys in by_shard.items()
-        }
-        replies = yield from self._servers.ask_all(requests, again=True)
-        return [(keys, replies[index]) for index, keys in by_shard.items()]
-
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
     def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
-        return self._take_verb(self._read(keys))
-
-    def _read(self, keys: Sequence[str]) -> Verb[dict[str, bytes]]:
-        wires = dict.fromkeys(keys)
-        by_shard = self._by_shard(wires)
-        requests = {
-            index: Request(reading([self._shards[index].name(self._wire(key)) for key in own]))
-            for index, own in by_shard.items()
-        }
-        replies = yield from self._servers.ask_all(requests, again=True)
-        found: dict[str, bytes] = {}
-        for index, own in by_shard.items():
-            for key, data in zip(own, replies[index][0], strict=True):
-                if data is not None:
-                    found[key] = data
-        return found
-
-    def _by_shard(self, keys: Iterable[str]) -> dict[int, list[str]]:
-        by_shard: dict[int, list[str]] = {}
-        for key in keys:
-            by_shard.setdefault(self._shard(self._wire(key)), []).append(key)
-        return by_shard
+        wires = {key: self._wire(key) for key in keys}
+        commands = {key: (command(text, b"GET", self._node(wire).name(wire)),) for key, wire in wires.items()}
+        replies = self._take_verb(self._for_each(commands, again=True))
+        return {key: data for key, (data,) in replies.items() if data is not None}
 
     def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
         """Store all of *mapping* for *timeout* seconds, in one round trip to each server; return what is stored."""
@@ -462,31 +173,19 @@ class RedisCache(ServerCache):
         if lifetime <= 0:
             self.delete_many(*mapping)
             return []
-        expire = self._expire(lifetime)
-        packed = {key: self._packed(key, value, lifetime) for key, value in mapping.items()}
-        self._on_each(packed, lambda shard, key: shard.storing(self._wire(key), packed[key], expire))
-        return list(packed)
+        commands = {}
+        for key, value in mapping.items():
+            wire, packed = self._wire(key), self._packed(key, value, lifetime)
+            commands[key] = self._node(wire).storing(wire, packed, self._expire(lifetime))
+        self._take_verb(self._for_each(commands))
+        return list(mapping)
 
     def delete_many(self, *keys: str) -> list[str]:
         """Delete all *keys*, in one round trip to each server; return those that had something."""
-        replies = self._on_each(dict.fromkeys(keys), lambda shard, key: shard.forgetting(self._wire(key)))
+        wires = {key: self._wire(key) for key in keys}
+        commands = {key: self._node(wire).forgetting(wire) for key, wire in wires.items()}
+        replies = self._take_verb(self._for_each(commands, again=True, urgent=True))
         return [key for key in keys if any(replies[key])]
-
-    def _on_each(
-        self, keys: Iterable[str], commands: Callable[[Shard, str], tuple[Command, Command]]
-    ) -> dict[str, list[Reply]]:
-        """Give two commands for each of *keys*, and return the replies."""
-        by_shard = self._by_shard(keys)
-        requests = {
-            index: Request(*[each for key in own for each in commands(self._shards[index], key)])
-            for index, own in by_shard.items()
-        }
-        replies = self._take_verb(self._servers.ask_all(requests, urgent=True))
-        return {
-            key: replies[index][2 * number : 2 * number + 2]
-            for index, own in by_shard.items()
-            for number, key in enumerate(own)
-        }
 
     def clear(self) -> bool:
         """Delete everything under this key_prefix; what memocache has not stored is left alone.
@@ -508,18 +207,7 @@ def _where() -> Any:
     try:
         from memocache.backends import _redis_where
     except ModuleNotFoundError as missing:
-        if missing.name != "redis":
+        if (missing.name or "").partition(".")[0] != "redis":
             raise
         raise ConfigurationError("RedisCache needs redis-py: pip install 'memocache[redis]'") from missing
     return _redis_where
-
-
-def _stands(spot: Spot, held: bytes, stamps: bytes, now: float) -> bool:
-    """Return whether *held* is the lease of somebody who may be computing what is wanted."""
-    stub = _envelope.unpack(held, spot.digest)
-    return stub is not None and stub.kind == LEASE and stub.stamps == stamps and is_lease(stub, now)
-
-
-def _each(block: bytes) -> list[bytes]:
-    """Return the stamps in a *block*, as they stand on the server."""
-    return [STAMP_MAGIC + stamp for stamp in _envelope.stamps_of(block)]

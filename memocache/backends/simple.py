@@ -88,27 +88,32 @@ class SimpleCache(Cache):
 
     def _store(self, entry: Entry, now: float) -> list[Entry]:
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
-        key = entry.key
-        old = self._queue.get(key)
-        left = [] if old is None else self._remove(key)
+        left = self._remove(entry.key)
         # First: should a signal come between, the group must not miss an entry.
-        for group in entry.origin.groups if entry.origin else ():
-            keys = self._groups.get(group)
-            if keys is None:
-                keys = self._groups[group] = set()
-            keys.add(key)
+        if entry.origin is not None:
+            self._join(entry.key, entry.origin.groups)
         for evicted in self._queue.insert(entry, now):
             self._left(evicted)
             left.append(evicted)
         return left
 
+    def _join(self, key: str, groups: tuple[str, ...]) -> None:
+        for group in groups:
+            keys: set[str] | None = None
+            while keys is None or self._groups.get(group) is not keys:  # a handler may just have emptied it
+                keys = self._groups.get(group)
+                if keys is None:
+                    keys = self._groups[group] = set()
+                keys.add(key)
+
     def _remove(self, key: str) -> list[Entry]:
         entry = self._queue.get(key)
         if entry is None:
             return []
-        self._queue.drop(entry)
-        self._left(entry)
-        return [entry]
+        left = self._queue.drop(entry)
+        for gone in left:
+            self._left(gone)
+        return left
 
     def _left(self, entry: Entry) -> None:
         origin = entry.origin
@@ -117,12 +122,16 @@ class SimpleCache(Cache):
         if entry.hits and origin.counters is not None:
             origin.counters.hits += entry.hits
             origin.counters.saved += entry.hits * entry.cost / SECOND
+        key = entry.key
         for group in origin.groups:
             keys = self._groups.get(group)
             if keys is not None:
-                keys.discard(entry.key)
+                keys.discard(key)
                 if not keys:
-                    del self._groups[group]
+                    self._groups.pop(group, None)
+        other = self._queue.get(key)
+        if other is not None and other.origin is not None:  # put there by a handler, who came in the middle of this
+            self._join(key, other.origin.groups)
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
@@ -167,9 +176,16 @@ class SimpleCache(Cache):
                 left = self._store(entry, lease.created)
                 if lease.alias is not None:
                     lease.alias[0].add(self, lease.alias, entry)
-            del self._flights[lease.key]
+            flight = self._flights.pop(lease.key, None)
+            stood = flight is lease.flight
+            if not stood:  # a handler has come between, and has forgotten or taken it
+                left += self._remove(lease.key)
+                if entry is not None:
+                    entry.kill()
+                if flight is not None:
+                    self._flights[lease.key] = flight
         left.clear()
-        return True
+        return stood
 
     def forget(self, key: str) -> bool:
         """End the entry and the flight on *key*: those who joined it get its result, nobody else does."""
@@ -179,8 +195,8 @@ class SimpleCache(Cache):
             if entry is None:
                 return flight is not None
             was_present = clock() < entry.expires
-            self._queue.drop(entry)
-            self._left(entry)
+            left = self._remove(key)
+        left.clear()
         return was_present or flight is not None
 
     def forget_group(self, group: str) -> None:
@@ -189,8 +205,8 @@ class SimpleCache(Cache):
         with self._lock:
             for flight in list(self._flights.values()):
                 if group in flight.groups:
-                    del self._flights[flight.key]
-            for key in list(self._groups.get(group, ())):
+                    self._flights.pop(flight.key, None)
+            for key in tuple(self._groups.get(group, ())):
                 left += self._remove(key)
         left.clear()
 
@@ -206,7 +222,7 @@ class SimpleCache(Cache):
     def usage(self, group: str, counters: Counters) -> Usage:
         """Return how many entries *group* has, and the hits of those that belong to *counters*."""
         with self._lock:
-            keys = self._groups.get(group, ())
+            keys = tuple(self._groups.get(group, ()))
             entries = [entry for key in keys if (entry := self._queue.get(key)) is not None]
             own = [entry for entry in entries if entry.origin is not None and entry.origin.counters is counters]
             return Usage(
@@ -270,8 +286,11 @@ class SimpleCache(Cache):
         """Delete everything."""
         with self._lock:
             self._flights.clear()
-            left = [entry for key in list(self._queue) for entry in self._remove(key)]
-            self._queue = S3Fifo(self._threshold)
+            queue, self._queue = self._queue, S3Fifo(self._threshold)
+            left = queue.everything()
+            for entry in left:
+                entry.kill()
+                self._left(entry)
         left.clear()
         return True
 

@@ -8,6 +8,7 @@ import pytest
 
 from memocache import MISSING
 from memocache._entry import Entry, Origin
+from memocache._failure import Failure, declare
 from memocache.backends.base import Busy, Cache, Lease
 from memocache.testing._counted import Counted
 from memocache.testing._flights import Held
@@ -170,7 +171,7 @@ class FenceTests:
         for each in (cache, peer):
             hit = each.look("key", GROUPS, time.time(), 60)
             assert isinstance(hit, Entry)
-            assert hit.value == "value"
+            assert (hit.key, hit.value) == ("key", "value")
 
     def test_a_lease_fills_once(self, cache: Cache) -> None:
         lease = leased(cache)
@@ -225,6 +226,17 @@ class FenceTests:
         catch_up()
         assert present(peer) == "second"
 
+    def test_taking_leaves_a_remembered_exception(self, cache: Cache, peer: Cache) -> None:
+        remembered = Failure.of(LookupError("nobody"))
+        declare(LookupError)
+        cache.fill(leased(cache), entry(remembered))
+        newer = taken(peer)
+        found = present(cache)
+        assert isinstance(found, Failure)
+        assert repr(found.again()) == "LookupError('nobody')"
+        assert peer.fill(newer, entry("found")) is True
+        assert present(cache) == "found"
+
     def test_what_was_taken_is_void_after_forgetting(self, cache: Cache, peer: Cache) -> None:
         cache.fill(leased(cache), entry("first"))
         newer = taken(cache)
@@ -249,7 +261,7 @@ class FenceTests:
         for key in ("a", "b"):
             cache.fill(leased(cache, key), entry(key.upper(), key))
         found = cache.peek(("a", "nothing", "b"), (GROUPS,) * 3, time.time())
-        assert [each and each.value for each in found] == ["A", None, "B"]
+        assert [each and (each.key, each.value) for each in found] == [("a", "A"), None, ("b", "B")]
 
     def test_an_entry_that_ran_out_is_gone(self, cache: Cache) -> None:
         cache.fill(leased(cache), entry("value", lifetime=60))

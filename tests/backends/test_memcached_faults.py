@@ -1,14 +1,13 @@
 """A memcached that fails in every way: the caller of a cached function gets the right value, soon, and no exception."""
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import pytest
 
-from memocache import CachedFunction, MemcachedCache, UncacheFailed, _clock, cached
+from memocache import MemcachedCache, UncacheFailed
+from tests.backends.faulty import World, recovery
 from tests.faults import (
     BlackHole,
     CutAfter,
@@ -25,15 +24,12 @@ from tests.faults import (
     Refuse,
     Repeat,
     Reset,
+    Watch,
 )
 from tests.servers import MemcachedServer, wait_until
-
-if TYPE_CHECKING:
-    from tests.faults import Exchange
+from tests.wire import Request
 
 TIMEOUT = 0.05
-PATIENCE = 2.0  # far more than the few timeouts that a call may take: this machine may be busy
-
 COMMANDS = [b"get ", b"add ", b"gets ", b"cas ", b"delete ", b"set "]
 
 DEADLY: list[Fault] = [
@@ -64,40 +60,6 @@ DEADLY: list[Fault] = [
 HARMLESS: list[Fault] = [OneByteAtATime(0), Repeat(), Delay(0.001)]
 
 
-class World:
-    """A cached function, and the truth that it returns."""
-
-    def __init__(self, cache: MemcachedCache) -> None:
-        self.truth = 0
-        self.computed = 0
-
-        @cached(cache=cache, namespace="f", wait=0.2)
-        def f(x: int) -> tuple[int, int]:
-            self.computed += 1
-            return x, self.truth
-
-        self.f: CachedFunction[[int], tuple[int, int]] = f
-
-    def check(self, *numbers: int) -> None:
-        for x in numbers:
-            began = _clock.ticks()
-            assert self.f(x) == (x, self.truth)
-            assert _clock.ticks() - began < PATIENCE
-
-    def change(self, heal: Callable[[], None]) -> None:
-        """Let there be another truth; as long as the old one has not been forgotten, *heal*."""
-        self.truth += 1
-        for _ in range(100):
-            try:
-                self.f.uncache(1)
-                self.f.uncache_all()
-            except UncacheFailed:
-                heal()
-            else:
-                return
-        raise AssertionError("the old truth could not be forgotten")
-
-
 @pytest.fixture
 def proxy(memcached: MemcachedServer) -> Iterator[FaultProxy]:
     with FaultProxy(memcached.address, unix=True) as proxy:
@@ -106,16 +68,7 @@ def proxy(memcached: MemcachedServer) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def recover(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Heals the server and lets the longest pause of a breaker pass."""
-    moved = itertools.count(1)
-    real = _clock.ticks
-
-    def heal() -> None:
-        proxy.fault = None
-        seconds = 31 * next(moved)
-        monkeypatch.setattr(_clock, "ticks", lambda: real() + seconds)
-
-    return heal
+    return recovery(proxy, monkeypatch)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.decode().strip())
@@ -184,34 +137,22 @@ def test_a_late_repeat_of_an_answer_is_not_taken_for_the_next(
         recover()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measure(Fault):
-    """Passes everything on and notes how long the answers are."""
-
-    lengths: list[int]
-
-    def play(self, exchange: "Exchange") -> None:
-        answer = exchange.ask()
-        self.lengths.append(len(answer))
-        exchange.reply(answer)
-
-
 @pytest.mark.parametrize("lasts", [False, True], ids=["once", "lasting"])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.decode().strip())
 def test_an_answer_may_be_cut_anywhere(
     command: bytes, lasts: bool, proxy: FaultProxy, prefix: str, recover: Callable[[], None]
 ) -> None:
     world = World(MemcachedCache([proxy.address], key_prefix=prefix, timeout=5))
-    lengths: list[int] = []
+    seen: list[tuple[Request, int]] = []
 
     def work() -> None:
         world.check(1)
         world.change(recover)
         world.check(1)
 
-    proxy.fault = Measure(match=command, lengths=lengths)
+    proxy.fault = Watch(match=command, seen=seen)
     work()
-    for count in range(max(lengths)):
+    for count in range(max(length for _, length in seen)):
         proxy.fault = CutAfter(count, match=command, times=None if lasts else 1)
         work()
         recover()

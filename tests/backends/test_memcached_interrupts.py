@@ -1,10 +1,7 @@
 """A call on memcached that is interrupted: KeyboardInterrupt, a time limit of gevent's or Celery's."""
 
-import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -115,22 +112,6 @@ def test_an_interrupted_connection_attempt_leaves_nothing(
         with pytest.raises(Interrupted):
             cache.get("k")
     assert cache.set("k", 1)  # and no ResourceWarning is about
-
-
-@pytest.mark.parametrize("raises", [True, False], ids=["that-raise", "that-use-the-cache"])
-def test_signals_at_random_moments(raises: bool, memcached_factory: Callable[..., MemcachedServer]) -> None:
-    arguments = [json.dumps(each) for each in (memcached_factory().address, 300, raises)]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.backends.interrupted", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    seen = json.loads(done.stdout)
-    assert (seen["signals"], seen["wrong"]) == (300, 0)
-    assert seen["calls"] > 300
-    assert seen["hits"] >= 40
 
 
 # ---- signals that raise nothing --------------------------------------------------------------------------------------

@@ -25,6 +25,20 @@ def area(x: int) -> str:
     return "second"
 
 
+class Shapes:
+    @cached(cache=the_cache)
+    @staticmethod
+    def area(x: int) -> str:
+        return "first of the class"
+
+    first = area
+
+    @cached(cache=the_cache)
+    @staticmethod
+    def area(x: int) -> str:
+        return "second of the class"
+
+
 def plain(x: int) -> str:
     return "plain"
 
@@ -45,6 +59,12 @@ def test_the_one_that_its_module_does_not_know_is_refused() -> None:
         "area goes by the same name as another cached function of its module, so that the two would share entries in a "
         "shared cache; give one another name, or pass namespace='...'"
     )
+
+
+def test_so_it_is_in_a_class() -> None:
+    assert Shapes.area(1) == "second of the class"
+    with pytest.raises(ConfigurationError, match=r"^Shapes\.area goes by the same name"):
+        Shapes.first(1)
 
 
 def test_one_function_decorated_twice_shares_on_purpose() -> None:

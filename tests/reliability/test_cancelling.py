@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from memocache import Cache, MemcachedCache, SimpleCache, TieredCache, cached
+from memocache import Cache, cached
 from memocache._flight import Flight
+from tests.reliability.caches import Stand
+from tests.reliability.ledger import Ledger
 
 WORKERS = 30
 KEYS = 6
-CANCELLED = 1_000
+STORM = "tasks cancelled at random moments"
+TURNS = "tasks cancelled at every turn of the loop"
 PATIENCE = 60
 
 
-@pytest.fixture(params=["in process", "memcached", "tiers"])
-def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
-    if request.param == "in process":
-        return SimpleCache(threshold=1000)
-    shared = MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
-    return shared if request.param == "memcached" else TieredCache(SimpleCache(), shared)
+@pytest.fixture
+def cache(stand: Stand, prefix: str) -> Cache:
+    return stand.open(prefix)
 
 
 async def answer(x: int) -> list[int]:
@@ -56,15 +56,18 @@ def flights_left() -> list[str]:
 class Storm:
     """Workers that call *f* all the time, and somebody who cancels them at random moments."""
 
-    def __init__(self, f: Callable[[int], Awaitable[list[int]]], forget: Callable[[int], Awaitable[Any]]) -> None:
+    def __init__(
+        self, f: Callable[[int], Awaitable[list[int]]], forget: Callable[[int], Awaitable[Any]], count: int
+    ) -> None:
         self.f = f
         self.forget = forget
+        self.count = count
         self.calls: dict[asyncio.Task[list[int]], int] = {}
         self.cancelled = self.answered = 0
         self.wrong: list[object] = []
 
     async def __call__(self) -> None:
-        while self.cancelled < CANCELLED or self.answered < CANCELLED:
+        while self.cancelled < self.count or self.answered < self.count:
             for _ in range(WORKERS - len(self.calls)):
                 x = random.randrange(KEYS)
                 self.calls[asyncio.create_task(self.f(x))] = x
@@ -94,22 +97,24 @@ class Storm:
                 self.wrong.append((x, value))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_storm_of_cancellations(cache: Cache, seed: int) -> None:
-    random.seed(seed)
+def test_a_storm_of_cancellations(cache: Cache, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
+    count = scaled(500, 5_000)
     f = cached(cache=cache, namespace="storm")(answer)
-    storm = Storm(f, f.uncache)
-    assert complaints(storm) == []
-    assert storm.wrong == []
-    assert storm.cancelled >= CANCELLED
-    assert storm.answered >= CANCELLED
-    assert flights_left() == []
+    storm = Storm(f, f.uncache, count)
+    said = complaints(storm)
+    left = flights_left()
+    ledger.add(
+        STORM, kind, storm.cancelled, wrong_values=len(storm.wrong), complaints=len(said), flights_left=len(left)
+    )
+    assert (storm.wrong, said, left) == ([], [], [])
+    assert storm.cancelled >= count
+    assert storm.answered >= count
     assert f.info().failures <= f.info().misses  # leases that a forgetting made void, and no others
     for x in range(KEYS):
         assert asyncio.run(f(x)) == [x]
 
 
-def test_the_storm_finds_what_a_naive_single_flight_does_wrong() -> None:
+def test_the_storm_finds_what_a_naive_single_flight_does_wrong(ledger: Ledger) -> None:
     """The negative control: whoever is cancelled takes the computation of all others along."""
     tasks: dict[int, asyncio.Task[list[int]]] = {}
 
@@ -121,14 +126,14 @@ def test_the_storm_finds_what_a_naive_single_flight_does_wrong() -> None:
     async def forget(x: int) -> None:
         tasks.pop(x, None)
 
-    random.seed(0)
-    storm = Storm(naive, forget)
+    storm = Storm(naive, forget, 1_000)
     complaints(storm)
+    ledger.naive(STORM, f"one task for all: {len(storm.wrong)} cancelled by others of {storm.answered}")
     assert len(storm.wrong) > 10
 
 
 @pytest.mark.parametrize("of", ["the only one", "the first of two", "the second of two"])
-def test_cancelled_at_every_turn_of_the_loop(cache: Cache, of: str) -> None:
+def test_cancelled_at_every_turn_of_the_loop(cache: Cache, kind: str, of: str, ledger: Ledger) -> None:
     async def main() -> None:
         for turns in range(80):
             await f.uncache(turns)
@@ -146,3 +151,4 @@ def test_cancelled_at_every_turn_of_the_loop(cache: Cache, of: str) -> None:
     assert complaints(main) == []
     assert flights_left() == []
     assert f.info().failures == 0
+    ledger.add(TURNS, kind, 80, wrong_values=0)

@@ -1,0 +1,78 @@
+"""A process that forks while its threads use a cache: python -m tests.reliability.forking STAND FORKS NAIVE (as JSON).
+
+It prints how many values were wrong, in the children and in itself.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from pymemcache import Client
+
+from memocache import cached
+from tests.reliability.caches import reopened
+from tests.reliability.interrupted import Naive
+
+__all__ = ["main"]
+
+THREADS = 3
+PATIENCE = 20  # seconds that a child has
+
+
+def main(stand: str, forks: int, naive: bool) -> dict[str, int]:
+    """Fork so often; every child uses the cache at once, as its parent goes on doing."""
+    logging.disable()  # leases are lost all the time
+    place = reopened(stand)
+    f: Any
+    if naive:
+        f = Naive(Client(place.where, timeout=1, default_noreply=False), lambda x: x * x)
+    else:
+        f = cached(cache=place.open("k"), namespace="f")(lambda x: x * x)
+    stop = threading.Event()
+    wrong: list[object] = []
+
+    def load(number: int) -> None:
+        while not stop.is_set():
+            for x in range(number, 30, THREADS if naive else 1):
+                if f(x) != x * x:
+                    wrong.append(x)
+                with contextlib.suppress(Exception):
+                    f.uncache(x)
+
+    threads = [threading.Thread(target=load, args=(number,)) for number in range(1 if naive else THREADS)]
+    for thread in threads:
+        thread.start()
+    bad = sum(_child(f, naive) for _ in range(forks))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return {"forks": forks, "wrong": bad + len(wrong)}
+
+
+def _child(f: Any, naive: bool) -> int:
+    """Return whether anything was wrong in a child."""
+    pid = os.fork()
+    if pid:
+        return int(os.waitpid(pid, 0)[1] != 0)
+    signal.alarm(PATIENCE)
+    status = 1
+    try:
+        values = [f(x) for x in range(10)]
+        cache = f.cache
+        cache.set("own", os.getpid() if not naive else 1)
+        f.uncache(3)
+        status = int([*values, f(3)] != [*(x * x for x in range(10)), 9])
+    except BaseException:  # noqa: BLE001 - a child must not go on as its parent
+        if not naive:
+            sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*map(json.loads, sys.argv[1:]))))

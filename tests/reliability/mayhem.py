@@ -1,0 +1,102 @@
+"""Processes that use a cache and may be killed at any moment, and one that changes the truth and forgets."""
+
+import logging
+import multiprocessing
+import random
+import time
+from typing import Any
+
+from memocache import UncacheFailed, cached
+from tests import race
+from tests.reliability.caches import Stand, reopened
+
+__all__ = ["Mayhem"]
+
+KEYS = 4
+WORKERS = 3
+COMPUTING = 0.002  # seconds at most
+
+_processes = multiprocessing.get_context("forkserver")
+
+
+class Mayhem:
+    """Workers on a *stand*, each of whom can be killed and replaced; *naive* ones get, or compute and set."""
+
+    def __init__(self, stand: Stand, prefix: str, *, naive: bool = False) -> None:
+        # Without locks: whoever is killed would keep them.
+        self._truth = _processes.RawArray("Q", KEYS)
+        self._floor = _processes.RawArray("Q", KEYS)  # the oldest truth that whoever asks from now on may be given
+        self._counts = [_processes.RawArray("Q", 2) for _ in range(WORKERS)]  # reads, and those that were stale
+        self._where = stand.spelt(), prefix, naive
+        self._delay = 2 * stand.kind.near  # until which others may be served what was near them
+        _processes.set_forkserver_preload([__name__])
+        self._workers = [self._started(number) for number in range(WORKERS)]
+        self._f: Any = cached(cache=stand.open(prefix), namespace="f")(lambda key: int(self._truth[key]))
+        self._naive = race.naive_memcached(int, stand.where) if naive else None
+        self._forget: Any = self._f.uncache if self._naive is None else self._naive.forget
+
+    def _started(self, number: int) -> Any:
+        arguments = (self._where, self._truth, self._floor, self._counts[number])
+        process = _processes.Process(target=_work, args=arguments, daemon=True)
+        process.start()
+        return process
+
+    @property
+    def reads(self) -> int:
+        return sum(counts[0] for counts in self._counts)
+
+    @property
+    def stale(self) -> int:
+        return sum(counts[1] for counts in self._counts)
+
+    def kill_one(self) -> None:
+        number = random.randrange(WORKERS)
+        self._workers[number].kill()
+        self._workers[number].join()
+        self._workers[number].close()
+        self._workers[number] = self._started(number)
+
+    def change(self) -> None:
+        """Let there be another truth, and forget the old one until that is acknowledged."""
+        key = random.randrange(KEYS)
+        self._truth[key] += 1
+        for _ in range(1_000):
+            try:
+                self._forget(key)
+                break
+            except UncacheFailed:
+                time.sleep(0.01)
+        else:
+            raise AssertionError("nothing could be forgotten")
+        time.sleep(self._delay)
+        self._floor[key] = self._truth[key]
+
+    def end(self) -> None:
+        if self._naive is not None:
+            self._naive._client().close()
+        for process in self._workers:
+            process.kill()
+            process.join()
+            process.close()
+
+
+def _work(where: tuple[str, str, bool], truth: Any, floor: Any, counts: Any) -> None:
+    logging.disable()
+    spelt, prefix, naive = where
+    stand = reopened(spelt)
+
+    def compute(key: int) -> int:
+        value = int(truth[key])
+        time.sleep(random.random() * COMPUTING)
+        return value
+
+    f: Any = cached(cache=stand.open(prefix), namespace="f")(lambda key: compute(key))
+    read = race.naive_memcached(compute, stand.where).read if naive else f
+    refresh = read if naive else f.refresh
+    chance = random.Random()
+    while True:
+        key = chance.randrange(KEYS)
+        oldest = floor[key]
+        value = refresh(key) if chance.random() < 0.02 else read(key)
+        counts[1] += value < oldest
+        counts[0] += 1

@@ -1,0 +1,38 @@
+"""The race for the fence (see tests/race.py), on every cache."""
+
+from collections.abc import Callable
+
+from tests import race
+from tests.reliability.caches import KINDS, Stand, reopened
+from tests.reliability.ledger import Ledger
+
+RACE = "calls in a race with those who forget"
+
+
+def racer(compute: race.Compute, where: str) -> race.Runner:
+    stand = reopened(where)
+    runner = race.Ours(compute, stand.open("race"))
+    runner.delay = stand.kind.near  # type: ignore[attr-defined]
+    return runner
+
+
+def test_nothing_forgotten_is_given_out(
+    own_stand: Stand, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]
+) -> None:
+    seconds = scaled(1, 8)
+    if own_stand.kind.shared:
+        ours = race.in_processes(racer, own_stand.spelt(), seconds)
+    else:
+        with race.quick_switches():
+            ours = race.in_threads(racer, own_stand.spelt(), race.Truth(), seconds, threads=8)
+    ledger.add(RACE, kind, ours.reads, stale_reads=ours.stale)
+    assert ours.stale == 0
+    assert ours.reads > 200 * seconds
+    assert 0 < ours.computed < ours.reads
+
+
+def test_the_naive_way_is_stale(ledger: Ledger) -> None:
+    with KINDS["memcached"].stand() as stand:
+        naive = race.in_processes(race.naive_memcached, stand.where, 2)
+    ledger.naive(RACE, f"get, compute and set: {naive.stale:,} of {naive.reads:,} stale")
+    assert naive.stale > 0
