@@ -38,6 +38,9 @@ class Framework(Protocol):
     def call(self, memo: Any, /) -> ViewCall | None:
         """Return what the present call of *memo*'s function is, if it is inside a request and that of a view."""
 
+    def may_be_view(self, memo: Any, /) -> bool:
+        """Return whether *memo*'s function is a view, or may be one of an application not known in this process."""
+
 
 frameworks: Final[list[Framework]] = []
 """The adapters that are loaded."""
@@ -84,6 +87,10 @@ class Later:
         importlib.import_module(ADAPTERS[self._framework])
         return view_call(memo)
 
+    def may_be_view(self, memo: Any, /) -> bool:
+        """Return that nobody knows."""
+        return True
+
 
 def _is_being_imported(module: object) -> bool:
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))  # as importlib notes it
@@ -111,4 +118,4 @@ def is_made_for_a_request(value: object) -> bool:
 def may_be_view(memo: Any) -> bool:
     """Return whether *memo*'s function may be a view, here or in a process that shares its cache."""
     given = memo.options.view
-    return bool(frameworks) if given is None else bool(given)
+    return any(framework.may_be_view(memo) for framework in frameworks) if given is None else given

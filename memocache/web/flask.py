@@ -99,6 +99,7 @@ class Views:
     """The adapter: which calls in a request are those of views."""
 
     def __init__(self) -> None:
+        self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         # Before a request, so that no shortcut made outside of one is taken in it.
         appcontext_pushed.connect(self._refresh)
         request_started.connect(self._refresh)
@@ -110,12 +111,21 @@ class Views:
         registered: Registered | None = app.extensions.get(KNOWN_VIEWS)
         if registered is None:
             registered = app.extensions.setdefault(KNOWN_VIEWS, Registered())
+            self._apps.add(app)
         registered.update(app.view_functions, thorough=thorough)
         return registered
 
     def endpoints_of(self, app: Flask) -> dict[Memo, set[str]]:
         """Return the endpoints that each cached function is a view of."""
         return self._registered(app, thorough=True).endpoints
+
+    def may_be_view(self, memo: Memo, /) -> bool:
+        """Return whether it is a view of an application that has been in use here; or there has been none.
+
+        A process that serves no requests may import views without any application of theirs.
+        """
+        apps = list(self._apps)
+        return not apps or any(memo in self.endpoints_of(app) for app in apps)
 
     def call(self, memo: Memo, /) -> Call | None:
         """Return the call of *memo*'s function, if it is in a request, and that of a view."""
@@ -237,9 +247,6 @@ def _finished(finish: Finish, response: Response) -> Response:
     return response
 
 
-announce(Views(), (BaseResponse,), (View,))
-
-
 # ---- the extension -----------------------------------------------------------------------------------------------
 
 
@@ -271,6 +278,7 @@ class Memocache:
         for status in app.config.get("CACHE_STATUSES", ()):
             if status not in MORE_STATUSES:
                 raise ConfigurationError(f"CACHE_STATUSES has {status!r}; wanted: some of 404 and 410")
+        views.endpoints_of(app)  # from now on it is known
         cache = cache_from_settings(app.config)
         if EXTENSION not in app.extensions:
             app.cli.add_command(_commands)

@@ -70,3 +70,14 @@ def test_in_the_middle_of_a_circular_import() -> None:
         print(app.test_client().get("/").headers["Cache-Control"])
     """
     assert printed(source) == ["private,", "max-age=300"]
+
+
+def test_the_adapter_is_loaded_once() -> None:
+    source = """
+        from flask import Flask
+        from memocache import cached, _views
+        cached(lambda: 1)
+        import memocache.web.flask
+        print(len(_views.frameworks))
+    """
+    assert printed(source) == ["1"]
