@@ -82,7 +82,7 @@ class Memo(ABC):
 
     def _own_aliases(self) -> Aliases | None:
         cache = self.options.cache
-        if self._counted.function is not None or self.options.copied is not None:
+        if self._counted.function is not None or self.options.copied is not None or self.options.view:
             return None
         if not isinstance(cache, Cache | Slot) or not cache.has_near:
             return None

@@ -45,8 +45,7 @@ def forgetting(memo: Memo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
 
 def _forget_view(memo: Memo, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
     site = place.site
-    counted: tuple[object, ...] | None = () if memo.has_key_function else memo.bind(*args, **kwargs)
-    assert counted is not None
+    counted = () if memo.has_key_function else memo.bind(*args, **kwargs)
     group = group_of(call_key(memo, place, counted, args, kwargs))
     size = site.cache.usage(group, site.counters).size
     yield from forget_group(site, group)

@@ -38,6 +38,9 @@ class Framework(Protocol):
     def call(self, memo: Any, /) -> ViewCall | None:
         """Return what the present call of *memo*'s function is, if it is inside a request and that of a view."""
 
+    def may_be_view(self, memo: Any, /) -> bool:
+        """Return whether *memo*'s function is a view, or may be one of an application not known in this process."""
+
 
 frameworks: Final[list[Framework]] = []
 """The adapters that are loaded."""
@@ -58,15 +61,43 @@ def load(framework: str) -> Callable[[object], None]:
     """Return what loads the adapter of *framework* when that has been imported."""
 
     def imported(module: object) -> None:
-        importlib.import_module(ADAPTERS[framework])
+        try:
+            importlib.import_module(ADAPTERS[framework])
+        except ImportError:
+            if not _is_being_imported(module):
+                raise
+            frameworks.append(Later(framework, module))  # something that it imports has decorated a function
 
     return imported
 
 
+class Later:
+    """Stands for an adapter whose framework is just being imported."""
+
+    def __init__(self, framework: str, module: object) -> None:
+        self._framework = framework
+        self._module = module
+
+    def call(self, memo: Any, /) -> ViewCall | None:
+        """Load the adapter and ask that, as soon as it can be."""
+        if _is_being_imported(self._module):
+            return None
+        if self in frameworks:
+            frameworks.remove(self)
+        importlib.import_module(ADAPTERS[self._framework])
+        return view_call(memo)
+
+    def may_be_view(self, memo: Any, /) -> bool:
+        """Return that nobody knows."""
+        return True
+
+
+def _is_being_imported(module: object) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))  # as importlib notes it
+
+
 def view_call(memo: Any) -> ViewCall | None:
     """Return what the present call of *memo*'s function is, if it is one of a view in a request."""
-    if memo.options.view is False:
-        return None
     for framework in frameworks:
         call = framework.call(memo)
         if call is not None:
@@ -87,4 +118,4 @@ def is_made_for_a_request(value: object) -> bool:
 def may_be_view(memo: Any) -> bool:
     """Return whether *memo*'s function may be a view, here or in a process that shares its cache."""
     given = memo.options.view
-    return bool(frameworks) if given is None else bool(given)
+    return any(framework.may_be_view(memo) for framework in frameworks) if given is None else given

@@ -44,6 +44,8 @@ from memocache.web._stored import DATA, RESPONSE, kept_headers
 
 __all__ = ["Memocache"]
 
+EXTENSION: Final = "memocache"
+KNOWN_VIEWS: Final = "memocache.views"
 HANDLERS: Final = ("dispatch_request", "get", "post", "head", "options", "delete", "put", "trace", "patch")
 DEEPEST: Final = 200
 PLAIN: Final = (str, bytes, bytearray, dict, list)
@@ -97,7 +99,7 @@ class Views:
     """The adapter: which calls in a request are those of views."""
 
     def __init__(self) -> None:
-        self._apps: weakref.WeakKeyDictionary[Flask, Registered] = weakref.WeakKeyDictionary()
+        self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         # Before a request, so that no shortcut made outside of one is taken in it.
         appcontext_pushed.connect(self._refresh)
         request_started.connect(self._refresh)
@@ -106,9 +108,10 @@ class Views:
         self._registered(app, thorough=True)
 
     def _registered(self, app: Flask, *, thorough: bool = False) -> Registered:
-        registered = self._apps.get(app)
+        registered: Registered | None = app.extensions.get(KNOWN_VIEWS)
         if registered is None:
-            registered = self._apps.setdefault(app, Registered())
+            registered = app.extensions.setdefault(KNOWN_VIEWS, Registered())
+            self._apps.add(app)
         registered.update(app.view_functions, thorough=thorough)
         return registered
 
@@ -116,9 +119,17 @@ class Views:
         """Return the endpoints that each cached function is a view of."""
         return self._registered(app, thorough=True).endpoints
 
+    def may_be_view(self, memo: Memo, /) -> bool:
+        """Return whether it is a view of an application that has been in use here; or there has been none.
+
+        A process that serves no requests may import views without any application of theirs.
+        """
+        apps = list(self._apps)
+        return not apps or any(memo in self.endpoints_of(app) for app in apps)
+
     def call(self, memo: Memo, /) -> Call | None:
         """Return the call of *memo*'s function, if it is in a request, and that of a view."""
-        if not has_request_context():
+        if not has_request_context() or memo.options.view is False:
             return None
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         registered = self._registered(app)
@@ -236,9 +247,6 @@ def _finished(finish: Finish, response: Response) -> Response:
     return response
 
 
-announce(Views(), (BaseResponse,), (View,))
-
-
 # ---- the extension -----------------------------------------------------------------------------------------------
 
 
@@ -270,6 +278,7 @@ class Memocache:
         for status in app.config.get("CACHE_STATUSES", ()):
             if status not in MORE_STATUSES:
                 raise ConfigurationError(f"CACHE_STATUSES has {status!r}; wanted: some of 404 and 410")
+        views.endpoints_of(app)  # from now on it is known
         cache = cache_from_settings(app.config)
         if EXTENSION not in app.extensions:
             app.cli.add_command(_commands)
@@ -286,7 +295,6 @@ class Memocache:
         return app.extensions[EXTENSION] or default_cache()
 
 
-EXTENSION: Final = "memocache"
 _caches: Final[weakref.WeakSet[Cache]] = weakref.WeakSet()
 
 

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import assert_type
 
+from flask import Flask
+
 from memocache import (
     Cache,
     ForeignCache,
@@ -31,6 +33,7 @@ from memocache import (
 )
 from memocache._missing import Missing
 from memocache.testing import assert_cached, assert_computed
+from memocache.web.flask import Memocache
 
 # ---- the decorator -----------------------------------------------------------------------------------------------
 
@@ -88,6 +91,19 @@ assert_type(with_ageing.uncache_where(x=1), None)
 assert_type(with_ageing.many([(1,), {"x": 1}]), list[str])
 assert_type(uncache_tag("x:1", SimpleCache()), None)
 with_ageing.many([1])  # type: ignore[list-item]
+
+
+@cached(timeout=60, view=True, vary=("Accept-Language",))
+def page(number: int) -> str:
+    return str(number)
+
+
+assert_type(page(1), str)
+assert_type(page.uncache(number=1), bool)
+cached(view="yes")  # type: ignore[call-overload]
+cached(vary=7)  # type: ignore[call-overload]
+assert_type(Memocache(Flask("shop")).cache_of(Flask("shop")), Cache)
+assert_type(Memocache().init_app(Flask("shop")), None)
 cached(errors={5: 30})  # type: ignore[dict-item]
 cached(tags=5)  # type: ignore[call-overload]
 

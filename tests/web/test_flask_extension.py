@@ -8,6 +8,7 @@ from flask import Blueprint, Flask
 from flask.views import MethodView
 
 from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, _slots, cached, default_cache
+from memocache.web import flask as flask_adapter
 from memocache.web._settings import cache_from_settings
 from memocache.web.flask import Memocache
 from tests.servers import MemcachedServer
@@ -139,6 +140,32 @@ def test_each_of_several_applications_has_its_own() -> None:
         assert view.uncache()
         helper.uncache_all()
     assert [app.test_client().get("/").text for app in (one, two)] == ["5 6", "4 1"]
+
+
+def test_an_ordinary_function_is_forgotten_in_one_round_trip_where_the_applications_are_known(
+    memcached: MemcachedServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    groups: list[str] = []
+    real = cache.forget_group
+    monkeypatch.setattr(cache, "forget_group", lambda group: groups.append(group) or real(group))
+
+    @cached(cache=cache, namespace="helper")
+    def helper(x: int) -> int:
+        return x
+
+    app = made()
+    monkeypatch.setattr(flask_adapter.views, "_apps", type(flask_adapter.views._apps)())
+    helper(1)
+    assert helper.uncache(1)
+    assert len(groups) == 1  # it may be a view of an application elsewhere
+    Memocache(app)
+    helper(1)
+    assert helper.uncache(1)
+    assert len(groups) == 1
+    app.add_url_rule("/<int:x>", view_func=helper)
+    helper.uncache(1)
+    assert len(groups) == 2
 
 
 # ---- commands ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Views under load and over time: forgetting, waiting, growing old; in process and on memcached."""
 
+import asyncio
 import functools
 import itertools
 import random
@@ -202,6 +203,22 @@ def test_one_computes_and_all_are_served(app: Flask, cache: Cache) -> None:
     answers = [other.result(PATIENCE) for other in others]
     assert {answer.text for answer in answers} == {"page"}
     assert len({answer.headers["ETag"] for answer in answers}) == 1
+    assert held.computed == 1
+
+
+def test_async_views_wait_for_each_other_though_each_has_a_loop_of_its_own(app: Flask, cache: Cache) -> None:
+    held = Held(lambda: "page")
+
+    @app.route("/")
+    @cached(cache=cache, namespace="view")
+    async def view() -> str:
+        return await asyncio.to_thread(held)
+
+    first = started(get, app)
+    held.wait()
+    others = [started(get, app) for _ in range(4)]
+    held.go()
+    assert [call.result(PATIENCE) for call in (first, *others)] == ["page"] * 5
     assert held.computed == 1
 
 

@@ -229,6 +229,16 @@ def test_a_view_in_a_test_request_context(app: Flask, count: Callable[[], int]) 
         assert view() == "3"  # no request
 
 
+def test_a_view_by_its_option_never_takes_a_shortcut(app: Flask, count: Callable[[], int]) -> None:
+    @cached(view=True)
+    def page() -> str:
+        return f"{count()}"
+
+    assert [page(), page()] == ["1", "1"]
+    app.add_url_rule("/", "hidden", lambda: page())
+    assert bodies(app, "/?a", "/?b", "/?a") == ["2", "3", "2"]
+
+
 # ---- what else is in the key -------------------------------------------------------------------------------------
 
 
