@@ -164,7 +164,7 @@ KINDS: dict[str, Kind] = {
             a_redis,
             wire=True,
         ),
-        Kind("tiers", two_tiers, a_memcached, near=NEAR),
+        Kind("tiers", two_tiers, a_memcached, single=False, near=NEAR),
         Kind("a dict", a_dict, nothing, shared=False, single=False, bounded=False),
         Kind("a pymemcache client", a_client, a_memcached, single=False, variant=True),
     )
