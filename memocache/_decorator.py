@@ -51,6 +51,8 @@ def cached(
     tags: Iterable[str] = (),
     copy: "bool | Callable[[Any], Any]" = False,
     wait: float | str = 10,
+    view: bool | None = None,
+    vary: Iterable[str] = (),
 ) -> "_Decorator": ...
 @overload
 def cached(
@@ -68,6 +70,8 @@ def cached(
     tags: Iterable[str] = (),
     copy: "bool | Callable[[Any], Any]" = False,
     wait: float | str = 10,
+    view: bool | None = None,
+    vary: Iterable[str] = (),
 ) -> "_Decorator": ...
 def cached(*args: Any, **options: Any) -> Any:
     """Keep the results of a function: look in the cache, or compute and store.
@@ -109,6 +113,9 @@ def cached(*args: Any, **options: Any) -> Any:
         copy: True for a deep copy, or a function that copies, so that callers may change what an in-process cache, or
             a near tier, hands out.
         wait: seconds to wait for another call's computation before computing alone; 0 for not waiting.
+        view: whether the function is a web view: then the request is part of its key, and it is served and stored as
+            HTTP lets a shared cache do. None: in a request, if the web framework knows it as one.
+        vary: for a view, names of request headers that matter, such as "Accept-Language".
 
     Raises:
         ConfigurationError: at decoration, for options that cannot work and functions that cannot be cached. (For a

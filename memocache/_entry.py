@@ -140,13 +140,14 @@ class Aliases:
     while the source is the function's cache and nobody has closed it.
     """
 
-    __slots__ = ("__weakref__", "_open", "lock", "source", "table")
+    __slots__ = ("__weakref__", "_closed", "_open", "lock", "source", "table")
 
     def __init__(self) -> None:
         self.table: dict[Hashable, Entry] = {}
         self.lock = threading.RLock()
         self.source: object = None
         self._open = True
+        self._closed = False
 
     def reset(self) -> None:
         """Start again without shortcuts, in a process that was forked while anybody may have held the lock."""
@@ -166,10 +167,16 @@ class Aliases:
             if not on:
                 self.table.clear()
 
+    def close(self) -> None:
+        """Have no shortcuts, for good."""
+        with self.lock:
+            self._closed = True
+            self.table.clear()
+
     def add(self, source: object, alias: "Alias", entry: Entry) -> None:
         """Let *alias* lead to *entry*; only for *source*, under its lock."""
         with self.lock:
-            if not self._open or self.source is not source:
+            if not self._open or self._closed or self.source is not source:
                 return
             _, raw, types = alias
             if entry.origin is not None and entry.origin.link(entry, self, raw, types):

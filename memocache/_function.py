@@ -16,6 +16,7 @@ from memocache._bound import (
     Twin,
 )
 from memocache._memo import Memo
+from memocache._views import ADAPTERS, load
 
 __all__ = ["AsyncCachedFunction", "CachedFunction", "Face", "cached_function", "cached_functions"]
 
@@ -213,3 +214,8 @@ def _twins(memo: Memo, function: Face) -> type[Twin[..., Any]]:
     }
     kind: Any = AsyncBoundCachedFunction if memo.is_async else BoundCachedFunction
     return type(kind.__name__, (kind,), members)
+
+
+# Last, since an adapter needs all of the above: at once, where its framework has been imported already.
+for _framework in ADAPTERS:
+    wrapt.register_post_import_hook(load(_framework), _framework)

@@ -45,6 +45,7 @@ class Memo(ABC):
         self.options = options
         self.namespace = Namespace(function, options.namespace)
         self.title = self.namespace.title
+        self.signature = signature
         self._counted = Counted(self.title, signature, options.key, options.ignore)
         self.tags = Tags(self.title, options.tags, signature.parameters)
         self._owner = Owner(function)
@@ -67,7 +68,7 @@ class Memo(ABC):
             aliases=self._aliases,
             instance=None if self._instance_at is None else self._counted.names[self._instance_at],
             is_async=self.is_async,
-            hands_over=bool(options.policy.stale),
+            hands_over=bool(options.policy.stale) or self.has_key_function,
             tagged=self.tags.names if self.tags else None,
         )
         self.call = self._writer.call()
@@ -98,7 +99,7 @@ class Memo(ABC):
         if self._settled is not None:
             return self._settled
         place, slot = self._latest, self._slot
-        if place is not None and slot is not None:
+        if place is not None and slot is not None and not slot.is_chosen:
             site = place.site
             if site.cache is slot.cache and (self._aliases is None or self._aliases.source is site.near):
                 return place
@@ -176,6 +177,28 @@ class Memo(ABC):
                 f"{self.title} goes by the same name as another cached function of its module, so that the two would "
                 "share entries in a shared cache; give one another name, or pass namespace='...'"
             )
+
+    # ---- views ----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_key_function(self) -> bool:
+        """Whether key= is a function, so that what counts is what it returns."""
+        return self._counted.function is not None
+
+    @property
+    def instance_at(self) -> int | None:
+        """Where among the arguments that count a method's instance would be."""
+        return self._counted.instance_at
+
+    @property
+    def is_method(self) -> bool:
+        """Whether the function is written in the body of a class."""
+        return self._owner.is_named
+
+    def become_view(self) -> None:
+        """Take no shortcut any more, since what is served depends on the request."""
+        if self._aliases is not None:
+            self._aliases.close()
 
     # ---- methods -------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,13 @@ from memocache._entry import Entry
 from memocache._many import Looked, spelt
 from memocache._memo import Memo
 from memocache._missing import MISSING
-from memocache._readthrough import forget, forget_group, peek, put, read_through, refresh
+from memocache._readthrough import forget_group, peek, put, read_through, refresh
 from memocache._registry import is_disabled
 from memocache._site import Site
 from memocache._steps import Steps
 from memocache._tasks import TaskRun, keep
+from memocache._view_keys import forgetting
+from memocache._views import frameworks, view_call
 from memocache.errors import UncacheFailed
 
 __all__ = ["TaskMemo", "forget_in_task"]
@@ -33,6 +35,10 @@ class TaskMemo(Memo):
         tagged: tuple[object, ...] | None = None,
     ) -> Any:
         """Return the result of a call that is no hit in process: what is there, or what *compute* makes."""
+        if frameworks:
+            view = view_call(self)
+            if view is not None:
+                return await view.begin(self, counted, compute, tagged)
         if is_disabled():
             return await compute()
         place = self._settled or self.place()
@@ -48,9 +54,8 @@ class TaskMemo(Memo):
         return await _taken(site, read_through(site, key, origin, seen, alias), compute)
 
     async def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
-        place = self.place()
-        key = self.known_key(place, self.bind(*args, **kwargs))
-        return bool(await _taken(place.site, forget(place.site, key)))
+        site, steps = forgetting(self, args, kwargs)
+        return bool(await _taken(site, steps))
 
     async def uncache_all(self) -> None:
         place = self.place()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from memocache._entry import Entry
 from memocache._many import Looked, spelt
@@ -12,6 +12,8 @@ from memocache._readthrough import compute_only, forget_group, lead, peek, put, 
 from memocache._registry import is_disabled
 from memocache._site import Seen
 from memocache._steps import Run, Served
+from memocache._view_keys import forgetting
+from memocache._views import frameworks, may_be_view, view_call
 from memocache.backends.base import Lease
 from memocache.errors import BackendError
 
@@ -31,6 +33,10 @@ class ThreadMemo(Memo):
         tagged: tuple[object, ...] | None = None,
     ) -> Run | Entry | Served:
         """Run a call as far as its computation, for the function's own call to go on with."""
+        if frameworks:
+            view = view_call(self)
+            if view is not None:
+                return cast("Run", view.begin(self, counted, compute, tagged))
         if is_disabled():
             return Run(compute_only())
         place = self._settled or self.place()
@@ -53,6 +59,8 @@ class ThreadMemo(Memo):
         return Run(read_through(site, key, origin, seen, alias), compute)
 
     def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
+        if may_be_view(self):
+            return bool(Run(forgetting(self, args, kwargs)[1]).value)
         place = self.place()
         key = self.known_key(place, (self._counted_of or self.bind)(*args, **kwargs))
         try:

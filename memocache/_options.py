@@ -1,6 +1,7 @@
 """The options of `cached`, checked at decoration; and the words of other caches, answered with ours."""
 
 import copy as copying
+import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,8 +22,11 @@ KeyOption: TypeAlias = "str | Callable[..., Any] | None"
 
 OURS: Final = (
     *("timeout", "key", "cache", "namespace", "version", "ignore"),
-    *("unless", "errors", "stale", "jitter", "tags", "copy", "wait"),
+    *("unless", "errors", "stale", "jitter", "tags", "copy", "wait", "view", "vary"),
 )
+
+HEADER: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+MOST_VARY: Final = 8
 
 # What other caching decorators call it -> what to write here.
 THEIRS: Final = {
@@ -50,6 +54,9 @@ THEIRS: Final = {
     "args_to_ignore": "ignore=",
     "exclude": "ignore=",
     "noself": "ignore=('self',)",
+    "vary_on": "vary=",
+    "vary_on_headers": "vary=",
+    "headers": "vary=",
     "skip_cache_func": "unless=",
     "response_filter": "unless= (with the opposite answer)",
     "should_cache_fn": "unless= (with the opposite answer)",
@@ -76,6 +83,7 @@ NEEDLESS: Final = {
     "lock": "calls from several threads at once are always computed once",
     "condition": "calls from several threads at once are always computed once",
     "info": "every decorated function has .info()",
+    "query_string": "the query of a request is always part of a view's key",
     "cache_none": "None is stored like any value; where it is not wanted, unless=lambda result: result is None",
 }
 
@@ -93,6 +101,8 @@ class Options:
     tags: Iterable[str]
     copied: Callable[[Any], Any] | None
     wait: float
+    view: bool | None = None
+    vary: tuple[str, ...] = ()
 
     @classmethod
     def checked(
@@ -111,6 +121,8 @@ class Options:
         tags: Iterable[str] = (),
         copy: "bool | Callable[[Any], Any]" = False,
         wait: float | str = 10,
+        view: bool | None = None,
+        vary: Iterable[str] = (),
         **unknown: object,
     ) -> "Options":
         """Return the options if they can work, else raise ConfigurationError."""
@@ -131,7 +143,26 @@ class Options:
         waits = min(waits, threading.TIMEOUT_MAX)  # a lock cannot wait longer
         copied = copying.deepcopy if copy is True else copy or None
         policy = Policy(timeout, unless, errors=errors, stale=stale, jitter=jitter)
-        return cls(policy, key, used, namespace, version, tuple(ignore), tags, copied, waits)
+        if not (view is None or isinstance(view, bool)):
+            raise ConfigurationError(
+                f"view={view!r}; wanted: True for a web view, False for no view, None for noticing by itself"
+            )
+        headers = _checked_vary(vary)
+        return cls(policy, key, used, namespace, version, tuple(ignore), tags, copied, waits, view, headers)
+
+
+def _checked_vary(vary: object) -> tuple[str, ...]:
+    """Return the names of the headers in *vary*, lower-case."""
+    wanted = "wanted: a tuple of request headers that matter, such as vary=('Accept-Language',)"
+    if isinstance(vary, str) or not isinstance(vary, Iterable):
+        raise ConfigurationError(f"vary={vary!r}; {wanted}")
+    names = tuple(vary)
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(HEADER, name) or name == "*":
+            raise ConfigurationError(f"vary= names {name!r}, which is no header; {wanted}")
+    if len(names) > MOST_VARY:
+        raise ConfigurationError(f"vary= names {len(names)} headers; {MOST_VARY} are the most")
+    return tuple(sorted({name.lower() for name in names}))
 
 
 def _checked_cache(given: Any) -> "Cache | Slot | Callable[[], Cache | Foreign]":

@@ -21,7 +21,7 @@ PLAIN: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))
 class Place:
     """A function's site on one cache, with the maker of its keys there."""
 
-    __slots__ = ("_known", "is_ready", "key", "keys", "site")
+    __slots__ = ("_known", "is_ready", "key", "keys", "site", "views")
 
     def __init__(self, keys: KeyMaker, site: Site) -> None:
         self.keys = keys
@@ -30,6 +30,8 @@ class Place:
         self.key: Callable[[tuple[object, ...]], str] = keys.key if site.direct else self._remembered_key
         """Returns the key of a call."""
         self._known: dict[Hashable, str] = {}
+        self.views: Any = None
+        """What is known of the function as a view, if it has been one."""
 
     def get_ready(self, function: Callable[..., Any]) -> None:
         """Tell a shared cache the types of the results; not before a call, when every name in the hint is there."""

@@ -1,22 +1,28 @@
 """The read-through: look in the cache, or compute and fill; once, for threads and tasks alike (see _steps)."""
 
 import random
-from collections.abc import Generator, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 from memocache._clock import now, ticks
 from memocache._entry import SECOND, Alias, Entry, Origin
 from memocache._failure import Failure
 from memocache._flight import own_copy, waiting
 from memocache._site import Seen, Site
-from memocache._steps import Ask, Compute, Computed, Detach, Join, Pause, Raised, Step, Steps
+from memocache._steps import Ask, Compute, Computed, Detach, Join, Outcome, Pause, Raised, Step, Steps
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
-__all__ = ["compute_only", "lead", "peek", "put", "read_through", "refresh"]
+__all__ = ["compute_only", "forget", "forget_group", "lead", "peek", "put", "put_if", "read_through", "refresh"]
 
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.08
+
+
+Proof: TypeAlias = "tuple[str, Callable[[Any], bool]]"
+
+UNSHARED: Final = object()
+"""Lands where a result is for its own caller only."""
 
 
 class NotYet:
@@ -64,6 +70,8 @@ def read_through(
                 ended = yield Join(flight, budget)
             if ended is None:
                 return (yield from _alone(site))
+            if flight.value is UNSHARED:
+                return (yield from _alone(site))
             if ended and flight.outcome != "abandoned":
                 site.counters.waits += 1
                 return Raised(own_copy(flight.error)) if flight.error else site.served(flight.value)
@@ -99,25 +107,31 @@ def lead(site: Site, lease: Lease, origin: Origin) -> Steps:
             else:
                 yield from _give_back(site, lease, error)
             if isinstance(error, Exception):
-                lease.flight.crash(error)
+                _crash(site, lease, error)
             return None
         try:
-            lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
-            kept = value if site.copied is None else site.copied(value)  # the leader may change its own
+            outcome = value if type(value) is Outcome else site.outcome(value)
         except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
             yield from _give_back(site, lease, wrong)
-            lease.flight.crash(wrong)
+            _crash(site, lease, wrong)
             return Raised(wrong)
-        yield from _store(site, lease, origin, kept, lifetime, cost)
-        lease.flight.land(kept)
+        yield from _store(site, lease, origin, outcome.kept, outcome.lifetime, cost, outcome.stale)
+        lease.flight.land(outcome.kept if outcome.shared else UNSHARED)
         return value
     finally:
         if lease.flight.outcome is None:
             lease.flight.abandon()  # nothing above has ended it: a waiter leads the next
 
 
+def _crash(site: Site, lease: Lease, error: Exception) -> None:
+    if site.alone:
+        lease.flight.land(UNSHARED)
+    else:
+        lease.flight.crash(error)
+
+
 def _store(
-    site: Site, lease: Lease, origin: Origin, value: Any, lifetime: float, cost: float
+    site: Site, lease: Lease, origin: Origin, value: Any, lifetime: float, cost: float, stale: float = 0.0
 ) -> Generator[Step, Any, None]:
     """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
     if lifetime <= 0:
@@ -127,8 +141,8 @@ def _store(
     entry = Entry(lease.key, value, fresh, fresh, int(cost * SECOND), origin)
     if type(value) is Failure:
         lease.alias = None  # which would hand it out as a value
-    elif site.policy.stale:
-        entry = site.aging(entry, lifetime)
+    elif stale:
+        entry = site.aging(entry, lifetime, stale)
     try:
         stood = site.cache.fill(lease, entry) if site.direct else (yield Ask(site.cache.fill, (lease, entry)))
     except BackendUnavailable as error:
@@ -179,15 +193,39 @@ def refresh(site: Site, key: str, origin: Origin) -> Steps:
 def put(site: Site, key: str, origin: Origin, value: object) -> Steps:
     """Store *value* as if it had been computed now."""
     lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
-    kept = site.served(value)
+    yield from _put(site, key, origin, site.served(value), lifetime, site.policy.stale)
+
+
+def _put(
+    site: Site, key: str, origin: Origin, kept: Any, lifetime: float, stale: float, proof: "Proof | None" = None
+) -> Generator[Step, Any, None]:
     lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline, site.untaken)
     if lease is None:
         return
     try:
-        yield from _store(site, lease, origin, kept, lifetime, 0.0)
+        if proof is not None and not (yield from _stands(site, origin, *proof)):
+            yield from _give_back(site, lease)
+            return
+        yield from _store(site, lease, origin, kept, lifetime, 0.0, stale)
         lease.flight.land(kept)
     finally:
         lease.flight.abandon()
+
+
+def put_if(
+    site: Site, proof: Proof, key: str, origin: Origin, kept: Any, lifetime: float, stale: float
+) -> Generator[Step, Any, None]:
+    """Store what was computed under the lease of another key: only if nothing of the *origin* was forgotten since.
+
+    *proof* is that key, and what knows what was filled in there. Our own lease is taken before we look whether that
+    still stands: a forgetting before takes it away, and one after voids our lease.
+    """
+    yield from _put(site, key, origin, kept, lifetime, stale, proof)
+
+
+def _stands(site: Site, origin: Origin, key: str, is_ours: Callable[[Any], bool]) -> Generator[Step, Any, bool]:
+    (entry,) = yield from peek(site, (key,), (origin.groups,))
+    return entry is not None and is_ours(entry.value)
 
 
 def forget(site: Site, key: str) -> Steps:

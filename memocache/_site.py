@@ -8,7 +8,8 @@ from memocache._clock import now
 from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
 from memocache._failure import Failure
 from memocache._policy import Policy, early
-from memocache._steps import Served
+from memocache._steps import Outcome, Served
+from memocache._views import is_response
 from memocache.backends.base import Busy, Cache, Lease, Stale
 from memocache.errors import BackendError, UncacheFailed
 from memocache.stats import Counters
@@ -37,6 +38,7 @@ class Site:
     longest: float = 0.0  # computation seen, in seconds
     lease: float = field(init=False)  # for how many seconds a computation may hold its key
     warned: set[str] = field(default_factory=set)
+    alone: bool = False  # whether an exception is for its own caller only
     origin: Origin = field(init=False)  # of the entries
     _tagged: dict[tuple[str, ...], Origin] = field(default_factory=dict)
     direct: bool = field(init=False)  # whether the cache is in this process, so that nothing in it can block
@@ -76,12 +78,24 @@ class Site:
         finally:
             lease.flight.abandon()
 
-    def aging(self, entry: Entry, lifetime: float) -> AgingEntry:
-        """Return *entry* as one that may be served when its timeout is over."""
+    def outcome(self, value: Any) -> Outcome:
+        """Return what is to become of a computed *value*; what the user's functions raise, this does."""
+        if is_response(value):
+            self.failed(
+                "a function that is no view returned a response, which belongs to one request, so it was not stored; "
+                "return the data, or put @cached on the view itself (view=True if it is not found to be one)"
+            )
+            return Outcome(value, None, 0.0, 0.0, shared=False)
+        lifetime = self.policy.lifetime(value, self.cache.default_lifetime)
+        kept = value if self.copied is None else self.copied(value)  # the leader may change its own
+        return Outcome(value, kept, lifetime, self.policy.stale, shared=True)
+
+    def aging(self, entry: Entry, lifetime: float, stale: float) -> AgingEntry:
+        """Return *entry* as one that may be served for *stale* seconds when its timeout is over."""
         until = entry.fresh
         # In this process it is decided now when the first refreshes it; elsewhere by everyone who looks.
         fresh = until - early(entry, lifetime) if self.direct else until
-        expires = until + self.policy.stale
+        expires = until + stale
         return AgingEntry(entry.key, entry.value, fresh, expires, entry.cost, entry.origin, until=until)
 
     def unanswered(self, error: BackendError) -> None:

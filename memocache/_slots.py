@@ -25,7 +25,7 @@ _lock = threading.RLock()
 class Slot:
     """A place for a cache. Functions may be decorated with it before there is one, and follow when there is another."""
 
-    __slots__ = ("_followers", "_make", "cache", "has_near", "is_fixed", "shared")
+    __slots__ = ("_choose", "_followers", "_make", "cache", "has_near", "is_fixed", "shared")
 
     def __init__(
         self, make: Callable[[], Cache], *, is_fixed: bool = False, shared: bool = False, has_near: bool = True
@@ -34,13 +34,17 @@ class Slot:
         self._followers: weakref.WeakSet[Aliases] = weakref.WeakSet()
         self.cache: Cache | None = None
         """The cache in it, if there is one already."""
+        self._choose: Callable[[], Cache | None] | None = None
         self.is_fixed = is_fixed  # whether the cache in it stays the same
         self.shared = shared  # whether its caches are sure to be
         self.has_near = has_near  # whether its caches may have
 
     def get(self) -> Cache:
-        """Return the cache in it, made if need be."""
+        """Return the cache in it, made if need be; where one of several is chosen, that."""
         with _lock:
+            chosen = self._choose() if self._choose is not None else None
+            if chosen is not None:
+                return chosen
             if self.cache is None:
                 self.cache = self._make()
             return self.cache
@@ -61,6 +65,20 @@ class Slot:
         """Drop what *aliases* (kept weakly) lead to whenever another cache is put in."""
         with _lock:
             self._followers.add(aliases)
+            if self._choose is not None:
+                aliases.close()
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether each call asks anew which of several caches it is."""
+        return self._choose is not None
+
+    def choose(self, choose: Callable[[], Cache | None]) -> None:
+        """Use what *choose* returns, where it returns a cache; and take no shortcut any more, which would not ask."""
+        with _lock:
+            self._choose = choose
+            for aliases in list(self._followers):
+                aliases.close()
 
 
 def slot_of(given: str | None) -> Slot:

@@ -17,7 +17,10 @@ from memocache._clock import ticks
 from memocache._flight import Flight, enclosing
 from memocache.errors import BackendError
 
-__all__ = ["Ask", "Compute", "Computed", "Detach", "Join", "Pause", "Raised", "Run", "Served", "Step", "Steps"]
+__all__ = [
+    *("Ask", "Compute", "Computed", "Detach", "Join", "Outcome", "Pause", "Raised"),
+    *("Run", "Served", "Step", "Steps"),
+]
 
 
 class Ask:
@@ -100,6 +103,22 @@ class Compute:
 
 Computed: TypeAlias = tuple[object, BaseException | None, float]
 """What a computation returned, or what it raised; and in how many seconds."""
+
+
+class Outcome:
+    """What is to become of a computed value: what of it is *kept*, for how long (0: it is not), and then *stale*.
+
+    One that is not *shared* is for its own caller only: whoever waits for it computes alone.
+    """
+
+    __slots__ = ("kept", "lifetime", "shared", "stale", "value")
+
+    def __init__(self, value: Any, kept: Any, lifetime: float, stale: float, *, shared: bool) -> None:
+        self.value = value
+        self.kept = kept
+        self.lifetime = lifetime
+        self.stale = stale
+        self.shared = shared
 
 
 class Raised:

@@ -29,13 +29,21 @@ class TaskRun:
     *awaited* calls a method of the cache without blocking the event loop; None where none of them can block.
     """
 
-    __slots__ = ("_awaited", "_compute", "_loop", "_steps", "_task")
+    __slots__ = ("_awaited", "_compute", "_detaches", "_loop", "_steps", "_task")
 
-    def __init__(self, steps: Steps, compute: Callable[[], Awaitable[Any]], awaited: Awaited | None) -> None:
+    def __init__(
+        self,
+        steps: Steps,
+        compute: Callable[[], Awaitable[Any]],
+        awaited: Awaited | None,
+        *,
+        detaches: bool = True,
+    ) -> None:
         self._loop = running_loop()
         self._steps = steps
         self._compute = compute
         self._awaited = awaited
+        self._detaches = detaches  # whether what is done in the background has a loop to go on in
         self._task: asyncio.Task[Any] | None = None  # while it computes
 
     async def result(self) -> Any:
@@ -76,6 +84,8 @@ class TaskRun:
         if type(step) is Join:
             return await _joined(step.flight, step.seconds)
         if type(step) is Detach:
+            if not self._detaches:
+                return False
             step.flight.leave_caller()
             return keep(self._loop.create_task(TaskRun(step.steps, self._compute, self._awaited).alone()))
         assert type(step) is Pause

@@ -7,11 +7,12 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._bound import Call
 from memocache._many import spelt
-from memocache._readthrough import forget, forget_group
+from memocache._readthrough import forget_group
 from memocache._site import Site
 from memocache._steps import Run, Steps
 from memocache._tags import tag_group
 from memocache._templates import filled, listed, named, plain_text, shape
+from memocache._view_keys import forgetting
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument
 
 __all__ = ["uncaches"]
@@ -199,8 +200,7 @@ class Forgetting:
 
     def _one(self, call: object, named: Mapping[str, Any] | None = None) -> tuple[Site, Steps]:
         args, kwargs = spelt(self._first, call)
-        site, key, _ = self._memo.located(args, {**kwargs, **(named or {})})
-        return site, forget(site, key)
+        return forgetting(self._memo, args, {**kwargs, **(named or {})})
 
     def _same_names(self) -> dict[str, str]:
         """Return the call whose arguments are the writer's of the same names."""

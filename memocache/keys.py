@@ -209,6 +209,10 @@ class KeyMaker:
             raise UnkeyableArgument(self._complaint(values) or str(error)) from None
         return self._front + digest.hexdigest()
 
+    def request_key(self, key: str, request: tuple[object, ...]) -> str:
+        """Return the key of the call with this *key* in a web request, which says what of it counts."""
+        return self._front + blake2b(encode((key, request)), digest_size=16).hexdigest()
+
     def _instance(self, value: object) -> bytes:
         """Return what stands for the first argument of a method in process."""
         if has_own_key(value) or not self._method_of(value):

@@ -5,6 +5,7 @@ before. Next to our caches runs what most others do: get, or compute and set. It
 to catch anybody.
 """
 
+import asyncio
 import contextlib
 import logging
 import multiprocessing
@@ -55,6 +56,7 @@ __all__ = [
     "naive_redis",
     "our_memcached",
     "our_redis",
+    "our_redis_in_tasks",
     "our_shaky_memcached",
     "our_shaky_sqlite",
     "our_shaky_redis",
@@ -134,8 +136,6 @@ class Sight:
 class Runner(Protocol):
     """One who takes part: it is made in each process, and used by its threads at once."""
 
-    delay: float
-
     def read(self, key: int) -> int: ...
     def forget(self, key: int) -> object: ...
 
@@ -145,7 +145,7 @@ Maker = Callable[[Compute, Any], Runner]
 
 
 class Ours:
-    delay = 0.0
+    delay = 0.0  # for how long others' forgetting may be unknown
 
     def __init__(self, compute: Compute, cache: Cache) -> None:
         self.read = cached(cache=cache, namespace="race")(compute)
@@ -198,6 +198,28 @@ def our_redis(compute: Compute, url: str) -> Runner:
     return Ours(compute, RedisCache(url, timeout=10))
 
 
+class InTasks(Ours):
+    """The same for a coroutine function, in an event loop of each thread's own."""
+
+    def __init__(self, compute: Compute, cache: Cache) -> None:
+        async def awaited(key: int) -> int:
+            return compute(key)
+
+        self._function = cached(cache=cache, namespace="race")(awaited)
+        self._local = threading.local()
+        self.read = lambda key: self._run(self._function(key))
+        self.forget = lambda key: self._run(self._function.uncache(key))
+
+    def _run(self, coroutine: Any) -> Any:
+        if not hasattr(self._local, "runner"):
+            self._local.runner = asyncio.Runner()
+        return self._local.runner.run(coroutine)
+
+
+def our_redis_in_tasks(compute: Compute, url: str) -> Runner:
+    return InTasks(compute, RedisCache(url, timeout=10))
+
+
 def our_shaky_redis(compute: Compute, url: str) -> Runner:
     return Persistent(compute, RedisCache(url, timeout=0.1))
 
@@ -239,8 +261,6 @@ class Unfenced(TieredCache):
 
 class naive_memcached:
     """Get, or compute and set, as it is done everywhere."""
-
-    delay = 0.0
 
     def __init__(self, compute: Compute, address: Address) -> None:
         self._compute = compute
@@ -286,8 +306,6 @@ class naive_files:
 class naive_sqlite:
     """The same in a file."""
 
-    delay = 0.0
-
     def __init__(self, compute: Compute, path: str) -> None:
         self._compute = compute
         self._path = path
@@ -315,8 +333,6 @@ class naive_sqlite:
 class naive_redis:
     """The same on Redis."""
 
-    delay = 0.0
-
     def __init__(self, compute: Compute, url: str) -> None:
         self._compute = compute
         self._client = redis.from_url(url)
@@ -336,8 +352,6 @@ class naive_redis:
 class naive_dict:
     """The same in a process."""
 
-    delay = 0.0
-
     def __init__(self, compute: Compute, _: None) -> None:
         self._compute = compute
         self._values: dict[int, int] = {}
@@ -355,7 +369,7 @@ class naive_dict:
 
 def _run(runner: Runner, truth: Truth, until: float, tally: Tally, own: list[int]) -> None:
     chance = random.Random()
-    sight = Sight(truth, runner.delay, own)
+    sight = Sight(truth, getattr(runner, "delay", 0.0), own)
     while ticks() < until:
         key = chance.randrange(KEYS)
         if chance.random() < FORGETTING:
@@ -458,7 +472,7 @@ def main(seconds: float) -> None:
         print(reason)
     else:
         with RedisServer(binary=binary) as server:
-            for maker in (naive_redis, our_redis):
+            for maker in (naive_redis, our_redis, our_redis_in_tasks):
                 _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.url, seconds))
 
 

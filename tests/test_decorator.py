@@ -59,7 +59,7 @@ def test_one_decorator_may_decorate_many_functions() -> None:
 def test_the_signature_of_cached_tells_its_options() -> None:
     assert list(inspect.signature(cached).parameters) == [
         *("timeout", "key", "cache", "namespace", "version", "ignore", "unless", "errors", "stale", "jitter", "tags"),
-        *("copy", "wait"),
+        *("copy", "wait", "view", "vary"),
     ]
 
 

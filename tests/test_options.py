@@ -190,7 +190,7 @@ def test_what_goes_without_saying_is_said(reason: str, words: str) -> None:
 def test_an_unknown_word_is_answered_with_all_of_ours() -> None:
     assert refusal(colour="red") == (
         "cached() has no option 'colour'; it has: timeout, key, cache, namespace, version, ignore, "
-        "unless, errors, stale, jitter, tags, copy, wait"
+        "unless, errors, stale, jitter, tags, copy, wait, view, vary"
     )
 
 

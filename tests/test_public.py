@@ -99,13 +99,15 @@ def test_what_is_imported_when() -> None:
         ("import memocache; memocache.SimpleCache()", set()),
         ("import memocache; memocache.cached(lambda x: x)(1)", {"wrapt"}),
         ("import memocache; memocache.MemcachedCache()", {"msgspec", "pymemcache"}),
+        ("import memocache; memocache.RedisCache", {"msgspec"}),
+        ("import memocache; memocache.RedisCache()", {"msgspec", "redis"}),
         ("import memocache; memocache.ForeignCache({})", {"msgspec"}),
         ("import memocache; memocache.SQLiteCache", {"msgspec", "sqlite3"}),
         ("from memocache import *", needed),
     ]:
         loaded = loaded_after(code)
         assert loaded.isdisjoint(OPTIONAL)
-        assert loaded & needed == there, code
+        assert loaded & {*needed, "redis"} == there, code
 
 
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,10 @@ def test_the_examples_run_one_after_the_other(
     assert module["setting"]("x") == module["setting"]("x") == "value of x"
     assert module["setting"].info().hits == 1
     module["carts"].close()
+    asked = module["web"].test_client()
+    assert [asked.get("/reports/7?x=1").headers.get("Age") for _ in range(2)] == [None, "0"]
+    module["page"].uncache(number=7)
+    assert "Age" not in asked.get("/reports/7?x=1").headers
     for before, after, argument in [
         ("square_before", "square", 3),
         ("user_before", "user", 7),

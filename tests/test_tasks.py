@@ -61,7 +61,7 @@ def gated(cache: Cache, **options: Any) -> tuple[Any, Gated]:
 
 async def joined(cache: Any, count: int) -> None:
     """Return once *count* calls wait for one computation: on a server, each has to look first."""
-    while sum(len(flight._wake) for flight in cache._flights.values()) < count:
+    while sum(len(flight._wake) for flight in getattr(cache, "_stubs", cache)._flights.values()) < count:
         await asyncio.sleep(0)
 
 

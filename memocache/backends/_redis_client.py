@@ -1,6 +1,6 @@
 """What there is to know of redis-py: how it connects to a server, and its clients' settings. Its only user."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -8,8 +8,9 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from memocache.backends._line import CipherLine, Line, Sockets
+from memocache.errors import ConfigurationError
 
-__all__ = ["ClientSettings", "Connecting", "RedisError", "key_slot", "settings_of"]
+__all__ = ["ClientSettings", "Connecting", "key_slot", "settings_of"]
 
 OPTIONS: Final = ("db", "username", "password", "credential_provider", "client_name")
 """Of a client's settings, what matters here as well; and all that begin with ssl_."""
@@ -68,10 +69,17 @@ class Connecting:
             "protocol": 2,
         }
         self._kind: Any = _Unix if isinstance(address, str) else _Tls if tls else _Tcp
+        try:
+            self._made()
+        except (RedisError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"the options of the connection to Redis cannot work: {error}") from error
+
+    def _made(self) -> Any:
+        return self._kind(**self._options)  # which does not connect yet
 
     def connected(self) -> tuple[Line, Any]:
         """Return a line that is ready for commands, and what has to be kept as long as it is, and `disconnect`ed."""
-        connection = self._kind(**self._options)
+        connection = self._made()
         connection.sockets = sockets = Sockets(self._timeout)
         sockets.begin()
         try:
@@ -89,9 +97,9 @@ class ClientSettings:
     kind: str
     addresses: "list[str | tuple[str, int]]"
     tls: bool
-    options: dict[str, Any]
+    options: dict[str, Any] = field(repr=False)
     service: str = ""
-    sentinel_options: dict[str, Any] | None = None
+    sentinel_options: dict[str, Any] | None = field(default=None, repr=False)
 
 
 def settings_of(client: Any) -> ClientSettings | None:

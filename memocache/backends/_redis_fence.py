@@ -12,7 +12,6 @@ import contextlib
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -21,11 +20,10 @@ from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._entry import AgingEntry, Entry
 from memocache._envelope import LEASE, NONCE, Envelope
-from memocache._policy import FOREVER
-from memocache.backends._node import STAMP_MAGIC, Address, block_of, is_stamp, new_stamp
+from memocache.backends._node import STAMP_MAGIC, is_stamp, new_stamp
 from memocache.backends._packed import due, is_lease, is_present, kept_until
 from memocache.backends._redis_scripts import CLAIM, FILL, GIVE_BACK
-from memocache.backends._redis_shard import Shard, as_it_is, reading, setting
+from memocache.backends._redis_shard import Shard, Spot, as_it_is, reading, setting
 from memocache.backends._resp import Command, Reply, Request, command, number
 from memocache.backends._server import ATTEMPTS, ServerCache
 from memocache.backends._stubs import Stubs
@@ -43,34 +41,10 @@ R = TypeVar("R")
 
 MARGIN: Final = 1.0  # seconds for which a server keeps what is over: the entry itself knows better
 STAMP_MARGIN: Final = 3600.0
-
-Seen: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None, bytes | None]
-"""What is under a key, the envelope in it if that counts, the block of the present stamps, and the lease."""
+LONGEST_EXPIRY: Final = 1e9  # seconds; what is to be kept for longer is kept for ever
 
 Stamped: TypeAlias = tuple[bytes | None, Envelope | None, bytes, bytes | None]
-
-
-@dataclass(slots=True, kw_only=True)
-class Spot(Address):
-    """The address of a key on Redis."""
-
-    shard: Shard
-    names: list[bytes]  # of the key, its lease, its groups' stamps
-    question: Request
-    _said: tuple[list[Reply], Seen] | None = None  # what was answered the last time, and what that means
-
-    def seen(self, replies: list[Reply]) -> Seen:
-        """Return what the *replies* to the question mean."""
-        said = self._said
-        if said is not None and said[0] is replies:
-            return said[1]
-        data, lease, *stamps = replies[0]
-        block = block_of(self.heads, stamps)
-        envelope = None if data is None else _envelope.unpack(data, self.digest)
-        counts = envelope is not None and envelope.stamps == block
-        seen = data, envelope if counts else None, block, lease
-        self._said = replies, seen
-        return seen
+"""What is under a key, as in Seen, with a stamp for each group."""
 
 
 class FencedCache(ServerCache):
@@ -129,7 +103,7 @@ class FencedCache(ServerCache):
         return spot
 
     def _expire(self, seconds: float) -> int:
-        return 0 if seconds == FOREVER else math.ceil((max(0.0, seconds) + MARGIN) * 1000)
+        return 0 if seconds > LONGEST_EXPIRY else math.ceil((max(0.0, seconds) + MARGIN) * 1000)
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
@@ -245,16 +219,16 @@ class FencedCache(ServerCache):
     def fill(self, lease: Lease, entry: Entry | None) -> Verb[bool]:
         """Store *entry* if the lease is still there and the stamps are those under which it was taken."""
         spot = self._spot(lease.key, lease.groups)
-        try:
-            if entry is None:
-                return (yield from spot.shard.run(GIVE_BACK, spot.names[:2], (lease.nonce,)))
+        if entry is None:
+            filled = yield from spot.shard.run(GIVE_BACK, spot.names[:2], (lease.nonce,))
+        else:
             data = self._pack(lease.key, entry, lease.created, lease.stamps)
             self._check_size(spot.wire, data)
             expire = b"%d" % self._expire(kept_until(entry) - clock())
             arguments = (lease.nonce, data, expire, *_each(lease.stamps))
-            return (yield from spot.shard.run(FILL, spot.names, arguments))
-        finally:
-            self._stubs.drop(lease.nonce)
+            filled = yield from spot.shard.run(FILL, spot.names, arguments)
+        self._stubs.drop(lease.nonce)  # not if there was no answer: then it may be there, and nobody leads it
+        return filled
 
     @verb
     def forget(self, key: str) -> Verb[bool]:

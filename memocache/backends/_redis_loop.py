@@ -52,8 +52,9 @@ class LoopLink:
         self._asked: deque[Asked] = deque()
         self._unsent = b""
         self._closing: weakref.finalize[[], Any]
-        self._buffer = b""
-        self._wanted = 0  # bytes, before it is worth looking
+        self._parts: list[bytes] = []  # of answers that are not whole yet
+        self._size = 0  # of them
+        self._wanted = 0  # bytes, before it is worth looking again
         self.opening: asyncio.Task[None] | None = None
 
     @property
@@ -66,7 +67,7 @@ class LoopLink:
         link = await in_pool(self._server.connected, (), lambda link: link.close())
         self._socket = opened = link.detach()
         opened.setblocking(False)
-        self._buffer, self._unsent, self._wanted = b"", b"", 0
+        self._parts, self._size, self._wanted, self._unsent = [], 0, 0, b""
         self._closing = closed_with(self, opened)
         self.loop.add_reader(opened, self._readable)
 
@@ -127,23 +128,26 @@ class LoopLink:
 
     def _received(self, data: bytes) -> None:
         asked = self._asked
-        if len(asked) == 1 and not self._buffer:  # nearly always
+        if len(asked) == 1 and not self._parts:  # nearly always
             replies = asked[0].request.known(data)
             if replies is not None:
                 self._answered(replies)
                 return
-        self._buffer += data
-        if len(self._buffer) > MOST_BYTES:
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > MOST_BYTES:
             raise Nonsense(f"the server sent more than {MOST_BYTES} bytes")
-        while asked and len(self._buffer) >= self._wanted:
+        while asked and self._size >= self._wanted:
+            buffer = b"".join(self._parts)
             try:
-                replies, end = asked[0].request.read(self._buffer)
+                replies, end = asked[0].request.read(buffer)
             except Incomplete as incomplete:
-                self._wanted = incomplete.size
+                self._parts, self._wanted = [buffer], incomplete.size
                 return
-            self._buffer, self._wanted = self._buffer[end:], 0
+            rest = buffer[end:]
+            self._parts, self._size, self._wanted = [rest] if rest else [], len(rest), 0
             self._answered(replies)
-        if self._buffer and not asked:
+        if self._parts and not asked:
             raise Nonsense("an answer that nobody asked for")
 
     def _answered(self, replies: list[Reply]) -> None:
@@ -183,7 +187,9 @@ async def link_in(loops: dict[asyncio.AbstractEventLoop, LoopLink], server: "Red
     link = loops.get(loop)
     if link is None:
         for ended in [each for each in list(loops) if each.is_closed()]:
-            loops.pop(ended).drop()
+            old = loops.pop(ended, None)  # another thread may be about to do the same
+            if old is not None:
+                old.drop()
         link = loops[loop] = LoopLink(loop, server)
     if link.is_open:
         return link, False

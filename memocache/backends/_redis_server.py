@@ -1,5 +1,6 @@
 """One Redis server: exchanges of requests and answers, in threads and in tasks alike, and a breaker for all of them."""
 
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -44,6 +45,13 @@ class RedisServer:
         self._local = threading.local()
         self._loops: dict[AbstractEventLoop, LoopLink] = {}
         self._breaker = Breaker()
+
+    def close(self) -> None:
+        """Close the connections, but for those that somebody is just using: they are closed after that."""
+        for loop, link in list(self._loops.items()):
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
+                loop.call_soon_threadsafe(link.close, EOFError())
+        self.drop_connections()
 
     def connected(self) -> "Link":
         """Return a new connection."""

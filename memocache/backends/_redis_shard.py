@@ -1,9 +1,13 @@
-"""A shard of the keys on Redis: what it is asked, as verbs and as a Node."""
+"""A shard of the keys on Redis: what it is asked, as verbs and as a Node; and where a key is in it."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from memocache import _envelope
+from memocache._envelope import Envelope
+from memocache.backends._node import Address, block_of
 from memocache.backends._redis_scripts import SWAP, Script
 from memocache.backends._resp import Command, Refusal, Reply, Request, command, number, status, text, values
 from memocache.backends._verbs import Verb, taken
@@ -12,7 +16,7 @@ from memocache.errors import BackendError, BackendUnavailable
 if TYPE_CHECKING:
     from memocache.backends._redis_servers import Servers
 
-__all__ = ["KEYS", "LEASES", "Shard", "as_it_is", "reading", "setting"]
+__all__ = ["KEYS", "LEASES", "Seen", "Shard", "Spot", "as_it_is", "reading", "setting"]
 
 # Ours can be told from everybody else's; and a user's key cannot be taken for a lease.
 KEYS: Final = b"memocache:"
@@ -89,8 +93,8 @@ class Shard:
         return bool(_now(self.ask(Request(command(number, b"DEL", self.name(key))), again=True, urgent=True))[0])
 
     def flush(self) -> None:
-        """Be no part of it: others have their data there."""
-        raise NotImplementedError
+        """Delete everything of ours."""
+        _now(self._servers.delete_all(KEYS))
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
@@ -101,6 +105,33 @@ class Shard:
     def forgetting(self, key: str) -> tuple[Command, Command]:
         """Return what ends the lease on *key*, and the entry: one by one, since a slot on the move takes no two."""
         return command(number, b"DEL", self.lease(key)), command(number, b"DEL", self.name(key))
+
+
+Seen: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None, bytes | None]
+"""What is under a key, the envelope in it if that counts, the block of the present stamps, and the lease."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Spot(Address):
+    """The address of a key on Redis."""
+
+    shard: Shard
+    names: list[bytes]  # of the key, its lease, its groups' stamps
+    question: Request
+    _said: tuple[list[Reply], Seen] | None = None  # what was answered the last time, and what that means
+
+    def seen(self, replies: list[Reply]) -> Seen:
+        """Return what the *replies* to the question mean."""
+        said = self._said
+        if said is not None and said[0] is replies:
+            return said[1]
+        data, lease, *stamps = replies[0]
+        block = block_of(self.heads, stamps)
+        envelope = None if data is None else _envelope.unpack(data, self.digest)
+        counts = envelope is not None and envelope.stamps == block
+        seen = data, envelope if counts else None, block, lease
+        self._said = replies, seen
+        return seen
 
 
 def reading(names: Any) -> Command:

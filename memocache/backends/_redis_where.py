@@ -15,6 +15,10 @@ __all__ = ["IN_URLS", "servers"]
 PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 SENTINEL: Final = "sentinel_"
+SCHEMES: Final = (
+    *("unix", "redis", "redis+cluster", "redis+sentinel"),
+    *("rediss", "rediss+cluster", "rediss+sentinel"),  # TLS
+)
 
 
 def _truth(name: str, given: str) -> bool:
@@ -94,7 +98,7 @@ def _of_url(url: Url, options: dict[str, Any]) -> ClientSettings:
     """Return what *url* says, with these further *options*."""
     scheme, _, kind = url.scheme.partition("+")
     kind = kind or "single"
-    if scheme not in ("redis", "rediss", "unix") or kind not in ("single", "cluster", "sentinel"):
+    if url.scheme not in SCHEMES:
         raise url.refused(
             "wanted: redis://host:port/db, rediss:// for TLS, unix:///path/to/socket, "
             "redis+cluster://host:port,host:port, or redis+sentinel://host:port,host:port/service/db"

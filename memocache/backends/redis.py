@@ -106,10 +106,10 @@ class RedisCache(FencedCache):
         self._channel = self._new_channel(self._prefix)
 
     def close(self) -> None:
-        """Close the connections, but for those that another thread or loop is using; the cache can be used again."""
+        """Close the connections, those that are in use after that; the cache makes new ones if it is used again."""
         self._channel.close()
         for server in self._servers.everybody():
-            server.drop_connections()
+            server.close()
 
     # ---- what near tiers tell each other -------------------------------------------------------------------------
 

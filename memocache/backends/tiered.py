@@ -26,14 +26,15 @@ _nears: Final["weakref.WeakSet[SimpleCache]"] = weakref.WeakSet()
 class TieredCache(Tiers):
     """A cache in this process (*near*) before one that processes share (*far*).
 
-    What was read from *far*, or stored there, is served from *near* for at most *near_timeout* seconds, and never
-    longer than *far* itself would serve it. A hit there takes no round trip, and hardly longer than on a SimpleCache.
+    What was read from *far* is served from *near* for at most *near_timeout* seconds, and never longer than *far*
+    itself would serve it. A hit there takes no round trip, and hardly longer than on a SimpleCache.
 
     In this process, forgetting is as absolute as ever: no call that starts after it has returned is given a result
     whose computation began before. Another process, whose near tier knows nothing of it, may go on serving the old
-    result for *near_timeout* at most.
+    result for *near_timeout* at most. On a RedisCache the processes tell each other, so that it is mostly a moment; but
+    a message may be lost, and then it is *near_timeout* again.
 
-    A value from *near* is the very object that was computed, or read from *far*: see `copy=` of `cached`.
+    A value is read from *far* as an object of its own, which *near* hands to everybody: see `copy=` of `cached`.
 
     Example: `cache = TieredCache(SimpleCache(threshold=1000), MemcachedCache(["127.0.0.1:11211"]), near_timeout=5)`
 

@@ -117,6 +117,15 @@ def test_nothing_stays_for_ever_that_was_not_told_to(cache: RedisCache, client: 
     assert sum(client.pttl(key) == -1 for key in client.keys(f"memocache:{prefix}*")) == 2
 
 
+@pytest.mark.parametrize("timeout", [0.001, 86400 * 365 * 1000, 10**15])
+def test_a_timeout_may_be_short_or_long(cache: RedisCache, timeout: float) -> None:
+    cache.set("k", 1, timeout=10**9)
+    assert cache.get("k") == 1
+    f = cached(cache=cache, timeout=timeout, namespace="f")(lambda x: x)
+    f(1)
+    assert (f.info().stored, f.info().failures) == (1, 0)
+
+
 def test_a_group_that_is_forgotten_leaves_no_stamp(cache: RedisCache, client: "redis.Redis", prefix: str) -> None:
     f = cached(cache=cache, tags=("x:{x}",), namespace="f")(lambda x: x)
     for x in range(20):

@@ -1,6 +1,7 @@
 """Connections to Redis: one for each thread and event loop, none that is out of step, none that is inherited."""
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -80,6 +81,21 @@ def test_a_cache_that_is_dropped_or_closed_closes_its_connections(own_redis: Red
     assert cache.get("k") == 2
 
 
+def test_closing_closes_the_connections_of_loops_too(own_redis: RedisServer) -> None:
+    cache = RedisCache(own_redis.url)
+    f = cached(cache=cache, namespace="f")(doubled)
+
+    async def ask() -> None:
+        assert await f(1) == 2
+        cache.close()
+        await asyncio.sleep(0)
+        assert await asyncio.to_thread(wait_until, lambda: connections(own_redis) == 0)
+        assert await f(1) == 2
+
+    asyncio.run(ask())
+    assert f.info().failures == 0
+
+
 # ---- tasks -----------------------------------------------------------------------------------------------------------
 
 
@@ -99,6 +115,19 @@ def test_the_tasks_of_a_loop_share_a_connection(proxy: FaultProxy, prefix: str) 
 
 async def doubled(x: int) -> int:
     return 2 * x
+
+
+def test_large_results_come_back_in_a_loop(redis_server: RedisServer, prefix: str) -> None:
+    async def large(x: int) -> bytes:
+        return os.urandom(3_000_000)
+
+    f = cached(cache=RedisCache(redis_server.url, key_prefix=prefix, timeout=10), namespace="f")(large)
+
+    async def ask() -> list[bytes]:
+        return await asyncio.gather(*[f(x) for x in (1, 2, 3, 1)])
+
+    assert asyncio.run(ask()) == asyncio.run(ask())
+    assert f.info().failures == 0
 
 
 LOOPS = """

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from memocache import RedisCache, UncacheFailed, cached
+from memocache import BackendUnavailable, RedisCache, UncacheFailed, cached
+from memocache._entry import Entry
 from memocache.backends.base import Lease
 from tests.backends.faulty import World, recovery
 from tests.faults import (
@@ -225,25 +227,60 @@ def test_redis_py_alone_would_lock_itself_out(proxy: FaultProxy, prefix: str) ->
 def test_a_lease_whose_claim_failed_is_taken_over_when_it_turns_out_to_be_there(
     proxy: FaultProxy, prefix: str, recover: Callable[[], None]
 ) -> None:
+    cached(cache=cache_at(proxy, prefix), namespace="f")(lambda x: x)(9)  # the script is known now
+    with FaultProxy(proxy.address, unix=True) as outer:
+        cache = cache_at(outer, prefix)
+        proxy.fault = BlackHole(match=b"MGET memocache-lease:")  # by which it is looked whether the lease is there
+        outer.fault = LoseAnswer(times=1, match=b"EVALSHA ")
+        moment = time.time()
+        assert unanswered(cache, moment)
+        recover()
+        lease = cache.look("k", (), moment, 60)
+        assert isinstance(lease, Lease)
+        assert cache.fill(lease, None) is True
+
+
+def unanswered(cache: RedisCache, moment: float) -> bool:
+    try:  # pytest.raises would keep the traceback, and with it the lease
+        cache.look("k", (), moment, 60)
+    except BackendUnavailable:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("fault", [DropRequest(), LoseAnswer()], ids=repr)
+def test_a_lease_that_was_not_filled_does_not_keep_others_waiting(
+    fault: Fault, proxy: FaultProxy, prefix: str, recover: Callable[[], None]
+) -> None:
     cache = cache_at(proxy, prefix)
-    calls = []
-
-    @cached(cache=cache, namespace="f")
-    def f(x: int) -> int:
-        calls.append(x)
-        return x
-
-    f(9)
-    proxy.fault = BlackHole(match=b"MGET ", times=None)
-    f(1)
-    proxy.fault = Delay(0.3, match=b"EVALSHA ", times=1)  # the lease is there, and nobody was told
-    recover_later = proxy.fault
-    assert f(2) == 2
-    assert recover_later is not None
+    cached(cache=cache, namespace="f")(lambda x: x)(9)  # the scripts are known now
+    moment = time.time()
+    lease = cache.look("k", (), moment, 60)
+    assert isinstance(lease, Lease)
+    proxy.fault = replace(fault, match=b"EVAL")
+    with pytest.raises(BackendUnavailable):
+        cache.fill(lease, Entry("k", 1, moment + 60))
+    lease.flight.abandon()
     recover()
-    assert f(2) == 2
-    assert f(2) == 2
-    assert calls.count(2) == 2
+    seen = cache.look("k", (), moment, 60)
+    assert isinstance(seen, Lease if fault == DropRequest() else Entry)
+
+
+def test_a_server_that_failed_is_left_alone_for_a_moment(
+    proxy: FaultProxy, prefix: str, runner: asyncio.Runner | None, recover: Callable[[], None]
+) -> None:
+    world = World(cache_at(proxy, prefix), runner)
+    world.check(1)
+    proxy.fault = BlackHole()
+    world.check(1)
+    before = len(proxy.requests), proxy.connections
+    world.check(*range(20))
+    assert (len(proxy.requests), proxy.connections) == before
+    with pytest.raises(UncacheFailed):  # but a forgetting is tried all the same
+        world.f.uncache(1)
+    assert len(proxy.requests) > before[0]
+    recover()
+    world.check(1)
 
 
 def test_failures_are_counted_and_told_once(

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,12 +10,11 @@ from typing import Any
 
 import pytest
 import redis
-import redis.asyncio
-import valkey
 
 from memocache import BackendUnavailable, ConfigurationError, RedisCache, UncacheFailed, cache_from_url, cached
+from memocache._clock import ticks
 from tests.redis_servers import Certificates, RedisCluster, RedisServer, RedisWithSentinel, TlsServer
-from tests.servers import wait_until
+from tests.servers import skip_or_fail, wait_until
 
 PASSWORD = "s3cr/t:p@ss?"
 QUOTED = "s3cr%2Ft%3Ap%40ss%3F"
@@ -72,6 +72,7 @@ def test_the_query_has_options_of_the_cache_too() -> None:
     [
         ("http://x", "wanted: redis://host:port/db, rediss:// for TLS, unix:///path/to/socket, "),
         ("redis+ring://x", "wanted: redis://host:port/db"),
+        ("unix+cluster:///x", "wanted: redis://host:port/db"),
         ("unix://", "wanted: unix:///path/to/socket"),
         ("unix://host/path", "wanted: unix:///path/to/socket"),
         ("redis://a,b", "it has several hosts; for those write redis+cluster or redis+sentinel"),
@@ -104,6 +105,13 @@ def test_options_that_cannot_work() -> None:
     )
     assert refusal(redis.Redis(), db=3) == "RedisCache() got a client and db; give the options to the client itself"
     assert "serializer= got a module" in refusal("redis://", serializer=pickle)
+    assert refusal("rediss://", ssl_cert_reqs="bogus") == (
+        "the options of the connection to Redis cannot work: Invalid SSL Certificate Requirements Flag: bogus"
+    )
+    provider = redis.UsernamePasswordCredentialProvider("u", "s3cret")
+    told = refusal("redis://", password="s3cret", credential_provider=provider)
+    assert told.startswith("the options of the connection to Redis cannot work: 'username' and 'password' cannot be ")
+    assert "s3cret" not in told
 
 
 def test_without_redis_py_it_says_what_to_install() -> None:
@@ -147,10 +155,10 @@ def test_a_password_is_used_and_a_wrong_one_is_not_shown(
 # ---- clients ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [redis, valkey, redis.asyncio], ids=lambda module: module.__name__)
-def test_a_client_says_where_it_is(redis_server: RedisServer, prefix: str, module: Any) -> None:
-    kind = module.Redis if hasattr(module, "Redis") else module.Valkey
-    client = kind(unix_socket_path=redis_server.address, db=5)
+@pytest.mark.parametrize("name", ["redis:Redis", "redis.asyncio:Redis", "valkey:Valkey", "valkey.asyncio:Valkey"])
+def test_a_client_says_where_it_is(redis_server: RedisServer, prefix: str, name: str) -> None:
+    module, _, kind = name.partition(":")
+    client = getattr(pytest.importorskip(module), kind)(unix_socket_path=redis_server.address, db=5)
     cache = RedisCache(client, key_prefix=prefix)
     assert works(cache)
     with redis_server.client(db=5) as other:
@@ -174,6 +182,8 @@ def test_a_client_of_tls_a_cluster_or_sentinels_says_where_it_is(redis_cluster: 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    if shutil.which("openssl") is None:
+        skip_or_fail("no openssl to make a certificate for the tests (on Debian, as root: apt-get install -y openssl)")
     return Certificates(tmp_path_factory.mktemp("tls"))
 
 
@@ -355,6 +365,28 @@ def test_a_node_that_is_down_costs_its_own_keys_only(redis_binary: str, prefix: 
 
         with pytest.raises(UncacheFailed):
             f.uncache_all()
+
+
+def test_a_node_that_hangs_costs_one_timeout_whatever_it_is_asked(redis_binary: str, prefix: str) -> None:
+    with RedisCluster(redis_binary) as cluster:
+        cache = RedisCache(cluster.url, key_prefix=prefix, timeout=0.3)
+        f = cached(cache=cache, namespace="f")(lambda x: x)
+        f(1)
+        cluster.nodes[1].pause()
+        began = ticks()
+        with pytest.raises(UncacheFailed):
+            f.uncache_all()  # which is about some twenty shards there
+        assert ticks() - began < 3
+        cluster.nodes[1].resume()
+        assert wait_until(lambda: acknowledged(f.uncache_all))
+
+
+def acknowledged(forget: Callable[[], object]) -> bool:
+    try:
+        forget()
+    except UncacheFailed:
+        return False
+    return True
 
 
 def test_keys_are_spread_over_a_cluster(redis_cluster: RedisCluster, prefix: str) -> None:

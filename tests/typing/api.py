@@ -17,6 +17,7 @@ from memocache import (
     MemcachedCache,
     NullCache,
     PickleSerializer,
+    RedisCache,
     SimpleCache,
     SQLiteCache,
     TieredCache,
@@ -310,6 +311,9 @@ async def awaiting() -> None:
 
 # ---- bytes -------------------------------------------------------------------------------------------------------
 
+assert_type(RedisCache.from_url("redis://127.0.0.1/0?prefix=shop:"), RedisCache)
+RedisCache("rediss://cache", 60, "shop:", timeout=0.2, serializer=None, ssl_ca_certs="/ca.pem")
+RedisCache(default_timeout=[])  # type: ignore[arg-type]
 MemcachedCache(compress="zstd", compress_above=1024, secret=b"sixteen bytes or more")
 MemcachedCache(secret=["the new secret, 16", b"the old secret, 16"])
 PickleSerializer(secret=("the new secret, 16", "the old secret, 16"))

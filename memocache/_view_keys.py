@@ -1,0 +1,59 @@
+"""A view's calls: each is a group, of what is stored for it in whatever request; and so it is forgotten."""
+
+from typing import Any
+
+from memocache._memo import Memo
+from memocache._place import Place
+from memocache._readthrough import forget, forget_group
+from memocache._site import Site
+from memocache._steps import Steps
+from memocache._views import is_made_for_a_request, may_be_view
+
+__all__ = ["call_key", "forgetting", "group_of"]
+
+
+def call_key(
+    memo: Memo, place: Place, counted: tuple[object, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> str:
+    """Return the key of a view's call, whatever the request: of the arguments that count, *counted*, without the view.
+
+    Where key= is a function, all arguments count here, since what that returns may come from the request.
+    """
+    values = counted
+    at = memo.instance_at
+    if memo.has_key_function:
+        bound = memo.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        values, at = tuple(bound.arguments.values()), 0
+    if at is not None and values and is_made_for_a_request(values[at]):
+        values = (*values[:at], None, *values[at + 1 :])
+    return place.keys.key(values)
+
+
+def group_of(call: str) -> str:
+    """Return the group of what is stored for the *call* with this key, in whatever request."""
+    return f"call:{call}"
+
+
+def forgetting(memo: Memo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Site, Steps]:
+    """Return the steps that forget exactly this call, and whether there was anything; and the site to take them on."""
+    place = memo.place()
+    if may_be_view(memo):
+        return place.site, _forget_view(memo, place, args, kwargs)
+    return place.site, forget(place.site, memo.known_key(place, memo.bind(*args, **kwargs)))
+
+
+def _forget_view(memo: Memo, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
+    site = place.site
+    counted: tuple[object, ...] | None = () if memo.has_key_function else memo.bind(*args, **kwargs)
+    assert counted is not None
+    group = group_of(call_key(memo, place, counted, args, kwargs))
+    size = site.cache.usage(group, site.counters).size
+    yield from forget_group(site, group)
+    # What is in a group elsewhere nobody can count.
+    there = bool(size) if size is not None else place.views is not None
+    try:
+        key = memo.known_key(place, memo.bind(*args, **kwargs))
+    except Exception:  # noqa: BLE001 - a key of the request there is none of here, or an argument made for one
+        return there
+    return (yield from forget(site, key)) or there

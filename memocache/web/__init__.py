@@ -1,0 +1,1 @@
+"""Views of web frameworks: what HTTP lets a shared cache store and serve, and one adapter for each framework."""

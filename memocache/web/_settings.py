@@ -1,0 +1,85 @@
+"""The cache that an application's configuration describes, in the names that Flask-Caching has for it."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from memocache.backends._schemes import cache_from_url
+from memocache.backends.base import Cache
+from memocache.errors import ConfigurationError
+
+__all__ = ["cache_from_settings"]
+
+FILE: Final = "memocache.sqlite"
+
+Settings = Mapping[str, Any]
+
+
+def cache_from_settings(settings: Settings) -> Cache | None:
+    """Return a new cache as *settings* describe it: MEMOCACHE_URL, else CACHE_TYPE and what goes with it; None if none.
+
+    Raises:
+        ConfigurationError: for a type that there is not, and for settings that cannot work.
+    """
+    url = settings.get("MEMOCACHE_URL")
+    if url:
+        return cache_from_url(url)
+    given = settings.get("CACHE_TYPE")
+    if given is None:
+        return None
+    name = str(given).rpartition(".")[2].lower().removesuffix("cache")
+    if name not in TYPES:
+        raise ConfigurationError(
+            f"CACHE_TYPE={given!r}; there are: SimpleCache, MemcachedCache, RedisCache, FileSystemCache, NullCache; "
+            "or give MEMOCACHE_URL, see cache_from_url"
+        )
+    return TYPES[name](settings, _options(settings, prefixed=name not in ("simple", "null")))
+
+
+def _options(settings: Settings, *, prefixed: bool) -> dict[str, Any]:
+    options = {"default_timeout": settings.get("CACHE_DEFAULT_TIMEOUT", 300)}
+    if prefixed:
+        options["key_prefix"] = settings.get("CACHE_KEY_PREFIX") or ""
+    return {**options, **(settings.get("CACHE_OPTIONS") or {})}
+
+
+def _simple(settings: Settings, options: dict[str, Any]) -> Cache:
+    return cache_from_url("memory://", **{"threshold": settings.get("CACHE_THRESHOLD", 10_000), **options})
+
+
+def _null(settings: Settings, options: dict[str, Any]) -> Cache:
+    return cache_from_url("null://", **options)
+
+
+def _memcached(settings: Settings, options: dict[str, Any]) -> Cache:
+    servers = settings.get("CACHE_MEMCACHED_SERVERS")
+    return cache_from_url("memcached://", **({"servers": servers} if servers else {}), **options)
+
+
+def _redis(settings: Settings, options: dict[str, Any]) -> Cache:
+    url = settings.get("CACHE_REDIS_URL")
+    if not url:
+        host, port = settings.get("CACHE_REDIS_HOST") or "127.0.0.1", settings.get("CACHE_REDIS_PORT") or 6379
+        user, password = settings.get("CACHE_REDIS_USERNAME") or "", settings.get("CACHE_REDIS_PASSWORD") or ""
+        secret = f"{quote(user, safe='')}:{quote(password, safe='')}@" if password else ""
+        url = f"redis://{secret}{host}:{port}/{settings.get('CACHE_REDIS_DB') or 0}"
+    return cache_from_url(url, **options)
+
+
+def _files(settings: Settings, options: dict[str, Any]) -> Cache:
+    directory = settings.get("CACHE_DIR")
+    if not directory:
+        raise ConfigurationError(f"CACHE_TYPE={settings['CACHE_TYPE']!r} needs CACHE_DIR, the directory of its file")
+    return cache_from_url("sqlite://" + quote(os.path.join(os.path.abspath(directory), FILE)), **options)
+
+
+TYPES: Final[dict[str, Callable[[Settings, dict[str, Any]], Cache]]] = {
+    "simple": _simple,
+    "null": _null,
+    "memcached": _memcached,
+    "redis": _redis,
+    "filesystem": _files,
+    "file": _files,
+    "sqlite": _files,
+}

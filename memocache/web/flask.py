@@ -1,0 +1,351 @@
+"""Flask: `@cached` on a view. The only file that imports Flask."""
+
+import functools
+import inspect
+import operator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import click
+from flask import (
+    Flask,
+    Response,
+    after_this_request,
+    copy_current_request_context,
+    current_app,
+    has_app_context,
+    has_request_context,
+    request,
+    session,
+)
+from flask.cli import AppGroup
+from flask.signals import appcontext_pushed, request_started
+from flask.views import View
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Response as BaseResponse
+
+from memocache._bound import Twin
+from memocache._function import Face, cached_functions
+from memocache._instances import token
+from memocache._memo import Memo
+from memocache._registry import configure, default_cache
+from memocache._slots import default
+from memocache._steps import Run
+from memocache._view_keys import forgetting
+from memocache._views import announce
+from memocache.backends.base import Cache
+from memocache.errors import ConfigurationError
+from memocache.web._calls import Call
+from memocache.web._exchange import Exchange, Finish, Shown
+from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Answer, Asked, Terms
+from memocache.web._settings import cache_from_settings
+from memocache.web._stored import DATA, RESPONSE, kept_headers
+
+__all__ = ["Memocache"]
+
+HANDLERS: Final = ("dispatch_request", "get", "post", "head", "options", "delete", "put", "trace", "patch")
+DEEPEST: Final = 200
+PLAIN: Final = (str, bytes, bytearray, dict, list)
+
+
+class Registered:
+    """The cached functions that are reachable from an application's views, and the endpoints that each is one of."""
+
+    def __init__(self) -> None:
+        self._seen: list[Any] = []
+        self.endpoints: dict[Memo, set[str]] = {}
+        self.terms: dict[Memo, Terms] = {}
+
+    def update(self, views: dict[str, Any], *, thorough: bool) -> None:
+        """Work out anew what is reachable, if there are other views than before."""
+        seen = self._seen
+        if len(seen) == len(views) and (not thorough or all(map(operator.is_, seen, views.values()))):
+            return
+        endpoints: dict[Memo, set[str]] = {}
+        now = dict(views)
+        for endpoint, view in now.items():
+            for memo in _memos_in(view):
+                endpoints.setdefault(memo, set()).add(endpoint)
+        for memo in endpoints:
+            if memo.options.view is not False:
+                memo.become_view()
+        self.endpoints, self._seen = endpoints, list(now.values())
+
+
+def _memos_in(view: Any) -> Iterator[Memo]:
+    """Return the cached functions among *view* and what it wraps, and the methods of its class."""
+    todo: list[Any] = [view]
+    met: set[int] = set()
+    while todo and len(met) < DEEPEST:
+        found = todo.pop()
+        if found is None or id(found) in met:
+            continue
+        met.add(id(found))
+        if isinstance(type(found), type) and issubclass(type(found), Face | Twin):
+            yield found._self_memo
+        for name in ("__wrapped__", "__func__"):
+            todo.append(getattr(found, name, None))
+        if isinstance(found, functools.partial):
+            todo.append(found.func)
+        made = getattr(found, "view_class", None)
+        if isinstance(made, type):
+            todo += [inspect.getattr_static(made, name, None) for name in HANDLERS]
+
+
+class Views:
+    """The adapter: which calls in a request are those of views."""
+
+    def __init__(self) -> None:
+        self._apps: weakref.WeakKeyDictionary[Flask, Registered] = weakref.WeakKeyDictionary()
+        # Before a request, so that no shortcut made outside of one is taken in it.
+        appcontext_pushed.connect(self._refresh)
+        request_started.connect(self._refresh)
+
+    def _refresh(self, app: Flask, **_: object) -> None:
+        self._registered(app, thorough=True)
+
+    def _registered(self, app: Flask, *, thorough: bool = False) -> Registered:
+        registered = self._apps.get(app)
+        if registered is None:
+            registered = self._apps.setdefault(app, Registered())
+        registered.update(app.view_functions, thorough=thorough)
+        return registered
+
+    def endpoints_of(self, app: Flask) -> dict[Memo, set[str]]:
+        """Return the endpoints that each cached function is a view of."""
+        return self._registered(app, thorough=True).endpoints
+
+    def call(self, memo: Memo, /) -> Call | None:
+        """Return the call of *memo*'s function, if it is in a request, and that of a view."""
+        if not has_request_context():
+            return None
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        registered = self._registered(app)
+        endpoints = registered.endpoints.get(memo)
+        if endpoints is None and memo.options.view is not True:
+            return None
+        terms = registered.terms.get(memo)
+        if terms is None:
+            terms = registered.terms[memo] = _terms(app, memo)
+        return Call(FlaskExchange(app, terms, endpoints))
+
+
+def _terms(app: Flask, memo: Memo) -> Terms:
+    return Terms(
+        vary=memo.options.vary,
+        keyed=memo.has_key_function,
+        harmless=tuple(app.config.get("CACHE_IGNORED_COOKIES", HARMLESS_COOKIES)),
+        statuses=STATUSES | frozenset(app.config.get("CACHE_STATUSES", ())),
+    )
+
+
+def _lines(name: str) -> list[str]:
+    value = request.headers.get(name)  # WSGI has one of each name
+    return [] if value is None else [value]
+
+
+class FlaskExchange(Exchange):
+    """A call of a view in a request of Flask's."""
+
+    loop_stays = False  # an async view has a loop of its own
+
+    def __init__(self, app: Flask, terms: Terms, endpoints: set[str] | None) -> None:
+        asked = Asked(
+            request.method,
+            request.scheme,
+            request.host,
+            request.root_path,
+            request.path,
+            request.query_string,
+            _lines,
+        )
+        super().__init__(asked, terms)
+        self._app = app
+        # The response to the request is this call's, and not merely made with the help of it.
+        self._answers = endpoints is None or request.endpoint in endpoints
+
+    def where(self, *, shared: bool) -> tuple[object, ...]:
+        """Return the application and the endpoint."""
+        prefix = self._app.config.get("CACHE_KEY_PREFIX") or ""
+        return (self._app.name, prefix, 0 if shared else int(token(self._app)), request.endpoint)
+
+    def shown(self, value: Any) -> Shown | None:
+        """Return how Flask makes a response of *value*."""
+        body = value[0] if isinstance(value, tuple) and value else value
+        if isinstance(body, PLAIN):
+            # Its class and headers, without making the body twice.
+            made = self._app.make_response((b"", *value[1:]) if isinstance(value, tuple) else b"")
+            return Shown(_answer(made), DATA, _plain(value))
+        if callable(body) and not isinstance(body, BaseResponse):
+            return None  # a WSGI application would be run
+        if hasattr(body, "__next__") or body is None:
+            return None
+        try:
+            made = self._app.make_response(value)
+        except TypeError:
+            return None  # Flask is going to say so
+        answer = _answer(made)
+        if answer.streamed:
+            return Shown(answer, RESPONSE, None)
+        return Shown(answer, RESPONSE, (made.status_code, kept_headers(answer.headers), made.get_data()))
+
+    def is_private(self) -> bool:
+        """Return whether the session was changed."""
+        return bool(session.modified)
+
+    def rebuilt(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
+        """Return a response of the application's class."""
+        return self._app.response_class(body, status=status, headers=Headers(list(headers)))
+
+    def finish(self, finish: Finish) -> None:
+        """Have *finish* done after the view and its decorators, before the application's own after_request."""
+        if self._answers:
+            after_this_request(functools.partial(_finished, finish))
+
+    def in_background(self, compute: Callable[[], Any]) -> Callable[[], Any]:
+        """Return what calls *compute* in a copy of the context of this request."""
+        return copy_current_request_context(compute)
+
+
+def _answer(made: BaseResponse) -> Answer:
+    return Answer(made.status_code, list(made.headers), made.is_streamed or made.direct_passthrough)
+
+
+def _plain(value: Any) -> Any:
+    """Return what a view returned, with text and headers of Flask's own types made plain."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, Headers):
+        return list(value)
+    if isinstance(value, str):
+        return str(value)
+    return bytes(value) if isinstance(value, bytearray) else value
+
+
+def _finished(finish: Finish, response: Response) -> Response:
+    if response.status_code not in finish.terms.statuses:
+        return response  # something else has come of it
+    body = None if response.is_streamed or response.direct_passthrough else response.get_data()
+    for name, value in finish.headers(list(response.headers), body).items():
+        response.headers[name] = value
+    if finish.is_unmodified(response.status_code, list(response.headers)):
+        response.status_code = 304
+        response.response = []
+        response.headers.pop("Content-Length", None)
+    return response
+
+
+announce(Views(), (BaseResponse,), (View,))
+
+
+# ---- the extension -----------------------------------------------------------------------------------------------
+
+
+class Memocache:
+    """The extension: a cache for each application, described by its configuration, and the commands `flask memocache`.
+
+    It is not needed for `@cached`, and makes the application's cache the default one: of its views, of whatever is
+    called in its context, and of what is called outside of any, where the latest application's is used. It reads
+    MEMOCACHE_URL, or else what Flask-Caching reads: CACHE_TYPE, CACHE_DEFAULT_TIMEOUT, CACHE_KEY_PREFIX,
+    CACHE_THRESHOLD, CACHE_MEMCACHED_SERVERS, CACHE_REDIS_URL (or _HOST, _PORT, _USERNAME, _PASSWORD, _DB), CACHE_DIR
+    and CACHE_OPTIONS. Besides, CACHE_STATUSES are statuses that may be stored, of 404 and 410, and
+    CACHE_IGNORED_COOKIES names of cookies that do not matter.
+
+    >>> app = Flask("shop")
+    >>> app.config["CACHE_TYPE"] = "SimpleCache"
+    >>> Memocache(app).cache_of(app)
+    SimpleCache(threshold=10000, default_timeout=300)
+
+    Raises:
+        ConfigurationError: for a configuration that cannot work.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Give *app* its cache and its commands; for applications that a factory makes."""
+        for status in app.config.get("CACHE_STATUSES", ()):
+            if status not in MORE_STATUSES:
+                raise ConfigurationError(f"CACHE_STATUSES has {status!r}; wanted: some of 404 and 410")
+        cache = cache_from_settings(app.config)
+        if EXTENSION not in app.extensions:
+            app.cli.add_command(_commands)
+        app.extensions[EXTENSION] = cache
+        if cache is None:
+            return
+        if _caches and cache not in _caches:
+            default.choose(_cache_here)
+        _caches.add(cache)
+        configure(cache)
+
+    def cache_of(self, app: Flask) -> Cache:
+        """Return the cache of *app*: its own, or the default one if its configuration describes none."""
+        return app.extensions[EXTENSION] or default_cache()
+
+
+EXTENSION: Final = "memocache"
+_caches: Final[weakref.WeakSet[Cache]] = weakref.WeakSet()
+
+
+def _cache_here() -> Cache | None:
+    """Return the cache of the application in whose context this is; None outside, or if it has none of its own."""
+    return current_app.extensions.get(EXTENSION) if has_app_context() else None
+
+
+_commands: Final = AppGroup("memocache", help="What @cached has stored, and how to forget it.")
+
+
+@_commands.command("stats")
+def _stats() -> None:
+    """List the cached functions, and what this process has counted of them."""
+    click.echo(f"{default_cache()!r}")
+    endpoints = views.endpoints_of(current_app._get_current_object())  # type: ignore[attr-defined]
+    for function in sorted(cached_functions(), key=lambda each: each._self_memo.title):
+        memo = function._self_memo
+        try:
+            info = function.info()
+        except ConfigurationError as error:  # as where its cache is not configured yet
+            click.echo(f"{memo.title}: {error}")
+            continue
+        what = f"view of {', '.join(sorted(endpoints[memo]))}" if memo in endpoints else "function"
+        size = "" if info.currsize is None else f", {info.currsize} stored"
+        click.echo(f"{memo.title}: {what}, {info.hits} hits, {info.misses} misses{size}")
+
+
+@_commands.command("clear")
+@click.confirmation_option(prompt="Delete everything in the cache, whoever put it there?")
+def _clear() -> None:
+    """Delete everything in the application's cache."""
+    default_cache().clear()
+    click.echo("Cleared.")
+
+
+@_commands.command("uncache")
+@click.argument("url")
+def _uncache(url: str) -> None:
+    """Forget what is stored for the views that URL calls: with every query, host and variant."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    with app.test_request_context(url):
+        if request.endpoint is None:
+            raise click.ClickException(f"no view has the URL {url}")
+        arguments = dict(request.view_args or {})
+        for name in (None, *reversed(request.blueprints)):
+            for preprocess in app.url_value_preprocessors.get(name, ()):
+                preprocess(request.endpoint, arguments)
+        forgotten = []
+        for memo in _memos_in(app.view_functions[request.endpoint]):
+            made = getattr(app.view_functions[request.endpoint], "view_class", None)
+            first: tuple[object, ...] = (object.__new__(made),) if isinstance(made, type) and memo.is_method else ()
+            Run(forgetting(memo, first, arguments)[1])
+            forgotten.append(memo.title)
+    if not forgotten:
+        raise click.ClickException(f"the view of {url} is not cached")
+    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    click.echo("\n".join(f"Forgotten: {title}({given})" for title in forgotten))
+
+
+views: Final = Views()
+announce(views, (BaseResponse,), (View,))

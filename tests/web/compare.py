@@ -1,0 +1,125 @@
+"""Sets the rules for views beside those of others, by running them: `python -m tests.web.compare`.
+
+It prints a table in Markdown. A row is a question about cases of the matrix, each of which is two requests to one view
+under the peer's decorator with a timeout and no other options. Peers that are not installed are left out.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tests.web.matrix import CASES, PLAIN, Ask, Reply
+
+__all__ = ["PEERS", "ROWS", "main", "outcome"]
+
+
+class Site(Protocol):
+    """An application of a peer's framework; see FlaskSite."""
+
+    reply: Reply
+    computed: int
+
+    def ask(self, ask: Ask) -> Any: ...
+
+
+def memocache() -> Site:
+    from memocache import SimpleCache
+    from tests.web.flask_site import FlaskSite, ours
+
+    return FlaskSite(ours(SimpleCache()))
+
+
+def flask_caching() -> Site:
+    from flask_caching import Cache
+
+    from tests.web.flask_site import FlaskSite
+
+    return FlaskSite(lambda app: Cache(app, config={"CACHE_TYPE": "SimpleCache"}).cached(timeout=300))
+
+
+PEERS: dict[str, Callable[[], Site]] = {"memocache": memocache, "Flask-Caching `cached()`": flask_caching}
+
+# What is asked -> the cases that tell. What may be served is asked, too: who stores nothing is not right.
+ROWS = {
+    "a page, asked for twice, is computed once": ["plain", "public", "max-age", "301", "Last-Modified"],
+    "HEAD is answered from GET": ["HEAD from GET"],
+    "`?a=1&b=2` and `?b=2&a=1` share": ["query in another order"],
+    "nobody is given another's `Set-Cookie`": ["Set-Cookie", "SET-COOKIE", "Set-Cookie that is public"],
+    "cookies: no page of one user's session for another": [
+        *("a session cookie is not served", "a session cookie is not stored", "any cookie is not stored"),
+        *("Vary: Cookie", "VARY: COOKIE"),
+    ],
+    "`Authorization`: neither stored nor served": [
+        *("Authorization is not served", "Authorization is not stored", "AUTHORIZATION is not stored"),
+        *("Vary: Authorization", "WWW-Authenticate"),
+    ],
+    "POST, PUT, DELETE always reach the view": [
+        *("POST is not served", "POST is not stored", "PUT is not served", "DELETE is not served"),
+    ],
+    "errors and redirects for the moment are not kept": ["500", "503", "404", "403", "302", "206"],
+    "`?page=2` is not page 1; repeated values keep their order": [
+        *("another query", "no query", "a value twice", "values of one name in another order"),
+    ],
+    "another host, scheme or path is another page": ["another host", "another port", "another scheme", "another path"],
+    "`private`, `no-store`, `no-cache`, in any case and line": [
+        *("private", "PRIVATE", "no-store", "No-Store after others", "no-store in a line of its own", "no-cache"),
+    ],
+    "`max-age=0` and what has expired": ["max-age=0", "max-age twice", "Expires in the past"],
+    "`Vary`: another language is another page; `*` is none": [
+        *("another variant", "no variant", "Vary: *", "Vary: * among others"),
+    ],
+    "a client's `no-cache` and `no-store`": ["request no-cache", "request no-store is not stored"],
+    "ranges and streams": ["Range is not served", "Range is not stored", "Content-Range", "streamed"],
+}
+
+
+def outcome(make: Callable[[], Site], name: str) -> bool:
+    """Return whether a peer does in a case what may be done."""
+    case = next(case for case in CASES if case.name == name)
+    site = make()
+    site.reply = case.reply
+    try:
+        site.ask(case.first)
+        before = site.computed
+        site.ask(case.second)
+    except Exception:  # noqa: BLE001 - whatever a peer raises, it is no page
+        return False
+    return (site.computed == before) is case.cached
+
+
+def says_how_old(make: Callable[[], Site]) -> bool:
+    """Return whether what is served has an Age and an ETag, which is answered with 304."""
+    site = make()
+    site.ask(PLAIN)
+    headers = dict(site.ask(PLAIN).headers)
+    if not {"Age", "ETag", "Cache-Control"} <= headers.keys():
+        return False
+    return bool(site.ask(Ask(headers=(("If-None-Match", headers["ETag"]),))).status_code == 304)
+
+
+def main() -> None:
+    """Print the table."""
+    warnings.simplefilter("ignore")
+    peers = {}
+    for name, make in PEERS.items():
+        with contextlib.suppress(ImportError):
+            make()
+            peers[name] = make
+    print("| |", " | ".join(peers), "|")
+    print("|---|" + "---|" * len(peers))
+    for question, names in ROWS.items():
+        cells = []
+        for make in peers.values():
+            right = sum(outcome(make, name) for name in names)
+            cells.append("yes" if right == len(names) else "**no**" if right == 0 else f"**{right} of {len(names)}**")
+        print("|", question, "|", " | ".join(cells), "|")
+    print(
+        "| `Age`, `ETag`, `304` |",
+        " | ".join("yes" if says_how_old(make) else "**no**" for make in peers.values()),
+        "|",
+    )
+
+
+if __name__ == "__main__":
+    main()

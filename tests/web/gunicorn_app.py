@@ -1,0 +1,33 @@
+"""The application that test_flask_http runs in two workers of gunicorn: MEMOCACHE_URL is in the environment."""
+
+import os
+import secrets
+
+from flask import Flask, Response, request
+
+from memocache import cached
+
+app = Flask(__name__)
+
+
+@app.route("/page/<int:i>")
+@cached(timeout=300)
+def page(i: int) -> dict[str, object]:
+    return {"i": i, "q": request.args.get("q"), "computed": secrets.token_hex(8)}
+
+
+@app.route("/async/<int:i>")
+@cached(timeout=300)
+async def awaited(i: int) -> dict[str, object]:
+    return {"i": i, "computed": secrets.token_hex(8)}
+
+
+@app.post("/forget/<int:i>")
+def forget(i: int) -> str:
+    return str(page.uncache(i))
+
+
+@app.after_request
+def worker(response: Response) -> Response:
+    response.headers["X-Worker"] = str(os.getpid())
+    return response

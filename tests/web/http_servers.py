@@ -1,0 +1,84 @@
+"""HTTP servers that the tests start, and a client that reaches any of their workers."""
+
+import http.client
+import json
+import os
+import sys
+from dataclasses import dataclass
+from http.client import HTTPMessage
+from typing import Any
+
+from tests.servers import Server, ServerFailed
+
+__all__ = ["Answer", "Gunicorn"]
+
+TRIES = 2000
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def worker(self) -> str:
+        return self.headers["X-Worker"]
+
+
+class Gunicorn(Server):
+    """An application under gunicorn, with two workers; their pids are in the header X-Worker of each answer."""
+
+    title = "gunicorn"
+
+    def __init__(self, application: str, **environ: str) -> None:
+        super().__init__(tcp=True)
+        self._application = application
+        self._environ = environ
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, **self._environ}
+
+    def command(self) -> list[str]:
+        host, port = self.address
+        options = [
+            "--workers=2",
+            f"--bind={host}:{port}",
+            "--worker-tmp-dir",
+            str(self.directory),
+            "--log-level=warning",
+        ]
+        return [sys.executable, "-m", "gunicorn", *options, "--no-control-socket", self._application]
+
+    def answers(self) -> bool:
+        try:
+            return self.ask("GET", "/").status > 0
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def ask(self, method: str, target: str, **headers: str) -> Answer:
+        """Return the answer of whichever worker."""
+        assert isinstance(self.address, tuple)
+        connection = http.client.HTTPConnection(*self.address, timeout=30)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, target, headers=named)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def from_each(self, method: str, target: str, **headers: str) -> dict[str, Answer]:
+        """Return an answer from each of the two workers, by worker."""
+        answers: dict[str, Answer] = {}
+        for _ in range(TRIES):
+            answer = self.ask(method, target, **headers)
+            answers.setdefault(answer.worker, answer)
+            if len(answers) == 2:
+                return answers
+        raise ServerFailed(f"in {TRIES} requests only {len(answers)} worker(s) answered")

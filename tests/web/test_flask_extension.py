@@ -1,0 +1,228 @@
+"""The extension: caches from configurations, several applications, and the commands."""
+
+import itertools
+from typing import Any
+
+import pytest
+from flask import Blueprint, Flask
+from flask.views import MethodView
+
+from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, _slots, cached, default_cache
+from memocache.web._settings import cache_from_settings
+from memocache.web.flask import Memocache
+from tests.servers import MemcachedServer
+
+
+@pytest.fixture(autouse=True)
+def one_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No caches of other tests' applications to choose from."""
+    from memocache.web import flask
+
+    monkeypatch.setattr(flask, "_caches", type(flask._caches)())
+    monkeypatch.setattr(_slots.default, "_choose", None)
+
+
+def made(**config: Any) -> Flask:
+    app = Flask(__name__)
+    app.config.update(config)
+    return app
+
+
+# ---- configurations ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "None"),
+        ({"CACHE_KEY_PREFIX": "shop"}, "None"),
+        ({"CACHE_TYPE": "simple"}, "SimpleCache(threshold=10000, default_timeout=300)"),
+        (
+            {"CACHE_TYPE": "SimpleCache", "CACHE_THRESHOLD": 9, "CACHE_DEFAULT_TIMEOUT": 7, "CACHE_KEY_PREFIX": "x"},
+            "SimpleCache(threshold=9, default_timeout=7)",
+        ),
+        ({"CACHE_TYPE": "flask_caching.backends.NullCache"}, "NullCache(default_timeout=300)"),
+        (
+            {"CACHE_TYPE": "MemcachedCache", "CACHE_MEMCACHED_SERVERS": ["10.0.0.1:1"], "CACHE_KEY_PREFIX": "shop"},
+            "MemcachedCache([10.0.0.1:1], default_timeout=300, key_prefix='shop')",
+        ),
+        ({"CACHE_TYPE": "memcached"}, "MemcachedCache([127.0.0.1:11211], default_timeout=300, key_prefix='')"),
+        (
+            {"CACHE_TYPE": "FileSystemCache", "CACHE_DIR": "/tmp/a b", "CACHE_OPTIONS": {"default_timeout": 5}},
+            "SQLiteCache('/tmp/a b/memocache.sqlite', default_timeout=5, key_prefix='')",
+        ),
+        (
+            {"CACHE_TYPE": "simple", "MEMOCACHE_URL": "memory://?threshold=7"},
+            "SimpleCache(threshold=7, default_timeout=300)",
+        ),
+    ],
+    ids=repr,
+)
+def test_flask_caching_s_names(settings: dict[str, Any], expected: str) -> None:
+    assert repr(cache_from_settings(settings)) == expected
+
+
+def test_redis() -> None:
+    pytest.importorskip("redis")
+    assert "h:7" in repr(cache_from_settings({"CACHE_TYPE": "RedisCache", "CACHE_REDIS_URL": "redis://h:7/1"}))
+    settings = {"CACHE_TYPE": "redis", "CACHE_REDIS_HOST": "h", "CACHE_REDIS_PASSWORD": "p@:/", "CACHE_REDIS_DB": 3}
+    assert "h:6379" in repr(cache_from_settings(settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"CACHE_TYPE": "uwsgi"}, r"^CACHE_TYPE='uwsgi'; there are: SimpleCache, MemcachedCache, .* MEMOCACHE_URL"),
+        ({"CACHE_TYPE": "FileSystemCache"}, r"^CACHE_TYPE='FileSystemCache' needs CACHE_DIR"),
+        ({"CACHE_TYPE": "simple", "CACHE_THRESHOLD": 0}, r"^threshold=0"),
+        ({"MEMOCACHE_URL": "nothing://"}, r"no such scheme"),
+        ({"CACHE_STATUSES": [500]}, r"^CACHE_STATUSES has 500; wanted: some of 404 and 410$"),
+    ],
+    ids=repr,
+)
+def test_configurations_that_cannot_work(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Memocache(made(**settings))
+
+
+# ---- applications ------------------------------------------------------------------------------------------------
+
+
+def test_one_application_s_cache_is_the_default_everywhere() -> None:
+    app = made(CACHE_TYPE="simple", CACHE_THRESHOLD=77)
+
+    @cached
+    def function() -> list[int]:
+        return []
+
+    extension = Memocache()
+    extension.init_app(app)
+    assert extension.cache_of(app) is default_cache() is function.cache
+    assert function() is function()
+    assert function._self_memo._aliases.table  # and by shortcut, as ever
+
+
+def test_without_a_type_the_default_stays() -> None:
+    app, before = made(), default_cache()
+    assert Memocache(app).cache_of(app) is before
+    assert default_cache() is before
+
+
+def test_each_of_several_applications_has_its_own() -> None:
+    numbers = itertools.count(1)
+
+    @cached
+    def helper() -> int:
+        return next(numbers)
+
+    @cached
+    def view() -> str:
+        return f"{next(numbers)} {helper()}"
+
+    extension = Memocache()
+
+    def create_app(threshold: int) -> Flask:
+        app = made(CACHE_TYPE="simple", CACHE_THRESHOLD=threshold)
+        extension.init_app(app)
+        app.add_url_rule("/", view_func=view)
+        return app
+
+    one, two = create_app(100), create_app(200)
+    helper()
+    assert one.test_client().get("/").text == "2 3"
+    assert two.test_client().get("/").text == "4 1"  # the latest is the default outside
+    for app, expected in ((one, "2 3"), (two, "4 1"), (one, "2 3")):
+        assert app.test_client().get("/").text == expected
+        with app.app_context():
+            assert repr(helper.cache) == repr(extension.cache_of(app))
+    with one.app_context():
+        assert view.uncache()
+        helper.uncache_all()
+    assert [app.test_client().get("/").text for app in (one, two)] == ["5 6", "4 1"]
+
+
+# ---- commands ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(memcached: MemcachedServer, prefix: str) -> Flask:
+    app = made(CACHE_TYPE="memcached", CACHE_MEMCACHED_SERVERS=[memcached.address], CACHE_KEY_PREFIX=prefix)
+    Memocache(app)
+    numbers = itertools.count(1)
+    blueprint = Blueprint("shop", __name__, url_prefix="/<lang>")
+
+    @blueprint.url_value_preprocessor
+    def no_lang(endpoint: str | None, values: dict[str, Any] | None) -> None:
+        (values or {}).pop("lang")
+
+    @blueprint.route("/<int:i>")
+    @cached(namespace="report")
+    def report(i: int) -> str:
+        return f"{next(numbers)}"
+
+    class Page(MethodView):
+        @cached(namespace="page")
+        def get(self, i: int) -> str:
+            return f"{next(numbers)}"
+
+    @app.route("/plain")
+    def plain() -> str:
+        return "plain"
+
+    app.register_blueprint(blueprint)
+    app.add_url_rule("/page/<int:i>", view_func=Page.as_view("page"))
+    app.report, app.page = report, Page  # type: ignore[attr-defined]
+    return app
+
+
+def run(app: Flask, *arguments: str, **options: Any) -> tuple[int, str]:
+    result = app.test_cli_runner().invoke(args=["memocache", *arguments], **options)
+    return result.exit_code, result.output
+
+
+def test_uncache_a_url(shop: Flask) -> None:
+    client = shop.test_client()
+    targets = ["/en/1?a", "/en/1", "/en/2", "/page/1", "/page/2"]
+    before = [client.get(target).text for target in targets]
+    code, output = run(shop, "uncache", "/de/1?whatever")
+    assert (code, output.endswith("report(i=1)\n")) == (0, True), output
+    code, output = run(shop, "uncache", "http://localhost/page/1")
+    assert (code, output.endswith("Page.get(i=1)\n")) == (0, True), output
+    after = [client.get(target).text for target in targets]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True, False, True]
+    assert run(shop, "uncache", "/nothing") == (1, "Error: no view has the URL /nothing\n")
+    assert run(shop, "uncache", "/plain") == (1, "Error: the view of /plain is not cached\n")
+
+
+def test_a_method_of_a_view_class_is_uncached_by_hand(shop: Flask) -> None:
+    client = shop.test_client()
+    before = client.get("/page/1").text
+    assert shop.page().get.uncache(1)  # type: ignore[attr-defined]
+    now = client.get("/page/1").text
+    assert now != before
+    assert shop.page.get.uncache(shop.page(), i=1)  # type: ignore[attr-defined]
+    assert client.get("/page/1").text != now
+
+
+def test_stats(shop: Flask) -> None:
+    shop.test_client().get("/en/1")
+    shop.test_client().get("/en/1")
+    code, output = run(shop, "stats")
+    assert code == 0, output
+    assert output.splitlines()[0].startswith("MemcachedCache([")
+    assert any(line.endswith("report: view of shop.report, 1 hits, 1 misses") for line in output.splitlines())
+
+
+def test_clear_asks_first() -> None:
+    app = made(CACHE_TYPE="simple")
+    cache: Cache = Memocache(app).cache_of(app)
+    cache.set("a", 1)
+    assert run(app, "clear", input="n\n")[0] == 1
+    assert cache.has("a")
+    assert run(app, "clear", "--yes") == (0, "Cleared.\n")
+    assert not cache.has("a")
+
+
+def test_types() -> None:
+    assert isinstance(cache_from_settings({"CACHE_TYPE": "memcached"}), MemcachedCache)
+    assert isinstance(cache_from_settings({"CACHE_TYPE": "simple"}), SimpleCache)
