@@ -1,8 +1,10 @@
 """How long a call takes on each kind of cache, beside what is below it: a dict, or the bare client of its server."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,6 +15,10 @@ from benchmarks.server import MemcachedServer, RedisServer
 from benchmarks.timing import HOW
 
 SECONDS: Final = 300
+ABOUT_AS_MANY: Final = 350  # bytes, as what memocache stores has
+SELECT: Final = "SELECT value FROM bare WHERE key = ?"
+PUT: Final = "INSERT OR REPLACE INTO bare VALUES (?, ?)"
+DROP: Final = "DELETE FROM bare WHERE key = ?"
 HIT: Final = "hit"
 MISS: Final = "miss: uncache, call"
 UNCACHE: Final = "uncache"
@@ -115,6 +121,45 @@ def bare_redis(redis_py: Any) -> dict[str, Any]:
     return {"get": client.get, "set": client.set, "delete": client.delete, **found}
 
 
+class Folder:
+    """A directory that is there for as long as the question is asked."""
+
+    def __init__(self) -> None:
+        self.path = ""
+
+    @contextmanager
+    def there(self) -> Iterator[Sequence[str]]:
+        """Have it there; there is nothing to note of it."""
+        with tempfile.TemporaryDirectory() as self.path:
+            yield ()
+
+
+folder = Folder()
+
+
+def bare_sqlite(sqlite3: Any) -> dict[str, Any]:
+    table = sqlite3.connect(f"{folder.path}/bare.db", isolation_level=None)
+    table.execute("PRAGMA journal_mode=WAL")
+    table.execute("PRAGMA synchronous=NORMAL")
+    table.execute("CREATE TABLE IF NOT EXISTS bare (key TEXT PRIMARY KEY, value BLOB)")
+    data = os.urandom(ABOUT_AS_MANY)
+    table.execute(PUT, ("key", data))
+    return {"do": table.execute, "data": data, "SELECT": SELECT, "PUT": PUT, "DROP": DROP}
+
+
+def bare_cachelib(cachelib: Any) -> dict[str, Any]:
+    values = cachelib.SimpleCache()
+    data = os.urandom(ABOUT_AS_MANY)
+    values.set("key", data)
+    return {"values": values, "data": data}
+
+
+def over_cachelib(memocache: Any) -> Any:
+    import cachelib
+
+    return memocache.ForeignCache(cachelib.SimpleCache())
+
+
 SUBJECTS: Final = (
     Subject(
         "SimpleCache",
@@ -148,6 +193,40 @@ SUBJECTS: Final = (
         drop="delete(key)",
         venue=redis.running,
     ),
+    Subject(
+        "SQLiteCache",
+        lambda memocache: memocache.SQLiteCache(f"{folder.path}/cache.db"),
+        "sqlite3",
+        "sqlite3",
+        bare_sqlite,
+        get='do(SELECT, ("key",)).fetchone()',
+        put='do(PUT, ("key", data))',
+        drop='do(DROP, ("key",))',
+        venue=folder.there,
+    ),
+    Subject(
+        "ForeignCache of a cachelib.SimpleCache",
+        over_cachelib,
+        "cachelib",
+        "cachelib",
+        bare_cachelib,
+        get='values.get("key")',
+        put='values.set("key", data)',
+        drop='values.delete("key")',
+    ),
+    Subject(
+        "TieredCache over MemcachedCache",
+        lambda memocache: memocache.TieredCache(
+            memocache.SimpleCache(), memocache.MemcachedCache([memcached.address]), near_timeout=SECONDS
+        ),
+        "pymemcache",
+        "pymemcache",
+        bare_pymemcache,
+        get="get(key)",
+        put="set(key, data)",
+        drop="delete(key)",
+        venue=memcached.running,
+    ),
 )
 
 
@@ -176,7 +255,8 @@ class Backends:
         """Return a table for each kind of cache and each call; where there is no server, a note says so."""
         grids: list[Grid] = []
         notes = [
-            "The bare client gets, undecoded, the very bytes that memocache stores, with its default options.",
+            "The bare client gets, undecoded, the very bytes that memocache stores, with its default options;",
+            "sqlite3 and cachelib about as many bytes, sqlite3 with WAL and synchronous=NORMAL.",
             "The computation is free. uncache: what was forgotten before, which is a delete all the same.",
         ]
         for question in self._questions:

@@ -5,7 +5,11 @@ from tests.test_benchmarks import PEERS, WITHOUT_PEERS, run, table_of
 
 def test_each_cache_is_compared_with_what_is_below_it() -> None:
     text = run("-m", "benchmarks.backends", "--quick")
-    for cache, bare in (("SimpleCache", "dict"), ("MemcachedCache", "pymemcache"), ("RedisCache", "redis-py")):
+    for cache, bare in (
+        *(("SimpleCache", "dict"), ("MemcachedCache", "pymemcache"), ("RedisCache", "redis-py")),
+        *(("SQLiteCache", "sqlite3"), ("ForeignCache of a cachelib.SimpleCache", "cachelib")),
+        ("TieredCache over MemcachedCache", "pymemcache"),
+    ):
         for call in ("hit", "miss: uncache, call", "uncache"):
             table = table_of(text, f"{call}, {cache}")
             assert any(line.startswith("> memocache ") for line in table)
