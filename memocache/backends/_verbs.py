@@ -80,7 +80,10 @@ def _thrown(verb: Verb[Any], error: Exception, failed: Failed) -> Operation:
     problem = failed(error)
     if problem is not error:
         problem.__cause__ = error
-    return verb.throw(problem)
+    try:
+        return verb.throw(problem)
+    finally:
+        del problem, error  # whose tracebacks lead here, and would keep what the frames of the verb have taken
 
 
 def from_thread(verb: Verb[R], failed: Failed, loop: "AbstractEventLoop") -> R:
