@@ -108,7 +108,7 @@ def view_call(memo: Any) -> ViewCall | None:
 def is_response(value: object) -> bool:
     """Return whether *value* is the response of a framework, alone or with a status and headers."""
     first = value[0] if type(value) is tuple and value else value
-    return isinstance(first, _responses)
+    return issubclass(type(first), _responses)  # isinstance would ask a proxy what it stands for
 
 
 def is_made_for_a_request(value: object) -> bool:

@@ -482,21 +482,36 @@ def test_unless_and_timeout_see_what_the_view_returned(app: Flask, count: Callab
     assert seen == [{"empty": False, "n": 1}]
 
 
+@pytest.mark.parametrize("with_status", [False, True])
 def test_an_ordinary_function_that_returns_a_response(
-    app: Flask, count: Callable[[], int], caplog: pytest.LogCaptureFixture
+    app: Flask, count: Callable[[], int], caplog: pytest.LogCaptureFixture, with_status: bool
 ) -> None:
     @cached
-    def helper() -> Response:
-        return make_response(f"{count()}")
+    def helper() -> Any:
+        made = make_response(f"{count()}")
+        return (made, 203) if with_status else made
 
     @app.route("/")
-    def view() -> Response:
+    def view() -> Any:
         return helper()
 
     assert bodies(app, "/", "/") == ["1", "2"]
     (record,) = caplog.records
     assert "a function that is no view returned a response" in record.getMessage()
     assert "view=True" in record.getMessage()
+
+
+def test_what_a_result_stands_for_is_not_asked(app: Flask, count: Callable[[], int]) -> None:
+    class Proxy:
+        @property
+        def __class__(self) -> type:  # type: ignore[override]
+            raise AssertionError("it was asked")
+
+    @cached
+    def helper() -> tuple[Proxy, int]:
+        return Proxy(), count()
+
+    assert helper()[1] == helper()[1] == 1
 
 
 def test_disabled(app: Flask, count: Callable[[], int]) -> None:
