@@ -15,7 +15,9 @@ __all__ = ["call_key", "forgetting", "group_of"]
 def call_key(
     memo: Memo, place: Place, counted: tuple[object, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> str:
-    """Return the key of a view's call, whatever the request: of the arguments that count, *counted*, without the view.
+    """Return the key of a view's call, whatever the request: of the arguments that count, *counted*.
+
+    A view that is made for each request counts as its class.
 
     Where key= is a function, all arguments count here, since what that returns may come from the request.
     """
@@ -26,8 +28,13 @@ def call_key(
         bound.apply_defaults()
         values, at = tuple(bound.arguments.values()), 0
     if at is not None and values and is_made_for_a_request(values[at]):
-        values = (*values[:at], None, *values[at + 1 :])
+        values = (*values[:at], _class_name(values[at]), *values[at + 1 :])
     return place.keys.key(values)
+
+
+def _class_name(instance: object) -> str:
+    made = type(instance)
+    return f"{made.__module__}.{made.__qualname__}"
 
 
 def group_of(call: str) -> str:

@@ -170,6 +170,7 @@ class FlaskExchange(Exchange):
             request.path,
             request.query_string,
             _lines,
+            identified=request.remote_user is not None,
         )
         super().__init__(asked, terms)
         self._app = app
