@@ -5,7 +5,7 @@ that it names are only known when there is one: then under the URL's key lies wh
 key that has their values in it. Each process remembers the names, so that the next hit is one round trip.
 """
 
-import os
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -239,7 +239,7 @@ class Call:
         if set(verdict.vary) <= set(self._names):
             return Outcome(value, stored.packed(), stored.lifetime, stored.stale, shared=True)
         self._variant = stored
-        self._marker = Stored.only_vary(stored.vary, self._made)._replace(payload=os.urandom(8))
+        self._marker = Stored.only_vary(stored.vary, self._made)._replace(payload=secrets.token_hex(8))
         return Outcome(value, self._marker.packed(), max(stored.lifetime, VARY_KEPT), 0.0, shared=True)
 
     def given(self, result: Any) -> Any:
@@ -253,7 +253,7 @@ class Call:
             copied = self._memo.options.copied
             return stored.payload if copied is None else copied(stored.payload)
         status, headers, body = stored.payload
-        return self._exchange.rebuilt(status, [(name, value) for name, value in headers], body)
+        return self._exchange.rebuilt(status, headers, body)
 
     def _finish(self, stored: Stored, *, hit: bool) -> None:
         exchange = self._exchange

@@ -7,6 +7,10 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+try:
+    import flask  # noqa: F401
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError("memocache.web.flask needs Flask: pip install 'memocache[flask]'") from missing
 import click
 from flask import (
     Flask,
