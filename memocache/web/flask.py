@@ -1,10 +1,8 @@
 """Flask: `@cached` on a view. The only file that imports Flask."""
 
 import functools
-import inspect
-import operator
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 try:
@@ -29,8 +27,7 @@ from flask.views import View
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
-from memocache._bound import Twin
-from memocache._function import Face, cached_functions
+from memocache._function import cached_functions
 from memocache._instances import token
 from memocache._memo import Memo
 from memocache._registry import configure, default_cache
@@ -42,61 +39,16 @@ from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 from memocache.web._calls import Call
 from memocache.web._exchange import Exchange, Finish, Shown
-from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Answer, Asked, Terms
-from memocache.web._settings import cache_from_settings
+from memocache.web._reachable import Reachable, memos_in
+from memocache.web._rules import Answer, Asked, Terms
+from memocache.web._settings import cache_from_settings, checked, terms_from
 from memocache.web._stored import DATA, RESPONSE, kept_headers
 
 __all__ = ["Memocache"]
 
 EXTENSION: Final = "memocache"
 KNOWN_VIEWS: Final = "memocache.views"
-HANDLERS: Final = ("dispatch_request", "get", "post", "head", "options", "delete", "put", "trace", "patch")
-DEEPEST: Final = 200
 PLAIN: Final = (str, bytes, bytearray, dict, list)
-
-
-class Registered:
-    """The cached functions that are reachable from an application's views, and the endpoints that each is one of."""
-
-    def __init__(self) -> None:
-        self._seen: list[Any] = []
-        self.endpoints: dict[Memo, set[str]] = {}
-        self.terms: dict[Memo, Terms] = {}
-
-    def update(self, views: dict[str, Any], *, thorough: bool) -> None:
-        """Work out anew what is reachable, if there are other views than before."""
-        seen = self._seen
-        if len(seen) == len(views) and (not thorough or all(map(operator.is_, seen, views.values()))):
-            return
-        endpoints: dict[Memo, set[str]] = {}
-        now = dict(views)
-        for endpoint, view in now.items():
-            for memo in _memos_in(view):
-                endpoints.setdefault(memo, set()).add(endpoint)
-        for memo in endpoints:
-            if memo.options.view is not False:
-                memo.become_view()
-        self.endpoints, self._seen = endpoints, list(now.values())
-
-
-def _memos_in(view: Any) -> Iterator[Memo]:
-    """Return the cached functions among *view* and what it wraps, and the methods of its class."""
-    todo: list[Any] = [view]
-    met: set[int] = set()
-    while todo and len(met) < DEEPEST:
-        found = todo.pop()
-        if found is None or id(found) in met:
-            continue
-        met.add(id(found))
-        if isinstance(type(found), type) and issubclass(type(found), Face | Twin):
-            yield found._self_memo
-        for name in ("__wrapped__", "__func__"):
-            todo.append(getattr(found, name, None))
-        if isinstance(found, functools.partial):
-            todo.append(found.func)
-        made = getattr(found, "view_class", None)
-        if isinstance(made, type):
-            todo += [inspect.getattr_static(made, name, None) for name in HANDLERS]
 
 
 class Views:
@@ -109,19 +61,19 @@ class Views:
         request_started.connect(self._refresh)
 
     def _refresh(self, app: Flask, **_: object) -> None:
-        self._registered(app, thorough=True)
+        self._reachable(app, thorough=True)
 
-    def _registered(self, app: Flask, *, thorough: bool = False) -> Registered:
-        registered: Registered | None = app.extensions.get(KNOWN_VIEWS)
-        if registered is None:
-            registered = app.extensions.setdefault(KNOWN_VIEWS, Registered())
+    def _reachable(self, app: Flask, *, thorough: bool = False) -> Reachable:
+        reachable: Reachable | None = app.extensions.get(KNOWN_VIEWS)
+        if reachable is None:
+            reachable = app.extensions.setdefault(KNOWN_VIEWS, Reachable())
             self._apps.add(app)
-        registered.update(app.view_functions, thorough=thorough)
-        return registered
+        reachable.update(app.view_functions, thorough=thorough)
+        return reachable
 
     def endpoints_of(self, app: Flask) -> dict[Memo, set[str]]:
         """Return the endpoints that each cached function is a view of."""
-        return self._registered(app, thorough=True).endpoints
+        return self._reachable(app, thorough=True).endpoints
 
     def may_be_view(self, memo: Memo, /) -> bool:
         """Return whether it is a view of an application that has been in use here; or there has been none.
@@ -136,23 +88,14 @@ class Views:
         if not has_request_context() or memo.options.view is False:
             return None
         app = current_app._get_current_object()  # type: ignore[attr-defined]
-        registered = self._registered(app)
-        endpoints = registered.endpoints.get(memo)
+        reachable = self._reachable(app)
+        endpoints = reachable.endpoints.get(memo)
         if endpoints is None and memo.options.view is not True:
             return None
-        terms = registered.terms.get(memo)
+        terms = reachable.terms.get(memo)
         if terms is None:
-            terms = registered.terms[memo] = _terms(app, memo)
+            terms = reachable.terms[memo] = terms_from(app.config, memo)
         return Call(FlaskExchange(app, terms, endpoints))
-
-
-def _terms(app: Flask, memo: Memo) -> Terms:
-    return Terms(
-        vary=memo.options.vary,
-        keyed=memo.has_key_function,
-        harmless=tuple(app.config.get("CACHE_IGNORED_COOKIES", HARMLESS_COOKIES)),
-        statuses=STATUSES | frozenset(app.config.get("CACHE_STATUSES", ())),
-    )
 
 
 def _lines(name: str) -> list[str]:
@@ -280,9 +223,7 @@ class Memocache:
 
     def init_app(self, app: Flask) -> None:
         """Give *app* its cache and its commands; for applications that a factory makes."""
-        for status in app.config.get("CACHE_STATUSES", ()):
-            if status not in MORE_STATUSES:
-                raise ConfigurationError(f"CACHE_STATUSES has {status!r}; wanted: some of 404 and 410")
+        checked(app.config)
         views.endpoints_of(app)  # from now on it is known
         cache = cache_from_settings(app.config)
         if EXTENSION not in app.extensions:
@@ -349,7 +290,7 @@ def _uncache(url: str) -> None:
             for preprocess in app.url_value_preprocessors.get(name, ()):
                 preprocess(request.endpoint, arguments)
         forgotten = []
-        for memo in _memos_in(app.view_functions[request.endpoint]):
+        for memo in memos_in(app.view_functions[request.endpoint]):
             made = getattr(app.view_functions[request.endpoint], "view_class", None)
             first: tuple[object, ...] = (object.__new__(made),) if isinstance(made, type) and memo.is_method else ()
             Run(forgetting(memo, first, arguments)[1])
