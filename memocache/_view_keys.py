@@ -9,7 +9,7 @@ from memocache._site import Site
 from memocache._steps import Steps
 from memocache._views import is_made_for_a_request, may_be_view
 
-__all__ = ["call_key", "forgetting", "group_of"]
+__all__ = ["call_key", "forgetting", "group_of", "may_have_views"]
 
 
 def call_key(
@@ -42,10 +42,17 @@ def group_of(call: str) -> str:
     return f"call:{call}"
 
 
+def may_have_views(memo: Memo, place: Place) -> bool:
+    """Return whether something may be stored at *place* for *memo*'s function as a view."""
+    if not place.site.cache.shared:
+        return place.views is not None  # whoever stores something there is in this process
+    return may_be_view(memo)
+
+
 def forgetting(memo: Memo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Site, Steps]:
     """Return the steps that forget exactly this call, and whether there was anything; and the site to take them on."""
     place = memo.place()
-    if may_be_view(memo):
+    if may_have_views(memo, place):
         return place.site, _forget_view(memo, place, args, kwargs)
     return place.site, forget(place.site, memo.known_key(place, memo.bind(*args, **kwargs)))
 
