@@ -15,19 +15,17 @@ __all__ = ["call_key", "forgetting", "group_of"]
 def call_key(
     memo: Memo, place: Place, counted: tuple[object, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> str:
-    """Return the key of a view's call, whatever the request: of the arguments that count, *counted*, without the view.
+    """Return the key of a view's call, whatever the request: of the arguments that count, *counted*.
 
-    Where key= is a function, all arguments count here, since what that returns may come from the request.
+    What is made for each request, as the request itself is, counts as None. Where key= is a function, all arguments
+    count here, since what that returns may come from the request.
     """
     values = counted
-    at = memo.instance_at
     if memo.has_key_function:
         bound = memo.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        values, at = tuple(bound.arguments.values()), 0
-    if at is not None and values and is_made_for_a_request(values[at]):
-        values = (*values[:at], None, *values[at + 1 :])
-    return place.keys.key(values)
+        values = tuple(bound.arguments.values())
+    return place.keys.key(tuple(None if is_made_for_a_request(value) else value for value in values))
 
 
 def group_of(call: str) -> str:

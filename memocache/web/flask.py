@@ -1,10 +1,9 @@
 """Flask: `@cached` on a view. The only file that imports Flask."""
 
 import functools
-import inspect
 import operator
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import click
@@ -25,8 +24,7 @@ from flask.views import View
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
-from memocache._bound import Twin
-from memocache._function import Face, cached_functions
+from memocache._function import cached_functions
 from memocache._instances import token
 from memocache._memo import Memo
 from memocache._registry import configure, default_cache
@@ -38,6 +36,7 @@ from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 from memocache.web._calls import Call
 from memocache.web._exchange import Exchange, Finish, Shown
+from memocache.web._reachable import memos_in
 from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Answer, Asked, Terms
 from memocache.web._settings import cache_from_settings
 from memocache.web._stored import DATA, RESPONSE, kept_headers
@@ -46,8 +45,6 @@ __all__ = ["Memocache"]
 
 EXTENSION: Final = "memocache"
 KNOWN_VIEWS: Final = "memocache.views"
-HANDLERS: Final = ("dispatch_request", "get", "post", "head", "options", "delete", "put", "trace", "patch")
-DEEPEST: Final = 200
 PLAIN: Final = (str, bytes, bytearray, dict, list)
 
 
@@ -67,32 +64,12 @@ class Registered:
         endpoints: dict[Memo, set[str]] = {}
         now = dict(views)
         for endpoint, view in now.items():
-            for memo in _memos_in(view):
+            for memo in memos_in(view):
                 endpoints.setdefault(memo, set()).add(endpoint)
         for memo in endpoints:
             if memo.options.view is not False:
                 memo.become_view()
         self.endpoints, self._seen = endpoints, list(now.values())
-
-
-def _memos_in(view: Any) -> Iterator[Memo]:
-    """Return the cached functions among *view* and what it wraps, and the methods of its class."""
-    todo: list[Any] = [view]
-    met: set[int] = set()
-    while todo and len(met) < DEEPEST:
-        found = todo.pop()
-        if found is None or id(found) in met:
-            continue
-        met.add(id(found))
-        if isinstance(type(found), type) and issubclass(type(found), Face | Twin):
-            yield found._self_memo
-        for name in ("__wrapped__", "__func__"):
-            todo.append(getattr(found, name, None))
-        if isinstance(found, functools.partial):
-            todo.append(found.func)
-        made = getattr(found, "view_class", None)
-        if isinstance(made, type):
-            todo += [inspect.getattr_static(made, name, None) for name in HANDLERS]
 
 
 class Views:
@@ -119,6 +96,9 @@ class Views:
         """Return the endpoints that each cached function is a view of."""
         return self._registered(app, thorough=True).endpoints
 
+    def decorated(self, memo: Memo, /) -> None:
+        """Return: which functions are views is not known before they have routes."""
+
     def may_be_view(self, memo: Memo, /) -> bool:
         """Return whether it is a view of an application that has been in use here; or there has been none.
 
@@ -127,7 +107,7 @@ class Views:
         apps = list(self._apps)
         return not apps or any(memo in self.endpoints_of(app) for app in apps)
 
-    def call(self, memo: Memo, /) -> Call | None:
+    def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
         """Return the call of *memo*'s function, if it is in a request, and that of a view."""
         if not has_request_context() or memo.options.view is False:
             return None
@@ -344,7 +324,7 @@ def _uncache(url: str) -> None:
             for preprocess in app.url_value_preprocessors.get(name, ()):
                 preprocess(request.endpoint, arguments)
         forgotten = []
-        for memo in _memos_in(app.view_functions[request.endpoint]):
+        for memo in memos_in(app.view_functions[request.endpoint]):
             made = getattr(app.view_functions[request.endpoint], "view_class", None)
             first: tuple[object, ...] = (object.__new__(made),) if isinstance(made, type) and memo.is_method else ()
             Run(forgetting(memo, first, arguments)[1])
