@@ -22,7 +22,7 @@ __all__ = [
     "view_call",
 ]
 
-ADAPTERS: Final = {"flask": "memocache.web.flask"}
+ADAPTERS: Final = {"flask": "memocache.web.flask", "starlette.requests": "memocache.web.asgi"}
 """By the name of the module that is imported wherever the framework is used: where its adapter is."""
 
 
