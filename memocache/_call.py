@@ -20,18 +20,17 @@ parameter has):
         try:
             value = function(w, h)
         except BaseException as error:
-            run.failed(error)
+            if run.failed(error):
+                return run.value
             raise
         return run.computed(value)
 
-A single argument stands in the table as it is, not as a tuple. For a method there is a second function for its bound
-twin, which takes the instance from that; in the table the instance is the number of its token.
+A single argument stands in the table as it is, not as a tuple. The bound twin of a method has a second function, which
+takes the instance from that; in the table the instance is the number of its token.
 
-For a coroutine function, an `async def` is written: the same lines for a hit, and after them
-`return await begin((w, h), partial(function, w, h))`.
+A coroutine function has the lines for a hit, too, and then `return await begin((w, h), partial(function, w, h))`.
 
-The computation is called from here, not from the driver of the read-through, so that a cached function that calls
-itself needs no more than one frame of ours a level.
+It computes here, not in the driver of the read-through, so that recursion needs one frame of ours a level.
 """
 
 import functools
@@ -71,7 +70,8 @@ BODY: Final = """\
     try:
         {p}value = {p}function({forward})
     except {p}BaseException as {p}error:
-        {p}run.failed({p}error)
+        if {p}run.failed({p}error):
+            return {p}run.value
         raise
     return {p}run.computed({p}value)
 

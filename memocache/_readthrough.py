@@ -5,11 +5,11 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from memocache._clock import now, ticks
-from memocache._entry import SECOND, Alias, Entry, Origin
+from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
 from memocache._failure import Failure
 from memocache._flight import own_copy, waiting
 from memocache._site import Seen, Site
-from memocache._steps import Ask, Compute, Computed, Detach, Join, Outcome, Pause, Raised, Step, Steps
+from memocache._steps import Ask, Compute, Computed, Detach, Instead, Join, Outcome, Pause, Raised, Step, Steps
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
@@ -55,7 +55,8 @@ def read_through(
                 return site.old(seen.entry)
             if (yield Detach(lead(site, lease, origin), lease.flight)):
                 return site.old(seen.entry)
-            seen = lease
+            lease.alias = alias
+            return (yield from lead(site, lease, origin, seen.entry))
         if type(seen) is Lease:
             seen.alias = alias
             return (yield from lead(site, seen, origin))
@@ -90,8 +91,8 @@ def _alone(site: Site) -> Steps:
     return value
 
 
-def lead(site: Site, lease: Lease, origin: Origin) -> Steps:
-    """Compute under *lease*, fill, and let the waiters have it."""
+def lead(site: Site, lease: Lease, origin: Origin, old: AgingEntry | None = None) -> Steps:
+    """Compute under *lease*, fill, and let the waiters have it; if that fails, the caller is served what is *old*."""
     if lease.unreadable is not None:
         site.failed("a stored result could not be read, so it is computed again", lease.unreadable)
     site.counters.misses += 1
@@ -106,15 +107,20 @@ def lead(site: Site, lease: Lease, origin: Origin) -> Steps:
                 yield from _store(site, lease, origin, Failure.of(error), lifetime, cost)
             else:
                 yield from _give_back(site, lease, error)
-            if isinstance(error, Exception):
-                _crash(site, lease, error)
-            return None
+            if not isinstance(error, Exception):
+                return None
+            _crash(site, lease, error)
+            return None if old is None or lifetime else Instead(site.old(old))
         try:
             outcome = value if type(value) is Outcome else site.outcome(value)
         except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
             yield from _give_back(site, lease, wrong)
             _crash(site, lease, wrong)
             return Raised(wrong)
+        if outcome.error is not None:
+            yield from _give_back(site, lease, outcome.error)
+            lease.flight.land(UNSHARED)
+            return value if old is None else Instead(site.old(old))
         yield from _store(site, lease, origin, outcome.kept, outcome.lifetime, cost, outcome.stale)
         lease.flight.land(outcome.kept if outcome.shared else UNSHARED)
         return value

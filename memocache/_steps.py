@@ -19,7 +19,7 @@ from memocache.errors import BackendError
 
 __all__ = [
     *("Ask", "Compute", "Computed", "Detach", "Join", "Outcome", "Pause", "Raised"),
-    *("Run", "Served", "Step", "Steps"),
+    *("Instead", "Run", "Served", "Step", "Steps"),
 ]
 
 
@@ -108,17 +108,30 @@ Computed: TypeAlias = tuple[object, BaseException | None, float]
 class Outcome:
     """What is to become of a computed value: what of it is *kept*, for how long (0: it is not), and then *stale*.
 
-    One that is not *shared* is for its own caller only: whoever waits for it computes alone.
+    One that is not *shared* is for its own caller only: whoever waits for it computes alone. With an *error* it is that
+    of a computation which has failed without raising: what is stored stays there.
     """
 
-    __slots__ = ("kept", "lifetime", "shared", "stale", "value")
+    __slots__ = ("error", "kept", "lifetime", "shared", "stale", "value")
 
-    def __init__(self, value: Any, kept: Any, lifetime: float, stale: float, *, shared: bool) -> None:
+    def __init__(
+        self, value: Any, kept: Any, lifetime: float, stale: float, *, shared: bool, error: Exception | None = None
+    ) -> None:
+        self.error = error
         self.value = value
         self.kept = kept
         self.lifetime = lifetime
         self.stale = stale
         self.shared = shared
+
+
+class Instead:
+    """The result of steps that have another *value* for the caller than what the computation returned or raised."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 class Raised:
@@ -193,18 +206,23 @@ class Run:
 
     def computed(self, value: Any) -> Any:
         """Go on with what the function returned, and return what the caller gets."""
-        cost = ticks() - self._began
-        if self._flight is not None:
-            enclosing.set(self._flight.parent)
-        self._advance((value, None, cost))
+        self._end(value, None)
         return self.value
 
-    def failed(self, error: BaseException) -> None:
-        """Go on with what the function raised; the caller raises it."""
+    def failed(self, error: BaseException) -> bool:
+        """Go on with what the function raised; the caller raises it, unless this is true: then there is *value*."""
+        return self._end(None, error)
+
+    def _end(self, value: Any, error: BaseException | None) -> bool:
+        """Go on with what came of the computation; return whether the caller gets something else instead."""
         cost = ticks() - self._began
         if self._flight is not None:
             enclosing.set(self._flight.parent)
-        self._advance((None, error, cost))
+        self._advance((value, error, cost))
+        if type(self.value) is not Instead:
+            return False
+        self.value = self.value.value
+        return True
 
 
 def _alone(step: Detach, compute: Callable[[], Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing
 from memocache._pool import Awaited, hand_over, wake
-from memocache._steps import Ask, Compute, Detach, Join, Pause, Raised, Step, Steps
+from memocache._steps import Ask, Compute, Detach, Instead, Join, Pause, Raised, Step, Steps
 from memocache.errors import BackendError, ConfigurationError
 
 __all__ = ["TaskRun", "in_own_task", "ring"]
@@ -140,11 +140,14 @@ class TaskRun:
             raise
         except BaseException as error:
             self._task = flight.desert = None
-            await self._go_on((None, error, ticks() - began))
-            raise
-        self._task = flight.desert = None  # what is computed may as well be stored
-        enclosing.set(flight.parent)
-        return await self._go_on((value, None, ticks() - began))
+            result = await self._go_on((None, error, ticks() - began))
+            if type(result) is not Instead:
+                raise
+        else:
+            self._task = flight.desert = None  # what is computed may as well be stored
+            enclosing.set(flight.parent)
+            result = await self._go_on((value, None, ticks() - began))
+        return result.value if type(result) is Instead else result
 
     def _wake(self) -> None:
         """Stand for the caller among those who wait: it is the task itself that wakes it."""

@@ -16,6 +16,7 @@ __all__ = [
     "decorated",
     "frameworks",
     "is_made_for_a_request",
+    "is_request",
     "is_response",
     "load",
     "may_be_view",
@@ -51,16 +52,23 @@ frameworks: Final[list[Framework]] = []
 
 _responses: tuple[type, ...] = ()
 _made_for_requests: tuple[type, ...] = ()
+_requests: tuple[type, ...] = ()
 
 
-def announce(framework: Framework, responses: tuple[type, ...], made_for_requests: tuple[type, ...] = ()) -> None:
-    """Learn of an adapter; of the types of its framework's *responses*, and of arguments made for one request.
+def announce(
+    framework: Framework,
+    responses: tuple[type, ...],
+    made_for_requests: tuple[type, ...] = (),
+    requests: tuple[type, ...] = (),
+) -> None:
+    """Learn of an adapter; of the types of its framework's *responses*, and of objects with methods that are views.
 
-    *made_for_requests* are such as the request itself, and objects whose methods are views.
+    Where those are given the request as an argument, *requests* are the types of that.
     """
-    global _responses, _made_for_requests
+    global _responses, _made_for_requests, _requests
     _responses += responses
     _made_for_requests += made_for_requests
+    _requests += requests
     frameworks.append(framework)
 
 
@@ -141,8 +149,13 @@ def is_response(value: object) -> bool:
 
 
 def is_made_for_a_request(value: object) -> bool:
-    """Return whether *value* is made anew for each request: the request, or an object whose methods are views."""
+    """Return whether *value* is an object whose methods are views, made anew for each request."""
     return issubclass(type(value), _made_for_requests)
+
+
+def is_request(value: object) -> bool:
+    """Return whether *value* is a request, as views are given one."""
+    return issubclass(type(value), _requests)
 
 
 def may_be_view(memo: Any) -> bool:

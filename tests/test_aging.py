@@ -280,6 +280,29 @@ def test_when_too_much_is_waiting_it_is_computed_in_the_foreground(
     assert f.info().stale == 0
 
 
+def test_what_fails_in_the_foreground_leaves_the_old_result_to_its_caller_too(
+    stopped: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = iter([1, ValueError("down"), KeyboardInterrupt()])
+
+    @cached(timeout=60, stale=600)
+    def f() -> int:
+        result = next(results)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    f()
+    stopped.tick(timedelta(seconds=61))
+    monkeypatch.setattr(_background, "MOST_WAITING", 0)
+    assert [f(), f()] == [1, 1]
+    assert (f.info().failures, f.info().stale) == (1, 2)
+    assert "a refresh raised, so that the old result is served on: down" in caplog.text
+    stopped.tick(timedelta(seconds=31))
+    with pytest.raises(KeyboardInterrupt):
+        f()
+
+
 def test_when_no_thread_can_be_started_it_is_computed_in_the_foreground(
     stopped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ that it names are only known when there is one: then under the URL's key lies wh
 key that has their values in it. Each process remembers the names, so that the next hit is one round trip.
 """
 
-import os
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -13,10 +13,11 @@ from typing import Any, Final
 from memocache._clock import now
 from memocache._entry import Origin
 from memocache._place import Place
+from memocache._pool import Awaited
 from memocache._readthrough import compute_only, peek, put_if, read_through, refresh
 from memocache._registry import is_disabled
 from memocache._site import Site
-from memocache._steps import Outcome, Run, Steps
+from memocache._steps import Ask, Compute, Instead, Outcome, Run, Steps
 from memocache._tasks import TaskRun
 from memocache._view_keys import call_key, group_of
 from memocache.web._exchange import Exchange, Finish
@@ -27,6 +28,7 @@ __all__ = ["Call"]
 
 MOST_URLS: Final = 10_000
 VARY_KEPT: Final = 86_400.0  # seconds, at least: longer than the responses, which come and go
+ERRORS_FROM: Final = 400
 UNSTORABLE_FOR: Final = 60.0  # seconds: no call waits for another, where what that computes is not for it
 
 
@@ -61,6 +63,10 @@ class Views:
         self.unstorable[key] = now() + UNSTORABLE_FOR
 
 
+class CannotServe(Exception):
+    """A view has answered with an error of the server's."""
+
+
 class Call:
     """A call of a view in a request."""
 
@@ -76,7 +82,7 @@ class Call:
     ) -> "Run | Awaitable[Any]":
         """Do what *memo*'s `begin` does: return the run, or for a coroutine function what is awaited."""
         way = way_of(self._exchange.asked, self._exchange.terms)
-        if is_disabled() or way is Way.BYPASS:
+        if is_disabled() or (way is Way.BYPASS and self._exchange.asked.is_safe):
             return compute() if memo.is_async else Run(compute_only())
         memo.become_view()
         place: Place = self._exchange.place(memo)
@@ -85,8 +91,11 @@ class Call:
         self._memo, self._place, self._views = memo, place, place.views
         args, kwargs = (compute.args, compute.keywords) if memo.has_key_function else ((), {})
         call = call_key(memo, place, counted, args, kwargs)
+        self._group = group_of(call)
+        if way is Way.BYPASS:
+            return self._change(compute)
         groups = () if tagged is None else memo.tags.groups(tagged)
-        self._origin: Origin = self._views.site.in_groups((group_of(call), *groups))
+        self._origin: Origin = self._views.site.in_groups((self._group, *groups))
         self._where = self._exchange.where(shared=place.site.cache.shared)
         self._call = (call, counted if memo.has_key_function else None)
         self._url = self._key()
@@ -99,13 +108,23 @@ class Call:
             background = self._exchange.in_background(partial(self._computed, compute))
         return CallRun(self, steps, background)
 
+    def _change(self, compute: Any) -> "Run | Awaitable[Any]":
+        """Have the view change something, and what is stored for the call forgotten."""
+        if not self._memo.is_async:
+            return Run(self._changing())
+        return TaskRun(self._changing(), compute, self._waits, detaches=False).result()
+
+    @property
+    def _waits(self) -> Awaited | None:
+        cache = self._views.site.cache
+        return cache.awaited if cache.shared else None
+
     async def _awaited(self, steps: Steps, compute: Callable[[], Awaitable[Any]]) -> Any:
         async def computing() -> Outcome:
             self._made = now()
             return self.outcome(await compute())
 
-        cache = self._views.site.cache
-        run = TaskRun(steps, computing, cache.awaited if cache.shared else None, detaches=self._exchange.loop_stays)
+        run = TaskRun(steps, computing, self._waits, detaches=self._exchange.loop_stays)
         return self.given(await run.result())
 
     def _computed(self, compute: Callable[[], Any]) -> Outcome:
@@ -128,9 +147,21 @@ class Call:
         else:
             result = yield from self._read_through(way)
             yield from self._store_variant(result)
-        if type(result) is Outcome and self._again:
+        if type(result) is Outcome and self._again and way is not Way.REFRESH:
             self._views.note(self._url, unstorable=result.lifetime <= 0)
         return result
+
+    def _changing(self) -> Steps:
+        """Compute, and forget what is stored, unless that was an error: RFC 9111, section 4.4."""
+        value, error, _ = yield Compute(None)
+        if error is not None:
+            return None
+        shown = self._exchange.shown(value)
+        if shown is None or shown.answer.status < ERRORS_FROM:
+            site = self._views.site
+            excuse = partial(site.failed, "after a request that may have changed something, old results may be served")
+            yield Ask(site.cache.forget_group, (self._group,), excuse=excuse)
+        return value
 
     def _read_through(self, way: Way) -> Steps:
         site, origin = self._views.site, self._origin
@@ -138,7 +169,8 @@ class Call:
             key = self._key()
             steps = refresh(site, key, origin) if way is Way.REFRESH else read_through(site, key, origin)
             result = yield from steps
-            if type(result) is Outcome or self._is_final(result):
+            # None: the computation raised, and whoever has begun it is going to.
+            if result is None or type(result) in (Outcome, Instead) or self._is_final(result):
                 return result
         return (yield from compute_only())
 
@@ -194,7 +226,8 @@ class Call:
         self._again = verdict.again
         names = tuple(sorted({*self._names, *verdict.vary}))
         if verdict.lifetime <= 0 or len(names) > MOST_VARY:
-            return Outcome(value, None, 0.0, 0.0, shared=False)
+            error = CannotServe(verdict.why) if verdict.failed else None
+            return Outcome(value, None, 0.0, 0.0, shared=False, error=error)
         payload = shown.payload
         if shown.kind == DATA and self._memo.options.copied is not None:
             payload = self._memo.options.copied(payload)
@@ -206,7 +239,7 @@ class Call:
         if set(verdict.vary) <= set(self._names):
             return Outcome(value, stored.packed(), stored.lifetime, stored.stale, shared=True)
         self._variant = stored
-        self._marker = Stored.only_vary(stored.vary, self._made)._replace(payload=os.urandom(8))
+        self._marker = Stored.only_vary(stored.vary, self._made)._replace(payload=secrets.token_hex(8))
         return Outcome(value, self._marker.packed(), max(stored.lifetime, VARY_KEPT), 0.0, shared=True)
 
     def given(self, result: Any) -> Any:
@@ -220,7 +253,7 @@ class Call:
             copied = self._memo.options.copied
             return stored.payload if copied is None else copied(stored.payload)
         status, headers, body = stored.payload
-        return self._exchange.rebuilt(status, [(name, value) for name, value in headers], body)
+        return self._exchange.rebuilt(status, headers, body)
 
     def _finish(self, stored: Stored, *, hit: bool) -> None:
         exchange = self._exchange
@@ -245,6 +278,14 @@ class CallRun(Run):
         try:
             outcome = self._call.outcome(value)
         except BaseException as error:
-            self.failed(error)
-            raise
+            if not self.failed(error):
+                raise
+            return self.value
         return self._call.given(super().computed(outcome))
+
+    def failed(self, error: BaseException) -> bool:
+        """Go on with what the view raised; true if the caller gets *value* instead."""
+        if not super().failed(error):
+            return False
+        self.value = self._call.given(self.value)
+        return True

@@ -40,7 +40,10 @@ __all__ = [
 STATUSES: Final = frozenset({200, 203, 301, 308})
 MORE_STATUSES: Final = frozenset({404, 410})
 """Those that may be stored where somebody says so."""
+SERVER_ERRORS: Final = frozenset({500, 502, 503, 504})
+"""Those instead of which what is stored may be served: RFC 5861, section 4."""
 MOST_VARY: Final = 8
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 HARMLESS_COOKIES: Final = (
     *("_ga", "_ga_*", "_gid", "_gat", "_gat_*", "_gac_*", "_gcl_*", "_gaexp", "__utm?", "__utm??"),  # Google
     *("_pk_*", "_fbp", "_fbc", "_hj*", "_clck", "_clsk", "_uet*", "_scid", "_ttp", "_tt_*", "__hs*", "hubspotutk"),
@@ -56,7 +59,10 @@ FOR_ONE: Final = {
     "proxy-authenticate": "it asks who is there",
     "authentication-info": "it tells who is there",
     "content-range": "it is a part of something",
+    "clear-site-data": "it clears what one client has stored",
 }
+PARTIAL: Final = ("range", "if-range", "if-match", "if-unmodified-since")
+"""Request headers that ask for a part, or for nothing unless it is what the client knows: the view may look at them."""
 FORBIDDING: Final = ("no-store", "private", "no-cache")
 
 
@@ -65,7 +71,8 @@ class Asked:
     """A request, as much of it as the rules must know.
 
     *values* returns the lines of a header field by its lower-case name, as many as there are. *host* is the one that
-    the framework has validated; *root* is where the application is mounted (SCRIPT_NAME, root_path).
+    the framework has validated; *root* is where the application is mounted (SCRIPT_NAME, root_path). *identified* is
+    whether the server in front has said who the client is, as REMOTE_USER does.
     """
 
     method: str
@@ -75,6 +82,12 @@ class Asked:
     path: str
     query: bytes
     values: Callable[[str], Sequence[str]]
+    identified: bool = False
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether it asks for nothing to be changed."""
+        return self.method in SAFE
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +150,11 @@ def way_of(asked: Asked, terms: Terms) -> Way:
 
 def _passed_by(asked: Asked, terms: Terms) -> bool:
     values = asked.values
-    if values("range") or (values("authorization") and not terms.counts("authorization")):
+    if any(map(values, PARTIAL)):
+        return True
+    authorization = values("authorization")
+    # A user whom the server in front knows otherwise than from that header is in no part of the key.
+    if (authorization or asked.identified) and not (authorization and terms.counts("authorization")):
         return True
     if values("transfer-encoding") or any(length.strip() not in ("", "0") for length in values("content-length")):
         return True  # it has a body
@@ -176,6 +193,7 @@ class Verdict:
         vary: the request headers that it depends on, lower-case, besides those of the terms.
         why: why it must not be stored.
         again: whether that is likely to be so the next time, too.
+        failed: whether it is an error, instead of which what is stored may be served.
     """
 
     lifetime: float
@@ -183,6 +201,7 @@ class Verdict:
     vary: tuple[str, ...] = ()
     why: str = ""
     again: bool = True
+    failed: bool = False
 
 
 def judge(answer: Answer, terms: Terms, timeout: float, stale: float, now: float) -> Verdict:
@@ -191,7 +210,8 @@ def judge(answer: Answer, terms: Terms, timeout: float, stale: float, now: float
     control = Directives(headers.get("cache-control", ()))
     forbidden = _forbidden(answer, terms, headers.keys()) or _forbidden_by(control)
     if forbidden:
-        return Verdict(0.0, why=forbidden, again=answer.status != 304)
+        failed = answer.status in SERVER_ERRORS
+        return Verdict(0.0, why=forbidden, again=answer.status != 304, failed=failed)
     if any("no-cache" in each.lower() for each in headers.get("pragma", ())):
         return Verdict(0.0, why="its Pragma is no-cache")
     vary = _vary(headers.get("vary", ()), terms, encoded="content-encoding" in headers)

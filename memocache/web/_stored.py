@@ -21,8 +21,8 @@ NOT_KEPT: Final = frozenset(
     }
 )
 
-Packed: TypeAlias = "tuple[Any, ...]"
-"""A Stored as it lies in a cache: a tuple of plain data."""
+Packed: TypeAlias = "list[Any]"
+"""A Stored as it lies in a cache: a list of plain data."""
 
 
 class Stored(NamedTuple):
@@ -51,15 +51,30 @@ class Stored(NamedTuple):
         return self.kind == VARY
 
     def packed(self) -> Packed:
-        return (FORM, *self)
+        """Return it as it lies in a cache: of JSON's own types, unless the view's data or a body has others."""
+        kind, payload, *rest, vary = self
+        if kind == RESPONSE:
+            status, headers, body = payload
+            payload = [status, [list(pair) for pair in headers], _as_text(body)]
+        return [FORM, kind, payload, *rest, list(vary)]
 
     @classmethod
     def unpacked(cls, packed: object) -> "Stored | None":
         """Return what is in *packed*; None if that is of another form, as one of another version may be."""
-        if not isinstance(packed, tuple | list) or len(packed) != 1 + len(cls._fields) or packed[0] != FORM:
+        if not isinstance(packed, list) or len(packed) != 1 + len(cls._fields) or packed[0] != FORM:
             return None
         kind, payload, made, lifetime, stale, vary = packed[1:]
+        if kind == RESPONSE:
+            status, headers, body = payload
+            payload = (status, tuple(map(tuple, headers)), body.encode() if isinstance(body, str) else body)
         return cls(kind, payload, made, lifetime, stale, tuple(vary))
+
+
+def _as_text(body: bytes) -> str | bytes:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body
 
 
 def kept_headers(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -14,14 +14,15 @@ from inspect import Parameter
 from typing import Any, Final
 
 try:
-    from starlette.background import BackgroundTask
-    from starlette.endpoints import HTTPEndpoint
-    from starlette.requests import HTTPConnection, Request
-    from starlette.responses import FileResponse, Response, StreamingResponse
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-    from starlette.websockets import WebSocket
+    import starlette  # noqa: F401
 except ModuleNotFoundError as missing:
-    raise ImportError("memocache.web.asgi needs Starlette: pip install 'memocache[asgi]'") from missing
+    raise ModuleNotFoundError("memocache.web.asgi needs Starlette: pip install 'memocache[asgi]'") from missing
+from starlette.background import BackgroundTask
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from memocache._hints import classes_in, resolved
 from memocache._instances import token
@@ -168,6 +169,7 @@ class AsgiExchange(Exchange):
             scope["path"],
             scope.get("query_string", b""),
             request.headers.getlist,
+            identified=bool(getattr(scope.get("user"), "is_authenticated", "user" in scope)),
         )
         terms = Terms(
             vary=memo.options.vary,
@@ -340,4 +342,4 @@ class Finishing:
         return message
 
 
-announce(Endpoints(), (Response,), (HTTPConnection, HTTPEndpoint))
+announce(Endpoints(), (Response,), (HTTPEndpoint,), (HTTPConnection,))

@@ -6,6 +6,10 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+try:
+    import flask  # noqa: F401
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError("memocache.web.flask needs Flask: pip install 'memocache[flask]'") from missing
 import click
 from flask import (
     Flask,
@@ -150,6 +154,7 @@ class FlaskExchange(Exchange):
             request.path,
             request.query_string,
             _lines,
+            identified=request.remote_user is not None,
         )
         super().__init__(asked, terms)
         self._app = app

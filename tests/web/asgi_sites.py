@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.authentication import SimpleUser
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -74,6 +75,8 @@ async def answer(app: Any, ask: Ask) -> Answer:
         "client": ("127.0.0.1", 1),
         "state": {},
     }
+    if ask.user:
+        scope["user"] = SimpleUser(ask.user)
     body = iter([{"type": "http.request", "body": ask.body, "more_body": False}])
     sent: list[dict[str, Any]] = []
 

@@ -52,4 +52,5 @@ class FlaskSite:
             headers=list(ask.headers),
             data=ask.body or None,
             base_url=f"{ask.scheme}://{ask.host}",
+            environ_overrides={"REMOTE_USER": ask.user} if ask.user else {},
         )

@@ -23,6 +23,7 @@ class Ask:
     body: bytes = b""
     host: str = "good.example"
     scheme: str = "http"
+    user: str = ""  # whom the server in front of the application says it is from: REMOTE_USER, or scope["user"]
 
     def values(self, name: str) -> list[str]:
         found = [value for each, value in self.headers if each.lower() == name]
@@ -123,6 +124,7 @@ CASES: list[Case] = [
         ("SET-COOKIE", reply(("SET-COOKIE", "session=secret"))),
         ("Set-Cookie that is public", reply(("Set-Cookie", "a=b"), ("Cache-Control", "public, max-age=60"))),
         ("WWW-Authenticate", reply(("WWW-Authenticate", "Basic"))),
+        ("Clear-Site-Data", reply(("Clear-Site-Data", '"cache"'))),
         ("Content-Range", reply(("Content-Range", "bytes 0-1/5"))),
         ("private", reply(("Cache-Control", "private"))),
         ("PRIVATE", reply(("Cache-Control", "PRIVATE"))),
@@ -161,6 +163,9 @@ CASES: list[Case] = [
     *_passed("Authorization", ("Authorization", "Bearer secret")),
     *_passed("AUTHORIZATION", ("AUTHORIZATION", "Basic c2VjcmV0")),
     *_passed("Range", ("Range", "bytes=0-1")),
+    *_passed("If-Match", ("If-Match", '"x"')),
+    *_passed("If-Unmodified-Since", ("If-Unmodified-Since", "Fri, 01 Jan 2021 00:00:00 GMT")),
+    *_passed("a user of the server's", user="alice"),
     *_passed("a GET with a body", body=b"query"),
     *_passed("request no-store", ("Cache-Control", "no-store")),
     *_passed("request NO-STORE", ("cache-control", "max-age=9, NO-STORE")),
@@ -212,6 +217,7 @@ CASES: list[Case] = [
         ("encoded for one who asks", PLAIN, ask(("Accept-Encoding", "x")), reply(("Content-Encoding", "x"))),
         ("vary= differs", ask(("X-One", "1")), ask(("X-One", "2")), OK, {"vary": ("X-One",)}),
         ("vary= Cookie differs", ask(("Cookie", "a=1")), ask(("Cookie", "a=2")), OK, {"vary": ("Cookie",)}),
+        ("vary= Authorization says nothing of a user", ask(user="a"), ask(user="b"), OK, {"vary": ("Authorization",)}),
         ("key= says nothing of Authorization", BEARER, BEARER, OK, {"keyed": True}),
         ("404 where 410 may be", PLAIN, PLAIN, reply(status=404), {"statuses": (410,)}),
     ),

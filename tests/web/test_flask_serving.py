@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from flask import Flask, Response, make_response, request
+from flask import Flask, Response, abort, make_response, request
 from freezegun import freeze_time
 
 from memocache import Cache, MemcachedCache, SimpleCache, cached, uncache_tag, uncaches
@@ -332,6 +332,66 @@ def test_head_is_not_stored_and_takes_no_lease(app: Flask, cache: Cache, monkeyp
     assert client.head("/").headers["Content-Length"] == "3"
 
 
+@pytest.mark.parametrize("broken", ["abort", "error"])
+def test_an_async_view_that_raises_is_called_once_for_each_request(app: Flask, cache: Cache, broken: str) -> None:
+    calls = 0
+
+    @app.route("/")
+    @cached(cache=cache, namespace="view")
+    async def view() -> str:
+        nonlocal calls
+        calls += 1
+        if broken == "abort":
+            abort(410)
+        raise RuntimeError(broken)
+
+    assert [ask(app).status_code for _ in range(3)] == [410 if broken == "abort" else 500] * 3
+    assert calls == 3
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_request_that_changes_something_forgets_what_is_stored_for_its_call(
+    app: Flask, cache: Cache, count: Callable[[], int], is_async: bool
+) -> None:
+    def answer(i: int) -> tuple[str, int]:
+        return f"{count()}", int(request.headers.get("X-Status", 200))
+
+    def view(i: int) -> tuple[str, int]:
+        return answer(i)
+
+    async def async_view(i: int) -> tuple[str, int]:
+        return answer(i)
+
+    decorated = cached(cache=cache, namespace="view")(async_view if is_async else view)
+    app.add_url_rule("/<int:i>", "view", decorated, methods=["GET", "POST", "DELETE", "OPTIONS"])
+    client = app.test_client()
+    assert [get(app, "/1"), get(app, "/1?a=1"), get(app, "/2")] == ["1", "2", "3"]
+    for method in ("OPTIONS", "HEAD"):
+        client.open("/1", method=method)
+    for status in ("400", "500"):
+        client.post("/1", headers={"X-Status": status})
+    assert [get(app, "/1"), get(app, "/1?a=1")] == ["1", "2"]
+    n = count()
+    for method, status in (("POST", "200"), ("DELETE", "204"), ("POST", "303")):
+        client.open("/1", method=method, headers={"X-Status": status})
+        assert [get(app, "/1"), get(app, "/1?a=1"), get(app, "/2")] == [f"{n + 2}", f"{n + 3}", "3"]
+        n += 3
+
+
+def test_a_change_is_answered_though_the_cache_is_not_there(
+    app: Flask, own_memcached: MemcachedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.route("/", methods=["POST"])
+    @cached(cache=MemcachedCache([own_memcached.address]), namespace="view")
+    def view() -> str:
+        return "changed"
+
+    own_memcached.kill()
+    assert app.test_client().post("/").text == "changed"
+    assert view.info().failures == 1
+    assert "after a request that may have changed something, old results may be served" in caplog.text
+
+
 # ---- growing old -------------------------------------------------------------------------------------------------
 
 
@@ -406,6 +466,53 @@ def test_an_async_view_grows_old(app: Flask, cache: Cache, count: Callable[[], i
         clock.tick(70)
         assert get(app) == "/ 2"  # its event loop ends with the request, so that nobody else could
         assert get(app) == "/ 2"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("trouble", ["status", "raised"])
+def test_instead_of_an_error_the_old_answer_is_served(
+    app: Flask, cache: Cache, count: Callable[[], int], is_async: bool, trouble: str
+) -> None:
+    broken = False
+
+    def answer() -> Any:
+        number = count()
+        if not broken:
+            return f"{number}"
+        if trouble == "raised":
+            raise RuntimeError
+        return "down", 503
+
+    async def answered() -> Any:
+        return answer()
+
+    view = app.route("/")(cached(cache=cache, namespace="view", timeout=60, stale=60)(answered if is_async else answer))
+
+    with freeze_time("2030-01-01", real_asyncio=True) as clock:
+        assert get(app) == "1"
+        clock.tick(61)
+        broken = True
+        assert get(app) == "1"
+        assert wait_until(lambda: view.info().failures == 1)
+        assert [get(app), get(app), get(app)] == ["1"] * 3
+        # Whoever wants no old answer gets none, and takes it from nobody.
+        assert ask(app, Cache_Control="no-cache").status_code in (500, 503)
+        assert get(app) == "1"
+        clock.tick(60)
+        assert ask(app).status_code in (500, 503)
+
+
+def test_a_fresh_answer_outlives_an_error(app: Flask, cache: Cache, count: Callable[[], int]) -> None:
+    @app.route("/")
+    @cached(cache=cache, namespace="view")
+    def view() -> tuple[str, int]:
+        return f"{count()}", int(request.headers.get("X-Status", 200))
+
+    assert get(app) == "1"
+    assert ask(app, Cache_Control="no-cache", X_Status="502").status_code == 502
+    assert get(app) == "1"
+    assert ask(app, Cache_Control="no-cache", X_Status="404").status_code == 404  # which says what there is now
+    assert get(app) == "4"
 
 
 def test_errors_are_remembered_where_that_is_asked_for(app: Flask, cache: Cache, count: Callable[[], int]) -> None:

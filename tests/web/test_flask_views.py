@@ -3,13 +3,15 @@
 import functools
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Blueprint, Flask, Response, abort, g, jsonify, make_response, request, session
-from flask.views import MethodView
+from flask.views import MethodView, View
+from markupsafe import Markup
 
-from memocache import ConfigurationError, SimpleCache, cached, configure
+from memocache import ConfigurationError, JSONSerializer, SimpleCache, SQLiteCache, cached, configure
 
 
 @pytest.fixture
@@ -96,6 +98,27 @@ def bound_method(app: Flask, count: Callable[[], int]) -> None:
 
     app.service = Service()  # type: ignore[attr-defined]
     app.add_url_rule("/<int:i>", view_func=app.service.page)  # type: ignore[attr-defined]
+
+
+def test_classes_that_inherit_a_method_are_told_apart(app: Flask, count: Callable[[], int]) -> None:
+    class Page(View):
+        title = ""
+
+        @cached
+        def dispatch_request(self) -> str:
+            return f"{self.title} {count()}"
+
+    class One(Page):
+        title = "one"
+
+    class Two(Page):
+        title = "two"
+
+    app.add_url_rule("/one", view_func=One.as_view("one"))
+    app.add_url_rule("/two", view_func=Two.as_view("two"))
+    assert bodies(app, "/one", "/two", "/one", "/two") == ["one 1", "two 2"] * 2
+    assert One().dispatch_request.uncache()
+    assert bodies(app, "/one", "/two") == ["one 3", "two 2"]
 
 
 def async_view(app: Flask, count: Callable[[], int]) -> None:
@@ -480,6 +503,19 @@ def test_unless_and_timeout_see_what_the_view_returned(app: Flask, count: Callab
 
     assert [app.test_client().get(target).json["n"] for target in ("/", "/", "/?empty", "/?empty")] == [1, 1, 2, 3]
     assert seen == [{"empty": False, "n": 1}]
+
+
+@pytest.mark.parametrize("given", ["text", Markup("<b>text</b>"), {"a": [1]}, [1, 2], Response("text")])
+def test_what_is_stored_as_json(app: Flask, tmp_path: Path, count: Callable[[], int], given: Any) -> None:
+    @app.route("/")
+    @cached(cache=SQLiteCache(tmp_path / "cache", serializer=JSONSerializer()), namespace="view")
+    def view() -> Any:
+        count()
+        return given
+
+    first, second = (app.test_client().get("/") for _ in range(2))
+    assert count() == 2
+    assert (second.data, second.mimetype, second.headers["ETag"]) == (first.data, first.mimetype, first.headers["ETag"])
 
 
 @pytest.mark.parametrize("with_status", [False, True])

@@ -51,6 +51,18 @@ def test_the_extension_alone_is_enough() -> None:
     assert printed("from memocache.web.flask import Memocache\n" + FIRST + SECOND + THEN) == ["a", "a", "b"]
 
 
+def test_without_flask_its_adapter_says_what_to_install() -> None:
+    source = """
+        import sys
+        sys.modules["flask"] = None
+        try:
+            import memocache.web.flask
+        except ModuleNotFoundError as error:
+            print(error)
+    """
+    assert " ".join(printed(source)) == "memocache.web.flask needs Flask: pip install 'memocache[flask]'"
+
+
 def test_in_the_middle_of_a_circular_import() -> None:
     """Something that Flask imports decorates functions: werkzeug is there, and Flask not yet."""
     source = """

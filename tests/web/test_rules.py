@@ -15,7 +15,7 @@ NOW = 1_700_000_000.0
 
 def asked(ask: Ask) -> Asked:
     path, _, query = ask.target.partition("?")
-    return Asked(ask.method, ask.scheme, ask.host, "", path, query.encode(), ask.values)
+    return Asked(ask.method, ask.scheme, ask.host, "", path, query.encode(), ask.values, bool(ask.user))
 
 
 def may_serve(first: Ask, reply: Reply, second: Ask, terms: Terms) -> bool:
