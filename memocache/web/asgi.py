@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
 from inspect import Parameter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 try:
     import starlette  # noqa: F401
@@ -36,6 +36,8 @@ from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Answ
 from memocache.web._stored import DATA, RESPONSE, kept_headers
 
 __all__ = ["MemocacheMiddleware"]
+
+Pairs: TypeAlias = Sequence[tuple[str, str]]
 
 IN_SCOPE: Final = "memocache"
 OWN_ARGUMENTS: Final = ("self", "cls")
@@ -204,11 +206,12 @@ class AsgiExchange(Exchange):
         """Return whether the session was changed."""
         return _session(self._scope) != self._session
 
-    def rebuilt(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
+    def rebuilt(self, status: int, headers: Pairs, body: bytes) -> Any:
         """Return a plain response."""
+        content: bytes | None = body
         if self._finish is not None and self._answers and not self._is_finished_later:
-            status, headers, body = _finished(self._finish, status, headers, body)
-        response = Response(body, status)
+            status, headers, content = _finished(self._finish, status, headers, body)
+        response = Response(content, status)
         for name, value in headers:
             response.headers.append(name, value)
         return response
@@ -257,15 +260,14 @@ def _is_whole(response: Response) -> bool:
     return sends.__module__.partition(".")[0] in ("starlette", "fastapi")  # and nothing of somebody else's
 
 
-def _finished(
-    finish: Finish, status: int, headers: Sequence[tuple[str, str]], body: bytes
-) -> tuple[int, Sequence[tuple[str, str]], bytes]:
+def _finished(finish: Finish, status: int, headers: Pairs, body: bytes | None) -> tuple[int, Pairs, bytes | None]:
+    """Return the response as it is to be sent; *body* None if it comes in parts."""
     if status not in finish.terms.statuses:
         return status, headers, body  # something else has come of it
     added = finish.headers(headers, body)
     names = {name.lower() for name in added}
     headers = [*(pair for pair in headers if pair[0].lower() not in names), *added.items()]
-    if finish.is_unmodified(status, headers):
+    if body is not None and finish.is_unmodified(status, headers):
         return 304, [pair for pair in headers if pair[0].lower() != "content-length"], b""
     return status, headers, body
 
@@ -332,11 +334,12 @@ class Finishing:
 
     def _finished(self, start: Message, message: Message, finish: Finish) -> Message:
         """Return *message*, and change *start*, as they are to be sent."""
-        headers: Sequence[tuple[str, str]]
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start.get("headers", ())]
+        headers: Pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start.get("headers", ())]
+        body = None
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             body = bytes(message.get("body", b""))
-            start["status"], headers, body = _finished(finish, start["status"], headers, body)
+        start["status"], headers, body = _finished(finish, start["status"], headers, body)
+        if body is not None:
             message = {**message, "body": body}
         start["headers"] = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         return message

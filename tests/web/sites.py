@@ -1,4 +1,4 @@
-"""What the tests of every framework do with an application that has one cached view, a site; see FlaskSite, AsgiSite."""
+"""What tests of every framework do with an application that has one cached view, a site: FlaskSite, AsgiSite."""
 
 from typing import Any, Protocol
 
