@@ -5,8 +5,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, Final
 
-from memocache._bound import Twin
-from memocache._function import Face
+from memocache._bound import Call
 from memocache._memo import Memo
 
 __all__ = ["memos_in"]
@@ -24,7 +23,7 @@ def memos_in(view: Any) -> Iterator[Memo]:
         if found is None or id(found) in met:
             continue
         met.add(id(found))
-        if isinstance(type(found), type) and issubclass(type(found), Face | Twin):
+        if isinstance(type(found), type) and issubclass(type(found), Call):
             yield found._self_memo
         for name in ("__wrapped__", "__func__"):
             todo.append(getattr(found, name, None))
