@@ -40,8 +40,8 @@ def additions(
     counting = {*terms.vary, *stored.vary}
     if "cache-control" not in fields and "expires" not in fields:
         added["Cache-Control"] = _cache_control(stored)
-        # What is for those without a session shall not be what a browser shows those who have got one meanwhile.
-        counting.add("cookie")
+        # What is for everybody shall not be what a browser shows those who have logged in meanwhile.
+        counting |= {"authorization", "cookie"}
     if terms.keyed:
         counting.add("cookie")
     vary = _vary(fields.get("vary", ()), counting)

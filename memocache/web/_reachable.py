@@ -1,17 +1,43 @@
-"""The cached functions that a framework reaches through what it calls."""
+"""The cached functions that are reachable from an application's views."""
 
 import functools
 import inspect
+import operator
 from collections.abc import Iterator
 from typing import Any, Final
 
 from memocache._bound import Call
 from memocache._memo import Memo
+from memocache.web._rules import Terms
 
-__all__ = ["memos_in"]
+__all__ = ["Reachable", "memos_in"]
 
 HANDLERS: Final = ("dispatch_request", "get", "post", "head", "options", "delete", "put", "trace", "patch")
 DEEPEST: Final = 200
+
+
+class Reachable:
+    """The cached functions that are reachable from an application's views, and the endpoints that each is one of."""
+
+    def __init__(self) -> None:
+        self._seen: list[Any] = []
+        self.endpoints: dict[Memo, set[str]] = {}
+        self.terms: dict[Memo, Terms] = {}
+
+    def update(self, views: dict[str, Any], *, thorough: bool) -> None:
+        """Work out anew what is reachable, if there are other views than before."""
+        seen = self._seen
+        if len(seen) == len(views) and (not thorough or all(map(operator.is_, seen, views.values()))):
+            return
+        endpoints: dict[Memo, set[str]] = {}
+        now = dict(views)
+        for endpoint, view in now.items():
+            for memo in memos_in(view):
+                endpoints.setdefault(memo, set()).add(endpoint)
+        for memo in endpoints:
+            if memo.options.view is not False:
+                memo.become_view()
+        self.endpoints, self._seen = endpoints, list(now.values())
 
 
 def memos_in(view: Any) -> Iterator[Memo]:

@@ -1,19 +1,58 @@
-"""The cache that an application's configuration describes, in the names that Flask-Caching has for it."""
+"""What an application's configuration says of its cache, in the names that Flask-Caching has for it, and of views."""
 
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from memocache._memo import Memo
 from memocache.backends._schemes import cache_from_url
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
+from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Terms
 
-__all__ = ["cache_from_settings"]
+__all__ = ["cache_from_settings", "checked", "terms_from"]
 
 FILE: Final = "memocache.sqlite"
 
 Settings = Mapping[str, Any]
+
+
+def terms_from(settings: Settings, memo: Memo) -> Terms:
+    """Return the terms of *memo*'s function as a view, in an application with these *settings*.
+
+    Raises:
+        ConfigurationError: for settings that cannot work.
+    """
+    cookies, statuses = checked(settings)
+    return Terms(
+        vary=memo.options.vary,
+        keyed=memo.has_key_function,
+        harmless=cookies,
+        statuses=STATUSES | frozenset(statuses),
+    )
+
+
+def checked(settings: Settings) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return CACHE_IGNORED_COOKIES and CACHE_STATUSES of *settings*, or what they are by default.
+
+    Raises:
+        ConfigurationError: for settings that cannot work.
+    """
+    cookies = settings.get("CACHE_IGNORED_COOKIES", HARMLESS_COOKIES)
+    if not _is_listed(cookies) or not all(isinstance(name, str) for name in cookies):
+        raise ConfigurationError(
+            f"CACHE_IGNORED_COOKIES={cookies!r}; wanted: names of cookies in a list, * and ? standing for anything, "
+            'such as ["_ga*"]'
+        )
+    statuses = settings.get("CACHE_STATUSES", ())
+    if not _is_listed(statuses) or not set(statuses) <= MORE_STATUSES:
+        raise ConfigurationError(f"CACHE_STATUSES={statuses!r}; wanted: some of 404 and 410, in a list")
+    return tuple(cookies), tuple(statuses)
+
+
+def _is_listed(given: object) -> bool:
+    return isinstance(given, list | tuple | set | frozenset)
 
 
 def cache_from_settings(settings: Settings) -> Cache | None:

@@ -1,7 +1,6 @@
 """Flask: `@cached` on a view. The only file that imports Flask."""
 
 import functools
-import operator
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -40,9 +39,9 @@ from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 from memocache.web._calls import Call
 from memocache.web._exchange import Exchange, Finish, Shown
-from memocache.web._reachable import memos_in
-from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Answer, Asked, Terms
-from memocache.web._settings import cache_from_settings
+from memocache.web._reachable import Reachable, memos_in
+from memocache.web._rules import Answer, Asked, Terms
+from memocache.web._settings import cache_from_settings, checked, terms_from
 from memocache.web._stored import DATA, RESPONSE, kept_headers
 
 __all__ = ["Memocache"]
@@ -50,30 +49,6 @@ __all__ = ["Memocache"]
 EXTENSION: Final = "memocache"
 KNOWN_VIEWS: Final = "memocache.views"
 PLAIN: Final = (str, bytes, bytearray, dict, list)
-
-
-class Registered:
-    """The cached functions that are reachable from an application's views, and the endpoints that each is one of."""
-
-    def __init__(self) -> None:
-        self._seen: list[Any] = []
-        self.endpoints: dict[Memo, set[str]] = {}
-        self.terms: dict[Memo, Terms] = {}
-
-    def update(self, views: dict[str, Any], *, thorough: bool) -> None:
-        """Work out anew what is reachable, if there are other views than before."""
-        seen = self._seen
-        if len(seen) == len(views) and (not thorough or all(map(operator.is_, seen, views.values()))):
-            return
-        endpoints: dict[Memo, set[str]] = {}
-        now = dict(views)
-        for endpoint, view in now.items():
-            for memo in memos_in(view):
-                endpoints.setdefault(memo, set()).add(endpoint)
-        for memo in endpoints:
-            if memo.options.view is not False:
-                memo.become_view()
-        self.endpoints, self._seen = endpoints, list(now.values())
 
 
 class Views:
@@ -86,19 +61,19 @@ class Views:
         request_started.connect(self._refresh)
 
     def _refresh(self, app: Flask, **_: object) -> None:
-        self._registered(app, thorough=True)
+        self._reachable(app, thorough=True)
 
-    def _registered(self, app: Flask, *, thorough: bool = False) -> Registered:
-        registered: Registered | None = app.extensions.get(KNOWN_VIEWS)
-        if registered is None:
-            registered = app.extensions.setdefault(KNOWN_VIEWS, Registered())
+    def _reachable(self, app: Flask, *, thorough: bool = False) -> Reachable:
+        reachable: Reachable | None = app.extensions.get(KNOWN_VIEWS)
+        if reachable is None:
+            reachable = app.extensions.setdefault(KNOWN_VIEWS, Reachable())
             self._apps.add(app)
-        registered.update(app.view_functions, thorough=thorough)
-        return registered
+        reachable.update(app.view_functions, thorough=thorough)
+        return reachable
 
     def endpoints_of(self, app: Flask) -> dict[Memo, set[str]]:
         """Return the endpoints that each cached function is a view of."""
-        return self._registered(app, thorough=True).endpoints
+        return self._reachable(app, thorough=True).endpoints
 
     def decorated(self, memo: Memo, /) -> None:
         """Return: which functions are views is not known before they have routes."""
@@ -116,23 +91,14 @@ class Views:
         if not has_request_context() or memo.options.view is False:
             return None
         app = current_app._get_current_object()  # type: ignore[attr-defined]
-        registered = self._registered(app)
-        endpoints = registered.endpoints.get(memo)
+        reachable = self._reachable(app)
+        endpoints = reachable.endpoints.get(memo)
         if endpoints is None and memo.options.view is not True:
             return None
-        terms = registered.terms.get(memo)
+        terms = reachable.terms.get(memo)
         if terms is None:
-            terms = registered.terms[memo] = _terms(app, memo)
+            terms = reachable.terms[memo] = terms_from(app.config, memo)
         return Call(FlaskExchange(app, terms, endpoints))
-
-
-def _terms(app: Flask, memo: Memo) -> Terms:
-    return Terms(
-        vary=memo.options.vary,
-        keyed=memo.has_key_function,
-        harmless=tuple(app.config.get("CACHE_IGNORED_COOKIES", HARMLESS_COOKIES)),
-        statuses=STATUSES | frozenset(app.config.get("CACHE_STATUSES", ())),
-    )
 
 
 def _lines(name: str) -> list[str]:
@@ -260,9 +226,7 @@ class Memocache:
 
     def init_app(self, app: Flask) -> None:
         """Give *app* its cache and its commands; for applications that a factory makes."""
-        for status in app.config.get("CACHE_STATUSES", ()):
-            if status not in MORE_STATUSES:
-                raise ConfigurationError(f"CACHE_STATUSES has {status!r}; wanted: some of 404 and 410")
+        checked(app.config)
         views.endpoints_of(app)  # from now on it is known
         cache = cache_from_settings(app.config)
         if EXTENSION not in app.extensions:

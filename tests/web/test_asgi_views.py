@@ -230,7 +230,10 @@ def test_endpoints_that_take_the_request_are_views(make: Callable[..., Any], cou
     first, second = get(app, "/1"), get(app, "/1")
     assert (first.headers["ETag"], "Age" in first.headers) == (second.headers["ETag"], False)
     assert second.headers["Age"] == "0"
-    assert (second.headers["Cache-Control"], second.headers["Vary"]) == ("private, max-age=300", "Cookie")
+    assert (second.headers["Cache-Control"], second.headers["Vary"]) == (
+        "private, max-age=300",
+        "Authorization, Cookie",
+    )
 
 
 def test_endpoints_without_a_request_are_ordinary(app: FastAPI, count: Callable[[], int]) -> None:
@@ -475,7 +478,7 @@ def test_key_and_vary_say_what_of_a_request_matters(app: FastAPI, count: Callabl
     one, two = (get(app, "/vary/1", Accept_Language=language) for language in ("de", "en"))
     assert one.text != two.text
     assert get(app, "/vary/1", Accept_Language="de").text == one.text
-    assert one.headers["Vary"] == "Accept-Language, Cookie"
+    assert one.headers["Vary"] == "Accept-Language, Authorization, Cookie"
 
 
 def test_whom_the_authentication_knows_is_passed_by(count: Callable[[], int]) -> None:
@@ -745,7 +748,7 @@ def test_the_middleware_finishes_what_is_made_of_data(app: FastAPI, count: Calla
     assert first.data == second.data == b'{"n":2}'
     assert first.headers["ETag"] == second.headers["ETag"]
     assert ("Age" in first.headers, second.headers["Age"]) == (False, "0")
-    assert (second.headers["Cache-Control"], second.headers["Vary"]) == ("private, max-age=60", "Cookie")
+    assert (second.headers["Cache-Control"], second.headers["Vary"]) == ("private, max-age=60", "Authorization, Cookie")
     unmodified = get(app, If_None_Match=first.headers["ETag"])
     assert (unmodified.status_code, unmodified.data) == (304, b"")
     assert "Content-Length" not in unmodified.headers
@@ -772,7 +775,11 @@ def test_the_middleware_leaves_alone_what_comes_in_parts_and_what_is_no_request(
         await send({"type": "http.response.body", "body": b"b"})
 
     run(MemocacheMiddleware(inner)({"type": "http"}, None, send))  # type: ignore[arg-type]
-    assert dict(sent[0]["headers"]) == {b"age": b"0", b"cache-control": b"private, max-age=60", b"vary": b"Cookie"}
+    assert dict(sent[0]["headers"]) == {
+        b"age": b"0",
+        b"cache-control": b"private, max-age=60",
+        b"vary": b"Authorization, Cookie",
+    }
     assert [message.get("body") for message in sent] == [None, b"a", b"b"]
     sent.clear()
     run(MemocacheMiddleware(inner)({"type": "lifespan"}, None, send))  # type: ignore[arg-type]

@@ -77,7 +77,13 @@ def test_redis() -> None:
         ({"CACHE_TYPE": "FileSystemCache"}, r"^CACHE_TYPE='FileSystemCache' needs CACHE_DIR"),
         ({"CACHE_TYPE": "simple", "CACHE_THRESHOLD": 0}, r"^threshold=0"),
         ({"MEMOCACHE_URL": "nothing://"}, r"no such scheme"),
-        ({"CACHE_STATUSES": [500]}, r"^CACHE_STATUSES has 500; wanted: some of 404 and 410$"),
+        ({"CACHE_STATUSES": [500]}, r"^CACHE_STATUSES=\[500\]; wanted: some of 404 and 410, in a list$"),
+        ({"CACHE_STATUSES": 404}, r"^CACHE_STATUSES=404; wanted: some of 404 and 410, in a list$"),
+        (
+            {"CACHE_IGNORED_COOKIES": "theme"},
+            r"^CACHE_IGNORED_COOKIES='theme'; wanted: names of cookies in a list, \* and \? standing for anything, "
+            r'such as \["_ga\*"\]$',
+        ),
     ],
     ids=repr,
 )

@@ -278,7 +278,7 @@ def test_key_is_added_and_says_what_of_cookies_matters(app: Flask, count: Callab
     first, dark, second = get("/1", "light"), get("/1", "dark"), get("/2", "light")
     assert len({first, dark, second}) == 3
     assert [get("/1", "light"), get("/1", "dark"), get("/2", "light")] == [first, dark, second]
-    assert app.test_client().get("/1").headers["Vary"] == "Cookie"
+    assert app.test_client().get("/1").headers["Vary"] == "Authorization, Cookie"
     assert view.uncache(1)  # both, and outside a request
     assert get("/1", "light") != first
     assert get("/1", "dark") != dark

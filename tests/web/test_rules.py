@@ -146,7 +146,7 @@ def test_what_is_added() -> None:
     assert added == {
         "Age": "5",
         "ETag": entity_tag(html, b"body"),
-        "Vary": "Accept-Language, Cookie",
+        "Vary": "Accept-Language, Authorization, Cookie",
         "Cache-Control": "private, max-age=60",
     }
     assert "Age" not in additions(html, b"body", Terms(), STORED, NOW, hit=False)
@@ -157,7 +157,7 @@ def test_what_the_view_has_set_stays() -> None:
     own = [("ETag", '"mine"'), ("Cache-Control", "max-age=5"), ("Vary", "Accept, accept-language")]
     assert additions(own, b"body", Terms(), STORED, NOW, hit=False) == {}
     assert additions([("Vary", "Accept")], b"", Terms(keyed=True), STORED, NOW, hit=False)["Vary"] == (
-        "Accept, Accept-Language, Cookie"
+        "Accept, Accept-Language, Authorization, Cookie"
     )
     assert "Cache-Control" not in additions([("Expires", "0")], b"", Terms(), STORED, NOW, hit=False)
 
