@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.authentication import SimpleUser
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from memocache import Cache, cached
@@ -129,7 +129,7 @@ class AsgiSite:
         if self.reply.streamed:
             made = StreamingResponse(iter([body]), self.reply.status)
         else:
-            made = PlainTextResponse(body, self.reply.status)
+            made = JSONResponse(body, self.reply.status)
         for name, value in self.reply.headers:
             made.headers.append(name, value)
         return made
