@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from memocache._canonical import encode
 from memocache._memo import Memo
 from memocache._place import Place
 from memocache._readthrough import forget, forget_group
 from memocache._site import Site
 from memocache._steps import Steps
-from memocache._views import is_made_for_a_request, may_be_view
+from memocache._views import is_made_for_a_request, is_request, may_be_view
+from memocache.errors import UnkeyableArgument
 
 __all__ = ["call_key", "forgetting", "group_of", "may_have_views"]
 
@@ -17,24 +19,37 @@ def call_key(
 ) -> str:
     """Return the key of a view's call, whatever the request: of the arguments that count, *counted*.
 
-    A view that is made for each request counts as its class.
-
-    Where key= is a function, all arguments count here, since what that returns may come from the request.
+    A request counts as None, and a view that is made for each request as its class. Where key= is a function, all
+    arguments count here that can, since what that returns may come from the request.
     """
-    values = counted
-    at = memo.instance_at
-    if memo.has_key_function:
-        bound = memo.signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        values, at = tuple(bound.arguments.values()), 0
-    if at is not None and values and is_made_for_a_request(values[at]):
-        values = (*values[:at], _class_name(values[at]), *values[at + 1 :])
-    return place.keys.key(values)
+    if not memo.has_key_function:
+        return place.keys.key(tuple(map(_lasting, counted)))
+    bound = memo.signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return place.keys.key(tuple(map(_keyable, map(_lasting, bound.arguments.values()))))
 
 
-def _class_name(instance: object) -> str:
-    made = type(instance)
-    return f"{made.__module__}.{made.__qualname__}"
+def _keyable(value: object) -> object:
+    """Return *value*, or None if it has no stable key: nobody has asked for it to have one."""
+    try:
+        encode(value)
+    except UnkeyableArgument:
+        return None
+    return value
+
+
+def _lasting(value: object) -> object:
+    """Return what of an argument is the same in each request; also where there are several of them, as in *args."""
+    if is_request(value):
+        return None
+    if type(value) is tuple:
+        return tuple(map(_lasting, value))
+    if type(value) is dict:
+        return {name: _lasting(each) for name, each in value.items()}
+    if is_made_for_a_request(value):
+        made = type(value)
+        return f"{made.__module__}.{made.__qualname__}"
+    return value
 
 
 def group_of(call: str) -> str:

@@ -6,8 +6,7 @@ import operator
 from collections.abc import Iterator
 from typing import Any, Final
 
-from memocache._bound import Twin
-from memocache._function import Face
+from memocache._bound import Call
 from memocache._memo import Memo
 from memocache.web._rules import Terms
 
@@ -50,12 +49,12 @@ def memos_in(view: Any) -> Iterator[Memo]:
         if found is None or id(found) in met:
             continue
         met.add(id(found))
-        if isinstance(type(found), type) and issubclass(type(found), Face | Twin):
+        if isinstance(type(found), type) and issubclass(type(found), Call):
             yield found._self_memo
         for name in ("__wrapped__", "__func__"):
             todo.append(getattr(found, name, None))
         if isinstance(found, functools.partial):
             todo.append(found.func)
-        made = getattr(found, "view_class", None)
+        made = found if isinstance(found, type) else getattr(found, "view_class", None)
         if isinstance(made, type):
             todo += [inspect.getattr_static(made, name, None) for name in HANDLERS]

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import assert_type
 
 from flask import Flask
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
 from memocache import (
     Cache,
@@ -33,6 +36,7 @@ from memocache import (
 )
 from memocache._missing import Missing
 from memocache.testing import assert_cached, assert_computed
+from memocache.web.asgi import MemocacheMiddleware
 from memocache.web.flask import Memocache
 
 # ---- the decorator -----------------------------------------------------------------------------------------------
@@ -104,6 +108,20 @@ cached(view="yes")  # type: ignore[call-overload]
 cached(vary=7)  # type: ignore[call-overload]
 assert_type(Memocache(Flask("shop")).cache_of(Flask("shop")), Cache)
 assert_type(Memocache().init_app(Flask("shop")), None)
+Starlette().add_middleware(MemocacheMiddleware, statuses=[404, 410], ignored_cookies=["ab_*"])
+MemocacheMiddleware(Starlette(), statuses=(404,))
+
+
+@cached(timeout=60)
+async def endpoint(request: Request, i: int) -> Response:
+    return Response()
+
+
+async def forget(request: Request) -> None:
+    assert_type(await endpoint.uncache(request, i=1), bool)
+    assert_type(await endpoint(request, i=1), Response)
+
+
 cached(errors={5: 30})  # type: ignore[dict-item]
 cached(tags=5)  # type: ignore[call-overload]
 
