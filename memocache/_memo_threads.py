@@ -15,7 +15,7 @@ from memocache._steps import Run, Served
 from memocache._view_keys import forgetting, may_have_views
 from memocache._views import frameworks, view_call
 from memocache.backends.base import Lease
-from memocache.errors import BackendError
+from memocache.errors import BackendError, UnkeyableArgument
 
 __all__ = ["ThreadMemo"]
 
@@ -62,7 +62,10 @@ class ThreadMemo(Memo):
         place = self._settled or self.place()
         if may_have_views(self, place):
             return bool(Run(forgetting(self, args, kwargs)[1]).value)
-        key = self.known_key(place, (self._counted_of or self.bind)(*args, **kwargs))
+        try:
+            key = self.known_key(place, (self._counted_of or self.bind)(*args, **kwargs))
+        except UnkeyableArgument:
+            return bool(Run(forgetting(self, args, kwargs)[1]).value)
         try:
             return place.site.cache.forget(key)  # as the steps of `forget` do, which would take half as long again
         except BackendError as error:

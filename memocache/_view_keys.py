@@ -69,7 +69,13 @@ def forgetting(memo: Memo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     place = memo.place()
     if may_have_views(memo, place):
         return place.site, _forget_view(memo, place, args, kwargs)
-    return place.site, forget(place.site, memo.known_key(place, memo.bind(*args, **kwargs)))
+    try:
+        key = memo.known_key(place, memo.bind(*args, **kwargs))
+    except UnkeyableArgument:
+        if not may_be_view(memo):
+            raise
+        return place.site, _forget_view(memo, place, args, kwargs)  # it may have been given a request
+    return place.site, forget(place.site, key)
 
 
 def _forget_view(memo: Memo, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
