@@ -110,7 +110,8 @@ class Writer:
         aliases: the shortcut to in-process entries, if this function may use it.
         instance: the parameter that is the instance of a method, if it counts; it stands in the aliases as its token.
         is_async: whether *function* is a coroutine function, so that what *begin* returns is awaited.
-        hands_over: whether *begin* is to have what computes, for others to call it; for a coroutine function always.
+        hands_over: whether *begin* is to have what computes, for others to call it, or for all of the arguments; for a
+            coroutine function always.
         tagged: the parameters that *begin* is to have for the tags, if there are tags.
     """
 

@@ -22,6 +22,7 @@ from memocache._registry import as_cache, register
 from memocache._site import Site
 from memocache._slots import Slot
 from memocache._tags import Tags
+from memocache._views import decorated
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 from memocache.keys import Counted, KeyMaker, Namespace
@@ -68,7 +69,7 @@ class Memo(ABC):
             aliases=self._aliases,
             instance=None if self._instance_at is None else self._counted.names[self._instance_at],
             is_async=self.is_async,
-            hands_over=bool(options.policy.stale) or self.has_key_function,
+            hands_over=bool(options.policy.stale) or not self._counted.are_all,
             tagged=self.tags.names if self.tags else None,
         )
         self.call = self._writer.call()
@@ -79,6 +80,7 @@ class Memo(ABC):
             self._place_on(options.cache)
         else:
             self._key_maker(shared=self._slot is not None and self._slot.shared)
+        decorated(self)
 
     def _own_aliases(self) -> Aliases | None:
         cache = self.options.cache

@@ -36,7 +36,7 @@ class TaskMemo(Memo):
     ) -> Any:
         """Return the result of a call that is no hit in process: what is there, or what *compute* makes."""
         if frameworks:
-            view = view_call(self)
+            view = view_call(self, counted, compute)
             if view is not None:
                 return await view.begin(self, counted, compute, tagged)
         if is_disabled():

@@ -34,7 +34,7 @@ class ThreadMemo(Memo):
     ) -> Run | Entry | Served:
         """Run a call as far as its computation, for the function's own call to go on with."""
         if frameworks:
-            view = view_call(self)
+            view = view_call(self, counted, compute)
             if view is not None:
                 return cast("Run", view.begin(self, counted, compute, tagged))
         if is_disabled():

@@ -2,11 +2,10 @@
 
 import inspect
 import math
-import types
-import typing
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
+from memocache._hints import resolved
 from memocache._site import Site
 from memocache.keys import KeyMaker
 
@@ -71,9 +70,7 @@ def _is_itself(value: object) -> bool:
 
 def _return_hint(function: Callable[..., Any]) -> list[object]:
     """Return the hint of the result, resolved, if there is one that can be."""
-    inner = inspect.unwrap(function)
     try:
-        hint = types.SimpleNamespace(__annotations__={"return": inner.__annotations__.get("return")})
-        return [typing.get_type_hints(hint, inner.__globals__, include_extras=True)["return"]]
+        return [resolved(function, inspect.unwrap(function).__annotations__.get("return"))]
     except Exception:  # noqa: BLE001 - then it names no types: a value that needs one is told of where it is read
         return []

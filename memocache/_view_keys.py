@@ -7,7 +7,7 @@ from memocache._place import Place
 from memocache._readthrough import forget, forget_group
 from memocache._site import Site
 from memocache._steps import Steps
-from memocache._views import is_made_for_a_request, may_be_view
+from memocache._views import is_made_for_a_request, is_request, may_be_view
 
 __all__ = ["call_key", "forgetting", "group_of"]
 
@@ -17,24 +17,25 @@ def call_key(
 ) -> str:
     """Return the key of a view's call, whatever the request: of the arguments that count, *counted*.
 
-    A view that is made for each request counts as its class.
-
-    Where key= is a function, all arguments count here, since what that returns may come from the request.
+    A request counts as None, and a view that is made for each request as its class. Where key= is a function, all
+    arguments count here, since what that returns may come from the request.
     """
     values = counted
-    at = memo.instance_at
     if memo.has_key_function:
         bound = memo.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        values, at = tuple(bound.arguments.values()), 0
-    if at is not None and values and is_made_for_a_request(values[at]):
-        values = (*values[:at], _class_name(values[at]), *values[at + 1 :])
-    return place.keys.key(values)
+        values = tuple(bound.arguments.values())
+    return place.keys.key(tuple(map(_lasting, values)))
 
 
-def _class_name(instance: object) -> str:
-    made = type(instance)
-    return f"{made.__module__}.{made.__qualname__}"
+def _lasting(value: object) -> object:
+    """Return what of an argument is the same in each request."""
+    if is_request(value):
+        return None
+    if is_made_for_a_request(value):
+        made = type(value)
+        return f"{made.__module__}.{made.__qualname__}"
+    return value
 
 
 def group_of(call: str) -> str:

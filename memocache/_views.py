@@ -5,7 +5,7 @@ empty list.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 __all__ = [
@@ -13,8 +13,10 @@ __all__ = [
     "Framework",
     "ViewCall",
     "announce",
+    "decorated",
     "frameworks",
     "is_made_for_a_request",
+    "is_request",
     "is_response",
     "load",
     "may_be_view",
@@ -35,7 +37,10 @@ class ViewCall(Protocol):
 class Framework(Protocol):
     """An adapter."""
 
-    def call(self, memo: Any, /) -> ViewCall | None:
+    def decorated(self, memo: Any, /) -> None:
+        """Raise ConfigurationError if *memo*'s function, just decorated, is a view that cannot be cached."""
+
+    def call(self, memo: Any, arguments: Sequence[object], /) -> ViewCall | None:
         """Return what the present call of *memo*'s function is, if it is inside a request and that of a view."""
 
     def may_be_view(self, memo: Any, /) -> bool:
@@ -47,13 +52,23 @@ frameworks: Final[list[Framework]] = []
 
 _responses: tuple[type, ...] = ()
 _made_for_requests: tuple[type, ...] = ()
+_requests: tuple[type, ...] = ()
 
 
-def announce(framework: Framework, responses: tuple[type, ...], made_for_requests: tuple[type, ...] = ()) -> None:
-    """Learn of an adapter; of the types of its framework's *responses*, and of objects with methods that are views."""
-    global _responses, _made_for_requests
+def announce(
+    framework: Framework,
+    responses: tuple[type, ...],
+    made_for_requests: tuple[type, ...] = (),
+    requests: tuple[type, ...] = (),
+) -> None:
+    """Learn of an adapter; of the types of its framework's *responses*, and of objects with methods that are views.
+
+    Where those are given the request as an argument, *requests* are the types of that.
+    """
+    global _responses, _made_for_requests, _requests
     _responses += responses
     _made_for_requests += made_for_requests
+    _requests += requests
     frameworks.append(framework)
 
 
@@ -78,14 +93,23 @@ class Later:
         self._framework = framework
         self._module = module
 
-    def call(self, memo: Any, /) -> ViewCall | None:
+    def decorated(self, memo: Any, /) -> None:
+        """Load the adapter and ask that, if it can be."""
+        if self._is_over():
+            decorated(memo)
+
+    def call(self, memo: Any, arguments: Sequence[object], /) -> ViewCall | None:
         """Load the adapter and ask that, as soon as it can be."""
+        return _view_call(memo, arguments) if self._is_over() else None
+
+    def _is_over(self) -> bool:
+        """Return whether the framework has been imported; then the adapter has come in place of this."""
         if _is_being_imported(self._module):
-            return None
+            return False
         if self in frameworks:
             frameworks.remove(self)
         importlib.import_module(ADAPTERS[self._framework])
-        return view_call(memo)
+        return True
 
     def may_be_view(self, memo: Any, /) -> bool:
         """Return that nobody knows."""
@@ -96,10 +120,23 @@ def _is_being_imported(module: object) -> bool:
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))  # as importlib notes it
 
 
-def view_call(memo: Any) -> ViewCall | None:
-    """Return what the present call of *memo*'s function is, if it is one of a view in a request."""
+def decorated(memo: Any) -> None:
+    """Raise ConfigurationError if *memo*'s function, just decorated, is a view that cannot be cached."""
+    for framework in frameworks[:]:
+        framework.decorated(memo)
+
+
+def view_call(memo: Any, counted: tuple[object, ...], compute: Any) -> ViewCall | None:
+    """Return what the present call of *memo*'s function is, if it is one of a view in a request.
+
+    *compute* is there where *counted* are not all the arguments.
+    """
+    return _view_call(memo, counted if compute is None else (*compute.args, *compute.keywords.values()))
+
+
+def _view_call(memo: Any, arguments: Sequence[object]) -> ViewCall | None:
     for framework in frameworks:
-        call = framework.call(memo)
+        call = framework.call(memo, arguments)
         if call is not None:
             return call
     return None
@@ -113,7 +150,12 @@ def is_response(value: object) -> bool:
 
 def is_made_for_a_request(value: object) -> bool:
     """Return whether *value* is an object whose methods are views, made anew for each request."""
-    return isinstance(value, _made_for_requests)
+    return issubclass(type(value), _made_for_requests)
+
+
+def is_request(value: object) -> bool:
+    """Return whether *value* is a request, as views are given one."""
+    return issubclass(type(value), _requests)
 
 
 def may_be_view(memo: Any) -> bool:

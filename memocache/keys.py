@@ -136,6 +136,8 @@ class Counted:
                 f"{title}: key={key!r} is a {type(key).__name__}; wanted: a template such as 'user:{{user_id}}', "
                 "or a function that takes the call's arguments and returns what counts"
             )
+        self.are_all = self.function is None and len(self.names) == len(parameters)
+        """Whether all arguments count, as they are."""
         self.instance_at: int | None = None
         """Where among the names a method's instance would be."""
         first = next(iter(parameters.values()), None)

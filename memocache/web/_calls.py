@@ -245,7 +245,7 @@ class Call:
     def given(self, result: Any) -> Any:
         """Return what the caller of the view gets: what the view returned, for it or another."""
         if type(result) is Outcome:
-            return result.value
+            return self._exchange.given(result.value)
         stored = Stored.unpacked(result)
         assert stored is not None
         self._finish(stored, hit=True)

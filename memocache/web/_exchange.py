@@ -81,6 +81,10 @@ class Exchange(ABC):
     def rebuilt(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
         """Return a response of its own from what was stored of one."""
 
+    def given(self, value: Any) -> Any:
+        """Return what the caller gets in place of *value*, which was computed for it."""
+        return value
+
     @abstractmethod
     def finish(self, finish: Finish) -> None:
         """Have *finish* done with the response to this request, if that will be what this call returns."""

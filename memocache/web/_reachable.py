@@ -56,6 +56,6 @@ def memos_in(view: Any) -> Iterator[Memo]:
             todo.append(getattr(found, name, None))
         if isinstance(found, functools.partial):
             todo.append(found.func)
-        made = getattr(found, "view_class", None)
+        made = found if isinstance(found, type) else getattr(found, "view_class", None)
         if isinstance(made, type):
             todo += [inspect.getattr_static(made, name, None) for name in HANDLERS]

@@ -75,6 +75,9 @@ class Views:
         """Return the endpoints that each cached function is a view of."""
         return self._reachable(app, thorough=True).endpoints
 
+    def decorated(self, memo: Memo, /) -> None:
+        """Return: which functions are views is not known before they have routes."""
+
     def may_be_view(self, memo: Memo, /) -> bool:
         """Return whether it is a view of an application that has been in use here; or there has been none.
 
@@ -83,7 +86,7 @@ class Views:
         apps = list(self._apps)
         return not apps or any(memo in self.endpoints_of(app) for app in apps)
 
-    def call(self, memo: Memo, /) -> Call | None:
+    def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
         """Return the call of *memo*'s function, if it is in a request, and that of a view."""
         if not has_request_context() or memo.options.view is False:
             return None

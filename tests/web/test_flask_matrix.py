@@ -5,25 +5,13 @@ import pytest
 from memocache import Cache, SimpleCache
 from tests.web.flask_site import FlaskSite, ours
 from tests.web.fuzz import combinations
-from tests.web.matrix import CASES, PLAIN, Ask, Case
+from tests.web.matrix import CASES, PLAIN, Case
+from tests.web.sites import is_served, wrong_in
 
 
 @pytest.fixture
 def cache() -> Cache:
     return SimpleCache()
-
-
-def is_served(site: FlaskSite, first: Ask, second: Ask) -> bool:
-    """Return whether *second* is answered with what the first has left."""
-    one = site.ask(first)
-    assert site.computed == 1
-    two = site.ask(second)
-    hit = site.computed == 1
-    if hit and second.method != "HEAD":
-        assert two.data == one.data
-    assert two.status == one.status
-    assert "Age" in two.headers or not hit
-    return hit
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -37,13 +25,5 @@ def test_matrix(case: Case, cache: Cache) -> None:
 
 
 def test_fuzzed_headers() -> None:
-    site = FlaskSite(ours(SimpleCache(threshold=100_000)))
-    wrong = []
-    for each in combinations(10_000):
-        site.reply = each.reply
-        before = site.computed
-        one, two = site.ask(each.ask), site.ask(each.ask)
-        hit = site.computed == before + 1
-        if hit is not each.cached or (hit and one.data != two.data):
-            wrong.append(each)
+    wrong = wrong_in(FlaskSite(ours(SimpleCache(threshold=100_000))), combinations(10_000))
     assert not wrong, (len(wrong), wrong[0])

@@ -1,0 +1,58 @@
+"""What the tests of every framework do with an application that has one cached view, a site."""
+
+from typing import Any, Protocol
+
+from tests.web.fuzz import Combination
+from tests.web.matrix import Ask, Reply
+
+__all__ = ["Decorator", "Site", "is_served", "wrong_in"]
+
+Decorator = Any
+"""Decorates a view, as `cached(timeout=300)` does."""
+
+
+class Answer(Protocol):
+    """A response as its client sees it; names of headers are looked up in any case."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Any: ...
+    @property
+    def data(self) -> bytes: ...
+
+
+class Site(Protocol):
+    """An application that answers every request with *reply*, and a body that says how often it has computed one."""
+
+    reply: Reply
+    computed: int
+
+    def ask(self, ask: Ask) -> Any:
+        """Return the Answer."""
+
+
+def is_served(site: Site, first: Ask, second: Ask) -> bool:
+    """Return whether *second* is answered with what the first has left."""
+    one = site.ask(first)
+    assert site.computed == 1
+    two = site.ask(second)
+    hit = site.computed == 1
+    if hit and second.method != "HEAD":
+        assert two.data == one.data
+    assert two.status_code == one.status_code
+    assert "Age" in two.headers or not hit
+    return hit
+
+
+def wrong_in(site: Site, combinations: list[Combination]) -> list[Combination]:
+    """Return those that the site stores though it may not, or does not though it may."""
+    wrong = []
+    for each in combinations:
+        site.reply = each.reply
+        before = site.computed
+        one, two = site.ask(each.ask), site.ask(each.ask)
+        hit = site.computed == before + 1
+        if hit is not each.cached or (hit and one.data != two.data):
+            wrong.append(each)
+    return wrong
