@@ -29,7 +29,7 @@ def classes_in(hint: Any) -> Iterator[type | None]:
             yield from classes_in(each)
     elif isinstance(origin, type):
         yield origin
-    elif isinstance(hint, type):
+    elif isinstance(hint, type) and hint is not typing.Any:  # which is a class
         yield hint
     elif type(hint).__name__ == "TypeAliasType":  # written as `type Name = ...`
         yield from classes_in(hint.__value__)

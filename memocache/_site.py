@@ -83,7 +83,8 @@ class Site:
         if is_response(value):
             self.failed(
                 "a function that is no view returned a response, which belongs to one request, so it was not stored; "
-                "return the data, or put @cached on the view itself (view=True if it is not found to be one)"
+                "return the data, or put @cached on the view itself (view=True if it is not found to be one; an "
+                "endpoint of Starlette or FastAPI is one if it takes the request)"
             )
             return Outcome(value, None, 0.0, 0.0, shared=False)
         lifetime = self.policy.lifetime(value, self.cache.default_lifetime)

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from memocache._canonical import encode
 from memocache._memo import Memo
 from memocache._place import Place
 from memocache._readthrough import forget, forget_group
 from memocache._site import Site
 from memocache._steps import Steps
 from memocache._views import is_made_for_a_request, is_request, may_be_view
+from memocache.errors import UnkeyableArgument
 
 __all__ = ["call_key", "forgetting", "group_of"]
 
@@ -18,20 +20,32 @@ def call_key(
     """Return the key of a view's call, whatever the request: of the arguments that count, *counted*.
 
     A request counts as None, and a view that is made for each request as its class. Where key= is a function, all
-    arguments count here, since what that returns may come from the request.
+    arguments count here that can, since what that returns may come from the request.
     """
-    values = counted
-    if memo.has_key_function:
-        bound = memo.signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        values = tuple(bound.arguments.values())
-    return place.keys.key(tuple(map(_lasting, values)))
+    if not memo.has_key_function:
+        return place.keys.key(tuple(map(_lasting, counted)))
+    bound = memo.signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return place.keys.key(tuple(map(_keyable, map(_lasting, bound.arguments.values()))))
+
+
+def _keyable(value: object) -> object:
+    """Return *value*, or None if it has no stable key: nobody has asked for it to have one."""
+    try:
+        encode(value)
+    except UnkeyableArgument:
+        return None
+    return value
 
 
 def _lasting(value: object) -> object:
-    """Return what of an argument is the same in each request."""
+    """Return what of an argument is the same in each request; also where there are several of them, as in *args."""
     if is_request(value):
         return None
+    if type(value) is tuple:
+        return tuple(map(_lasting, value))
+    if type(value) is dict:
+        return {name: _lasting(each) for name, each in value.items()}
     if is_made_for_a_request(value):
         made = type(value)
         return f"{made.__module__}.{made.__qualname__}"

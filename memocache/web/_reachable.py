@@ -6,8 +6,7 @@ import operator
 from collections.abc import Iterator
 from typing import Any, Final
 
-from memocache._bound import Twin
-from memocache._function import Face
+from memocache._bound import Call
 from memocache._memo import Memo
 from memocache.web._rules import Terms
 
@@ -44,7 +43,7 @@ class Reachable:
 def memos_in(view: Any) -> Iterator[Memo]:
     """Return the cached functions among *view* and what it wraps, and the methods of its class."""
     for found in reachable_from(view):
-        if isinstance(type(found), type) and issubclass(type(found), Face | Twin):
+        if isinstance(type(found), type) and issubclass(type(found), Call):
             yield found._self_memo
 
 

@@ -5,22 +5,14 @@ under the peer's decorator with a timeout and no other options. Peers that are n
 """
 
 import contextlib
+import secrets
 import warnings
 from collections.abc import Callable
-from typing import Any, Protocol
 
-from tests.web.matrix import CASES, PLAIN, Ask, Reply
+from tests.web.matrix import CASES, PLAIN, Ask
+from tests.web.sites import Site
 
-__all__ = ["PEERS", "ROWS", "main", "outcome"]
-
-
-class Site(Protocol):
-    """An application of a peer's framework; see FlaskSite."""
-
-    reply: Reply
-    computed: int
-
-    def ask(self, ask: Ask) -> Any: ...
+__all__ = ["OURS", "PEERS", "ROWS", "main", "outcome"]
 
 
 def memocache() -> Site:
@@ -28,6 +20,13 @@ def memocache() -> Site:
     from tests.web.flask_site import FlaskSite, ours
 
     return FlaskSite(ours(SimpleCache()))
+
+
+def memocache_on_fastapi() -> Site:
+    from memocache import SimpleCache
+    from tests.web.asgi_sites import FastAPISite, ours
+
+    return FastAPISite(ours(SimpleCache()))
 
 
 def flask_caching() -> Site:
@@ -38,7 +37,26 @@ def flask_caching() -> Site:
     return FlaskSite(lambda app: Cache(app, config={"CACHE_TYPE": "SimpleCache"}).cached(timeout=300))
 
 
-PEERS: dict[str, Callable[[], Site]] = {"memocache": memocache, "Flask-Caching `cached()`": flask_caching}
+def fastapi_cache() -> Site:
+    from fastapi_cache import FastAPICache
+    from fastapi_cache.backends.inmemory import InMemoryBackend
+    from fastapi_cache.decorator import cache
+
+    from tests.web.asgi_sites import FastAPISite
+
+    FastAPICache.reset()
+    # All of its caches in memory are one.
+    FastAPICache.init(InMemoryBackend(), prefix=secrets.token_hex(8))
+    return FastAPISite(cache(expire=300))
+
+
+PEERS: dict[str, Callable[[], Site]] = {
+    "memocache": memocache,
+    "Flask-Caching `cached()`": flask_caching,
+    "fastapi-cache2 `cache()`": fastapi_cache,
+}
+OURS: dict[str, Callable[[], Site]] = {"Flask": memocache, "FastAPI": memocache_on_fastapi}
+"""By framework; in the table there is one of them, since all are the same."""
 
 # What is asked -> the cases that tell. What may be served is asked, too: who stores nothing is not right.
 ROWS = {
@@ -92,8 +110,8 @@ def says_how_old(make: Callable[[], Site]) -> bool:
     """Return whether what is served has an Age and an ETag, which is answered with 304."""
     site = make()
     site.ask(PLAIN)
-    headers = dict(site.ask(PLAIN).headers)
-    if not {"Age", "ETag", "Cache-Control"} <= headers.keys():
+    headers = site.ask(PLAIN).headers
+    if not all(name in headers for name in ("Age", "ETag", "Cache-Control")):
         return False
     return bool(site.ask(Ask(headers=(("If-None-Match", headers["ETag"]),))).status_code == 304)
 

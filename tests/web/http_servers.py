@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.servers import Server, ServerFailed
 
-__all__ = ["Answer", "Gunicorn"]
+__all__ = ["Answer", "Gunicorn", "Uvicorn", "WebServer"]
 
 TRIES = 2000
 
@@ -30,10 +30,8 @@ class Answer:
         return self.headers["X-Worker"]
 
 
-class Gunicorn(Server):
-    """An application under gunicorn, with two workers; their pids are in the header X-Worker of each answer."""
-
-    title = "gunicorn"
+class WebServer(Server):
+    """An application under a server with two workers; their pids are in the header X-Worker of each answer."""
 
     def __init__(self, application: str, **environ: str) -> None:
         super().__init__(tcp=True)
@@ -44,30 +42,19 @@ class Gunicorn(Server):
     def environ(self) -> dict[str, str]:
         return {**os.environ, **self._environ}
 
-    def command(self) -> list[str]:
-        host, port = self.address
-        options = [
-            "--workers=2",
-            f"--bind={host}:{port}",
-            "--worker-tmp-dir",
-            str(self.directory),
-            "--log-level=warning",
-        ]
-        return [sys.executable, "-m", "gunicorn", *options, "--no-control-socket", self._application]
-
     def answers(self) -> bool:
         try:
             return self.ask("GET", "/").status > 0
         except (OSError, http.client.HTTPException):
             return False
 
-    def ask(self, method: str, target: str, **headers: str) -> Answer:
+    def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
         """Return the answer of whichever worker."""
         assert isinstance(self.address, tuple)
         connection = http.client.HTTPConnection(*self.address, timeout=30)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, target, headers=named)
+            connection.request(method, target, body, named)
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
         finally:
@@ -82,3 +69,34 @@ class Gunicorn(Server):
             if len(answers) == 2:
                 return answers
         raise ServerFailed(f"in {TRIES} requests only {len(answers)} worker(s) answered")
+
+
+class Gunicorn(WebServer):
+    """An application of WSGI."""
+
+    title = "gunicorn"
+
+    def command(self) -> list[str]:
+        host, port = self.address
+        options = [
+            "--workers=2",
+            f"--bind={host}:{port}",
+            "--worker-tmp-dir",
+            str(self.directory),
+            "--log-level=warning",
+        ]
+        return [sys.executable, "-m", "gunicorn", *options, "--no-control-socket", self._application]
+
+
+class Uvicorn(WebServer):
+    """An application of ASGI."""
+
+    title = "uvicorn"
+
+    def command(self) -> list[str]:
+        host, port = self.address
+        options = ["--workers=2", f"--host={host}", f"--port={port}", "--log-level=warning"]
+        return [sys.executable, "-m", "uvicorn", *options, self._application]
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()  # its workers would not notice that it is gone

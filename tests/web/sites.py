@@ -1,4 +1,4 @@
-"""What the tests of every framework do with an application that has one cached view, a site."""
+"""What tests of every framework do with an application that has one cached view, a site such as FlaskSite."""
 
 from typing import Any, Protocol
 
