@@ -8,11 +8,11 @@ MIDDLEWARE has something with process_template_response, which changes it before
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from inspect import Parameter
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 try:
     import django  # noqa: F401
@@ -53,27 +53,55 @@ class Views:
     """The adapter: which calls are those of views."""
 
     def __init__(self) -> None:
-        self._may_be: weakref.WeakKeyDictionary[Memo, bool] = weakref.WeakKeyDictionary()
+        self._known: weakref.WeakKeyDictionary[Memo, Takes] = weakref.WeakKeyDictionary()
+
+    def _takes(self, memo: Memo) -> "Takes":
+        known = self._known.get(memo)
+        if known is None:
+            known = self._known[memo] = Takes.of(memo)
+        return known
 
     def decorated(self, memo: Memo, /) -> None:
         """Return: a call shows whether the function is a view."""
 
     def may_be_view(self, memo: Memo, /) -> bool:
         """Return whether it may be given a request."""
-        known = self._may_be.get(memo)
-        if known is None:
-            parameters = memo.signature.parameters.values()
-            known = self._may_be[memo] = any(_may_be_request(memo, each) for each in parameters)
-        return known
+        return self._takes(memo).request
 
     def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
         """Return the call of *memo*'s function, if there is a request among its arguments."""
-        if memo.options.view is False:
+        takes = self._takes(memo)
+        if memo.options.view is False or not takes.request:
             return None
-        for each in arguments:
-            if issubclass(type(each), HttpRequest):
-                return Call(DjangoExchange(memo, each))
-        return None
+        request = _request_in(arguments, deep=takes.any_number)
+        return None if request is None else Call(DjangoExchange(memo, request))
+
+
+class Takes(NamedTuple):
+    """What a function takes, as far as its parameters tell: whether *request* may be one, and *any_number* of others."""
+
+    request: bool
+    any_number: bool
+
+    @classmethod
+    def of(cls, memo: Memo) -> "Takes":
+        parameters = memo.signature.parameters.values()
+        return cls(
+            any(_may_be_request(memo, each) for each in parameters),
+            any(each.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) for each in parameters),
+        )
+
+
+def _request_in(arguments: Iterable[object], *, deep: bool) -> object:
+    """Return the request among *arguments*; where *deep*, one of these may be all of *args or **kwargs."""
+    for each in arguments:
+        if issubclass(type(each), HttpRequest):
+            return each
+        if deep and isinstance(each, tuple | dict):
+            found = _request_in(each if isinstance(each, tuple) else each.values(), deep=False)
+            if found is not None:
+                return found
+    return None
 
 
 def _may_be_request(memo: Memo, parameter: Parameter) -> bool:
