@@ -26,8 +26,9 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
+from django.urls import get_script_prefix, get_urlconf, set_script_prefix, set_urlconf
+from django.utils import timezone, translation
 from django.utils.module_loading import import_string
-from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 from django.views import View
 
@@ -78,7 +79,7 @@ class Views:
 
 
 class Takes(NamedTuple):
-    """What a function takes, as far as its parameters tell: whether *request* may be one, and *any_number* of others."""
+    """What a function takes, by its parameters: whether perhaps a *request*, and whether *any_number* of arguments."""
 
     request: bool
     any_number: bool
@@ -141,7 +142,7 @@ class DjangoExchange(Exchange):
 
     def where(self, *, shared: bool) -> tuple[object, ...]:
         """Return the URL configuration of the request's own, the language, and the time zone."""
-        zone = get_current_timezone_name() if settings.USE_TZ else None
+        zone = timezone.get_current_timezone_name() if settings.USE_TZ else None
         return (_urlconf(self._request), self._language, zone)
 
     def complete(self, value: Any) -> Any:
@@ -240,14 +241,18 @@ class DjangoExchange(Exchange):
         return response
 
     def in_background(self, compute: Callable[[], Any]) -> Callable[[], Any]:
-        """Return what calls *compute* and closes the connections to databases that were made for it."""
+        """Return what calls *compute* with what Django knows of this request in this thread only."""
+        language, zone = get_language(), timezone.get_current_timezone()
+        urlconf, prefix = get_urlconf(), get_script_prefix()
 
-        # The language and the like are context variables, which come along anyway.
         def computed() -> Any:
+            set_urlconf(urlconf)
+            set_script_prefix(prefix)
             try:
-                return compute()
+                with translation.override(language), timezone.override(zone):
+                    return compute()
             finally:
-                connections.close_all()
+                connections.close_all()  # those to databases, which are this thread's own
 
         return computed
 

@@ -78,7 +78,7 @@ def asked(ask: Ask, client: Client | None = None) -> Page:
 def urls(*routes: tuple[str, Callable[..., Any]]) -> types.ModuleType:
     """Return a URL configuration."""
     module: Any = types.ModuleType("tests.web.django_urls")
-    module.urlpatterns = [path(route, view) for route, view in routes]
+    module.urlpatterns = [path(route, view, name=route) for route, view in routes]
     return module
 
 
