@@ -33,6 +33,7 @@ from memocache import (
 )
 from memocache._missing import Missing
 from memocache.testing import assert_cached, assert_computed
+from memocache.web.django import MemocacheBackend
 from memocache.web.flask import Memocache
 
 # ---- the decorator -----------------------------------------------------------------------------------------------
@@ -104,6 +105,8 @@ cached(view="yes")  # type: ignore[call-overload]
 cached(vary=7)  # type: ignore[call-overload]
 assert_type(Memocache(Flask("shop")).cache_of(Flask("shop")), Cache)
 assert_type(Memocache().init_app(Flask("shop")), None)
+assert_type(MemocacheBackend("memory://", {}).cache, Cache)
+assert_type(MemocacheBackend("memory://", {}).incr("n"), int)
 cached(errors={5: 30})  # type: ignore[dict-item]
 cached(tags=5)  # type: ignore[call-overload]
 

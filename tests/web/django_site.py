@@ -1,4 +1,4 @@
-"""Django, configured once for all tests; and an application of it with one cached view, whose answers tests decide.
+"""An application of Django with one cached view, whose answers the tests decide; for us and for others' decorators.
 
 Each site has a URL configuration of its own, that its requests name. They are answered by the real handler, with the
 middleware that settings name.
@@ -9,28 +9,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
+from tests.django_settings import configure
 
-DEFAULTS: dict[str, Any] = {
-    "ALLOWED_HOSTS": ["*"],
-    "CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
-    "DATABASES": {},
-    "LANGUAGES": [("en", "English"), ("de", "German")],
-    "MESSAGE_STORAGE": "django.contrib.messages.storage.cookie.CookieStorage",
-    "MIDDLEWARE": [],
-    "ROOT_URLCONF": "tests.web.django_urls",
-    "SECRET_KEY": "secret",
-    "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
-    "STATIC_URL": "/static/",
-    "TEMPLATES": [
-        {
-            "BACKEND": "django.template.backends.django.DjangoTemplates",
-            "OPTIONS": {"context_processors": ["django.template.context_processors.csrf"]},
-        }
-    ],
-}
-if not settings.configured:
-    settings.configure(**DEFAULTS)
+configure()
 
 import django  # noqa: E402
 from django.http import HttpResponse, StreamingHttpResponse  # noqa: E402

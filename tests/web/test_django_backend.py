@@ -21,9 +21,11 @@ from freezegun import freeze_time
 from memocache import ConfigurationError
 from memocache.errors import SerializationError
 from memocache.serializers import PickleSerializer
+from tests.django_settings import DEFAULTS, configure
 from tests.redis_servers import RedisServer
 from tests.servers import MemcachedServer
-from tests.web.django_site import DEFAULTS
+
+configure()
 
 BACKEND = "memocache.web.django.MemocacheBackend"
 THRESHOLDS = itertools.count(1000)  # those of one URL share a cache
