@@ -10,7 +10,7 @@ from memocache._bound import Call
 from memocache._memo import Memo
 from memocache.web._rules import Terms
 
-__all__ = ["Reachable", "memos_in", "reachable_from"]
+__all__ = ["Reachable", "memo_of", "memos_in", "reachable_from"]
 
 HANDLERS: Final = ("dispatch_request", "dispatch", "get", "post", "head", "options", "delete", "put", "trace", "patch")
 DEEPEST: Final = 200
@@ -43,8 +43,17 @@ class Reachable:
 def memos_in(view: Any) -> Iterator[Memo]:
     """Return the cached functions among *view* and what it wraps, and the methods of its class."""
     for found in reachable_from(view):
-        if isinstance(type(found), type) and issubclass(type(found), Call):
-            yield found._self_memo
+        memo = memo_of(found)
+        if memo is not None:
+            yield memo
+
+
+def memo_of(function: Any) -> Memo | None:
+    """Return the memo of a cached *function* or method; None for what is none."""
+    if not isinstance(type(function), type) or not issubclass(type(function), Call):
+        return None
+    memo: Memo = function._self_memo
+    return memo
 
 
 def reachable_from(view: Any) -> Iterator[Any]:

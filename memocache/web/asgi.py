@@ -4,13 +4,11 @@ An endpoint that takes the request is a view: the request says what of it counts
 key. `page.uncache(None, 7)` so forgets the call, whatever the request. What takes no request is an ordinary function.
 """
 
-import contextlib
 import copy
 import weakref
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
-from inspect import Parameter
 from typing import Any, Final, TypeAlias
 
 try:
@@ -24,14 +22,13 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from memocache._hints import classes_in, resolved
 from memocache._instances import token
 from memocache._memo import Memo
 from memocache._views import announce
 from memocache.errors import ConfigurationError
+from memocache.web._arguments import Arguments
 from memocache.web._calls import Call
 from memocache.web._exchange import Exchange, Finish, Shown
-from memocache.web._reachable import memos_in
 from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Answer, Asked, Terms
 from memocache.web._stored import DATA, RESPONSE, kept_headers
 
@@ -40,7 +37,6 @@ __all__ = ["MemocacheMiddleware"]
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 
 IN_SCOPE: Final = "memocache"
-OWN_ARGUMENTS: Final = ("self", "cls")
 
 # What a framework injects for one request -> why nothing of it can be cached, and what to do.
 REFUSED: Final[dict[type, str]] = {
@@ -52,94 +48,35 @@ REFUSED: Final[dict[type, str]] = {
 }
 
 
-class Parameters:
-    """Which arguments of a function may be a request, as far as its annotations tell.
-
-    Raises:
-        ConfigurationError: for a parameter that stands for something else of one request.
-    """
-
-    def __init__(self, memo: Memo) -> None:
-        self.are_known = True
-        """Whether all annotations could be resolved."""
-        places = [at for at, each in enumerate(memo.signature.parameters.values()) if self._may_be_request(memo, each)]
-        stars = any(each.kind is Parameter.VAR_POSITIONAL for each in memo.signature.parameters.values())
-        self.places: Sequence[int] | None = None if stars and places else places
-        """Where among the arguments; None for anywhere."""
-        self._answered: tuple[Any, bool] = (lambda: None, False)  # the latest endpoint, weakly, and what was said of it
-
-    def _may_be_request(self, memo: Memo, parameter: Parameter) -> bool:
-        if parameter.annotation is Parameter.empty:
-            return parameter.name not in OWN_ARGUMENTS
-        try:
-            classes = list(classes_in(resolved(memo.function, parameter.annotation)))
-        except Exception:  # noqa: BLE001 - whatever a name stands for that is not there yet
-            self.are_known = False
-            return True
-        for kind, why in REFUSED.items():
-            for found in classes:
-                if found is not None and _is_subclass(found, kind):
-                    raise ConfigurationError(f"{memo.title}: {parameter.name!r} is a {found.__name__}, {why}")
-        return any(each is None or _is_subclass(each, Request) or _is_subclass(Request, each) for each in classes)
-
-    def is_answer(self, memo: Memo, endpoint: object) -> bool:
-        """Return whether what the function returns is the answer of *endpoint*, and not merely helps to make it."""
-        if endpoint is None:  # none is known
-            return True
-        latest, answer = self._answered
-        if latest() is not endpoint:
-            answer = memo in memos_in(endpoint)
-            with contextlib.suppress(TypeError):  # it cannot be held weakly
-                self._answered = weakref.ref(endpoint), answer
-        return answer
-
-    def request_in(self, arguments: Sequence[object]) -> Request | None:
-        """Return the request of HTTP that is among the *arguments*."""
-        if self.places is not None:
-            arguments = [arguments[at] for at in self.places]
-        for each in arguments:
-            if issubclass(type(each), Request):
-                assert isinstance(each, Request)
-                return each
-        return None
-
-
-def _is_subclass(kind: type, other: type) -> bool:
-    try:
-        return issubclass(kind, other)
-    except TypeError:  # a protocol that cannot be asked
-        return True
-
-
 class Endpoints:
     """The adapter: which calls are those of endpoints that take the request."""
 
     def __init__(self) -> None:
-        self._known: weakref.WeakKeyDictionary[Memo, Parameters] = weakref.WeakKeyDictionary()
+        self._known: weakref.WeakKeyDictionary[Memo, Arguments] = weakref.WeakKeyDictionary()
         self._unresolved: weakref.WeakSet[Memo] = weakref.WeakSet()
 
     def decorated(self, memo: Memo, /) -> None:
         """Raise ConfigurationError if the function takes what a framework injects for one request."""
         if memo.options.view is not False:
-            known = self._known[memo] = Parameters(memo)
+            known = self._known[memo] = Arguments(memo, Request, REFUSED)
             if not known.are_known:
                 self._unresolved.add(memo)
 
-    def _parameters(self, memo: Memo) -> Parameters:
+    def _arguments(self, memo: Memo) -> Arguments:
         if memo not in self._known or memo in self._unresolved:
-            self._known[memo] = Parameters(memo)
+            self._known[memo] = Arguments(memo, Request, REFUSED)
             self._unresolved.discard(memo)  # what is not there at a call is not going to come
         return self._known[memo]
 
     def may_be_view(self, memo: Memo, /) -> bool:
         """Return whether it may be given a request."""
-        return memo.options.view is not False and self._parameters(memo).places != []
+        return memo.options.view is not False and self._arguments(memo).places != []
 
     def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
         """Return the call of *memo*'s function, if there is a request among its arguments."""
         if memo.options.view is False:
             return None
-        known = self._parameters(memo)
+        known = self._arguments(memo)
         if known.places == []:
             return None
         request = known.request_in(arguments)
@@ -158,7 +95,7 @@ class Pending:
 class AsgiExchange(Exchange):
     """A call of a function that was given a request of HTTP."""
 
-    def __init__(self, memo: Memo, known: Parameters, request: Request) -> None:
+    def __init__(self, memo: Memo, known: Arguments, request: Request) -> None:
         scope = self._scope = request.scope
         pending = scope.get(IN_SCOPE)
         self._is_finished_later = pending is not None

@@ -8,11 +8,10 @@ MIDDLEWARE has something with process_template_response, which changes it before
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from inspect import Parameter
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 try:
     import django  # noqa: F401
@@ -32,13 +31,12 @@ from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 from django.views import View
 
-from memocache._hints import classes_in, resolved
 from memocache._memo import Memo
 from memocache._views import announce
+from memocache.web._arguments import Arguments
 from memocache.web._calls import Call
 from memocache.web._django_cache import MemocacheBackend
 from memocache.web._exchange import Exchange, Finish, Shown
-from memocache.web._reachable import memos_in, reachable_from
 from memocache.web._rules import Answer, Asked
 from memocache.web._settings import terms_from
 from memocache.web._stored import RESPONSE, kept_headers
@@ -46,7 +44,6 @@ from memocache.web._stored import RESPONSE, kept_headers
 __all__ = ["MemocacheBackend"]
 
 SETTINGS: Final = ("MEMOCACHE_IGNORED_COOKIES", "MEMOCACHE_STATUSES")
-OWN_ARGUMENTS: Final = ("self", "cls")
 WITHOUT_PREFIX: Final = ("content-type", "content-length")
 
 
@@ -54,12 +51,13 @@ class Views:
     """The adapter: which calls are those of views."""
 
     def __init__(self) -> None:
-        self._known: weakref.WeakKeyDictionary[Memo, Takes] = weakref.WeakKeyDictionary()
+        self._known: weakref.WeakKeyDictionary[Memo, Arguments] = weakref.WeakKeyDictionary()
 
-    def _takes(self, memo: Memo) -> "Takes":
+    def _arguments(self, memo: Memo) -> Arguments:
+        # Not before a call, when every name in a hint is there.
         known = self._known.get(memo)
         if known is None:
-            known = self._known[memo] = Takes.of(memo)
+            known = self._known[memo] = Arguments(memo, HttpRequest, {})
         return known
 
     def decorated(self, memo: Memo, /) -> None:
@@ -67,58 +65,23 @@ class Views:
 
     def may_be_view(self, memo: Memo, /) -> bool:
         """Return whether it may be given a request."""
-        return self._takes(memo).request
+        return self._arguments(memo).places != []
 
     def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
         """Return the call of *memo*'s function, if there is a request among its arguments."""
-        takes = self._takes(memo)
-        if memo.options.view is False or not takes.request:
+        if memo.options.view is False:
             return None
-        request = _request_in(arguments, deep=takes.any_number)
-        return None if request is None else Call(DjangoExchange(memo, request))
-
-
-class Takes(NamedTuple):
-    """What a function takes, by its parameters: whether perhaps a *request*, and whether *any_number* of arguments."""
-
-    request: bool
-    any_number: bool
-
-    @classmethod
-    def of(cls, memo: Memo) -> "Takes":
-        parameters = memo.signature.parameters.values()
-        return cls(
-            any(_may_be_request(memo, each) for each in parameters),
-            any(each.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) for each in parameters),
-        )
-
-
-def _request_in(arguments: Iterable[object], *, deep: bool) -> object:
-    """Return the request among *arguments*; where *deep*, one of these may be all of *args or **kwargs."""
-    for each in arguments:
-        if issubclass(type(each), HttpRequest):
-            return each
-        if deep and isinstance(each, tuple | dict):
-            found = _request_in(each if isinstance(each, tuple) else each.values(), deep=False)
-            if found is not None:
-                return found
-    return None
-
-
-def _may_be_request(memo: Memo, parameter: Parameter) -> bool:
-    if parameter.annotation is Parameter.empty:
-        return parameter.name not in OWN_ARGUMENTS
-    try:
-        classes = list(classes_in(resolved(memo.function, parameter.annotation)))
-        return any(each is None or issubclass(each, HttpRequest) or issubclass(HttpRequest, each) for each in classes)
-    except Exception:  # noqa: BLE001 - whatever a name stands for that is not there
-        return True
+        known = self._arguments(memo)
+        if known.places == []:
+            return None
+        request = known.request_in(arguments)
+        return None if request is None else Call(DjangoExchange(memo, known, request))
 
 
 class DjangoExchange(Exchange):
     """A call of a function that was given a request."""
 
-    def __init__(self, memo: Memo, request: Any) -> None:
+    def __init__(self, memo: Memo, known: Arguments, request: Any) -> None:
         meta = request.META
         asked = Asked(
             request.method or "",
@@ -133,6 +96,7 @@ class DjangoExchange(Exchange):
         given = {name: getattr(settings, name) for name in SETTINGS if hasattr(settings, name)}
         super().__init__(asked, terms_from(given, memo, "MEMOCACHE_"))
         self._memo = memo
+        self._known = known
         self._request = request
         self._language = get_language() if settings.USE_I18N else None
         self._for_hit: Finish | None = None
@@ -226,7 +190,7 @@ class DjangoExchange(Exchange):
 
     def _is_answer(self) -> bool:
         match = getattr(self._request, "resolver_match", None)
-        return match is None or _leads_to(match.func, self._memo)
+        return self._known.is_answer(self._memo, None if match is None else match.func)
 
     def _finished(self, response: Any, finish: Finish | None) -> Any:
         if finish is None:
@@ -288,12 +252,6 @@ def _headers(response: HttpResponseBase) -> list[tuple[str, str]]:
 def _changes_templates(middleware: tuple[str, ...]) -> bool:
     """Return whether some *middleware* has process_template_response; Django's own has not."""
     return any(hasattr(import_string(path), "process_template_response") for path in middleware)
-
-
-@lru_cache(maxsize=1024)
-def _leads_to(view: Callable[..., Any], memo: Memo) -> bool:
-    """Return whether what *view* returns is what *memo*'s function does, which method_decorator hides."""
-    return memo in memos_in(view) or any(each is memo.function for each in reachable_from(view))
 
 
 announce(Views(), (HttpResponseBase,), (View,), (HttpRequest,))

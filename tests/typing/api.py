@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import assert_type
 
 from flask import Flask
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
 from memocache import (
     Cache,
@@ -33,6 +36,7 @@ from memocache import (
 )
 from memocache._missing import Missing
 from memocache.testing import assert_cached, assert_computed
+from memocache.web.asgi import MemocacheMiddleware
 from memocache.web.django import MemocacheBackend
 from memocache.web.flask import Memocache
 
@@ -107,6 +111,20 @@ assert_type(Memocache(Flask("shop")).cache_of(Flask("shop")), Cache)
 assert_type(Memocache().init_app(Flask("shop")), None)
 assert_type(MemocacheBackend("memory://", {}).cache, Cache)
 assert_type(MemocacheBackend("memory://", {}).incr("n"), int)
+Starlette().add_middleware(MemocacheMiddleware, statuses=[404, 410], ignored_cookies=["ab_*"])
+MemocacheMiddleware(Starlette(), statuses=(404,))
+
+
+@cached(timeout=60)
+async def endpoint(request: Request, i: int) -> Response:
+    return Response()
+
+
+async def forget(request: Request) -> None:
+    assert_type(await endpoint.uncache(request, i=1), bool)
+    assert_type(await endpoint(request, i=1), Response)
+
+
 cached(errors={5: 30})  # type: ignore[dict-item]
 cached(tags=5)  # type: ignore[call-overload]
 

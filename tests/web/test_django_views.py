@@ -27,7 +27,7 @@ from django.views.decorators.http import condition, require_safe
 from django.views.decorators.vary import vary_on_cookie
 from django.views.generic import TemplateView
 
-from memocache import ConfigurationError, SimpleCache, cached, configure
+from memocache import ConfigurationError, SimpleCache, _views, cached, configure
 from tests.web.django_site import urls
 
 Count = Callable[[], int]
@@ -96,6 +96,14 @@ def any_arguments(count: Count) -> Any:
     @cached
     def view(*args: Any, **kwargs: Any) -> HttpResponse:
         return HttpResponse(f"{query(args[0])} {count()}")
+
+    return view
+
+
+def async_with_keywords(count: Count) -> Any:
+    @cached
+    async def view(request: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(f"{query(request)} {count()}")
 
     return view
 
@@ -184,6 +192,7 @@ def async_by_method_decorator(count: Count) -> Any:
 
 MAKERS = [
     *(plain, odd_name, any_arguments, decorated, template_key, ignoring, class_based, by_method_decorator),
+    async_with_keywords,
     *(by_method_decorator_on_dispatch, around_as_view, async_view, async_class_based, async_by_method_decorator),
 ]
 
@@ -380,7 +389,9 @@ def test_a_post_forgets(serve: Serve, count: Count) -> None:
 
 def test_functions_that_cannot_be_views_are_forgotten_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = SimpleCache()
-    groups = []
+    groups: list[str] = []
+    ours = [each for each in _views.frameworks if type(each).__module__ == "memocache.web.django"]
+    monkeypatch.setattr(_views, "frameworks", ours)
     monkeypatch.setattr(cache, "forget_group", groups.append)
 
     @cached(cache=cache)

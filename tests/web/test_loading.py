@@ -20,7 +20,8 @@ def test_nothing_is_loaded_without_a_framework() -> None:
         from memocache import cached
         f = cached(lambda: 1)
         f(), f(), f.uncache()
-        print([name for name in sys.modules if name.startswith(("memocache.web", "flask", "werkzeug", "django", "starlette"))])
+        names = ("memocache.web", "flask", "werkzeug", "django", "starlette")
+        print([name for name in sys.modules if name.startswith(names)])
     """
     assert printed(source) == ["[]"]
 
@@ -93,6 +94,73 @@ def test_the_adapter_is_loaded_once() -> None:
         print(len(_views.frameworks))
     """
     assert printed(source) == ["1"]
+
+
+ASGI_FIRST = "from starlette.applications import Starlette"
+ASGI_SECOND = """
+from memocache import cached
+@cached
+async def view(request):
+    from starlette.responses import PlainTextResponse
+    return PlainTextResponse(request.scope["query_string"] if request else b"none")
+"""
+ASGI_THEN = """
+import asyncio
+from starlette.routing import Route
+async def sent(query):
+    scope = {"type": "http", "method": "GET", "scheme": "http", "path": "/", "query_string": query, "headers": []}
+    messages = []
+    async def send(message):
+        messages.append(message)
+    await Starlette(routes=[Route("/", view)])(scope, None, send)
+    return messages
+messages = [message for query in (b"a", b"b") for message in asyncio.run(sent(query))]
+print(*(message["body"].decode() for message in messages[1::2]))
+print(*(b"etag" in dict(message["headers"]) for message in messages[::2]))
+"""
+IN_THE_MIDDLE = """
+import sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "starlette.websockets":
+            sys.meta_path.remove(self)
+            from memocache import cached
+            cached(lambda: 1)()
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (ASGI_FIRST, ASGI_SECOND),
+        (ASGI_SECOND, ASGI_FIRST),
+        (ASGI_SECOND, "import starlette.responses", ASGI_FIRST),
+        (ASGI_SECOND, "import starlette.endpoints", ASGI_FIRST),
+        (ASGI_SECOND, "import fastapi", ASGI_FIRST),
+        ("import starlette.responses", ASGI_SECOND, ASGI_FIRST),
+        ("import memocache.web.asgi", ASGI_FIRST, ASGI_SECOND),
+        ("import flask, starlette.requests, memocache.web.asgi", ASGI_FIRST, ASGI_SECOND),
+        (IN_THE_MIDDLE, ASGI_FIRST, ASGI_SECOND),
+    ],
+)
+def test_starlette_whichever_comes_first(parts: tuple[str, ...]) -> None:
+    assert printed("\n".join((*parts, ASGI_THEN))) == ["a", "b", "True", "True"]
+
+
+@pytest.mark.parametrize("first", ["fastapi", "starlette.responses", "starlette.background"])
+def test_what_is_refused_is_so_as_soon_as_there_is_anything_of_starlette(first: str) -> None:
+    source = f"""
+        import {first}
+        from starlette.responses import Response
+        from memocache import cached, ConfigurationError
+        try:
+            @cached
+            def page(response: Response): ...
+        except ConfigurationError as error:
+            print("refused")
+    """
+    assert printed(source) == ["refused"]
 
 
 SETTINGS = """

@@ -1,0 +1,89 @@
+"""Which arguments of a function may be the request, where a framework hands that to its views."""
+
+import contextlib
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import Parameter
+from itertools import chain
+from typing import Any, Final
+
+from memocache._hints import classes_in, resolved
+from memocache._memo import Memo
+from memocache.errors import ConfigurationError
+from memocache.web._reachable import memo_of, reachable_from
+
+__all__ = ["Arguments"]
+
+OWN_ARGUMENTS: Final = ("self", "cls")
+STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+
+class Arguments:
+    """Which arguments of a function may be a request, as far as its annotations tell.
+
+    Args:
+        memo: the function's.
+        request: the type of requests.
+        refused: what else is of one request, and cannot be taken: by type why, and what to do.
+
+    Raises:
+        ConfigurationError: for a parameter that is refused.
+    """
+
+    def __init__(self, memo: Memo, request: type, refused: Mapping[type, str]) -> None:
+        self._request = request
+        self._refused = refused
+        self.are_known = True
+        """Whether all annotations could be resolved."""
+        places = [at for at, each in enumerate(memo.signature.parameters.values()) if self._may_be_request(memo, each)]
+        stars = any(each.kind in STARS for each in memo.signature.parameters.values())
+        self.places: Sequence[int] | None = None if stars and places else places
+        """Where among the arguments; None for anywhere."""
+        self._answered: tuple[Any, bool] = (lambda: None, False)  # the latest endpoint, weakly, and what was said of it
+
+    def _may_be_request(self, memo: Memo, parameter: Parameter) -> bool:
+        if parameter.annotation is Parameter.empty:
+            return parameter.name not in OWN_ARGUMENTS
+        try:
+            classes = list(classes_in(resolved(memo.function, parameter.annotation)))
+        except Exception:  # noqa: BLE001 - whatever a name stands for that is not there yet
+            self.are_known = False
+            return True
+        for kind, why in self._refused.items():
+            for found in classes:
+                if found is not None and _is_subclass(found, kind):
+                    raise ConfigurationError(f"{memo.title}: {parameter.name!r} is a {found.__name__}, {why}")
+        kind = self._request
+        return any(each is None or _is_subclass(each, kind) or _is_subclass(kind, each) for each in classes)
+
+    def is_answer(self, memo: Memo, endpoint: object) -> bool:
+        """Return whether what the function returns is the answer of *endpoint*, and not merely helps to make it."""
+        if endpoint is None:  # none is known
+            return True
+        latest, answer = self._answered
+        if latest() is not endpoint:
+            answer = any(each is memo.function or memo_of(each) is memo for each in reachable_from(endpoint))
+            with contextlib.suppress(TypeError):  # it cannot be held weakly
+                self._answered = weakref.ref(endpoint), answer
+        return answer
+
+    def request_in(self, arguments: Sequence[object]) -> Any:
+        """Return the request that is among the *arguments*, or None."""
+        if self.places is not None:
+            return self._first_of(arguments[at] for at in self.places)
+        found = self._first_of(arguments)
+        # What *args and **kwargs stand for may be one argument here.
+        inner = [
+            each if isinstance(each, tuple) else each.values() for each in arguments if isinstance(each, tuple | dict)
+        ]
+        return self._first_of(chain.from_iterable(inner)) if found is None else found
+
+    def _first_of(self, arguments: Iterable[object]) -> Any:
+        return next((each for each in arguments if issubclass(type(each), self._request)), None)
+
+
+def _is_subclass(kind: type, other: type) -> bool:
+    try:
+        return issubclass(kind, other)
+    except TypeError:  # a protocol that cannot be asked
+        return True
