@@ -7,7 +7,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
 
 from memocache._memo_threads import ThreadMemo
 from memocache._options import CacheOption, KeyOption, Options
@@ -139,6 +139,10 @@ cached.__signature__ = _options.replace(  # type: ignore[attr-defined]
 )
 
 
+# What method_decorator decorates to see which attributes that adds; its parameters are not those of the method.
+TRIED_BY_DJANGO: Final = ("django.utils.decorators", "_update_method_wrapper.<locals>.dummy")
+
+
 class _Decorator:
     """What `cached(...)` returns: it decorates functions with the options it was given."""
 
@@ -162,6 +166,8 @@ class _Decorator:
         """Return *function* as a CachedFunction; a method that is bound already as a bound one."""
         if type(function) is types.MethodType:  # and not a proxy of one: what that adds is part of it
             return self(function.__func__).__get__(function.__self__)
+        if (getattr(function, "__module__", ""), getattr(function, "__qualname__", "")) == TRIED_BY_DJANGO:
+            return function
         if _stands_for_a_method(function):
             return self._method(function.func)
         kind = next((each for each in (classmethod, staticmethod) if isinstance(function, each)), None)

@@ -146,6 +146,15 @@ def by_method_decorator(count: Count) -> Any:
     return Page.as_view()
 
 
+def by_method_decorator_with_names(count: Count) -> Any:
+    class Page(View):
+        @method_decorator(cached(key="{i}", tags=["i:{i}"]))
+        def get(self, request: Any, i: int) -> HttpResponse:
+            return HttpResponse(f"{query(request)} {count()}")
+
+    return Page.as_view()
+
+
 def by_method_decorator_on_dispatch(count: Count) -> Any:
     @method_decorator(cached(timeout=300), name="dispatch")
     class Page(View):
@@ -193,6 +202,7 @@ def async_by_method_decorator(count: Count) -> Any:
 MAKERS = [
     *(plain, odd_name, any_arguments, decorated, template_key, ignoring, class_based, by_method_decorator),
     async_with_keywords,
+    by_method_decorator_with_names,
     *(by_method_decorator_on_dispatch, around_as_view, async_view, async_class_based, async_by_method_decorator),
 ]
 
