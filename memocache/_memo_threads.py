@@ -12,10 +12,10 @@ from memocache._readthrough import compute_only, forget_group, lead, peek, put, 
 from memocache._registry import is_disabled
 from memocache._site import Seen
 from memocache._steps import Run, Served
-from memocache._view_keys import forgetting
-from memocache._views import frameworks, may_be_view, view_call
+from memocache._view_keys import forgetting, may_have_views
+from memocache._views import frameworks, view_call
 from memocache.backends.base import Lease
-from memocache.errors import BackendError
+from memocache.errors import BackendError, UnkeyableArgument
 
 __all__ = ["ThreadMemo"]
 
@@ -59,10 +59,13 @@ class ThreadMemo(Memo):
         return Run(read_through(site, key, origin, seen, alias), compute)
 
     def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
-        if may_be_view(self):
+        place = self._settled or self.place()
+        if may_have_views(self, place):
             return bool(Run(forgetting(self, args, kwargs)[1]).value)
-        place = self.place()
-        key = self.known_key(place, (self._counted_of or self.bind)(*args, **kwargs))
+        try:
+            key = self.known_key(place, (self._counted_of or self.bind)(*args, **kwargs))
+        except UnkeyableArgument:
+            return bool(Run(forgetting(self, args, kwargs)[1]).value)
         try:
             return place.site.cache.forget(key)  # as the steps of `forget` do, which would take half as long again
         except BackendError as error:

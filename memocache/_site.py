@@ -9,7 +9,7 @@ from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
 from memocache._failure import Failure
 from memocache._policy import Policy, early
 from memocache._steps import Outcome, Served
-from memocache._views import is_response
+from memocache._views import frameworks, is_response
 from memocache.backends.base import Busy, Cache, Lease, Stale
 from memocache.errors import BackendError, UncacheFailed
 from memocache.stats import Counters
@@ -80,7 +80,7 @@ class Site:
 
     def outcome(self, value: Any) -> Outcome:
         """Return what is to become of a computed *value*; what the user's functions raise, this does."""
-        if is_response(value):
+        if frameworks and is_response(value):
             self.failed(
                 "a function that is no view returned a response, which belongs to one request, so it was not stored; "
                 "return the data, or put @cached on the view itself (view=True if it is not found to be one; an "

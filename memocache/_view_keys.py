@@ -11,7 +11,7 @@ from memocache._steps import Steps
 from memocache._views import is_made_for_a_request, is_request, may_be_view
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["call_key", "forgetting", "group_of"]
+__all__ = ["call_key", "forgetting", "group_of", "may_have_views"]
 
 
 def call_key(
@@ -57,12 +57,25 @@ def group_of(call: str) -> str:
     return f"call:{call}"
 
 
+def may_have_views(memo: Memo, place: Place) -> bool:
+    """Return whether something may be stored at *place* for *memo*'s function as a view."""
+    if not place.site.cache.shared:
+        return place.views is not None  # whoever stores something there is in this process
+    return may_be_view(memo)
+
+
 def forgetting(memo: Memo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Site, Steps]:
     """Return the steps that forget exactly this call, and whether there was anything; and the site to take them on."""
     place = memo.place()
-    if may_be_view(memo):
+    if may_have_views(memo, place):
         return place.site, _forget_view(memo, place, args, kwargs)
-    return place.site, forget(place.site, memo.known_key(place, memo.bind(*args, **kwargs)))
+    try:
+        key = memo.known_key(place, memo.bind(*args, **kwargs))
+    except UnkeyableArgument:
+        if not may_be_view(memo):
+            raise
+        return place.site, _forget_view(memo, place, args, kwargs)  # it may have been given a request
+    return place.site, forget(place.site, key)
 
 
 def _forget_view(memo: Memo, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:

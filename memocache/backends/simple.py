@@ -60,7 +60,7 @@ class SimpleCache(Cache):
         # may call this cache.
         self._lock = threading.RLock()
         self._queue = S3Fifo(self._threshold)
-        self._groups: dict[str, set[str]] = {}
+        self._groups: dict[str, dict[str, None]] = {}  # the inner ones are sets: a dict takes half the room of one
         self._flights: dict[str, Flight] = {}
 
     def __repr__(self) -> str:
@@ -99,12 +99,12 @@ class SimpleCache(Cache):
 
     def _join(self, key: str, groups: tuple[str, ...]) -> None:
         for group in groups:
-            keys: set[str] | None = None
+            keys: dict[str, None] | None = None
             while keys is None or self._groups.get(group) is not keys:  # a handler may just have emptied it
                 keys = self._groups.get(group)
                 if keys is None:
-                    keys = self._groups[group] = set()
-                keys.add(key)
+                    keys = self._groups[group] = {}
+                keys[key] = None
 
     def _remove(self, key: str) -> list[Entry]:
         entry = self._queue.get(key)
@@ -126,7 +126,7 @@ class SimpleCache(Cache):
         for group in origin.groups:
             keys = self._groups.get(group)
             if keys is not None:
-                keys.discard(key)
+                keys.pop(key, None)
                 if not keys:
                     self._groups.pop(group, None)
         other = self._queue.get(key)

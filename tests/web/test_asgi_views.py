@@ -840,6 +840,7 @@ def test_forgetting_with_a_request_or_without_one(app: FastAPI, count: Callable[
     def all_of(i: int) -> list[str]:
         return [get(app, f"/{i}{query}", X_One=one).text for query in ("", "?a") for one in ("x", "y")]
 
+    assert forget(Request({"type": "http"}), 1) is False  # though nobody has called it yet
     before, other = all_of(1), all_of(2)
     assert all_of(1) == before
     assert len(set(before)) == 4
