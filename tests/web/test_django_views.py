@@ -27,7 +27,7 @@ from django.views.decorators.http import condition, require_safe
 from django.views.decorators.vary import vary_on_cookie
 from django.views.generic import TemplateView
 
-from memocache import ConfigurationError, SimpleCache, _views, cached, configure
+from memocache import ConfigurationError, SimpleCache, SQLiteCache, _views, cached, configure
 from tests.web.django_site import urls
 
 Count = Callable[[], int]
@@ -397,18 +397,18 @@ def test_a_post_forgets(serve: Serve, count: Count) -> None:
     assert bodies(client, "/", "/") == ["3", "3"]
 
 
-def test_functions_that_cannot_be_views_are_forgotten_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = SimpleCache()
+def test_functions_that_cannot_be_views_are_forgotten_as_ever(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    cache = SQLiteCache(tmp_path / "cache.sqlite")
     groups: list[str] = []
     ours = [each for each in _views.frameworks if type(each).__module__ == "memocache.web.django"]
     monkeypatch.setattr(_views, "frameworks", ours)
     monkeypatch.setattr(cache, "forget_group", groups.append)
 
-    @cached(cache=cache)
+    @cached(cache=cache, namespace="typed")
     def typed(i: int) -> int:
         return i
 
-    @cached(cache=cache)
+    @cached(cache=cache, namespace="perhaps")
     def perhaps(i) -> int:  # type: ignore[no-untyped-def]
         return int(i)
 
