@@ -7,7 +7,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
 
 from memocache._memo_threads import ThreadMemo
 from memocache._options import CacheOption, KeyOption, Options
@@ -139,13 +139,18 @@ cached.__signature__ = _options.replace(  # type: ignore[attr-defined]
 )
 
 
+# What method_decorator decorates to see which attributes that adds; its parameters are not those of the method.
+TRIED_BY_DJANGO: Final = ("django.utils.decorators", "_update_method_wrapper.<locals>.dummy")
+
+
 class _Decorator:
     """What `cached(...)` returns: it decorates functions with the options it was given."""
 
-    __slots__ = ("_options",)
+    __slots__ = ("_methods", "_options")
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._methods: dict[Callable[..., Any], Any] = {}
 
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> "AsyncCachedFunction[P, R]": ...
@@ -161,6 +166,10 @@ class _Decorator:
         """Return *function* as a CachedFunction; a method that is bound already as a bound one."""
         if type(function) is types.MethodType:  # and not a proxy of one: what that adds is part of it
             return self(function.__func__).__get__(function.__self__)
+        if (getattr(function, "__module__", ""), getattr(function, "__qualname__", "")) == TRIED_BY_DJANGO:
+            return function
+        if _stands_for_a_method(function):
+            return self._method(function.func)
         kind = next((each for each in (classmethod, staticmethod) if isinstance(function, each)), None)
         inner = function.__func__ if kind else function
         if not isinstance(inner, type) and callable(inner) and not hasattr(inner, "__qualname__"):
@@ -168,6 +177,20 @@ class _Decorator:
             if isinstance(method, types.FunctionType) and not isinstance(inner, functools.partial):
                 return self(method).__get__(inner)
         return _cached_function(inner, kind, self._options)
+
+    def _method(self, bound: types.MethodType) -> Any:
+        """Return the cached form of the *bound* method, which Django's method_decorator asks for in each call anew."""
+        cached_method = self._methods.get(bound.__func__)
+        if cached_method is None:
+            cached_method = self._methods.setdefault(bound.__func__, self(bound.__func__))
+        return cached_method.__get__(bound.__self__)
+
+
+def _stands_for_a_method(function: Any) -> bool:
+    """Return whether *function* is no more than a bound method that can have attributes."""
+    if type(function) is not functools.partial or function.args or function.keywords:
+        return False
+    return type(function.func) is types.MethodType and hasattr(function, "__wrapped__")
 
 
 def _cached_function(function: Any, kind: type | None, options: Options) -> object:

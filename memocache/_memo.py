@@ -31,6 +31,7 @@ from memocache.stats import Info
 __all__ = ["Memo"]
 
 MOST_PLACES: Final = 16
+REQUEST: Final = "request"
 
 _memos: Final["weakref.WeakSet[Memo]"] = weakref.WeakSet()
 
@@ -88,6 +89,8 @@ class Memo(ABC):
             return None
         if not isinstance(cache, Cache | Slot) or not cache.has_near:
             return None
+        if REQUEST in self.signature.parameters and REQUEST not in self._counted.names:
+            return None  # it may be a view, and by what counts a shortcut could not tell
         aliases = Aliases()
         register(aliases)
         if isinstance(cache, Slot):

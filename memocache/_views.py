@@ -23,7 +23,11 @@ __all__ = [
     "view_call",
 ]
 
-ADAPTERS: Final = {"flask": "memocache.web.flask", "starlette.requests": "memocache.web.asgi"}
+ADAPTERS: Final = {
+    "django.http": "memocache.web.django",
+    "flask": "memocache.web.flask",
+    "starlette.requests": "memocache.web.asgi",
+}
 """By the name of the module that is imported wherever the framework is used: where its adapter is."""
 
 

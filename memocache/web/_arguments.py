@@ -2,18 +2,20 @@
 
 import contextlib
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import Parameter
+from itertools import chain
 from typing import Any, Final
 
 from memocache._hints import classes_in, resolved
 from memocache._memo import Memo
 from memocache.errors import ConfigurationError
-from memocache.web._reachable import memos_in
+from memocache.web._reachable import memo_of, reachable_from
 
 __all__ = ["Arguments"]
 
 OWN_ARGUMENTS: Final = ("self", "cls")
+STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class Arguments:
@@ -34,7 +36,7 @@ class Arguments:
         self.are_known = True
         """Whether all annotations could be resolved."""
         places = [at for at, each in enumerate(memo.signature.parameters.values()) if self._may_be_request(memo, each)]
-        stars = any(each.kind is Parameter.VAR_POSITIONAL for each in memo.signature.parameters.values())
+        stars = any(each.kind in STARS for each in memo.signature.parameters.values())
         self.places: Sequence[int] | None = None if stars and places else places
         """Where among the arguments; None for anywhere."""
         self._answered: tuple[Any, bool] = (lambda: None, False)  # the latest endpoint, weakly, and what was said of it
@@ -60,7 +62,7 @@ class Arguments:
             return True
         latest, answer = self._answered
         if latest() is not endpoint:
-            answer = memo in memos_in(endpoint)
+            answer = any(each is memo.function or memo_of(each) is memo for each in reachable_from(endpoint))
             with contextlib.suppress(TypeError):  # it cannot be held weakly
                 self._answered = weakref.ref(endpoint), answer
         return answer
@@ -68,7 +70,15 @@ class Arguments:
     def request_in(self, arguments: Sequence[object]) -> Any:
         """Return the request that is among the *arguments*, or None."""
         if self.places is not None:
-            arguments = [arguments[at] for at in self.places]
+            return self._first_of(arguments[at] for at in self.places)
+        found = self._first_of(arguments)
+        # What *args and **kwargs stand for may be one argument here.
+        inner = [
+            each if isinstance(each, tuple) else each.values() for each in arguments if isinstance(each, tuple | dict)
+        ]
+        return self._first_of(chain.from_iterable(inner)) if found is None else found
+
+    def _first_of(self, arguments: Iterable[object]) -> Any:
         return next((each for each in arguments if issubclass(type(each), self._request)), None)
 
 

@@ -122,7 +122,7 @@ class Call:
     async def _awaited(self, steps: Steps, compute: Callable[[], Awaitable[Any]]) -> Any:
         async def computing() -> Outcome:
             self._made = now()
-            return self.outcome(await compute())
+            return self._outcome(await self._exchange.complete_in_task(await compute()))
 
         run = TaskRun(steps, computing, self._waits, detaches=self._exchange.loop_stays)
         return self.given(await run.result())
@@ -217,6 +217,9 @@ class Call:
 
     def outcome(self, value: Any) -> Outcome:
         """Return what is to become of what the view returned; to be called in the request."""
+        return self._outcome(self._exchange.complete(value))
+
+    def _outcome(self, value: Any) -> Outcome:
         exchange, policy = self._exchange, self._views.site.policy
         shown = exchange.shown(value)
         lifetime = policy.lifetime(value, self._views.site.cache.default_lifetime)

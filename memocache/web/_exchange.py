@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from memocache.web._finish import additions, is_unmodified
 from memocache.web._rules import Answer, Asked, Terms
@@ -51,7 +51,7 @@ class Exchange(ABC):
         terms: what the user has said of the view.
     """
 
-    loop_stays: ClassVar[bool] = True
+    loop_stays: bool = True
     """For coroutine functions: whether the event loop goes on when the request is over."""
 
     def __init__(self, asked: Asked, terms: Terms) -> None:
@@ -68,6 +68,14 @@ class Exchange(ABC):
 
         Where the cache is *shared*, these must be names that other processes know, too.
         """
+
+    def complete(self, value: Any) -> Any:
+        """Return *value*, which the view returned, when what the framework does with it before all else is done."""
+        return value
+
+    async def complete_in_task(self, value: Any) -> Any:
+        """Do what `complete` does for a coroutine function, without blocking the event loop."""
+        return self.complete(value)
 
     @abstractmethod
     def shown(self, value: Any) -> Shown | None:

@@ -10,9 +10,9 @@ from memocache._bound import Call
 from memocache._memo import Memo
 from memocache.web._rules import Terms
 
-__all__ = ["Reachable", "memos_in"]
+__all__ = ["Reachable", "memo_of", "memos_in", "reachable_from"]
 
-HANDLERS: Final = ("dispatch_request", "get", "post", "head", "options", "delete", "put", "trace", "patch")
+HANDLERS: Final = ("dispatch_request", "dispatch", "get", "post", "head", "options", "delete", "put", "trace", "patch")
 DEEPEST: Final = 200
 
 
@@ -42,6 +42,22 @@ class Reachable:
 
 def memos_in(view: Any) -> Iterator[Memo]:
     """Return the cached functions among *view* and what it wraps, and the methods of its class."""
+    for found in reachable_from(view):
+        memo = memo_of(found)
+        if memo is not None:
+            yield memo
+
+
+def memo_of(function: Any) -> Memo | None:
+    """Return the memo of a cached *function* or method; None for what is none."""
+    if not isinstance(type(function), type) or not issubclass(type(function), Call):
+        return None
+    memo: Memo = function._self_memo
+    return memo
+
+
+def reachable_from(view: Any) -> Iterator[Any]:
+    """Return *view* and what it wraps, and the methods of its class."""
     todo: list[Any] = [view]
     met: set[int] = set()
     while todo and len(met) < DEEPEST:
@@ -49,8 +65,7 @@ def memos_in(view: Any) -> Iterator[Memo]:
         if found is None or id(found) in met:
             continue
         met.add(id(found))
-        if isinstance(type(found), type) and issubclass(type(found), Call):
-            yield found._self_memo
+        yield found
         for name in ("__wrapped__", "__func__"):
             todo.append(getattr(found, name, None))
         if isinstance(found, functools.partial):

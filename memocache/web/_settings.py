@@ -14,17 +14,18 @@ from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Term
 __all__ = ["cache_from_settings", "checked", "terms_from"]
 
 FILE: Final = "memocache.sqlite"
+PREFIX: Final = "CACHE_"
 
 Settings = Mapping[str, Any]
 
 
-def terms_from(settings: Settings, memo: Memo) -> Terms:
+def terms_from(settings: Settings, memo: Memo, prefix: str = PREFIX) -> Terms:
     """Return the terms of *memo*'s function as a view, in an application with these *settings*.
 
     Raises:
         ConfigurationError: for settings that cannot work.
     """
-    cookies, statuses = checked(settings)
+    cookies, statuses = checked(settings, prefix)
     return Terms(
         vary=memo.options.vary,
         keyed=memo.has_key_function,
@@ -33,21 +34,21 @@ def terms_from(settings: Settings, memo: Memo) -> Terms:
     )
 
 
-def checked(settings: Settings) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return CACHE_IGNORED_COOKIES and CACHE_STATUSES of *settings*, or what they are by default.
+def checked(settings: Settings, prefix: str = PREFIX) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return IGNORED_COOKIES and STATUSES of *settings*, with *prefix* before their names; or what they are by default.
 
     Raises:
         ConfigurationError: for settings that cannot work.
     """
-    cookies = settings.get("CACHE_IGNORED_COOKIES", HARMLESS_COOKIES)
+    cookies = settings.get(f"{prefix}IGNORED_COOKIES", HARMLESS_COOKIES)
     if not _is_listed(cookies) or not all(isinstance(name, str) for name in cookies):
         raise ConfigurationError(
-            f"CACHE_IGNORED_COOKIES={cookies!r}; wanted: names of cookies in a list, * and ? standing for anything, "
+            f"{prefix}IGNORED_COOKIES={cookies!r}; wanted: names of cookies in a list, * and ? standing for anything, "
             'such as ["_ga*"]'
         )
-    statuses = settings.get("CACHE_STATUSES", ())
+    statuses = settings.get(f"{prefix}STATUSES", ())
     if not _is_listed(statuses) or not set(statuses) <= MORE_STATUSES:
-        raise ConfigurationError(f"CACHE_STATUSES={statuses!r}; wanted: some of 404 and 410, in a list")
+        raise ConfigurationError(f"{prefix}STATUSES={statuses!r}; wanted: some of 404 and 410, in a list")
     return tuple(cookies), tuple(statuses)
 
 

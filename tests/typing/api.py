@@ -37,6 +37,7 @@ from memocache import (
 from memocache._missing import Missing
 from memocache.testing import assert_cached, assert_computed
 from memocache.web.asgi import MemocacheMiddleware
+from memocache.web.django import MemocacheBackend
 from memocache.web.flask import Memocache
 
 # ---- the decorator -----------------------------------------------------------------------------------------------
@@ -108,6 +109,8 @@ cached(view="yes")  # type: ignore[call-overload]
 cached(vary=7)  # type: ignore[call-overload]
 assert_type(Memocache(Flask("shop")).cache_of(Flask("shop")), Cache)
 assert_type(Memocache().init_app(Flask("shop")), None)
+assert_type(MemocacheBackend("memory://", {}).cache, Cache)
+assert_type(MemocacheBackend("memory://", {}).incr("n"), int)
 Starlette().add_middleware(MemocacheMiddleware, statuses=[404, 410], ignored_cookies=["ab_*"])
 MemocacheMiddleware(Starlette(), statuses=(404,))
 

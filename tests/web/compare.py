@@ -29,6 +29,13 @@ def memocache_on_fastapi() -> Site:
     return FastAPISite(ours(SimpleCache()))
 
 
+def memocache_on_django() -> Site:
+    from memocache import SimpleCache
+    from tests.web.django_site import DjangoSite, ours
+
+    return DjangoSite(ours(SimpleCache()))
+
+
 def flask_caching() -> Site:
     from flask_caching import Cache
 
@@ -50,12 +57,26 @@ def fastapi_cache() -> Site:
     return FastAPISite(cache(expire=300))
 
 
+def cache_page() -> Site:
+    from django.views.decorators.cache import cache_page
+
+    from tests.web.django_site import DjangoSite
+
+    # All sites have the same URLs.
+    return DjangoSite(cache_page(300, key_prefix=secrets.token_hex(8)))
+
+
 PEERS: dict[str, Callable[[], Site]] = {
     "memocache": memocache,
     "Flask-Caching `cached()`": flask_caching,
+    "Django's `cache_page`": cache_page,
     "fastapi-cache2 `cache()`": fastapi_cache,
 }
-OURS: dict[str, Callable[[], Site]] = {"Flask": memocache, "FastAPI": memocache_on_fastapi}
+OURS: dict[str, Callable[[], Site]] = {
+    "Flask": memocache,
+    "Django": memocache_on_django,
+    "FastAPI": memocache_on_fastapi,
+}
 """By framework; in the table there is one of them, since all are the same."""
 
 # What is asked -> the cases that tell. What may be served is asked, too: who stores nothing is not right.

@@ -1,4 +1,4 @@
-"""What tests of every framework do with an application that has one cached view, a site: FlaskSite, AsgiSite."""
+"""What tests of every framework do with an application that has one cached view, a site such as FlaskSite."""
 
 from typing import Any, Protocol
 

@@ -18,7 +18,11 @@ def test_ours_say_how_old(framework: str) -> None:
     assert says_how_old(OURS[framework])
 
 
-THEIRS = {"Flask-Caching `cached()`": ("flask_caching", 10), "fastapi-cache2 `cache()`": ("fastapi_cache", 8)}
+THEIRS = {
+    "Flask-Caching `cached()`": ("flask_caching", 10),
+    "Django's `cache_page`": ("django", 5),
+    "fastapi-cache2 `cache()`": ("fastapi_cache", 8),
+}
 
 
 @pytest.mark.parametrize("peer", THEIRS)

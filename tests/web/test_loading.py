@@ -20,7 +20,8 @@ def test_nothing_is_loaded_without_a_framework() -> None:
         from memocache import cached
         f = cached(lambda: 1)
         f(), f(), f.uncache()
-        print([name for name in sys.modules if name.startswith(("memocache.web", "flask", "werkzeug", "starlette"))])
+        names = ("memocache.web", "flask", "werkzeug", "django", "starlette")
+        print([name for name in sys.modules if name.startswith(names)])
     """
     assert printed(source) == ["[]"]
 
@@ -160,3 +161,54 @@ def test_what_is_refused_is_so_as_soon_as_there_is_anything_of_starlette(first: 
             print("refused")
     """
     assert printed(source) == ["refused"]
+
+
+SETTINGS = """
+from django.conf import settings
+settings.configure(ALLOWED_HOSTS=["*"])
+"""
+IMPORTED = """
+from django.test import RequestFactory
+from django.http import HttpResponse
+"""
+DECORATED = """
+from memocache import cached
+@cached
+def page(request):
+    from django.http import HttpResponse
+    return HttpResponse(request.META["QUERY_STRING"] if request else "none")
+"""
+ASKED = """
+for query in "aab":
+    print(page(RequestFactory().get("/?" + query)).content.decode(), page.info().hits)
+"""
+
+
+@pytest.mark.parametrize("parts", [(IMPORTED, DECORATED), (DECORATED, IMPORTED)], ids=["django first", "django last"])
+def test_whichever_comes_first_of_django_and_this(parts: tuple[str, ...]) -> None:
+    assert printed("\n".join((SETTINGS, *parts, ASKED))) == ["a", "0", "a", "1", "b", "1"]
+
+
+@pytest.mark.parametrize("module", ["django.shortcuts", "django.urls", "django.core.handlers.base", "django.views"])
+def test_whichever_module_of_django_is_imported_first(module: str) -> None:
+    """Each comes to django.http in the middle of its own import."""
+    source = f"from memocache import cached\ncached(lambda: 1)()\nimport {module}"
+    assert printed("\n".join((SETTINGS, source, IMPORTED, DECORATED, ASKED))) == ["a", "0", "a", "1", "b", "1"]
+
+
+def test_without_django_its_adapter_says_what_to_install() -> None:
+    source = """
+        import sys
+        sys.modules["django"] = None
+        try:
+            import memocache.web.django
+        except ModuleNotFoundError as error:
+            print(error)
+    """
+    assert " ".join(printed(source)) == "memocache.web.django needs Django: pip install 'memocache[django]'"
+
+
+def test_without_settings_django_can_be_imported() -> None:
+    assert printed("from memocache import cached\ncached(lambda: 1)()\nimport django.http, django.views\nprint(1)") == [
+        "1"
+    ]
