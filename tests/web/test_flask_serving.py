@@ -435,7 +435,7 @@ def test_stale_is_served_while_one_refreshes_in_the_request_s_context(
         old = ask(app, "/x?a=1")
         assert (old.text, old.headers["Age"]) == ("/x 1 1", "70")
         assert refreshed.wait(PATIENCE)
-        wait_until(lambda: get(app, "/x?a=1") == "/x 1 2")
+        assert wait_until(lambda: get(app, "/x?a=1") == "/x 1 2")
 
 
 def test_must_revalidate_and_stale_while_revalidate_of_the_response(
