@@ -77,8 +77,6 @@ class Endpoints:
         if memo.options.view is False:
             return None
         known = self._arguments(memo)
-        if known.places == []:
-            return None
         request = known.request_in(arguments)
         return None if request is None else Call(AsgiExchange(memo, known, request))
 

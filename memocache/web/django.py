@@ -72,8 +72,6 @@ class Views:
         if memo.options.view is False:
             return None
         known = self._arguments(memo)
-        if known.places == []:
-            return None
         request = known.request_in(arguments)
         return None if request is None else Call(DjangoExchange(memo, known, request))
 

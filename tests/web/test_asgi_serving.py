@@ -1,8 +1,6 @@
 """Endpoints under load and over time: waiting, cancelling, growing old, two tenants; in process and on memcached."""
 
 import asyncio
-import functools
-import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from memocache import Cache, MemcachedCache, SimpleCache, cached
+from memocache import Cache, MemcachedCache, cached
 from memocache._flight import Flight
 from tests.servers import MemcachedServer
 from tests.web.asgi_sites import answer, run
@@ -23,19 +21,6 @@ from tests.web.matrix import Ask
 from tests.web.tenants import TASKS, requests
 
 PATIENCE = 30.0
-
-
-@pytest.fixture(params=["simple", "memcached"])
-def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
-    if request.param == "simple":
-        return SimpleCache(threshold=10_000)
-    server: MemcachedServer = request.getfixturevalue("memcached")
-    return MemcachedCache([server.address], key_prefix=prefix)
-
-
-@pytest.fixture
-def count() -> Callable[[], int]:
-    return functools.partial(next, itertools.count(1))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Which endpoints of Starlette and FastAPI are views, and what is refused; what of a call is in the key, and stored."""
 
 import functools
-import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -48,11 +47,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def app() -> FastAPI:
     return FastAPI()
-
-
-@pytest.fixture
-def count() -> Callable[[], int]:
-    return functools.partial(next, itertools.count(1))
 
 
 def get(app: Any, target: str = "/", method: str = "GET", host: str = "good.example", **headers: str) -> Answer:

@@ -1,7 +1,6 @@
 """Views of Django under load and over time: waiting, growing old, two tenants; in process and on memcached."""
 
 import asyncio
-import functools
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 from freezegun import freeze_time
 
-from memocache import Cache, MemcachedCache, SimpleCache, cached
+from memocache import Cache, MemcachedCache, cached
 from tests.servers import MemcachedServer, wait_until
 from tests.threads import PATIENCE, Held, started
 from tests.web.django_site import Page, asked, urls
@@ -25,19 +24,6 @@ from tests.web.matrix import Ask
 from tests.web.tenants import TASKS, requests
 
 Serve = Callable[..., None]
-
-
-@pytest.fixture(params=["simple", "memcached"])
-def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
-    if request.param == "simple":
-        return SimpleCache(threshold=10_000)
-    server: MemcachedServer = request.getfixturevalue("memcached")
-    return MemcachedCache([server.address], key_prefix=prefix)
-
-
-@pytest.fixture
-def count() -> Callable[[], int]:
-    return functools.partial(next, itertools.count(1))
 
 
 @pytest.fixture

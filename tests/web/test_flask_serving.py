@@ -1,7 +1,6 @@
 """Views under load and over time: forgetting, waiting, growing old; in process and on memcached."""
 
 import asyncio
-import functools
 import itertools
 import threading
 from collections.abc import Callable
@@ -12,29 +11,16 @@ import pytest
 from flask import Flask, Response, abort, make_response, request
 from freezegun import freeze_time
 
-from memocache import Cache, MemcachedCache, SimpleCache, cached, uncache_tag, uncaches
+from memocache import Cache, MemcachedCache, cached, uncache_tag, uncaches
 from memocache.backends.base import Lease
 from tests.servers import MemcachedServer, wait_until
 from tests.threads import PATIENCE, Held, started
 from tests.web.tenants import TASKS, requests
 
 
-@pytest.fixture(params=["simple", "memcached"])
-def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
-    if request.param == "simple":
-        return SimpleCache(threshold=10_000)
-    server: MemcachedServer = request.getfixturevalue("memcached")
-    return MemcachedCache([server.address], key_prefix=prefix)
-
-
 @pytest.fixture
 def app() -> Flask:
     return Flask(__name__)
-
-
-@pytest.fixture
-def count() -> Callable[[], int]:
-    return functools.partial(next, itertools.count(1))
 
 
 def get(app: Flask, target: str = "/", **headers: str) -> str:

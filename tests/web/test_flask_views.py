@@ -1,7 +1,6 @@
 """Which functions are views, when; and what of a call is in the key."""
 
 import functools
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,6 @@ def app() -> Flask:
     app = Flask(__name__)
     app.secret_key = "secret"
     return app
-
-
-@pytest.fixture
-def count() -> Callable[[], int]:
-    return functools.partial(next, itertools.count(1))
 
 
 def bodies(app: Flask, *targets: str, **options: Any) -> list[str]:
