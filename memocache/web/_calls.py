@@ -73,6 +73,7 @@ class Call:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._names: tuple[str, ...] = ()  # of headers in the key, learned from Vary
+        self._keys: dict[tuple[str, ...], str] = {}  # by those names
         self._made = 0.0  # when the computation began
         self._variant: Stored | None = None  # what was computed where only the names were to be stored
         self._marker = Stored.only_vary((), 0.0)
@@ -132,9 +133,13 @@ class Call:
         return self.outcome(compute())
 
     def _key(self) -> str:
-        exchange = self._exchange
-        request = request_key(exchange.asked, exchange.terms, self._names)
-        return self._place.keys.request_key(self._call[0], (self._where, request, self._call[1]))
+        key = self._keys.get(self._names)
+        if key is None:
+            exchange = self._exchange
+            request = request_key(exchange.asked, exchange.terms, self._names)
+            key = self._place.keys.request_key(self._call[0], (self._where, request, self._call[1]))
+            self._keys[self._names] = key
+        return key
 
     # ---- steps ---------------------------------------------------------------------------------------------------
 
