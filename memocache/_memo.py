@@ -61,6 +61,8 @@ class Memo(ABC):
         self._aliases = self._own_aliases()
         self._instance_at = self._counted.instance_at if self._owner.is_named else None
         self._types: dict[object, object] = {}
+        self.notes: dict[object, Any] = {}
+        """What each adapter of a web framework has found out about the function."""
         self._writer = Writer(
             function,
             signature,

@@ -9,7 +9,7 @@ from memocache._hints import resolved
 from memocache._site import Site
 from memocache.keys import KeyMaker
 
-__all__ = ["Place", "plain_types"]
+__all__ = ["PLAIN", "Place", "plain_types"]
 
 MOST_KEYS: Final = 10_000
 

@@ -2,17 +2,20 @@
 
 import contextlib
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter
 from itertools import chain
 from typing import Any, Final
 
 from memocache._hints import classes_in, resolved
 from memocache._memo import Memo
+from memocache._place import PLAIN
 from memocache.errors import ConfigurationError
+from memocache.web._calls import Call
+from memocache.web._exchange import Exchange
 from memocache.web._reachable import memo_of, reachable_from
 
-__all__ = ["Arguments"]
+__all__ = ["Arguments", "Endpoints"]
 
 OWN_ARGUMENTS: Final = ("self", "cls")
 STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
@@ -35,8 +38,13 @@ class Arguments:
         self._refused = refused
         self.are_known = True
         """Whether all annotations could be resolved."""
-        places = [at for at, each in enumerate(memo.signature.parameters.values()) if self._may_be_request(memo, each)]
-        stars = any(each.kind in STARS for each in memo.signature.parameters.values())
+        self.is_final = False
+        """Whether those that could not are not going to be."""
+        parameters = () if memo.options.view is False else memo.signature.parameters.values()
+        places = [at for at, each in enumerate(parameters) if self._may_be_request(memo, each)]
+        self.are_none = not places
+        """Whether there is none."""
+        stars = any(each.kind in STARS for each in parameters)
         self.places: Sequence[int] | None = None if stars and places else places
         """Where among the arguments; None for anywhere."""
         self._answered: tuple[Any, bool] = (lambda: None, False)  # the latest endpoint, weakly, and what was said of it
@@ -70,7 +78,12 @@ class Arguments:
     def request_in(self, arguments: Sequence[object]) -> Any:
         """Return the request that is among the *arguments*, or None."""
         if self.places is not None:
-            return self._first_of(arguments[at] for at in self.places)
+            # As quick as can be: this is in the way of every function that is no view.
+            for at in self.places:
+                kind = type(arguments[at])
+                if id(kind) not in PLAIN and issubclass(kind, self._request):
+                    return arguments[at]
+            return None
         found = self._first_of(arguments)
         # What *args and **kwargs stand for may be one argument here.
         inner = [
@@ -80,6 +93,51 @@ class Arguments:
 
     def _first_of(self, arguments: Iterable[object]) -> Any:
         return next((each for each in arguments if issubclass(type(each), self._request)), None)
+
+
+class Endpoints:
+    """An adapter of a framework that hands the request to its views: a call that has one is that of a view.
+
+    Args:
+        request: the type of requests.
+        exchange: makes the Exchange of such a call, of the function's memo, what is known of its arguments, and the
+            request.
+        refused: what else is of one request, as Arguments takes it.
+    """
+
+    def __init__(
+        self, request: type, exchange: Callable[[Memo, Arguments, Any], Exchange], refused: Mapping[type, str]
+    ) -> None:
+        self._request = request
+        self._exchange = exchange
+        self._refused = refused
+
+    def decorated(self, memo: Memo, /) -> None:
+        """Raise ConfigurationError if the function takes what a framework injects for one request."""
+        if self._refused:  # else there is time until a call, when every name in a hint is there
+            known = memo.notes[self] = Arguments(memo, self._request, self._refused)
+            known.is_final = known.are_known
+
+    def _found_out(self, memo: Memo) -> Arguments:
+        known: Arguments | None = memo.notes.get(self)
+        if known is None or not known.is_final:
+            known = memo.notes[self] = Arguments(memo, self._request, self._refused)
+            known.is_final = True  # what is not there at a call is not going to come
+        return known
+
+    def may_be_view(self, memo: Memo, /) -> bool:
+        """Return whether it may be given a request."""
+        return not self._found_out(memo).are_none
+
+    def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
+        """Return the call of *memo*'s function, if there is a request among its arguments."""
+        known = memo.notes.get(self)
+        if known is None or not known.is_final:
+            known = self._found_out(memo)
+        if known.are_none:
+            return None
+        request = known.request_in(arguments)
+        return None if request is None else Call(self._exchange(memo, known, request))
 
 
 def _is_subclass(kind: type, other: type) -> bool:

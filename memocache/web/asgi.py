@@ -5,7 +5,6 @@ key. `page.uncache(None, 7)` so forgets the call, whatever the request. What tak
 """
 
 import copy
-import weakref
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -26,8 +25,7 @@ from memocache._instances import token
 from memocache._memo import Memo
 from memocache._views import announce
 from memocache.errors import ConfigurationError
-from memocache.web._arguments import Arguments
-from memocache.web._calls import Call
+from memocache.web._arguments import Arguments, Endpoints
 from memocache.web._exchange import Exchange, Finish, Shown
 from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Answer, Asked, Terms
 from memocache.web._stored import DATA, RESPONSE, kept_headers
@@ -46,39 +44,6 @@ REFUSED: Final[dict[type, str]] = {
     "that calls the cached function",
     WebSocket: "which is a conversation and no request; cache a function that takes what was said in it",
 }
-
-
-class Endpoints:
-    """The adapter: which calls are those of endpoints that take the request."""
-
-    def __init__(self) -> None:
-        self._known: weakref.WeakKeyDictionary[Memo, Arguments] = weakref.WeakKeyDictionary()
-        self._unresolved: weakref.WeakSet[Memo] = weakref.WeakSet()
-
-    def decorated(self, memo: Memo, /) -> None:
-        """Raise ConfigurationError if the function takes what a framework injects for one request."""
-        if memo.options.view is not False:
-            known = self._known[memo] = Arguments(memo, Request, REFUSED)
-            if not known.are_known:
-                self._unresolved.add(memo)
-
-    def _arguments(self, memo: Memo) -> Arguments:
-        if memo not in self._known or memo in self._unresolved:
-            self._known[memo] = Arguments(memo, Request, REFUSED)
-            self._unresolved.discard(memo)  # what is not there at a call is not going to come
-        return self._known[memo]
-
-    def may_be_view(self, memo: Memo, /) -> bool:
-        """Return whether it may be given a request."""
-        return memo.options.view is not False and self._arguments(memo).places != []
-
-    def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
-        """Return the call of *memo*'s function, if there is a request among its arguments."""
-        if memo.options.view is False:
-            return None
-        known = self._arguments(memo)
-        request = known.request_in(arguments)
-        return None if request is None else Call(AsgiExchange(memo, known, request))
 
 
 class Pending:
@@ -280,4 +245,4 @@ class Finishing:
         return message
 
 
-announce(Endpoints(), (Response,), (HTTPEndpoint,), (HTTPConnection,))
+announce(Endpoints(Request, AsgiExchange, REFUSED), (Response,), (HTTPEndpoint,), (HTTPConnection,))

@@ -7,7 +7,6 @@ A response with a template is rendered as soon as the view has returned it, so t
 MIDDLEWARE has something with process_template_response, which changes it before that, it is not stored.
 """
 
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from types import ModuleType
@@ -33,8 +32,7 @@ from django.views import View
 
 from memocache._memo import Memo
 from memocache._views import announce
-from memocache.web._arguments import Arguments
-from memocache.web._calls import Call
+from memocache.web._arguments import Arguments, Endpoints
 from memocache.web._django_cache import MemocacheBackend
 from memocache.web._exchange import Exchange, Finish, Shown
 from memocache.web._rules import Answer, Asked
@@ -45,35 +43,6 @@ __all__ = ["MemocacheBackend"]
 
 SETTINGS: Final = ("MEMOCACHE_IGNORED_COOKIES", "MEMOCACHE_STATUSES")
 WITHOUT_PREFIX: Final = ("content-type", "content-length")
-
-
-class Views:
-    """The adapter: which calls are those of views."""
-
-    def __init__(self) -> None:
-        self._known: weakref.WeakKeyDictionary[Memo, Arguments] = weakref.WeakKeyDictionary()
-
-    def _arguments(self, memo: Memo) -> Arguments:
-        # Not before a call, when every name in a hint is there.
-        known = self._known.get(memo)
-        if known is None:
-            known = self._known[memo] = Arguments(memo, HttpRequest, {})
-        return known
-
-    def decorated(self, memo: Memo, /) -> None:
-        """Return: a call shows whether the function is a view."""
-
-    def may_be_view(self, memo: Memo, /) -> bool:
-        """Return whether it may be given a request."""
-        return self._arguments(memo).places != []
-
-    def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
-        """Return the call of *memo*'s function, if there is a request among its arguments."""
-        if memo.options.view is False:
-            return None
-        known = self._arguments(memo)
-        request = known.request_in(arguments)
-        return None if request is None else Call(DjangoExchange(memo, known, request))
 
 
 class DjangoExchange(Exchange):
@@ -252,4 +221,4 @@ def _changes_templates(middleware: tuple[str, ...]) -> bool:
     return any(hasattr(import_string(path), "process_template_response") for path in middleware)
 
 
-announce(Views(), (HttpResponseBase,), (View,), (HttpRequest,))
+announce(Endpoints(HttpRequest, DjangoExchange, {}), (HttpResponseBase,), (View,), (HttpRequest,))

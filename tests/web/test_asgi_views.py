@@ -35,7 +35,8 @@ from memocache import (
     configure,
     uncaches,
 )
-from memocache.web.asgi import Endpoints, MemocacheMiddleware
+from memocache.web._arguments import Endpoints
+from memocache.web.asgi import MemocacheMiddleware
 from tests.servers import MemcachedServer
 from tests.web.asgi_sites import Answer, answer, run
 from tests.web.matrix import Ask
