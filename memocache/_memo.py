@@ -28,10 +28,9 @@ from memocache.errors import ConfigurationError
 from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
 
-__all__ = ["Memo"]
+__all__ = ["Memo", "memos"]
 
 MOST_PLACES: Final = 16
-REQUEST: Final = "request"
 
 _memos: Final["weakref.WeakSet[Memo]"] = weakref.WeakSet()
 
@@ -91,8 +90,6 @@ class Memo(ABC):
             return None
         if not isinstance(cache, Cache | Slot) or not cache.has_near:
             return None
-        if REQUEST in self.signature.parameters and REQUEST not in self._counted.names:
-            return None  # it may be a view, and by what counts a shortcut could not tell
         aliases = Aliases()
         register(aliases)
         if isinstance(cache, Slot):
@@ -201,6 +198,10 @@ class Memo(ABC):
     def is_method(self) -> bool:
         """Whether the function is written in the body of a class."""
         return self._owner.is_named
+
+    def counts(self, parameter: str) -> bool:
+        """Return whether what is given for *parameter* is part of the key as it is."""
+        return parameter in self._counted.names
 
     def become_view(self) -> None:
         """Take no shortcut any more, since what is served depends on the request."""
@@ -343,8 +344,13 @@ class Memo(ABC):
         """Forget every call, and count from zero."""
 
 
+def memos() -> "list[Memo]":
+    """Return those of the functions that were decorated in this process and are still there."""
+    return list(_memos)
+
+
 def _start_anew() -> None:
-    for memo in list(_memos):
+    for memo in memos():
         memo.start_anew()
 
 

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, Final
 
 from memocache._hints import classes_in, resolved
-from memocache._memo import Memo
+from memocache._memo import Memo, memos
 from memocache._place import PLAIN
 from memocache.errors import ConfigurationError
 from memocache.web._calls import Call
@@ -44,6 +44,9 @@ class Arguments:
         places = [at for at, each in enumerate(parameters) if self._may_be_request(memo, each)]
         self.are_none = not places
         """Whether there is none."""
+        names = tuple(memo.signature.parameters)
+        self.are_hidden = not all(memo.counts(names[at]) for at in places)
+        """Whether one of them does not count, so that a shortcut, which goes by what does, would not see a request."""
         stars = any(each.kind in STARS for each in parameters)
         self.places: Sequence[int] | None = None if stars and places else places
         """Where among the arguments; None for anywhere."""
@@ -111,17 +114,26 @@ class Endpoints:
         self._request = request
         self._exchange = exchange
         self._refused = refused
+        for memo in memos():  # which may have shortcuts from before the framework was imported
+            with contextlib.suppress(ConfigurationError):  # a call is going to say so
+                self._look_at(memo)
+
+    def _look_at(self, memo: Memo) -> Arguments:
+        known = memo.notes[self] = Arguments(memo, self._request, self._refused)
+        if known.are_hidden:
+            memo.become_view()
+        return known
 
     def decorated(self, memo: Memo, /) -> None:
         """Raise ConfigurationError if the function takes what a framework injects for one request."""
         if self._refused:  # else there is time until a call, when every name in a hint is there
-            known = memo.notes[self] = Arguments(memo, self._request, self._refused)
+            known = self._look_at(memo)
             known.is_final = known.are_known
 
     def _found_out(self, memo: Memo) -> Arguments:
         known: Arguments | None = memo.notes.get(self)
         if known is None or not known.is_final:
-            known = memo.notes[self] = Arguments(memo, self._request, self._refused)
+            known = self._look_at(memo)
             known.is_final = True  # what is not there at a call is not going to come
         return known
 
@@ -131,9 +143,7 @@ class Endpoints:
 
     def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
         """Return the call of *memo*'s function, if there is a request among its arguments."""
-        known = memo.notes.get(self)
-        if known is None or not known.is_final:
-            known = self._found_out(memo)
+        known = self._found_out(memo)
         if known.are_none:
             return None
         request = known.request_in(arguments)

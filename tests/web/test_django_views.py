@@ -271,10 +271,11 @@ def test_a_response_of_a_function_that_is_no_view_is_not_stored(count: Count) ->
     assert [helper().content, helper().content] == [b"1", b"2"]
 
 
-def test_a_request_that_a_shortcut_could_not_see(count: Count) -> None:
-    @cached(key="{i}")
-    def view(request: Any, i: int) -> HttpResponse | int:
-        return count() if request is None else HttpResponse(f"{query(request)} {count()}")
+@pytest.mark.parametrize("options", [{"key": "{i}"}, {"ignore": ("asked",)}])
+def test_a_request_that_a_shortcut_could_not_see(count: Count, options: dict[str, Any]) -> None:
+    @cached(**options)
+    def view(asked: Any, i: int) -> HttpResponse | int:
+        return count() if asked is None else HttpResponse(f"{query(asked)} {count()}")
 
     assert [view(None, 1), view(None, 1)] == [1, 1]
     ask = RequestFactory().get

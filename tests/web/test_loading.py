@@ -163,6 +163,29 @@ def test_what_is_refused_is_so_as_soon_as_there_is_anything_of_starlette(first: 
     assert printed(source) == ["refused"]
 
 
+@pytest.mark.parametrize("framework", ["starlette.requests", "django.http"])
+def test_a_shortcut_from_before_a_framework_was_imported_hides_no_request(framework: str) -> None:
+    source = f"""
+        import sys
+        from memocache import cached
+        @cached(key="{{i}}")
+        def page(asked, i):
+            return "plain" if asked is None else "asked"
+        page(None, 1), page(None, 1)
+        import {framework}
+        if "django" in "{framework}":
+            from django.conf import settings
+            settings.configure(ALLOWED_HOSTS=["*"])
+            from django.test import RequestFactory
+            request = RequestFactory().get("/")
+        else:
+            from starlette.requests import Request
+            request = Request({{"type": "http", "method": "GET", "scheme": "http", "path": "/", "headers": []}})
+        print(page(request, 1))
+    """
+    assert printed(source) == ["asked"]
+
+
 SETTINGS = """
 from django.conf import settings
 settings.configure(ALLOWED_HOSTS=["*"])
