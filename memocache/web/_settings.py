@@ -1,7 +1,7 @@
 """What an application's configuration says of its cache, in the names that Flask-Caching has for it, and of views."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Terms
 
-__all__ = ["cache_from_settings", "checked", "terms_from"]
+__all__ = ["cache_from_settings", "checked", "terms_of"]
 
 FILE: Final = "memocache.sqlite"
 PREFIX: Final = "CACHE_"
@@ -19,18 +19,13 @@ PREFIX: Final = "CACHE_"
 Settings = Mapping[str, Any]
 
 
-def terms_from(settings: Settings, memo: Memo, prefix: str = PREFIX) -> Terms:
-    """Return the terms of *memo*'s function as a view, in an application with these *settings*.
-
-    Raises:
-        ConfigurationError: for settings that cannot work.
-    """
-    cookies, statuses = checked(settings, prefix)
+def terms_of(memo: Memo, cookies: tuple[str, ...], statuses: Iterable[int]) -> Terms:
+    """Return the terms of *memo*'s function as a view, where *cookies* are harmless, and *statuses* stored, too."""
     return Terms(
         vary=memo.options.vary,
         keyed=memo.has_key_function,
         harmless=cookies,
-        statuses=STATUSES | frozenset(statuses),
+        statuses=STATUSES.union(statuses),
     )
 
 

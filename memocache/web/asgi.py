@@ -27,7 +27,8 @@ from memocache._views import announce
 from memocache.errors import ConfigurationError
 from memocache.web._arguments import Arguments, Endpoints
 from memocache.web._exchange import Exchange, Finish, Shown
-from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Answer, Asked, Terms
+from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, Answer, Asked
+from memocache.web._settings import terms_of
 from memocache.web._stored import DATA, RESPONSE, kept_headers
 
 __all__ = ["MemocacheMiddleware"]
@@ -50,7 +51,7 @@ class Pending:
     """What is to be done with the response to one request."""
 
     def __init__(self, statuses: Iterable[int] = (), harmless: tuple[str, ...] = HARMLESS_COOKIES) -> None:
-        self.statuses = STATUSES | frozenset(statuses)
+        self.statuses = statuses
         self.harmless = harmless
         self.finish: Finish | None = None
 
@@ -73,13 +74,7 @@ class AsgiExchange(Exchange):
             request.headers.getlist,
             identified=bool(getattr(scope.get("user"), "is_authenticated", "user" in scope)),
         )
-        terms = Terms(
-            vary=memo.options.vary,
-            keyed=memo.has_key_function,
-            harmless=self._pending.harmless,
-            statuses=self._pending.statuses,
-        )
-        super().__init__(asked, terms)
+        super().__init__(asked, terms_of(memo, self._pending.harmless, self._pending.statuses))
         self._answers = known.is_answer(memo, scope.get("endpoint"))
         self._finish: Finish | None = None
         self._session = _session(scope)

@@ -20,6 +20,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.messages import get_messages
 from django.core.handlers.wsgi import WSGIRequest
+from django.core.signals import setting_changed
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -36,12 +37,13 @@ from memocache.web._arguments import Arguments, Endpoints
 from memocache.web._django_cache import MemocacheBackend
 from memocache.web._exchange import Exchange, Finish, Shown
 from memocache.web._rules import Answer, Asked
-from memocache.web._settings import terms_from
+from memocache.web._settings import checked, terms_of
 from memocache.web._stored import RESPONSE, kept_headers
 
 __all__ = ["MemocacheBackend"]
 
-SETTINGS: Final = ("MEMOCACHE_IGNORED_COOKIES", "MEMOCACHE_STATUSES")
+PREFIX: Final = "MEMOCACHE_"
+SETTINGS: Final = (f"{PREFIX}IGNORED_COOKIES", f"{PREFIX}STATUSES")
 WITHOUT_PREFIX: Final = ("content-type", "content-length")
 
 
@@ -60,8 +62,7 @@ class DjangoExchange(Exchange):
             partial(_lines, meta),
             identified=meta.get("REMOTE_USER") is not None,
         )
-        given = {name: getattr(settings, name) for name in SETTINGS if hasattr(settings, name)}
-        super().__init__(asked, terms_from(given, memo, "MEMOCACHE_"))
+        super().__init__(asked, terms_of(memo, *_settings()))
         self._memo = memo
         self._known = known
         self._request = request
@@ -187,6 +188,19 @@ class DjangoExchange(Exchange):
 
         return computed
 
+
+@lru_cache
+def _settings() -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return what the settings say of all views."""
+    return checked({name: getattr(settings, name) for name in SETTINGS if hasattr(settings, name)}, PREFIX)
+
+
+def _setting_changed(**_: object) -> None:
+    """Read the settings again: a test has overridden one."""
+    _settings.cache_clear()
+
+
+setting_changed.connect(_setting_changed)
 
 NO_NAME: Final = "?"
 

@@ -41,7 +41,7 @@ from memocache.web._calls import Call
 from memocache.web._exchange import Exchange, Finish, Shown
 from memocache.web._reachable import Reachable, memos_in
 from memocache.web._rules import Answer, Asked, Terms
-from memocache.web._settings import cache_from_settings, checked, terms_from
+from memocache.web._settings import cache_from_settings, checked, terms_of
 from memocache.web._stored import DATA, RESPONSE, kept_headers
 
 __all__ = ["Memocache"]
@@ -97,7 +97,7 @@ class Views:
             return None
         terms = reachable.terms.get(memo)
         if terms is None:
-            terms = reachable.terms[memo] = terms_from(app.config, memo)
+            terms = reachable.terms[memo] = terms_of(memo, *checked(app.config))
         return Call(FlaskExchange(app, terms, endpoints))
 
 
