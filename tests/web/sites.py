@@ -1,11 +1,13 @@
 """What tests of every framework do with an application that has one cached view, a site such as FlaskSite."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from memocache import SimpleCache
 from tests.web.fuzz import Combination
-from tests.web.matrix import Ask, Reply
+from tests.web.matrix import PLAIN, Ask, Case, Reply
 
-__all__ = ["Decorator", "Site", "is_served", "wrong_in"]
+__all__ = ["Decorator", "Site", "check", "is_served", "wrong_in"]
 
 Decorator = Any
 """Decorates a view, as `cached(timeout=300)` does."""
@@ -43,6 +45,15 @@ def is_served(site: Site, first: Ask, second: Ask) -> bool:
     assert two.status_code == one.status_code
     assert "Age" in two.headers or not hit
     return hit
+
+
+def check(case: Case, make: Callable[..., Site], ours: Callable[..., Any]) -> None:
+    """Assert that a site does in *case* what may be done; *make* makes one with what *ours* decorates its view with."""
+    site = make(ours(SimpleCache(), case.terms), case.terms)
+    site.reply = case.reply
+    assert is_served(site, case.first, case.second) is case.cached
+    # A decorator that stores nothing would pass half of them.
+    assert is_served(make(ours(SimpleCache())), PLAIN, PLAIN)
 
 
 def wrong_in(site: Site, combinations: list[Combination]) -> list[Combination]:

@@ -9,7 +9,7 @@ from memocache import SimpleCache
 from tests.web.asgi_sites import AsgiSite, DataSite, FastAPISite, StarletteSite, ours
 from tests.web.fuzz import combinations
 from tests.web.matrix import CASES, OK, PLAIN, Case
-from tests.web.sites import is_served, wrong_in
+from tests.web.sites import check, is_served, wrong_in
 
 SITES = {
     f"{site.__name__}, {'async' if is_async else 'sync'}": partial(site, is_async=is_async)
@@ -22,11 +22,7 @@ Make = Callable[..., AsgiSite]
 @pytest.mark.parametrize("make", SITES.values(), ids=SITES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_matrix(case: Case, make: Make) -> None:
-    site = make(ours(SimpleCache(), case.terms), case.terms)
-    site.reply = case.reply
-    assert is_served(site, case.first, case.second) is case.cached
-    # A decorator that stores nothing would pass half of them.
-    assert is_served(make(ours(SimpleCache())), PLAIN, PLAIN)
+    check(case, make, ours)
 
 
 REQUESTS = [case for case in CASES if case.reply == OK and "statuses" not in case.terms]

@@ -65,6 +65,16 @@ def asked(app: Any, target: str = "/") -> "asyncio.Task[Any]":
     return asyncio.get_running_loop().create_task(answer(app, Ask(target)))
 
 
+async def waiting(app: Any, held: Held, joined: list[Flight], *, others: int) -> "list[asyncio.Task[Any]]":
+    """Return the one that computes, and the *others* that wait for it."""
+    first = asked(app)
+    await held.entered.wait()
+    before = len(joined)
+    rest = [asked(app) for _ in range(others)]
+    await until(lambda: len(joined) == before + others)
+    return [first, *rest]
+
+
 def site(cache: Cache, held: Held, **options: Any) -> Any:
     @cached(cache=cache, namespace="view", wait=60, **options)
     async def page(request: Request) -> Response:
@@ -80,11 +90,7 @@ def test_one_computes_and_all_are_served(cache: Cache, joined: list[Flight]) -> 
     async def main() -> None:
         held = Held()
         app = site(cache, held)
-        first = asked(app)
-        await held.entered.wait()
-        before = len(joined)
-        others = [asked(app) for _ in range(8)]
-        await until(lambda: len(joined) == before + 8)
+        first, *others = await waiting(app, held, joined, others=8)
         held.go.set()
         answers = await asyncio.gather(first, *others)
         assert {each.text for each in answers} == {"1"}
@@ -99,11 +105,7 @@ def test_a_client_that_goes_leaves_the_others_alone(cache: Cache, joined: list[F
     async def main() -> None:
         held = Held()
         app = site(cache, held)
-        first = asked(app)
-        await held.entered.wait()
-        before = len(joined)
-        others = [asked(app) for _ in range(2)]
-        await until(lambda: len(joined) == before + 2)
+        first, *others = await waiting(app, held, joined, others=2)
         gone = first if who == "the one that computes" else others.pop()
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -8,8 +8,8 @@ import pytest
 from memocache import SimpleCache
 from tests.web.django_site import DjangoSite, ours
 from tests.web.fuzz import combinations
-from tests.web.matrix import CASES, PLAIN, Case
-from tests.web.sites import is_served, wrong_in
+from tests.web.matrix import CASES, Case
+from tests.web.sites import check, wrong_in
 
 SITES = {"sync": partial(DjangoSite, is_async=False), "async": partial(DjangoSite, is_async=True)}
 Make = Callable[..., DjangoSite]
@@ -18,11 +18,7 @@ Make = Callable[..., DjangoSite]
 @pytest.mark.parametrize("make", SITES.values(), ids=SITES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_matrix(case: Case, make: Make) -> None:
-    site = make(ours(SimpleCache(), case.terms), case.terms)
-    site.reply = case.reply
-    assert is_served(site, case.first, case.second) is case.cached
-    # A decorator that stores nothing would pass half of them.
-    assert is_served(make(ours(SimpleCache())), PLAIN, PLAIN)
+    check(case, make, ours)
 
 
 def test_fuzzed_headers() -> None:
