@@ -86,7 +86,7 @@ class Call:
         if is_disabled() or (way is Way.BYPASS and self._exchange.asked.is_safe):
             return compute() if memo.is_async else Run(compute_only())
         memo.become_view()
-        place: Place = self._exchange.place(memo)
+        place: Place = memo.place()
         if place.views is None:
             place.views = Views(place.site)
         self._memo, self._place, self._views = memo, place, place.views
@@ -144,7 +144,7 @@ class Call:
     # ---- steps ---------------------------------------------------------------------------------------------------
 
     def _steps(self, way: Way) -> Steps:
-        """Return an Outcome, of what was computed for this call, or a packed Stored."""
+        """Return an Outcome, of what was computed for this call, or the Stored that is there."""
         if way is Way.READ:
             return (yield from self._only_read())
         if self._views.is_unstorable(self._url):
@@ -174,9 +174,13 @@ class Call:
             key = self._key()
             steps = refresh(site, key, origin) if way is Way.REFRESH else read_through(site, key, origin)
             result = yield from steps
-            # None: the computation raised, and whoever has begun it is going to.
-            if result is None or type(result) in (Outcome, Instead) or self._is_final(result):
-                return result
+            if result is None or type(result) is Outcome:
+                return result  # None: the computation raised, and whoever has begun it is going to
+            if type(result) is Instead:
+                return Instead(Stored.unpacked(result.value))
+            stored = self._final(result)
+            if stored is not None:
+                return stored
         return (yield from compute_only())
 
     def _only_read(self) -> Steps:
@@ -184,18 +188,20 @@ class Call:
             (entry,) = yield from peek(self._views.site, (self._key(),), (self._origin.groups,))
             if entry is None or now() >= entry.fresh:
                 break
-            if self._is_final(entry.value):
-                return self._views.site.hit(entry, None).value
+            stored = self._final(entry.value)
+            if stored is not None:
+                self._views.site.hit(entry, None)
+                return stored
         self._views.site.counters.misses += 1
         return (yield from compute_only())
 
-    def _is_final(self, packed: object) -> bool:
-        """Return whether *packed* is a result; else learn by which headers the key of that is found."""
+    def _final(self, packed: object) -> Stored | None:
+        """Return what is in *packed* if that is a result; else learn by which headers the key of that is found."""
         stored = Stored.unpacked(packed)
         if stored is None or not stored.is_only_vary:
-            return stored is not None
+            return stored
         self._learn(stored.vary)
-        return False
+        return None
 
     def _learn(self, names: tuple[str, ...]) -> None:
         self._names = tuple(sorted({*self._names, *names}))
@@ -250,17 +256,15 @@ class Call:
         self._marker = Stored.only_vary(stored.vary, self._made)._replace(payload=secrets.token_hex(8))
         return Outcome(value, self._marker.packed(), max(stored.lifetime, VARY_KEPT), 0.0, shared=True)
 
-    def given(self, result: Any) -> Any:
+    def given(self, result: Outcome | Stored) -> Any:
         """Return what the caller of the view gets: what the view returned, for it or another."""
-        if type(result) is Outcome:
+        if isinstance(result, Outcome):
             return self._exchange.given(result.value)
-        stored = Stored.unpacked(result)
-        assert stored is not None
-        self._finish(stored, hit=True)
-        if stored.kind == DATA:
+        self._finish(result, hit=True)
+        if result.kind == DATA:
             copied = self._memo.options.copied
-            return stored.payload if copied is None else copied(stored.payload)
-        status, headers, body = stored.payload
+            return result.payload if copied is None else copied(result.payload)
+        status, headers, body = result.payload
         return self._exchange.rebuilt(status, headers, body)
 
     def _finish(self, stored: Stored, *, hit: bool) -> None:

@@ -58,10 +58,6 @@ class Exchange(ABC):
         self.asked = asked
         self.terms = terms
 
-    def place(self, memo: Any) -> Any:
-        """Return the place of *memo*'s function on the cache that this application uses."""
-        return memo.place()
-
     @abstractmethod
     def where(self, *, shared: bool) -> tuple[object, ...]:
         """Return what tells apart where views are called, such as the application and the endpoint, for the key.
