@@ -160,6 +160,20 @@ def over_cachelib(memocache: Any) -> Any:
     return memocache.ForeignCache(cachelib.SimpleCache())
 
 
+def beside_pymemcache(name: str, make: Callable[[Any], Any]) -> Subject:
+    return Subject(
+        name,
+        make,
+        "pymemcache",
+        "pymemcache",
+        bare_pymemcache,
+        get="get(key)",
+        put="set(key, data)",
+        drop="delete(key)",
+        venue=memcached.running,
+    )
+
+
 SUBJECTS: Final = (
     Subject(
         "SimpleCache",
@@ -171,17 +185,7 @@ SUBJECTS: Final = (
         put='values["key"] = ROW',
         drop='values.pop("key", None)',
     ),
-    Subject(
-        "MemcachedCache",
-        lambda memocache: memocache.MemcachedCache([memcached.address]),
-        "pymemcache",
-        "pymemcache",
-        bare_pymemcache,
-        get="get(key)",
-        put="set(key, data)",
-        drop="delete(key)",
-        venue=memcached.running,
-    ),
+    beside_pymemcache("MemcachedCache", lambda memocache: memocache.MemcachedCache([memcached.address])),
     Subject(
         "RedisCache",
         lambda memocache: memocache.RedisCache(f"unix://{redis.address}"),
@@ -214,18 +218,11 @@ SUBJECTS: Final = (
         put='values.set("key", data)',
         drop='values.delete("key")',
     ),
-    Subject(
+    beside_pymemcache(
         "TieredCache over MemcachedCache",
         lambda memocache: memocache.TieredCache(
             memocache.SimpleCache(), memocache.MemcachedCache([memcached.address]), near_timeout=SECONDS
         ),
-        "pymemcache",
-        "pymemcache",
-        bare_pymemcache,
-        get="get(key)",
-        put="set(key, data)",
-        drop="delete(key)",
-        venue=memcached.running,
     ),
 )
 
