@@ -15,7 +15,7 @@ from memocache.errors import ConfigurationError
 if TYPE_CHECKING:
     from memocache.backends._object import Foreign
 
-__all__ = ["CacheOption", "KeyOption", "Options"]
+__all__ = ["MOST_VARY", "TOKEN", "CacheOption", "KeyOption", "Options"]
 
 CacheOption: TypeAlias = "Cache | Foreign | str | Callable[[], Cache | Foreign] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"
@@ -25,7 +25,8 @@ OURS: Final = (
     *("unless", "errors", "stale", "jitter", "tags", "copy", "wait", "view", "vary"),
 )
 
-HEADER: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+"""What the name of a header is: RFC 9110, section 5.6.2."""
 MOST_VARY: Final = 8
 
 # What other caching decorators call it -> what to write here.
@@ -158,7 +159,7 @@ def _checked_vary(vary: object) -> tuple[str, ...]:
         raise ConfigurationError(f"vary={vary!r}; {wanted}")
     names = tuple(vary)
     for name in names:
-        if not isinstance(name, str) or not re.fullmatch(HEADER, name) or name == "*":
+        if not isinstance(name, str) or not re.fullmatch(TOKEN, name) or name == "*":
             raise ConfigurationError(f"vary= names {name!r}, which is no header; {wanted}")
     if len(names) > MOST_VARY:
         raise ConfigurationError(f"vary= names {len(names)} headers; {MOST_VARY} are the most")

@@ -13,7 +13,7 @@ from memocache._steps import Ask, Compute, Computed, Detach, Instead, Join, Outc
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
-__all__ = ["compute_only", "forget", "forget_group", "lead", "peek", "put", "put_if", "read_through", "refresh"]
+__all__ = ["compute_only", "forget", "forget_group", "lead", "peek", "put", "put_kept", "read_through", "refresh"]
 
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.08
@@ -199,12 +199,18 @@ def refresh(site: Site, key: str, origin: Origin) -> Steps:
 def put(site: Site, key: str, origin: Origin, value: object) -> Steps:
     """Store *value* as if it had been computed now."""
     lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
-    yield from _put(site, key, origin, site.served(value), lifetime, site.policy.stale)
+    yield from put_kept(site, key, origin, site.served(value), lifetime, site.policy.stale)
 
 
-def _put(
+def put_kept(
     site: Site, key: str, origin: Origin, kept: Any, lifetime: float, stale: float, proof: "Proof | None" = None
 ) -> Generator[Step, Any, None]:
+    """Store what is *kept* of a result.
+
+    With *proof* it was computed under the lease of another key: it is stored only if nothing of the *origin* was
+    forgotten since. That is the key, and what knows what was filled in there. Our own lease is taken before we look
+    whether that still stands: a forgetting before takes it away, and one after voids our lease.
+    """
     lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline, site.untaken)
     if lease is None:
         return
@@ -216,17 +222,6 @@ def _put(
         lease.flight.land(kept)
     finally:
         lease.flight.abandon()
-
-
-def put_if(
-    site: Site, proof: Proof, key: str, origin: Origin, kept: Any, lifetime: float, stale: float
-) -> Generator[Step, Any, None]:
-    """Store what was computed under the lease of another key: only if nothing of the *origin* was forgotten since.
-
-    *proof* is that key, and what knows what was filled in there. Our own lease is taken before we look whether that
-    still stands: a forgetting before takes it away, and one after voids our lease.
-    """
-    yield from _put(site, key, origin, kept, lifetime, stale, proof)
 
 
 def _stands(site: Site, origin: Origin, key: str, is_ours: Callable[[Any], bool]) -> Generator[Step, Any, bool]:

@@ -12,16 +12,17 @@ from typing import Any, Final
 
 from memocache._clock import now
 from memocache._entry import Origin
+from memocache._options import MOST_VARY
 from memocache._place import Place
 from memocache._pool import Awaited
-from memocache._readthrough import compute_only, peek, put_if, read_through, refresh
+from memocache._readthrough import compute_only, peek, put_kept, read_through, refresh
 from memocache._registry import is_disabled
 from memocache._site import Site
 from memocache._steps import Ask, Compute, Instead, Outcome, Run, Steps
 from memocache._tasks import TaskRun
 from memocache._view_keys import call_key, group_of
 from memocache.web._exchange import Exchange, Finish
-from memocache.web._rules import MOST_VARY, Verdict, Way, judge, request_key, way_of
+from memocache.web._rules import Verdict, Way, judge, request_key, way_of
 from memocache.web._stored import DATA, Stored
 
 __all__ = ["Call"]
@@ -215,8 +216,8 @@ class Call:
         key = self._key()
         self._learn(stored.vary)
         proof = key, lambda packed: Stored.unpacked(packed) == marker
-        yield from put_if(
-            self._views.site, proof, self._key(), self._origin, stored.packed(), stored.lifetime, stored.stale
+        yield from put_kept(
+            self._views.site, self._key(), self._origin, stored.packed(), stored.lifetime, stored.stale, proof
         )
 
     # ---- what is computed, and what is given ---------------------------------------------------------------------

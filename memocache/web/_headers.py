@@ -10,9 +10,11 @@ from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 from typing import Final
 
+from memocache._options import TOKEN
+
 __all__ = ["Directives", "cookie_names", "entity_tags", "joined", "moment", "names_in", "without_cookies"]
 
-TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+NAME: Final = re.compile(TOKEN)
 # One element of a list, with its quoted strings whole.
 ELEMENT: Final = re.compile(r'(?:[^",\\]|"(?:[^"\\]|\\.)*")*')
 ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
@@ -56,7 +58,7 @@ class Directives:
         for element in elements or ():
             name, equals, value = element.partition("=")
             name = name.rstrip(SPACE).lower()
-            if not TOKEN.fullmatch(name):
+            if not NAME.fullmatch(name):
                 self.malformed = True
                 continue
             self._values.setdefault(name, []).append(_unquoted(value.strip(SPACE)) if equals else None)
@@ -95,7 +97,7 @@ def seconds_of(lines: Sequence[str]) -> int:
 def names_in(lines: Sequence[str]) -> tuple[str, ...] | None:
     """Return the names that a field such as Vary lists, lower-case, sorted; None if something in it is no name."""
     names = {name.strip(SPACE).lower() for line in lines for name in line.split(",")} - {""}
-    return tuple(sorted(names)) if all(TOKEN.fullmatch(name) for name in names) else None
+    return tuple(sorted(names)) if all(NAME.fullmatch(name) for name in names) else None
 
 
 def cookie_names(lines: Sequence[str]) -> set[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from memocache._options import MOST_VARY
 from memocache.web._headers import (
     Directives,
     cookie_names,
@@ -25,7 +26,6 @@ from memocache.web._query import sorted_query
 __all__ = [
     "HARMLESS_COOKIES",
     "MORE_STATUSES",
-    "MOST_VARY",
     "STATUSES",
     "Answer",
     "Asked",
@@ -42,7 +42,6 @@ MORE_STATUSES: Final = frozenset({404, 410})
 """Those that may be stored where somebody says so."""
 SERVER_ERRORS: Final = frozenset({500, 502, 503, 504})
 """Those instead of which what is stored may be served: RFC 5861, section 4."""
-MOST_VARY: Final = 8
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 HARMLESS_COOKIES: Final = (
     *("_ga", "_ga_*", "_gid", "_gat", "_gat_*", "_gac_*", "_gcl_*", "_gaexp", "__utm?", "__utm??"),  # Google
