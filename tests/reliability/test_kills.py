@@ -213,14 +213,20 @@ time.sleep(60)
 """
 
 
-def raged(mayhem: Mayhem, kills: int) -> tuple[int, int]:
-    """Return how often *mayhem*'s workers read while so many were killed, and how often that was stale."""
+def raged(mayhem: Mayhem, kills: int, *, until_stale: bool = False) -> tuple[int, int]:
+    """Return how often *mayhem*'s workers read while so many were killed, and how often that was stale.
+
+    With *until_stale* that is enough, and no more are killed.
+    """
     try:
         for _ in range(kills):
             for _ in range(10):
                 mayhem.change()
-                time.sleep(random.random() * 0.02)
+                # Often while what the change before has made somebody compute is not stored yet.
+                time.sleep(random.random() * random.choice((0.002, 0.02)))
             mayhem.kill_one()
+            if until_stale and mayhem.stale:
+                break
         return mayhem.reads, mayhem.stale
     finally:
         mayhem.end()
@@ -242,6 +248,6 @@ def test_workers_may_be_killed_at_any_moment(
 
 def test_naive_workers_are_stale(ledger: Ledger) -> None:
     with KINDS["memcached"].stand() as stand:
-        reads, stale = raged(Mayhem(stand, "mayhem", naive=True), 6)
+        reads, stale = raged(Mayhem(stand, "mayhem", naive=True), 100, until_stale=True)
     ledger.naive(USING, f"get, compute and set: {stale:,} of {reads:,} calls stale")
     assert stale > 0
