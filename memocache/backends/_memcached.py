@@ -234,10 +234,7 @@ class Connection:
             self.is_busy = False
 
     def _found(self, line: Any, buffer: bytes, wanted: list[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
-        """Return the whole answer, of which *buffer* has come already, and what is in it for the *wanted* keys.
-
-        The first is b"" if something came that nobody had asked for.
-        """
+        """Return the whole answer, of which *buffer* has come already, and what is in it for the *wanted* keys."""
         if not buffer:
             raise MemcacheUnexpectedCloseError
         found: dict[bytes, bytes] = {}
@@ -248,8 +245,7 @@ class Connection:
             if buffer[start:end] == b"END":
                 if len(buffer) == end + 2:
                     return buffer, found
-                self._client.close()  # there is more than was asked for
-                return b"", found
+                raise MemcacheUnexpectedCloseError("there came more than was asked for")
             word, key, _, size = buffer[start:end].split(b" ")
             if word != b"VALUE" or key not in wanted or key in found:
                 raise MemcacheUnknownError("an answer to something else")

@@ -227,7 +227,8 @@ class FencedCache(ServerCache):
             expire = b"%d" % self._expire(kept_until(entry) - clock())
             arguments = (lease.nonce, data, expire, *_each(lease.stamps))
             filled = yield from spot.shard.run(FILL, spot.names, arguments)
-        self._stubs.drop(lease.nonce)  # not if there was no answer: then it may be there, and nobody leads it
+        if filled:  # else, or if there was no answer, it may still be there, and nobody leads it
+            self._stubs.drop(lease.nonce)
         return filled
 
     @verb

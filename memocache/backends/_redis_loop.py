@@ -15,7 +15,7 @@ from memocache._flight import own_copy
 from memocache._pool import in_pool
 from memocache._tasks import ring
 from memocache.backends._line import MOST_BYTES, closed_with
-from memocache.backends._resp import Incomplete, Nonsense, Reply, Request
+from memocache.backends._resp import Incomplete, Nonsense, OutOfStep, Reply, Request
 
 if TYPE_CHECKING:
     from memocache.backends._redis_server import RedisServer
@@ -145,6 +145,8 @@ class LoopLink:
                 self._parts, self._wanted = [buffer], incomplete.size
                 return
             rest = buffer[end:]
+            if rest and len(asked) == 1:
+                raise OutOfStep("there came more than was asked for")
             self._parts, self._size, self._wanted = [rest] if rest else [], len(rest), 0
             self._answered(replies)
         if self._parts and not asked:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from memocache.backends._breaker import Breaker
 from memocache.backends._line import Line
 from memocache.backends._redis_client import Connecting
-from memocache.backends._resp import Incomplete, Nonsense, Refusal, Reply, Request, anything, command
+from memocache.backends._resp import Incomplete, Nonsense, OutOfStep, Proven, Refusal, Reply, Request, anything, command
 from memocache.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class RedisServer:
     def give(self, request: Request, again: bool, urgent: bool) -> list[Reply]:
         """Return the replies to *request*, in this thread."""
         breaker = self._breaker
+        if urgent:
+            request = Proven(request)
         if breaker.failures:
             self.ask_breaker(urgent)
         link: Link | None = getattr(self._local, "link", None)
@@ -99,6 +101,8 @@ class RedisServer:
         """Return the replies to *request*, in this task, without blocking its event loop."""
         from memocache.backends._redis_loop import link_in
 
+        if urgent:
+            request = Proven(request)
         if self._breaker.failures:
             self.ask_breaker(urgent)
         link = None
@@ -192,7 +196,7 @@ class Link:
                 buffer = _filled(line, buffer, incomplete.size)
                 continue
             if end != len(buffer):
-                self.close()  # there is more than was asked for
+                raise OutOfStep("there came more than was asked for")
             return replies
 
     def close(self) -> None:
@@ -222,7 +226,8 @@ def _filled(line: Line, buffer: bytes, size: int) -> bytes:
 class Exchange:
     """An operation of a verb: to give a *request* to a *server*; see _verbs.
 
-    With *again* it may be repeated on a new connection; *urgent*: it is given whatever the breaker says.
+    With *again* it may be repeated on a new connection; *urgent*, as a forgetting is: it is given whatever the breaker
+    says, and nothing but an answer to itself acknowledges it.
     """
 
     __slots__ = ("again", "request", "server", "urgent")

@@ -1,5 +1,6 @@
 """RESP2, the protocol of Redis: commands as bytes, and answers taken apart; it knows no connection."""
 
+import os
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -9,6 +10,8 @@ __all__ = [
     "Command",
     "Incomplete",
     "Nonsense",
+    "OutOfStep",
+    "Proven",
     "Refusal",
     "Reply",
     "Request",
@@ -50,6 +53,10 @@ Shape: TypeAlias = Callable[[Reply], bool]
 
 class Nonsense(Exception):
     """What came is no answer to what was asked."""
+
+
+class OutOfStep(ConnectionError):
+    """There came more than was asked for: perhaps none of it is the answer."""
 
 
 class Incomplete(Exception):
@@ -147,6 +154,25 @@ class Request:
         if end == len(buffer) <= LONGEST_REMEMBERED:
             self._last = buffer, replies
         return replies, end
+
+
+class Proven(Request):
+    """The commands of a *request*, whose replies cannot be those to something else.
+
+    Replies are told apart by their order only, and one number is like another: if two came to one command, the second
+    would acknowledge whatever is asked next. So the server is to repeat a word that it cannot have said before.
+    A user who may not ask for that is refused, which is less of a proof.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, request: Request) -> None:
+        word = os.urandom(8).hex().encode()
+        super().__init__(*request.commands, command(lambda reply: reply == word, b"ECHO", word))
+
+    def read(self, buffer: bytes) -> tuple[list[Reply], int]:
+        replies, end = super().read(buffer)
+        return replies[:-1], end
 
 
 def _parsed(buffer: bytes, start: int, depth: int) -> tuple[Reply, int]:

@@ -61,6 +61,7 @@ DEADLY: list[Fault] = [
     Garbage(b"+PONG\r\n"),
     Garbage(b"*1\r\n:1\r\n"),
     Garbage(b":one\r\n"),
+    Garbage(b":1\r\n" * 9),
     Garbage(b"-ERR bad\r\n"),
     Garbage(b"-MOVED 1 \xff\r\n"),
     Garbage(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
