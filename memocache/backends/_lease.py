@@ -178,7 +178,8 @@ class LeaseCache(ServerCache):
         if entry is None:  # of a lease that was to replace a value there is nothing to give back: that stays
             stands = stands and envelope is not None and envelope.kind == LEASE
         filled = stands and node.cas(wire, packed, swap, expire)
-        self._stubs.drop(lease.nonce)
+        if filled:  # else it may still be there, where what was read was damaged, and nobody leads it
+            self._stubs.drop(lease.nonce)
         return filled
 
     def forget(self, key: str) -> bool:

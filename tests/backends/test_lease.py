@@ -10,7 +10,7 @@ from memocache import CachedFunction, JSONSerializer, MemcachedCache, cached
 from memocache.backends import _stubs
 from memocache.backends.base import Busy, Lease
 from memocache.testing._fences import GROUPS, entry, leased
-from tests.faults import FaultProxy
+from tests.faults import FaultProxy, Flip
 from tests.servers import MemcachedServer, wait_until
 
 
@@ -53,6 +53,18 @@ def test_an_unreadable_entry_hides_no_other(memcached: MemcachedServer, prefix: 
     cache.fill(leased(cache, "b"), entry("B", "b"))
     found = cache.peek(("a", "b"), (GROUPS, GROUPS), time.time())
     assert [each and each.value for each in found] == [None, "B"]
+
+
+def test_a_lease_that_was_not_filled_for_a_damaged_answer_does_not_keep_others_waiting(
+    proxy: FaultProxy, prefix: str
+) -> None:
+    cache = MemcachedCache([proxy.address], key_prefix=prefix)
+    lease = leased(cache, "k")
+    proxy.fault = Flip(80, 1, match=b"gets ")
+    assert cache.fill(lease, entry("K", "k")) is False
+    proxy.fault = None
+    lease.flight.land("K")
+    assert isinstance(cache.look("k", GROUPS, time.time(), 60), Lease)
 
 
 def test_stubs_that_have_lost_their_leaders_are_remembered_the_oldest_leave(
