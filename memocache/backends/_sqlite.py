@@ -109,6 +109,8 @@ class Database:
             answer = row[0], row[1:]
             if known is not None and known[0] == answer:
                 answer = known[0]
+            else:
+                file.vouch(ids, row)
             small = row[0] is not None and len(row[0]) <= LONGEST_REMEMBERED
             last = (answer, marks, ticks() + AT_LEAST_EVERY) if small else None
             return answer

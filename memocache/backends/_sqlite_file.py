@@ -169,6 +169,11 @@ class DataFile:
         if self.shared is not None:
             self.shared.change(ids)
 
+    def vouch(self, ids: Iterable[int], data: Iterable[bytes | None]) -> None:
+        """Let all processes know that these *data* are what is under these *ids* now, unless somebody has."""
+        if self.shared is not None:
+            self.shared.vouch(ids, data)
+
     def used(self, ids: Iterable[int]) -> None:
         """Note that the entries with these *ids* are asked for, or stored."""
         if self.shared is not None:

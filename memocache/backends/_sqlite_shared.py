@@ -5,12 +5,17 @@ it is acknowledged. So as long as a mark is the one that was there before an ent
 and need not be read again. Random, not counted up: of two processes that count at once the slower would put an earlier
 number back.
 
+Between the change and its mark, one process may read the new entry while another still trusts the old one. So whoever
+reads what it has not known before makes sure of the mark, too, before it tells anybody. The last bits of a mark say for
+what it is: that spares the next one the same.
+
 The times are for eviction: so a hit need not write to the file.
 """
 
 import errno
 import mmap
 import os
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
@@ -20,6 +25,8 @@ __all__ = ["EVERYTHING", "Shared", "marks_of"]
 MARKS: Final = 4096
 WIDTH: Final = 8
 MARKS_SIZE: Final = MARKS * WIDTH
+BEGINNING: Final = 64  # bytes of an entry in which its nonce is
+TELLING: Final = 2**24  # how many marks differ in what they are for
 TIME_WIDTH: Final = 4
 LEAST_TIMES, MOST_TIMES = 2**10, 2**20
 BYTES_PER_TIME: Final = 256  # of the cache: few entries shall share one
@@ -54,6 +61,13 @@ class Shared:
             return
         for id_ in ids:
             self.marks[id_ % MARKS] = int.from_bytes(os.urandom(WIDTH), "big")
+
+    def vouch(self, ids: Iterable[int], data: Iterable[bytes | None]) -> None:
+        """Let all processes know that these *data* are what is under these *ids* now, unless somebody has."""
+        for id_, each in zip(ids, data, strict=True):
+            telling = zlib.crc32(b"%d" % id_ if each is None else each[:BEGINNING], id_ & 0xFFFFFFFF) % TELLING
+            if self.marks[id_ % MARKS] % TELLING != telling:
+                self.marks[id_ % MARKS] = int.from_bytes(os.urandom(WIDTH), "big") // TELLING * TELLING + telling
 
     def use(self, ids: Iterable[int], now: float) -> None:
         """Note that the entries with these *ids* are asked for, or stored."""
