@@ -91,7 +91,7 @@ def harmed(server: Server, kills: int, stops: int, seconds: float) -> Iterator[l
 def test_nothing_stale_while_the_server_is_killed_and_stopped(
     own_stand: Stand, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]
 ) -> None:
-    kills, stops, seconds = scaled(6, 60), scaled(4, 40), scaled(3, 40)
+    kills, stops, seconds = scaled(6, 15), scaled(4, 10), scaled(3, 12)
     assert own_stand.server is not None
     with harmed(own_stand.server, kills, stops, seconds) as done:
         ours = race.in_processes(racer, own_stand.spelt(), seconds)

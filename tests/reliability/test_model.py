@@ -244,7 +244,7 @@ def test_it_does_what_a_dictionary_would(
         )(lambda x, group: compute(x, group))
 
     made = machine(make, stale)
-    run(made, scaled(15, 250), 50)
+    run(made, scaled(15, 60), 50)
     ledger.add(MODEL, kind, made.steps, different=0)
 
 

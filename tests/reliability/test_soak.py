@@ -39,7 +39,7 @@ def grown(seen: dict[str, Any], least: int = 4) -> tuple[float, int, int]:
 @pytest.mark.parametrize("kind", [kind.name for kind in KINDS.values() if kind.bounded])
 def test_nothing_grows(own_stand: Stand, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
     keys = scaled(100_000, 1_000_000) if not own_stand.kind.shared else 1_000_000
-    seen = soaked(own_stand, keys, scaled(3, 120 if not own_stand.kind.shared else 30))
+    seen = soaked(own_stand, keys, scaled(3, 120 if not own_stand.kind.shared else 15))
     memory, descriptors, threads = grown(seen)
     ledger.add(DISTINCT, kind, seen["asked"], wrong_values=seen["wrong"], flights_left=seen["flights"])
     ledger.most(DISTINCT, "at most {:.1f} MiB more in the last third of the time", memory)
