@@ -8,7 +8,7 @@ from memocache._entry import Entry
 from memocache._many import Looked, spelt
 from memocache._memo import Memo
 from memocache._missing import MISSING
-from memocache._readthrough import compute_only, forget_group, lead, peek, put, read_through, refresh
+from memocache._readthrough import Led, compute_only, forget_group, peek, put, read_through, refresh
 from memocache._registry import is_disabled
 from memocache._site import Seen
 from memocache._steps import Run, Served
@@ -55,7 +55,7 @@ class ThreadMemo(Memo):
             return site.hit(seen, alias)
         if type(seen) is Lease:
             seen.alias = alias
-            return Run(lead(site, seen, origin))
+            return Led(site, seen, origin)
         return Run(read_through(site, key, origin, seen, alias), compute)
 
     def uncache(self, /, *args: Any, **kwargs: Any) -> bool:

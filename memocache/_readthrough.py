@@ -9,11 +9,13 @@ from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
 from memocache._failure import Failure
 from memocache._flight import own_copy, waiting
 from memocache._site import Seen, Site
-from memocache._steps import Ask, Compute, Computed, Detach, Instead, Join, Outcome, Pause, Raised, Step, Steps
+from memocache._steps import Ask, Compute, Computed, Detach, Instead, Join, Outcome, Pause, Raised, Run, Step, Steps
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
-__all__ = ["compute_only", "forget", "forget_group", "lead", "peek", "put", "put_kept", "read_through", "refresh"]
+__all__ = [
+    *("Led", "compute_only", "forget", "forget_group", "lead", "peek", "put", "put_kept", "read_through", "refresh"),
+]
 
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.08
@@ -93,12 +95,43 @@ def _alone(site: Site) -> Steps:
 
 def lead(site: Site, lease: Lease, origin: Origin, old: AgingEntry | None = None) -> Steps:
     """Compute under *lease*, fill, and let the waiters have it; if that fails, the caller is served what is *old*."""
+    _begin(site, lease)
+    try:
+        computed: Computed = yield Compute(lease.flight)
+        return (yield from _conclude(site, lease, origin, computed, old))
+    finally:
+        if lease.flight.outcome is None:
+            lease.flight.abandon()  # it was not computed: a waiter leads the next
+
+
+class Led(Run):
+    """A run that leads: as one of `lead`, which has only the computation before it. It is what every miss takes."""
+
+    __slots__ = ("_lease", "_origin", "_site")
+
+    def __init__(self, site: Site, lease: Lease, origin: Origin) -> None:
+        self._site = site
+        self._lease = lease
+        self._origin = origin
+        self.value = None
+        self.ready = False
+        _begin(site, lease)
+        self._begin(lease.flight)
+
+    def _conclude(self, computed: Computed) -> None:
+        self._steps = _conclude(self._site, self._lease, self._origin, computed)
+        self._advance(None)
+
+
+def _begin(site: Site, lease: Lease) -> None:
     if lease.unreadable is not None:
         site.failed("a stored result could not be read, so it is computed again", lease.unreadable)
     site.counters.misses += 1
+
+
+def _conclude(site: Site, lease: Lease, origin: Origin, computed: Computed, old: AgingEntry | None = None) -> Steps:
+    value, error, cost = computed
     try:
-        computed: Computed = yield Compute(lease.flight)
-        value, error, cost = computed
         if cost > site.longest:
             site.took(cost)
         if error is not None:

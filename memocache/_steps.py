@@ -174,6 +174,12 @@ class Run:
         self.ready = False
         self._advance(None)
 
+    def _begin(self, flight: Flight | None) -> None:
+        self._flight = flight
+        if flight is not None:
+            enclosing.set(flight)
+        self._began = ticks()
+
     def _advance(self, answer: Any) -> None:
         steps = self._steps
         try:
@@ -188,10 +194,7 @@ class Run:
         except StopIteration as stop:
             result = stop.value
         else:
-            self._flight = step.flight
-            if step.flight is not None:
-                enclosing.set(step.flight)
-            self._began = ticks()
+            self._begin(step.flight)
             return
         if type(result) is Raised:
             raise result.error  # here, where it keeps its own cause and context
@@ -213,12 +216,15 @@ class Run:
         """Go on with what the function raised; the caller raises it, unless this is true: then there is *value*."""
         return self._end(None, error)
 
+    def _conclude(self, computed: Computed) -> None:
+        self._advance(computed)
+
     def _end(self, value: Any, error: BaseException | None) -> bool:
         """Go on with what came of the computation; return whether the caller gets something else instead."""
         cost = ticks() - self._began
         if self._flight is not None:
             enclosing.set(self._flight.parent)
-        self._advance((value, error, cost))
+        self._conclude((value, error, cost))
         if type(self.value) is not Instead:
             return False
         self.value = self.value.value

@@ -4,6 +4,7 @@ import inspect
 import itertools
 import re
 import sys
+import threading
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
@@ -12,6 +13,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from memocache._canonical import encode
+from memocache._fork import in_child
 from memocache._instances import token
 from memocache._names import module_name
 from memocache._records import has_own_key
@@ -22,6 +24,8 @@ __all__ = ["Counted", "KeyMaker", "Namespace"]
 
 SCHEME: Final = "v1"
 READABLE: Final = 100  # characters of the namespace at the front of a key
+LONGEST_SPELT: Final = 22  # bytes of arguments that stand in a key as they are: no longer than a digest of them
+MOST_NUMBERS: Final = 10_000
 UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
 # Types without methods of the user's; by id, since a metaclass may have a __hash__ of its own.
 NO_INSTANCES: Final = frozenset(
@@ -32,6 +36,18 @@ POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _locals: Final = itertools.count(1)
 _known: Final[dict[str, list[CodeType]]] = {}
 """The functions that go by their own name, with their code."""
+_numbers: Final[dict[bytes, str]] = {}
+"""What stands for the head of a key in process."""
+_unused: Final = itertools.count()
+_numbering = threading.RLock()
+
+
+def _start_anew() -> None:
+    global _numbering
+    _numbering = threading.RLock()
+
+
+in_child(_start_anew)
 
 
 class Namespace:
@@ -192,25 +208,34 @@ class KeyMaker:
             raise ConfigurationError(f"{title}: version= cannot be part of a key: {error}") from None
         head = encode((namespace, version, counted.names, counted.template))
         self._hash = blake2b(head, digest_size=16)
-        # Where people may see it among others, a key says whose it is; in process it takes as little room as it can:
-        # a digest is a quarter shorter in base 64.
+        # Where people may see it among others, a key says whose it is; in process it takes as little room and time as
+        # it can: a digest is a quarter shorter in base 64, and what is no longer needs none.
         self._front = f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE:]}:" if shared else f"{SCHEME}:"
+        self._number = None if shared else _number(head)
         self.group = "all:" + blake2b(encode(namespace), digest_size=16).hexdigest()
         """The name of the group of all entries of this namespace, whichever function or version made them."""
 
     def key(self, values: tuple[object, ...]) -> str:
         """Return the key of the call whose counted arguments are *values*, in the order of Counted.names."""
         at = self._instance_at
-        digest = self._hash.copy()
         try:
-            if at is None or self._shared or id(type(values[at])) in NO_INSTANCES:
-                for value in values:
-                    digest.update(encode(value))
+            if at is not None and not self._shared and id(type(values[at])) not in NO_INSTANCES:
+                content = b"".join(
+                    [
+                        self._instance(value) if position == at else encode(value)
+                        for position, value in enumerate(values)
+                    ]
+                )
             else:
-                for position, value in enumerate(values):
-                    digest.update(self._instance(value) if position == at else encode(value))
+                content = encode(values[0]) if len(values) == 1 else b"".join(map(encode, values))
         except UnkeyableArgument as error:
             raise UnkeyableArgument(self._complaint(values) or str(error)) from None
+        if self._number is not None and len(content) <= LONGEST_SPELT and content.isascii():
+            text = content.decode("ascii")
+            if text.isprintable():
+                return self._number + text
+        digest = self._hash.copy()
+        digest.update(content)
         return self._front + (digest.hexdigest() if self._shared else _short(digest.digest()))
 
     def request_key(self, key: str, request: tuple[object, ...]) -> str:
@@ -223,7 +248,7 @@ class KeyMaker:
         if has_own_key(value) or not self._method_of(value):
             return encode(value)
         try:
-            return b"@" + token(value).to_bytes(8, "big")
+            return b"@%x:" % token(value)
         except TypeError:  # it cannot be held weakly; perhaps its content says which it is
             return encode(value)
 
@@ -248,6 +273,14 @@ class KeyMaker:
                 f"or pass key= or ignore=({name!r},)"
             )
         return f"{self.title}: parameter {name!r} has no stable key: {reason}; or pass key= or ignore=({name!r},)"
+
+
+def _number(head: bytes) -> str | None:
+    """Return what stands for *head* at the front of a key in this process; None if too many have something already."""
+    with _numbering:
+        if head not in _numbers and len(_numbers) < MOST_NUMBERS:
+            _numbers.setdefault(head, f"{next(_unused):x}:")
+        return _numbers.get(head)
 
 
 def _short(digest: bytes) -> str:
