@@ -37,11 +37,29 @@ def test_the_key_begins_with_the_namespace_made_readable() -> None:
 
 
 def test_in_process_the_key_takes_no_more_room_than_it_needs() -> None:
-    key = cached(namespace="here")(f).key(1)
+    def short(x: object, y: int = 0) -> None: ...
+
+    key = cached(namespace="here")(f).key("a" * 100)
     assert re.fullmatch(r"v1:[0-9A-Za-z+/]{22}==", key)
-    assert cached(namespace="there")(f).key(1) != key
-    assert cached(namespace="a b")(f).key(1) != cached(namespace="a_b")(f).key(1)
-    assert cached(namespace="n" * 1000)(f).key(1) != cached(namespace="n" * 1001)(f).key(1)
+    assert cached(namespace="there")(f).key("a" * 100) != key
+    assert cached(namespace="a b")(f).key("a" * 100) != cached(namespace="a_b")(f).key("a" * 100)
+    here = cached(namespace="here")(short)
+    assert re.fullmatch(r"[0-9a-f]+:int1:1int1:0", here.key(1))
+    assert here.key(1) == cached(namespace="here")(short).key(1, 0)
+    others = [cached(namespace="there")(short), cached(namespace="here", version=2)(short)]
+    others += [cached(namespace="here", key="{x}")(short), cached(namespace="here", ignore=["y"])(short)]
+    assert len({other.key(1) for other in [here, *others]}) == 5
+    for told in ("a" * 12, "\n", "\N{SNOWMAN}", "\x7f"):  # too long, or not to be printed
+        assert here.key(told).startswith("v1:")
+
+
+def test_more_functions_than_have_numbers_have_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memocache.keys._numbers", {})
+    monkeypatch.setattr("memocache.keys.MOST_NUMBERS", 1)
+    first, second, again = (cached(namespace=name)(lambda x: x) for name in ("first", "second", "first"))
+    assert first.key(1) == again.key(1)
+    assert not first.key(1).startswith("v1:")
+    assert second.key(1).startswith("v1:")
 
 
 @pytest.mark.parametrize("namespace", ["", 5, b"x", ["x"]], ids=repr)
