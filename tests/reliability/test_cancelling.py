@@ -98,7 +98,7 @@ class Storm:
 
 
 def test_a_storm_of_cancellations(cache: Cache, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
-    count = scaled(500, 5_000)
+    count = scaled(500, 1_000)
     f = cached(cache=cache, namespace="storm")(answer)
     storm = Storm(f, f.uncache, count)
     said = complaints(storm)

@@ -33,7 +33,7 @@ def run(module: str, *arguments: object, flags: list[str] = FLAGS, may_complain:
 def test_signals_at_random_moments(
     own_stand: Stand, kind: str, raises: bool, ledger: Ledger, scaled: Callable[[int, int], int]
 ) -> None:
-    count = scaled(200, 1_000)
+    count = scaled(200, 300)
     # Python complains where a signal comes in the middle of a destructor, or leaves it a socket to close.
     seen = json.loads(run("interrupted", own_stand.spelt(), count, raises, False, flags=[], may_complain=True))
     ledger.add(SIGNALS, kind, seen["signals"], wrong_values=seen["wrong"])
@@ -43,7 +43,7 @@ def test_signals_at_random_moments(
 
 
 def test_forks_under_load(own_stand: Stand, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
-    seen = json.loads(run("forking", own_stand.spelt(), scaled(15, 50), False))
+    seen = json.loads(run("forking", own_stand.spelt(), scaled(15, 20), False))
     ledger.add(FORKS, kind, seen["forks"], wrong_values_or_hung=seen["wrong"])
     assert seen["wrong"] == 0
 

@@ -159,7 +159,7 @@ def test_whoever_waits_for_the_dead_takes_over(
     monkeypatch.setattr(_site, "FIRST_LEASE", LEASE)
     slowest = 0.0
     hit = 0
-    for number in range(scaled(1, 10)):
+    for number in range(scaled(1, 4)):
         own = f"{prefix}{number}-"
         keys = [[10 * worker, 10 * worker + 1] for worker in range(4)]
         f: Any = cached(cache=stand.open(own), namespace="f", wait=60)(lambda x: (x, "after"))

@@ -19,7 +19,7 @@ def racer(compute: race.Compute, where: str) -> race.Runner:
 def test_nothing_forgotten_is_given_out(
     own_stand: Stand, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]
 ) -> None:
-    seconds = scaled(1, 4)
+    seconds = scaled(1, 3)
     if own_stand.kind.shared:
         ours = race.in_processes(racer, own_stand.spelt(), seconds)
     else:
