@@ -105,7 +105,7 @@ def lead(site: Site, lease: Lease, origin: Origin, old: AgingEntry | None = None
 
 
 class Led(Run):
-    """A run that leads: as one of `lead`, which has only the computation before it. It is what every miss takes."""
+    """A run of `lead`, in less time: since nothing comes before the computation, its steps begin after that."""
 
     __slots__ = ("_lease", "_origin", "_site")
 
