@@ -13,8 +13,7 @@ from tests import race
 from tests.redis_servers import RedisCluster, RedisServer
 from tests.servers import MemcachedServer
 
-LONG = os.environ.get("MEMOCACHE_LONG") == "1"
-SECONDS = float(os.environ.get("MEMOCACHE_RACE_SECONDS") or (8 if LONG else 2))
+SECONDS = float(os.environ.get("MEMOCACHE_RACE_SECONDS") or 2)
 ENOUGH_READS = 1000 * SECONDS
 
 
