@@ -95,13 +95,13 @@ def _alone(site: Site) -> Steps:
 
 def lead(site: Site, lease: Lease, origin: Origin, old: AgingEntry | None = None) -> Steps:
     """Compute under *lease*, fill, and let the waiters have it; if that fails, the caller is served what is *old*."""
-    _begin(site, lease)
+    _missed(site, lease)
     try:
         computed: Computed = yield Compute(lease.flight)
-        return (yield from _conclude(site, lease, origin, computed, old))
-    finally:
-        if lease.flight.outcome is None:
-            lease.flight.abandon()  # it was not computed: a waiter leads the next
+    except BaseException:
+        lease.flight.abandon()  # it was not computed: a waiter leads the next
+        raise
+    return (yield from _finished(site, lease, origin, computed, old))
 
 
 class Led(Run):
@@ -115,21 +115,23 @@ class Led(Run):
         self._origin = origin
         self.value = None
         self.ready = False
-        _begin(site, lease)
+        _missed(site, lease)
         self._begin(lease.flight)
 
     def _conclude(self, computed: Computed) -> None:
-        self._steps = _conclude(self._site, self._lease, self._origin, computed)
+        self._steps = _finished(self._site, self._lease, self._origin, computed)
         self._advance(None)
 
 
-def _begin(site: Site, lease: Lease) -> None:
+def _missed(site: Site, lease: Lease) -> None:
+    """Count a miss, which is going to be computed under *lease*."""
     if lease.unreadable is not None:
         site.failed("a stored result could not be read, so it is computed again", lease.unreadable)
     site.counters.misses += 1
 
 
-def _conclude(site: Site, lease: Lease, origin: Origin, computed: Computed, old: AgingEntry | None = None) -> Steps:
+def _finished(site: Site, lease: Lease, origin: Origin, computed: Computed, old: AgingEntry | None = None) -> Steps:
+    """Do what follows the computation, and return what the caller gets, as `lead` does."""
     value, error, cost = computed
     try:
         if cost > site.longest:

@@ -51,8 +51,8 @@ class Framework(Protocol):
         """Return whether *memo*'s function is a view, or may be one of an application not known in this process."""
 
 
-# Of nearly all results; by id, since a metaclass may have a __hash__ of its own.
-PLAIN: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None), list, dict, set)))
+# The types of nearly all results; by id, since a metaclass may have a __hash__ of its own.
+NO_RESPONSES: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None), list, dict, set)))
 
 frameworks: Final[list[Framework]] = []
 """The adapters that are loaded."""
@@ -152,7 +152,9 @@ def _view_call(memo: Any, arguments: Sequence[object]) -> ViewCall | None:
 def is_response(value: object) -> bool:
     """Return whether *value* is the response of a framework, alone or with a status and headers."""
     kind = type(value[0] if type(value) is tuple and value else value)
-    return id(kind) not in PLAIN and issubclass(kind, _responses)  # isinstance would ask a proxy what it stands for
+    return id(kind) not in NO_RESPONSES and issubclass(
+        kind, _responses
+    )  # isinstance would ask a proxy what it stands for
 
 
 def is_made_for_a_request(value: object) -> bool:

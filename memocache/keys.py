@@ -236,12 +236,16 @@ class KeyMaker:
                 return self._number + text
         digest = self._hash.copy()
         digest.update(content)
-        return self._front + (digest.hexdigest() if self._shared else _short(digest.digest()))
+        return self._digested(digest)
 
     def request_key(self, key: str, request: tuple[object, ...]) -> str:
         """Return the key of the call with this *key* in a web request, which says what of it counts."""
         digest = blake2b(encode((key, request)), digest_size=16)
-        return self._front + (digest.hexdigest() if self._shared else _short(digest.digest()))
+        return self._digested(digest)
+
+    def _digested(self, digest: blake2b) -> str:
+        text = digest.hexdigest() if self._shared else b2a_base64(digest.digest(), newline=False).decode()
+        return self._front + text
 
     def _instance(self, value: object) -> bytes:
         """Return what stands for the first argument of a method in process."""
@@ -281,10 +285,6 @@ def _number(head: bytes) -> str | None:
         if head not in _numbers and len(_numbers) < MOST_NUMBERS:
             _numbers.setdefault(head, f"{next(_unused):x}:")
         return _numbers.get(head)
-
-
-def _short(digest: bytes) -> str:
-    return b2a_base64(digest, newline=False).decode()
 
 
 def _says_what_it_is(value: object) -> bool:

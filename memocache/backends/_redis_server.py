@@ -72,8 +72,6 @@ class RedisServer:
     def give(self, request: Request, again: bool, urgent: bool) -> list[Reply]:
         """Return the replies to *request*, in this thread."""
         breaker = self._breaker
-        if urgent:
-            request = Proven(request)
         if breaker.failures:
             self.ask_breaker(urgent)
         link: Link | None = getattr(self._local, "link", None)
@@ -101,8 +99,6 @@ class RedisServer:
         """Return the replies to *request*, in this task, without blocking its event loop."""
         from memocache.backends._redis_loop import link_in
 
-        if urgent:
-            request = Proven(request)
         if self._breaker.failures:
             self.ask_breaker(urgent)
         link = None
@@ -234,7 +230,7 @@ class Exchange:
 
     def __init__(self, server: RedisServer, request: Request, again: bool, urgent: bool) -> None:
         self.server = server
-        self.request = request
+        self.request = Proven(request) if urgent else request
         self.again = again
         self.urgent = urgent
 
