@@ -13,6 +13,7 @@ import pytest
 
 import memocache
 from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
+from tests import django_settings
 
 CACHES = (
     *("Cache", "SimpleCache", "MemcachedCache", "GAEMemcachedCache", "RedisCache", "SQLiteCache", "TieredCache"),
@@ -80,6 +81,7 @@ def test_the_bound_class_has_what_the_function_has() -> None:
 
 @pytest.mark.parametrize("name", ["memocache", *MODULES])
 def test_the_examples_in_docstrings_run(name: str) -> None:
+    django_settings.configure()  # without which doctest cannot look at what Django's adapter has imported
     module = importlib.import_module(name)
     results = doctest.testmod(module, extraglobs={each: getattr(memocache, each) for each in memocache.__all__})
     assert results.failed == 0
