@@ -39,14 +39,20 @@ def token(instance: object) -> Token:
 class Owner:
     """What a function is a method of, as far as its name tells, or somebody says."""
 
-    __slots__ = ("_name", "is_anything")
+    __slots__ = ("_is_anything", "_name", "is_possible")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         name, _, _ = getattr(function, "__qualname__", "").rpartition(".")
         self._name = None
         if name and not name.endswith("<locals>"):
             self._name = getattr(function, "__module__", None), name
-        self.is_anything = False  # whether the function is a method of whatever stands first in its arguments
+        self._is_anything = False
+        self.is_possible = self._name is not None
+        """Whether the function may be a method."""
+
+    def be_anything(self) -> None:
+        """Own whatever stands first in the function's arguments."""
+        self._is_anything = self.is_possible = True
 
     @property
     def is_named(self) -> bool:
@@ -55,7 +61,7 @@ class Owner:
 
     def owns(self, value: object) -> bool:
         """Return whether *value* is an instance (or, in a class method, a class) that the function belongs to."""
-        if self.is_anything:
+        if self._is_anything:
             return True
         if self._name is None:
             return False

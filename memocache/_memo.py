@@ -7,18 +7,18 @@ What can be done with a call is in its two kinds, for functions that block (_mem
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from inspect import Signature
 from typing import Any, ClassVar, Final
 
 from memocache._call import Writer
-from memocache._entry import Alias, Aliases, Origin
+from memocache._entry import Aliases, Origin
 from memocache._fork import in_child
-from memocache._instances import Owner, tokens
+from memocache._instances import Owner
 from memocache._options import Options
-from memocache._place import Place, plain_types
-from memocache._records import has_own_key
+from memocache._place import Place
 from memocache._registry import as_cache, register
+from memocache._shortcuts import shortcut
 from memocache._site import Site
 from memocache._slots import Slot
 from memocache._tags import Tags
@@ -59,7 +59,7 @@ class Memo(ABC):
         self._settled: Place | None = None  # once it will not change any more
         self._aliases = self._own_aliases()
         self._instance_at = self._counted.instance_at if self._owner.is_named else None
-        self._types: dict[object, object] = {}
+        self.alias = shortcut(self._aliases, len(self._counted.names), self._instance_at)
         self.notes: dict[object, Any] = {}
         """What each adapter of a web framework has found out about the function."""
         self._writer = Writer(
@@ -171,7 +171,7 @@ class Memo(ABC):
     def _key_maker(self, *, shared: bool) -> KeyMaker:
         """Return the maker of its keys on a cache that is *shared* or not; ConfigurationError if it can have none."""
         namespace = self.namespace.text(shared=shared)
-        return KeyMaker(self.title, namespace, self._counted, self.options.version, self._owner.owns, shared=shared)
+        return KeyMaker(self.title, namespace, self._counted, self.options.version, self._owner, shared=shared)
 
     def _check_name(self) -> None:
         """Raise ConfigurationError if another cached function goes by this one's name; not before both are there."""
@@ -212,33 +212,11 @@ class Memo(ABC):
 
     def serve_instances(self) -> None:
         """Learn that the function is a method of whatever stands first in its arguments."""
-        self._owner.is_anything = True
+        self._owner.be_anything()
 
     def bound_call(self) -> Callable[..., Any] | None:
         """Return the call of the function's bound twins, if it can have some."""
         return self._writer.bound()
-
-    # ---- a call --------------------------------------------------------------------------------------------------
-
-    def _alias(self, counted: tuple[object, ...]) -> "Alias | None":
-        """Return what makes the next call with these arguments find the entry at once, where that is safe."""
-        aliases = self._aliases
-        if aliases is None:
-            return None
-        raw: Sequence[Hashable] = counted
-        typed: Sequence[object] = counted
-        if self._instance_at is not None:
-            at = self._instance_at
-            known = tokens.get(id(counted[at]))
-            if known is None or has_own_key(counted[at]):  # what that says may change, while a token does not
-                return None
-            typed = counted[:at] + counted[at + 1 :]
-            raw = (*counted[:at], known, *counted[at + 1 :])
-        types = plain_types(typed)
-        if types is None:
-            return None
-        # As they are written in _call; one tuple of types for all entries.
-        return aliases, raw[0] if len(raw) == 1 else raw, self._types.setdefault(types, types)
 
     # ---- what needs no waiting -----------------------------------------------------------------------------------
 
@@ -268,7 +246,7 @@ class Memo(ABC):
 
     def known_key(self, place: Place, counted: tuple[object, ...]) -> str:
         """Return the key of a call: it takes long to make, and an entry that the arguments lead to knows it."""
-        alias = self._alias(counted) if place.site.near is not None else None
+        alias = self.alias(counted) if place.site.near is not None else None
         entry = None if alias is None else alias[0].table.get(alias[1])
         return entry.key if entry is not None and alias and entry.types == alias[2] else place.keys.key(counted)
 

@@ -45,7 +45,7 @@ class TaskMemo(Memo):
         site = place.site
         key = place.key(counted)
         origin = site.origin if tagged is None else self.origin(site, tagged)
-        alias = self._alias(counted) if site.near is not None else None
+        alias = self.alias(counted) if site.near is not None else None
         if not site.direct:
             return await _taken(site, read_through(site, key, origin, alias=alias), compute)
         seen = site.look(key, origin.groups, now())

@@ -42,7 +42,7 @@ class ThreadMemo(Memo):
         place = self._settled or self.place()
         site = place.site
         key = place.key(counted)
-        alias = self._alias(counted) if site.near is not None else None
+        alias = self.alias(counted) if site.near is not None else None
         origin = site.origin if tagged is None else self.origin(site, tagged)
         # Looked at here, since a hit needs none of the steps, and with the clock's own function: see `now`.
         seen: Seen

@@ -1,20 +1,17 @@
 """Place: what a decorated function is on one cache, its keys and its site there."""
 
 import inspect
-import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from memocache._hints import resolved
+from memocache._shortcuts import PLAIN, plain_types
 from memocache._site import Site
 from memocache.keys import KeyMaker
 
-__all__ = ["PLAIN", "Place", "plain_types"]
+__all__ = ["Place"]
 
 MOST_KEYS: Final = 10_000
-
-# By id: a metaclass may have a __hash__ of its own.
-PLAIN: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))
 
 
 class Place:
@@ -50,22 +47,6 @@ class Place:
                     self._known.clear()
                 self._known[typed] = key
         return key
-
-
-def plain_types(values: Sequence[object]) -> "type | tuple[type, ...] | None":
-    """Return the types of *values*, or of the only one, if they may be looked up as they are; else None.
-
-    They may where what equals one of them, in the same type, is the same value.
-    """
-    if len(values) == 1:
-        kind = type(values[0])
-        return kind if id(kind) in PLAIN and (kind is not float or _is_itself(values[0])) else None
-    types = tuple(map(type, values))
-    return types if PLAIN.issuperset(map(id, types)) and (float not in types or all(map(_is_itself, values))) else None
-
-
-def _is_itself(value: object) -> bool:
-    return type(value) is not float or (value != 0.0 and math.isfinite(value))  # there is also -0.0, and NaN
 
 
 def _return_hint(function: Callable[..., Any]) -> list[object]:

@@ -132,6 +132,12 @@ class Policy:
             lifetime *= random.uniform(1 - self._jitter, 1 + self._jitter)
         return max(0.0, lifetime)
 
+    def constant(self, default: float) -> float | None:
+        """Return the lifetime of every result, if that depends on nothing and none may be served any longer."""
+        if self._unless is not None or self._from_result is not None or self._jitter or self.stale:
+            return None
+        return default if self._fixed is None else self._fixed
+
     def remembered(self, error: BaseException) -> float:
         """Return for how many seconds it is remembered that a call raised *error*: 0 for not at all."""
         if self._errors:

@@ -1,7 +1,9 @@
 """The read-through: look in the cache, or compute and fill; once, for threads and tasks alike (see _steps)."""
 
 import random
+import time
 from collections.abc import Callable, Generator, Sequence
+from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
 from memocache._clock import now, ticks
@@ -10,6 +12,7 @@ from memocache._failure import Failure
 from memocache._flight import own_copy, waiting
 from memocache._site import Seen, Site
 from memocache._steps import Ask, Compute, Computed, Detach, Instead, Join, Outcome, Pause, Raised, Run, Step, Steps
+from memocache._views import frameworks, is_response
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
@@ -118,6 +121,28 @@ class Led(Run):
         _missed(site, lease)
         self._begin(lease.flight)
 
+    def computed(self, value: Any) -> Any:
+        """Go on with what the function returned, and return what the caller gets."""
+        site, lease = self._site, self._lease
+        lifetime, kind = site.constant, type(value)
+        is_result = kind is not Outcome and kind is not CoroutineType and not (frameworks and is_response(value))
+        if lifetime is None or not is_result:
+            return super().computed(value)
+        # Nothing is left to decide, and nothing in this process can block: what `_finished` would do is done at once.
+        cost = self._ended()
+        flight = lease.flight
+        try:
+            if cost > site.longest:
+                site.took(cost)
+            fresh = time.time() + lifetime  # the clock's own function, since time counts here: see `now`
+            entry = Entry(lease.key, value, fresh, fresh, int(cost * SECOND), self._origin)
+            site.filled(site.cache.fill(lease, entry))
+            flight.land(value)
+        finally:
+            if flight.outcome is None:
+                flight.abandon()
+        return value
+
     def _conclude(self, computed: Computed) -> None:
         self._steps = _finished(self._site, self._lease, self._origin, computed)
         self._advance(None)
@@ -185,17 +210,14 @@ def _store(
     elif stale:
         entry = site.aging(entry, lifetime, stale)
     try:
-        stood = site.cache.fill(lease, entry) if site.direct else (yield Ask(site.cache.fill, (lease, entry)))
+        stood = yield Ask(site.cache.fill, (lease, entry))
     except BackendUnavailable as error:
         site.untaken(error)
     except (BackendError, SerializationError) as error:
         site.failed("a result cannot be stored", error)
         yield from _leave_nothing(site, lease)
     else:
-        if stood:
-            site.counters.stored += 1
-        else:
-            site.failed("a lease was lost while computing, so the result was not stored")
+        site.filled(stood)
 
 
 def _leave_nothing(site: Site, lease: Lease) -> Generator[Step, Any, None]:

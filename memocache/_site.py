@@ -42,12 +42,15 @@ class Site:
     origin: Origin = field(init=False)  # of the entries
     _tagged: dict[tuple[str, ...], Origin] = field(default_factory=dict)
     direct: bool = field(init=False)  # whether the cache is in this process, so that nothing in it can block
+    constant: float | None = field(init=False)  # in process, the lifetime of all results if that depends on nothing
     near: Cache | None = field(init=False)  # the cache, or its tier, in this process: shortcuts lead there
 
     def __post_init__(self) -> None:
         self.lease = FIRST_LEASE
         self.origin = Origin(self.groups, self.counters)
         self.direct = not self.cache.shared
+        is_plain = self.direct and self.copied is None
+        self.constant = self.policy.constant(self.cache.default_lifetime) if is_plain else None
         self.near = self.cache.near
         self.cache.introduce(self.origin)
 
@@ -77,6 +80,13 @@ class Site:
             self.failed("the cache did not take a lease back", error)
         finally:
             lease.flight.abandon()
+
+    def filled(self, stood: bool) -> None:
+        """Count that a result was stored; or tell that it was not, since its lease no longer *stood*."""
+        if stood:
+            self.counters.stored += 1
+        else:
+            self.failed("a lease was lost while computing, so the result was not stored")
 
     def outcome(self, value: Any) -> Outcome:
         """Return what is to become of a computed *value*; what the user's functions raise, this does."""

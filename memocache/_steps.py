@@ -219,12 +219,16 @@ class Run:
     def _conclude(self, computed: Computed) -> None:
         self._advance(computed)
 
-    def _end(self, value: Any, error: BaseException | None) -> bool:
-        """Go on with what came of the computation; return whether the caller gets something else instead."""
+    def _ended(self) -> float:
+        """Leave the flight that was computed in, and return how many seconds that took."""
         cost = ticks() - self._began
         if self._flight is not None:
             enclosing.set(self._flight.parent)
-        self._conclude((value, error, cost))
+        return cost
+
+    def _end(self, value: Any, error: BaseException | None) -> bool:
+        """Go on with what came of the computation; return whether the caller gets something else instead."""
+        self._conclude((value, error, self._ended()))
         if type(self.value) is not Instead:
             return False
         self.value = self.value.value

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from memocache._canonical import encode
 from memocache._fork import in_child
-from memocache._instances import token
+from memocache._instances import Owner, token
 from memocache._names import module_name
 from memocache._records import has_own_key
 from memocache._templates import listed, named
@@ -193,15 +193,15 @@ class KeyMaker:
         namespace: str,
         counted: Counted,
         version: object,
-        method_of: Callable[[object], bool],
+        owner: Owner,
         *,
         shared: bool,
     ) -> None:
         self.title = title
         self._counted = counted
-        self._instance_at = counted.instance_at
         self._shared = shared
-        self._method_of = method_of  # whether a first argument is the instance that the function is a method of
+        self._instance_at = None if shared else counted.instance_at  # elsewhere nobody knows an instance of ours
+        self._owner = owner
         try:
             encode(version)
         except UnkeyableArgument as error:
@@ -219,7 +219,7 @@ class KeyMaker:
         """Return the key of the call whose counted arguments are *values*, in the order of Counted.names."""
         at = self._instance_at
         try:
-            if at is not None and not self._shared and id(type(values[at])) not in NO_INSTANCES:
+            if at is not None and self._owner.is_possible and id(type(values[at])) not in NO_INSTANCES:
                 content = b"".join(
                     [
                         self._instance(value) if position == at else encode(value)
@@ -249,7 +249,7 @@ class KeyMaker:
 
     def _instance(self, value: object) -> bytes:
         """Return what stands for the first argument of a method in process."""
-        if has_own_key(value) or not self._method_of(value):
+        if has_own_key(value) or not self._owner.owns(value):
             return encode(value)
         try:
             return b"@%x:" % token(value)
@@ -260,7 +260,7 @@ class KeyMaker:
         """Return what to say of the first of *values* that cannot be part of a key."""
         for position, value in enumerate(values):
             try:
-                encode(value) if position != self._instance_at or self._shared else self._instance(value)
+                encode(value) if position != self._instance_at else self._instance(value)
             except UnkeyableArgument as error:
                 return self._complaint_of(position, value, str(error))
         return ""
@@ -269,7 +269,7 @@ class KeyMaker:
         name = self._counted.names[position]
         if self._counted.function is not None:
             return f"{self.title}: the result of key= has no stable key: {reason}"
-        if position == self._instance_at and self._method_of(value) and not _says_what_it_is(value):
+        if position == self._counted.instance_at and self._owner.owns(value) and not _says_what_it_is(value):
             owner = type(value).__qualname__
             lacks = "" if self._shared else f" and cannot be held weakly (give {owner} '__weakref__' in __slots__)"
             return (

@@ -1,5 +1,7 @@
 """What every test can ask for: real servers, key prefixes; and a clock that does not lie to threads."""
 
+import gc
+import itertools
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,6 +18,8 @@ from tests.redis_servers import RedisCluster, RedisServer, find_redis, find_valk
 from tests.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
 
 pytest_plugins = ["pytester"]
+
+TESTS_A_COLLECTION = 200
 
 # By default freezegun gives the real time to code that threading, queue or multiprocessing called within five
 # frames: a test with threads would see both times, and which one where would change with every refactoring.
@@ -45,6 +49,13 @@ def only_web_tests_have_frameworks(request: pytest.FixtureRequest) -> Iterator[N
         frameworks.remove(each)
     yield
     frameworks.extend(held)
+
+
+@pytest.fixture(autouse=True)
+def few_connections(counting: Iterator[int] = itertools.count(1)) -> None:  # noqa: B008 - one for all tests
+    """Close those of caches that nobody holds any more, before there are more of them than a server takes."""
+    if next(counting) % TESTS_A_COLLECTION == 0:
+        gc.collect()
 
 
 @pytest.fixture

@@ -199,15 +199,14 @@ class S3Fifo:
         """Make a ghost of what was under *key*."""
         ghosts, order = self._ghosts, self._ghost_order
         ghost = hash(key)
-        if ghosts.pop(ghost, False):
-            self._small_ghosts -= 1
+        more = from_small - ghosts.pop(ghost, False)
+        self._small_ghosts += more
         ghosts[ghost] = from_small
-        self._small_ghosts += from_small
         order.append(ghost)
         # A ghost that has come back leaves its place in the order: so there are more of those.
         while len(ghosts) > self.limit or len(order) > 2 * self.limit:
-            if ghosts.pop(order.popleft(), False):
-                self._small_ghosts -= 1
+            less = ghosts.pop(order.popleft(), False)
+            self._small_ghosts -= less
 
     def _learn(self, from_small: bool) -> None:
         """Change the size of the small queue, for a ghost has come back."""

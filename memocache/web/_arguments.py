@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from memocache._hints import classes_in, resolved
 from memocache._memo import Memo, memos
-from memocache._place import PLAIN
+from memocache._shortcuts import PLAIN
 from memocache.errors import ConfigurationError
 from memocache.web._calls import Call
 from memocache.web._exchange import Exchange
