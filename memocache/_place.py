@@ -37,9 +37,14 @@ class Place:
 
     def _remembered_key(self, counted: tuple[object, ...]) -> str:
         """Return the key of a call; remembered for plain arguments, since on a shared cache every hit needs it."""
-        types = tuple(map(type, counted))
-        typed = (types, counted)
-        key = self._known.get(typed) if PLAIN.issuperset(map(id, types)) else None
+        typed: Hashable
+        if len(counted) == 1:
+            kind = type(counted[0])
+            typed, are_plain = (kind, counted), id(kind) in PLAIN
+        else:
+            types = tuple(map(type, counted))
+            typed, are_plain = (types, counted), PLAIN.issuperset(map(id, types))
+        key = self._known.get(typed) if are_plain else None
         if key is None:
             key = self.keys.key(counted)
             if plain_types(counted) is not None:

@@ -110,8 +110,10 @@ class Server:
         # It is busy where a signal handler or a destructor of the user's asks in the middle of a command.
         if connection is None or connection.is_busy:
             connection = self._local.connection = Connection(self._address, self._timeout)
-        was_open = connection.is_open()
+        was_open = False
         try:
+            connection.is_busy = True
+            was_open = connection.is_open()
             answer = command(connection, *words)
         except CLOSED as error:
             if not (again and was_open):
@@ -124,6 +126,8 @@ class Server:
             raise self._refused(error) from error
         except Exception as error:
             raise self._failed(error) from error
+        finally:
+            connection.is_busy = False
         if breaker.failures:
             breaker.succeeded()
         return answer
@@ -191,7 +195,7 @@ class Connection:
 
     def __init__(self, address: Any, timeout: float) -> None:
         self._sockets = Sockets(timeout)
-        self.is_busy = False
+        self.is_busy = False  # with a command, or with a poll, which cannot be begun in the middle of another either
         self._client: Any = StrictClient(address, socket_module=self._sockets, default_noreply=False)
 
     def is_open(self) -> bool:
@@ -200,14 +204,10 @@ class Connection:
         if line is None:
             return False
         # A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
-        try:
-            self.is_busy = True  # a poll cannot be begun by a signal handler in the middle of one
-            is_quiet = not line.readable(0)
-        finally:
-            self.is_busy = False
-        if not is_quiet:
+        if line.readable(0):
             self._client.close()
-        return is_quiet
+            return False
+        return True
 
     def ask(self, command: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Give one command, connecting if need be."""
@@ -220,7 +220,6 @@ class Connection:
             return question.learn(b"", self._call(self._client.get_many, question.wanted))
         # pymemcache's own reading takes twice as long.
         try:
-            self.is_busy = True
             buffer = line.exchange(question.command, RECEIVE)
             answer = question.known(buffer)
             if answer is None:
@@ -230,8 +229,6 @@ class Connection:
         except BaseException:  # see _call
             self._client.close()
             raise
-        finally:
-            self.is_busy = False
 
     def _found(self, line: Any, buffer: bytes, wanted: list[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
         """Return the whole answer, of which *buffer* has come already, and what is in it for the *wanted* keys."""
@@ -260,15 +257,12 @@ class Connection:
     def _call(self, command: Callable[..., T], *args: Any, **options: Any) -> T:
         self._sockets.begin()
         try:
-            self.is_busy = True
             return command(*args, **options)
         except BaseException:
             # Whatever interrupted it, KeyboardInterrupt included: the answer may come yet, and would be taken for the
             # next one's.
             self._client.close()
             raise
-        finally:
-            self.is_busy = False
 
     def __del__(self) -> None:
         client = getattr(self, "_client", None)  # a signal may have come before there was one
