@@ -1,4 +1,4 @@
-"""How long a miss in this process takes, with room and without; and forgetting."""
+"""How long a miss in this process takes, with room and without; an insert by itself; and forgetting."""
 
 import itertools
 import threading
@@ -13,6 +13,7 @@ SIZE: Final = 1000
 SECONDS: Final = 300
 FILL: Final = "insert, with room"
 EVICT: Final = "insert that evicts"
+STORE: Final = "the cache's own insert that evicts"
 FORGET: Final = "forget one call"
 NOTHING: Final = "forget one call that was not there"
 BASELINE: Final = "cachetools TTLCache, lock"
@@ -33,12 +34,25 @@ def full(names: dict[str, Any]) -> dict[str, Any]:
     return {**names, "numbers": itertools.count(2 * SIZE)}
 
 
+def full_by_hand(names: dict[str, Any]) -> dict[str, Any]:
+    """Do the same with what the cache itself has for it."""
+    for number in range(2 * SIZE):
+        names["store"](str(number), number)
+    return {**names, "numbers": itertools.count(2 * SIZE)}
+
+
 question = Question(
     "miss",
     "A miss in this process, its computation free, and forgetting",
     cases=[
         Case(FILL, "f(next(numbers))", computes=1, setup="clear(); numbers = iter(range(calls))", most=SIZE),
         Case(EVICT, "f(next(numbers))", full, computes=1),
+        Case(
+            STORE,
+            "store(next(keys), 7)",
+            full_by_hand,
+            setup="keys = iter([str(next(numbers)) for _ in range(calls)])",
+        ),
         Case(
             FORGET,
             "forget(next(numbers))",
@@ -52,6 +66,7 @@ question = Question(
     notes=[
         f"Room for {SIZE} entries and a timeout of {SECONDS} s, where there can be.",
         f"{FILL}: into an empty cache, up to {SIZE} calls. {EVICT}: into a full one, each time another call.",
+        f"{STORE}: without a decorated function, and under a text.",
         "moka-py, theine and the lru_caches have no way to forget one call; some others have no number of entries.",
         "theine is not among those that are cleared between the rounds.",
     ],
@@ -62,8 +77,9 @@ question = Question(
 
 @question.contestant("memocache", "memocache")
 def ours(memocache: Any) -> dict[str, Any]:
-    f = memocache.cached(timeout=SECONDS, cache=memocache.SimpleCache(threshold=SIZE))(work)
-    return {"f": f, "clear": f.uncache_all, "forget": f.uncache}
+    cache = memocache.SimpleCache(threshold=SIZE, default_timeout=SECONDS)
+    f = memocache.cached(cache=cache)(work)
+    return {"f": f, "clear": f.uncache_all, "forget": f.uncache, "store": cache.set}
 
 
 @question.contestant("no cache", "builtins", cases=[FILL, EVICT])
@@ -91,20 +107,33 @@ def cachetools_with_lock(cachetools: Any) -> dict[str, Any]:
         with f.cache_lock:
             f.cache.pop(f.cache_key(number), None)
 
-    return {"f": f, "clear": f.cache_clear, "forget": forget}
+    def store(key: str, value: int) -> None:
+        with f.cache_lock:
+            f.cache[key] = value
+
+    return {"f": f, "clear": f.cache_clear, "forget": forget, "store": store}
 
 
 @question.contestant("cachetools TTLCache", "cachetools")
 def cachetools_without_lock(cachetools: Any) -> dict[str, Any]:
-    f = cachetools.cached(cachetools.TTLCache(SIZE, SECONDS))(work)
-    return {"f": f, "clear": f.cache_clear, "forget": lambda number: f.cache.pop(f.cache_key(number), None)}
+    cache = cachetools.TTLCache(SIZE, SECONDS)
+    f = cachetools.cached(cache)(work)
+
+    def forget(number: int) -> None:
+        cache.pop(f.cache_key(number), None)
+
+    return {"f": f, "clear": f.cache_clear, "forget": forget, "store": cache.__setitem__}
 
 
 @question.contestant("cachebox TTLCache", "cachebox")
 def cachebox_ttl(cachebox: Any) -> dict[str, Any]:
     cache = cachebox.TTLCache(SIZE, SECONDS)
     f = cachebox.cached(cache)(work)
-    return {"f": f, "clear": cache.clear, "forget": lambda number: cache.pop(cachebox.make_key(number), None)}
+
+    def forget(number: int) -> None:
+        cache.pop(cachebox.make_key(number), None)
+
+    return {"f": f, "clear": cache.clear, "forget": forget, "store": cache.insert}
 
 
 @question.contestant("moka-py ttl", "moka-py", cases=[FILL, EVICT])
@@ -129,7 +158,7 @@ def dogpile_memory(dogpile_cache: Any) -> dict[str, Any]:
     return {"f": f, "clear": entries.clear, "forget": f.invalidate}
 
 
-@question.contestant("ring.lru", "ring")
+@question.contestant("ring.lru", "ring", cases=[FILL, EVICT, FORGET, NOTHING])
 def ring_lru(ring: Any) -> dict[str, Any]:
     from ring.func.lru_cache import LruCache
 
@@ -159,7 +188,11 @@ def flask_caching_simple(flask_caching: Any) -> dict[str, Any]:
     config = {"CACHE_TYPE": "SimpleCache", "CACHE_THRESHOLD": SIZE}
     cache = flask_caching.Cache(Flask(__name__), config=config)
     f = cache.memoize(SECONDS)(work)
-    return {"f": f, "clear": cache.clear, "forget": lambda number: cache.delete_memoized(f, number)}
+
+    def forget(number: int) -> None:
+        cache.delete_memoized(f, number)
+
+    return {"f": f, "clear": cache.clear, "forget": forget, "store": cache.set}
 
 
 if __name__ == "__main__":

@@ -51,11 +51,11 @@ class ThreadMemo(Memo):
         except BackendError as error:
             site.unanswered(error)
             seen = None
-        if isinstance(seen, Entry):
-            return site.hit(seen, alias)
         if type(seen) is Lease:
             seen.alias = alias
             return Led(site, seen, origin)
+        if isinstance(seen, Entry):
+            return site.hit(seen, alias)
         return Run(read_through(site, key, origin, seen, alias), compute)
 
     def uncache(self, /, *args: Any, **kwargs: Any) -> bool:

@@ -139,9 +139,9 @@ class S3Fifo:
 
     def insert(self, entry: Entry, now: float) -> list[Entry]:
         """Add *entry*, whose key must be new, and return the entries that had to leave for it."""
-        small, main = self._small, self._main
+        small, main, limit = self._small, self._main, self.limit
         evicted = []
-        while len(small) + len(main) >= self.limit:
+        while len(small) + len(main) >= limit:
             self._full_once = True
             if len(small) + 1 > self._small_limit or not main:
                 left = self._oldest_of_small(now)
@@ -204,7 +204,8 @@ class S3Fifo:
         ghosts[ghost] = from_small
         order.append(ghost)
         # A ghost that has come back leaves its place in the order: so there are more of those.
-        while len(ghosts) > self.limit or len(order) > 2 * self.limit:
+        limit = self.limit
+        while len(ghosts) > limit or len(order) > 2 * limit:
             less = ghosts.pop(order.popleft(), False)
             self._small_ghosts -= less
 

@@ -88,7 +88,7 @@ class SimpleCache(Cache):
 
     def _store(self, entry: Entry, now: float) -> list[Entry]:
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
-        left = self._remove(entry.key)
+        left = self._remove_key(entry.key)
         # First: should a signal come between, the group must not miss an entry.
         if entry.origin is not None:
             self._join(entry.key, entry.origin.groups)
@@ -106,14 +106,15 @@ class SimpleCache(Cache):
                     keys = self._groups[group] = {}
                 keys[key] = None
 
-    def _remove(self, key: str) -> list[Entry]:
-        entry = self._queue.get(key)
-        if entry is None:
-            return []
+    def _remove(self, entry: Entry) -> list[Entry]:
         left = self._queue.drop(entry)
         for gone in left:
             self._left(gone)
         return left
+
+    def _remove_key(self, key: str) -> list[Entry]:
+        entry = self._queue.get(key)
+        return [] if entry is None else self._remove(entry)
 
     def _left(self, entry: Entry) -> None:
         origin = entry.origin
@@ -179,7 +180,7 @@ class SimpleCache(Cache):
             flight = self._flights.pop(lease.key, None)
             stood = flight is lease.flight
             if not stood:  # a handler has come between, and has forgotten or taken it
-                left += self._remove(lease.key)
+                left += self._remove_key(lease.key)
                 if entry is not None:
                     entry.kill()
                 if flight is not None:
@@ -195,7 +196,7 @@ class SimpleCache(Cache):
             if entry is None:
                 return flight is not None
             was_present = clock() < entry.expires
-            left = self._remove(key)
+            left = self._remove(entry)
         left.clear()
         return was_present or flight is not None
 
@@ -207,7 +208,7 @@ class SimpleCache(Cache):
                 if group in flight.groups:
                     self._flights.pop(flight.key, None)
             for key in tuple(self._groups.get(group, ())):
-                left += self._remove(key)
+                left += self._remove_key(key)
         left.clear()
 
     def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
@@ -274,7 +275,7 @@ class SimpleCache(Cache):
             if lifetime > 0:
                 left = self._store(Entry(key, value, now + lifetime), now)
             else:
-                left = self._remove(key)
+                left = self._remove_key(key)
         left.clear()
         return lifetime > 0
 
