@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from memocache._entry import Entry
+from memocache._leading import Led
 from memocache._many import Looked, spelt
 from memocache._memo import Memo
 from memocache._missing import MISSING
-from memocache._readthrough import Led, compute_only, forget_group, peek, put, read_through, refresh
+from memocache._readthrough import compute_only, forget_group, peek, put, read_through, refresh
 from memocache._registry import is_disabled
 from memocache._site import Seen
 from memocache._steps import Run, Served

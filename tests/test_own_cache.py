@@ -1,4 +1,4 @@
-"""A cache of a user's own, as README shows it: in under 40 lines, and it passes the suite."""
+"""A cache of a user's own: as README shows it, in under 40 lines, it passes the suite; and one that fails."""
 
 import textwrap
 from collections.abc import Callable
@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from memocache import Cache
+from memocache import Cache, SimpleCache, cached
+from memocache.backends.base import Entry, Lease
+from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.testing import BackendContract
 from tests.test_readme import blocks
 
@@ -44,3 +46,30 @@ class TestFolderCache(BackendContract):
 
     def make_peer(self, cache: Cache) -> Cache:
         return made()(self.path)
+
+
+class FailingCache(SimpleCache):
+    """In this process, and yet it may fail to store."""
+
+    error: Exception | None = None
+
+    def fill(self, lease: Lease, entry: Entry | None) -> bool:
+        if entry is not None and self.error is not None:
+            raise self.error
+        return super().fill(lease, entry)
+
+
+@pytest.mark.parametrize("error", [BackendUnavailable("down"), SerializationError("no form"), BackendError("full")])
+@pytest.mark.parametrize("more", [{}, {"unless": lambda value: False}], ids=["simple", "with unless="])
+def test_a_result_that_it_cannot_store_is_returned_all_the_same(
+    error: Exception, more: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = FailingCache()
+    f = cached(cache=cache, timeout=60, **more)(lambda x: [x])
+    cache.error = error
+    assert [f(1), f(1)] == [[1], [1]]
+    assert (f.info().misses, f.info().failures, f.info().stored) == (2, 2, 0)
+    assert str(error) in caplog.text
+    cache.error = None
+    assert f(1) is f(1)
+    assert f.info().stored == 1
