@@ -48,7 +48,7 @@ class Led(Run):
     def computed(self, value: Any) -> Any:
         """Go on with what the function returned, and return what the caller gets."""
         site, lease = self._site, self._lease
-        lifetime, kind = site.constant, type(value)
+        lifetime, kind = site.fixed_lifetime, type(value)
         is_result = kind is not Outcome and kind is not CoroutineType and not (frameworks and is_response(value))
         if lifetime is None or not is_result:
             return super().computed(value)

@@ -132,7 +132,7 @@ class Policy:
             lifetime *= random.uniform(1 - self._jitter, 1 + self._jitter)
         return max(0.0, lifetime)
 
-    def constant(self, default: float) -> float | None:
+    def fixed_lifetime(self, default: float) -> float | None:
         """Return the lifetime of every result, if that depends on nothing and none may be served any longer."""
         if self._unless is not None or self._from_result is not None or self._jitter or self.stale:
             return None

@@ -42,7 +42,7 @@ class Site:
     origin: Origin = field(init=False)  # of the entries
     _tagged: dict[tuple[str, ...], Origin] = field(default_factory=dict)
     direct: bool = field(init=False)  # whether the cache is in this process, so that nothing in it can block
-    constant: float | None = field(init=False)  # in process, the lifetime of all results if that depends on nothing
+    fixed_lifetime: float | None = field(init=False)  # in process, of all results, if it depends on nothing
     near: Cache | None = field(init=False)  # the cache, or its tier, in this process: shortcuts lead there
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class Site:
         self.origin = Origin(self.groups, self.counters)
         self.direct = not self.cache.shared
         is_plain = self.direct and self.copied is None
-        self.constant = self.policy.constant(self.cache.default_lifetime) if is_plain else None
+        self.fixed_lifetime = self.policy.fixed_lifetime(self.cache.default_lifetime) if is_plain else None
         self.near = self.cache.near
         self.cache.introduce(self.origin)
 
