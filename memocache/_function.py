@@ -39,15 +39,30 @@ else:
     _Proxy = wrapt.BaseObjectProxy
 
 
+class LaterCall:
+    """Stands for `__call__` in the class of a cached function, until that is asked for or called."""
+
+    def __get__(self, function: "Face | None", owner: type) -> Any:
+        if function is None:
+            return self
+        # Python looks `__call__` up on the class. As a static method it costs nothing to bind there, and errors about
+        # arguments count as the function's own.
+        call = function._self_memo.call
+        type(function).__call__ = staticmethod(call)  # type: ignore[method-assign]
+        return call
+
+
 class Face(_Proxy):
     """What a cached function is for those who look at it: the function itself."""
 
-    # For each function there is a class of its own, made below, with `__call__` and `__get__`.
+    # For each function there is a class of its own, made below, with `__get__` and, when there has been a call, with
+    # `__call__`.
     _self_bound = ()
     if TYPE_CHECKING:
         _self_twins: type[Twin[..., Any]] | None
     else:  # an annotation would be the function's own
         _self_twins = None
+        __call__ = LaterCall()
 
     def __init__(self, memo: Memo, kind: type | None) -> None:
         super().__init__(memo.function)
@@ -131,11 +146,8 @@ class AsyncCachedFunction(Face, AsyncCachedCall[P, R]):
 
 def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any] | AsyncCachedFunction[..., Any]:
     """Return the public face of *memo*'s function, which was decorated as a *kind* of method (None: as it is)."""
-    # Python looks `__call__` up on the class. As a static method it costs nothing to bind there, and errors about
-    # arguments count as the function's own.
     members = {
         "__slots__": (),
-        "__call__": staticmethod(memo.call),
         "uncache": staticmethod(memo.uncache),  # there, it would take a sixth longer
         "__get__": _binder(memo, kind),
         "__annotations__": ANNOTATIONS,

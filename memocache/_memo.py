@@ -4,6 +4,7 @@ What can be done with a call is in its two kinds, for functions that block (_mem
 (_memo_tasks).
 """
 
+import functools
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -74,7 +75,6 @@ class Memo(ABC):
             hands_over=bool(options.policy.stale) or not self._counted.are_all,
             tagged=self.tags.names if self.tags else None,
         )
-        self.call = self._writer.call()
         self._counted_of: Callable[..., tuple[object, ...]] | None = None
         self._tagged_of: Callable[..., tuple[object, ...]] | None = None
         # Refuse now what will be refused.
@@ -207,6 +207,13 @@ class Memo(ABC):
         """Take no shortcut any more, since what is served depends on the request."""
         if self._aliases is not None:
             self._aliases.close()
+
+    # ---- its own call ---------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def call(self) -> Callable[..., Any]:
+        """The function's own call: written when it is called first, since that takes longer than all else here."""
+        return self._writer.call()
 
     # ---- methods -------------------------------------------------------------------------------------------------
 
