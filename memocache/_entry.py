@@ -146,8 +146,8 @@ class Aliases:
         self.table: dict[Hashable, Entry] = {}
         self.lock = threading.RLock()
         self.source: object = None
-        self._open = True  # for more
-        self._closed = False  # for good
+        self._open = True
+        self._closed = False
 
     def reset(self) -> None:
         """Start again without shortcuts, in a process that was forked while anybody may have held the lock."""
@@ -163,20 +163,20 @@ class Aliases:
     def switch(self, *, on: bool) -> None:
         """Allow shortcuts, or drop those that are there and allow no new ones."""
         with self.lock:
-            self._open = on and not self._closed
+            self._open = on
             if not on:
                 self.table.clear()
 
     def close(self) -> None:
         """Have no shortcuts, for good."""
         with self.lock:
-            self._closed, self._open = True, False
+            self._closed = True
             self.table.clear()
 
     def add(self, source: object, alias: "Alias", entry: Entry) -> None:
         """Let *alias* lead to *entry*; only for *source*, under its lock."""
         with self.lock:
-            if not self._open or self.source is not source:
+            if not self._open or self._closed or self.source is not source:
                 return
             _, raw, types = alias
             if entry.origin is not None and entry.origin.link(entry, self, raw, types):

@@ -20,6 +20,7 @@ from tests.servers import Address, MemcachedBinary, MemcachedServer, find_memcac
 pytest_plugins = ["pytester"]
 
 TESTS_A_COLLECTION = 200
+_tests = itertools.count(1)
 
 # By default freezegun gives the real time to code that threading, queue or multiprocessing called within five
 # frames: a test with threads would see both times, and which one where would change with every refactoring.
@@ -52,9 +53,9 @@ def only_web_tests_have_frameworks(request: pytest.FixtureRequest) -> Iterator[N
 
 
 @pytest.fixture(autouse=True)
-def few_connections(counting: Iterator[int] = itertools.count(1)) -> None:  # noqa: B008 - one for all tests
+def few_connections() -> None:
     """Close those of caches that nobody holds any more, before there are more of them than a server takes."""
-    if next(counting) % TESTS_A_COLLECTION == 0:
+    if next(_tests) % TESTS_A_COLLECTION == 0:
         gc.collect()
 
 

@@ -139,9 +139,9 @@ class S3Fifo:
 
     def insert(self, entry: Entry, now: float) -> list[Entry]:
         """Add *entry*, whose key must be new, and return the entries that had to leave for it."""
-        small, main, limit = self._small, self._main, self.limit
+        small, main = self._small, self._main
         evicted = []
-        while len(small) + len(main) >= limit:
+        while len(small) + len(main) >= self.limit:
             self._full_once = True
             if len(small) + 1 > self._small_limit or not main:
                 left = self._oldest_of_small(now)
@@ -199,15 +199,15 @@ class S3Fifo:
         """Make a ghost of what was under *key*."""
         ghosts, order = self._ghosts, self._ghost_order
         ghost = hash(key)
-        more = from_small - ghosts.pop(ghost, False)
-        self._small_ghosts += more
+        if ghosts.pop(ghost, False):
+            self._small_ghosts -= 1
         ghosts[ghost] = from_small
+        self._small_ghosts += from_small
         order.append(ghost)
         # A ghost that has come back leaves its place in the order: so there are more of those.
-        limit = self.limit
-        while len(ghosts) > limit or len(order) > 2 * limit:
-            less = ghosts.pop(order.popleft(), False)
-            self._small_ghosts -= less
+        while len(ghosts) > self.limit or len(order) > 2 * self.limit:
+            if ghosts.pop(order.popleft(), False):
+                self._small_ghosts -= 1
 
     def _learn(self, from_small: bool) -> None:
         """Change the size of the small queue, for a ghost has come back."""

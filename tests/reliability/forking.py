@@ -1,6 +1,7 @@
 """A process that forks while its threads use a cache: python -m tests.reliability.forking STAND FORKS NAIVE (as JSON).
 
-It prints how many values were wrong, in the children and in itself. In the naive way, a wrong one is the last.
+It prints how many values were wrong, in the children and in itself. In the naive way it ends when enough were: how soon
+that is, is a matter of chance.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ __all__ = ["main"]
 
 THREADS = 3
 PATIENCE = 20  # seconds that a child has
+ENOUGH_WRONG = 6
 
 
 def main(stand: str, forks: int, naive: bool) -> dict[str, int]:
@@ -48,7 +50,7 @@ def main(stand: str, forks: int, naive: bool) -> dict[str, int]:
     for thread in threads:
         thread.start()
     forked = bad = 0
-    while forked < forks and not (naive and (bad or wrong)):
+    while forked < forks and not (naive and bad + len(wrong) >= ENOUGH_WRONG):
         forked += 1
         bad += _child(f, naive)
     stop.set()

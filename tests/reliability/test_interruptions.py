@@ -69,8 +69,8 @@ def test_the_naive_way_is_wrong(ledger: Ledger) -> None:
         forks = json.loads(run("forking", stand.spelt(), 200, True, flags=plain, may_complain=True))
     ledger.naive(SIGNALS, f"a plain connection: {signals['wrong']} wrong values of {signals['signals']}")
     ledger.naive(FORKS, f"a plain connection: {forks['wrong']} wrong values in {forks['forks']} forks")
-    assert signals["wrong"] > 0
-    assert forks["wrong"] > 0  # how soon is a matter of chance
+    assert signals["wrong"] > 5
+    assert forks["wrong"] > 5
 
 
 STAYS = """
