@@ -34,13 +34,6 @@ def full(names: dict[str, Any]) -> dict[str, Any]:
     return {**names, "numbers": itertools.count(2 * SIZE)}
 
 
-def full_by_hand(names: dict[str, Any]) -> dict[str, Any]:
-    """Do the same with what the cache itself has for it."""
-    for number in range(2 * SIZE):
-        names["store"](str(number), number)
-    return {**names, "numbers": itertools.count(2 * SIZE)}
-
-
 question = Question(
     "miss",
     "A miss in this process, its computation free, and forgetting",
@@ -50,7 +43,7 @@ question = Question(
         Case(
             STORE,
             "store(next(keys), 7)",
-            full_by_hand,
+            full,
             setup="keys = iter([str(next(numbers)) for _ in range(calls)])",
         ),
         Case(

@@ -1,6 +1,5 @@
 """Leading: to compute a call under a lease, to store the result, and to let those who wait have it."""
 
-import time
 from collections.abc import Generator
 from types import CoroutineType
 from typing import Any, Final
@@ -58,8 +57,7 @@ class Led(Run):
         try:
             if cost > site.longest:
                 site.took(cost)
-            fresh = time.time() + lifetime  # the clock's own function, since time counts here: see `now`
-            entry = Entry(lease.key, value, fresh, fresh, int(cost * SECOND), self._origin)
+            entry = _entry(lease, self._origin, value, lifetime, cost)
             try:
                 site.filled(site.cache.fill(lease, entry))
             except (BackendError, SerializationError) as error:
@@ -130,8 +128,7 @@ def store(
     if lifetime <= 0:
         yield from _leave_nothing(site, lease)
         return
-    fresh = now() + lifetime
-    entry = Entry(lease.key, value, fresh, fresh, int(cost * SECOND), origin)
+    entry = _entry(lease, origin, value, lifetime, cost)
     if type(value) is Failure:
         lease.alias = None  # which would hand it out as a value
     elif stale:
@@ -142,6 +139,11 @@ def store(
         yield from _not_taken(site, lease, error)
     else:
         site.filled(stood)
+
+
+def _entry(lease: Lease, origin: Origin, value: object, lifetime: float, cost: float) -> Entry:
+    fresh = now() + lifetime
+    return Entry(lease.key, value, fresh, fresh, int(cost * SECOND), origin)
 
 
 def _not_taken(site: Site, lease: Lease, error: Exception) -> Generator[Step, Any, None]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from memocache._hints import resolved
-from memocache._shortcuts import PLAIN, plain_types
+from memocache._shortcuts import plain_types
 from memocache._site import Site
 from memocache.keys import KeyMaker
 
@@ -37,20 +37,16 @@ class Place:
 
     def _remembered_key(self, counted: tuple[object, ...]) -> str:
         """Return the key of a call; remembered for plain arguments, since on a shared cache every hit needs it."""
-        typed: Hashable
-        if len(counted) == 1:
-            kind = type(counted[0])
-            typed, are_plain = (kind, counted), id(kind) in PLAIN
-        else:
-            types = tuple(map(type, counted))
-            typed, are_plain = (types, counted), PLAIN.issuperset(map(id, types))
-        key = self._known.get(typed) if are_plain else None
+        types = plain_types(counted)
+        if types is None:
+            return self.keys.key(counted)
+        typed = (types, counted)
+        key = self._known.get(typed)
         if key is None:
             key = self.keys.key(counted)
-            if plain_types(counted) is not None:
-                if len(self._known) >= MOST_KEYS:
-                    self._known.clear()
-                self._known[typed] = key
+            if len(self._known) >= MOST_KEYS:
+                self._known.clear()
+            self._known[typed] = key
         return key
 
 

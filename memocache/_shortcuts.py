@@ -17,11 +17,14 @@ Shortcut: TypeAlias = Callable[[tuple[Any, ...]], "Alias | None"]
 """Takes the arguments that count; returns what makes the next call with these find the entry, or None."""
 
 
-def plain_types(values: Sequence[object]) -> tuple[type, ...] | None:
-    """Return the types of *values* if they may be looked up as they are; else None.
+def plain_types(values: Sequence[object]) -> type | tuple[type, ...] | None:
+    """Return the types of *values*, or of the only one, if they may be looked up as they are; else None.
 
     They may where what equals one of them, in the same type, is the same value.
     """
+    if len(values) == 1:
+        kind = type(values[0])
+        return kind if id(kind) in PLAIN and (kind is not float or _is_itself(values[0])) else None
     types = tuple(map(type, values))
     return types if PLAIN.issuperset(map(id, types)) and (float not in types or all(map(_is_itself, values))) else None
 
@@ -49,15 +52,14 @@ def _none(counted: tuple[Any, ...]) -> None:
 
 def _of_one(aliases: Aliases) -> Shortcut:
     def alias(counted: tuple[Any, ...]) -> Alias | None:
-        (value,) = counted
-        kind = type(value)
-        return (aliases, value, kind) if id(kind) in PLAIN and (kind is not float or _is_itself(value)) else None
+        kind = plain_types(counted)
+        return None if kind is None else (aliases, counted[0], kind)
 
     return alias
 
 
 def _of_some(aliases: Aliases) -> Shortcut:
-    known: dict[tuple[type, ...], tuple[type, ...]] = {}  # one tuple of types for all entries
+    known: dict[object, object] = {}  # one tuple of types for all entries
 
     def alias(counted: tuple[Any, ...]) -> Alias | None:
         types = plain_types(counted)
@@ -74,11 +76,9 @@ def _of_method(aliases: Aliases, at: int) -> Shortcut:
         token = tokens.get(id(instance))
         if token is None or has_own_key(instance):  # what that says may change, while a token does not
             return None
-        types: Any = plain_types(counted[:at] + counted[at + 1 :])
+        types = plain_types(counted[:at] + counted[at + 1 :])
         if types is None:
             return None
-        if len(types) == 1:
-            (types,) = types
         raw: Hashable = (*counted[:at], token, *counted[at + 1 :]) if len(counted) > 1 else token
         return aliases, raw, known.setdefault(types, types)
 

@@ -130,13 +130,12 @@ class Site:
 
     def hit(self, entry: Entry, alias: "Alias | None", *, waited: bool = False) -> Entry | Served:
         """Count that *entry* is served, and return what has the value that the caller gets."""
-        origin, counters = entry.origin, self.counters
-        if origin is None or origin.counters is None:  # else the entry itself counts
+        if not entry.counts:
             if waited:
-                counters.waits += 1
+                self.counters.waits += 1
             else:
-                counters.hits += 1
-                counters.saved += entry.cost / SECOND
+                self.counters.hits += 1
+                self.counters.saved += entry.cost / SECOND
         if type(entry.value) is Failure:
             raise entry.value.again()
         if alias is not None:
