@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from pymemcache.exceptions import MemcacheUnexpectedCloseError
 
 from memocache import _site, cached
 from memocache._clock import ticks
@@ -39,6 +40,9 @@ def racer(compute: race.Compute, where: str) -> race.Runner:
     return runner
 
 
+GONE = OSError, MemcacheUnexpectedCloseError  # a server that dies in the middle of a command resets, or just ends
+
+
 class naive_racer(race.naive_memcached):
     """Get, or compute and set; where the server does not answer, compute."""
 
@@ -48,12 +52,12 @@ class naive_racer(race.naive_memcached):
     def read(self, key: int) -> int:
         try:
             return super().read(key)
-        except OSError:
+        except GONE:
             return self._compute(key)
 
     def forget(self, key: int) -> None:
         while True:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*GONE):
                 return super().forget(key)
             time.sleep(0.01)
 
