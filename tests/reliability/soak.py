@@ -20,8 +20,7 @@ from tests.reliability.process import descriptors, resident_kib, threads
 __all__ = ["main"]
 
 THREADS = 3
-PAUSE = 0.01  # seconds between two samples
-SHORT_PAUSE = 0.001  # for what is over in no time
+SAMPLED = 100  # every so many keys
 
 
 def main(stand: str, keys: int, seconds: float, naive: bool) -> dict[str, Any]:
@@ -35,7 +34,10 @@ def main(stand: str, keys: int, seconds: float, naive: bool) -> dict[str, Any]:
     began = ticks()
     wrong: list[int] = []
     asked = [0] * THREADS
+    samples: list[tuple[int, int, int, int]] = []
+    sampling = threading.Lock()  # which has files open itself
     over = threading.Event()
+    all_done = threading.Barrier(THREADS)  # until which none of the threads is missing
 
     def ask(own: int) -> None:
         for x in numbers:
@@ -44,23 +46,22 @@ def main(stand: str, keys: int, seconds: float, naive: bool) -> dict[str, Any]:
             if f(x)[0] != x or (x % 7 == 0 and f(x)[0] != x):
                 wrong.append(x)
             asked[own] += 1
+            if x % SAMPLED == 0:
+                with sampling:
+                    samples.append((sum(asked), resident_kib(), descriptors(), threads()))
+        all_done.wait(60)
 
     workers = [threading.Thread(target=ask, args=(own,)) for own in range(THREADS)]
     for worker in workers:
         worker.start()
-    samples = []
-    pause = threading.Event()
-    while all(worker.is_alive() for worker in workers):
-        pause.wait(SHORT_PAUSE if naive else PAUSE)
-        samples.append((sum(asked), resident_kib(), descriptors(), threads()))
-        if ticks() - began > seconds:
-            over.set()
+    workers[0].join(seconds)
+    over.set()
     for worker in workers:
         worker.join()
     took = ticks() - began
     gc.collect()
     flights = sum(type(each) is Flight and each.outcome is None for each in gc.get_objects())
-    return {"asked": sum(asked), "wrong": len(wrong), "flights": flights, "seconds": took, "samples": samples[:-1]}
+    return {"asked": sum(asked), "wrong": len(wrong), "flights": flights, "seconds": took, "samples": sorted(samples)}
 
 
 if __name__ == "__main__":

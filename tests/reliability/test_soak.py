@@ -26,10 +26,10 @@ def soaked(stand: Stand, keys: int, seconds: float, *, naive: bool = False) -> d
     return seen
 
 
-def grown(seen: dict[str, Any], least: int = 4) -> tuple[float, int, int]:
+def grown(seen: dict[str, Any]) -> tuple[float, int, int]:
     """Return by how much memory (MiB), descriptors and threads have grown since it was warm."""
     steady = [sample[1:] for sample in seen["samples"] if sample[0] > WARM * seen["asked"]]
-    assert len(steady) >= least, "too few samples"
+    assert len(steady) >= 4, "too few samples"
     half = len(steady) // 2
     memory = max(each[0] for each in steady[half:]) - max(each[0] for each in steady[:half])
     descriptors, threads = (max(each[n] for each in steady) - min(each[n] for each in steady) for n in (1, 2))
@@ -53,6 +53,6 @@ def test_nothing_grows(own_stand: Stand, kind: str, ledger: Ledger, scaled: Call
 def test_the_naive_way_grows(ledger: Ledger) -> None:
     with KINDS["in process"].stand() as stand:
         seen = soaked(stand, 1_600_000, 20, naive=True)
-    memory, _, _ = grown(seen, least=2)
+    memory, _, _ = grown(seen)
     ledger.naive(DISTINCT, f"functools.cache: grew by {memory:.0f} MiB with {seen['asked']:,}")
     assert memory > MOST_GROWN
