@@ -62,6 +62,27 @@ def test_a_queue_that_was_mixed_up_still_gives_what_it_holds() -> None:
     assert given == set("abc")
 
 
+def test_what_is_there_is_not_put_out_by_another_under_its_key() -> None:
+    """Whom a signal handler's entry came before, ends: the queue would drop one of the two, and nobody hear of it."""
+    s3fifo = S3Fifo(100)
+    first, second = entry("a"), entry("a")
+    assert s3fifo.insert(first, 0.0) == []
+    assert s3fifo.insert(second, 0.0) == [second]
+    assert second.expires < 0.0
+    assert s3fifo.get("a") is first
+    assert s3fifo.everything() == [first]
+
+
+def test_the_same_when_one_goes_on_to_the_main_queue() -> None:
+    s3fifo = S3Fifo(2)
+    young, old, another = entry("a"), entry("a"), entry("b")
+    s3fifo._small.append(young)
+    s3fifo._main.append(old)
+    young.hits = 2
+    assert s3fifo.insert(another, 0.0) == [young]
+    assert s3fifo.everything() == [another, old]
+
+
 def test_what_is_set_over_and_over_is_not_taken_for_old() -> None:
     cache = SimpleCache(threshold=100)
     for turn in range(2000):

@@ -39,11 +39,13 @@ class Queue(dict[str, Entry]):
         self._order: deque[str] = deque()
         self._gaps: dict[str, int] = {}  # by key, how many of its first places stand for nothing
 
-    def append(self, entry: Entry) -> None:
-        """Add *entry*, whose key must be new, as the youngest."""
+    def append(self, entry: Entry) -> bool:
+        """Add *entry* as the youngest, unless there is another under its key; return whether it is there."""
         key = entry.key
-        self[key] = entry
+        if self.setdefault(key, entry) is not entry:
+            return False
         self._order.append(key)
+        return True
 
     def oldest(self) -> Entry | None:
         """Return the entry that came first, None if there is none."""
@@ -153,10 +155,10 @@ class S3Fifo:
         if from_small is not None:
             self._learn(from_small)
         # Until something is evicted there is room for everybody.
-        if from_small or (not self._full_once and len(small) + 1 > self._small_limit):
-            main.append(entry)
-        else:
-            small.append(entry)
+        to_main = from_small or (not self._full_once and len(small) + 1 > self._small_limit)
+        if not (main if to_main else small).append(entry):  # a handler has put another there in the middle of this
+            entry.kill()
+            evicted.append(entry)
         return evicted
 
     def _oldest_of_small(self, now: float) -> Entry | None:
@@ -167,25 +169,27 @@ class S3Fifo:
         if now < entry.expires:
             if entry.hits - entry.seen >= PROMOTE_AT:
                 entry.seen = entry.hits
-                self._main.append(entry)
-                self._small.pop_oldest(entry)
-                return None
+                if self._main.append(entry):
+                    self._small.pop_oldest(entry)
+                    return None
             self._remember(entry.key, from_small=True)
         return self._ended(self._small, entry)
 
     def _oldest_of_main(self, now: float) -> Entry | None:
-        """Drop the oldest of the main queue and return it, or give it another round."""
-        entry = self._main.oldest()
-        if entry is None:
-            return None
-        if now < entry.expires:
-            rounds = min(entry.hits - entry.seen, MOST)
-            if rounds > 0:
-                entry.seen = entry.hits - (rounds - 1)
-                self._main.renew_oldest()
-                return None
-            self._remember(entry.key, from_small=False)
-        return self._ended(self._main, entry)
+        """Drop the oldest of the main queue that gets no other round, and return it."""
+        queue = self._main
+        entry = queue.oldest()
+        while entry is not None:
+            if now >= entry.expires:
+                return self._ended(queue, entry)
+            hits, rounds = entry.hits, entry.hits - entry.seen
+            if rounds <= 0:
+                self._remember(entry.key, from_small=False)
+                return self._ended(queue, entry)
+            entry.seen = hits - (rounds - 1 if rounds < MOST else MOST - 1)
+            queue.renew_oldest()
+            entry = queue.oldest()
+        return None
 
     def _ended(self, queue: Queue, entry: Entry) -> Entry | None:
         """End *entry*, the oldest of *queue*, and remove it; return what was under its key."""

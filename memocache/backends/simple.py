@@ -60,7 +60,9 @@ class SimpleCache(Cache):
         # may call this cache.
         self._lock = threading.RLock()
         self._queue = S3Fifo(self._threshold)
-        self._groups: dict[str, dict[str, None]] = {}  # the inner ones are sets: a dict takes half the room of one
+        # The inner ones are sets: a dict takes half the room of one. Of entries, not of their keys, whose hashes lie
+        # anywhere: an entry takes the memory of one that left before, and so its place here, too.
+        self._groups: dict[str, dict[Entry, None]] = {}
         self._flights: dict[str, Flight] = {}
 
     def __repr__(self) -> str:
@@ -91,20 +93,28 @@ class SimpleCache(Cache):
         left = self._remove_key(entry.key)
         # First: should a signal come between, the group must not miss an entry.
         if entry.origin is not None:
-            self._join(entry.key, entry.origin.groups)
+            self._join(entry, entry.origin.groups)
         for evicted in self._queue.insert(entry, now):
             self._left(evicted)
             left.append(evicted)
         return left
 
-    def _join(self, key: str, groups: tuple[str, ...]) -> None:
+    def _join(self, entry: Entry, groups: tuple[str, ...]) -> None:
         for group in groups:
-            keys: dict[str, None] | None = None
-            while keys is None or self._groups.get(group) is not keys:  # a handler may just have emptied it
-                keys = self._groups.get(group)
-                if keys is None:
-                    keys = self._groups[group] = {}
-                keys[key] = None
+            members: dict[Entry, None] | None = None
+            while members is None or self._groups.get(group) is not members:  # a handler may just have emptied it
+                members = self._groups.get(group)
+                if members is None:
+                    members = self._groups[group] = {}
+                members[entry] = None
+
+    def _part(self, entry: Entry, groups: tuple[str, ...]) -> None:
+        for group in groups:
+            members = self._groups.get(group)
+            if members is not None:
+                members.pop(entry, None)
+                if not members:
+                    self._groups.pop(group, None)
 
     def _remove(self, entry: Entry) -> list[Entry]:
         left = self._queue.drop(entry)
@@ -123,16 +133,7 @@ class SimpleCache(Cache):
         if entry.hits and origin.counters is not None:
             origin.counters.hits += entry.hits
             origin.counters.saved += entry.hits * entry.cost / SECOND
-        key = entry.key
-        for group in origin.groups:
-            keys = self._groups.get(group)
-            if keys is not None:
-                keys.pop(key, None)
-                if not keys:
-                    self._groups.pop(group, None)
-        other = self._queue.get(key)
-        if other is not None and other.origin is not None:  # put there by a handler, who came in the middle of this
-            self._join(key, other.origin.groups)
+        self._part(entry, origin.groups)
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
@@ -183,6 +184,7 @@ class SimpleCache(Cache):
                 left += self._remove_key(lease.key)
                 if entry is not None:
                     entry.kill()
+                    self._part(entry, lease.groups)  # it may have come into a queue that has been cleared meanwhile
                 if flight is not None:
                     self._flights[lease.key] = flight
         left.clear()
@@ -207,8 +209,10 @@ class SimpleCache(Cache):
             for flight in list(self._flights.values()):
                 if group in flight.groups:
                     self._flights.pop(flight.key, None)
-            for key in tuple(self._groups.get(group, ())):
-                left += self._remove_key(key)
+            for entry in tuple(self._groups.get(group, ())):
+                left += self._remove(entry)
+                if entry.origin is not None:
+                    self._part(entry, entry.origin.groups)  # if an interruption has kept it from the queue
         left.clear()
 
     def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
@@ -223,8 +227,7 @@ class SimpleCache(Cache):
     def usage(self, group: str, counters: Counters) -> Usage:
         """Return how many entries *group* has, and the hits of those that belong to *counters*."""
         with self._lock:
-            keys = tuple(self._groups.get(group, ()))
-            entries = [entry for key in keys if (entry := self._queue.get(key)) is not None]
+            entries = tuple(self._groups.get(group, ()))
             own = [entry for entry in entries if entry.origin is not None and entry.origin.counters is counters]
             return Usage(
                 size=len(entries),
