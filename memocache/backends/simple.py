@@ -290,10 +290,13 @@ class SimpleCache(Cache):
         """Delete everything."""
         with self._lock:
             self._flights.clear()
-            queue, self._queue = self._queue, S3Fifo(self._threshold)
+            for entry in self._queue.everything():
+                entry.kill()  # first: should a handler raise here, nobody is served what `forget` would not find
+            # At once: what a handler adds is in both.
+            queue, self._queue, self._groups = self._queue, S3Fifo(self._threshold), {}
             left = queue.everything()
             for entry in left:
-                entry.kill()
+                entry.kill()  # there may be more by now
                 self._left(entry)
         left.clear()
         return True

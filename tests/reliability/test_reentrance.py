@@ -1,5 +1,6 @@
 """A signal handler or a destructor uses a cache in process in the middle of what its thread does there, anywhere."""
 
+import contextlib
 import dis
 import itertools
 import sys
@@ -16,6 +17,7 @@ from tests.reliability.ledger import Ledger
 from tests.reliability.naive_lru import NaiveLru
 
 ANYWHERE = "handlers that use the cache in the middle of any of its steps"
+RAISED = "handlers that raise in the middle of any step of a cache"
 FILES = {simple.__file__, _s3fifo.__file__, naive_lru.__file__}
 # Where CPython looks for signals, and where the garbage collector may run.
 BREAKS = ("CALL", "RESUME", "JUMP_BACKWARD", "BUILD_", "LIST_APPEND", "FOR_ITER", "BINARY_OP")
@@ -134,6 +136,31 @@ def test_a_handler_may_come_anywhere(doing: str, ledger: Ledger, scaled: Callabl
                 break
             tried += 1
     ledger.add(ANYWHERE, "in process", tried, wrong_values=0, exceptions=0)
+
+
+class Interrupted(BaseException):
+    """What a handler raises, as that of Ctrl-C does."""
+
+
+@pytest.mark.parametrize("doing", DOINGS)
+def test_a_handler_may_raise_anywhere(doing: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
+    def handler() -> None:
+        raise Interrupted
+
+    tried = 0
+    for number in itertools.count(0, scaled(7, 1)):
+        world = World()
+        interruption = Interruption(number, handler)
+        try:
+            with interruption, contextlib.suppress(Interrupted):
+                DOINGS[doing](world)
+            world.check()
+        except Exception as problem:
+            raise AssertionError(f"interrupted in the middle of {doing}, place {number}: {problem!r}") from problem
+        if not interruption.has_come:
+            break
+        tried += 1
+    ledger.add(RAISED, "in process", tried, wrong_values=0, exceptions=0)
 
 
 def test_the_naive_way_breaks(ledger: Ledger) -> None:
