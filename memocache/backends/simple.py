@@ -9,6 +9,7 @@ from memocache._entry import SECOND, AgingEntry, Alias, Entry
 from memocache._failure import Failure
 from memocache._flight import Flight
 from memocache._url import Url, duration, whole
+from memocache.backends._groups import Groups
 from memocache.backends._s3fifo import S3Fifo
 from memocache.backends.base import Busy, Cache, Lease, Stale, Usage, countable
 from memocache.errors import ConfigurationError
@@ -60,9 +61,7 @@ class SimpleCache(Cache):
         # may call this cache.
         self._lock = threading.RLock()
         self._queue = S3Fifo(self._threshold)
-        # The inner ones are sets: a dict takes half the room of one. Of entries, not of their keys, whose hashes lie
-        # anywhere: an entry takes the memory of one that left before, and so its place here, too.
-        self._groups: dict[str, dict[Entry, None]] = {}
+        self._groups = Groups()
         self._flights: dict[str, Flight] = {}
 
     def __repr__(self) -> str:
@@ -93,28 +92,11 @@ class SimpleCache(Cache):
         left = self._remove_key(entry.key)
         # First: should a signal come between, the group must not miss an entry.
         if entry.origin is not None:
-            self._join(entry, entry.origin.groups)
+            self._groups.join(entry, entry.origin.groups)
         for evicted in self._queue.insert(entry, now):
             self._left(evicted)
             left.append(evicted)
         return left
-
-    def _join(self, entry: Entry, groups: tuple[str, ...]) -> None:
-        for group in groups:
-            members: dict[Entry, None] | None = None
-            while members is None or self._groups.get(group) is not members:  # a handler may just have emptied it
-                members = self._groups.get(group)
-                if members is None:
-                    members = self._groups[group] = {}
-                members[entry] = None
-
-    def _part(self, entry: Entry, groups: tuple[str, ...]) -> None:
-        for group in groups:
-            members = self._groups.get(group)
-            if members is not None:
-                members.pop(entry, None)
-                if not members:
-                    self._groups.pop(group, None)
 
     def _remove(self, entry: Entry) -> list[Entry]:
         left = self._queue.drop(entry)
@@ -133,7 +115,7 @@ class SimpleCache(Cache):
         if entry.hits and origin.counters is not None:
             origin.counters.hits += entry.hits
             origin.counters.saved += entry.hits * entry.cost / SECOND
-        self._part(entry, origin.groups)
+        self._groups.part(entry, origin.groups)
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
@@ -184,7 +166,7 @@ class SimpleCache(Cache):
                 left += self._remove_key(lease.key)
                 if entry is not None:
                     entry.kill()
-                    self._part(entry, lease.groups)  # it may have come into a queue that has been cleared meanwhile
+                    self._groups.part(entry, lease.groups)  # a clear may have left it in neither queue
                 if flight is not None:
                     self._flights[lease.key] = flight
         left.clear()
@@ -209,10 +191,10 @@ class SimpleCache(Cache):
             for flight in list(self._flights.values()):
                 if group in flight.groups:
                     self._flights.pop(flight.key, None)
-            for entry in tuple(self._groups.get(group, ())):
+            for entry in self._groups.members(group):
                 left += self._remove(entry)
                 if entry.origin is not None:
-                    self._part(entry, entry.origin.groups)  # if an interruption has kept it from the queue
+                    self._groups.part(entry, entry.origin.groups)  # if an exception kept it from the queue
         left.clear()
 
     def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
@@ -227,7 +209,7 @@ class SimpleCache(Cache):
     def usage(self, group: str, counters: Counters) -> Usage:
         """Return how many entries *group* has, and the hits of those that belong to *counters*."""
         with self._lock:
-            entries = tuple(self._groups.get(group, ()))
+            entries = self._groups.members(group)
             own = [entry for entry in entries if entry.origin is not None and entry.origin.counters is counters]
             return Usage(
                 size=len(entries),
@@ -293,7 +275,7 @@ class SimpleCache(Cache):
             for entry in self._queue.everything():
                 entry.kill()  # first: should a handler raise here, nobody is served what `forget` would not find
             # At once: what a handler adds is in both.
-            queue, self._queue, self._groups = self._queue, S3Fifo(self._threshold), {}
+            queue, self._queue, self._groups = self._queue, S3Fifo(self._threshold), Groups()
             left = queue.everything()
             for entry in left:
                 entry.kill()  # there may be more by now
