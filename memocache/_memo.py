@@ -5,7 +5,6 @@ What can be done with a call is in its two kinds, for functions that block (_mem
 """
 
 import functools
-import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -18,7 +17,8 @@ from memocache._fork import in_child
 from memocache._instances import Owner
 from memocache._options import Options
 from memocache._place import Place
-from memocache._registry import as_cache, register
+from memocache._places import Places
+from memocache._registry import register
 from memocache._shortcuts import shortcut
 from memocache._site import Site
 from memocache._slots import Slot
@@ -30,8 +30,6 @@ from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
 
 __all__ = ["Memo", "memos"]
-
-MOST_PLACES: Final = 16
 
 _memos: Final["weakref.WeakSet[Memo]"] = weakref.WeakSet()
 
@@ -51,14 +49,9 @@ class Memo(ABC):
         self._counted = Counted(self.title, signature, options.key, options.ignore)
         self.tags = Tags(self.title, options.tags, signature.parameters)
         self._owner = Owner(function)
-        self.start_anew()
-        # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
-        self._places: tuple[Place, ...] = ()
-        self._latest: Place | None = None  # unless each call asks for its cache
-        self._slot = options.cache if isinstance(options.cache, Slot) else None
-        self._fixed = isinstance(options.cache, Cache) or (self._slot is not None and self._slot.is_fixed)
-        self._settled: Place | None = None  # once it will not change any more
         self._aliases = self._own_aliases()
+        self.places = Places(self.title, options.cache, self._aliases, self._new_place, self._get_ready)
+        _memos.add(self)
         self._instance_at = self._counted.instance_at if self._owner.is_named else None
         self.alias = shortcut(self._aliases, len(self._counted.names), self._instance_at)
         self.notes: dict[object, Any] = {}
@@ -79,9 +72,9 @@ class Memo(ABC):
         self._tagged_of: Callable[..., tuple[object, ...]] | None = None
         # Refuse now what will be refused.
         if isinstance(options.cache, Cache):
-            self._place_on(options.cache)
+            self.places.on(options.cache)
         else:
-            self._key_maker(shared=self._slot is not None and self._slot.shared)
+            self._key_maker(shared=isinstance(options.cache, Slot) and options.cache.shared)
         decorated(self)
 
     def _own_aliases(self) -> Aliases | None:
@@ -99,63 +92,12 @@ class Memo(ABC):
     # ---- where its entries are -----------------------------------------------------------------------------------
 
     def place(self) -> Place:
-        """Return the function's site on the cache that it uses now."""
-        if self._settled is not None:
-            return self._settled
-        place, slot = self._latest, self._slot
-        if place is not None and slot is not None and not slot.is_chosen:
-            site = place.site
-            if site.cache is slot.cache and (self._aliases is None or self._aliases.source is site.near):
-                return place
-        place = self._find_place()
-        if self._fixed:
-            self._settled = place
-        elif self._slot is not None:
-            self._latest = place
-        return place
-
-    def _find_place(self) -> Place:
-        given = self.options.cache
-        if isinstance(given, Slot):
-            place = given.use(self._place_on)
-        elif isinstance(given, Cache):
-            place = self._place_on(given)
-        else:
-            returned = given()
-            cache = as_cache(returned)
-            if cache is None:
-                raise ConfigurationError(
-                    f"{self.title}: the function given as cache= returned a {type(returned).__name__}; "
-                    "wanted: a cache object"
-                )
-            place = self._place_on(cache)
-        if not place.is_ready:
-            self._check_name()
-            place.get_ready(self.function)
-        return place
-
-    def _place_on(self, cache: Cache) -> Place:
-        place = self._known_place(cache)
-        if place is None:
-            with self._lock:
-                place = self._known_place(cache)
-                if place is None:
-                    place = self._new_place(cache)
-                    self._places = (*self._places, place)[-MOST_PLACES:]
-        if self._aliases is not None and self._aliases.source is not cache.near:
-            self._aliases.lead_to(cache.near)
-        return place
-
-    def _known_place(self, cache: Cache) -> Place | None:
-        for place in self._places:
-            if place.site.cache is cache:
-                return place
-        return None
+        """Return the function's place on the cache that it uses now."""
+        return self.places.settled or self.places.current()
 
     def start_anew(self) -> None:
-        """Have a lock that nobody holds: in the beginning, and in a process that was forked while anybody may have."""
-        self._lock = threading.RLock()
-        _memos.add(self)
+        """Go on in a process that was forked while anybody may have held a lock."""
+        self.places.start_anew()
 
     def _new_place(self, cache: Cache) -> Place:
         options = self.options
@@ -173,14 +115,18 @@ class Memo(ABC):
         namespace = self.namespace.text(shared=shared)
         return KeyMaker(self.title, namespace, self._counted, self.options.version, self._owner, shared=shared)
 
-    def _check_name(self) -> None:
-        """Raise ConfigurationError if another cached function goes by this one's name; not before both are there."""
+    def _get_ready(self, place: Place) -> None:
+        """Begin to use *place*; ConfigurationError if another cached function goes by this one's name.
+
+        Not at decoration, when that may not be there yet.
+        """
         other = getattr(self.namespace.found(), "_self_memo", None)
         if self.options.namespace is None and isinstance(other, Memo) and not other.namespace.is_of(self.function):
             raise ConfigurationError(
                 f"{self.title} goes by the same name as another cached function of its module, so that the two would "
                 "share entries in a shared cache; give one another name, or pass namespace='...'"
             )
+        place.get_ready(self.function)
 
     # ---- views ----------------------------------------------------------------------------------------------------
 
@@ -275,7 +221,7 @@ class Memo(ABC):
 
     def forget_in_process(self) -> None:
         """Forget every call that is stored in this process, and count from zero on every cache."""
-        for place in self._places:
+        for place in self.places.known:
             if place.site.near is not None:
                 place.site.near.forget_group(place.keys.group)
             place.site.counters.reset()

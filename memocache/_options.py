@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
-from memocache._slots import Slot, slot_of
+from memocache._slots import CacheSource, slot_of
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 
@@ -95,7 +95,7 @@ class Options:
 
     policy: Policy
     key: KeyOption
-    cache: "Cache | Slot | Callable[[], Cache | Foreign]"
+    cache: CacheSource
     namespace: str | None
     version: object
     ignore: tuple[str, ...]
@@ -166,7 +166,7 @@ def _checked_vary(vary: object) -> tuple[str, ...]:
     return tuple(sorted({name.lower() for name in names}))
 
 
-def _checked_cache(given: Any) -> "Cache | Slot | Callable[[], Cache | Foreign]":
+def _checked_cache(given: Any) -> CacheSource:
     if given is None or isinstance(given, str):
         return slot_of(given)
     if isinstance(given, Cache):

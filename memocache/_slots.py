@@ -4,7 +4,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from memocache._entry import Aliases
 from memocache._fork import in_child
@@ -12,9 +12,15 @@ from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
 from memocache.errors import ConfigurationError
 
-__all__ = ["Slot", "configured", "default", "slot_of"]
+if TYPE_CHECKING:
+    from memocache.backends._object import Foreign
+
+__all__ = ["CacheSource", "Slot", "configured", "default", "slot_of"]
 
 T = TypeVar("T")
+
+CacheSource: TypeAlias = "Cache | Slot | Callable[[], Cache | Foreign]"
+"""Where a function's cache comes from."""
 
 DEFAULT_THRESHOLD: Final = 10_000
 VARIABLE: Final = "MEMOCACHE_URL"

@@ -224,7 +224,7 @@ inside, go = threading.Event(), threading.Event()
 f = cached(cache=CACHE, namespace="f", wait=WAIT)(lambda x: x)
 
 def hold():
-    with f._self_memo._lock:
+    with f._self_memo.places._lock:
         inside.set()
         go.wait(20)
 
