@@ -12,7 +12,8 @@ mypy = pytest.importorskip("mypy.api", reason="mypy is not installed")
 
 def check(path: Path, config: pytest.Config) -> tuple[str, int]:
     """Return what mypy says of *path*, and its status."""
-    cache = config.cache.mkdir("mypy") if config.cache else ROOT / ".mypy_cache"
+    kept = getattr(config, "cache", None)  # there is none with -p no:cacheprovider
+    cache = kept.mkdir("mypy") if kept else ROOT / ".mypy_cache"
     options = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={cache}", "--strict", "--no-error-summary"]
     said, complaints, status = mypy.run([*options, str(path)])
     return said + complaints, status
