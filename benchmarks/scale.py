@@ -1,7 +1,8 @@
 """What becomes of a hit, a miss and the memory of an entry when there are a thousand times as many entries.
 
 Each contestant works in processes of its own, one for each size: then its memory can be told from that of others, and
-the garbage collector does not go through theirs. The processes of one contestant take turns.
+the garbage collector does not go through theirs. The processes of one contestant take turns, on one core: a second one
+may be half as fast again, for whoever else the machine works for.
 """
 
 import threading
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from benchmarks.answer import Answer, Chart, Effort, Grid, Row, Told, figure
 from benchmarks.command import main
+from benchmarks.cores import one_core
 from benchmarks.filled import HOT_KEYS, Filled
 from benchmarks.roster import Roster, absent
 from benchmarks.worker import Worker
@@ -34,7 +36,8 @@ UNITS: Final = {HOT: "ns", HIT: "ns", MISS: "us", FILLING: "us", WEIGHT: "bytes"
 FACTORS: Final = {"ns": 1e9, "us": 1e6, "bytes": 1}
 
 NOTES: Final = (
-    "Room for so many entries, and filled with them; keys are ints, values None. Each in a process of its own.",
+    "Room for so many entries, and filled with them; keys are ints, values None. Each in a process of its own, all "
+    "on one core.",
     "Hits: the quickest of many rounds. Misses while full: the median round; while it fills: the mean of all.",
     "last / first: of the largest cache, in units of the smallest. The dict shows what the processor's caches do to "
     "it: any key of many is seldom in them.",
@@ -95,7 +98,7 @@ def filled(name: str, size: int, entries: int) -> Filled:
 def measure(name: str, effort: Effort) -> dict[str, Figures]:
     """Return what the contestant of that *name* takes, for each title and size."""
     entries, rounds = (QUICK_ENTRIES, QUICK_ROUNDS) if effort.quick else (ENTRIES, ROUNDS)
-    with ExitStack() as stack:
+    with one_core(), ExitStack() as stack:
         workers = {size: stack.enter_context(Worker(filled, name, size, entries)) for size in sizes(effort)}
         return {
             # One after the other, for filling is timed, too.

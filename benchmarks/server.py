@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.answer import Unanswerable
+from benchmarks.cores import one_core
 
 __all__ = ["MemcachedServer", "RedisServer"]
 
@@ -50,7 +51,7 @@ class Server(ABC):
         if binary is None or not hasattr(socket, "AF_UNIX"):
             raise Unanswerable(f"there is no {self.binary} on PATH (Debian, Ubuntu: apt install {self.package})")
         # The path of a unix socket is short, so no other directory than the system's.
-        with tempfile.TemporaryDirectory(prefix="mc") as directory, _one_core() as core:
+        with tempfile.TemporaryDirectory(prefix="mc") as directory, one_core() as core:
             self.address = str(Path(directory, "s"))
             words = [binary, *self.options()]
             process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -110,18 +111,3 @@ class RedisServer(Server):
         if found is None:
             raise ConnectionError("it is not ready yet")
         return f"Redis {found[1]}"
-
-
-@contextmanager
-def _one_core() -> Iterator[str]:
-    """Keep this process, and those that it starts, on one core, where the system lets us."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield "wherever the system puts them"
-        return
-    cores = os.sched_getaffinity(0)
-    core = max(cores)  # interrupts are often served by the first
-    os.sched_setaffinity(0, {core})
-    try:
-        yield f"pinned to core {core}"
-    finally:
-        os.sched_setaffinity(0, cores)

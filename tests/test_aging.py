@@ -405,6 +405,21 @@ class Known(Exception):
     pass
 
 
+def test_an_exception_may_be_remembered_for_less_than_a_second(stopped: Any) -> None:
+    @cached(cache=SimpleCache(), errors={Known: 0.5})
+    def f() -> None:
+        raise Known
+
+    for _ in range(2):
+        with pytest.raises(Known):
+            f()
+    assert f.info().misses == 1
+    stopped.tick(0.6)
+    with pytest.raises(Known):
+        f()
+    assert f.info().misses == 2
+
+
 class Odd(Known):
     """One that neither its constructor nor __new__ makes again from its arguments."""
 

@@ -296,6 +296,18 @@ def test_a_method_that_gathers_its_instance_is_refused_with_the_remedy() -> None
         Owner().m(1)
 
 
+def test_only_the_instance_of_a_method_counts_as_itself() -> None:
+    """Another of its kind, given as an argument, has no stable key, as it would have none anywhere else."""
+
+    class Point:
+        @cached
+        def distance(self, other):
+            return 1
+
+    with pytest.raises(UnkeyableArgument, match=r"^.*distance: parameter 'other' has no stable key: an? "):
+        Point().distance(Point())
+
+
 def test_a_method_without_room_for_its_instance_fails_as_it_would_by_itself() -> None:
     class Owner:
         @cached

@@ -101,6 +101,19 @@ def test_closures_never_share_in_process() -> None:
     assert closures[1].peek(1) == (1, 1)
 
 
+def module_wide(x: int) -> int:
+    return x
+
+
+def test_a_function_that_is_decorated_twice_shares_its_entries_in_process_too() -> None:
+    cache = SimpleCache()
+    one, other = cached(cache=cache)(module_wide), cached(60, cache=cache)(module_wide)
+    assert one.key(1) == other.key(1)
+    one(1)
+    other(1)
+    assert (one.info().misses, other.info().misses) == (1, 0)
+
+
 HAS = (
     "so that another process cannot know which function the entries in a shared cache belong to; pass namespace='...', "
 )
