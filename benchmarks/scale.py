@@ -1,8 +1,8 @@
 """What becomes of a hit, a miss and the memory of an entry when there are a thousand times as many entries.
 
 Each contestant works in processes of its own, one for each size: then its memory can be told from that of others, and
-the garbage collector does not go through theirs. The processes of one contestant take turns, on one core: a second one
-may be half as fast again, for whoever else the machine works for.
+the garbage collector does not go through theirs. The processes of one contestant take turns on one core, since
+two of them may differ by half: others use the machine, too.
 """
 
 import threading
