@@ -114,6 +114,17 @@ def test_a_function_that_is_decorated_twice_shares_its_entries_in_process_too() 
     assert (one.info().misses, other.info().misses) == (1, 0)
 
 
+def made() -> Callable[[int], int]:
+    def local(x):
+        return x
+
+    return cached(local)
+
+
+def test_local_functions_of_one_code_have_entries_of_their_own_in_process() -> None:
+    assert made().key(1) != made().key(1)
+
+
 HAS = (
     "so that another process cannot know which function the entries in a shared cache belong to; pass namespace='...', "
 )
