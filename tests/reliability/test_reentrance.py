@@ -119,48 +119,42 @@ DOINGS: dict[str, Callable[[World], object]] = {
 }
 
 
-@pytest.mark.parametrize("doing", DOINGS)
-def test_a_handler_may_come_anywhere(doing: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
-    tried = 0
-    for handling in DOINGS:
-        for number in itertools.count(0, scaled(53, 4)):
-            world = World()
-            interruption = Interruption(number, lambda w=world, h=handling: DOINGS[h](w))
-            try:
-                with interruption:
-                    DOINGS[doing](world)
-                world.check()
-            except Exception as problem:
-                raise AssertionError(f"{handling} in the middle of {doing}, place {number}: {problem!r}") from problem
-            if not interruption.has_come:
-                break
-            tried += 1
-    ledger.add(ANYWHERE, "in process", tried, wrong_values=0, exceptions=0)
-
-
 class Interrupted(BaseException):
     """What a handler raises, as that of Ctrl-C does."""
 
 
-@pytest.mark.parametrize("doing", DOINGS)
-def test_a_handler_may_raise_anywhere(doing: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
-    def handler() -> None:
-        raise Interrupted
+def interrupt(_: World) -> None:
+    raise Interrupted
 
-    tried = 0
-    for number in itertools.count(0, scaled(7, 1)):
+
+def tried(doing: str, handler: Callable[[World], object], what: str, every: int) -> int:
+    """Let *handler* come at every so many places of *doing*, each in a world of its own; return how many there were."""
+    times = 0
+    for number in itertools.count(0, every):
         world = World()
-        interruption = Interruption(number, handler)
+        interruption = Interruption(number, lambda w=world: handler(w))
         try:
             with interruption, contextlib.suppress(Interrupted):
                 DOINGS[doing](world)
             world.check()
         except Exception as problem:
-            raise AssertionError(f"interrupted in the middle of {doing}, place {number}: {problem!r}") from problem
+            raise AssertionError(f"{what} in the middle of {doing}, place {number}: {problem!r}") from problem
         if not interruption.has_come:
             break
-        tried += 1
-    ledger.add(RAISED, "in process", tried, wrong_values=0, exceptions=0)
+        times += 1
+    return times
+
+
+@pytest.mark.parametrize("doing", DOINGS)
+def test_a_handler_may_come_anywhere(doing: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
+    times = sum(tried(doing, handler, what, scaled(53, 4)) for what, handler in DOINGS.items())
+    ledger.add(ANYWHERE, "in process", times, wrong_values=0, exceptions=0)
+
+
+@pytest.mark.parametrize("doing", DOINGS)
+def test_a_handler_may_raise_anywhere(doing: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
+    times = tried(doing, interrupt, "an exception", scaled(7, 1))
+    ledger.add(RAISED, "in process", times, wrong_values=0, exceptions=0)
 
 
 def test_the_naive_way_breaks(ledger: Ledger) -> None:
