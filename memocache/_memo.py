@@ -93,11 +93,7 @@ class Memo(ABC):
 
     def place(self) -> Place:
         """Return the function's place on the cache that it uses now."""
-        return self.places.settled or self.places.current()
-
-    def start_anew(self) -> None:
-        """Go on in a process that was forked while anybody may have held a lock."""
-        self.places.start_anew()
+        return self.places.current()
 
     def _new_place(self, cache: Cache) -> Place:
         options = self.options
@@ -282,7 +278,7 @@ def memos() -> "list[Memo]":
 
 def _start_anew() -> None:
     for memo in memos():
-        memo.start_anew()
+        memo.places.start_anew()
 
 
 in_child(_start_anew)

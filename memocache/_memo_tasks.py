@@ -41,7 +41,7 @@ class TaskMemo(Memo):
                 return await view.begin(self, counted, compute, tagged)
         if is_disabled():
             return await compute()
-        place = self.places.settled or self.place()
+        place = self.places.settled or self.places.current()
         site = place.site
         key = place.key(counted)
         origin = site.origin if tagged is None else self.origin(site, tagged)

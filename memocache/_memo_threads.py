@@ -40,7 +40,7 @@ class ThreadMemo(Memo):
                 return cast("Run", view.begin(self, counted, compute, tagged))
         if is_disabled():
             return Run(compute_only())
-        place = self.places.settled or self.place()
+        place = self.places.settled or self.places.current()
         site = place.site
         key = place.key(counted)
         alias = self.alias(counted) if site.near is not None else None
@@ -60,7 +60,7 @@ class ThreadMemo(Memo):
         return Run(read_through(site, key, origin, seen, alias), compute)
 
     def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
-        place = self.places.settled or self.place()
+        place = self.places.settled or self.places.current()
         if may_have_views(self, place):
             return bool(Run(forgetting(self, args, kwargs)[1]).value)
         try:

@@ -177,18 +177,15 @@ class S3Fifo:
 
     def _oldest_of_main(self, now: float) -> Entry | None:
         """Drop the oldest of the main queue that gets no other round, and return it."""
-        queue = self._main
-        entry = queue.oldest()
-        while entry is not None:
-            if now >= entry.expires:
-                return self._ended(queue, entry)
-            hits, rounds = entry.hits, entry.hits - entry.seen
-            if rounds <= 0:
+        while (entry := self._main.oldest()) is not None:
+            if now < entry.expires:
+                rounds = min(entry.hits - entry.seen, MOST)
+                if rounds > 0:
+                    entry.seen = entry.hits - (rounds - 1)
+                    self._main.renew_oldest()
+                    continue
                 self._remember(entry.key, from_small=False)
-                return self._ended(queue, entry)
-            entry.seen = hits - (rounds - 1 if rounds < MOST else MOST - 1)
-            queue.renew_oldest()
-            entry = queue.oldest()
+            return self._ended(self._main, entry)
         return None
 
     def _ended(self, queue: Queue, entry: Entry) -> Entry | None:

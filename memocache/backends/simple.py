@@ -102,6 +102,9 @@ class SimpleCache(Cache):
         left = self._queue.drop(entry)
         for gone in left:
             self._left(gone)
+        # It may be in its groups only, where a handler cleared the cache or raised before it came into the queue.
+        if entry not in left and entry.origin is not None:
+            self._groups.part(entry, entry.origin.groups)
         return left
 
     def _remove_key(self, key: str) -> list[Entry]:
@@ -163,10 +166,7 @@ class SimpleCache(Cache):
             flight = self._flights.pop(lease.key, None)
             stood = flight is lease.flight
             if not stood:  # a handler has come between, and has forgotten or taken it
-                left += self._remove_key(lease.key)
-                if entry is not None:
-                    entry.kill()
-                    self._groups.part(entry, lease.groups)  # a clear may have left it in neither queue
+                left += self._remove_key(lease.key) if entry is None else self._remove(entry)
                 if flight is not None:
                     self._flights[lease.key] = flight
         left.clear()
@@ -193,8 +193,6 @@ class SimpleCache(Cache):
                     self._flights.pop(flight.key, None)
             for entry in self._groups.members(group):
                 left += self._remove(entry)
-                if entry.origin is not None:
-                    self._groups.part(entry, entry.origin.groups)  # if an exception kept it from the queue
         left.clear()
 
     def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:

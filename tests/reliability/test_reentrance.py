@@ -5,6 +5,7 @@ import dis
 import itertools
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -78,11 +79,15 @@ class World:
         for forget in forgettings:
             forget()
 
+    def _forget_all(self) -> None:
+        self.f.uncache_all()
+        assert self.f.info().currsize == 0
+
     def check(self) -> None:
         """Check that all is forgotten when it is forgotten, by each of the ways, and that it is a cache again."""
         for forget in (
             lambda: [self.f.uncache(x, x % 2) for x in range(10)],
-            lambda: self.f.uncache_all(),
+            self._forget_all,
             lambda: [self.f.uncache_where(parity=parity) for parity in (0, 1)],
             lambda: self.cache.clear(),
         ):
@@ -132,7 +137,7 @@ def tried(doing: str, handler: Callable[[World], object], what: str, every: int)
     times = 0
     for number in itertools.count(0, every):
         world = World()
-        interruption = Interruption(number, lambda w=world: handler(w))
+        interruption = Interruption(number, partial(handler, world))
         try:
             with interruption, contextlib.suppress(Interrupted):
                 DOINGS[doing](world)
