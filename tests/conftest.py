@@ -14,8 +14,8 @@ from pymemcache import Client
 from memocache import SimpleCache, configure
 from memocache._slots import configured
 from memocache._views import frameworks
-from tests.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
-from tests.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
+from tests.support.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
+from tests.support.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
 
 pytest_plugins = ["pytester"]
 

@@ -12,8 +12,8 @@ from typing import Any
 from pymemcache import PooledClient
 
 from memocache import Cache, ForeignCache, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, TieredCache
-from tests.redis_servers import RedisServer, find_redis
-from tests.servers import Address, MemcachedServer, Server, find_memcached, skip_or_fail
+from tests.support.redis_servers import RedisServer, find_redis
+from tests.support.servers import Address, MemcachedServer, Server, find_memcached, skip_or_fail
 
 __all__ = ["KINDS", "Kind", "Stand", "kinds", "reopened"]
 

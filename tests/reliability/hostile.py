@@ -19,9 +19,9 @@ from memocache._envelope import Envelope, Header, context, pack, with_codec
 from memocache.serializers._compression import LARGEST, METHODS
 from memocache.serializers._form import HEAD, WRAPPED
 from tests.reliability.process import peak_kib, start_peak
-from tests.serializers.samples import RECORDS
-from tests.serializers.test_hostile import Canary, assert_plain, framings, mutants
-from tests.serializers.test_roundtrip import VALUES
+from tests.unit.serializers.samples import RECORDS
+from tests.unit.serializers.test_hostile import Canary, assert_plain, framings, mutants
+from tests.unit.serializers.test_roundtrip import VALUES
 
 __all__ = ["FORMS", "main"]
 

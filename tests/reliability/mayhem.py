@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from memocache import UncacheFailed, cached
-from tests import race
 from tests.reliability.caches import Stand, reopened
+from tests.support import race
 
 __all__ = ["Mayhem"]
 

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from memocache import UncacheFailed, cached
-from tests.faults import (
+from tests.reliability.caches import Stand, kinds
+from tests.reliability.ledger import Ledger
+from tests.reliability.trials import Naive, Trial, at_every_byte, clock_of_breakers, command, tried
+from tests.support.faults import (
     BlackHole,
     Delay,
     Drip,
@@ -27,10 +30,7 @@ from tests.faults import (
     StallAfter,
     Watch,
 )
-from tests.reliability.caches import Stand, kinds
-from tests.reliability.ledger import Ledger
-from tests.reliability.trials import Naive, Trial, at_every_byte, clock_of_breakers, command, tried
-from tests.wire import Request
+from tests.support.wire import Request
 
 TIMEOUT = 0.03
 AT_EVERY_BYTE = "faults at every byte of every command and answer"

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memocache import cached
-from tests.race import quick_switches
 from tests.reliability.caches import Stand
 from tests.reliability.histories import Step, is_fenced, is_linearizable
 from tests.reliability.ledger import Ledger
+from tests.support.race import quick_switches
 
 KEYS = 4
 THREADS = 6

@@ -18,11 +18,11 @@ from pymemcache.exceptions import MemcacheUnexpectedCloseError
 
 from memocache import _site, cached
 from memocache._clock import ticks
-from tests import race
 from tests.reliability.caches import KINDS, Stand, kinds, reopened
 from tests.reliability.ledger import Ledger
 from tests.reliability.mayhem import Mayhem
-from tests.servers import Server, wait_until
+from tests.support import race
+from tests.support.servers import Server, wait_until
 
 SERVERS = "servers killed and restarted, or stopped, under load: calls meanwhile"
 COMPUTING = "workers killed while they computed"

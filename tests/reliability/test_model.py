@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from memocache import MISSING, _background, cached, uncache_tag
 from tests.reliability.caches import Stand
 from tests.reliability.ledger import Ledger
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 MODEL = "steps of state machines, compared with a dictionary"
 START = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)

@@ -1,10 +1,10 @@
-"""The race for the fence (see tests/race.py), on every cache."""
+"""The race for the fence (see tests/support/race.py), on every cache."""
 
 from collections.abc import Callable
 
-from tests import race
 from tests.reliability.caches import KINDS, Stand, reopened
 from tests.reliability.ledger import Ledger
+from tests.support import race
 
 RACE = "calls in a race with those who forget"
 

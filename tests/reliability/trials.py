@@ -11,7 +11,7 @@ from pymemcache import Client
 
 from memocache import MISSING, Cache, SimpleCache, UncacheFailed, _clock, cached, uncache_tag
 from memocache._clock import ticks
-from tests.faults import (
+from tests.support.faults import (
     CutAfter,
     CutRequest,
     Fault,
@@ -22,8 +22,8 @@ from tests.faults import (
     SplitAt,
     StallAfter,
 )
-from tests.servers import Address
-from tests.wire import Request
+from tests.support.servers import Address
+from tests.support.wire import Request
 
 __all__ = ["Naive", "Trial", "at_every_byte", "clock_of_breakers", "command", "tried"]
 

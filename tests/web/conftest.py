@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from memocache import Cache, MemcachedCache, SimpleCache
-from tests.servers import MemcachedServer
+from tests.support.servers import MemcachedServer
 
 
 @pytest.fixture(params=["simple", "memcached"])

@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from tests.django_settings import configure
+from tests.support.django_settings import configure
 
 configure()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http.client import HTTPMessage
 from typing import Any
 
-from tests.servers import Server, ServerFailed
+from tests.support.servers import Server, ServerFailed
 
 __all__ = ["Answer", "Gunicorn", "Uvicorn", "WebServer"]
 

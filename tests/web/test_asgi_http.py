@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import MemcachedServer
+from tests.support.servers import MemcachedServer
 from tests.web.http_checks import nobody_with_cookies, the_other_forgets, the_same_etag
 from tests.web.http_servers import Uvicorn
 

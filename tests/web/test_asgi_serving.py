@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from memocache import Cache, MemcachedCache, cached
 from memocache._flight import Flight
-from tests.servers import MemcachedServer
+from tests.support.servers import MemcachedServer
 from tests.web.asgi_sites import answer, run
 from tests.web.matrix import Ask
 from tests.web.tenants import TASKS, requests
@@ -135,7 +135,7 @@ def test_when_the_last_client_goes_so_does_the_computation(cache: Cache) -> None
 
 
 def test_endpoints_in_threads_wait_for_each_other(cache: Cache, joined: list[Flight]) -> None:
-    from tests.threads import Held as HeldInThread
+    from tests.support.threads import Held as HeldInThread
 
     held = HeldInThread(lambda: "page")
     app = FastAPI()

@@ -37,7 +37,7 @@ from memocache import (
 )
 from memocache.web._arguments import Endpoints
 from memocache.web.asgi import MemocacheMiddleware
-from tests.servers import MemcachedServer
+from tests.support.servers import MemcachedServer
 from tests.web.asgi_sites import Answer, answer, run
 from tests.web.matrix import Ask
 

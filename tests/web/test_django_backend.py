@@ -21,9 +21,9 @@ from freezegun import freeze_time
 from memocache import ConfigurationError
 from memocache.errors import SerializationError
 from memocache.serializers import PickleSerializer
-from tests.django_settings import DEFAULTS, configure
-from tests.redis_servers import RedisServer
-from tests.servers import MemcachedServer
+from tests.support.django_settings import DEFAULTS, configure
+from tests.support.redis_servers import RedisServer
+from tests.support.servers import MemcachedServer
 
 configure()
 

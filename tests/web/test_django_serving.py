@@ -17,8 +17,8 @@ from django.utils.cache import patch_vary_headers
 from freezegun import freeze_time
 
 from memocache import Cache, MemcachedCache, cached
-from tests.servers import MemcachedServer, wait_until
-from tests.threads import PATIENCE, Held, started
+from tests.support.servers import MemcachedServer, wait_until
+from tests.support.threads import PATIENCE, Held, started
 from tests.web.django_site import Page, asked, urls
 from tests.web.matrix import Ask
 from tests.web.tenants import TASKS, requests

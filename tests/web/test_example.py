@@ -12,7 +12,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from memocache import SimpleCache, configure
-from tests.servers import skip_or_fail
+from tests.support.servers import skip_or_fail
 from tests.web.chromium import Chromium, find_chromium
 
 APP = Path(__file__).parents[2] / "examples" / "reports" / "app.py"

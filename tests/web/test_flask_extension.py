@@ -11,7 +11,7 @@ from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, _s
 from memocache.web import flask as flask_adapter
 from memocache.web._settings import cache_from_settings
 from memocache.web.flask import Memocache
-from tests.servers import MemcachedServer
+from tests.support.servers import MemcachedServer
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from freezegun import freeze_time
 
 from memocache import Cache, MemcachedCache, cached, uncache_tag, uncaches
 from memocache.backends.base import Lease
-from tests.servers import MemcachedServer, wait_until
-from tests.threads import PATIENCE, Held, started
+from tests.support.servers import MemcachedServer, wait_until
+from tests.support.threads import PATIENCE, Held, started
 from tests.web.tenants import TASKS, requests
 
 

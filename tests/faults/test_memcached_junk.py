@@ -1,0 +1,293 @@
+"""What others may have put under our keys: junk, foreign pickles, other people's values, forged envelopes."""
+
+import itertools
+import json
+import logging
+import os
+import pickle
+import random
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+from pymemcache import Client
+
+from memocache import (
+    MISSING,
+    CachedFunction,
+    JSONSerializer,
+    MemcachedCache,
+    PickleSerializer,
+    SerializationError,
+    Serializer,
+    cached,
+)
+from memocache._envelope import LEASE, STAMP, VALUE, Header, context, key_digest, pack, unpack
+from tests.support.faults import FaultProxy
+from tests.support.servers import MemcachedServer
+
+SECRET = "a secret of sixteen bytes or more"
+NOW = 1_700_000_000.0
+
+# What MemcachedCache(key_prefix="golden:") stored under "k" for {"a": [1, 2.5, None, "\u00fc"]}: format 1, codec 1.
+# If it cannot be read any more, one of the two has changed: it needs another number then (see test_envelope.py).
+GOLDEN = bytes.fromhex(
+    "f16d630201010000000102030405060708090a0b0c0d0e0f41d954fc4000000041d954fc4f00000041d954fc4f0000000000000000000000"
+    "00000000000000000000000000000000363e9a8885cb40dcf163f2096a31e7561347985381a1619401cb4004000000000000c0a2c3bc"
+)
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Any:
+    path = tmp_path / "unpickled"
+    yield path
+    assert not path.exists(), "bytes from the cache were executed"
+
+
+def envelope(key: str, payload: bytes = b"\x01", stamps: bytes = b"", **header: Any) -> bytes:
+    """Return what somebody writes who knows our format: there is no secret in it."""
+    fields = {"kind": VALUE, "codec": 1, "nonce": b"n" * 16, "created": NOW, "fresh": NOW + 60, "expires": NOW + 60}
+    return pack(context(Header(**{**fields, "cost": 0.0, **header}), key_digest(key), stamps), payload)
+
+
+def junk(key: str, canary: Path, present: bytes = b"") -> dict[str, bytes]:
+    """Return bytes that are no value, for the *key* (with its prefix) that they are put under; *present* stamps."""
+    chance = random.Random(3)
+    bomb = pickle.dumps(Bomb(canary))
+
+    def forged(payload: bytes = b"\x01", stamps: bytes = present, **header: Any) -> bytes:
+        return envelope(key, payload, stamps, **header)
+
+    good = forged()
+    return {
+        "nothing": b"",
+        "text": b"<html>500</html>",
+        "a number": b"42",
+        "JSON": json.dumps({"value": 1}).encode(),
+        "commands": b"END\r\nVALUE x 0 1\r\n1\r\nEND\r\n",
+        "a pickle": bomb,
+        "an old pickle": pickle.dumps(Bomb(canary), protocol=0),
+        "a packed pickle": zlib.compress(bomb),
+        "noise": chance.randbytes(500),
+        "a lot of noise": chance.randbytes(900_000),
+        "a stamp": b"\xf1ms" + bytes(16),
+        "half an envelope": good[:-1],
+        "a changed envelope": good[:-1] + b"\x02",
+        "the envelope of another key": envelope(key + "x", stamps=present),
+        "an envelope of no kind we know": forged(kind=99),
+        "an envelope that should be elsewhere": forged(kind=STAMP),
+        "an expired value": forged(fresh=NOW - 1, expires=NOW - 1),
+        "a value without times": forged(created=float("nan"), fresh=float("nan"), expires=float("nan")),
+        "a value from the future": forged(created=NOW + 3600, fresh=float("inf")),
+        "an expired lease": forged(b"", kind=LEASE, fresh=NOW - 1, expires=NOW - 1),
+        "a lease from the future": forged(b"", kind=LEASE, created=NOW + 3600, expires=float("inf")),
+        "a pickle in an envelope": forged(bomb),
+        "a pickle in an envelope that says so": forged(bomb, codec=3),
+        "a pickle with no signature": forged(bytes(32) + bomb, codec=3),
+        "noise in an envelope": forged(chance.randbytes(50)),
+        "an empty envelope": forged(b""),
+        "another codec": forged(b"1", codec=77),
+        "odd stamps": forged(stamps=b"\x05\xff\xfe\r\n\0" + bytes(16)),
+        "a part of a stamp": forged(stamps=b"\xff"),
+        "stamps of no group": forged(stamps=b"\x00" + bytes(16)),
+        "stamps of other groups": forged(stamps=b"\x03all" + bytes(16)),
+    }
+
+
+JUNK = sorted(junk("", Path()))
+SERIALIZERS: list[Callable[[], Serializer | None]] = [
+    lambda: None,
+    JSONSerializer,
+    lambda: PickleSerializer(secret=SECRET),
+]
+
+
+def value_function(cache: MemcachedCache) -> CachedFunction[..., Any]:
+    """Return a cached function that counts its computations."""
+    numbers = itertools.count(1)
+
+    @cached(cache=cache, namespace="f")
+    def f(x: int) -> int:
+        return next(numbers)
+
+    return f
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS, ids=["safe", "json", "pickle"])
+@freeze_time("2023-11-14 22:13:20")  # NOW
+def test_junk_under_a_functions_key_is_a_miss_and_healed(
+    serializer: Any, memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Path
+) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, serializer=serializer())
+    plain = client_for(memcached.address)
+    for name in JUNK:
+        f = value_function(cache)
+        f.uncache_all()
+        assert f(0) == 1
+        real = unpack(plain.get(prefix + f.key(0)), key_digest(f"{prefix}\0{f.key(0)}"))
+        assert real is not None
+        data = junk(f"{prefix}\0{f.key(1)}", canary, real.stamps)[name]
+        for count in (2, 3):
+            plain.set(prefix + f.key(1), data, flags=count)
+            assert f.peek(1) is MISSING, name
+            assert [f(1), f(1), f.peek(1)] == [count] * 3, name
+        info = f.info()
+        assert (info.hits, info.misses, info.waits, info.stored) == (2, 3, 0, 3), name
+
+
+@freeze_time("2023-11-14 22:13:20")
+def test_junk_under_a_stamps_key_is_a_miss_and_healed(
+    memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Path
+) -> None:
+    plain = client_for(memcached.address)
+    with FaultProxy(memcached.address, unix=True) as proxy:
+        cache = MemcachedCache([proxy.address], key_prefix=prefix)
+        value_function(cache)(1)
+        _, _, stamp = proxy.requests[0].split()
+        kinds = {**junk("", canary), "too long": plain.get(stamp) + b"x", "too short": plain.get(stamp)[:-1]}
+        del kinds["a stamp"]
+        for name, data in kinds.items():
+            f = value_function(cache)
+            f.uncache_all()
+            assert f(1) == 1
+            present = plain.get(stamp)
+            plain.set(stamp, data)
+            assert [f(1), f(1), f(1)] == [2, 2, 2], name
+            # The old stamp must not come back: nobody knows what was forgotten meanwhile.
+            assert plain.get(stamp) not in {present, data}, name
+            f.uncache_all()
+            assert [f(1), f(1)] == [3, 3], name
+
+
+UNREADABLE = {  # values all right, but not for this cache's serializer: the user is told
+    "a pickle in an envelope",
+    "a pickle in an envelope that says so",
+    "a pickle with no signature",
+    "noise in an envelope",
+    "an empty envelope",
+    "another codec",
+}
+
+
+@freeze_time("2023-11-14 22:13:20")
+def test_junk_under_a_users_key_is_nothing_to_the_user(
+    memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Path
+) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    plain = client_for(memcached.address)
+    for name, data in junk(f"{prefix}\0k", canary).items():
+        plain.set(f"{prefix}k", data)
+        if name in UNREADABLE:
+            with pytest.raises(SerializationError):
+                cache.get("k")
+        else:
+            assert cache.get("k") is None, name
+            assert not cache.has("k"), name
+            assert cache.inc("k", 7) == 7, name
+            plain.set(f"{prefix}k", data)
+            assert cache.add("k", "added"), name
+            assert cache.get("k") == "added", name
+            plain.set(f"{prefix}k", data)
+        assert cache.set("k", "set")
+        assert cache.get_many("k", "l") == ["set", None]
+
+
+def test_a_forged_lease_holds_nobody_up_for_longer_than_wait(
+    memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client]
+) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+
+    @cached(cache=cache, namespace="f", wait=0)
+    def f() -> int:
+        return 1
+
+    f()
+    plain = client_for(memcached.address)
+    real = cache._unpack(f.key(), plain.get(prefix + f.key()))
+    assert real is not None
+    with freeze_time("2023-11-14 22:13:20"):
+        lease = envelope(f"{prefix}\0{f.key()}", b"", stamps=real.stamps, kind=LEASE, expires=float("inf"))
+        plain.set(prefix + f.key(), lease)
+        assert [f(), f()] == [1, 1]
+        f.uncache()
+        assert [f(), f()] == [1, 1]
+        assert f.info().stored == 2
+
+
+def test_two_serializers_on_one_server_never_mix(
+    memcached: MemcachedServer, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caches = [
+        MemcachedCache([memcached.address], key_prefix=prefix, serializer=serializer)
+        for serializer in (None, JSONSerializer(), PickleSerializer(SECRET), PickleSerializer(SECRET + "!"))
+    ]
+    functions = [value_function(cache) for cache in caches]
+    with caplog.at_level(logging.WARNING, "memocache"):
+        for number in (1, 2):
+            for f in functions:
+                assert [f(1), f(1)] == [number, number]  # a miss on what the others have written, and healed
+    assert [f.info().failures for f in functions] == [1, 2, 2, 2]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == len(functions)  # each said it once
+    assert all("a stored result could not be read" in message for message in messages)
+    assert "another serializer (codec 1)" in messages[0]
+    assert "do not carry the signature" in messages[2]
+    assert SECRET not in "".join(messages)
+
+
+def test_the_user_is_told_of_a_value_that_cannot_be_read(memcached: MemcachedServer, prefix: str) -> None:
+    one, other = (
+        MemcachedCache([memcached.address], key_prefix=prefix, serializer=PickleSerializer(secret))
+        for secret in (SECRET, SECRET + "!")
+    )
+    one.set("k", 1)
+    one.set("l", 1)
+    with pytest.raises(SerializationError, match="signature"):
+        other.get("k")
+    with pytest.raises(SerializationError, match="signature"):
+        other.get_many("none", "l")
+    assert other.has("k")
+    assert other.set("k", 2)
+    assert other.get("k") == 2
+
+
+def test_a_signature_holds_for_one_key_and_its_times_only(
+    memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client]
+) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, serializer=PickleSerializer(SECRET))
+    plain = client_for(memcached.address)
+    cache.set("k", "old", 60)
+    data = plain.get(f"{prefix}k")
+    found = cache._unpack("k", data)
+    assert found is not None
+    header = Header(*(getattr(found, name) for name in Header._fields))
+    for forged in (header._replace(fresh=header.fresh + 1e9), header._replace(nonce=b"n" * 16), header):
+        digest = key_digest(f"{prefix}\0k")
+        plain.set(f"{prefix}k", pack(context(forged, digest, b""), found.payload))
+        if forged == header:
+            assert cache.get("k") == "old"
+        else:
+            with pytest.raises(SerializationError):
+                cache.get("k")
+
+
+def test_an_entry_that_the_first_release_wrote_is_read(
+    memcached: MemcachedServer, client_for: Callable[..., Client]
+) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix="golden:")
+    client_for(memcached.address).set("golden:k", GOLDEN)
+    with freeze_time("2023-11-14 22:13:30"):
+        assert cache.get("k") == {"a": [1, 2.5, None, "\u00fc"]}

@@ -1,0 +1,305 @@
+"""RedisCache on a real server: round trips, what lies there and for how long, what is lost and what is not ours."""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from memocache import MISSING, BackendUnavailable, RedisCache, ValueTooLarge, cached, uncache_tag
+from memocache.backends.base import Lease
+from tests.support.faults import FaultProxy
+from tests.support.redis_servers import RedisServer
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer) -> Iterator[FaultProxy]:
+    with FaultProxy(redis_server.address, unix=True) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Iterator["redis.Redis"]:
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def cache(redis_server: RedisServer, prefix: str) -> RedisCache:
+    return RedisCache(redis_server.url, key_prefix=prefix, timeout=10)
+
+
+# ---- round trips -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sent(proxy: FaultProxy) -> Callable[..., list[str]]:
+    """Does something and returns the words of the commands that it took."""
+
+    def words(do: Callable[..., object], *args: object) -> list[str]:
+        before = len(proxy.requests)
+        do(*args)
+        return [line.split()[0].decode() for line in proxy.requests[before:]]
+
+    return words
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_a_hit_is_one_round_trip_and_a_miss_three(
+    proxy: FaultProxy, prefix: str, sent: Callable[..., list[str]], kind: str
+) -> None:
+    decorate = cached(
+        cache=RedisCache(f"unix://{proxy.address}", key_prefix=prefix), namespace="f", tags=("a:{x}", "all")
+    )
+    with asyncio.Runner() as runner:
+        if kind == "function":
+            f: Any = decorate(lambda x: x)
+        else:
+
+            async def g(x: int) -> int:
+                return x
+
+            function: Any = decorate(g)
+
+            def f(x: int) -> Any:
+                return runner.run(function(x))
+
+        f(0)
+        # a stamp for the tag that nobody has had before is one more
+        assert sent(f, 1) == ["MGET", "SET", "MGET", "EVALSHA", "EVALSHA"]
+        assert sent(f, 1) == ["MGET"]
+        uncache = f.uncache if kind == "function" else lambda x: runner.run(function.uncache(x))
+        assert sent(uncache, 1) == ["DEL", "DEL", "ECHO"]  # sent together
+        assert sent(f, 1) == ["MGET", "EVALSHA", "EVALSHA"]
+
+
+def test_many_at_once_are_one_round_trip(proxy: FaultProxy, prefix: str, sent: Callable[..., list[str]]) -> None:
+    cache = RedisCache(f"unix://{proxy.address}", key_prefix=prefix)
+    f = cached(cache=cache, namespace="f")(lambda x: x)
+    keys = {str(x): x for x in range(5)}
+    cache.get("k")
+    assert sent(cache.set_many, keys) == ["DEL", "SET"] * 5  # sent together
+    assert sent(cache.get_many, *keys) == ["GET"] * 5
+    assert sent(cache.delete_many, *keys) == [*["DEL", "DEL"] * 5, "ECHO"]
+    f(1)
+    assert sent(f.many, [(1,), (1,)]) == ["MGET"]
+    assert sent(f.uncache_all) == ["DEL", "ECHO"]
+    assert cache.set_many({}) == cache.delete_many() == cache.get_many() == []
+
+
+# ---- what lies there -------------------------------------------------------------------------------------------------
+
+
+def test_keys_say_whose_they_are(cache: RedisCache, client: "redis.Redis", prefix: str) -> None:
+    f = cached(cache=cache, namespace="shop")(lambda x: x)
+    f(1)
+    cache.set("k", 1)
+    (stamp,) = set(client.keys(f"*{prefix}*")) - {f"memocache:{prefix}{name}".encode() for name in ("k", f.key(1))}
+    assert stamp.startswith(f"memocache:{prefix}".encode())
+
+
+def test_nothing_stays_for_ever_that_was_not_told_to(cache: RedisCache, client: "redis.Redis", prefix: str) -> None:
+    f = cached(cache=cache, timeout=10_000, namespace="f")(lambda x: x)
+    f(1)
+    cache.set("k", 1, timeout=60)
+    assert isinstance(cache.look("l", (), 1e9, 30), Lease)
+    left = {key: client.pttl(key) for key in client.keys(f"memocache*:{prefix}*")}
+    assert len(left) == 4
+    assert min(left.values()) > 29_000
+    # A stamp is kept for longer than what was made under it.
+    assert sorted(left.values())[-2] > 9_990_000 < sorted(left.values())[-1] - 9_000_000
+    forever = cached(cache=cache, timeout=None, namespace="g")(lambda x: x)
+    forever(1)
+    assert sum(client.pttl(key) == -1 for key in client.keys(f"memocache:{prefix}*")) == 2
+
+
+@pytest.mark.parametrize("timeout", [0.001, 86400 * 365 * 1000, 10**15])
+def test_a_timeout_may_be_short_or_long(cache: RedisCache, timeout: float) -> None:
+    cache.set("k", 1, timeout=10**9)
+    assert cache.get("k") == 1
+    f = cached(cache=cache, timeout=timeout, namespace="f")(lambda x: x)
+    f(1)
+    assert (f.info().stored, f.info().failures) == (1, 0)
+
+
+def test_a_group_that_is_forgotten_leaves_no_stamp(cache: RedisCache, client: "redis.Redis", prefix: str) -> None:
+    f = cached(cache=cache, tags=("x:{x}",), namespace="f")(lambda x: x)
+    for x in range(20):
+        f(x)
+    before = len(client.keys(f"memocache:{prefix}*"))
+    for x in range(20):
+        uncache_tag(f"x:{x}", cache)
+    assert len(client.keys(f"memocache:{prefix}*")) == before - 20
+
+
+@pytest.mark.parametrize("what", ["entry", "stamps", "everything", "scripts"])
+def test_what_is_evicted_is_computed_again_and_nothing_comes_back(
+    cache: RedisCache, client: "redis.Redis", prefix: str, what: str
+) -> None:
+    calls: list[int] = []
+
+    @cached(cache=cache, namespace="f")
+    def f(x: int) -> int:
+        calls.append(x)
+        return len(calls)
+
+    assert f(1) == 1
+    entry = f"memocache:{prefix}{f.key(1)}".encode()
+    if what == "scripts":
+        client.script_flush()
+        f.uncache(1)
+    else:
+        for key in client.keys(f"memocache*:{prefix}*"):
+            if what == "everything" or (key == entry) == (what == "entry"):
+                client.delete(key)
+    assert [f(1), f(1)] == [2, 2]
+    assert f.info().failures == 0
+
+
+def test_an_old_entry_that_is_put_back_does_not_count(cache: RedisCache, client: "redis.Redis", prefix: str) -> None:
+    """As a replica does that has missed something: it would need the stamp of then, too."""
+    f = cached(cache=cache, namespace="f")(lambda x: x)
+    f(1)
+    name = f"memocache:{prefix}{f.key(1)}"
+    old = client.get(name)
+    f.uncache_all()
+    client.set(name, old)
+    assert f.peek(1) is MISSING
+
+
+def test_a_result_is_not_stored_if_its_group_was_forgotten_meanwhile(cache: RedisCache) -> None:
+    entered, go = threading.Event(), threading.Event()
+    held = cached(cache=cache, namespace="f")(lambda x: (entered.set(), go.wait(10), x)[2])
+    thread = threading.Thread(target=held, args=(1,))
+    thread.start()
+    assert entered.wait(10)
+    held.uncache_all()
+    go.set()
+    thread.join()
+    assert held.peek(1) is MISSING
+    assert (held.info().stored, held.info().failures) == (0, 1)
+
+
+# ---- what is not ours ------------------------------------------------------------------------------------------------
+
+
+def test_clear_leaves_what_others_have(redis_server: RedisServer, client: "redis.Redis", prefix: str) -> None:
+    cache, other = (RedisCache(redis_server.url, key_prefix=prefix + each) for each in ("a*[x]?:", "b:"))
+    client.set(f"{prefix}a*[x]?:k", "somebody's")
+    client.set(f"memocache:{prefix}aXXx:k", "it looks like ours")
+    for each in (cache, other):
+        each.set_many({str(x): x for x in range(2500)})
+    lease = cache.look("led", (), 1e9, 60)
+    assert isinstance(lease, Lease)
+    assert cache.clear() is True
+    assert not any(cache.has(str(x)) for x in range(0, 2500, 100))
+    assert all(other.has(str(x)) for x in range(0, 2500, 100))
+    assert client.get(f"{prefix}a*[x]?:k") == b"somebody's"
+    assert client.get(f"memocache:{prefix}aXXx:k") == b"it looks like ours"
+    assert cache.fill(lease, None) is False
+
+
+def test_clear_reaches_every_server_of_a_cluster(redis_cluster: Any, prefix: str) -> None:
+    cache = RedisCache(redis_cluster.url, key_prefix=prefix, timeout=10)
+    cache.set_many({str(x): x for x in range(300)})
+    assert cache.clear() is True
+    assert cache.get_many(*map(str, range(300))) == [None] * 300
+
+
+@pytest.mark.parametrize("junk", ["text", "list", "stub"])
+def test_junk_under_our_names_is_replaced(cache: RedisCache, client: "redis.Redis", prefix: str, junk: str) -> None:
+    f = cached(cache=cache, namespace="f")(lambda x: x)
+    f(1)
+    for name in client.keys(f"memocache:{prefix}*"):
+        client.delete(name)
+        if junk == "list":
+            client.rpush(name, "x")
+        else:
+            client.set(name, "junk" * (1 if junk == "text" else 50))
+    client.set(f"memocache-lease:{prefix}{f.key(1)}", "junk")
+    assert [f(1), f(1)] == [1, 1]
+    info = f.info()
+    assert (info.hits, info.misses, info.failures) == (1, 2, 0)
+    assert f.uncache(1) is True
+
+
+# ---- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_value_that_is_too_large_is_refused(redis_server: RedisServer, prefix: str) -> None:
+    cache = RedisCache(redis_server.url, key_prefix=prefix, max_item_size=10_000)
+    with pytest.raises(ValueTooLarge) as refused:
+        cache.set("k", os.urandom(20_000))
+    assert str(refused.value).endswith("bytes is larger than max_item_size=10000, so it is not stored")
+    f = cached(cache=cache, namespace="f")(os.urandom)
+    assert len(f(20_000)) == len(f(20_000)) == 20_000
+    assert (f.info().misses, f.info().failures) == (2, 2)
+
+
+def test_a_large_value_comes_back(cache: RedisCache) -> None:
+    value = ["x" * 7_000_000, "y"]
+    cache.set("k", value)
+    assert cache.get_many("k", "nothing", "k") == [value, None, value]
+
+
+def test_a_server_without_room_is_a_cache_that_does_not_take_results(
+    redis_factory: Callable[..., RedisServer],
+) -> None:
+    server = redis_factory("--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
+    cache = RedisCache(server.url, timeout=10)
+    with server.client() as client:
+        for size in (100_000, 1000, 10):
+            with contextlib.suppress(redis.OutOfMemoryError):
+                for x in range(100_000):
+                    client.set(f"fill{size}-{x}", "x" * size)
+        with pytest.raises(BackendUnavailable, match="refused a command: OOM"):
+            cache.set("k", "v")
+        f = cached(cache=cache, namespace="f")(lambda x: x)
+        assert [f(1), f(1)] == [1, 1]
+        assert f.uncache(1) is False  # and can be forgotten all the same
+        f.uncache_all()
+        client.flushall()
+    assert [f(1), f(1)] == [1, 1]
+    assert f.info().hits == 1
+
+
+def test_a_user_that_may_not_run_scripts_is_told(redis_factory: Callable[..., RedisServer]) -> None:
+    server = redis_factory()
+    with server.client() as client:
+        client.execute_command("ACL SETUSER", "poor", "on", ">p", "~*", "+@all", "-@scripting")
+    f = cached(cache=RedisCache(server.url, username="poor", password="p", timeout=10), namespace="f")(lambda x: x)
+    assert f(1) == 1
+    assert f.info().failures == 1
+
+
+# ---- a user's own values ---------------------------------------------------------------------------------------------
+
+
+def test_what_a_user_sets_is_not_overwritten_by_what_is_being_computed(cache: RedisCache) -> None:
+    for store in (
+        lambda: cache.set("k", "mine"),
+        lambda: cache.add("k", "mine"),
+        lambda: cache.set_many({"k": "mine"}),
+    ):
+        cache.delete("k")
+        lease = cache.look("k", (), 1e9, 60)
+        assert isinstance(lease, Lease)
+        store()
+        assert cache.fill(lease, None) is False
+        assert cache.get("k") == "mine"
+
+
+def test_counting_is_atomic_between_tasks_and_threads(cache: RedisCache, redis_server: RedisServer) -> None:
+    async def count() -> None:
+        await asyncio.gather(*[cache.awaited(cache.inc, ("n",)) for _ in range(50)])
+
+    threads = [threading.Thread(target=asyncio.run, args=(count(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert cache.get("n") == 200

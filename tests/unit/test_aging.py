@@ -1,0 +1,479 @@
+"""The options stale, jitter and errors: what is refused, who refreshes and when, and what happens if that fails."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+
+from memocache import MemcachedCache, SimpleCache, _background, _policy, cached
+from memocache._entry import SECOND, AgingEntry, Entry, Origin
+from memocache._policy import early
+from memocache.backends.base import Busy, Cache, Lease, Stale
+from memocache.testing._aging import until
+from tests.support.servers import MemcachedServer
+from tests.support.threads import PATIENCE, Held, started
+from tests.unit.test_options import refusal
+
+GROUPS = ("all:aging",)
+START = 1_900_000_000.0
+
+
+@pytest.fixture(params=["in process", "memcached"])
+def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
+    if request.param == "in process":
+        return SimpleCache(threshold=1000)
+    return MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
+
+
+def aging(value: object = "old", cost: float = 0.0) -> AgingEntry:
+    """Return an entry that is fresh for a minute, and may be served for an hour."""
+    fresh = START + 60
+    return AgingEntry("key", value, fresh, fresh + 3600, int(cost * SECOND), Origin(GROUPS), until=fresh)
+
+
+def filled(cache: Cache, entry: Entry) -> None:
+    lease = cache.look("key", GROUPS, START, 60)
+    assert isinstance(lease, Lease)
+    assert cache.fill(lease, entry)
+
+
+@pytest.fixture(autouse=True)
+def stopped() -> Iterator[Any]:
+    """Stop the clock: on a server, too, an entry's time to live is from now."""
+    with freeze_time("2030-03-17 17:46:40") as clock:  # START
+        yield clock
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stale": -1}, "stale=-1 is negative; wanted: a duration, 0 for not at all"),
+        ({"stale": None}, f"stale=None is a NoneType; wanted: {_policy.WANTED}"),
+        ({"timeout": None, "stale": 5}, "stale=5 has nothing to add to timeout=None, for ever; give a timeout"),
+        *(
+            (
+                {"jitter": jitter},
+                f"jitter={jitter!r}; wanted: the fraction by which timeouts vary, from 0 to below 1, such as 0.1",
+            )
+            for jitter in (-0.1, 1, 2.5, "0.1", True, None)
+        ),
+        (
+            {"errors": ValueError},
+            "errors=<class 'ValueError'> is a type; wanted: exception classes with how long to remember that a call "
+            "raised one of them, such as errors={NotFound: 30}",
+        ),
+        (
+            {"errors": {KeyboardInterrupt: 5}},
+            "errors= names <class 'KeyboardInterrupt'>; wanted: classes of exceptions, subclasses of Exception",
+        ),
+        (
+            {"errors": {"ValueError": 5}},
+            "errors= names 'ValueError'; wanted: classes of exceptions, subclasses of Exception",
+        ),
+        (
+            {"errors": {ValueError: 0}},
+            "errors[ValueError]=0 would remember nothing; wanted: a duration above 0, or None for ever",
+        ),
+        ({"errors": {ValueError: "soon"}}, f"errors[ValueError]='soon' is not a duration; wanted: {_policy.WANTED}"),
+    ],
+)
+def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> None:
+    assert refusal(**options) == message
+
+
+# ---- who refreshes, by the verbs of the contract ---------------------------------------------------------------------
+
+
+def test_one_gets_the_lease_and_the_others_the_value(cache: Cache) -> None:
+    filled(cache, aging())
+    first = cache.look("key", GROUPS, START + 61, 60)
+    assert isinstance(first, Stale)
+    assert first.lease is not None
+    assert first.lease.replaces
+    for _ in range(2):
+        other = cache.look("key", GROUPS, START + 61, 60)
+        assert isinstance(other, Stale)
+        assert (other.entry.value, other.lease) == ("old", None)
+    assert cache.fill(first.lease, aging("new"))
+    (found,) = cache.peek(("key",), (GROUPS,), START + 61)
+    assert found is not None
+    assert found.value == "new"
+
+
+def test_whoever_refreshes_for_longer_than_the_lease_is_not_waited_for(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(cache, aging())
+    first = cache.look("key", GROUPS, START + 61, 60)
+    monkeypatch.setattr("memocache._flight.ticks", lambda: 1e12)
+    second = cache.look("key", GROUPS, START + 122, 60)
+    assert isinstance(first, Stale)
+    assert isinstance(second, Stale)
+    assert first.lease is not None
+    assert second.lease is not None
+    assert cache.fill(first.lease, aging("late")) is False
+    assert cache.fill(second.lease, aging("in time")) is True
+
+
+def test_what_is_given_up_the_next_one_refreshes(cache: Cache) -> None:
+    filled(cache, aging())
+    for _ in range(3):
+        seen = cache.look("key", GROUPS, START + 61, 60)
+        assert isinstance(seen, Stale)
+        assert seen.lease is not None
+        seen.entry.held = 0.0
+        assert cache.fill(seen.lease, seen.lease.old)
+        seen.lease.flight.abandon()
+
+
+def test_a_refresher_that_is_gone_in_this_process_is_followed_by_the_next(cache: Cache) -> None:
+    filled(cache, aging())
+    seen = cache.look("key", GROUPS, START + 61, 60)
+    assert isinstance(seen, Stale)
+    assert seen.lease is not None
+    del seen
+    gc.collect()
+    seen = cache.look("key", GROUPS, START + 61, 60)
+    assert isinstance(seen, Stale)
+    assert seen.lease is not None
+    assert cache.fill(seen.lease, aging("new"))
+
+
+def test_who_comes_when_the_old_value_is_gone_waits_for_the_refresh(cache: Cache) -> None:
+    filled(cache, aging())
+    first = cache.look("key", GROUPS, START + 3650, 60)
+    assert isinstance(first, Stale)
+    assert first.lease is not None
+    late = cache.look("key", GROUPS, START + 3661, 60)
+    assert isinstance(late, Busy)
+    assert late.flight is first.lease.flight
+
+
+@pytest.mark.parametrize("how", ["forget", "forget_group"])
+def test_forgetting_voids_the_lease_of_a_refresh(cache: Cache, how: str) -> None:
+    filled(cache, aging())
+    seen = cache.look("key", GROUPS, START + 61, 60)
+    assert isinstance(seen, Stale)
+    assert seen.lease is not None
+    getattr(cache, how)("key" if how == "forget" else GROUPS[0])
+    assert cache.peek(("key",), (GROUPS,), START + 61) == [None]
+    for entry in (aging("new"), seen.lease.old):
+        cache.fill(seen.lease, entry)
+        assert cache.peek(("key",), (GROUPS,), START + 61) == [None]
+
+
+def test_a_server_that_fails_just_then_leaves_the_old_value(own_memcached: MemcachedServer) -> None:
+    cache = MemcachedCache([own_memcached.address])
+    filled(cache, aging())
+    node = cache._node(cache._wire("key"))
+    read = node.gets
+
+    def fail_once(*args: Any) -> Any:
+        node.gets = read
+        own_memcached.kill()
+        return read(*args)
+
+    node.gets = fail_once
+    seen = cache.look("key", GROUPS, START + 61, 60)
+    assert isinstance(seen, Stale)
+    assert (seen.entry.value, seen.lease) == ("old", None)
+
+
+# ---- XFetch ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_longer_it_takes_the_earlier_it_is_refreshed() -> None:
+    samples = sorted(early(aging(cost=2.0), 1e9) for _ in range(4000))
+    assert samples[0] >= 0
+    assert 1.8 < sum(samples) / 4000 < 2.2  # exponential: its mean is the cost, and its median that times ln 2
+    assert 1.25 < samples[2000] < 1.52
+    assert early(aging(cost=0.0), 60) == 0
+    assert max(early(aging(cost=1000.0), 60) for _ in range(100)) == 30  # half the lifetime
+
+
+@pytest.mark.parametrize(("chance", "is_early"), [(0.99, True), (0.2, False)])
+def test_on_a_server_everyone_who_looks_may_be_early(
+    memcached: MemcachedServer, prefix: str, monkeypatch: pytest.MonkeyPatch, chance: float, is_early: bool
+) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    filled(cache, aging(cost=5.0))
+    monkeypatch.setattr(_policy.random, "random", lambda: chance)
+    seen = cache.look("key", GROUPS, START + 50, 60)  # ten seconds before, which is twice the cost
+    assert isinstance(seen, Stale) is is_early
+    assert isinstance(seen, AgingEntry) is not is_early
+
+
+def test_what_is_refreshed_early_is_a_hit_for_all(cache: Cache, monkeypatch: pytest.MonkeyPatch, stopped: Any) -> None:
+    held = Held(lambda x: f.info().misses)
+
+    @cached(timeout=60, stale=600, cache=cache, namespace="early")
+    def f(x: int) -> int:
+        return held(x) if f.info().misses > 1 else 1
+
+    monkeypatch.setattr("memocache._steps.ticks", iter([0.0, 10.0, *[20.0] * 99]).__next__)
+    monkeypatch.setattr(_policy.random, "random", lambda: 0.99)  # 4.6 times the cost, so half the lifetime
+    f(1)
+    stopped.tick(timedelta(seconds=29))
+    assert f(1) == 1
+    assert f.info().misses == 1
+    stopped.tick(timedelta(seconds=2))
+    assert [f(1), f(1)] == [1, 1]
+    held.wait()
+    info = f.info()
+    assert (info.misses, info.hits, info.stale) == (2, 3, 0)
+    held.go()
+    until(f, lambda info: info.stored == 2)
+    assert f(1) == 2
+
+
+def test_without_stale_nothing_is_refreshed_early(cache: Cache, monkeypatch: pytest.MonkeyPatch, stopped: Any) -> None:
+    f = cached(timeout=60, cache=cache, namespace="punctual")(lambda x: x)
+    monkeypatch.setattr(_policy.random, "random", lambda: 0.999999)
+    f(1)
+    stopped.tick(timedelta(seconds=59))
+    f(1)
+    assert f.info().misses == 1
+
+
+# ---- the background --------------------------------------------------------------------------------------------------
+
+
+def test_refreshes_are_done_by_a_few_threads(stopped: Any) -> None:
+    busy, most = threading.Semaphore(0), []
+    go = threading.Event()
+
+    @cached(timeout=60, stale=600)
+    def f(x: int) -> int:
+        if stopped.time_to_freeze.timestamp() > START + 60:
+            busy.release()
+            most.append(sum(each.name == "memocache refresh" for each in threading.enumerate()))
+            assert go.wait(PATIENCE)
+        return x
+
+    for x in range(30):
+        f(x)
+    stopped.tick(timedelta(seconds=61))
+    assert [f(x) for x in range(30)] == list(range(30))
+    for _ in range(_background.MOST_THREADS):
+        assert busy.acquire(timeout=PATIENCE)
+    go.set()
+    until(f, lambda info: info.stored == 60)
+    assert max(most) <= _background.MOST_THREADS
+
+
+def test_when_too_much_is_waiting_it_is_computed_in_the_foreground(
+    stopped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    f = cached(timeout=60, stale=600)(lambda: object())
+    first = f()
+    stopped.tick(timedelta(seconds=61))
+    monkeypatch.setattr(_background, "MOST_WAITING", 0)
+    assert f() is not first
+    assert f.info().stale == 0
+
+
+def test_what_fails_in_the_foreground_leaves_the_old_result_to_its_caller_too(
+    stopped: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = iter([1, ValueError("down"), KeyboardInterrupt()])
+
+    @cached(timeout=60, stale=600)
+    def f() -> int:
+        result = next(results)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    f()
+    stopped.tick(timedelta(seconds=61))
+    monkeypatch.setattr(_background, "MOST_WAITING", 0)
+    assert [f(), f()] == [1, 1]
+    assert (f.info().failures, f.info().stale) == (1, 2)
+    assert "a refresh raised, so that the old result is served on: down" in caplog.text
+    stopped.tick(timedelta(seconds=31))
+    with pytest.raises(KeyboardInterrupt):
+        f()
+
+
+def test_when_no_thread_can_be_started_it_is_computed_in_the_foreground(
+    stopped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoThread:
+        def __init__(self, **options: Any) -> None: ...
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    f = cached(timeout=60, stale=600)(lambda: object())
+    first = f()
+    stopped.tick(timedelta(seconds=61))
+    monkeypatch.setattr(_background.threading, "Thread", NoThread)
+    assert f() is not first
+    monkeypatch.undo()
+    stopped.tick(timedelta(seconds=61))
+    f()
+    until(f, lambda info: info.stored == 3)
+
+
+def test_a_refresh_waits_for_nobody_who_waits_for_the_call_that_came_upon_it(cache: Cache, stopped: Any) -> None:
+    """Two old results that each need the other: nothing hangs, though a background thread refreshes each."""
+
+    @cached(timeout=60, stale=600, cache=cache, namespace="mutual", wait=PATIENCE)
+    def f(x: int, depth: int = 0) -> int:
+        return f(1 - x, 1) if depth == 0 else x
+
+    assert [f(0), f(1)] == [1, 0]
+    stopped.tick(timedelta(seconds=61))
+    assert [f(0), f(1)] == [1, 0]
+    until(f, lambda info: info.stored >= 8 or info.stored == info.misses > 4)
+
+
+def test_a_function_of_the_same_namespace_without_stale_computes_in_the_foreground(cache: Cache, stopped: Any) -> None:
+    old = cached(timeout=60, stale=600, cache=cache, namespace="two")(lambda x: "old")
+    new = cached(timeout=60, cache=cache, namespace="two")(lambda x: "new")
+    old(1)
+    stopped.tick(timedelta(seconds=61))
+    assert new(1) == "new"
+    assert old(1) == "new"
+
+
+def test_a_task_in_the_background_is_kept_and_its_errors_are_told(
+    cache: Cache, stopped: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        assert await f(1) == 1
+        stopped.tick(timedelta(seconds=61))
+        assert await f(1) == 1
+        gc.collect()
+        while f.info().failures == 0:
+            await asyncio.sleep(0)
+        assert await f(1) == 1
+
+    @cached(timeout=60, stale=600, cache=cache, namespace="task")
+    async def f(x: int) -> float:
+        await asyncio.sleep(0)
+        return 1 / (2 - f.info().misses)
+
+    asyncio.run(main())
+    assert "a refresh raised, so that the old result is served on: division by zero" in caplog.text
+
+
+def test_a_loop_that_ends_in_the_middle_of_a_refresh_leaves_it_to_the_next(cache: Cache, stopped: Any) -> None:
+    hang = True
+
+    @cached(timeout=60, stale=600, cache=cache, namespace="ending")
+    async def f(x: int) -> int:
+        if f.info().misses > 1 and hang:
+            await asyncio.Event().wait()
+        return f.info().misses
+
+    async def twice() -> list[int]:
+        return [await f(1), await f(1)]
+
+    assert asyncio.run(f(1)) == 1
+    stopped.tick(timedelta(seconds=61))
+    assert asyncio.run(twice()) == [1, 1]
+    hang = False
+
+    async def until_refreshed() -> int:
+        while (value := await f(1)) == 1:
+            await asyncio.sleep(0)
+        return value
+
+    assert asyncio.run(until_refreshed()) > 1
+    assert f.info().failures == 0
+
+
+def test_a_child_process_starts_without_the_parents_queue() -> None:
+    _background._waiting.append(print)
+    _background._reset_in_child()
+    assert not _background._waiting
+    assert _background._running == 0
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------------
+
+
+class Known(Exception):
+    pass
+
+
+def test_an_exception_may_be_remembered_for_less_than_a_second(stopped: Any) -> None:
+    @cached(cache=SimpleCache(), errors={Known: 0.5})
+    def f() -> None:
+        raise Known
+
+    for _ in range(2):
+        with pytest.raises(Known):
+            f()
+    assert f.info().misses == 1
+    stopped.tick(0.6)
+    with pytest.raises(Known):
+        f()
+    assert f.info().misses == 2
+
+
+class Odd(Known):
+    """One that neither its constructor nor __new__ makes again from its arguments."""
+
+    def __init__(self, *args: object, needed: int) -> None:
+        super().__init__(*args)
+        self.needed = needed
+
+
+def test_an_exception_with_a_constructor_of_its_own_comes_back_whole(cache: Cache) -> None:
+    @cached(cache=cache, namespace="odd", errors={Known: None})
+    def f(x: int) -> None:
+        error = Odd("a", x, needed=3)
+        error.add_note("a note")
+        raise error
+
+    for _ in range(2):
+        with pytest.raises(Odd) as raised:
+            f(1)
+        assert (raised.value.args, raised.value.needed) == (("a", 1), 3)
+        assert raised.value.__notes__ == ["a note"]
+    assert f.info().misses == 1
+
+
+def test_an_exception_that_nobody_here_has_declared_is_computed_again(memcached: MemcachedServer, prefix: str) -> None:
+    class Undeclared(Known):
+        pass
+
+    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+
+    def raising(x: int) -> None:
+        raise Undeclared(x)
+
+    there = cached(cache=cache, namespace="undeclared", errors={Undeclared: 30})(raising)
+    with pytest.raises(Undeclared):
+        there(1)
+    Undeclared.__qualname__ = "renamed"  # as a process sees it that has no class of that name
+    here = cached(cache=cache, namespace="undeclared")(lambda x: "computed")
+    assert here(1) == "computed"
+    assert here.info().failures == 1
+
+
+def test_waiters_have_the_exception_that_is_remembered(cache: Cache) -> None:
+    held = Held(lambda x: None)
+
+    @cached(cache=cache, namespace="waiters", errors={Known: 30})
+    def f(x: int) -> None:
+        held(x)
+        raise Known(x)
+
+    leader = started(f, 1)
+    held.wait()
+    waiter = started(f, 1)
+    held.go()
+    errors = [leader.exception(PATIENCE), waiter.exception(PATIENCE)]
+    assert [type(error) for error in errors] == [Known, Known]
+    assert errors[0] is not errors[1]
+    assert f.info().misses == 1

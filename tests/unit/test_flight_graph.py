@@ -1,0 +1,294 @@
+"""Flights that wait for each other, and the parts of a flight by themselves."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from memocache import Cache, CachedFunction, MemcachedCache, SimpleCache, cached
+from memocache import _flight as flights
+from memocache._flight import Flight, enclosing, own_copy, waiting
+from tests.support.threads import PATIENCE, started
+
+LONGER_THAN_PATIENCE = 1000  # seconds to wait: who waits for himself fails the test
+
+
+@pytest.fixture(params=["simple", "memcached"])
+def cache(request: pytest.FixtureRequest) -> Cache:
+    if request.param == "simple":
+        return SimpleCache()
+    server, prefix = request.getfixturevalue("memcached"), request.getfixturevalue("prefix")
+    return MemcachedCache([server.address], key_prefix=prefix, timeout=5)
+
+
+def cached_on(cache: Cache, answer: Callable[..., Any], **options: Any) -> CachedFunction[[Any], Any]:
+    @cached(cache=cache, namespace="f", **{"wait": LONGER_THAN_PATIENCE, **options})
+    def f(x: Any) -> Any:
+        return answer(x)
+
+    return f
+
+
+# ---- recursion -------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_asks_for_itself_ends(cache: Cache) -> None:
+    computed = []
+
+    def answer(x: int) -> int:
+        computed.append(x)
+        return f(x) + 1 if len(computed) < 5 else 0
+
+    f = cached_on(cache, answer)
+    assert started(f, 1).result(PATIENCE) == 4
+    assert f(1) == 4
+    assert computed == [1] * 5
+
+
+def test_a_call_that_asks_for_itself_by_way_of_another_ends(cache: Cache) -> None:
+    def answer(x: int) -> list[int]:
+        asked.append(x)
+        return [x, *f((x + 1) % 3)] if len(asked) < 10 else [x]
+
+    asked: list[int] = []
+    f = cached_on(cache, answer)
+    assert started(f, 0).result(PATIENCE)[:4] == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_a_ring_of_threads_that_ask_for_each_other_ends(size: int, cache: Cache) -> None:
+    all_inside = threading.Barrier(size)
+    inside = threading.local()
+
+    def answer(x: int) -> tuple[int, ...]:
+        if hasattr(inside, "x"):
+            return (x,)  # the second of this thread: everybody leads one, and waits for the next one
+        inside.x = x
+        all_inside.wait(PATIENCE)
+        return (x, *f((x + 1) % size))
+
+    f = cached_on(cache, answer)
+    calls = [started(f, x) for x in range(size)]
+    results = [call.result(PATIENCE) for call in calls]
+    for x, result in enumerate(results):
+        assert result == tuple((x + step) % size for step in range(len(result)))
+        assert len(result) >= 2
+    # At least one could not wait, as that would have closed the ring, and computed alone.
+    assert f.info().misses > size
+    assert f.info().failures == 0
+
+
+def test_two_functions_that_ask_for_each_other_in_two_threads_end(cache: Cache) -> None:
+    both_inside = threading.Barrier(2)
+    inside = threading.local()
+
+    def entered() -> bool:
+        if hasattr(inside, "yes"):
+            return True
+        inside.yes = True
+        both_inside.wait(PATIENCE)
+        return False
+
+    @cached(cache=cache, namespace="one", wait=LONGER_THAN_PATIENCE)
+    def one() -> str:
+        return "1" if entered() else "1" + two()
+
+    @cached(cache=cache, namespace="two", wait=LONGER_THAN_PATIENCE)
+    def two() -> str:
+        return "2" if entered() else "2" + one()
+
+    first, second = started(one), started(two)
+    assert first.result(PATIENCE) in {"12", "121"}
+    assert second.result(PATIENCE) in {"21", "212"}
+
+
+def test_a_computation_may_wait_for_another_that_waits_for_nobody(cache: Cache) -> None:
+    go, asked = threading.Event(), threading.Event()
+
+    def answer(x: str) -> str:
+        if x == "outer":
+            asked.set()
+            return x + f("inner")
+        assert go.wait(PATIENCE)
+        return x
+
+    f = cached_on(cache, answer)
+    inner = started(f, "inner")
+    outers = [started(f, "outer") for _ in range(3)]
+    assert asked.wait(PATIENCE)
+    go.set()
+    assert inner.result(PATIENCE) == "inner"
+    assert [outer.result(PATIENCE) for outer in outers] == ["outerinner"] * 3
+    assert f.info().misses == 2
+
+
+def test_what_has_ended_is_waited_for_by_nobody(cache: Cache) -> None:
+    f = cached_on(cache, lambda x: f(x - 1) + 1 if x else 0)
+    assert started(f, 30).result(PATIENCE) == 30
+    assert enclosing.get() is None
+
+
+# ---- by themselves ---------------------------------------------------------------------------------------------------
+
+
+def flight(key: str = "k", lease: float = 60) -> Flight:
+    return Flight(key, (), lease)
+
+
+def test_a_flight_ends_once() -> None:
+    landed, crashed, abandoned = flight(), flight(), flight()
+    landed.land(1)
+    crashed.crash(ValueError())
+    abandoned.abandon()
+    for each in (landed, crashed, abandoned):
+        each.abandon()
+    assert [each.outcome for each in (landed, crashed, abandoned)] == ["landed", "crashed", "abandoned"]
+    assert all(each.over for each in (landed, crashed, abandoned))
+    assert landed.value == 1
+
+
+def test_a_late_end_does_not_change_the_result() -> None:
+    one = flight()
+    one.abandon()
+    one.land(1)
+    assert one.outcome == "abandoned"
+
+
+def test_a_flight_is_over_with_its_lease() -> None:
+    assert not flight(lease=60).over
+    assert flight(lease=0).over
+    assert flight(lease=0).outcome is None
+
+
+def test_whoever_subscribes_too_late_is_told() -> None:
+    calls: list[int] = []
+    one = flight()
+    assert one.subscribe(lambda: calls.append(1))
+    one.land(None)
+    assert not one.subscribe(lambda: calls.append(2))
+    assert calls == [1]
+
+
+def test_join_says_whether_it_ended() -> None:
+    one = flight()
+    assert not one.join(0)
+    assert not one.join(-1)
+    one.land(None)
+    assert one.join(0)
+    assert one.join(1000)
+
+
+def test_no_wake_up_is_lost() -> None:
+    for _ in range(300):
+        one = flight()
+        ready = threading.Barrier(3)
+        joined = [started(lambda one=one, ready=ready: (ready.wait(PATIENCE), one.join(PATIENCE))[1]) for _ in range(2)]
+        ready.wait(PATIENCE)
+        one.land(1)
+        assert [each.result(PATIENCE) for each in joined] == [True, True]
+
+
+def test_waiting_for_a_flight_that_waits_for_us_is_refused() -> None:
+    first, second, third = flight("1"), flight("2"), flight("3")
+    first.waits_for.append(second)
+    second.waits_for.append(third)
+    outcomes = []
+    for around in (first, second, third, flight("4")):
+        token = enclosing.set(around)
+        with waiting(first) as allowed:
+            outcomes.append(allowed)
+        enclosing.reset(token)
+    assert outcomes == [False, False, False, True]
+    with waiting(first) as allowed:  # nobody waits for who leads nothing
+        assert allowed
+    assert [each.waits_for for each in (first, second, third)] == [[second], [third], []]
+
+
+def test_the_flights_around_wait_as_well() -> None:
+    outer = flight("outer")
+    token = enclosing.set(outer)
+    inner = flight("inner")
+    enclosing.set(inner)
+    other = flight("other")
+    with waiting(other):
+        assert outer.waits_for == inner.waits_for == [other]
+    assert outer.waits_for == inner.waits_for == []
+    enclosing.reset(token)
+
+
+class Stubborn(Exception):
+    def __reduce__(self) -> Any:
+        raise TypeError("no")
+
+
+class Forgetful(Exception):
+    def __reduce__(self) -> Any:
+        return Forgetful, ()
+
+
+@pytest.mark.parametrize("error", [Stubborn(1), Forgetful(1)])
+def test_what_does_not_copy_faithfully_is_shared(error: Exception) -> None:
+    assert own_copy(error) is error
+
+
+def test_a_copy_is_like_the_original() -> None:
+    error = ValueError("v", 1)
+    error.__cause__ = LookupError()
+    error.code = 7  # type: ignore[attr-defined]
+    error.add_note("a note")
+    try:
+        raise error
+    except ValueError:
+        twin: Any = own_copy(error)
+    assert twin is not error
+    assert (type(twin), twin.args, twin.code, twin.__notes__) == (ValueError, ("v", 1), 7, ["a note"])
+    assert (twin.__cause__, twin.__suppress_context__) == (error.__cause__, True)
+    assert twin.__traceback__ is error.__traceback__
+
+
+def test_a_graph_of_many_ways_is_walked_once() -> None:
+    first = Flight("first", (), 60)
+    level = [first]
+    for number in range(40):  # 2 ** 40 ways lead through it
+        above = [Flight(f"{number}{side}", (), 60) for side in "ab"]
+        for each in above:
+            each.waits_for = list(level)
+        level = above
+    assert flights._reaches(level[0], [first])
+    assert not flights._reaches(level[0], [Flight("elsewhere", (), 60)])
+
+
+def test_who_leads() -> None:
+    loop = asyncio.new_event_loop()
+    flight = Flight("key", (), 60)
+    flight.thread = 0
+    flight.lead_in(loop, None)
+    assert (flight.thread, flight.loop, flight.has_lost_its_leader) == (threading.get_ident(), loop, False)
+    loop.close()
+    assert flight.has_lost_its_leader
+    flight.leave_caller()
+    assert (flight.parent, flight.thread) == (None, 0)
+
+
+def test_leaving_a_leader_that_cannot_desert_is_nothing() -> None:
+    flight = Flight("key", (), 60)
+    flight.subscribe(print)
+    assert not flight.leave(print)
+    assert flight.outcome is None
+
+
+def test_a_waiter_that_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting:
+        def acquire(self, timeout: float = -1) -> None:
+            if timeout != -1:
+                raise KeyboardInterrupt
+
+        def release(self) -> None: ...
+
+    flight = Flight("key", (), 60)
+    monkeypatch.setattr(flights.threading, "Lock", Interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        flight.join(60)
+    assert flight._wake == []

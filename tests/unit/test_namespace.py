@@ -1,0 +1,174 @@
+"""The options namespace and version; and how functions without a name of their own are told apart."""
+
+import functools
+import re
+from collections.abc import Callable
+
+import pytest
+
+from memocache import MISSING, ConfigurationError, MemcachedCache, SimpleCache, cached
+from tests.unit.test_options_key import f, refusal
+
+NO_SERVER = MemcachedCache(["/nobody/listens"])
+
+
+def test_functions_of_one_namespace_share_entries_and_fences() -> None:
+    one, two = (cached(namespace="prices")(lambda x: object()) for _ in range(2))
+    assert one.key(1) == two.key(1)
+    assert one(1) is two(1)
+    assert one(1) is two(1)
+    assert two.uncache(1) is True
+    assert one.peek(1) is MISSING
+    one(1), two(2)
+    one.uncache_all()
+    assert [one.peek(1), two.peek(2)] == [MISSING, MISSING]
+    assert cached(namespace="others")(lambda x: object()).key(1) != one.key(1)
+
+
+def test_a_shared_result_that_is_forgotten_is_no_hit_in_the_middle_of_its_computation() -> None:
+    one = cached(namespace="fenced")(lambda: two.uncache() and object())
+    two = cached(namespace="fenced")(lambda: None)
+    assert one() is not one()
+
+
+def test_the_key_begins_with_the_namespace_made_readable() -> None:
+    assert re.fullmatch(r"v1:a_b_c_d:[0-9a-f]{32}", cached(namespace="a b\nc\N{SNOWMAN}d", cache=NO_SERVER)(f).key(1))
+    assert len(cached(namespace="n" * 1000, cache=NO_SERVER)(f).key(1)) < 200
+
+
+def test_in_process_the_key_takes_no_more_room_than_it_needs() -> None:
+    def short(x: object, y: int = 0) -> None: ...
+
+    key = cached(namespace="here")(f).key("a" * 100)
+    assert re.fullmatch(r"v1:[0-9A-Za-z+/]{22}==", key)
+    assert cached(namespace="there")(f).key("a" * 100) != key
+    assert cached(namespace="a b")(f).key("a" * 100) != cached(namespace="a_b")(f).key("a" * 100)
+    here = cached(namespace="here")(short)
+    assert re.fullmatch(r"[0-9a-f]+:int1:1int1:0", here.key(1))
+    assert here.key(1) == cached(namespace="here")(short).key(1, 0)
+    others = [cached(namespace="there")(short), cached(namespace="here", version=2)(short)]
+    others += [cached(namespace="here", key="{x}")(short), cached(namespace="here", ignore=["y"])(short)]
+    assert len({other.key(1) for other in [here, *others]}) == 5
+    for told in ("a" * 12, "\n", "\N{SNOWMAN}", "\x7f"):  # too long, or not to be printed
+        assert here.key(told).startswith("v1:")
+
+
+def test_more_functions_than_have_numbers_have_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memocache.keys._numbers", {})
+    monkeypatch.setattr("memocache.keys.MOST_NUMBERS", 1)
+    first, second, again = (cached(namespace=name)(lambda x: x) for name in ("first", "second", "first"))
+    assert first.key(1) == again.key(1)
+    assert not first.key(1).startswith("v1:")
+    assert second.key(1).startswith("v1:")
+
+
+@pytest.mark.parametrize("namespace", ["", 5, b"x", ["x"]], ids=repr)
+def test_a_namespace_is_a_text(namespace: object) -> None:
+    assert refusal(namespace=namespace) == f"namespace={namespace!r}; wanted: a text that is not empty"
+
+
+def test_a_new_version_leaves_the_old_entries_behind() -> None:
+    functions = [cached(version=version)(f) for version in (None, 1, True, "1", (1, 2), "2")]
+    assert len({id(g(1)) for g in functions}) == len({g.key(1) for g in functions}) == 6
+    assert cached(version=1)(f)(1) is functions[1](1)
+    functions[0].uncache_all()
+    assert [g.peek(1) for g in functions] == [MISSING] * 6
+
+
+@pytest.mark.parametrize("cache", [None, SimpleCache(), NO_SERVER], ids=["default", "in process", "shared"])
+def test_a_version_without_a_stable_form_is_refused_at_decoration(cache: object) -> None:
+    assert refusal(version=object(), cache=cache) == (
+        "f: version= cannot be part of a key: an object instance has no stable form: pass a value that stands for it"
+    )
+
+
+# ---- closures ----------------------------------------------------------------------------------------------------
+
+
+def make(n: object, cache: object = None, namespace: str | None = None) -> Callable[[int], object]:
+    @cached(cache=cache, namespace=namespace)
+    def closure(x):
+        return n, x
+
+    return closure
+
+
+def test_closures_never_share_in_process() -> None:
+    closures = [make(n) for n in range(5)]
+    assert [g(1) for g in closures for _ in range(2)] == [(n, 1) for n in range(5) for _ in range(2)]
+    assert len({g.key(1) for g in closures}) == 5
+    closures[0].uncache_all()
+    assert closures[1].peek(1) == (1, 1)
+
+
+def module_wide(x: int) -> int:
+    return x
+
+
+def test_a_function_that_is_decorated_twice_shares_its_entries_in_process_too() -> None:
+    cache = SimpleCache()
+    one, other = cached(cache=cache)(module_wide), cached(60, cache=cache)(module_wide)
+    assert one.key(1) == other.key(1)
+    one(1)
+    other(1)
+    assert (one.info().misses, other.info().misses) == (1, 0)
+
+
+def made() -> Callable[[int], int]:
+    def local(x):
+        return x
+
+    return cached(local)
+
+
+def test_local_functions_of_one_code_have_entries_of_their_own_in_process() -> None:
+    assert made().key(1) != made().key(1)
+
+
+HAS = (
+    "so that another process cannot know which function the entries in a shared cache belong to; pass namespace='...', "
+)
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (make(1).__wrapped__, "make.<locals>.closure is made inside another function and uses its variables"),
+        (
+            functools.lru_cache(make(1).__wrapped__),
+            "make.<locals>.closure is made inside another function and uses its variables",
+        ),
+        (lambda x: x, "<lambda> has no name"),
+        (functools.partial(f, 1), "partial has no name"),
+        ({}.get, "dict.get belongs to an object"),
+    ],
+    ids=["closure", "decorated closure", "lambda", "partial", "built-in method"],
+)
+def test_in_a_shared_cache_they_need_a_namespace_at_decoration(function: Callable[..., object], why: str) -> None:
+    assert refusal(function, cache=NO_SERVER) == f"{why}, {HAS}different for each such function"
+    assert cached(cache=NO_SERVER, namespace="mine")(function).key(1).startswith("v1:mine:")
+
+
+def test_where_the_shared_cache_is_not_known_before_it_is_the_first_call_that_is_refused() -> None:
+    g = make(1, cache=lambda: NO_SERVER)
+    for call in (g, g.uncache, g.key):
+        with pytest.raises(ConfigurationError, match=r"pass namespace='\.\.\.', different for each such function$"):
+            call(1)
+
+
+def test_a_local_function_that_uses_no_variables_goes_by_its_name() -> None:
+    @cached(cache=NO_SERVER)
+    def plain(x):
+        return x
+
+    assert plain.key(1).startswith("v1:tests.unit.test_namespace.test_a_local_function_that_uses_no_variables")
+
+
+def test_functions_of_one_namespace_forget_for_each_other() -> None:
+    functions = [cached(namespace="together")(lambda x: object()) for _ in range(3)]
+    for forgetting in functions:
+        first = functions[0](1)
+        assert [f(1) for f in functions * 2] == [first] * 6  # the second time by the shortcuts of all three
+        assert forgetting.uncache(1)
+        assert functions[1](1) is not first
+        assert len({f(1) for f in functions * 2}) == 1

@@ -1,0 +1,160 @@
+"""The options timeout and unless: for how long a result is fresh, and which are not stored."""
+
+import functools
+from datetime import timedelta
+
+import freezegun
+import pytest
+
+from memocache import MISSING, ConfigurationError, SimpleCache, cached
+from memocache._policy import UNSET, Policy
+from tests.unit.test_options import refusal
+
+A_DURATION = "wanted: seconds as a number, a timedelta, or text such as '90s', '5m', '1h30m' or '2d'"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "length"),
+    [
+        *((5, 5), (0.5, 0.5), (timedelta(minutes=2), 120), ("90s", 90), ("5m", 300), ("1h", 3600), ("2d", 172_800)),
+        *(
+            ("1w", 604_800),
+            ("250ms", 0.25),
+            ("1.5h", 5400),
+            ("1h30m", 5400),
+            (" 1 h 30 m ", 5400),
+            ("1d2h3m4s", 93_784),
+        ),
+    ],
+)
+def test_a_result_is_fresh_for_as_long_as_timeout_says(timeout: object, length: float) -> None:
+    with freezegun.freeze_time("2030-01-01") as clock:
+        f = cached(timeout=timeout)(lambda: object())
+        first = f()
+        clock.tick(length * 0.99)
+        assert f() is first
+        clock.tick(length * 0.01 + 0.001)
+        assert f() is not first
+
+
+def test_a_timeout_of_none_is_for_ever() -> None:
+    with freezegun.freeze_time("2030-01-01") as clock:
+        f = cached(timeout=None)(lambda: object())
+        first = f()
+        clock.move_to("2999-01-01")
+        assert f() is first
+
+
+@pytest.mark.parametrize(
+    ("cache", "length"),
+    [(SimpleCache(), 300), (SimpleCache(default_timeout=7), 7), (SimpleCache(default_timeout=0), 10**9)],
+    ids=["the cache's own default", "a default given", "a default of 0: for ever"],
+)
+def test_without_a_timeout_it_is_the_cache_s(cache: SimpleCache, length: float) -> None:
+    with freezegun.freeze_time("2030-01-01") as clock:
+        f = cached(cache=cache)(lambda: object())
+        first = f()
+        clock.tick(length - 0.001)
+        assert f() is first
+        clock.tick(0.001)
+        assert (f() is first) is (length == 10**9)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 0.0, -0.5, "0s", "0h0m", timedelta(0), timedelta(-1)], ids=repr)
+def test_a_timeout_that_would_store_nothing_is_refused(timeout: object) -> None:
+    assert refusal(timeout=timeout) == (
+        f"timeout={timeout!r} would store nothing; wanted: a duration above 0, or None for ever. To store nothing for "
+        "some results, use unless= or a callable timeout; for some calls, disabled()"
+    )
+
+
+BAD_TYPES = [(True, "bool"), (False, "bool"), (b"5m", "bytes"), ([5], "list"), (5 + 0j, "complex")]
+BAD_TEXTS = ["", " ", "5", "-5m", "5x", "5 minutes", "m", "5m!", ".5s", "1e3s", "5M", "five"]
+BAD_NUMBERS = [(float("nan"), "nan"), (float("inf"), "inf"), (float("-inf"), "-inf"), (10**400, "inf")]
+
+
+@pytest.mark.parametrize("option", ["timeout", "wait"])
+def test_what_is_no_duration_is_refused(option: str) -> None:
+    for value, kind in BAD_TYPES:
+        assert refusal(**{option: value}) == f"{option}={value!r} is a {kind}; {A_DURATION}"
+    for text in BAD_TEXTS:
+        assert refusal(**{option: text}) == f"{option}={text!r} is not a duration; {A_DURATION}"
+    for number, shown in BAD_NUMBERS:
+        assert refusal(**{option: number}) == f"{option}={shown} is not a finite number; {A_DURATION}"
+    endless = "9" * 400 + "d"
+    assert refusal(**{option: endless}) == f"{option}={endless!r} is not a finite number; {A_DURATION}"
+
+
+def test_a_callable_timeout_is_given_the_result() -> None:
+    with freezegun.freeze_time("2030-01-01") as clock:
+        f = cached(timeout=lambda result: result[0])(lambda x: (x, object()))
+        results = {x: f(x) for x in (5, "1m", None, timedelta(hours=1))}
+        clock.tick(5)
+        assert {x for x, result in results.items() if f.peek(x) is not result} == {5}
+        clock.tick(55)
+        assert {x for x, result in results.items() if f.peek(x) is not result} == {5, "1m"}
+        clock.move_to("2999-01-01")
+        assert f(None) is results[None]
+
+
+@pytest.mark.parametrize("none", [0, -1, -0.0, "0s", timedelta(-1)], ids=repr)
+def test_a_callable_timeout_of_0_or_less_stores_nothing(none: object) -> None:
+    f = cached(timeout=lambda result: none)(lambda: object())
+    assert f() is not f()
+    assert f.info().stored == 0
+
+
+def test_a_callable_timeout_that_gives_no_duration_is_told_to_the_caller() -> None:
+    def lifetime(result):
+        return result
+
+    f = cached(timeout=lifetime)(lambda x: x)
+    name = f"timeout (given by {lifetime.__qualname__})"
+    for x, why in [("soon", "is not a duration"), (True, "is a bool"), (float("nan"), "is not a finite number")]:
+        with pytest.raises(ConfigurationError) as refused:
+            f(x)
+        assert str(refused.value) == f"{name}={x!r} {why}; {A_DURATION}"
+        assert f.peek(x) is MISSING
+
+
+def test_what_a_callable_timeout_raises_is_the_caller_s_to_see() -> None:
+    f = cached(timeout=lambda result: 1 / result)(lambda x: x)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            f(0)
+    assert f(1) == 1
+
+
+# ---- unless ------------------------------------------------------------------------------------------------------
+
+
+def test_unless_says_which_results_are_not_stored() -> None:
+    computed = []
+    f = cached(unless=lambda result: result is None or [])(lambda x: computed.append(x) or x)
+    assert [f(None), f(None), f(0), f(0), f(""), f("")] == [None, None, 0, 0, "", ""]
+    assert computed == [None, None, 0, ""]
+
+
+def test_what_unless_raises_is_the_caller_s_to_see() -> None:
+    f = cached(unless=lambda result: result > 0)(lambda x: x)
+    with pytest.raises(TypeError):
+        f("text")
+    assert f.peek("text") is MISSING
+
+
+@pytest.mark.parametrize(("unless", "kind"), [(5, "int"), ("x", "str"), (True, "bool"), ([], "list")])
+def test_unless_must_be_a_function(unless: object, kind: str) -> None:
+    assert refusal(unless=unless) == (
+        f"unless={unless!r} is a {kind}; wanted: a function that takes the result and returns True where it must not "
+        "be stored"
+    )
+
+
+def test_what_is_wrong_is_told_of_a_callable_without_a_name_by_its_type() -> None:
+    policy = Policy(functools.partial(lambda result: "soon"))
+    with pytest.raises(ConfigurationError, match=r"timeout \(given by partial\)='soon' is not a duration"):
+        policy.lifetime(1, 60)
+
+
+def test_what_is_unset_says_so() -> None:
+    assert repr(UNSET) == "UNSET"

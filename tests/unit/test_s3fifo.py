@@ -1,0 +1,138 @@
+"""The queues behind the bound: their order, what they remember, and how well they choose."""
+
+import lzma
+import random
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+
+from memocache import SimpleCache
+from memocache._entry import Entry
+from memocache.backends._s3fifo import MOST_GAPS, MOST_SHARE, SMALL_SHARE, Queue, S3Fifo
+
+TRACES = Path(__file__).parents[2] / "benchmarks" / "traces"
+
+
+def entry(key: object) -> Entry:
+    return Entry(str(key), key, 100.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_queue_keeps_its_order_whatever_is_dropped(seed: int) -> None:
+    choose = random.Random(seed)
+    queue, model = Queue(), OrderedDict[str, Entry]()
+    for _ in range(3000):
+        step = choose.choice(["append", "append", "drop", "drop", "pop", "renew"])
+        if step == "append":
+            new = entry(choose.randrange(30))
+            if new.key not in model:
+                queue.append(new)
+                model[new.key] = new
+        elif model:
+            oldest = next(iter(model.values()))
+            if step == "drop":
+                key = choose.choice(list(model))
+                queue.drop(key)
+                del model[key]
+            elif step == "pop":
+                assert queue.oldest() is oldest
+                queue.pop_oldest(oldest)
+                del model[oldest.key]
+            else:
+                assert queue.oldest() is oldest
+                queue.renew_oldest()
+                model.move_to_end(oldest.key)
+        assert dict(queue) == dict(model)
+        assert len(queue._order) <= 2 * len(queue) + MOST_GAPS + 1
+    while model:
+        assert queue.oldest() is model.popitem(last=False)[1]
+        queue.pop_oldest(queue.oldest())
+
+
+def test_a_queue_that_was_mixed_up_still_gives_what_it_holds() -> None:
+    queue = Queue()
+    for key in "abc":
+        queue.append(entry(key))
+    queue._order.clear()
+    given = set()
+    while queue:
+        given.add(queue.oldest().key)
+        queue.pop_oldest(queue.oldest())
+    assert given == set("abc")
+
+
+def test_what_is_there_is_not_put_out_by_another_under_its_key() -> None:
+    """Whom a signal handler's entry came before, ends: the queue would drop one of the two, and nobody hear of it."""
+    s3fifo = S3Fifo(100)
+    first, second = entry("a"), entry("a")
+    assert s3fifo.insert(first, 0.0) == []
+    assert s3fifo.insert(second, 0.0) == [second]
+    assert second.expires < 0.0
+    assert s3fifo.get("a") is first
+    assert s3fifo.everything() == [first]
+
+
+def test_the_same_when_one_goes_on_to_the_main_queue() -> None:
+    s3fifo = S3Fifo(2)
+    young, old, another = entry("a"), entry("a"), entry("b")
+    s3fifo._small.append(young)
+    s3fifo._main.append(old)
+    young.hits = 2
+    assert s3fifo.insert(another, 0.0) == [young]
+    assert s3fifo.everything() == [another, old]
+
+
+def test_what_is_set_over_and_over_is_not_taken_for_old() -> None:
+    cache = SimpleCache(threshold=100)
+    for turn in range(2000):
+        assert cache.inc("counter") == turn + 1
+        cache.set(f"other {turn}", turn)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    fifo = S3Fifo(50)
+    choose = random.Random(1)
+    for _ in range(20_000):
+        key = str(choose.randrange(200))
+        found = fifo.get(key)
+        if found is None:
+            fifo.insert(entry(key), 0.0)
+        else:
+            found.hits += 1
+        assert len(fifo) <= 50
+        assert len(fifo._ghosts) <= 50
+        assert len(fifo._ghost_order) <= 100
+        assert fifo._small_ghosts == sum(fifo._ghosts.values())
+
+
+def test_the_small_queue_grows_where_keys_come_back_to_it_and_shrinks_again() -> None:
+    fifo = S3Fifo(100)
+    began = fifo._small_limit
+    assert began == 100 * SMALL_SHARE
+    for turn in range(5000):
+        ask(fifo, f"hot {turn % 50}")
+        ask(fifo, f"new {turn}")
+        ask(fifo, f"new {turn - 30}")  # once more, when the small queue has let it go
+    grown = fifo._small_limit
+    assert began < grown <= 100 * MOST_SHARE
+    for turn in range(20_000):  # a loop that is too long: what comes back was in the main queue
+        ask(fifo, f"loop {turn % 130}")
+    assert 1 <= fifo._small_limit < grown
+
+
+def ask(fifo: S3Fifo, key: object) -> bool:
+    found = fifo.get(str(key))
+    if found is None:
+        fifo.insert(entry(key), 0.0)
+        return False
+    found.hits += 1
+    return True
+
+
+@pytest.mark.parametrize(("trace", "share", "least"), [("multi1", 0.1, 50.0), ("loop", 0.3, 28.0), ("ps", 0.3, 64.0)])
+def test_the_hit_ratio_on_a_real_trace(trace: str, share: float, least: float) -> None:
+    keys = lzma.decompress((TRACES / f"{trace}.txt.xz").read_bytes()).decode().split()
+    fifo = S3Fifo(int(len(set(keys)) * share))
+    hits = sum(ask(fifo, key) for key in keys)
+    assert 100 * hits / len(keys) > least

@@ -1,0 +1,300 @@
+"""Tags: what they may name, what they cost, and what becomes of them when a server forgets one."""
+
+import asyncio
+import datetime
+import decimal
+import enum
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+
+from memocache import (
+    MISSING,
+    ConfigurationError,
+    MemcachedCache,
+    SimpleCache,
+    UncacheFailed,
+    UnkeyableArgument,
+    cached,
+    configure,
+    uncache_tag,
+)
+from memocache._tags import tag_group
+from memocache.testing._aging import until
+from tests.support.faults import FaultProxy
+from tests.support.servers import MemcachedServer
+
+
+def refusal(tags: Any, **options: Any) -> str:
+    def f(a: int, b: int = 2, *args: int) -> int:
+        return a
+
+    f.__qualname__ = "f"
+    with pytest.raises(ConfigurationError) as refused:
+        cached(tags=tags, **options)(f)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ("a:{a}", "f: tags='a:{a}'; wanted: a tuple of templates, such as tags=('tenant:{tenant_id}',)"),
+        (5, "f: tags=5; wanted: a tuple of templates, such as tags=('tenant:{tenant_id}',)"),
+        ((5,), "f: tags= has 5; wanted: templates such as 'tenant:{tenant_id}'"),
+        (("",), "f: tags= has ''; wanted: templates such as 'tenant:{tenant_id}'"),
+        (("a:{",), "f: tags='a:{' is no template: Single '{' encountered in format string"),
+        *(
+            (
+                (f"a:{{{field}}}",),
+                f"f: tags='a:{{{field}}}' has {{{field}}}, which is no parameter; there are: 'a', 'b', 'args'. "
+                "A template names parameters only, without attributes, indices or formats",
+            )
+            for field in ("c", "a.b", "a[0]", "a:5", "a!r", "")
+        ),
+    ],
+)
+def test_what_cannot_be_a_tag_is_refused(tags: Any, message: str) -> None:
+    assert refusal(tags) == message
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("x", "x"),
+        (7, "7"),
+        (True, "True"),
+        (None, "None"),
+        (1.5, "1.5"),
+        (decimal.Decimal("1.50"), "1.50"),
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        (datetime.date(2030, 1, 2), "2030-01-02"),
+        (datetime.datetime(2030, 1, 2, 3), "2030-01-02 03:00:00"),
+        ("schlüssel\udc80 {a}", "schlüssel\udc80 {a}"),
+    ],
+)
+def test_plain_values_stand_as_they_are_written(value: object, text: str) -> None:
+    f = cached(tags=("{{x}}:{a}",))(lambda a: [a])
+    f(value)
+    uncache_tag(f"{{x}}:{text}")
+    assert f.peek(value) is MISSING
+
+
+class Colour(enum.IntEnum):
+    RED = 1
+
+
+@pytest.mark.parametrize("value", [Colour.RED, (1,), b"x"])
+def test_other_values_are_refused_at_the_call(value: object) -> None:
+    @cached(tags=("a:{a}",))
+    def f(a: object) -> object:
+        return a
+
+    for call in (f, f.peek, f.refresh, lambda a: f.uncache_where(a=a)):
+        with pytest.raises(UnkeyableArgument) as refused:
+            call(value)
+        assert str(refused.value) == (
+            f"test_other_values_are_refused_at_the_call.<locals>.f: parameter 'a' cannot be part of a tag, since it is "
+            f"a {type(value).__name__}; tags= names parameters that are text, numbers, dates, UUIDs or None"
+        )
+    assert f.uncache(value) is False  # for which the tag does not matter
+
+
+@pytest.mark.parametrize(
+    ("tags", "some", "there"),
+    [((), {"a": 1}, "none"), (("a:{a}",), {"a": 1, "b": 2}, "'a:{a}'"), (("all",), {}, "'all'")],
+)
+def test_uncache_where_needs_a_template_that_names_just_that(tags: Any, some: dict[str, int], there: str) -> None:
+    def f(a: int, b: int = 2) -> int:
+        return a
+
+    f.__qualname__ = "f"
+    wanted = ":".join(f"{{{name}}}" for name in some) or "{parameter}"
+    with pytest.raises(ConfigurationError) as refused:
+        cached(tags=tags)(f).uncache_where(**some)
+    assert str(refused.value) == (
+        f"f: uncache_where({', '.join(some)}) needs a template in tags= that names just these parameters, "
+        f"such as tags=('f:{wanted}',); there are: {there}"
+    )
+
+
+def test_methods_and_keys_have_tags_too() -> None:
+    class Shop:
+        @cached(tags=("article:{article}",), key="{article}")
+        def price(self, article: int, *, currency: str = "EUR") -> tuple[int, str]:
+            return article, currency
+
+        @cached(tags=("c:{currency}",))
+        @classmethod
+        def rate(cls, currency: str) -> object:
+            return object()
+
+    shop = Shop()
+    assert shop.price(1) == shop.price(1, currency="USD")
+    shop.price.uncache_where(article=1)
+    assert shop.price(1, currency="USD") == (1, "USD")
+    assert shop.price.many([(1,), (2,)]) == [(1, "USD"), (2, "EUR")]
+    rate = Shop.rate("EUR")
+    assert Shop.rate("EUR") is rate
+    uncache_tag("c:EUR")
+    assert Shop.rate("EUR") is not rate
+
+
+@pytest.mark.parametrize(
+    ("tag", "cache", "message"),
+    [
+        (5, None, "uncache_tag() got 5; wanted: a tag as text, such as 'tenant:7'"),
+        ("", None, "uncache_tag() got ''; wanted: a tag as text, such as 'tenant:7'"),
+        ("a", 5, "uncache_tag() got cache=5; wanted: a cache object, its name or URL, or None for the default"),
+    ],
+)
+def test_uncache_tag_says_what_it_wants(tag: Any, cache: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        uncache_tag(tag, cache)
+    assert str(refused.value) == message
+
+
+def test_uncache_tag_is_for_the_default_cache_if_none_is_given() -> None:
+    f = cached(tags=("all",))(lambda: object())
+    first = f()
+    uncache_tag("all", SimpleCache())
+    assert f() is first
+    uncache_tag("all")
+    assert f() is not first
+    configure(SimpleCache())
+    uncache_tag("all")
+
+
+def test_a_forgetting_by_tag_that_was_not_acknowledged_raises(own_memcached: MemcachedServer) -> None:
+    cache = MemcachedCache([own_memcached.address])
+    f = cached(cache=cache, namespace="f", tags=("a:{a}",))(lambda a: a)
+    f(1)
+    own_memcached.kill()
+    with pytest.raises(
+        UncacheFailed, match=r"the calls with the tag 'a:1' were forgotten, so that old results may still be served: "
+    ):
+        uncache_tag("a:1", cache)
+    with pytest.raises(UncacheFailed, match=r"its calls were forgotten, so that old results may still be served: "):
+        f.uncache_where(a=1)
+
+
+def test_many_origins_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memocache._site.MOST_ORIGINS", 10)
+    f = cached(tags=("a:{a}",))(lambda a: [a])
+    results = [f(a) for a in range(25)]
+    assert len(f._self_memo.place().site._tagged) <= 10
+    assert all(f(a) is result for a, result in enumerate(results))
+    uncache_tag("a:3")
+    assert f(3) is not results[3]
+    assert f(4) is results[4]
+
+
+# ---- on a server -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy(memcached: MemcachedServer) -> Iterator[FaultProxy]:
+    with FaultProxy(memcached.address, unix=True) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def asked(proxy: FaultProxy) -> Callable[[Callable[[], object]], str]:
+    """Does something and returns the commands that it took."""
+
+    def commands(do: Callable[[], object]) -> str:
+        before = len(proxy.requests)
+        do()
+        return " ".join(line.split()[0].decode() for line in proxy.requests[before:])
+
+    return commands
+
+
+def test_a_hit_with_stamps_is_one_round_trip(proxy: FaultProxy, prefix: str, asked: Callable[..., str]) -> None:
+    tags = ("a:{a}", "b:{b}", "all")
+    f = cached(cache=MemcachedCache([proxy.address], key_prefix=prefix), namespace="f", tags=tags)(lambda a, b: a)
+    f(1, 1)
+    assert asked(lambda: f(1, 1)) == "get"
+    assert asked(lambda: f.peek(1, 1)) == "get"
+    assert asked(lambda: f.many([(1, 1)])) == "get"
+    assert asked(lambda: f.uncache_where(a=1)) == "set"
+    assert asked(lambda: f(1, 1)) == "get gets cas gets cas"
+    assert asked(lambda: f(1, 1)) == "get"
+
+
+def test_many_hits_are_one_round_trip(proxy: FaultProxy, prefix: str, asked: Callable[..., str]) -> None:
+    f = cached(cache=MemcachedCache([proxy.address], key_prefix=prefix), namespace="f", tags=("a:{a}",))(lambda a: a)
+    calls = [(a,) for a in range(50)]
+    assert f.many(calls) == list(range(50))
+    assert asked(lambda: f.many(calls)) == "get"
+    assert f.info().hits == 50
+
+
+def test_what_is_stale_costs_one_caller_three_round_trips(
+    proxy: FaultProxy, prefix: str, asked: Callable[..., str]
+) -> None:
+    with freeze_time("2030-01-01") as clock:
+        cache = MemcachedCache([proxy.address], key_prefix=prefix)
+        f = cached(cache=cache, namespace="f", timeout=60, stale=60)(lambda a: f.info().misses)
+        assert f(1) == 1
+        clock.tick(timedelta(seconds=61))
+        before = len(proxy.requests)
+        assert f(1) == 1
+        until(f, lambda info: info.stored == 2)
+        commands = " ".join(line.split()[0].decode() for line in proxy.requests[before:])
+        assert commands == "get gets cas gets cas"  # the last two are the refresh itself, in the background
+        assert asked(lambda: f(1)) == "get"
+        assert f(1) == 2
+
+
+def test_a_stamp_that_was_evicted_brings_nothing_back(memcached: MemcachedServer, prefix: str) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    f = cached(cache=cache, namespace="f", tags=("a:{a}",))(lambda a: f.info().misses)
+    assert f(1) == 1
+    cache.delete(tag_group("a:1"))
+    assert f.peek(1) is MISSING
+    assert f(1) == 2
+    uncache_tag("a:1", cache)
+    cache.delete(tag_group("a:1"))
+    assert f(1) == 3
+    assert f(1) == 3
+
+
+def test_an_awaited_forgetting_does_not_block_the_loop(own_memcached: MemcachedServer) -> None:
+    cache = MemcachedCache([own_memcached.address], timeout=30)
+
+    @cached(cache=cache, namespace="f", tags=("a:{a}",))
+    async def f(a: int) -> int:
+        return a
+
+    async def main() -> None:
+        await f(1)
+        own_memcached.pause()
+        tasks = [asyncio.create_task(each) for each in (f.uncache_where(a=1), f.uncache_all(), f.many([(1,)]))]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not any(task.done() for task in tasks)
+        own_memcached.resume()
+        assert (await asyncio.gather(*tasks))[-1] == [1]
+
+    asyncio.run(main())
+
+
+def test_many_awaited_computations_run_at_once() -> None:
+    inside = []
+
+    @cached
+    async def f(a: int) -> int:
+        inside.append(a)
+        while len(inside) < 10:
+            await asyncio.sleep(0)
+        if a in (3, 5):
+            raise LookupError(a)
+        return a
+
+    with pytest.raises(LookupError, match="3"):
+        asyncio.run(f.many([(a,) for a in range(10)]))
+    assert f.info().stored == 8

@@ -1,0 +1,605 @@
+"""Coroutine functions, as asyncio sees them: tasks share one computation, and none of them cancels the others."""
+
+import asyncio
+import functools
+import gc
+import inspect
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any
+
+import freezegun
+import pytest
+import time_machine
+
+from memocache import MISSING, Cache, ConfigurationError, MemcachedCache, SimpleCache, UncacheFailed, cached, disabled
+from memocache._flight import Flight
+from tests.support.servers import MemcachedServer
+from tests.support.threads import started
+
+PATIENCE = 30
+
+
+@pytest.fixture(params=["in process", "memcached"])
+def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
+    if request.param == "in process":
+        return SimpleCache(threshold=1000)
+    return MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
+
+
+class Gated:
+    """A coroutine function that says when it is being computed, and goes on when it may."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.go = asyncio.Event()
+        self.computed = self.cleaned = 0
+
+    async def __call__(self, x: Any) -> Any:
+        self.computed += 1
+        self.began.set()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            self.cleaned += 1
+            raise
+        return [x]
+
+
+def gated(cache: Cache, **options: Any) -> tuple[Any, Gated]:
+    gate = Gated()
+
+    @cached(cache=cache, namespace="gated", **options)
+    async def f(x: Any) -> Any:
+        return await gate(x)
+
+    return f, gate
+
+
+async def joined(cache: Any, count: int) -> None:
+    """Return once *count* calls wait for one computation: on a server, each has to look first."""
+    while sum(len(flight._wake) for flight in getattr(cache, "_stubs", cache)._flights.values()) < count:
+        await asyncio.sleep(0)
+
+
+async def cancelled(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+# ---- what it is ------------------------------------------------------------------------------------------------------
+
+
+@cached(timeout=60)
+async def area(w: int, h: int = 2) -> int:
+    """Return the area."""
+    return w * h
+
+
+class Shape:
+    def __init__(self, side: int) -> None:
+        self.side = side
+
+    @cached
+    async def scaled(self, by: int) -> int:
+        return self.side * by
+
+    @cached
+    @classmethod
+    async def made(cls, side: int) -> str:
+        return f"{cls.__name__} {side}"
+
+    @cached
+    @staticmethod
+    async def half(side: int) -> float:
+        return side / 2
+
+    async def __call__(self, by: int) -> int:
+        return self.side * by
+
+
+def test_it_is_a_coroutine_function_still() -> None:
+    assert inspect.iscoroutinefunction(area)
+    assert asyncio.iscoroutinefunction(area)
+    assert inspect.iscoroutinefunction(Shape(3).scaled)
+    assert (area.__name__, area.__doc__, str(inspect.signature(area))) == (
+        "area",
+        "Return the area.",
+        "(w: int, h: int = 2) -> int",
+    )
+
+
+def test_what_waits_is_awaited_and_what_does_not_is_not() -> None:
+    for name in ("uncache", "uncache_all", "refresh", "peek", "put", "cache_clear"):
+        assert inspect.iscoroutinefunction(getattr(area, name)), name
+    for name in ("key", "info", "cache_info"):
+        assert not inspect.iscoroutinefunction(getattr(area, name)), name
+
+
+def test_methods_callables_and_partials() -> None:
+    async def main() -> None:
+        shape = Shape(3)
+        assert [await shape.scaled(2), await shape.scaled(by=2)] == [6, 6]
+        assert shape.scaled.info().misses == 1
+        assert await shape.scaled.uncache(2) is True
+        assert await Shape(4).scaled(2) == 8
+        assert await Shape.made(1) == await Shape.made(side=1) == "Shape 1"
+        assert await Shape.half(3) == 1.5
+        called = cached(shape)
+        assert [await called(5), await called(by=5)] == [15, 15]
+        assert called.info().misses == 1
+        partial = cached(functools.partial(area.__wrapped__, 3))
+        assert await partial() == await partial(h=2) == 6
+
+    asyncio.run(main())
+
+
+def test_a_function_that_hands_out_coroutines_is_refused_when_it_does(cache: Cache) -> None:
+    @cached(cache=cache, namespace="local")
+    def hidden(x: int) -> Any:
+        return area.__wrapped__(x)
+
+    with pytest.raises(ConfigurationError) as refused:
+        hidden(1)
+    assert str(refused.value) == (
+        "the cached function returned a coroutine, which can be awaited once only; "
+        "put @cached on the coroutine function (async def) itself"
+    )
+
+
+def test_without_a_running_loop_a_computation_is_refused_and_a_hit_is_not() -> None:
+    async def main() -> None:
+        await area(7)
+
+    asyncio.run(main())
+    with pytest.raises(StopIteration) as hit:
+        area(7).send(None)
+    assert hit.value.value == 14
+    with pytest.raises(ConfigurationError) as refused:
+        area(8).send(None)
+    assert str(refused.value) == (
+        "a cached coroutine function needs a running event loop of asyncio, and there is none here; "
+        "with trio, run it in one, or cache an ordinary function that is called in a thread"
+    )
+    asyncio.run(main())
+
+
+def test_disabled_computes(cache: Cache) -> None:
+    async def main() -> None:
+        f, gate = gated(cache)
+        gate.go.set()
+        with disabled():
+            assert [await f(1), await f(1)] == [[1], [1]]
+            assert await f.refresh(1) == [1]
+            await f.put("given", 1)
+            assert await f.peek(1) is MISSING
+        assert gate.computed == 3
+        assert await f.peek(1) is MISSING
+
+    asyncio.run(main())
+
+
+# ---- one computation -------------------------------------------------------------------------------------------------
+
+
+def test_500_tasks_and_64_threads_and_one_computation(cache: Cache) -> None:
+    all_there = threading.Barrier(65)
+    computed = []
+
+    @cached(cache=cache, namespace="crowd", wait=PATIENCE)
+    async def f(x: int) -> list[int]:
+        computed.append(x)
+        await asyncio.to_thread(all_there.wait, PATIENCE)
+        return [x]
+
+    @cached(cache=cache, namespace="crowd", wait=PATIENCE)
+    def g(x: int) -> list[int]:
+        computed.append(x)
+        return [x]
+
+    def ask(awaited: bool) -> list[int]:
+        all_there.wait(PATIENCE)
+        return asyncio.run(f(1)) if awaited else g(1)  # both ways of asking are of one namespace
+
+    async def main() -> list[list[int]]:
+        return await asyncio.gather(*(f(1) for _ in range(500)))
+
+    threads = [started(ask, number % 2 == 0) for number in range(64)]
+    assert asyncio.run(main()) == [[1]] * 500
+    assert [thread.result(PATIENCE) for thread in threads] == [[1]] * 64
+    assert computed == [1]
+    counts = [f.info(), g.info()]
+    assert sum(info.misses for info in counts) == 1
+    assert sum(info.hits + info.waits for info in counts) == 563
+
+
+def test_an_exception_reaches_every_task_in_an_object_of_its_own(cache: Cache) -> None:
+    @cached(cache=cache, namespace="local")
+    async def f(x: int) -> float:
+        await joined(cache, 5)
+        return 1 / x
+
+    async def main() -> None:
+        errors = await asyncio.gather(*(f(0) for _ in range(5)), return_exceptions=True)
+        assert [type(error) for error in errors] == [ZeroDivisionError] * 5
+        assert len({id(error) for error in errors}) == 5
+        assert await f.peek(0) is MISSING
+        assert f.info().misses == 1
+
+    asyncio.run(main())
+
+
+def test_a_task_that_asks_for_itself_ends(cache: Cache) -> None:
+    computed = []
+
+    @cached(cache=cache, namespace="local")
+    async def f(x: int) -> int:
+        computed.append(x)
+        await asyncio.sleep(0)
+        return 1 + await f(x) if len(computed) < 3 else 0
+
+    @cached(cache=cache, namespace="fib")
+    async def fib(n: int) -> int:
+        return n if n < 2 else sum(await asyncio.gather(fib(n - 1), fib(n - 2)))
+
+    assert asyncio.run(f(1)) == 2
+    assert asyncio.run(fib(60)) == 1548008755920
+    assert fib.info().misses == 61
+
+
+def test_recursion_may_be_deep() -> None:
+    @cached
+    async def depth(n: int) -> int:
+        return 0 if n == 0 else 1 + await depth(n - 1)
+
+    assert asyncio.run(depth(2000)) == 2000
+
+
+def test_an_ordinary_call_on_the_loops_own_thread_does_not_wait_for_its_task(cache: Cache) -> None:
+    @cached(cache=cache, namespace="both")
+    def ordinary(x: int) -> str:
+        return "ordinary"
+
+    @cached(cache=cache, namespace="both")
+    async def f(x: int) -> str:
+        began.set()
+        await go.wait()
+        return "awaited"
+
+    async def main() -> None:
+        leader = asyncio.create_task(f(1))
+        await began.wait()
+        assert ordinary(1) == "ordinary"
+        go.set()
+        assert await leader == "awaited"
+
+    began, go = asyncio.Event(), asyncio.Event()
+    asyncio.run(main())
+
+
+def test_nobody_waits_longer_than_wait_and_the_computation_goes_on(cache: Cache) -> None:
+    async def main() -> None:
+        f, gate = gated(cache, wait=0.01)
+        leader = asyncio.create_task(f(1))
+        await gate.began.wait()
+        alone = asyncio.create_task(f(1))
+        while gate.computed < 2:
+            await asyncio.sleep(0)
+        gate.go.set()
+        assert [await leader, await alone] == [[1], [1]]
+        assert (f.info().misses, f.info().stored) == (2, 1)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("frozen", [freezegun.freeze_time, lambda t: time_machine.travel(t, tick=False)])
+def test_nobody_waits_for_ever_while_a_test_has_stopped_the_clocks(
+    cache: Cache, frozen: Callable[[str], Any], prefix: str
+) -> None:
+    async def main() -> None:
+        f, gate = gated(cache, wait=0.05)
+        leader = asyncio.create_task(f(1))
+        await gate.began.wait()
+        alone = asyncio.create_task(f(1))
+        while gate.computed < 2:
+            await asyncio.sleep(0)
+        gate.go.set()
+        assert [await leader, await alone] == [[1], [1]]
+
+    with frozen("2030-01-01"):
+        asyncio.run(main())
+
+
+def test_polling_goes_on_while_a_test_has_stopped_the_clocks(memcached: MemcachedServer, prefix: str) -> None:
+    here, there = (MemcachedCache([memcached.address], key_prefix=prefix) for _ in range(2))
+    with freezegun.freeze_time("2030-01-01"):
+
+        async def main() -> None:
+            f, gate = gated(here)
+            g, never = gated(there, wait=PATIENCE)
+            leader = asyncio.create_task(f(1))
+            await gate.began.wait()
+            other = asyncio.create_task(g(1))
+            while not there._addresses:  # it has looked, or is about to
+                await asyncio.sleep(0)
+            gate.go.set()
+            assert [await leader, await other] == [[1], [1]]
+            assert never.computed == 0
+
+        asyncio.run(main())
+
+
+# ---- cancelling ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["the first", "another"])
+def test_whoever_is_cancelled_leaves_the_others_alone(cache: Cache, who: int) -> None:
+    async def main() -> None:
+        f, gate = gated(cache)
+        tasks = [asyncio.create_task(f(1)) for _ in range(2)]
+        await joined(cache, 2)
+        await cancelled(tasks.pop(who))
+        gate.go.set()
+        assert await tasks[0] == [1]
+        assert await f.peek(1) == [1]
+        assert (gate.computed, gate.cleaned) == (1, 0)
+
+    asyncio.run(main())
+
+
+def test_when_the_last_is_cancelled_the_computation_is_and_its_cleanup_is_waited_for(cache: Cache) -> None:
+    async def main() -> None:
+        f, gate = gated(cache)
+        tasks = [asyncio.create_task(f(1)) for _ in range(3)]
+        await joined(cache, 3)
+        for task in tasks[1:]:
+            await cancelled(task)
+        assert gate.cleaned == 0
+        await cancelled(tasks[0])
+        assert gate.cleaned == 1
+        gate.go.set()
+        assert await f(1) == [1]  # nothing is in the way of the next
+        assert gate.computed == 2
+
+    asyncio.run(main())
+
+
+def test_a_computation_that_was_left_by_its_caller_ends_with_the_last_waiter(cache: Cache) -> None:
+    async def main() -> None:
+        f, gate = gated(cache)
+        tasks = [asyncio.create_task(f(1)) for _ in range(3)]
+        await joined(cache, 3)
+        for task in tasks:
+            await cancelled(task)
+        while not gate.cleaned:
+            await asyncio.sleep(0)
+        gate.go.set()
+        assert await f(1) == [1]
+
+    asyncio.run(main())
+
+
+def test_a_timeout_is_a_timeout(cache: Cache) -> None:
+    async def main() -> None:
+        f, gate = gated(cache)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(f(1), 0.01)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await f(1)
+        assert gate.cleaned == 2
+
+    asyncio.run(main())
+
+
+def test_a_computation_may_refuse_to_be_cancelled(cache: Cache) -> None:
+    @cached(cache=cache, namespace="local")
+    async def stubborn(x: int) -> str:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "done all the same"
+        raise AssertionError
+
+    async def main() -> None:
+        task = asyncio.create_task(stubborn(1))
+        await began.wait()
+        task.cancel()
+        assert await task == await stubborn(1) == "done all the same"
+
+    began = asyncio.Event()
+    asyncio.run(main())
+
+
+def test_a_second_cancellation_reaches_the_cleanup(cache: Cache) -> None:
+    seen = []
+
+    @cached(cache=cache, namespace="local")
+    async def slow_to_end(x: int) -> None:
+        for began in stages:
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                seen.append(x)
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        task = asyncio.create_task(slow_to_end(1))
+        for began in stages:
+            await began.wait()
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(seen) == 2
+
+    stages = [asyncio.Event(), asyncio.Event()]
+    asyncio.run(main())
+
+
+def test_a_lease_that_comes_too_late_is_given_back(own_memcached: MemcachedServer) -> None:
+    here, there = (MemcachedCache([own_memcached.address], timeout=seconds) for seconds in (5, 0.5))
+
+    async def main() -> None:
+        f, gate = gated(here)
+        g, other = gated(there, wait=PATIENCE)
+        await f.peek(0)  # connected
+        own_memcached.pause()
+        task = asyncio.create_task(f(1))
+        while not here._addresses:
+            await asyncio.sleep(0)
+        task.cancel()
+        own_memcached.resume()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        other.go.set()
+        assert await g(1) == [1]  # and not once the lease of a minute is over
+        assert gate.computed == 0
+
+    asyncio.run(main())
+
+
+def test_the_loop_runs_on_while_the_cache_is_slow(own_memcached: MemcachedServer) -> None:
+    cache = MemcachedCache([own_memcached.address], timeout=PATIENCE)
+
+    async def main() -> None:
+        f, gate = gated(cache)
+        gate.go.set()
+        await f(1)
+        own_memcached.pause()
+        waiting = [asyncio.create_task(call) for call in (f(1), f.peek(1), f.uncache(2))]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        own_memcached.resume()
+        assert [await task for task in waiting] == [[1], [1], False]
+        assert f.info().failures == 0
+
+    asyncio.run(main())
+
+
+def test_a_forgetting_that_was_not_acknowledged_raises(own_memcached: MemcachedServer) -> None:
+    cache = MemcachedCache([own_memcached.address], timeout=0.2)
+
+    async def main() -> None:
+        f, gate = gated(cache)
+        gate.go.set()
+        await f(1)
+        own_memcached.kill()
+        with pytest.raises(UncacheFailed):
+            await f.uncache(1)
+        with pytest.raises(UncacheFailed):
+            await f.uncache_all()
+        assert await f(1) == [1]
+        assert gate.computed == 2
+
+    asyncio.run(main())
+
+
+# ---- loops that end --------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_bound_to_a_loop_that_has_ended(cache: Cache) -> None:
+    async def ask(x: int) -> list[int]:
+        return await asyncio.gather(f(x), f(x), f(x + 1))
+
+    @cached(cache=cache, namespace="local")
+    async def f(x: int) -> int:
+        await asyncio.sleep(0)
+        return x
+
+    for _ in range(2):
+        assert asyncio.run(ask(1)) == [1, 1, 2]
+        assert asyncio.run(f.uncache(1)) is True
+    assert f.info().misses == 3
+
+
+def test_what_a_loop_left_unfinished_is_taken_over(cache: Cache) -> None:
+    f, gate = gated(cache, wait=PATIENCE)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(f(1))
+    loop.run_until_complete(gate.began.wait())
+    loop.close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # what asyncio says of it, it says rightly
+    gate.go, gate.began = asyncio.Event(), asyncio.Event()
+    gate.go.set()
+    for other in _all_of(task):
+        other._log_destroy_pending = False
+    assert asyncio.run(f(1)) == [1]
+    assert gate.computed == 2
+
+
+def _all_of(task: Any) -> list[Any]:
+    gc.collect()
+    # Not isinstance, which asks the object: there may be some that are not ready to be asked.
+    tasks = [each for each in gc.get_objects() if issubclass(type(each), asyncio.Task)]
+    return [each for each in tasks if each.get_loop() is task.get_loop()]
+
+
+def test_what_asyncio_cancels_before_it_began_is_in_nobodys_way(cache: Cache) -> None:
+    async def main() -> None:
+        task = asyncio.create_task(f(1))
+        before = asyncio.all_tasks()
+        while asyncio.all_tasks() == before:
+            await asyncio.sleep(0)
+        (led,) = asyncio.all_tasks() - before
+        led.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.go.set()
+        assert await f(1) == [1]
+
+    f, gate = gated(cache)
+    asyncio.run(main())
+
+
+# ---- the rest --------------------------------------------------------------------------------------------------------
+
+who: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+def test_context_variables_are_the_callers(cache: Cache) -> None:
+    @cached(cache=cache, namespace="local", unless=lambda result: result != who.get())
+    async def f(x: int) -> str:
+        await asyncio.sleep(0)
+        return who.get()
+
+    async def main() -> None:
+        who.set("somebody")
+        assert await f(1) == "somebody"
+        assert await f.peek(1) == "somebody"
+
+    asyncio.run(main())
+
+
+def test_no_flight_and_no_task_is_left(cache: Cache) -> None:
+    async def main() -> None:
+        f, gate = gated(cache)
+        gate.go.set()
+        await asyncio.gather(*(f(x) for x in range(20)))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    gc.collect()
+    assert [each for each in gc.get_objects() if type(each) is Flight and each.outcome is None] == []
+
+
+def test_time_moves_for_coroutine_functions(cache: Cache) -> None:
+    async def main() -> None:
+        f, gate = gated(cache, timeout=60)
+        gate.go.set()
+        with freezegun.freeze_time("2030-01-01", real_asyncio=True) as clock:
+            await f(1)
+            clock.tick(timedelta(seconds=59))
+            await f(1)
+            assert gate.computed == 1
+            clock.tick(timedelta(seconds=2))
+            await f(1)
+            assert gate.computed == 2
+
+    asyncio.run(main())

@@ -1,0 +1,391 @@
+"""@uncaches: what a function changes is forgotten once it has returned, and not if it raised."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from memocache import (
+    Cache,
+    ConfigurationError,
+    MemcachedCache,
+    SimpleCache,
+    UncacheFailed,
+    UnkeyableArgument,
+    cached,
+    uncaches,
+)
+from tests.support.servers import MemcachedServer
+
+
+@pytest.fixture(params=["in process", "memcached"])
+def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
+    if request.param == "in process":
+        return SimpleCache(threshold=1000)
+    return MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
+
+
+class Shop:
+    """Prices, a cached function that reads one, and writers that change one."""
+
+    def __init__(self, cache: Cache, *, awaited: bool, **options: Any) -> None:
+        self.prices = {("tea", "EUR"): 3, ("tea", "GBP"): 2, ("cake", "EUR"): 5}
+        self.cache = cache
+
+        def price(name: str, currency: str = "EUR") -> int:
+            return self.prices[name, currency]
+
+        async def awaited_price(name: str, currency: str = "EUR") -> int:
+            return self.prices[name, currency]
+
+        self.price: Any = cached(cache=cache, namespace="price", **options)(awaited_price if awaited else price)
+
+    def shown(self) -> list[int]:
+        return [done(self.price(*each)) for each in self.prices]
+
+
+def done(result: Any) -> Any:
+    async def main() -> Any:
+        return await result
+
+    return asyncio.run(main()) if asyncio.iscoroutine(result) else result
+
+
+def writer(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *function*, or a coroutine function of the same parameters."""
+    if kind == "function":
+        return function
+
+    async def awaited(name: str, currency: str, new: int) -> Any:
+        return function(name, currency, new)
+
+    return awaited
+
+
+@pytest.fixture(params=["function", "coroutine"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[False, True], ids=["of a function", "of a coroutine function"])
+def shop(request: pytest.FixtureRequest, cache: Cache) -> Shop:
+    return Shop(cache, awaited=request.param, tags=("name:{name}",))
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        ({}, [30, 2, 5]),
+        ({"call": ("{name}", "{currency}")}, [30, 2, 5]),
+        ({"call": ("{name}",)}, [30, 2, 5]),
+        ({"call": {"name": "{name}", "currency": "GBP"}}, [3, 20, 5]),
+        ({"call": {"currency": "{currency}", "name": "t{prefix}a"}}, [30, 2, 5]),
+        ({"call": lambda name, currency, new, prefix="e": (name, currency)}, [30, 2, 5]),
+        ({"call": lambda name, *more: {"name": name, "currency": "GBP"}}, [3, 20, 5]),
+        ({"call": lambda name, *more, **others: [(name, "GBP"), ("cake",)]}, [3, 20, 50]),
+        ({"call": lambda *args, **others: None}, [3, 2, 5]),
+        ({"call": "name:{name}"}, [30, 20, 5]),
+        ({"every": True}, [30, 20, 50]),
+    ],
+    ids=[
+        *("same names", "tuple", "default left out", "dict", "text with a name in it"),
+        *("function", "function to dict", "function to list", "function to None", "tag", "every"),
+    ],
+)
+def test_what_is_said_is_forgotten(shop: Shop, kind: str, options: dict[str, Any], seen: list[int]) -> None:
+    def change(name: str, currency: str, new: int, prefix: str = "e") -> str:
+        shop.prices = {each: 10 * price for each, price in shop.prices.items()}
+        return f"{name} costs {new}"
+
+    async def awaited_change(name: str, currency: str, new: int, prefix: str = "e") -> str:
+        return change(name, currency, new, prefix)
+
+    decorated = uncaches(shop.price, **options)(change if kind == "function" else awaited_change)
+    assert shop.shown() == [3, 2, 5]
+    assert done(decorated("tea", currency="EUR", new=30)) == "tea costs 30"
+    assert shop.shown() == seen
+
+
+def test_it_is_forgotten_after_the_change_and_not_before(shop: Shop, kind: str) -> None:
+    """Who forgets first lets the old price be stored again: the negative control is below."""
+
+    def change(name: str, currency: str, new: int) -> None:
+        shop.prices[name, currency] = new
+
+    def change_and_read(name: str, currency: str, new: int) -> None:
+        during.append(_in_thread(lambda: done(shop.price(name))))
+        change(name, currency, new)
+
+    during: list[int] = []
+    done(uncaches(shop.price)(writer(kind, change_and_read))("tea", "EUR", 4))
+    assert during == [3]
+    assert done(shop.price("tea")) == 4
+
+    def naive(name: str, currency: str, new: int) -> None:
+        done(shop.price.uncache(name))
+        change_and_read(name, currency, new)
+
+    naive("tea", "EUR", 5)
+    assert done(shop.price("tea")) == 4
+
+
+def _in_thread(call: Callable[[], Any]) -> Any:
+    from tests.support.threads import started
+
+    return started(call).result()
+
+
+def test_who_raises_forgets_nothing(shop: Shop, kind: str) -> None:
+    def change(name: str, currency: str, new: int) -> None:
+        shop.prices[name, currency] = new
+        raise LookupError(name)
+
+    decorated = uncaches(shop.price)(writer(kind, change))
+    assert shop.shown() == [3, 2, 5]
+    with pytest.raises(LookupError):
+        done(decorated("tea", "EUR", 4))
+    assert shop.shown() == [3, 2, 5]
+
+
+def test_after_a_commit(shop: Shop, kind: str) -> None:
+    def change(name: str, currency: str, new: int) -> None:
+        shop.prices[name, currency] = new
+
+    on_commit: list[Callable[[], None]] = []
+    decorated = uncaches(shop.price, after=on_commit.append)(writer(kind, change))
+    assert shop.shown() == [3, 2, 5]
+    done(decorated("tea", "EUR", 4))
+    assert shop.shown() == [3, 2, 5]
+    (forget,) = on_commit
+    forget()
+    assert shop.shown() == [4, 2, 5]
+
+
+def test_a_hook_of_a_coroutine_function_may_be_awaited(shop: Shop) -> None:
+    async def at_once(forget: Callable[[], None]) -> None:
+        await asyncio.to_thread(forget)
+
+    @uncaches(shop.price, after=at_once)
+    async def change(name: str, currency: str, new: int) -> None:
+        shop.prices[name, currency] = new
+
+    assert shop.shown() == [3, 2, 5]
+    done(change("tea", "EUR", 4))
+    assert shop.shown() == [4, 2, 5]
+
+
+def test_several_functions_are_named_one_above_the_other(cache: Cache) -> None:
+    shop, other = Shop(cache, awaited=False), Shop(cache, awaited=False)
+
+    @uncaches(shop.price)
+    @uncaches(other.price, every=True)
+    def change(name: str, currency: str, new: int) -> None:
+        shop.prices[name, currency] = other.prices[name, currency] = new
+
+    assert (shop.shown(), other.shown()) == ([3, 2, 5], [3, 2, 5])
+    change("tea", "EUR", 4)
+    assert (shop.shown(), other.shown()) == ([4, 2, 5], [4, 2, 5])
+
+
+class Account:
+    def __init__(self, number: int) -> None:
+        self.number, self.balance = number, 0
+
+    def __cache_key__(self) -> int:
+        return self.number
+
+    @cached
+    def total(self, currency: str = "EUR") -> int:
+        return self.balance
+
+    @uncaches(total, ("{self}",))
+    def deposit(self, amount: int) -> None:
+        """Pay in."""
+        self.balance += amount
+
+    @uncaches(total, lambda cls, account, amount: (account,))
+    @classmethod
+    def move(cls, account: "Account", amount: int) -> None:
+        account.balance += amount
+
+    @uncaches(total, lambda account: (account,))
+    @staticmethod
+    def close(account: "Account") -> None:
+        account.balance = 0
+
+
+def test_methods() -> None:
+    account, other = Account(1), Account(2)
+    assert (account.total(), other.total()) == (0, 0)
+    account.deposit(5)
+    other.balance = 7
+    assert (account.total(), other.total()) == (5, 0)
+    Account.move(account, 5)
+    assert account.total() == 10
+    Account.close(account)
+    assert account.total() == 0
+    assert (Account.deposit.__doc__, Account.deposit.__name__) == ("Pay in.", "deposit")
+
+
+def test_a_method_that_is_bound_already() -> None:
+    account = Account(1)
+
+    @uncaches(account.total, ())
+    def deposit(amount: int) -> None:
+        account.balance += amount
+
+    assert account.total() == 0
+    deposit(3)
+    assert account.total() == 3
+
+
+def test_it_looks_like_the_function_itself(kind: str) -> None:
+    @cached
+    def read(x: int) -> int:
+        return x
+
+    def change(name: str, currency: str, new: int) -> int:
+        return new
+
+    inner = writer(kind, change)
+    decorated = uncaches(read, ("{new}",))(inner)
+    assert decorated.__wrapped__ is inner  # type: ignore[attr-defined]
+    assert asyncio.iscoroutinefunction(decorated) == (kind == "coroutine")
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["of a function", "of a coroutine function"])
+def test_who_is_not_heard_by_the_cache_is_told(own_memcached: MemcachedServer, kind: str, awaited: bool) -> None:
+    shop = Shop(MemcachedCache([own_memcached.address], timeout=5), awaited=awaited)
+    changed: list[int] = []
+    decorated = uncaches(shop.price)(writer(kind, lambda name, currency, new: changed.append(new)))
+    own_memcached.kill()
+    with pytest.raises(UncacheFailed, match="did not acknowledge that the call was forgotten"):
+        done(decorated("tea", "EUR", 4))
+    assert changed == [4]
+
+
+def test_whoever_is_cancelled_has_forgotten_nevertheless(own_memcached: MemcachedServer) -> None:
+    """The change has been made, so that the old result may not stay."""
+    shop = Shop(MemcachedCache([own_memcached.address], timeout=30), awaited=True)
+
+    @uncaches(shop.price)
+    async def change(name: str, currency: str, new: int) -> None:
+        shop.prices[name, currency] = new
+        changed.set()
+
+    async def main() -> None:
+        nonlocal changed
+        changed = asyncio.Event()
+        assert await shop.price("tea") == 3
+        own_memcached.pause()
+        task = asyncio.create_task(change("tea", "EUR", 4))
+        await changed.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        own_memcached.resume()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert len(left) == 1
+        await asyncio.wait(left)
+        assert await shop.price("tea") == 4
+
+    changed = asyncio.Event()
+    asyncio.run(main())
+
+
+# ---- what cannot work is refused at decoration -------------------------------------------------------------------
+
+
+@cached(tags=("tenant:{tenant}", "reports"))
+def report(tenant: int, month: str = "now") -> int:
+    return tenant
+
+
+def change(tenant: int, new: int) -> None:
+    """Change a report."""
+
+
+def generator(tenant: int) -> Any:
+    yield tenant
+
+
+async def async_generator(tenant: int) -> Any:
+    yield tenant
+
+
+CALL = (
+    "wanted: a tuple of arguments, a dict of named ones, the template of a tag, or a function that takes the "
+    "arguments of the decorated one and returns a call as tuple or dict, or a list of such"
+)
+
+
+@pytest.mark.parametrize(
+    ("decorate", "message"),
+    [
+        (
+            lambda: uncaches(change),
+            "uncaches() got 'change', which is not cached; wanted: a function that @cached has decorated, "
+            "as in @uncaches(report)",
+        ),
+        (
+            lambda: uncaches(report, after=5),
+            "uncaches(report): after=5 is a int; wanted: a function that is given what forgets, and calls it once the "
+            "change can be seen, such as transaction.on_commit",
+        ),
+        (lambda: uncaches(report, (1,), every=True), "uncaches(report): every=True leaves nothing for call= to say"),
+        (lambda: uncaches(report, 5)(change), f"uncaches(report): call=5 is a int; {CALL}"),
+        (
+            lambda: uncaches(report)(change),
+            "uncaches(report): the decorated function has no parameter 'month', so that it is not clear which call is "
+            f"meant; say so with call=, or every=True; {CALL}",
+        ),
+        (
+            lambda: uncaches(report, ("{tenant}", "{moon}"))(change),
+            "uncaches(report): call=('{tenant}', '{moon}') has {moon}, which is no parameter; there are: 'tenant', "
+            "'new'. A template names parameters only, without attributes, indices or formats",
+        ),
+        (
+            lambda: uncaches(report, ())(change),
+            "uncaches(report): call=() is no call of report: missing a required argument: 'tenant'",
+        ),
+        (
+            lambda: uncaches(report, "customer:{tenant}")(change),
+            "uncaches(report): call='customer:{tenant}' is no tag of report, whose tags= has: 'tenant:{tenant}', "
+            f"'reports'; for one call, {CALL}",
+        ),
+        (
+            lambda: uncaches(report, ("{tenant}",))(generator),
+            "uncaches(report): generator is a generator function, which returns before it has done anything; "
+            "decorate what goes through its items",
+        ),
+        (
+            lambda: uncaches(report, ("{tenant}",))(async_generator),
+            "uncaches(report): async_generator is a generator function, which returns before it has done anything; "
+            "decorate what goes through its items",
+        ),
+        (
+            lambda: uncaches(report, ("{tenant}",))(property(change)),
+            "uncaches(report) decorates functions and got a property; write it below @property, above a function",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(decorate: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        decorate()
+    assert str(refusal.value) == message
+
+
+def test_a_value_that_has_no_text_is_refused_at_the_call() -> None:
+    @uncaches(report, ("tenant-{tenant}",))
+    def rename(tenant: Any) -> None:
+        """Rename it."""
+
+    with pytest.raises(UnkeyableArgument) as refusal:
+        rename([1])
+    assert str(refusal.value) == (
+        "uncaches(report): call=('tenant-{tenant}',): parameter 'tenant' cannot be part of a text, since it is a list; "
+        "wanted: text, numbers, dates, UUIDs or None"
+    )
