@@ -17,7 +17,7 @@ from memocache._views import frameworks
 from tests.support.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
 from tests.support.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.support.selection"]
 
 TESTS_A_COLLECTION = 200
 _tests = itertools.count(1)
@@ -29,7 +29,6 @@ freezegun.configure(default_ignore_list=["_pytest.terminal.", "_pytest.runner."]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("reliability")
-    group.addoption("--long", action="store_true", help="the reliability suite with all its attempts")
     group.addoption("--chance", default="1", metavar="SEED", help="what the reliability suite draws its lots from")
 
 

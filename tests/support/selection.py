@@ -1,0 +1,123 @@
+"""The tiers of the tests: which of them a run takes, and what it says of those that it leaves out.
+
+`python -m pytest` takes the quick tier. `--faults` and `--web` add one each, `--all` adds everything, and `--long` has
+the reliability suite make all its attempts, too. Files and folders that are named are run whole, whatever their tier.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+__all__ = ["TIERS", "Tier", "missing", "tier_of"]
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A part of the tests that can be left out.
+
+    Args:
+        option: what takes it; "" for the quick one, which is always taken.
+        about: what it tests.
+        paths: its folders and files. What lies in none of all tiers' belongs to the quick one.
+        needs: the modules without which it cannot be collected.
+    """
+
+    option: str
+    about: str
+    paths: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+TIERS: Final = (
+    Tier(
+        "--faults",
+        "connections, outages, clusters, tools that watch; fences and single flight among threads and processes",
+        ("tests/faults", "tests/race"),
+    ),
+    Tier(
+        "--web",
+        "views of Flask, Django, Starlette and FastAPI, over HTTP and in a browser",
+        ("tests/web",),
+        ("django", "fastapi", "fastapi_cache", "flask", "flask_caching", "gunicorn", "httpx", "uvicorn"),
+    ),
+    Tier(
+        "--all",
+        "these, every variant of the caches, other libraries' caches, kills and mayhem, types, the benchmarks",
+        (
+            "tests/contract/test_foreign.py",
+            "tests/contract/test_gae.py",
+            "tests/contract/test_variants.py",
+            "tests/reliability",
+            "tests/typing",
+            "benchmarks/tests",
+        ),
+        ("aiocache", "cachetools", "diskcache", "mypy"),
+    ),
+)
+QUICK: Final = Tier("", "the quick tests")
+
+
+def tier_of(path: Path) -> Tier:
+    """Return the tier of a file or folder of tests."""
+    place = path.relative_to(ROOT).as_posix()
+    for tier in TIERS:
+        if any(place == each or place.startswith(f"{each}/") for each in tier.paths):
+            return tier
+    return QUICK
+
+
+def missing(tiers: Iterable[Tier]) -> list[str]:
+    """Return the modules that these tiers need and that are not installed."""
+    return sorted({name for tier in tiers for name in tier.needs if find_spec(name) is None})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tiers", "which tests are run besides the quick ones")
+    for tier in TIERS:
+        group.addoption(tier.option, action="store_true", help=tier.about)
+    group.addoption("--long", action="store_true", help="--all, and the reliability suite with all its attempts")
+
+
+def _taken(config: pytest.Config) -> list[Tier]:
+    """Return the tiers that the options of this run take."""
+    if config.getoption("--all") or config.getoption("--long"):
+        return list(TIERS)
+    return [tier for tier in TIERS if config.getoption(tier.option)]
+
+
+def _chooses(config: pytest.Config) -> bool:
+    """Return whether the options choose, since no files are named."""
+    return config.args_source is not pytest.Config.ArgsSource.ARGS
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    taken = _taken(config) if _chooses(config) else []
+    if names := missing(taken):
+        options = " ".join(tier.option for tier in taken if missing([tier]))
+        raise pytest.UsageError(
+            f"{options}: these tests need {', '.join(names)}, not installed here; pip install -e '.[test-all]'"
+        )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is of a tier that is not taken; what it imports need not be there then."""
+    if not _chooses(config) or not collection_path.is_relative_to(ROOT):
+        return None
+    tier = tier_of(collection_path)
+    return True if tier is not QUICK and tier not in _taken(config) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left_out = [tier for tier in TIERS if tier not in _taken(config)]
+    if not _chooses(config) or not left_out:
+        return
+    terminalreporter.section("left out")
+    for tier in left_out:
+        terminalreporter.write_line(f"{tier.option:<9} {tier.about}")
+    terminalreporter.write_line("To run them too: python -m pytest --all (or one of the options; --long takes longer)")
