@@ -7,14 +7,14 @@ from typing import ClassVar
 import pytest
 
 from memocache.backends.base import Cache
-from memocache.testing._aging import AgingTests, stopped
 from memocache.testing._blocking import Blocking
-from memocache.testing._counted import Counted
-from memocache.testing._fences import FenceTests
-from memocache.testing._flights import FlightTests
 from memocache.testing._functions import FunctionTests
 from memocache.testing._groups import GroupTests
+from memocache.testing._harness import Counted
+from memocache.testing._invalidation import FenceTests
 from memocache.testing._methods import MethodTests
+from memocache.testing._single_flight import FlightTests
+from memocache.testing._staleness import AgingTests, stopped
 
 __all__ = ["BackendContract"]
 

@@ -11,7 +11,7 @@ from freezegun import freeze_time
 from memocache import MISSING, UnkeyableArgument
 from memocache._policy import UNSET
 from memocache.backends.base import Cache
-from memocache.testing._counted import Counted
+from memocache.testing._harness import Counted
 
 __all__ = ["FunctionTests"]
 

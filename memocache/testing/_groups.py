@@ -9,8 +9,8 @@ import pytest
 from memocache import MISSING, uncache_tag
 from memocache._entry import Entry, Origin
 from memocache.backends.base import Cache, Lease
-from memocache.testing._counted import Counted
-from memocache.testing._flights import Held
+from memocache.testing._harness import Counted
+from memocache.testing._single_flight import Held
 from memocache.testing._threads import PATIENCE, started
 
 __all__ = ["GroupTests"]

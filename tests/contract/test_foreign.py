@@ -30,7 +30,7 @@ from memocache._entry import Entry, Origin
 from memocache._policy import FOREVER
 from memocache.backends._object import LONG, ForeignObject
 from memocache.backends.base import Busy, Lease
-from memocache.testing._flights import Held
+from memocache.testing._single_flight import Held
 from memocache.testing._threads import PATIENCE, started
 from tests.support import django_settings
 

@@ -27,7 +27,7 @@ from memocache import (
 )
 from memocache.backends.base import Cache
 from memocache.testing import BackendContract
-from memocache.testing._flights import Held
+from memocache.testing._single_flight import Held
 from memocache.testing._threads import PATIENCE, started
 from tests.support import race
 

@@ -14,7 +14,7 @@ from memocache import MemcachedCache, SimpleCache, _background, _policy, cached
 from memocache._entry import SECOND, AgingEntry, Entry, Origin
 from memocache._policy import early
 from memocache.backends.base import Busy, Cache, Lease, Stale
-from memocache.testing._aging import until
+from memocache.testing._staleness import until
 from tests.support.servers import MemcachedServer
 from tests.support.threads import PATIENCE, Held, started
 from tests.unit.test_options import refusal

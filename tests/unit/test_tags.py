@@ -24,7 +24,7 @@ from memocache import (
     uncache_tag,
 )
 from memocache._tags import tag_group
-from memocache.testing._aging import until
+from memocache.testing._staleness import until
 from tests.support.faults import FaultProxy
 from tests.support.servers import MemcachedServer
 

@@ -9,7 +9,7 @@ from freezegun import freeze_time
 from memocache import CachedFunction, JSONSerializer, MemcachedCache, cached
 from memocache.backends import _stubs
 from memocache.backends.base import Busy, Lease
-from memocache.testing._fences import GROUPS, entry, leased
+from memocache.testing._invalidation import GROUPS, entry, leased
 from tests.support.faults import FaultProxy, Flip
 from tests.support.servers import MemcachedServer, wait_until
 

@@ -10,7 +10,7 @@ import pytest
 from memocache import MISSING, ConfigurationError, NullCache, cache_from_url, cached, configure, uncache_tag
 from memocache.backends.base import Cache
 from memocache.testing import BackendContract
-from memocache.testing._counted import Counted
+from memocache.testing._harness import Counted
 
 
 class TestNullCache:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memocache.backends.base import Cache
-from memocache.testing._counted import Counted
+from memocache.testing._harness import Counted
 from memocache.testing._threads import PATIENCE, started
 
 __all__ = ["FlightTests", "Held"]

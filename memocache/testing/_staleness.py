@@ -12,8 +12,8 @@ from freezegun import freeze_time
 
 from memocache import MISSING
 from memocache.backends.base import Cache
-from memocache.testing._counted import Counted
-from memocache.testing._flights import Held
+from memocache.testing._harness import Counted
+from memocache.testing._single_flight import Held
 from memocache.testing._threads import PATIENCE, started
 
 __all__ = ["AgingTests"]

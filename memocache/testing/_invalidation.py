@@ -10,8 +10,8 @@ from memocache import MISSING
 from memocache._entry import Entry, Origin
 from memocache._failure import Failure, declare
 from memocache.backends.base import Busy, Cache, Lease
-from memocache.testing._counted import Counted
-from memocache.testing._flights import Held
+from memocache.testing._harness import Counted
+from memocache.testing._single_flight import Held
 from memocache.testing._threads import PATIENCE, started
 
 __all__ = ["FenceTests"]
