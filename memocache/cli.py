@@ -21,16 +21,16 @@ BY_SIGNAL = 128  # plus its number, as shells count
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line *arguments*, those of the process if None, and return the exit code."""
     parser = _parser()
-    given = parser.parse_args(arguments)
-    if given.version:
+    options = parser.parse_args(arguments)
+    if options.version:
         print(f"memocache {_version()}")
         return 0
-    if given.command is None:
+    if options.command is None:
         parser.print_help(sys.stderr)
         return MISUSED
     try:
-        with _ended_by_signals():
-            return _demo(given.memcached)
+        with _exit_on_signals():
+            return _demo(options.memcached)
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return BY_SIGNAL + signal.SIGINT
@@ -74,19 +74,18 @@ def _version() -> str:
 
 
 def _demo(memcached: str | None) -> int:
-    from memocache._demo.server import NoServer
+    from memocache._demo.server import DemoError
     from memocache._demo.story import tell
-    from memocache._demo.xref import NoSources
 
     try:
         return 0 if tell(_version(), memcached) else FAILED
-    except (NoServer, NoSources) as error:
+    except DemoError as error:
         print(f"memocache demo: {error}", file=sys.stderr)
         return FAILED
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def _exit_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the program as an exception does, so that what it has started is stopped."""
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -1,1 +1,1 @@
-"""What `memocache demo` shows. It uses the public names of memocache only, as its users do."""
+"""The demo that `memocache demo` shows. It uses the public names of memocache only, as its users do."""

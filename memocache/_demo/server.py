@@ -1,4 +1,4 @@
-"""A memcached for the demo: one that is running already, or one of its own for the while."""
+"""The demo's memcached: one that is running already, or one that the demo starts for the while."""
 
 import os
 import re
@@ -9,48 +9,47 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["Memcached", "NoServer", "find_program", "running", "started"]
+__all__ = ["DemoError", "Memcached", "connect", "find_program", "start"]
 
 START_SECONDS = 5.0
 ANSWER_SECONDS = 2.0
 FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin")
 
 
-class NoServer(Exception):
-    """There is no memcached to be had; the message says why."""
+class DemoError(Exception):
+    """The demo, or a part of it, cannot be shown; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Memcached:
-    """A memcached that answers."""
+class Memcached(NamedTuple):
+    """A memcached that answers; *pid* is the process if the demo has started it."""
 
     address: str
     version: str
-    pid: int | None = None  # of the demo's own
+    pid: int | None = None
 
 
 def find_program() -> str | None:
     """Return the path of memcached: $MEMOCACHE_MEMCACHED (empty: none), else on the PATH and in the usual folders."""
-    named = os.environ.get("MEMOCACHE_MEMCACHED")
-    if named is not None:
-        return named or None
-    return shutil.which("memcached", path=os.pathsep.join((os.environ.get("PATH", ""), *FOLDERS)))
+    path = os.pathsep.join((os.environ.get("PATH", ""), *FOLDERS))
+    return os.environ.get("MEMOCACHE_MEMCACHED", shutil.which("memcached", path=path)) or None
 
 
-def running(address: str) -> Memcached:
-    """Return the memcached at *address*; NoServer if it does not answer."""
+def connect(address: str) -> Memcached:
+    """Return the memcached at *address*; DemoError if it does not answer."""
     try:
-        return Memcached(address, _version_at(address))
+        return Memcached(address, _ask_version(address))
     except (OSError, ValueError) as error:
-        raise NoServer(f"no memcached answers at {address}: {error}") from error
+        raise DemoError(f"no memcached answers at {address}: {error}") from error
 
 
 @contextmanager
-def started(program: str) -> Iterator[Memcached]:
-    """Start *program* on a socket in a directory of its own; stop it at the end. NoServer if it does not start."""
+def start(program: str | None) -> Iterator[Memcached]:
+    """Start *program* on a socket in a directory of its own; stop it at the end. DemoError if it does not start."""
+    if program is None:
+        raise DemoError("there is no memcached on this machine")
     with tempfile.TemporaryDirectory(prefix="mc", ignore_cleanup_errors=True) as directory:
         address, errors = str(Path(directory, "socket")), Path(directory, "stderr")
         # Root must name a user; any other could not bind in a directory that is root's alone.
@@ -60,49 +59,42 @@ def started(program: str) -> Iterator[Memcached]:
             with errors.open("wb") as stderr:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
         except OSError as error:
-            raise NoServer(f"{program} does not start: {error}") from error
+            raise DemoError(f"{program} does not start: {error}") from error
         try:
-            version = _first_answer(process, address)
+            version = _wait_for_version(process, address)
             if version is None:
                 process.kill()
-                said = errors.read_text(errors="replace").strip() or f"status {process.wait()}"
-                raise NoServer(f"{program} does not start: {said}")
+                reason = errors.read_text(errors="replace").strip() or f"status {process.wait()}"
+                raise DemoError(f"{program} does not start: {reason}")
             yield Memcached(address, version, process.pid)
         finally:
             process.kill()  # it has nothing to save
             process.wait()
 
 
-def _first_answer(process: "subprocess.Popen[bytes]", address: str) -> str | None:
+def _wait_for_version(process: "subprocess.Popen[bytes]", address: str) -> str | None:
     deadline = time.perf_counter() + START_SECONDS
     while process.poll() is None and time.perf_counter() < deadline:
         try:
-            return _version_at(address)
+            return _ask_version(address)
         except (OSError, ValueError):
             time.sleep(0.01)
     return None
 
 
-def _version_at(address: str) -> str:
+def _ask_version(address: str) -> str:
     """Return the version of the memcached at *address*; OSError or ValueError if there is none."""
-    with _connected(address) as stream:
-        stream.sendall(b"version\r\n")
-        answer = stream.recv(100)
-    found = re.fullmatch(rb"VERSION ([\w.-]+)\r\n", answer)
-    if not found:
-        raise ValueError("what is there does not speak memcached's text protocol")
-    return found[1].decode()
-
-
-def _connected(address: str) -> socket.socket:
-    if not address.startswith("/"):
+    if address.startswith("/"):
+        stream = socket.socket(socket.AF_UNIX)
+    else:
         host, _, port = address.rpartition(":")
-        return socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS)
-    stream = socket.socket(socket.AF_UNIX)
-    try:
-        stream.settimeout(ANSWER_SECONDS)
-        stream.connect(address)
-    except BaseException:
-        stream.close()
-        raise
-    return stream
+        stream = socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS)
+    with stream:
+        if address.startswith("/"):
+            stream.settimeout(ANSWER_SECONDS)
+            stream.connect(address)
+        stream.sendall(b"version\r\n")
+        match = re.fullmatch(rb"VERSION ([\w.-]+)\r\n", stream.recv(100))
+    if not match:
+        raise ValueError("what is there does not speak memcached's text protocol")
+    return match[1].decode()

@@ -30,8 +30,7 @@ from memocache._entry import Entry, Origin
 from memocache._policy import FOREVER
 from memocache.backends._object import LONG, ForeignObject
 from memocache.backends.base import Busy, Lease
-from memocache.testing._flights import Held
-from memocache.testing._threads import PATIENCE, started
+from memocache.testing._harness import PATIENCE, Gate, start
 from tests.support import django_settings
 
 DAY = 86400
@@ -309,7 +308,7 @@ def test_a_value_that_is_set_too_late_is_there_in_vain(how: str) -> None:
     # The first set of the key is the stub's, where there is no `add`.
     sets: list[str] = []
     store.late = lambda at: at == key and (sets.append(at) or len(sets) == 2)
-    before = started(f, 1)
+    before = start(f, 1)
     assert store.entered.wait(PATIENCE)
     if how == "uncache":
         assert f.uncache(1) is True
@@ -326,7 +325,7 @@ def test_a_value_that_is_set_too_late_is_there_in_vain(how: str) -> None:
 def test_a_naive_cache_would_serve_it() -> None:
     store = Late()
     store.late = lambda key: True
-    before = started(naive, store, lambda: "old")
+    before = start(naive, store, lambda: "old")
     assert store.entered.wait(PATIENCE)
     store.delete("key")
     assert naive(store, lambda: "new") == "new"
@@ -338,15 +337,14 @@ def test_a_naive_cache_would_serve_it() -> None:
 @pytest.mark.parametrize("evicted", ["#:", "all:"])
 def test_a_stamp_that_was_evicted_brings_nothing_back(evicted: str) -> None:
     store = Many()
-    held = Held(lambda x, _: "old")
-    f = function(store, lambda x: held(x, 0) if len(f.calls) == 1 else "new")
-    before = started(f, 1)
-    assert held.entered.wait(PATIENCE)
+    gate = Gate(lambda x, _: "old")
+    f = function(store, lambda x: gate(x, 0) if len(f.calls) == 1 else "new")
+    before = gate.hold(f, 1)
     f.uncache(1)
     f.uncache_all()
     for key in [key for key in store.data if evicted in key]:
         del store.data[key]
-    held.go.set()
+    gate.open()
     assert before.result(PATIENCE) == "old"
     assert f(1) == "new"
 
@@ -387,7 +385,7 @@ def test_who_looked_before_a_flight_ended_looks_again() -> None:
     f(1)
     f.uncache(1)
     store.get_many = slow  # type: ignore[method-assign]
-    late = started(f, 1)
+    late = start(f, 1)
     assert looked.wait(PATIENCE)
     assert f(1) == [1]
     go.set()
@@ -571,7 +569,7 @@ def test_after_a_fork_nobody_waits_for_the_parent_s_locks() -> None:
     cache.set("a", 1)
     pid = os.fork()
     if pid == 0:
-        other = started(cache.inc, "a")
+        other = start(cache.inc, "a")
         os._exit(0 if other.result(PATIENCE) == 2 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 

@@ -27,8 +27,7 @@ from memocache import (
 )
 from memocache.backends.base import Cache
 from memocache.testing import BackendContract
-from memocache.testing._flights import Held
-from memocache.testing._threads import PATIENCE, started
+from memocache.testing._harness import PATIENCE, Gate
 from tests.support import race
 
 
@@ -268,17 +267,16 @@ def test_it_says_what_it_is() -> None:
 def test_a_swap_that_another_thread_has_read_for_meanwhile_fails() -> None:
     """The SDK remembers by key what to swap; if threads shared that, the last reading would count for all."""
     cache = GAEMemcachedCache()
-    held = Held(lambda x, _: "old")
-    f = function(cache, lambda x: held(x, 0) if len(f.calls) == 1 else "new")
-    before = started(f, 1)
-    assert held.entered.wait(PATIENCE)
+    gate = Gate(lambda x, _: "old")
+    f = function(cache, lambda x: gate(x, 0) if len(f.calls) == 1 else "new")
+    before = gate.hold(f, 1)
     service, key = cache._service, f.key(1)
     data, swap = service.gets(key)
     f.uncache(1)
     assert f(1) == "new"
     service.gets(key)
     assert service.cas(key, data, swap, 60) is False
-    held.go.set()
+    gate.open()
     assert before.result(PATIENCE) == "old"
     assert f(1) == "new"
 

@@ -18,7 +18,7 @@ import pytest
 
 from memocache import MISSING, ConfigurationError, SQLiteCache, UncacheFailed, cached
 from memocache.backends import _sqlite_file
-from tests.support.threads import PATIENCE, started
+from tests.support.threads import PATIENCE, start
 
 PAGE = 4096
 
@@ -128,7 +128,7 @@ def test_many_threads_and_caches_agree_on_one_new_file(path: Path) -> None:
         barrier.wait(PATIENCE)
         caches[number % 4].set(f"new {number}", number)
 
-    for each in [started(use, number) for number in range(8)]:
+    for each in [start(use, number) for number in range(8)]:
         each.result(PATIENCE)
     assert len(aside(path)) == 1
     assert SQLiteCache(path).get_many(*(f"new {number}" for number in range(8))) == list(range(8))
@@ -219,10 +219,10 @@ def test_who_holds_the_lock_for_too_long_is_left_alone(path: Path) -> None:
     f = cached(cache=SQLiteCache(path, timeout=0.02), namespace="f")(lambda x: x)
     with path.with_name("cache.db-shared").open("r+b") as shared:
         fcntl.flock(shared, fcntl.LOCK_EX)
-        assert started(f, 1).result(PATIENCE) == 1  # in a thread that would have to open the file
+        assert start(f, 1).result(PATIENCE) == 1  # in a thread that would have to open the file
         assert f.info().failures == 1
         assert f(2) == 2  # and in one that has it open
-    assert started(f, 1).result(PATIENCE) == 1
+    assert start(f, 1).result(PATIENCE) == 1
 
 
 def test_a_lock_that_was_removed_is_none(path: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_lock_that_was_removed_is_none(path: Path) -> None:
     shared = path.with_name("cache.db-shared")
     with shared.open("r+b") as old:
         fcntl.flock(old, fcntl.LOCK_EX)
-        waiting = started(cache.set, "k", 1)
+        waiting = start(cache.set, "k", 1)
         assert not waiting.done()
         shared.unlink()
         other = SQLiteCache(path)

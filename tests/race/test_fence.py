@@ -12,7 +12,7 @@ from pymemcache import Client
 from memocache import Cache, CachedFunction, MemcachedCache, SimpleCache, TieredCache, cached
 from tests.support.faults import Fault, FaultProxy
 from tests.support.servers import Address, MemcachedServer, wait_until
-from tests.support.threads import PATIENCE, Held, started
+from tests.support.threads import PATIENCE, Held, start
 
 if TYPE_CHECKING:
     from tests.support.faults import Exchange
@@ -127,13 +127,13 @@ def emptied(address: Address) -> None:
 
 def outcome(world: Any, how: str) -> tuple[int, int, int]:
     """Forget while a computation is under way; return what the first reader got, one just after, and one at the end."""
-    first = started(world.read)
+    first = start(world.read)
     world.held.wait()
     world.truth = 2
     world.forget(how)
-    second = started(world.read).result(PATIENCE)
+    second = start(world.read).result(PATIENCE)
     world.held.go()
-    return first.result(PATIENCE), second, started(world.read).result(PATIENCE)
+    return first.result(PATIENCE), second, start(world.read).result(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -162,12 +162,12 @@ def test_a_refresh_from_before_is_not_stored_after(how: str, make: Callable[...,
     world.held.go()
     assert world.read() == 1
     world.held = Held(lambda key: world.truth)
-    refreshing = started(world.reader.refresh, KEY)
+    refreshing = start(world.reader.refresh, KEY)
     world.held.wait()
     assert world.read() == 1  # readers go on being served
     world.truth = 2
     world.forget(how)
-    assert started(world.read).result(PATIENCE) == 2
+    assert start(world.read).result(PATIENCE) == 2
     world.held.go()
     assert refreshing.result(PATIENCE) == 1
     assert world.read() == 2
@@ -183,7 +183,7 @@ def test_forgetting_again_and_again_leaves_the_last_computation(make: Callable[.
     for number in range(1, 6):
         world.truth = number
         world.held.entered.clear()
-        readers.append(started(world.read))
+        readers.append(start(world.read))
         world.held.wait()
         if number < 5:
             world.forget("uncache")
@@ -197,13 +197,13 @@ def test_a_reader_does_not_join_a_flight_from_before(address: Address) -> None:
         old, new = Held(lambda key: "old"), Held(lambda key: "new")
         here = cached(cache=MemcachedCache([proxy.address], timeout=5), namespace="f")(lambda key: old(key))
         there = cached(cache=MemcachedCache([address], timeout=5), namespace="f")(lambda key: new(key))
-        before = started(here, KEY)
+        before = start(here, KEY)
         old.wait()
         there.uncache(KEY)
-        elsewhere = started(there, KEY)
+        elsewhere = start(there, KEY)
         new.wait()
         asked = len(proxy.requests)
-        after = started(here, KEY)  # it sees the other one's stub, while a flight on the same key is under way here
+        after = start(here, KEY)  # it sees the other one's stub, while a flight on the same key is under way here
         assert wait_until(lambda: len(proxy.requests) > asked)
         old.go()
         assert before.result(PATIENCE) == "old"
@@ -298,7 +298,7 @@ def test_in_tiers_too(what: str, proxy: FaultProxy, address: Address) -> None:
             tried.add(step)
             proxy.fault = None
             world.truth += 1
-            started(world.forget, how).result(PATIENCE)
+            start(world.forget, how).result(PATIENCE)
 
         proxy.fault = Around(match=command, times=1, do=change, after=after)
         assert (world.read() if what == "call" else world.reader.refresh(KEY)) <= world.truth
@@ -326,12 +326,12 @@ def test_a_naive_cache_is_caught_there(proxy: FaultProxy) -> None:
 def test_a_restarted_server_takes_no_result_from_before(own_memcached: MemcachedServer) -> None:
     # The new server counts its cas ids from 1 again: only the nonce tells the old lease from the new one.
     world = on_memcached_elsewhere(own_memcached.address)
-    first = started(world.read)
+    first = start(world.read)
     world.held.wait()
     own_memcached.restart()
     world.truth = 2
     held, world.held = world.held, Held(lambda key: world.truth)
-    reading = started(world.writer, KEY)
+    reading = start(world.writer, KEY)
     world.held.wait()
     held.go()
     assert first.result(PATIENCE) == 1

@@ -16,7 +16,7 @@ from memocache import CachedFunction, MemcachedCache, _site, cached
 from memocache._clock import ticks
 from tests.support.faults import FaultProxy
 from tests.support.servers import Address, MemcachedServer, wait_until
-from tests.support.threads import PATIENCE, started
+from tests.support.threads import PATIENCE, start
 
 Other = Callable[..., AbstractContextManager["subprocess.Popen[str]"]]
 
@@ -58,7 +58,7 @@ def ours_on(address: Address, prefix: str, **options: Any) -> CachedFunction[[in
 def test_another_processes_result_is_waited_for(other: Other, proxy: FaultProxy, prefix: str) -> None:
     f = ours_on(proxy.address, prefix, wait=60)
     with other() as process:
-        call = started(f, 1)
+        call = start(f, 1)
         assert wait_until(lambda: len(proxy.requests) > 3)  # it looks again and again, and does not compute
         assert process.stdin is not None
         assert process.stdout is not None
@@ -83,7 +83,7 @@ def test_a_forgotten_lease_is_not_waited_for(other: Other, memcached: MemcachedS
     f = ours_on(memcached.address, prefix, wait=60)
     with other() as process:
         assert f.uncache(1)
-        assert started(f, 1).result(PATIENCE) == "ours"
+        assert start(f, 1).result(PATIENCE) == "ours"
         out, _ = process.communicate("go\n", timeout=PATIENCE)
         assert out == "theirs\n"
     assert f(1) == "ours"

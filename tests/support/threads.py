@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from memocache.testing._threads import PATIENCE, started
+from memocache.testing._harness import PATIENCE, start
 
-__all__ = ["PATIENCE", "Held", "started"]
+__all__ = ["PATIENCE", "Held", "start"]
 
 
 class Held:

@@ -14,9 +14,9 @@ from memocache import MemcachedCache, SimpleCache, _background, _policy, cached
 from memocache._entry import SECOND, AgingEntry, Entry, Origin
 from memocache._policy import early
 from memocache.backends.base import Busy, Cache, Lease, Stale
-from memocache.testing._aging import until
+from memocache.testing._harness import wait_for
 from tests.support.servers import MemcachedServer
-from tests.support.threads import PATIENCE, Held, started
+from tests.support.threads import PATIENCE, Held, start
 from tests.unit.test_options import refusal
 
 GROUPS = ("all:aging",)
@@ -230,7 +230,7 @@ def test_what_is_refreshed_early_is_a_hit_for_all(cache: Cache, monkeypatch: pyt
     info = f.info()
     assert (info.misses, info.hits, info.stale) == (2, 3, 0)
     held.go()
-    until(f, lambda info: info.stored == 2)
+    wait_for(f, lambda info: info.stored == 2)
     assert f(1) == 2
 
 
@@ -265,7 +265,7 @@ def test_refreshes_are_done_by_a_few_threads(stopped: Any) -> None:
     for _ in range(_background.MOST_THREADS):
         assert busy.acquire(timeout=PATIENCE)
     go.set()
-    until(f, lambda info: info.stored == 60)
+    wait_for(f, lambda info: info.stored == 60)
     assert max(most) <= _background.MOST_THREADS
 
 
@@ -319,7 +319,7 @@ def test_when_no_thread_can_be_started_it_is_computed_in_the_foreground(
     monkeypatch.undo()
     stopped.tick(timedelta(seconds=61))
     f()
-    until(f, lambda info: info.stored == 3)
+    wait_for(f, lambda info: info.stored == 3)
 
 
 def test_a_refresh_waits_for_nobody_who_waits_for_the_call_that_came_upon_it(cache: Cache, stopped: Any) -> None:
@@ -332,7 +332,7 @@ def test_a_refresh_waits_for_nobody_who_waits_for_the_call_that_came_upon_it(cac
     assert [f(0), f(1)] == [1, 0]
     stopped.tick(timedelta(seconds=61))
     assert [f(0), f(1)] == [1, 0]
-    until(f, lambda info: info.stored >= 8 or info.stored == info.misses > 4)
+    wait_for(f, lambda info: info.stored >= 8 or info.stored == info.misses > 4)
 
 
 def test_a_function_of_the_same_namespace_without_stale_computes_in_the_foreground(cache: Cache, stopped: Any) -> None:
@@ -469,9 +469,9 @@ def test_waiters_have_the_exception_that_is_remembered(cache: Cache) -> None:
         held(x)
         raise Known(x)
 
-    leader = started(f, 1)
+    leader = start(f, 1)
     held.wait()
-    waiter = started(f, 1)
+    waiter = start(f, 1)
     held.go()
     errors = [leader.exception(PATIENCE), waiter.exception(PATIENCE)]
     assert [type(error) for error in errors] == [Known, Known]

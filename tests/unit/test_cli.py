@@ -17,10 +17,9 @@ from time import perf_counter
 import pytest
 
 from memocache._demo import server as demo_server
-from memocache._demo import xref
-from memocache._demo.measuring import Ran
+from memocache._demo import story as demo_story
 from memocache._demo.screen import Screen
-from memocache._demo.story import Story
+from memocache._demo.story import Measurement, Story
 from memocache.cli import main
 from tests.support.servers import MemcachedBinary, MemcachedServer, free_port, wait_until
 
@@ -149,7 +148,7 @@ def _assert_gone(shown: str) -> None:
 
 
 def test_it_shows_the_code_that_runs(demo_with_own_server: tuple[str, float]) -> None:
-    source = inspect.getsource(xref)
+    source = inspect.getsource(demo_story)
     heads = re.findall(r"^ {4}(@cached.*)\n {4}(def .*:) \.\.\.$", demo_with_own_server[0], re.MULTILINE)
     assert len(heads) == 2
     for decorator, head in heads:
@@ -195,9 +194,9 @@ def test_a_memcached_that_does_not_start_is_told_and_left_out(tmp_path: Path) ->
     program = tmp_path / "memcached"
     program.write_text("#!/bin/sh\necho out of order >&2\nexit 3\n")
     program.chmod(0o700)
-    with pytest.raises(demo_server.NoServer, match="does not start: out of order"), demo_server.started(str(program)):
+    with pytest.raises(demo_server.DemoError, match="does not start: out of order"), demo_server.start(str(program)):
         pass
-    with pytest.raises(demo_server.NoServer, match="does not start"), demo_server.started(str(tmp_path / "none")):
+    with pytest.raises(demo_server.DemoError, match="does not start"), demo_server.start(str(tmp_path / "none")):
         pass
 
 
@@ -215,7 +214,7 @@ def test_memcached_is_looked_for_where_the_user_says(monkeypatch: pytest.MonkeyP
 
 def test_what_did_not_go_as_it_should_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     story = Story(Screen())
-    story.result(Ran(None, 0.5, "computed"), "hit", "the same call")
+    story.result(Measurement(None, 0.5, "computed"), "hit", "the same call")
     assert story.surprises == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert shown.startswith("computed 500 ms This should have been: hit.")

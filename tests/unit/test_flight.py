@@ -15,7 +15,7 @@ from memocache import _flight as flights
 from memocache._clock import now
 from memocache._flight import Flight
 from tests.support.servers import wait_until
-from tests.support.threads import PATIENCE, Held, started
+from tests.support.threads import PATIENCE, Held, start
 
 
 @pytest.fixture(params=["simple", "memcached"])
@@ -71,7 +71,7 @@ def test_sixty_four_threads_on_a_cold_key_compute_once(cache: Cache) -> None:
             seen.append(f(number))
         return seen
 
-    for result in [started(work) for _ in range(threads)]:
+    for result in [start(work) for _ in range(threads)]:
         assert result.result(PATIENCE) == [[number] for number in range(rounds)]
     assert computed == list(range(rounds))
     info = f.info()
@@ -82,7 +82,7 @@ def test_sixty_four_threads_on_a_cold_key_compute_once(cache: Cache) -> None:
 def test_different_keys_do_not_wait_for_each_other(cache: Cache) -> None:
     both = threading.Barrier(2)
     f = cached_on(cache, lambda x: (both.wait(PATIENCE), x)[1])
-    one, two = started(f, 1), started(f, 2)
+    one, two = start(f, 1), start(f, 2)
     assert (one.result(PATIENCE), two.result(PATIENCE)) == (1, 2)
 
 
@@ -127,9 +127,9 @@ def test_an_exception_reaches_every_waiter_as_its_own(
 
     held = Held(lambda x: x)
     f = cached_on(cache, lambda x: (held(x), fail(x)))
-    calls = [started(f, 1)]
+    calls = [start(f, 1)]
     held.wait()
-    calls += [started(f, 1) for _ in range(10)]
+    calls += [start(f, 1) for _ in range(10)]
     joins.wait(10)
     held.go()
     seen = [call.exception(PATIENCE) for call in calls]
@@ -153,9 +153,9 @@ def test_an_exception_that_cannot_be_copied_reaches_the_waiters_all_the_same(cac
 
     held = Held(lambda x: x)
     f = cached_on(cache, lambda x: (held(x), fail(x)))
-    calls = [started(f, 1)]
+    calls = [start(f, 1)]
     held.wait()
-    calls += [started(f, 1) for _ in range(3)]
+    calls += [start(f, 1) for _ in range(3)]
     joins.wait(3)
     held.go()
     for call in calls:
@@ -170,9 +170,9 @@ def test_a_waiter_sees_what_caused_the_exception(cache: Cache, joins: Joins) -> 
 
     held = Held(lambda x: x)
     f = cached_on(cache, lambda x: (held(x), fail(x)))
-    calls = [started(f, 1)]
+    calls = [start(f, 1)]
     held.wait()
-    calls.append(started(f, 1))
+    calls.append(start(f, 1))
     joins.wait(1)
     held.go()
     assert [repr(getattr(call.exception(PATIENCE), "__cause__", None)) for call in calls] == [
@@ -192,9 +192,9 @@ def test_a_leader_that_is_interrupted_hands_over(interrupt: type[BaseException],
 
     held = Held(lambda x: x)
     f = cached_on(cache, lambda x: (held(x), answer(x))[1])
-    leader = started(f, 1)
+    leader = start(f, 1)
     held.wait()
-    waiters = [started(f, 1) for _ in range(5)]
+    waiters = [start(f, 1) for _ in range(5)]
     joins.wait(5)
     held.go()
     assert type(leader.exception(PATIENCE)) is interrupt
@@ -212,7 +212,7 @@ def test_a_leader_whose_thread_ends_without_a_word_hands_over(cache: Cache) -> N
     def leave() -> str:  # without filling the lease or giving it back
         return type(cache.look(f.key(1), site.groups, now(), 60)).__name__
 
-    assert started(leave).result(PATIENCE) == "Lease"
+    assert start(leave).result(PATIENCE) == "Lease"
     assert (f(1), f.info().stored) == ("anew", 2)
 
 
@@ -235,7 +235,7 @@ def test_a_lease_that_is_over_is_taken_over(cache: Cache, monkeypatch: pytest.Mo
     held = Held(lambda x: held.computed)
     f = cached_on(cache, held, timeout=1000, wait=0)
     with moving_clocks(monkeypatch) as later:
-        first = started(f, 1)
+        first = start(f, 1)
         held.wait()
         later(59)
         assert [f(1), f(1)] == [1, 2]  # alone, and not stored
@@ -251,7 +251,7 @@ def test_a_long_computation_is_stored(cache: Cache, monkeypatch: pytest.MonkeyPa
     held = Held(lambda x: x)
     f = cached_on(cache, held, timeout=1000)
     with moving_clocks(monkeypatch) as later:
-        first = started(f, 1)
+        first = start(f, 1)
         held.wait()
         later(59)
         held.go()
@@ -268,10 +268,10 @@ def test_nobody_waits_longer_than_wait(cache: Cache, joins: Joins) -> None:
         numbers = itertools.count()
         held = Held(lambda x, numbers=numbers: next(numbers))
         f = cached_on(cache, held, wait=wait)
-        leader = started(f, number)
+        leader = start(f, number)
         held.wait()
         assert f(number) == 1
-        assert [each.result(PATIENCE) for each in [started(f, number) for _ in range(3)]]  # all of them at once, too
+        assert [each.result(PATIENCE) for each in [start(f, number) for _ in range(3)]]  # all of them at once, too
         held.go()
         assert leader.result(PATIENCE) == 0
         assert f(number) == 0  # what was computed alone is not stored
@@ -288,15 +288,15 @@ def test_a_waiter_that_is_interrupted_disturbs_nobody(cache: Cache, joins: Joins
 
     held = Held(lambda x: x)
     f = cached_on(cache, held)
-    leader = started(f, 1)
+    leader = start(f, 1)
     held.wait()
-    others = [started(f, 1) for _ in range(3)]
+    others = [start(f, 1) for _ in range(3)]
     joins.wait(3)
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
         me = threading.main_thread().ident
         assert me is not None
-        started(lambda: (joins.wait(4), signal.pthread_kill(me, signal.SIGUSR1)))
+        start(lambda: (joins.wait(4), signal.pthread_kill(me, signal.SIGUSR1)))
         with pytest.raises(Interrupted):
             f(1)
     finally:

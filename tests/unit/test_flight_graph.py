@@ -10,7 +10,7 @@ import pytest
 from memocache import Cache, CachedFunction, MemcachedCache, SimpleCache, cached
 from memocache import _flight as flights
 from memocache._flight import Flight, enclosing, own_copy, waiting
-from tests.support.threads import PATIENCE, started
+from tests.support.threads import PATIENCE, start
 
 LONGER_THAN_PATIENCE = 1000  # seconds to wait: who waits for himself fails the test
 
@@ -42,7 +42,7 @@ def test_a_call_that_asks_for_itself_ends(cache: Cache) -> None:
         return f(x) + 1 if len(computed) < 5 else 0
 
     f = cached_on(cache, answer)
-    assert started(f, 1).result(PATIENCE) == 4
+    assert start(f, 1).result(PATIENCE) == 4
     assert f(1) == 4
     assert computed == [1] * 5
 
@@ -54,7 +54,7 @@ def test_a_call_that_asks_for_itself_by_way_of_another_ends(cache: Cache) -> Non
 
     asked: list[int] = []
     f = cached_on(cache, answer)
-    assert started(f, 0).result(PATIENCE)[:4] == [0, 1, 2, 0]
+    assert start(f, 0).result(PATIENCE)[:4] == [0, 1, 2, 0]
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
@@ -70,7 +70,7 @@ def test_a_ring_of_threads_that_ask_for_each_other_ends(size: int, cache: Cache)
         return (x, *f((x + 1) % size))
 
     f = cached_on(cache, answer)
-    calls = [started(f, x) for x in range(size)]
+    calls = [start(f, x) for x in range(size)]
     results = [call.result(PATIENCE) for call in calls]
     for x, result in enumerate(results):
         assert result == tuple((x + step) % size for step in range(len(result)))
@@ -99,7 +99,7 @@ def test_two_functions_that_ask_for_each_other_in_two_threads_end(cache: Cache) 
     def two() -> str:
         return "2" if entered() else "2" + one()
 
-    first, second = started(one), started(two)
+    first, second = start(one), start(two)
     assert first.result(PATIENCE) in {"12", "121"}
     assert second.result(PATIENCE) in {"21", "212"}
 
@@ -115,8 +115,8 @@ def test_a_computation_may_wait_for_another_that_waits_for_nobody(cache: Cache) 
         return x
 
     f = cached_on(cache, answer)
-    inner = started(f, "inner")
-    outers = [started(f, "outer") for _ in range(3)]
+    inner = start(f, "inner")
+    outers = [start(f, "outer") for _ in range(3)]
     assert asked.wait(PATIENCE)
     go.set()
     assert inner.result(PATIENCE) == "inner"
@@ -126,7 +126,7 @@ def test_a_computation_may_wait_for_another_that_waits_for_nobody(cache: Cache) 
 
 def test_what_has_ended_is_waited_for_by_nobody(cache: Cache) -> None:
     f = cached_on(cache, lambda x: f(x - 1) + 1 if x else 0)
-    assert started(f, 30).result(PATIENCE) == 30
+    assert start(f, 30).result(PATIENCE) == 30
     assert enclosing.get() is None
 
 
@@ -184,7 +184,7 @@ def test_no_wake_up_is_lost() -> None:
     for _ in range(300):
         one = flight()
         ready = threading.Barrier(3)
-        joined = [started(lambda one=one, ready=ready: (ready.wait(PATIENCE), one.join(PATIENCE))[1]) for _ in range(2)]
+        joined = [start(lambda one=one, ready=ready: (ready.wait(PATIENCE), one.join(PATIENCE))[1]) for _ in range(2)]
         ready.wait(PATIENCE)
         one.land(1)
         assert [each.result(PATIENCE) for each in joined] == [True, True]

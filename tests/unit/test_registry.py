@@ -15,7 +15,7 @@ from memocache import (
     default_cache,
     disabled,
 )
-from tests.support.threads import started
+from tests.support.threads import start
 from tests.unit.test_call import frames_of
 
 
@@ -150,14 +150,14 @@ def test_forgetting_works_inside() -> None:
 def test_everywhere_means_in_all_threads() -> None:
     first = f()
     with disabled():
-        assert started(f).result() is first
+        assert start(f).result() is first
     with disabled(everywhere=True):
         assert f() is not first
-        assert started(f).result() is not first
+        assert start(f).result() is not first
         with disabled():
             assert f() is not first
-        assert started(f).result() is not first
-    assert f() is started(f).result() is first
+        assert start(f).result() is not first
+    assert f() is start(f).result() is first
 
 
 def test_disabled_nests() -> None:

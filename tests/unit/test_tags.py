@@ -24,7 +24,7 @@ from memocache import (
     uncache_tag,
 )
 from memocache._tags import tag_group
-from memocache.testing._aging import until
+from memocache.testing._harness import wait_for
 from tests.support.faults import FaultProxy
 from tests.support.servers import MemcachedServer
 
@@ -243,7 +243,7 @@ def test_what_is_stale_costs_one_caller_three_round_trips(
         clock.tick(timedelta(seconds=61))
         before = len(proxy.requests)
         assert f(1) == 1
-        until(f, lambda info: info.stored == 2)
+        wait_for(f, lambda info: info.stored == 2)
         commands = " ".join(line.split()[0].decode() for line in proxy.requests[before:])
         assert commands == "get gets cas gets cas"  # the last two are the refresh itself, in the background
         assert asked(lambda: f(1)) == "get"

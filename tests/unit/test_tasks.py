@@ -17,7 +17,7 @@ import time_machine
 from memocache import MISSING, Cache, ConfigurationError, MemcachedCache, SimpleCache, UncacheFailed, cached, disabled
 from memocache._flight import Flight
 from tests.support.servers import MemcachedServer
-from tests.support.threads import started
+from tests.support.threads import start
 
 PATIENCE = 30
 
@@ -208,7 +208,7 @@ def test_500_tasks_and_64_threads_and_one_computation(cache: Cache) -> None:
     async def main() -> list[list[int]]:
         return await asyncio.gather(*(f(1) for _ in range(500)))
 
-    threads = [started(ask, number % 2 == 0) for number in range(64)]
+    threads = [start(ask, number % 2 == 0) for number in range(64)]
     assert asyncio.run(main()) == [[1]] * 500
     assert [thread.result(PATIENCE) for thread in threads] == [[1]] * 64
     assert computed == [1]

@@ -131,9 +131,9 @@ def test_it_is_forgotten_after_the_change_and_not_before(shop: Shop, kind: str) 
 
 
 def _in_thread(call: Callable[[], Any]) -> Any:
-    from tests.support.threads import started
+    from tests.support.threads import start
 
-    return started(call).result()
+    return start(call).result()
 
 
 def test_who_raises_forgets_nothing(shop: Shop, kind: str) -> None:

@@ -18,7 +18,7 @@ from freezegun import freeze_time
 
 from memocache import Cache, MemcachedCache, cached
 from tests.support.servers import MemcachedServer, wait_until
-from tests.support.threads import PATIENCE, Held, started
+from tests.support.threads import PATIENCE, Held, start
 from tests.web.django_site import Page, asked, urls
 from tests.web.matrix import Ask
 from tests.web.tenants import TASKS, requests
@@ -72,9 +72,9 @@ def test_one_computes_and_all_are_served(serve: Serve, cache: Cache, kind: str) 
         return made(request) if "template" in kind else await asyncio.to_thread(made, request)
 
     serve(("", cached(cache=cache, namespace="view")(awaited if "async" in kind else made)))
-    first = started(get)
+    first = start(get)
     held.wait()
-    others = [started(ask) for _ in range(8)]
+    others = [start(ask) for _ in range(8)]
     held.go()
     assert first.result(PATIENCE) == "page"
     answers = [other.result(PATIENCE) for other in others]
@@ -107,7 +107,7 @@ def test_a_fence_while_a_template_is_rendered(serve: Serve, cache: Cache) -> Non
         return TemplateResponse(request, Rendered(held))
 
     serve(("", view))
-    first = started(get)
+    first = start(get)
     held.wait()
     truth[0] = "new"
     view.uncache(None)

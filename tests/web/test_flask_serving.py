@@ -14,7 +14,7 @@ from freezegun import freeze_time
 from memocache import Cache, MemcachedCache, cached, uncache_tag, uncaches
 from memocache.backends.base import Lease
 from tests.support.servers import MemcachedServer, wait_until
-from tests.support.threads import PATIENCE, Held, started
+from tests.support.threads import PATIENCE, Held, start
 from tests.web.tenants import TASKS, requests
 
 
@@ -89,7 +89,7 @@ def test_a_fence_while_a_response_is_computed(app: Flask, cache: Cache) -> None:
         response.headers["Vary"] = "X-One"
         return response
 
-    first = started(get, app)
+    first = start(get, app)
     held.wait()
     truth[0] = "new"
     view.uncache()
@@ -181,9 +181,9 @@ def test_one_computes_and_all_are_served(app: Flask, cache: Cache) -> None:
     def view() -> str:
         return held()
 
-    first = started(get, app)
+    first = start(get, app)
     held.wait()
-    others = [started(ask, app) for _ in range(8)]
+    others = [start(ask, app) for _ in range(8)]
     held.go()
     assert first.result(PATIENCE) == "page"
     answers = [other.result(PATIENCE) for other in others]
@@ -200,9 +200,9 @@ def test_async_views_wait_for_each_other_though_each_has_a_loop_of_its_own(app: 
     async def view() -> str:
         return await asyncio.to_thread(held)
 
-    first = started(get, app)
+    first = start(get, app)
     held.wait()
-    others = [started(get, app) for _ in range(4)]
+    others = [start(get, app) for _ in range(4)]
     held.go()
     assert [call.result(PATIENCE) for call in (first, *others)] == ["page"] * 5
     assert held.computed == 1
@@ -227,7 +227,7 @@ def test_what_cannot_be_stored_frees_all_at_once_and_is_given_to_nobody_else(app
         response.set_cookie("user", f"{number}")
         return response
 
-    first = started(ask, app)
+    first = start(ask, app)
     held.wait()
     from memocache._flight import Flight
 
@@ -239,7 +239,7 @@ def test_what_cannot_be_stored_frees_all_at_once_and_is_given_to_nobody_else(app
 
     Flight.subscribe = subscribed  # type: ignore[method-assign]
     try:
-        others = [started(ask, app) for _ in range(8)]
+        others = [start(ask, app) for _ in range(8)]
         for _ in others:
             assert joined.acquire(timeout=PATIENCE)
     finally:
@@ -266,7 +266,7 @@ def test_an_uncacheable_url_is_not_serialised_and_becomes_cacheable_again(app: F
     together_now = False
     assert ask(app).status_code == 500
     together_now = True
-    others = [started(ask, app) for _ in range(4)]
+    others = [start(ask, app) for _ in range(4)]
     assert [other.result(PATIENCE).status_code for other in others] == [500] * 4
     status[0] = 200
     assert [ask(app).status_code for _ in range(4)] == [200] * 4
@@ -287,9 +287,9 @@ def test_what_a_view_raises_is_its_own_caller_s(app: Flask, cache: Cache) -> Non
         return f"{number}"
 
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    first = started(ask, app)
+    first = start(ask, app)
     held.wait()
-    second = started(get, app)
+    second = start(get, app)
     held.go()
     assert first.result(PATIENCE).status_code == 500
     assert second.result(PATIENCE) == "2"

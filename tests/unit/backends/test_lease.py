@@ -9,7 +9,7 @@ from freezegun import freeze_time
 from memocache import CachedFunction, JSONSerializer, MemcachedCache, cached
 from memocache.backends import _stubs
 from memocache.backends.base import Busy, Lease
-from memocache.testing._fences import GROUPS, entry, leased
+from memocache.testing._invalidation import TAGS, make_entry, miss
 from tests.support.faults import FaultProxy, Flip
 from tests.support.servers import MemcachedServer, wait_until
 
@@ -49,9 +49,9 @@ def test_a_server_keeps_what_is_needed_and_no_longer(proxy: FaultProxy, prefix: 
 def test_an_unreadable_entry_hides_no_other(memcached: MemcachedServer, prefix: str) -> None:
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
     other = MemcachedCache([memcached.address], key_prefix=prefix, serializer=JSONSerializer())
-    other.fill(leased(other, "a"), entry("A", "a"))
-    cache.fill(leased(cache, "b"), entry("B", "b"))
-    found = cache.peek(("a", "b"), (GROUPS, GROUPS), time.time())
+    other.fill(miss(other, "a"), make_entry("A", "a"))
+    cache.fill(miss(cache, "b"), make_entry("B", "b"))
+    found = cache.peek(("a", "b"), (TAGS, TAGS), time.time())
     assert [each and each.value for each in found] == [None, "B"]
 
 
@@ -59,12 +59,12 @@ def test_a_lease_that_was_not_filled_for_a_damaged_answer_does_not_keep_others_w
     proxy: FaultProxy, prefix: str
 ) -> None:
     cache = MemcachedCache([proxy.address], key_prefix=prefix)
-    lease = leased(cache, "k")
+    lease = miss(cache, "k")
     proxy.fault = Flip(80, 1, match=b"gets ")
-    assert cache.fill(lease, entry("K", "k")) is False
+    assert cache.fill(lease, make_entry("K", "k")) is False
     proxy.fault = None
     lease.flight.land("K")
-    assert isinstance(cache.look("k", GROUPS, time.time(), 60), Lease)
+    assert isinstance(cache.look("k", TAGS, time.time(), 60), Lease)
 
 
 def test_stubs_that_have_lost_their_leaders_are_remembered_the_oldest_leave(
@@ -73,7 +73,7 @@ def test_stubs_that_have_lost_their_leaders_are_remembered_the_oldest_leave(
     monkeypatch.setattr(_stubs, "MOST", 2)
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
     for key in ("a", "b", "c"):
-        leased(cache, key)  # and given up at once
-    assert isinstance(cache.look("c", GROUPS, time.time(), 60), Lease)
-    seen = [cache.look(key, GROUPS, time.time(), 60) for key in ("b", "a")]
+        miss(cache, key)  # and given up at once
+    assert isinstance(cache.look("c", TAGS, time.time(), 60), Lease)
+    seen = [cache.look(key, TAGS, time.time(), 60) for key in ("b", "a")]
     assert [type(each) for each in seen] == [Lease, Busy]

@@ -10,7 +10,7 @@ import pytest
 from memocache import MISSING, ConfigurationError, NullCache, cache_from_url, cached, configure, uncache_tag
 from memocache.backends.base import Cache
 from memocache.testing import BackendContract
-from memocache.testing._counted import Counted
+from memocache.testing._harness import Decorator
 
 
 class TestNullCache:
@@ -18,7 +18,7 @@ class TestNullCache:
 
     pytest_generate_tests = BackendContract.pytest_generate_tests
     kinds = BackendContract.kinds
-    counted = BackendContract.counted
+    decorate = BackendContract.decorate
     cache = BackendContract.cache
     test_what_has_no_stable_form_is_refused = BackendContract.test_what_has_no_stable_form_is_refused
     test_peek_never_computes = BackendContract.test_peek_never_computes
@@ -34,9 +34,9 @@ class TestNullCache:
         return NullCache()
 
     def test_every_call_computes_and_nothing_is_told(
-        self, cache: Cache, counted: Counted, caplog: pytest.LogCaptureFixture
+        self, cache: Cache, decorate: Decorator, caplog: pytest.LogCaptureFixture
     ) -> None:
-        f, calls = counted(cache, tags=("a:{a}",), errors={LookupError: 30})
+        f, calls = decorate(cache, tags=("a:{a}",), errors={LookupError: 30})
         with caplog.at_level(logging.DEBUG, "memocache"):
             assert [f(1), f(1), f.refresh(1), *f.many([(1,), (1,)])] == [(1, 2)] * 5
             f.put("given", 1)
@@ -48,14 +48,14 @@ class TestNullCache:
         assert (info.hits, info.misses, info.waits, info.stored, info.failures) == (0, 6, 0, 0, 0)
         assert not caplog.records
 
-    def test_calls_at_once_compute_each_for_itself(self, cache: Cache, counted: Counted) -> None:
+    def test_calls_at_once_compute_each_for_itself(self, cache: Cache, decorate: Decorator) -> None:
         together = threading.Barrier(8)
 
         def answer(a: Any, b: Any) -> Any:
             together.wait(30)  # all of them are inside at once
             return a
 
-        f, calls = counted(cache, answer=answer)
+        f, calls = decorate(cache, answer=answer)
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(f, [1] * 8)) == [1] * 8
         assert calls.count == 8

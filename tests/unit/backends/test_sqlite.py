@@ -21,7 +21,7 @@ from memocache import (
     cached,
 )
 from memocache.backends import _breaker
-from tests.support.threads import PATIENCE, started
+from tests.support.threads import PATIENCE, start
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_hits_are_served_and_misses_computed_while_somebody_else_writes(
     f(1)
     with raw(path) as other, caplog.at_level(logging.WARNING, "memocache"):
         other.execute("BEGIN IMMEDIATE")
-        assert [started(f, x).result(PATIENCE) for x in (1, 1, 2, 2, 3)] == [1, 1, 2, 2, 3]
+        assert [start(f, x).result(PATIENCE) for x in (1, 1, 2, 2, 3)] == [1, 1, 2, 2, 3]
         info = f.info()
         assert (info.hits, info.misses, info.failures) == (2, 4, 3)
         with pytest.raises(BackendUnavailable, match="failed before and is left alone for a moment"):

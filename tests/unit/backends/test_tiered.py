@@ -23,7 +23,7 @@ from memocache import (
 )
 from memocache.backends.base import Entry
 from tests.support.servers import MemcachedServer
-from tests.support.threads import PATIENCE, started
+from tests.support.threads import PATIENCE, start
 from tests.support.tiers import FORGETTINGS, NEAR, World, change
 
 
@@ -202,7 +202,7 @@ def test_at_the_end_of_near_timeout_one_asks_far_and_the_others_are_served(world
         clock.tick(timedelta(seconds=NEAR * 0.95))
         asking, go = threading.Event(), threading.Event()
         world.far.before["look"] = lambda: asking.set() or go.wait(PATIENCE)
-        one = started(world.f, 1)
+        one = start(world.f, 1)
         assert asking.wait(PATIENCE)
         assert [world.f(1) is value for _ in range(10)] == [True] * 10
         assert world.far.asked == ["look"]
@@ -261,7 +261,7 @@ def test_what_was_read_before_a_forgetting_is_not_near_after(
 
     def forgotten() -> None:
         world.truth = 2
-        started(change, world.f, forget, world.truth).result(PATIENCE)
+        start(change, world.f, forget, world.truth).result(PATIENCE)
 
     world.far.after[{"f": "look", "get": "get_dict"}.get(read, "peek")] = forgotten
     assert readers[read]() == [1, 1]  # it had begun before
@@ -287,7 +287,7 @@ def test_tiers_without_a_fence_are_caught(world: World) -> None:
 
     def forgotten() -> None:
         world.truth = 2
-        started(change, f, "uncache", world.truth).result(PATIENCE)
+        start(change, f, "uncache", world.truth).result(PATIENCE)
 
     world.far.after["look"] = forgotten
     assert f(1) == [1, 1]
@@ -306,7 +306,7 @@ class NearFirst(TieredCache):
 def test_far_is_forgotten_before_near(world: World, kind: type[TieredCache], given: int) -> None:
     f = world.on(kind(SimpleCache(), world.far, near_timeout=NEAR))
     f(1)
-    world.far.before["forget"] = lambda: started(f, 1).result(PATIENCE)  # a reader comes in between
+    world.far.before["forget"] = lambda: start(f, 1).result(PATIENCE)  # a reader comes in between
     world.truth = 2
     f.uncache(1)
     assert f(1) == [1, given]
