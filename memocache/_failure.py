@@ -2,7 +2,7 @@
 
 from typing import Any, Final, TypeAlias
 
-from memocache._names import module_name
+from memocache._canonical import module_name
 from memocache.errors import SerializationError
 
 __all__ = ["Failure", "Plain", "declare"]
