@@ -9,8 +9,7 @@ from typing import Final
 from memocache import _envelope
 from memocache._entry import SECOND, AgingEntry, Entry
 from memocache._envelope import ERROR, LEASE, VALUE, Envelope, Header
-from memocache._failure import Failure
-from memocache._policy import FOREVER, early
+from memocache._policy import FOREVER, StoredException, refresh_margin
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.serializers import SafeSerializer
@@ -64,9 +63,9 @@ class PackedCache(Cache):
 
     def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"", nonce: bytes = b"") -> bytes:
         value, kind = entry.value, VALUE
-        if type(value) is Failure:
+        if type(value) is StoredException:
             # As a text, which every serializer can write; in the cache's own form, since that may be signed.
-            value, kind = SAFE.dumps(value.plain(), b"").decode("latin-1"), ERROR
+            value, kind = SAFE.dumps(value.to_plain(), b"").decode("latin-1"), ERROR
         header = Header(
             kind,
             self._form.serializer.codec,
@@ -91,7 +90,7 @@ class PackedCache(Cache):
         else:
             value = form.loads(envelope.codec, envelope.payload, envelope.context)
         if envelope.kind == ERROR:
-            value = _failure(value)
+            value = _stored_exception(value)
         # Anybody may have written it, and it may be infinite or no number.
         cost = int(envelope.cost * SECOND) if 0 <= envelope.cost < LONGEST_COST else 0
         fresh, expires = envelope.fresh, envelope.expires
@@ -114,7 +113,7 @@ def is_lease(envelope: Envelope, now: float) -> bool:
 
 def due(entry: AgingEntry, envelope: Envelope) -> float:
     """Return when this caller is to refresh *entry*, a little before its timeout perhaps."""
-    return entry.until - early(entry, entry.until - envelope.created)
+    return entry.until - refresh_margin(entry, entry.until - envelope.created)
 
 
 def kept_until(entry: Entry) -> float:
@@ -122,9 +121,9 @@ def kept_until(entry: Entry) -> float:
     return max(entry.expires, entry.held) if type(entry) is AgingEntry else entry.expires
 
 
-def _failure(text: object) -> Failure:
+def _stored_exception(text: object) -> StoredException:
     try:
-        return Failure.from_plain(SAFE.loads(str(text).encode("latin-1"), b""))
+        return StoredException.from_plain(SAFE.loads(str(text).encode("latin-1"), b""))
     except UnicodeEncodeError as error:
         raise SerializationError(f"what is stored is no exception of a call's: {error}") from None
 

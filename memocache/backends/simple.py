@@ -6,8 +6,8 @@ from typing import Any
 
 from memocache._clock import now as clock
 from memocache._entry import SECOND, AgingEntry, Alias, Entry
-from memocache._failure import Failure
 from memocache._flight import Flight
+from memocache._policy import StoredException
 from memocache._url import Url, duration, whole
 from memocache.backends._groups import Groups
 from memocache.backends._s3fifo import S3Fifo
@@ -83,7 +83,7 @@ class SimpleCache(Cache):
 
     def _present(self, key: str, now: float) -> Entry | None:
         entry = self._queue.get(key)
-        if entry is None or now >= entry.expires or type(entry.value) is Failure:
+        if entry is None or now >= entry.expires or type(entry.value) is StoredException:
             return None
         return entry
 

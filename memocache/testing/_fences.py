@@ -8,7 +8,7 @@ import pytest
 
 from memocache import MISSING
 from memocache._entry import Entry, Origin
-from memocache._failure import Failure, declare
+from memocache._policy import StoredException, allow_exception
 from memocache.backends.base import Busy, Cache, Lease
 from memocache.testing._counted import Counted
 from memocache.testing._flights import Held
@@ -227,13 +227,13 @@ class FenceTests:
         assert present(peer) == "second"
 
     def test_taking_leaves_a_remembered_exception(self, cache: Cache, peer: Cache) -> None:
-        remembered = Failure.of(LookupError("nobody"))
-        declare(LookupError)
+        remembered = StoredException.of(LookupError("nobody"))
+        allow_exception(LookupError)
         cache.fill(leased(cache), entry(remembered))
         newer = taken(peer)
         found = present(cache)
-        assert isinstance(found, Failure)
-        assert repr(found.again()) == "LookupError('nobody')"
+        assert isinstance(found, StoredException)
+        assert repr(found.rebuild()) == "LookupError('nobody')"
         assert peer.fill(newer, entry("found")) is True
         assert present(peer) == "found"
 
