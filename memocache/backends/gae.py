@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from memocache._policy import seconds
-from memocache._url import SHARED, Url, duration, text
 from memocache.backends._breaker import Breaker
 from memocache.backends._lease import LeaseCache
+from memocache.backends.urls import SHARED_OPTIONS, Url, duration, text
 from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._compression import Method
@@ -79,8 +79,8 @@ class GAEMemcachedCache(LeaseCache):
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that "gae://?namespace=...&prefix=..." stands for."""
-        url.has_only()
-        return url.options({**SHARED, "namespace": text, "timeout": duration})
+        url.allow_only()
+        return url.options({**SHARED_OPTIONS, "namespace": text, "timeout": duration})
 
     def __repr__(self) -> str:
         return (

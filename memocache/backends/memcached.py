@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from memocache._policy import seconds
-from memocache._url import SHARED, Url, duration, whole
 from memocache.backends._lease import LeaseCache
 from memocache.backends._memcached import Server
+from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._compression import Method
@@ -76,11 +76,11 @@ class MemcachedCache(LeaseCache):
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that "memcached://host:port,host:port?..." or "memcached:///socket?..." stands for."""
-        url.has_only("places", "path")
+        url.allow_only("hosts", "path")
         socket = url.path if url.path != "/" else ""
-        if socket and url.places:
-            raise url.refused("it has a host and a path; wanted: host:port,host:port, or /path/to/socket")
-        options = url.options({**SHARED, "timeout": duration, "max_item_size": whole})
+        if socket and url.hosts:
+            raise url.error("it has a host and a path; wanted: host:port,host:port, or /path/to/socket")
+        options = url.options({**SHARED_OPTIONS, "timeout": duration, "max_item_size": integer})
         servers = [socket] if socket else url.addresses(DEFAULT_PORT)
         return {"servers": servers, **options} if servers else options
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from memocache._policy import seconds
-from memocache._url import SHARED, Recipe, Url, duration, whole
 from memocache.backends._redis_channel import Channel
 from memocache.backends._redis_fence import FencedCache
 from memocache.backends._redis_shard import KEYS, LEASES, as_it_is
 from memocache.backends._resp import command, text
 from memocache.backends._verbs import Verb, awaited, taken, verb
+from memocache.backends.urls import SHARED_OPTIONS, Recipe, Url, duration, integer
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._compression import Method
@@ -94,7 +94,7 @@ class RedisCache(FencedCache):
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that *url* stands for."""
-        options = url.options({**SHARED, "timeout": duration, "max_item_size": whole, **_where().IN_URLS})
+        options = url.options({**SHARED_OPTIONS, "timeout": duration, "max_item_size": integer, **_where().IN_URLS})
         return {"url_or_client": url, **options}
 
     def __repr__(self) -> str:

@@ -8,10 +8,10 @@ from memocache._clock import now as clock
 from memocache._entry import SECOND, AgingEntry, Alias, Entry
 from memocache._flight import Flight
 from memocache._policy import StoredException
-from memocache._url import Url, duration, whole
 from memocache.backends._groups import Groups
 from memocache.backends._s3fifo import S3Fifo
 from memocache.backends.base import Busy, Cache, Lease, Stale, Usage, countable
+from memocache.backends.urls import Url, duration, integer
 from memocache.errors import ConfigurationError
 from memocache.stats import Counters
 
@@ -53,8 +53,8 @@ class SimpleCache(Cache):
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that "memory://?threshold=...&default_timeout=..." stands for."""
-        url.has_only()
-        return url.options({"threshold": whole, "default_timeout": duration})
+        url.allow_only()
+        return url.options({"threshold": integer, "default_timeout": duration})
 
     def _reset(self) -> None:
         # Re-entrant, since the garbage collector may run a destructor of the user's at any allocation below, and that

@@ -7,11 +7,11 @@ from typing import Any, Final
 from memocache._clock import now as clock
 from memocache._envelope import VALUE
 from memocache._policy import seconds
-from memocache._url import SHARED, Url, duration, whole
 from memocache.backends._lease import LeaseCache
 from memocache.backends._packed import is_present
 from memocache.backends._sqlite import Database
 from memocache.backends._sqlite_path import resolved
+from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._compression import Method
@@ -82,8 +82,8 @@ class SQLiteCache(LeaseCache):
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Read `sqlite:///path/of/cache.db?size_limit=...`."""
-        url.has_only("path")
-        return {"path": url.path, **url.options({**SHARED, "timeout": duration, "size_limit": whole})}
+        url.allow_only("path")
+        return {"path": url.path, **url.options({**SHARED_OPTIONS, "timeout": duration, "size_limit": integer})}
 
     def __repr__(self) -> str:
         return (
