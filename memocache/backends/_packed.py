@@ -13,7 +13,7 @@ from memocache._policy import FOREVER, StoredException, refresh_margin
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.serializers import SafeSerializer
-from memocache.serializers._form import Form
+from memocache.serializers._codec import ValueCodec
 
 __all__ = ["SKEW", "PackedCache", "due", "expire_after", "is_lease", "is_present", "kept_until"]
 
@@ -33,18 +33,18 @@ class PackedCache(Cache):
     longest_key = 250
     """The longest form of a key, prefix included."""
 
-    def __init__(self, default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, codec: ValueCodec) -> None:
         if not isinstance(key_prefix, str) or len(key_prefix) > LONGEST_PREFIX or not SAFE_PREFIX.fullmatch(key_prefix):
             raise ConfigurationError(
                 f"key_prefix={key_prefix!r}; wanted: at most {LONGEST_PREFIX} printable ASCII characters without spaces"
             )
         super().__init__(default_timeout)
         self._prefix = key_prefix
-        self._form = form
+        self._codec = codec
 
     def name_types(self, annotation: object) -> None:
         """Allow the types in *annotation* to be made from bytes."""
-        self._form.serializer.name_types(annotation)
+        self._codec.serializer.name_types(annotation)
 
     def _wire(self, key: str) -> str:
         """Return the form of *key* that stands in the cache, a different one for each key."""
@@ -64,11 +64,11 @@ class PackedCache(Cache):
     def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"", nonce: bytes = b"") -> bytes:
         value, kind = entry.value, VALUE
         if type(value) is StoredException:
-            # As a text, which every serializer can write; in the cache's own form, since that may be signed.
+            # As a text, which every serializer can write; by the codec of the cache, since that may sign it.
             value, kind = SAFE.dumps(value.to_plain(), b"").decode("latin-1"), ERROR
         header = Header(
             kind,
-            self._form.serializer.codec,
+            self._codec.serializer.codec,
             nonce or os.urandom(16),
             created,
             entry.fresh,
@@ -77,18 +77,18 @@ class PackedCache(Cache):
         )
         if type(entry) is AgingEntry:
             header = header._replace(fresh=entry.until, held=entry.held, pause=entry.pause)
-        return _envelope.pack(*self._form.dumps(value, _envelope.context(header, self._digest(key), stamps)))
+        return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), stamps)))
 
     def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
         return None if data is None else _envelope.unpack(data, self._digest(key))
 
     def _opened(self, key: str, envelope: Envelope) -> Entry:
         """Return the entry in *envelope*; SerializationError if its value cannot be read."""
-        form = self._form
-        if envelope.codec == form.plain_codec:  # as form.loads does: nearly every hit takes this way
-            value = form.serializer.loads(envelope.payload, envelope.context)
+        codec = self._codec
+        if envelope.codec == codec.plain_codec:  # as codec.loads does: nearly every hit takes this way
+            value = codec.serializer.loads(envelope.payload, envelope.context)
         else:
-            value = form.loads(envelope.codec, envelope.payload, envelope.context)
+            value = codec.loads(envelope.codec, envelope.payload, envelope.context)
         if envelope.kind == ERROR:
             value = _stored_exception(value)
         # Anybody may have written it, and it may be infinite or no number.

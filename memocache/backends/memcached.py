@@ -10,8 +10,8 @@ from memocache.backends._memcached import Server
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
-from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
 
 __all__ = ["MemcachedCache"]
@@ -70,8 +70,8 @@ class MemcachedCache(LeaseCache):
             raise ConfigurationError(f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024")
         self._servers = [Server(address, deadline) for address in _addresses(servers)]
         self._max_item_size = max_item_size
-        form = Form(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
-        super().__init__(default_timeout, key_prefix, form)
+        codec = ValueCodec(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
+        super().__init__(default_timeout, key_prefix, codec)
 
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:

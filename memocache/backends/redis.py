@@ -12,8 +12,8 @@ from memocache.backends._verbs import Verb, awaited, taken, verb
 from memocache.backends.urls import SHARED_OPTIONS, Recipe, Url, duration, integer
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
-from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class RedisCache(FencedCache):
             )
         servers = _where().servers(url_or_client, connection, deadline)
         self._max_item_size = max_item_size
-        form = Form(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
-        super().__init__(servers, default_timeout, key_prefix, form)
+        codec = ValueCodec(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
+        super().__init__(servers, default_timeout, key_prefix, codec)
         self._channel = self._new_channel(key_prefix)
 
     @classmethod

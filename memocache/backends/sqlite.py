@@ -14,8 +14,8 @@ from memocache.backends._sqlite_path import resolved
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
-from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
 
 __all__ = ["SQLiteCache"]
@@ -76,7 +76,7 @@ class SQLiteCache(LeaseCache):
             raise ConfigurationError(f"size_limit={size_limit!r}; wanted: bytes, as an int from {LEAST_SIZE} (1 MiB)")
         self._largest = min(size_limit // SHARE_OF_ONE, LARGEST_VALUE)
         self._database = Database(resolved(path), deadline, size_limit)
-        super().__init__(default_timeout, key_prefix, Form(serializer, compress, compress_above, secret))
+        super().__init__(default_timeout, key_prefix, ValueCodec(serializer, compress, compress_above, secret))
         self._database.open()
 
     @classmethod
