@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
     from memocache._function import AsyncCachedFunction, CachedFunction, cached_functions
     from memocache._uncaches import uncaches
-    from memocache.backends._schemes import cache_from_url
     from memocache.backends.foreign import ForeignCache
     from memocache.backends.gae import GAEMemcachedCache
     from memocache.backends.memcached import MemcachedCache
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from memocache.backends.redis import RedisCache
     from memocache.backends.sqlite import SQLiteCache
     from memocache.backends.tiered import TieredCache
+    from memocache.backends.urls import cache_from_url
     from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 
 __all__ = [
@@ -80,7 +80,7 @@ _LATER: Final = {
     "AsyncBoundCachedFunction": "memocache._bound",
     "cached_functions": "memocache._function",
     "uncaches": "memocache._uncaches",
-    "cache_from_url": "memocache.backends._schemes",
+    "cache_from_url": "memocache.backends.urls",
     "MemcachedCache": "memocache.backends.memcached",
     "GAEMemcachedCache": "memocache.backends.gae",
     "TieredCache": "memocache.backends.tiered",

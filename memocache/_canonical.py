@@ -1,4 +1,4 @@
-"""A value -> its canonical bytes: the same exactly where type and content are, in every process.
+"""Canonical bytes: the form of a value in a key, the same exactly where type and content are, in every process.
 
 Every value is one frame: a tag, the length of the body, a colon, the body. No tag has a colon or ends with a
 digit. The body of a container is the frames of its parts one after the other. So no content can imitate a
@@ -7,27 +7,32 @@ boundary, and frames may be joined without a separator. No class's own `__hash__
 """
 
 import collections
+import dataclasses
 import datetime
+import enum
+import functools
 import itertools
 import operator
+import os
 import re
 import sys
 import types
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from memocache import _records
-from memocache._names import is_found, name_of, own_module
-from memocache._records import Parts
-from memocache._refusal import NO_FORM, Refusal, TooDeep, with_article
+from memocache import _canonical_arrays
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["encode"]
+__all__ = ["encode", "has_own_key", "module_name"]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
 FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method
+MAIN: Final = frozenset({"__main__", "__mp_main__"})  # the second in children that multiprocessing spawns
+NO_KEY: Final = object()
+SHOWN_STEPS: Final = 8  # of the way to a refused value that its message shows
 
 Encoder = Callable[[Any, int], bytes]
+Parts = dict[str, object]
 
 
 def encode(value: object) -> bytes:
@@ -37,8 +42,8 @@ def encode(value: object) -> bytes:
         UnkeyableArgument: something in *value* has no stable form; the message says what and where.
     """
     try:
-        return _ENCODERS.get(id(type(value)), _other)(value, 0)
-    except Refusal as refusal:
+        return _ENCODERS.get(id(type(value)), _encode_other)(value, 0)
+    except NoStableForm as refusal:
         raise UnkeyableArgument(refusal.message()) from None
 
 
@@ -49,14 +54,14 @@ def _frame(tag: bytes, body: bytes) -> bytes:
 def _frames(whole: object, parts: Iterable[Any], depth: int, step: Callable[[int], str]) -> list[bytes]:
     """Encode the *parts* of a *whole*; *step* says where in it the nth is."""
     if depth == DEEPEST:
-        raise TooDeep(whole, DEEPEST)
+        raise TooDeep(whole)
     frames: list[bytes] = []
     find = _ENCODERS.get
     try:
         for part in parts:
-            frames.append(find(id(type(part)), _other)(part, depth + 1))
-    except Refusal as refusal:
-        refusal.way.append((whole, step(len(frames))))
+            frames.append(find(id(type(part)), _encode_other)(part, depth + 1))
+    except NoStableForm as refusal:
+        refusal.path.append((whole, step(len(frames))))
         raise
     return frames
 
@@ -81,11 +86,11 @@ def _decimal(value: Any, depth: int) -> bytes:
 
 def _zoneinfo(value: Any, depth: int) -> bytes:
     if value.key is None:
-        raise Refusal("a ZoneInfo without a key", f"{NO_FORM}: make it by ZoneInfo(key)")
+        raise NoStableForm("a ZoneInfo without a key", "make it by ZoneInfo(key)")
     return _frame(b"ZoneInfo", value.key.encode())
 
 
-def _text(name: str) -> Encoder:
+def _as_text(name: str) -> Encoder:
     """For the exact type called *name*, whose str() says all that it is."""
     tag = name.encode()
     return lambda value, depth: _frame(tag, str(value).encode("utf-8", "surrogatepass"))
@@ -114,7 +119,7 @@ def _mapping(kind: type, *, ordered: bool = False) -> Encoder:
         def step(position: int) -> str:
             at_value = position % 2
             key = next(itertools.islice(mapping, position // 2, None))
-            return f"[{_shown(key)}]" if at_value else "{a key}"
+            return f"[{_describe_key(key)}]" if at_value else "{a key}"
 
         frames = _frames(mapping, itertools.chain.from_iterable(mapping.items()), depth, step)
         pairs = list(map(operator.add, frames[::2], frames[1::2]))
@@ -125,10 +130,10 @@ def _mapping(kind: type, *, ordered: bool = False) -> Encoder:
     return encode_mapping
 
 
-def _shown(key: object) -> str:
+def _describe_key(key: object) -> str:
     if type(key) is str:
         return repr(key[:40])
-    return str(key) if type(key) is int and key.bit_length() < 64 else with_article(type(key))
+    return str(key) if type(key) is int and key.bit_length() < 64 else _with_article(type(key))
 
 
 def _attributes(name: str, *names: str) -> Encoder:
@@ -164,15 +169,15 @@ def _timezone(value: datetime.timezone, depth: int) -> bytes:
     return _frame(b"timezone", text.encode("utf-8", "surrogatepass"))
 
 
-# What has a name
+# Things that have a name
 
 
 def _class(value: type, depth: int) -> bytes:
-    return _frame(b"class", name_of(value).encode())
+    return _frame(b"class", _qualified_name(value).encode())
 
 
 def _function(value: object, depth: int) -> bytes:
-    return _frame(b"function", name_of(value).encode())
+    return _frame(b"function", _qualified_name(value).encode())
 
 
 def _method(value: Any, depth: int) -> bytes:
@@ -186,42 +191,42 @@ def _builtin(value: Any, depth: int) -> bytes:
 
 
 def _module(value: types.ModuleType, depth: int) -> bytes:
-    raise Refusal("a module", f"{NO_FORM}: pass its name")
+    raise NoStableForm("a module", "pass its name")
 
 
-# Everything that is not of an exact type known here
+# Everything else: what is not of an exact type in the tables
 
 
-def _other(value: Any, depth: int) -> bytes:
+def _encode_other(value: Any, depth: int) -> bytes:
     kind = type(value)
-    _learn()
+    _add_imported_types()
     if id(kind) in _ENCODERS:
         return _ENCODERS[id(kind)](value, depth)
-    own_key = _records.own_key(value, kind)
-    if own_key is not _records.NOTHING:
-        owner = name_of(kind, of_instance=True)
+    own_key = _own_key(value, kind)
+    if own_key is not NO_KEY:
+        owner = _qualified_name(kind, of_instance=True)
         return _record(b"keyed", value, {"__cache_key__": own_key}, depth, owner)
     if issubclass(kind, type):
         return _class(value, depth)
-    parts = _records.parts(value, kind, _plain_base)
+    parts = _record_parts(value, kind)
     if parts is not None:
-        return _record(b"object", value, parts, depth, name_of(kind, of_instance=True))
-    if own_module(kind) == "freezegun.api":  # what today() and now() give while the time is frozen
-        return _BY_TYPE[_genuine(kind)](value, depth)
-    if type(getattr(value, "__qualname__", None)) is str and is_found(value, value.__qualname__):
+        return _record(b"object", value, parts, depth, _qualified_name(kind, of_instance=True))
+    if _own_module(kind) == "freezegun.api":  # what today() and now() give while the time is frozen
+        return _BY_TYPE[_stdlib_type(kind)](value, depth)
+    if type(getattr(value, "__qualname__", None)) is str and _is_found_by_name(value, value.__qualname__):
         return _function(value, depth)  # a decorated or a compiled one
-    raise Refusal(f"{with_article(kind)} instance", f"{NO_FORM}: {_remedy(kind)}")
+    raise NoStableForm(f"{_with_article(kind)} instance", _remedy(kind))
 
 
-def _learn() -> None:
+def _add_imported_types() -> None:
     """Learn the types of modules that have been imported since the last time."""
-    for name in [name for name in _LATER if name in sys.modules]:
-        encoders = _LATER.get(name, {})
+    for name in [name for name in _LAZY_ENCODERS if name in sys.modules]:
+        encoders = _LAZY_ENCODERS.get(name, {})
         kinds: list[Any] = [getattr(sys.modules.get(name), each, None) for each in encoders]
         if None not in kinds:  # as it is while another thread is importing it
             for kind, encoder in zip(kinds, encoders.values(), strict=True):
                 _BY_TYPE[kind] = _ENCODERS[id(kind)] = encoder
-            _LATER.pop(name, None)
+            _LAZY_ENCODERS.pop(name, None)
 
 
 def _plain_base(kind: type) -> type | None:
@@ -232,17 +237,182 @@ def _remedy(kind: type) -> str:
     plain = _plain_base(kind)
     if plain is not None:
         return (
-            f"its class may add to what {with_article(plain)} is; "
+            f"its class may add to what {_with_article(plain)} is; "
             f"pass a plain {plain.__name__} or give {kind.__name__} a __cache_key__ method"
         )
     if hasattr(kind, "__next__"):
         return "reading it would use it up; pass a tuple of its items"
-    if own_module(kind).partition(".")[0] in FOREIGN:
+    if _own_module(kind).partition(".")[0] in FOREIGN:
         return "pass a value that stands for it"
     return f"give {kind.__name__} a __cache_key__ method"
 
 
-def _genuine(kind: type) -> type:
+# Records: what an object consists of
+
+
+def _own_key(value: Any, kind: type) -> object:
+    """Return what the `__cache_key__` of *value* gives, or NO_KEY if it has none."""
+    found, is_of_class = _find_own_key(value, kind)
+    if is_of_class and hasattr(type(found), "__get__"):
+        found = found.__get__(value, kind)
+    if found is None:  # also as with __hash__ = None: not even what it would inherit
+        return NO_KEY
+    return found() if callable(found) else found
+
+
+def has_own_key(value: Any) -> bool:
+    """Return whether *value* has a `__cache_key__`, without asking for it."""
+    return _find_own_key(value, type(value))[0] is not None
+
+
+def _find_own_key(value: Any, kind: type) -> tuple[Any, bool]:
+    """Return the `__cache_key__` of *value* or None, and whether it is its class's.
+
+    Not by getattr: proxies and mocks say that they have everything, and a class has what its instances have.
+    """
+    held = {} if issubclass(kind, type) else getattr(value, "__dict__", {})
+    if "__cache_key__" in held:
+        return held["__cache_key__"], False
+    owner = next((base for base in kind.__mro__ if "__cache_key__" in vars(base)), object)
+    return vars(owner).get("__cache_key__"), True
+
+
+def _record_parts(value: Any, kind: Any) -> Parts | None:
+    """Return all that *value* consists of, or None if it is no record of a known sort."""
+    if issubclass(kind, enum.Enum):
+        return {"value": value._value_} if issubclass(kind, enum.Flag) else {"name": value._name_}
+    parts = _canonical_arrays.parts(value, kind, _own_module(kind))
+    if parts is not None:
+        return parts
+    if issubclass(kind, tuple):
+        names = getattr(kind, "_fields", None)
+        if type(names) is not tuple or len(names) != tuple.__len__(value):
+            return None
+        return dict(zip(names, tuple.__iter__(value), strict=True)) | _extra_parts(value, kind, names)
+    msgspec = sys.modules.get("msgspec")  # nobody has a Struct without it
+    if msgspec is not None and issubclass(kind, msgspec.Struct):
+        names = kind.__struct_fields__
+    elif type(getattr(kind, "__dataclass_fields__", None)) is dict and _plain_base(kind) is None:
+        # Derived from a plain class, as a list is, its fields would not say all of it.
+        names = tuple(field.name for field in dataclasses.fields(kind))
+    else:
+        return None
+    return {name: getattr(value, name) for name in names if hasattr(value, name)} | _extra_parts(value, kind, names)
+
+
+def _extra_parts(value: object, kind: type, names: tuple[str, ...]) -> Parts:
+    """Return what a record holds beside the fields called *names*: the cached function can see that, too."""
+    state: Any = object.__getstate__(value)
+    attributes, slots = state if type(state) is tuple else (state, None)
+    held: Parts = {**(attributes or {}), **(slots or {})}
+    return {
+        name: held[name]
+        for name in sorted(held.keys() - set(names))
+        if not name.startswith("__")  # such as __orig_class__, which says how a generic was spelt
+        and not isinstance(getattr(kind, name, None), functools.cached_property)
+    }
+
+
+# Names: under which any process finds a class or a function
+
+
+def module_name(thing: Any) -> str:
+    """Return the name of the module of *thing*; for a script that is being run, the name to import it by."""
+    name = _own_module(thing)
+    if name not in MAIN:
+        return name
+    main = sys.modules.get(name)
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return str(spec.name)
+    file = getattr(main, "__file__", None)
+    return os.path.splitext(os.path.basename(file))[0] if file else "__main__"
+
+
+def _own_module(thing: Any) -> str:
+    """Return the name of the module that *thing* says it is of."""
+    name = getattr(thing, "__module__", None)
+    return name if type(name) is str else "builtins"
+
+
+def _qualified_name(thing: Any, *, of_instance: bool = False) -> str:
+    """Return the "module.qualname" under which any process finds the class or function *thing*.
+
+    Raises:
+        NoStableForm: there is nothing under that name, or something else. It says so of *thing*, or of an instance.
+    """
+    name = thing.__qualname__
+    if "<lambda>" in name:
+        raise NoStableForm("a lambda", "pass a function that is defined in a module")
+    sort = "class" if issubclass(type(thing), type) else "function"
+    what, whose = (f"{_with_article(thing)} instance", "its class") if of_instance else (f"the {sort} {name}", "it")
+    if "<locals>" in name:
+        raise NoStableForm(
+            what,
+            f"{whose} is made inside a function, where no other process can name it; define it at the top of a module",
+        )
+    full = f"{module_name(thing)}.{name}"
+    if not _is_found_by_name(thing, name):
+        raise NoStableForm(what, f"{whose} is not what is found as {full}; define it under that name in its module")
+    return full
+
+
+def _is_found_by_name(thing: Any, name: str) -> bool:
+    """Return whether *thing* is what its module has under *name*."""
+    found: Any = sys.modules.get(_own_module(thing))
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    # A class method's function is found through the method.
+    return found is thing or getattr(found, "__func__", None) is thing
+
+
+# Refusals: why a value has no stable form, and where in the argument it is
+
+
+class NoStableForm(Exception):
+    """A value that has no canonical bytes. The path to it is noted while the stack unwinds: no cost before."""
+
+    def __init__(self, subject: str, remedy: str) -> None:
+        self.subject = subject
+        self.reason = f"has no stable form: {remedy}"
+        self.path: list[tuple[object, str]] = []
+        """The containers around it with the step taken in each, innermost first."""
+
+    def message(self) -> str:
+        """Return what is refused, where it is, and why."""
+        steps = [step for _, step in reversed(self.path)]
+        where = "".join(steps[:SHOWN_STEPS]) + ("..." if len(steps) > SHOWN_STEPS else "")
+        return f"{self.subject}, at {where}, {self.reason}" if where else f"{self.subject} {self.reason}"
+
+
+class TooDeep(NoStableForm):
+    """A container at the deepest level that is allowed, or around itself."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(_with_article(type(value)), "")
+        self.reason = f"is nested more than {DEEPEST} levels deep: pass a flatter value"
+        self.path.append((value, ""))
+
+    def message(self) -> str:
+        inwards = self.path[::-1]
+        for level, (value, _) in enumerate(inwards):
+            if any(value is inner for inner, _ in inwards[level + 1 :]):
+                self.subject, self.reason = _with_article(type(value)), "contains itself: pass a value without cycles"
+                self.path = inwards[:level][::-1]
+                break
+        return super().message()
+
+
+def _with_article(kind: type) -> str:
+    """Return "a list", "an int" and the like."""
+    name = kind.__name__
+    return f"{'an' if name[:1] in 'aeioAEIO' else 'a'} {name}"
+
+
+# Tables
+
+
+def _stdlib_type(kind: type) -> type:
     """Return the standard library's date or datetime, also where freezegun has put its own in its place."""
     return next(base for base in kind.__mro__ if base.__module__ == "datetime")
 
@@ -253,13 +423,13 @@ _PATHS: Final = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 _ADDRESSES: Final = [f"IPv{version}{part}" for version in (4, 6) for part in ("Address", "Network", "Interface")]
 
 # Of modules that are imported only where they are used; they would take longer than all of ours.
-_LATER: Final[dict[str, dict[str, Encoder]]] = {
+_LAZY_ENCODERS: Final[dict[str, dict[str, Encoder]]] = {
     "decimal": {"Decimal": _decimal},
     "fractions": {"Fraction": _attributes("Fraction", "numerator", "denominator")},
     "uuid": {"UUID": lambda value, depth: _frame(b"UUID", value.bytes)},
     "zoneinfo": {"ZoneInfo": _zoneinfo},
-    "pathlib": {name: _text(name) for name in _PATHS},
-    "ipaddress": {name: _text(name) for name in _ADDRESSES},
+    "pathlib": {name: _as_text(name) for name in _PATHS},
+    "ipaddress": {name: _as_text(name) for name in _ADDRESSES},
 }
 
 _BY_TYPE: Final[dict[type, Encoder]] = {
@@ -285,8 +455,8 @@ _BY_TYPE: Final[dict[type, Encoder]] = {
     range: _attributes("range", "start", "stop", "step"),
     slice: _attributes("slice", "start", "stop", "step"),
     re.Pattern: _attributes("Pattern", "pattern", "flags"),
-    _genuine(datetime.date): _attributes("date", *_DATE),
-    _genuine(datetime.datetime): _attributes("datetime", *_DATE, *_TIME),
+    _stdlib_type(datetime.date): _attributes("date", *_DATE),
+    _stdlib_type(datetime.datetime): _attributes("datetime", *_DATE, *_TIME),
     datetime.time: _attributes("time", *_TIME),
     datetime.timedelta: _attributes("timedelta", "days", "seconds", "microseconds"),
     datetime.timezone: _timezone,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from memocache._clock import now
 from memocache._entry import SECOND, AgingEntry, Entry, Origin
-from memocache._failure import Failure
+from memocache._policy import StoredException
 from memocache._site import Site
 from memocache._steps import Ask, Compute, Computed, Instead, Outcome, Raised, Run, Step, Steps
 from memocache._views import frameworks, is_response
@@ -87,9 +87,9 @@ def _finished(site: Site, lease: Lease, origin: Origin, computed: Computed, old:
         if cost > site.longest:
             site.took(cost)
         if error is not None:
-            lifetime = site.policy.remembered(error)
+            lifetime = site.policy.error_lifetime(error)
             if lifetime and isinstance(error, Exception):
-                yield from store(site, lease, origin, Failure.of(error), lifetime, cost)
+                yield from store(site, lease, origin, StoredException.of(error), lifetime, cost)
             else:
                 yield from give_back(site, lease, error)
             if not isinstance(error, Exception):
@@ -129,7 +129,7 @@ def store(
         yield from _leave_nothing(site, lease)
         return
     entry = _entry(lease, origin, value, lifetime, cost)
-    if type(value) is Failure:
+    if type(value) is StoredException:
         lease.alias = None  # which would hand it out as a value
     elif stale:
         entry = site.aging(entry, lifetime, stale)

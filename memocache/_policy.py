@@ -1,4 +1,4 @@
-"""How long a result is kept: durations as users write them, and what is worth storing."""
+"""Policy: how long a result, or an exception, is kept; durations as users write them; exceptions in a stored form."""
 
 import random
 import re
@@ -8,21 +8,38 @@ from math import inf, isfinite, log
 from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
+from memocache._canonical import module_name
 from memocache._entry import SECOND, Entry
-from memocache._failure import declare
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, SerializationError
 
-__all__ = ["FOREVER", "UNSET", "Duration", "Errors", "Policy", "Timeout", "Unset", "early", "seconds"]
+__all__ = [
+    "FOREVER",
+    "UNSET",
+    "Duration",
+    "Errors",
+    "Policy",
+    "StoredException",
+    "Timeout",
+    "Unset",
+    "allow_exception",
+    "refresh_margin",
+    "seconds",
+]
 
 Duration: TypeAlias = float | timedelta | str
 Errors: TypeAlias = Mapping[type[Exception], float | timedelta | str | None]
 Timeout: TypeAlias = "Duration | Callable[[Any], Duration | None] | None"
+PlainException: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any]]
+"""An exception as a value that has a form as bytes: the name of its type, its arguments, its attributes."""
 
 FOREVER: Final = inf
 BETA: Final = 1.0  # above 1 for earlier
 UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])")
+DURATION_PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])")
 WANTED: Final = "seconds as a number, a timedelta, or text such as '90s', '5m', '1h30m' or '2d'"
+
+_allowed: Final[list[type[Exception]]] = []
+_by_name: Final[dict[str, type[Exception]]] = {}
 
 
 class Unset:
@@ -40,7 +57,7 @@ def seconds(given: object, option: str) -> float:
     if isinstance(given, timedelta):
         return given.total_seconds()
     if isinstance(given, str):
-        return _spelt(given, option)
+        return _parse_duration(given, option)
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise ConfigurationError(f"{option}={given!r} is a {type(given).__name__}; wanted: {WANTED}")
     try:
@@ -52,9 +69,9 @@ def seconds(given: object, option: str) -> float:
     return value
 
 
-def _spelt(text: str, option: str) -> float:
+def _parse_duration(text: str, option: str) -> float:
     total, position = 0.0, 0
-    while match := PART.match(text, position):
+    while match := DURATION_PART.match(text, position):
         total += float(match[1]) * UNITS[match[2]]
         position = match.end()
     if position == 0 or text[position:].strip():
@@ -65,7 +82,7 @@ def _spelt(text: str, option: str) -> float:
 
 
 class Policy:
-    """What becomes of a computed result: for how long it is fresh and then may be served; or that it is not stored."""
+    """The rules for a computed result: for how long it is fresh, then may be served stale; or that it is not stored."""
 
     __slots__ = ("_errors", "_fixed", "_from_result", "_jitter", "_unless", "stale")
 
@@ -107,8 +124,8 @@ class Policy:
             raise ConfigurationError(f"stale={stale!r} is negative; wanted: a duration, 0 for not at all")
         if self.stale and self._fixed == FOREVER:
             raise ConfigurationError(f"stale={stale!r} has nothing to add to timeout=None, for ever; give a timeout")
-        self._jitter = _checked_jitter(jitter)
-        self._errors = _checked_errors(errors)
+        self._jitter = _check_jitter(jitter)
+        self._errors = _check_errors(errors)
 
     def lifetime(self, result: object, default: float) -> float:
         """Return for how many seconds *result* is fresh; 0 if it is not to be stored.
@@ -127,7 +144,7 @@ class Policy:
             lifetime = default if self._fixed is None else self._fixed
         else:
             given = self._from_result(result)
-            lifetime = FOREVER if given is None else seconds(given, f"timeout (given by {_name(self._from_result)})")
+            lifetime = FOREVER if given is None else seconds(given, f"timeout (given by {_name_of(self._from_result)})")
         if self._jitter:
             lifetime *= random.uniform(1 - self._jitter, 1 + self._jitter)
         return max(0.0, lifetime)
@@ -138,7 +155,7 @@ class Policy:
             return None
         return default if self._fixed is None else self._fixed
 
-    def remembered(self, error: BaseException) -> float:
+    def error_lifetime(self, error: BaseException) -> float:
         """Return for how many seconds it is remembered that a call raised *error*: 0 for not at all."""
         if self._errors:
             for kind in type(error).__mro__:
@@ -147,7 +164,7 @@ class Policy:
         return 0.0
 
 
-def early(entry: Entry, lifetime: float) -> float:
+def refresh_margin(entry: Entry, lifetime: float) -> float:
     """Return how many seconds before its timeout *entry*, fresh for a *lifetime*, is to be refreshed by this caller.
 
     The longer a computation takes and the more callers there are, the earlier is the first of them; so that it is done
@@ -158,7 +175,7 @@ def early(entry: Entry, lifetime: float) -> float:
     return min(entry.cost / SECOND * BETA * -log(1.0 - random.random()), lifetime / 2)
 
 
-def _checked_jitter(jitter: object) -> float:
+def _check_jitter(jitter: object) -> float:
     if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter < 1:
         raise ConfigurationError(
             f"jitter={jitter!r}; wanted: the fraction by which timeouts vary, from 0 to below 1, such as 0.1"
@@ -166,7 +183,7 @@ def _checked_jitter(jitter: object) -> float:
     return float(jitter)
 
 
-def _checked_errors(errors: object) -> dict[type, float]:
+def _check_errors(errors: object) -> dict[type, float]:
     if errors is None:
         return {}
     if not isinstance(errors, Mapping):
@@ -184,9 +201,79 @@ def _checked_errors(errors: object) -> dict[type, float]:
                 f"errors[{kind.__name__}]={given!r} would remember nothing; "
                 "wanted: a duration above 0, or None for ever"
             )
-        declare(kind)
+        allow_exception(kind)
     return checked
 
 
-def _name(function: object) -> str:
+def _name_of(function: object) -> str:
     return str(getattr(function, "__qualname__", type(function).__name__))
+
+
+class StoredException:
+    """An exception that a call raised, as its type, arguments and attributes.
+
+    Not the exception itself: its traceback keeps frames alive, and grows each time it is raised.
+    """
+
+    __slots__ = ("arguments", "attributes", "kind")
+
+    def __init__(self, kind: type[Exception], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> None:
+        self.kind = kind
+        self.arguments = arguments
+        self.attributes = attributes
+
+    @classmethod
+    def of(cls, error: Exception) -> "StoredException":
+        return cls(type(error), error.args, vars(error).copy())
+
+    def rebuild(self) -> Exception:
+        """Return a new exception of the same type, arguments and attributes, that has no traceback yet."""
+        try:
+            error = self.kind(*self.arguments)
+        except Exception:  # noqa: BLE001 - its constructor may take other arguments than those it has
+            error = None
+        if type(error) is not self.kind or error.args != self.arguments:
+            error = self.kind.__new__(self.kind, *self.arguments)
+            error.args = self.arguments
+        vars(error).update(self.attributes)
+        return error
+
+    def to_plain(self) -> PlainException:
+        return _type_name(self.kind), self.arguments, self.attributes
+
+    @classmethod
+    def from_plain(cls, plain: object) -> "StoredException":
+        """Return the exception in *plain*, which anybody may have written; SerializationError if it is none of ours.
+
+        Its type is one of those that functions of this process name in `errors=`, or a subclass; nothing is imported.
+        """
+        if not (isinstance(plain, tuple) and list(map(type, plain)) == [str, tuple, dict]):
+            raise SerializationError("what is stored is no exception's type, arguments and attributes")
+        name, arguments, attributes = plain
+        kind = _find_allowed(name)
+        if kind is None:
+            raise SerializationError(
+                f"a call raised {name}, which no errors= of this process names; give all processes the same"
+            )
+        return cls(kind, arguments, attributes)
+
+
+def allow_exception(kind: type[Exception]) -> None:
+    """Allow exceptions of this *kind*, and of its subclasses, to be made again from what a cache holds."""
+    if kind not in _allowed:
+        _allowed.append(kind)
+
+
+def _find_allowed(name: str) -> type[Exception] | None:
+    """Return the allowed exception type that goes by *name*; if two do, the first."""
+    if name not in _by_name:
+        todo = list(_allowed)
+        while todo:  # every time, since there may be new subclasses
+            kind = todo.pop(0)
+            _by_name.setdefault(_type_name(kind), kind)
+            todo += type.__subclasses__(kind)
+    return _by_name.get(name)
+
+
+def _type_name(kind: type) -> str:
+    return f"{module_name(kind)}:{kind.__qualname__}"

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, TypeAlias
 
+from memocache._canonical import has_own_key
 from memocache._entry import Alias, Aliases
 from memocache._instances import tokens
-from memocache._records import has_own_key
 
 __all__ = ["PLAIN", "Shortcut", "plain_types", "shortcut"]
 

@@ -6,8 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from memocache._clock import now
 from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
-from memocache._failure import Failure
-from memocache._policy import Policy, early
+from memocache._policy import Policy, StoredException, refresh_margin
 from memocache._steps import Outcome, Served
 from memocache._views import frameworks, is_response
 from memocache.backends.base import Busy, Cache, Lease, Stale
@@ -105,7 +104,7 @@ class Site:
         """Return *entry* as one that may be served for *stale* seconds when its timeout is over."""
         until = entry.fresh
         # In this process it is decided now when the first refreshes it; elsewhere by everyone who looks.
-        fresh = until - early(entry, lifetime) if self.direct else until
+        fresh = until - refresh_margin(entry, lifetime) if self.direct else until
         expires = until + stale
         return AgingEntry(entry.key, entry.value, fresh, expires, entry.cost, entry.origin, until=until)
 
@@ -136,8 +135,8 @@ class Site:
             else:
                 self.counters.hits += 1
                 self.counters.saved += entry.cost / SECOND
-        if type(entry.value) is Failure:
-            raise entry.value.again()
+        if type(entry.value) is StoredException:
+            raise entry.value.rebuild()
         if alias is not None:
             self.cache.alias(entry, alias)
         return entry if self.copied is None else Served(self.copied(entry.value))
@@ -164,8 +163,8 @@ class Site:
         return origin
 
     def served(self, value: Any) -> Any:
-        if type(value) is Failure:
-            raise value.again()
+        if type(value) is StoredException:
+            raise value.rebuild()
         return value if self.copied is None else self.copied(value)
 
     def failed(self, what: str, error: Exception | None = None) -> None:

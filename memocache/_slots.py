@@ -115,12 +115,11 @@ def configured() -> list[str]:
 
 
 def _slot_at(url: str) -> Slot:
-    from memocache._url import Url
-    from memocache.backends._schemes import recipe
+    from memocache.backends.urls import Url, recipe_for
 
     with _lock:
         if url not in _at_url:
-            made_by = recipe(Url(url))
+            made_by = recipe_for(Url(url))
             kind = made_by.kind
             _at_url[url] = Slot(made_by.make, is_fixed=True, shared=kind.shared, has_near=kind.has_near)
         return _at_url[url]

@@ -12,11 +12,9 @@ from inspect import Parameter, Signature
 from types import CodeType, ModuleType
 from typing import Any, Final
 
-from memocache._canonical import encode
+from memocache._canonical import encode, has_own_key, module_name
 from memocache._fork import in_child
 from memocache._instances import Owner, token
-from memocache._names import module_name
-from memocache._records import has_own_key
 from memocache._templates import listed, named
 from memocache.errors import ConfigurationError, UnkeyableArgument
 

@@ -30,7 +30,7 @@ from memocache.backends._packed import PackedCache, due, is_lease, is_present, k
 from memocache.backends._verbs import Verb, verb
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
-from memocache.serializers._form import Form
+from memocache.serializers._codec import ValueCodec
 
 __all__ = ["OWN", "GenerationCache"]
 
@@ -60,12 +60,12 @@ class GenerationCache(PackedCache):
         foreign: ForeignObject,
         default_timeout: float | str | None,
         key_prefix: str,
-        form: Form,
+        codec: ValueCodec,
     ) -> None:
         self._object = foreign
         self._start()
         self._places: dict[str, Place] = {}
-        super().__init__(default_timeout, key_prefix, form)
+        super().__init__(default_timeout, key_prefix, codec)
 
     def _start(self) -> None:
         self._leaders = Leaders()

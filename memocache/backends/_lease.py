@@ -25,7 +25,7 @@ from memocache.backends._server import ATTEMPTS, ServerCache, stamps_in
 from memocache.backends._stubs import Stubs
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
-from memocache.serializers._form import Form
+from memocache.serializers._codec import ValueCodec
 
 __all__ = ["LeaseCache"]
 
@@ -35,9 +35,9 @@ AT_ONCE: Final = -1  # expire: gone with the command
 class LeaseCache(ServerCache):
     """A cache on servers with `add`, `gets` and `cas`."""
 
-    def __init__(self, default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, codec: ValueCodec) -> None:
         self._stubs = Stubs()
-        super().__init__(default_timeout, key_prefix, form)
+        super().__init__(default_timeout, key_prefix, codec)
 
     def after_fork(self) -> None:
         """Join no flight of the parent's."""

@@ -9,12 +9,11 @@ from typing import Final
 from memocache import _envelope
 from memocache._entry import SECOND, AgingEntry, Entry
 from memocache._envelope import ERROR, LEASE, VALUE, Envelope, Header
-from memocache._failure import Failure
-from memocache._policy import FOREVER, early
+from memocache._policy import FOREVER, StoredException, refresh_margin
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.serializers import SafeSerializer
-from memocache.serializers._form import Form
+from memocache.serializers._codec import ValueCodec
 
 __all__ = ["SKEW", "PackedCache", "due", "expire_after", "is_lease", "is_present", "kept_until"]
 
@@ -34,18 +33,18 @@ class PackedCache(Cache):
     longest_key = 250
     """The longest form of a key, prefix included."""
 
-    def __init__(self, default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, codec: ValueCodec) -> None:
         if not isinstance(key_prefix, str) or len(key_prefix) > LONGEST_PREFIX or not SAFE_PREFIX.fullmatch(key_prefix):
             raise ConfigurationError(
                 f"key_prefix={key_prefix!r}; wanted: at most {LONGEST_PREFIX} printable ASCII characters without spaces"
             )
         super().__init__(default_timeout)
         self._prefix = key_prefix
-        self._form = form
+        self._codec = codec
 
     def name_types(self, annotation: object) -> None:
         """Allow the types in *annotation* to be made from bytes."""
-        self._form.serializer.name_types(annotation)
+        self._codec.serializer.name_types(annotation)
 
     def _wire(self, key: str) -> str:
         """Return the form of *key* that stands in the cache, a different one for each key."""
@@ -64,12 +63,12 @@ class PackedCache(Cache):
 
     def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"", nonce: bytes = b"") -> bytes:
         value, kind = entry.value, VALUE
-        if type(value) is Failure:
-            # As a text, which every serializer can write; in the cache's own form, since that may be signed.
-            value, kind = SAFE.dumps(value.plain(), b"").decode("latin-1"), ERROR
+        if type(value) is StoredException:
+            # As a text, which every serializer can write; by the codec of the cache, since that may sign it.
+            value, kind = SAFE.dumps(value.to_plain(), b"").decode("latin-1"), ERROR
         header = Header(
             kind,
-            self._form.serializer.codec,
+            self._codec.serializer.codec,
             nonce or os.urandom(16),
             created,
             entry.fresh,
@@ -78,20 +77,20 @@ class PackedCache(Cache):
         )
         if type(entry) is AgingEntry:
             header = header._replace(fresh=entry.until, held=entry.held, pause=entry.pause)
-        return _envelope.pack(*self._form.dumps(value, _envelope.context(header, self._digest(key), stamps)))
+        return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), stamps)))
 
     def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
         return None if data is None else _envelope.unpack(data, self._digest(key))
 
     def _opened(self, key: str, envelope: Envelope) -> Entry:
         """Return the entry in *envelope*; SerializationError if its value cannot be read."""
-        form = self._form
-        if envelope.codec == form.plain_codec:  # as form.loads does: nearly every hit takes this way
-            value = form.serializer.loads(envelope.payload, envelope.context)
+        codec = self._codec
+        if envelope.codec == codec.plain_codec:  # as codec.loads does: nearly every hit takes this way
+            value = codec.serializer.loads(envelope.payload, envelope.context)
         else:
-            value = form.loads(envelope.codec, envelope.payload, envelope.context)
+            value = codec.loads(envelope.codec, envelope.payload, envelope.context)
         if envelope.kind == ERROR:
-            value = _failure(value)
+            value = _stored_exception(value)
         # Anybody may have written it, and it may be infinite or no number.
         cost = int(envelope.cost * SECOND) if 0 <= envelope.cost < LONGEST_COST else 0
         fresh, expires = envelope.fresh, envelope.expires
@@ -114,7 +113,7 @@ def is_lease(envelope: Envelope, now: float) -> bool:
 
 def due(entry: AgingEntry, envelope: Envelope) -> float:
     """Return when this caller is to refresh *entry*, a little before its timeout perhaps."""
-    return entry.until - early(entry, entry.until - envelope.created)
+    return entry.until - refresh_margin(entry, entry.until - envelope.created)
 
 
 def kept_until(entry: Entry) -> float:
@@ -122,9 +121,9 @@ def kept_until(entry: Entry) -> float:
     return max(entry.expires, entry.held) if type(entry) is AgingEntry else entry.expires
 
 
-def _failure(text: object) -> Failure:
+def _stored_exception(text: object) -> StoredException:
     try:
-        return Failure.from_plain(SAFE.loads(str(text).encode("latin-1"), b""))
+        return StoredException.from_plain(SAFE.loads(str(text).encode("latin-1"), b""))
     except UnicodeEncodeError as error:
         raise SerializationError(f"what is stored is no exception of a call's: {error}") from None
 

@@ -30,7 +30,7 @@ from memocache.backends._stubs import Stubs
 from memocache.backends._verbs import Verb, taken, verb
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
-from memocache.serializers._form import Form
+from memocache.serializers._codec import ValueCodec
 
 if TYPE_CHECKING:
     from memocache.backends._redis_servers import Servers
@@ -50,11 +50,13 @@ Stamped: TypeAlias = tuple[bytes | None, Envelope | None, bytes, bytes | None]
 class FencedCache(ServerCache):
     """A cache on *servers* that run scripts."""
 
-    def __init__(self, servers: "Servers", default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
+    def __init__(
+        self, servers: "Servers", default_timeout: float | str | None, key_prefix: str, codec: ValueCodec
+    ) -> None:
         self._servers = servers
         self._shards = [Shard(servers, index) for index in range(len(servers.tags))]
         self._stubs = Stubs()
-        super().__init__(default_timeout, key_prefix, form)
+        super().__init__(default_timeout, key_prefix, codec)
 
     def after_fork(self) -> None:
         """Use no connection and join no flight of the parent's."""

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from memocache._url import Kind, Url, similar, text, whole
 from memocache.backends._redis_client import ClientSettings, settings_of
 from memocache.backends._redis_cluster import Cluster
 from memocache.backends._redis_server import RedisServer, Where
 from memocache.backends._redis_servers import Sentinels, Servers, Single
+from memocache.backends.urls import OptionType, Url, integer, suggestion, text
 from memocache.errors import ConfigurationError
 
 __all__ = ["IN_URLS", "servers"]
@@ -28,8 +28,8 @@ def _truth(name: str, given: str) -> bool:
     return words[given.lower()]
 
 
-IN_URLS: Final[dict[str, Kind]] = {
-    "db": whole,
+IN_URLS: Final[dict[str, OptionType]] = {
+    "db": integer,
     "username": text,
     "password": text,
     "client_name": text,
@@ -53,7 +53,7 @@ def servers(given: Any, options: Mapping[str, Any], timeout: float) -> Servers:
     for name in options:
         if name not in OPTIONS:
             raise ConfigurationError(
-                f"RedisCache has no option {name!r}{similar(name, OPTIONS)}; "
+                f"RedisCache has no option {name!r}{suggestion(name, OPTIONS)}; "
                 f"options of the connection are: {', '.join(OPTIONS)}"
             )
     if isinstance(given, str):
@@ -99,7 +99,7 @@ def _of_url(url: Url, options: dict[str, Any]) -> ClientSettings:
     scheme, _, kind = url.scheme.partition("+")
     kind = kind or "single"
     if url.scheme not in SCHEMES:
-        raise url.refused(
+        raise url.error(
             "wanted: redis://host:port/db, rediss:// for TLS, unix:///path/to/socket, "
             "redis+cluster://host:port,host:port, or redis+sentinel://host:port,host:port/service/db"
         )
@@ -107,29 +107,29 @@ def _of_url(url: Url, options: dict[str, Any]) -> ClientSettings:
         if value:
             options.setdefault(name, value)
     if scheme == "unix":
-        if url.places or url.path in ("", "/"):
-            raise url.refused("wanted: unix:///path/to/socket")
+        if url.hosts or url.path in ("", "/"):
+            raise url.error("wanted: unix:///path/to/socket")
         return ClientSettings("single", [url.path], False, options)
     is_tls = scheme == "rediss"
     if not is_tls and any(name.startswith("ssl_") for name in options):
-        raise url.refused("it has options of TLS; for a server that speaks it write rediss instead of redis")
+        raise url.error("it has options of TLS; for a server that speaks it write rediss instead of redis")
     sentinel = {name.removeprefix(SENTINEL): options.pop(name) for name in list(options) if name.startswith(SENTINEL)}
     parts = [part for part in url.path.split("/") if part]
     service = ""
     if kind == "sentinel":
         if not parts:
-            raise url.refused("wanted: the name of the service behind the hosts, as in redis+sentinel://host/mymaster")
+            raise url.error("wanted: the name of the service behind the hosts, as in redis+sentinel://host/mymaster")
         service = parts.pop(0)
         if is_tls:
             sentinel.update({name: value for name, value in options.items() if name.startswith("ssl_")})
     elif sentinel:
-        raise url.refused("it has options of sentinels; for these write redis+sentinel")
+        raise url.error("it has options of sentinels; for these write redis+sentinel")
     if len(parts) > 1 or (parts and not parts[0].isdecimal()):
-        raise url.refused("what is behind the hosts is no number of a database")
+        raise url.error("what is behind the hosts is no number of a database")
     if parts:
         options.setdefault("db", int(parts[0]))
     addresses: list[Where] = [*url.addresses(SENTINEL_PORT if kind == "sentinel" else PORT)]
     if kind == "single" and len(addresses) > 1:
-        raise url.refused("it has several hosts; for those write redis+cluster or redis+sentinel")
+        raise url.error("it has several hosts; for those write redis+cluster or redis+sentinel")
     default: Where = ("127.0.0.1", SENTINEL_PORT if kind == "sentinel" else PORT)
     return ClientSettings(kind, addresses or [default], is_tls, options, service, sentinel)

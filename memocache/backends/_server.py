@@ -12,7 +12,7 @@ from memocache.backends._node import STAMP_MAGIC, Address, Node, is_stamp, new_s
 from memocache.backends._packed import PackedCache, expire_after, is_present
 from memocache.backends.base import countable
 from memocache.errors import BackendError, BackendUnavailable
-from memocache.serializers._form import Form
+from memocache.serializers._codec import ValueCodec
 
 __all__ = ["ATTEMPTS", "ServerCache", "stamps_in"]
 
@@ -24,8 +24,8 @@ MOST_ADDRESSES: Final = 10_000
 class ServerCache(PackedCache):
     """A cache on servers with `get_many`, `gets`, `cas` and the rest of Node."""
 
-    def __init__(self, default_timeout: float | str | None, key_prefix: str, form: Form) -> None:
-        super().__init__(default_timeout, key_prefix, form)
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, codec: ValueCodec) -> None:
+        super().__init__(default_timeout, key_prefix, codec)
         self._addresses: dict[str, Address] = {}
 
     @abstractmethod

@@ -13,7 +13,7 @@ from memocache.errors import ConfigurationError, SerializationError
 from memocache.stats import Counters
 
 if TYPE_CHECKING:
-    from memocache._url import Url
+    from memocache.backends.urls import Url
 
 __all__ = ["AgingEntry", "Busy", "Cache", "Entry", "Lease", "Stale", "Usage", "countable"]
 
@@ -112,7 +112,7 @@ class Cache(ABC):
     @classmethod
     def url_arguments(cls, url: "Url") -> dict[str, Any]:
         """Return the arguments for a cache of this class that *url* stands for, which is one of its scheme."""
-        raise url.refused(f"{cls.__name__} has no URLs; make the object, {cls.__name__}(...)")
+        raise url.error(f"{cls.__name__} has no URLs; make the object, {cls.__name__}(...)")
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 

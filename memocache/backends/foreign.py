@@ -20,8 +20,8 @@ from memocache.backends._verbs import Verb, awaited, from_thread, taken, verb
 from memocache.backends.base import countable
 from memocache.errors import ConfigurationError
 from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
-from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class ForeignCache(GenerationCache):
         """The object."""
         self._counting = threading.RLock()
         self._loop: AbstractEventLoop | None = None
-        form = Form(serializer, compress, compress_above, secret)
-        super().__init__(ForeignObject(given), default_timeout, key_prefix, form)
+        codec = ValueCodec(serializer, compress, compress_above, secret)
+        super().__init__(ForeignObject(given), default_timeout, key_prefix, codec)
         self.awaited_only = self._object.is_async
 
     def __repr__(self) -> str:

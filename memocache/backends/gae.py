@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from memocache._policy import seconds
-from memocache._url import SHARED, Url, duration, text
 from memocache.backends._breaker import Breaker
 from memocache.backends._lease import LeaseCache
+from memocache.backends.urls import SHARED_OPTIONS, Url, duration, text
 from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
-from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
 
 __all__ = ["GAEMemcachedCache"]
@@ -73,14 +73,14 @@ class GAEMemcachedCache(LeaseCache):
         if deadline <= 0:
             raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
         self._service = Service(client, namespace, deadline)
-        form = Form(serializer, compress, compress_above, secret, largest=LARGEST_VALUE * 7 // 8)
-        super().__init__(default_timeout, key_prefix, form)
+        codec = ValueCodec(serializer, compress, compress_above, secret, largest=LARGEST_VALUE * 7 // 8)
+        super().__init__(default_timeout, key_prefix, codec)
 
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that "gae://?namespace=...&prefix=..." stands for."""
-        url.has_only()
-        return url.options({**SHARED, "namespace": text, "timeout": duration})
+        url.allow_only()
+        return url.options({**SHARED_OPTIONS, "namespace": text, "timeout": duration})
 
     def __repr__(self) -> str:
         return (

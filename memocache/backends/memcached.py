@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from memocache._policy import seconds
-from memocache._url import SHARED, Url, duration, whole
 from memocache.backends._lease import LeaseCache
 from memocache.backends._memcached import Server
+from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
-from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
 
 __all__ = ["MemcachedCache"]
@@ -70,17 +70,17 @@ class MemcachedCache(LeaseCache):
             raise ConfigurationError(f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024")
         self._servers = [Server(address, deadline) for address in _addresses(servers)]
         self._max_item_size = max_item_size
-        form = Form(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
-        super().__init__(default_timeout, key_prefix, form)
+        codec = ValueCodec(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
+        super().__init__(default_timeout, key_prefix, codec)
 
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that "memcached://host:port,host:port?..." or "memcached:///socket?..." stands for."""
-        url.has_only("places", "path")
+        url.allow_only("hosts", "path")
         socket = url.path if url.path != "/" else ""
-        if socket and url.places:
-            raise url.refused("it has a host and a path; wanted: host:port,host:port, or /path/to/socket")
-        options = url.options({**SHARED, "timeout": duration, "max_item_size": whole})
+        if socket and url.hosts:
+            raise url.error("it has a host and a path; wanted: host:port,host:port, or /path/to/socket")
+        options = url.options({**SHARED_OPTIONS, "timeout": duration, "max_item_size": integer})
         servers = [socket] if socket else url.addresses(DEFAULT_PORT)
         return {"servers": servers, **options} if servers else options
 

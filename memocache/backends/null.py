@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from memocache._url import Url, duration
 from memocache.backends.base import Cache, Entry, Lease, countable
+from memocache.backends.urls import Url, duration
 
 __all__ = ["NullCache"]
 
@@ -36,7 +36,7 @@ class NullCache(Cache):
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that "null://" stands for."""
-        url.has_only()
+        url.allow_only()
         return url.options({"default_timeout": duration})
 
     def __repr__(self) -> str:

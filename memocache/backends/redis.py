@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from memocache._policy import seconds
-from memocache._url import SHARED, Recipe, Url, duration, whole
 from memocache.backends._redis_channel import Channel
 from memocache.backends._redis_fence import FencedCache
 from memocache.backends._redis_shard import KEYS, LEASES, as_it_is
 from memocache.backends._resp import command, text
 from memocache.backends._verbs import Verb, awaited, taken, verb
+from memocache.backends.urls import SHARED_OPTIONS, Recipe, Url, duration, integer
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
-from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class RedisCache(FencedCache):
             )
         servers = _where().servers(url_or_client, connection, deadline)
         self._max_item_size = max_item_size
-        form = Form(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
-        super().__init__(servers, default_timeout, key_prefix, form)
+        codec = ValueCodec(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
+        super().__init__(servers, default_timeout, key_prefix, codec)
         self._channel = self._new_channel(key_prefix)
 
     @classmethod
@@ -94,7 +94,7 @@ class RedisCache(FencedCache):
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that *url* stands for."""
-        options = url.options({**SHARED, "timeout": duration, "max_item_size": whole, **_where().IN_URLS})
+        options = url.options({**SHARED_OPTIONS, "timeout": duration, "max_item_size": integer, **_where().IN_URLS})
         return {"url_or_client": url, **options}
 
     def __repr__(self) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 from memocache._clock import now as clock
 from memocache._entry import SECOND, AgingEntry, Alias, Entry
-from memocache._failure import Failure
 from memocache._flight import Flight
-from memocache._url import Url, duration, whole
+from memocache._policy import StoredException
 from memocache.backends._groups import Groups
 from memocache.backends._s3fifo import S3Fifo
 from memocache.backends.base import Busy, Cache, Lease, Stale, Usage, countable
+from memocache.backends.urls import Url, duration, integer
 from memocache.errors import ConfigurationError
 from memocache.stats import Counters
 
@@ -53,8 +53,8 @@ class SimpleCache(Cache):
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that "memory://?threshold=...&default_timeout=..." stands for."""
-        url.has_only()
-        return url.options({"threshold": whole, "default_timeout": duration})
+        url.allow_only()
+        return url.options({"threshold": integer, "default_timeout": duration})
 
     def _reset(self) -> None:
         # Re-entrant, since the garbage collector may run a destructor of the user's at any allocation below, and that
@@ -83,7 +83,7 @@ class SimpleCache(Cache):
 
     def _present(self, key: str, now: float) -> Entry | None:
         entry = self._queue.get(key)
-        if entry is None or now >= entry.expires or type(entry.value) is Failure:
+        if entry is None or now >= entry.expires or type(entry.value) is StoredException:
             return None
         return entry
 

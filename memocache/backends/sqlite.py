@@ -7,15 +7,15 @@ from typing import Any, Final
 from memocache._clock import now as clock
 from memocache._envelope import VALUE
 from memocache._policy import seconds
-from memocache._url import SHARED, Url, duration, whole
 from memocache.backends._lease import LeaseCache
 from memocache.backends._packed import is_present
 from memocache.backends._sqlite import Database
 from memocache.backends._sqlite_path import resolved
+from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
-from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
 
 __all__ = ["SQLiteCache"]
@@ -76,14 +76,14 @@ class SQLiteCache(LeaseCache):
             raise ConfigurationError(f"size_limit={size_limit!r}; wanted: bytes, as an int from {LEAST_SIZE} (1 MiB)")
         self._largest = min(size_limit // SHARE_OF_ONE, LARGEST_VALUE)
         self._database = Database(resolved(path), deadline, size_limit)
-        super().__init__(default_timeout, key_prefix, Form(serializer, compress, compress_above, secret))
+        super().__init__(default_timeout, key_prefix, ValueCodec(serializer, compress, compress_above, secret))
         self._database.open()
 
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Read `sqlite:///path/of/cache.db?size_limit=...`."""
-        url.has_only("path")
-        return {"path": url.path, **url.options({**SHARED, "timeout": duration, "size_limit": whole})}
+        url.allow_only("path")
+        return {"path": url.path, **url.options({**SHARED_OPTIONS, "timeout": duration, "size_limit": integer})}
 
     def __repr__(self) -> str:
         return (

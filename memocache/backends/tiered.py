@@ -6,13 +6,12 @@ from typing import Any, Final, TypeVar
 
 from memocache._clock import now as clock
 from memocache._policy import Duration, seconds
-from memocache._url import Url
 from memocache.backends._far import ask
-from memocache.backends._schemes import tiers
 from memocache.backends._tiers import Tiers
 from memocache.backends._verbs import Verb, verb
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
+from memocache.backends.urls import Url, tier_arguments
 from memocache.errors import ConfigurationError
 
 __all__ = ["TieredCache"]
@@ -62,7 +61,7 @@ class TieredCache(Tiers):
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Return the arguments that "tiered+..." stands for."""
-        return tiers(url)
+        return tier_arguments(url)
 
     def __repr__(self) -> str:
         return f"TieredCache({self._near!r}, {self._far!r}, near_timeout={self._near_timeout:g})"

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from memocache.errors import ConfigurationError, SerializationError
 
-__all__ = ["LARGEST", "METHODS", "Method", "compressed", "expanded", "require"]
+__all__ = ["LARGEST", "METHODS", "Method", "compress", "decompress", "require"]
 
 Method: TypeAlias = Literal["zlib", "zstd"]
 
@@ -35,15 +35,15 @@ def require(method: Method) -> None:
             raise ConfigurationError(f"compress='zstd' needs backports.zstd: {INSTALL}") from None
 
 
-def compressed(method: int, data: bytes) -> bytes:
-    """Return *data* compressed."""
+def compress(method: int, data: bytes) -> bytes:
+    """Return *data* in its compressed form."""
     if method == ZLIB:
         return zlib.compress(data, ZLIB_LEVEL)
     packed: bytes = _zstd().compress(data, ZSTD_LEVEL)
     return packed
 
 
-def expanded(method: int, data: bytes, size: int) -> bytes:
+def decompress(method: int, data: bytes, size: int) -> bytes:
     """Return the *size* bytes that *data* was made of; it may be anybody's, and takes no more memory than that.
 
     Raises:
@@ -51,7 +51,7 @@ def expanded(method: int, data: bytes, size: int) -> bytes:
     """
     if not 0 < size <= LARGEST:
         raise SerializationError(f"the compressed bytes are to have {size} bytes, and at most {LARGEST} are allowed")
-    opened = _opened(method)
+    opened = _decompressor(method)
     try:
         whole: bytes = opened.decompress(data, size + 1)
     except Exception as error:  # noqa: BLE001 - each library has errors of its own
@@ -61,7 +61,7 @@ def expanded(method: int, data: bytes, size: int) -> bytes:
     return whole
 
 
-def _opened(method: int) -> Any:
+def _decompressor(method: int) -> Any:
     if method == ZLIB:
         return zlib.decompressobj()
     if method != ZSTD:

@@ -1,4 +1,4 @@
-"""Signer: tells the bytes that somebody with the secret has written from all others."""
+"""Signer: signatures, by which bytes are known to be written by somebody who has the secret."""
 
 import hashlib
 import hmac
@@ -31,24 +31,24 @@ class Signer:
     __slots__ = ("_keys",)
 
     def __init__(self, secret: Secret, purpose: bytes) -> None:
-        self._keys = [hmac.digest(each, purpose, DIGEST) for each in _checked(secret)]
+        self._keys = [hmac.digest(each, purpose, DIGEST) for each in _check_secrets(secret)]
 
     def signature(self, payload: bytes, context: bytes) -> bytes:
         """Return the signature of *payload* in this *context*."""
-        return hmac.digest(self._keys[0], _signed(payload, context), DIGEST)
+        return hmac.digest(self._keys[0], _message(payload, context), DIGEST)
 
-    def knows(self, signature: bytes, payload: bytes, context: bytes) -> bool:
+    def verify(self, signature: bytes, payload: bytes, context: bytes) -> bool:
         """Return whether *signature* is that of *payload* in this *context*, by any of the secrets."""
-        signed = _signed(payload, context)
+        signed = _message(payload, context)
         return any(hmac.compare_digest(signature, hmac.digest(key, signed, DIGEST)) for key in self._keys)
 
 
-def _signed(payload: bytes, context: bytes) -> bytes:
+def _message(payload: bytes, context: bytes) -> bytes:
     # With the length, lest bytes move from one to the other.
     return b"".join((len(context).to_bytes(8, "big"), context, payload))
 
 
-def _checked(secret: object) -> list[bytes]:
+def _check_secrets(secret: object) -> list[bytes]:
     given = list(secret) if isinstance(secret, list | tuple) else [secret]
     secrets = [each.encode("utf-8", "surrogatepass") if isinstance(each, str) else each for each in given]
     if not secrets or not all(isinstance(each, bytes) and len(each) >= SHORTEST_SECRET for each in secrets):

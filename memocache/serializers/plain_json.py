@@ -8,8 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from memocache.errors import SerializationError
-from memocache.serializers._refusal import TOO_DEEP_FOR_THE_STACK, Refused, step
-from memocache.serializers.base import Serializer
+from memocache.serializers.base import TOO_DEEP_FOR_THE_STACK, NoByteForm, Serializer, path_step
 
 __all__ = ["JSONSerializer"]
 
@@ -66,7 +65,7 @@ def _write(value: object) -> bytes:
             raise
     except RecursionError:
         raise
-    except Refused as refused:
+    except NoByteForm as refused:
         problem = str(refused)
     except Exception as error:  # noqa: BLE001 - such as a dict that another thread changes
         problem = f"value could not be read, {type(error).__name__}; {_REMEDY}"
@@ -74,11 +73,11 @@ def _write(value: object) -> bytes:
 
 
 def _check(value: Any, plain: frozenset[type], left: int) -> None:
-    """Raise Refused unless *value* comes back from JSON as it is; what is of a *plain* type always does."""
+    """Raise NoByteForm unless *value* comes back from JSON as it is; what is of a *plain* type always does."""
     kind = type(value)
     if kind is list or kind is dict:
         if not left:
-            raise Refused(kind, f"lies more than {_MAX_DEPTH} levels deep or in a cycle", "return flatter data")
+            raise NoByteForm(kind, f"lies more than {_MAX_DEPTH} levels deep or in a cycle", "return flatter data")
         if kind is list:
             _check_each(value, value, "item", plain, left - 1)
         else:
@@ -86,14 +85,14 @@ def _check(value: Any, plain: frozenset[type], left: int) -> None:
             _check_each(value.values(), value, "value", plain, left - 1)
     elif kind is int:
         if value.bit_length() > _MOST_INT_BITS:
-            raise Refused(kind, f"is longer than {_MOST_INT_BITS} bits here", _REMEDY)
+            raise NoByteForm(kind, f"is longer than {_MOST_INT_BITS} bits here", _REMEDY)
     elif kind is float:
         if not isfinite(value):
-            raise Refused(kind, "is not finite here, and JSON has no word for that", _REMEDY)
+            raise NoByteForm(kind, "is not finite here, and JSON has no word for that", _REMEDY)
     elif kind is str and kind not in plain:
         _check_text(value)
     elif kind not in plain:
-        raise Refused(kind, "would not come back from JSON as it is", _REMEDY)
+        raise NoByteForm(kind, "would not come back from JSON as it is", _REMEDY)
 
 
 def _check_each(
@@ -103,11 +102,11 @@ def _check_each(
     try:
         for index, value in enumerate(parts):  # noqa: B007 - the refusal tells it
             if part == "key" and type(value) is not str:
-                raise Refused(type(value), "would not come back from JSON as a key", _REMEDY)
+                raise NoByteForm(type(value), "would not come back from JSON as a key", _REMEDY)
             if type(value) not in plain:
                 _check(value, plain, left)
-    except Refused as refused:
-        refused.path.append(step(container, part, index))
+    except NoByteForm as refused:
+        refused.path.append(path_step(container, part, index))
         raise
 
 
@@ -115,4 +114,4 @@ def _check_text(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise Refused(str, "has a lone surrogate here, and is no text", _REMEDY) from None
+        raise NoByteForm(str, "has a lone surrogate here, and is no text", _REMEDY) from None

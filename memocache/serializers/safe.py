@@ -1,21 +1,25 @@
-"""SafeSerializer: the default, for values of known types."""
+"""SafeSerializer: the default, for values of known types, as msgpack with extensions of ours."""
 
-from collections.abc import Iterable
-from typing import Final
+import io
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import NoneType
+from typing import Any, Final
+
+from msgspec.msgpack import Decoder, Encoder, Ext
 
 from memocache.errors import ConfigurationError, SerializationError
-from memocache.serializers._naming import types_in
-from memocache.serializers._reading import Reader
-from memocache.serializers._refusal import TOO_DEEP_FOR_THE_STACK, Refused
-from memocache.serializers._scalars import CAREFUL_WRITERS, WRITERS
-from memocache.serializers._shapes import Shape, shape_of
-from memocache.serializers._writing import Writer
-from memocache.serializers.base import Serializer
+from memocache.serializers._extensions import CAREFUL_WRITERS, READERS, WRITERS, Code, Readers, Writers, unfrozen_type
+from memocache.serializers._records import Shape, ShapeMismatch, record_types, shape_of
+from memocache.serializers.base import TOO_DEEP_FOR_THE_STACK, NoByteForm, Serializer, path_step
 
 __all__ = ["SafeSerializer"]
 
 _DEEPEST: Final = 500
 _LEVELS_OF_A_SCALAR: Final = 1
+_PLAIN: Final = frozenset({NoneType, bool, int, float, str, bytes})
+_TYPE_NAME: Final = re.compile(r"[\w.<>]{1,200}")
+_encode = Encoder().encode
 
 
 class SafeSerializer(Serializer):
@@ -52,12 +56,12 @@ class SafeSerializer(Serializer):
             raise ConfigurationError(f"max_depth={max_depth!r} does not work; wanted: 1 to {_DEEPEST}")
         if isinstance(types, type):
             raise ConfigurationError(f"types={types!r} is one type; wanted: several, types=[{types.__name__}]")
-        self._named: dict[str, Shape] = {}
-        self._quick = Writer(self._named, max_depth, WRITERS)
-        self._careful = Writer(self._named, max_depth, CAREFUL_WRITERS)
-        self._reader = Reader(self._named, max_depth + _LEVELS_OF_A_SCALAR)
+        self._shapes: dict[str, Shape] = {}
+        self._writer = MsgpackWriter(self._shapes, max_depth, WRITERS)
+        self._careful_writer = MsgpackWriter(self._shapes, max_depth, CAREFUL_WRITERS)
+        self._reader = MsgpackReader(self._shapes, max_depth + _LEVELS_OF_A_SCALAR)
         for given in types:
-            if not any(True for _ in types_in(given)):
+            if not any(True for _ in record_types(given)):
                 raise ConfigurationError(
                     f"types= holds {given!r}, which names no enum, dataclass, NamedTuple or Struct;"
                     " leave it out: nothing else needs naming"
@@ -65,16 +69,16 @@ class SafeSerializer(Serializer):
             self.name_types(given)
 
     def __repr__(self) -> str:
-        return f"SafeSerializer(types=[{', '.join(sorted(self._named))}])"
+        return f"SafeSerializer(types=[{', '.join(sorted(self._shapes))}])"
 
     def name_types(self, *annotations: object) -> None:
         """Let `loads` make instances of the types in *annotations*, their arguments and their fields.
 
         Of two types with one name the one named last counts, as it does when a module is loaded again.
         """
-        found = [shape for kind in types_in(*annotations) if (shape := shape_of(kind)) is not None]
+        found = [shape for kind in record_types(*annotations) if (shape := shape_of(kind)) is not None]
         # Without a lock: each is one step, and two threads that name the same do no harm.
-        self._named.update((shape.name, shape) for shape in found)
+        self._shapes.update((shape.name, shape) for shape in found)
 
     def dumps(self, value: object, context: bytes) -> bytes:
         """Return *value* as bytes; *context* is not looked at."""
@@ -87,13 +91,13 @@ class SafeSerializer(Serializer):
     def _write(self, value: object) -> bytes:
         try:
             try:
-                return self._quick.dumps(value)
+                return self._writer.dumps(value)
             except (OverflowError, UnicodeEncodeError):
                 # A long int or a lone surrogate: too rare to look for it in every value.
-                return self._careful.dumps(value)
+                return self._careful_writer.dumps(value)
         except RecursionError:
             raise
-        except Refused as refused:
+        except NoByteForm as refused:
             problem = str(refused)
         except Exception as error:  # noqa: BLE001 - attributes of the user's types may raise anything
             problem = f"value could not be read, {type(error).__name__}; return plain data"
@@ -107,3 +111,185 @@ class SafeSerializer(Serializer):
             raise
         except Exception as error:  # noqa: BLE001 - the bytes may be anybody's
             raise SerializationError(f"the bytes are no value, {type(error).__name__}") from None
+
+
+class MsgpackWriter:
+    """Turns a value into one that msgspec writes without loss, with *scalars* for the types without parts.
+
+    What needs no replacing is not copied, and looked at in C: that is most of most values.
+    """
+
+    def __init__(self, shapes: Mapping[str, Shape], max_depth: int, scalars: Writers) -> None:
+        self._shapes = shapes
+        self._max_depth = max_depth
+        self._scalars = scalars
+        self._plain = _PLAIN - scalars.keys()
+        self._containers: dict[type, Callable[[Any, int], object]] = {
+            list: self._list,
+            dict: self._dict,
+            tuple: lambda value, left: self._sequence(Code.TUPLE, "item", value, left),
+            set: lambda value, left: self._sequence(Code.SET, "member", value, left),
+            frozenset: lambda value, left: self._sequence(Code.FROZENSET, "member", value, left),
+        }
+
+    def dumps(self, value: object) -> bytes:
+        """Return *value* as msgpack. Raises NoByteForm, or what msgspec and the user's attributes raise."""
+        return _encode(self._convert(value, self._max_depth))
+
+    def _convert(self, value: object, left: int) -> object:
+        kind = type(value)
+        container = self._containers.get(kind)
+        if container is not None:
+            if not left:
+                raise self._too_deep(kind)
+            return container(value, left - 1)
+        if kind in self._plain:
+            return value
+        scalar = self._scalars.get(kind) or self._scalars.get(unfrozen_type(kind))
+        if scalar is not None:
+            return scalar(value)
+        if not left:
+            raise self._too_deep(kind)
+        return self._record(kind, value, left - 1)
+
+    def _list(self, value: list[object], left: int) -> object:
+        if self._plain.issuperset(map(type, value)):
+            return value
+        return self._convert_each(value, value, "item", left)
+
+    def _sequence(self, tag: int, part: str, value: Collection[object], left: int) -> Ext:
+        return Ext(tag, _encode(self._convert_each(value, value, part, left)))
+
+    def _dict(self, value: dict[object, object], left: int) -> object:
+        plain = self._plain
+        if not plain.issuperset(map(type, value)):
+            return self._any_dict(value, left)
+        if plain.issuperset(map(type, value.values())):
+            return value
+        return self._convert_values(value, "value", left)
+
+    def _any_dict(self, value: dict[object, object], left: int) -> object:
+        keys = self._convert_each(value, value, "key", left)
+        values = self._convert_each(value.values(), value, "value", left)
+        if _PLAIN.issuperset(map(type, keys)):
+            return dict(zip(keys, values, strict=True))
+        return Ext(Code.PAIRS, _encode([side for pair in zip(keys, values, strict=True) for side in pair]))
+
+    def _convert_each(
+        self, parts: Iterable[object], container: Collection[object], part: str, left: int
+    ) -> list[object]:
+        plain, convert = self._plain, self._convert
+        converted: list[object] = []
+        try:
+            for value in parts:
+                converted.append(value if type(value) in plain else convert(value, left))
+        except NoByteForm as refused:
+            refused.path.append(path_step(container, part, len(converted)))
+            raise
+        return converted
+
+    def _convert_values(self, whole: dict[Any, object], part: str, left: int) -> dict[Any, object]:
+        """Return *whole* with its values converted; a copy only if that changes any."""
+        plain, convert = self._plain, self._convert
+        result = whole
+        try:
+            for key, value in whole.items():
+                if type(value) not in plain:
+                    converted = convert(value, left)
+                    if converted is not value:
+                        if result is whole:
+                            result = whole.copy()
+                        result[key] = converted
+        except NoByteForm as refused:
+            refused.path.append(path_step(whole, part, list(whole).index(key)))
+            raise
+        return result
+
+    def _record(self, kind: type, value: object, left: int) -> object:
+        shape = shape_of(kind)
+        if shape is None:
+            raise NoByteForm(kind, "has no form as bytes", _remedy(kind))
+        known = self._shapes.get(shape.name)
+        if known is not None and known.kind is not kind:
+            raise NoByteForm(kind, "is another type than the one named by this name", "name each type differently")
+        content = shape.disassemble(value)
+        if isinstance(content, dict):
+            content = self._convert_values(content, "field", left)
+        elif type(content) is int:
+            content = self._convert(content, left)
+        return Ext(Code.OBJECT, _encode([shape.name, content]))
+
+    def _too_deep(self, kind: type) -> NoByteForm:
+        reason = f"lies more than {self._max_depth} levels deep or in a cycle"
+        return NoByteForm(kind, reason, "return flatter data, or pass a larger max_depth=")
+
+
+def _remedy(kind: type) -> str:
+    if issubclass(kind, Iterator) and not issubclass(kind, io.IOBase):
+        return "return a list instead"
+    for base in kind.__mro__[1:]:
+        if base in _PLAIN or base in WRITERS or base in (list, dict, tuple, set, frozenset):
+            return f"return a plain {base.__name__}, or use PickleSerializer(secret=...)"
+    return "return plain data, or use PickleSerializer(secret=...)"
+
+
+class MsgpackReader:
+    """Reads msgpack in which marked values may be nested *levels* deep.
+
+    msgspec reads everything plain by itself and calls back for what is marked. What a marked value holds is
+    read by the next reader in a chain that ends: bytes that nest without end meet that end, not the end of
+    the stack.
+    """
+
+    def __init__(self, shapes: Mapping[str, Shape], levels: int) -> None:
+        self._shapes = shapes
+        self._levels = levels
+        self._readers = READERS
+        self.loads = Decoder(ext_hook=self._read).decode
+
+    def _read(self, tag: int, data: memoryview) -> object:
+        reader = self._readers.get(tag)
+        if reader is None:
+            self._readers = readers = self._add_container_readers()
+            reader = readers.get(tag)
+            if reader is None:
+                raise SerializationError("the bytes hold a mark that means nothing here")
+        return reader(data)
+
+    def _add_container_readers(self) -> Readers:
+        # Made when first needed, and by two threads at once to no harm.
+        if not self._levels:
+            raise SerializationError("the bytes hold values nested too deep")
+        inner = MsgpackReader(self._shapes, self._levels - 1)
+        hook = inner._read
+        decode_list = Decoder(list[Any], ext_hook=hook).decode
+        decode_object = Decoder(tuple[str, Any], ext_hook=hook).decode
+        return READERS | {
+            Code.TUPLE: Decoder(tuple[Any, ...], ext_hook=hook).decode,
+            Code.SET: Decoder(set[Any], ext_hook=hook).decode,
+            Code.FROZENSET: Decoder(frozenset[Any], ext_hook=hook).decode,
+            Code.PAIRS: lambda data: _dict_of(decode_list(data)),
+            Code.OBJECT: lambda data: self._record(*decode_object(data)),
+        }
+
+    def _record(self, name: str, content: object) -> object:
+        shape = self._shapes.get(name)
+        if shape is None:
+            raise SerializationError(_why_unnamed(name))
+        try:
+            return shape.assemble(content)
+        except ShapeMismatch as misfit:
+            raise SerializationError(f"the bytes hold {name} of another shape: {misfit}") from None
+
+
+def _why_unnamed(name: str) -> str:
+    if not _TYPE_NAME.fullmatch(name):
+        return "the bytes hold a type with an impossible name"
+    return (
+        f"the bytes hold {name}, which was not named; annotate the function's return type with it,"
+        f" or pass types=[{name.rpartition('.')[2]}]"
+    )
+
+
+def _dict_of(sides: list[Any]) -> dict[Any, object]:
+    return dict(zip(sides[::2], sides[1::2], strict=True))

@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from memocache.errors import SerializationError
-from memocache.serializers._refusal import TOO_DEEP_FOR_THE_STACK, Refused, step
 from memocache.serializers._signing import SIGNATURE_SIZE, Secret, Signer
-from memocache.serializers.base import Serializer
+from memocache.serializers.base import TOO_DEEP_FOR_THE_STACK, NoByteForm, Serializer, path_step
 
 __all__ = ["PickleSerializer"]
 
@@ -53,7 +52,7 @@ class PickleSerializer(Serializer):
     def dumps(self, value: object, context: bytes) -> bytes:
         """Return *value* pickled and signed together with *context*."""
         try:
-            payload = _pickled(value)
+            payload = _dump(value)
             return self._signer.signature(payload, context) + payload
         except RecursionError:
             pass
@@ -63,7 +62,7 @@ class PickleSerializer(Serializer):
         """Return the value of *data* if it was signed with this secret for this *context*."""
         try:
             signature, payload = data[:SIGNATURE_SIZE], data[SIGNATURE_SIZE:]
-            if not self._signer.knows(signature, payload, context):
+            if not self._signer.verify(signature, payload, context):
                 raise SerializationError("the bytes do not carry the signature of this secret and context")
             return pickle.loads(payload)  # noqa: S301 - signed, as was just verified
         except SerializationError:
@@ -72,18 +71,18 @@ class PickleSerializer(Serializer):
             raise SerializationError(f"the signed value could not be made, {type(error).__name__}") from None
 
 
-def _pickled(value: object) -> bytes:
+def _dump(value: object) -> bytes:
     try:
         return pickle.dumps(value, protocol=_PROTOCOL)
     except RecursionError:
         raise
     except Exception as error:  # noqa: BLE001 - methods of the user's may raise anything
-        problem = _diagnosis(value, error)
+        problem = _explain(value, error)
     raise SerializationError(problem)
 
 
 class _Witness(pickle.Pickler):
-    """Remembers what it was asked to pickle last: when it fails, that is the culprit."""
+    """A pickler that remembers the last value it was given: when it fails, that is the culprit."""
 
     last: object = None
 
@@ -93,7 +92,7 @@ class _Witness(pickle.Pickler):
         return NotImplemented
 
 
-def _diagnosis(value: object, error: Exception) -> str:
+def _explain(value: object, error: Exception) -> str:
     witness = _Witness(io.BytesIO(), protocol=_PROTOCOL)
     try:
         witness.dump(value)
@@ -102,7 +101,7 @@ def _diagnosis(value: object, error: Exception) -> str:
     else:
         culprit = value
     kind = culprit if isinstance(culprit, type) else type(culprit)  # a class fails for all its instances
-    refused = Refused(kind, f"pickle cannot keep ({type(error).__name__})", "return plain data")
+    refused = NoByteForm(kind, f"pickle cannot keep ({type(error).__name__})", "return plain data")
     try:
         refused.path = _path(value, culprit)
     except Exception:  # noqa: BLE001 - what overrides __dict__ or iteration may raise anything
@@ -117,16 +116,16 @@ def _path(value: object, culprit: object) -> list[str]:
     while waiting and len(seen) < _LONGEST_SEARCH:
         holder, steps = waiting.popleft()
         if holder is culprit or type(holder) is culprit:
-            return [step(*each) for each in reversed(steps)]
+            return [path_step(*each) for each in reversed(steps)]
         if id(holder) in seen:
             continue
         seen[id(holder)] = holder
-        for container, part, parts in _inside(holder):
+        for container, part, parts in _parts_of(holder):
             waiting.extend((inner, (*steps, (container, part, index))) for index, inner in enumerate(parts))
     return _NOT_FOUND
 
 
-def _inside(holder: object) -> Iterator[tuple[Collection[object], str, Collection[object]]]:
+def _parts_of(holder: object) -> Iterator[tuple[Collection[object], str, Collection[object]]]:
     if isinstance(holder, dict):
         yield holder, "key", holder.keys()
         yield holder, "value", holder.values()

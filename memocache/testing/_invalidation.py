@@ -8,7 +8,7 @@ import pytest
 
 from memocache import MISSING, uncache_tag
 from memocache._entry import Entry, Origin
-from memocache._failure import Failure, declare
+from memocache._policy import StoredException, allow_exception
 from memocache.backends.base import Busy, Cache, Lease
 from memocache.testing._harness import PATIENCE, Decorator, Gate, start
 
@@ -314,13 +314,13 @@ class InvalidationTests:
         assert peek_value(peer) == "second"
 
     def test_taking_leaves_a_remembered_exception(self, cache: Cache, peer: Cache) -> None:
-        failure = Failure.of(LookupError("nobody"))
-        declare(LookupError)
+        failure = StoredException.of(LookupError("nobody"))
+        allow_exception(LookupError)
         cache.fill(miss(cache), make_entry(failure))
         newer = claim(peer)
         found = peek_value(cache)
-        assert isinstance(found, Failure)
-        assert repr(found.again()) == "LookupError('nobody')"
+        assert isinstance(found, StoredException)
+        assert repr(found.rebuild()) == "LookupError('nobody')"
         assert peer.fill(newer, make_entry("found")) is True
         assert peek_value(peer) == "found"
 

@@ -8,8 +8,8 @@ from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
 from memocache._fork import in_child
-from memocache.backends._schemes import cache_from_url
 from memocache.backends.base import Cache
+from memocache.backends.urls import cache_from_url
 from memocache.errors import ConfigurationError
 
 __all__ = ["MemocacheBackend"]

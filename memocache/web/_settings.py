@@ -6,8 +6,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from memocache._memo import Memo
-from memocache.backends._schemes import cache_from_url
 from memocache.backends.base import Cache
+from memocache.backends.urls import cache_from_url
 from memocache.errors import ConfigurationError
 from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Terms
 

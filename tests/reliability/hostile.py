@@ -16,8 +16,8 @@ from typing import Any
 from memocache import JSONSerializer, MemcachedCache, PickleSerializer, SafeSerializer, SerializationError
 from memocache._entry import Entry
 from memocache._envelope import Envelope, Header, context, pack, with_codec
+from memocache.serializers._codec import HEAD, WRAPPED
 from memocache.serializers._compression import LARGEST, METHODS
-from memocache.serializers._form import HEAD, WRAPPED
 from tests.reliability.process import peak_kib, start_peak
 from tests.unit.serializers.samples import RECORDS
 from tests.unit.serializers.test_hostile import Canary, assert_plain, framings, mutants
@@ -76,7 +76,7 @@ def main(form: str, count: int, path: str, seed: int) -> dict[str, int]:
             continue
         if form in SIGNED:
             seen["wrong"] += 1
-        elif form != "JSON" and type(value).__name__ != "Failure":
+        elif form != "JSON" and type(value).__name__ != "StoredException":
             assert_plain(value)
     return {**seen, "grown_kib": peak_kib() - before, "executed": int(Path(path).exists())}
 
@@ -123,7 +123,7 @@ def _bomb(cache: MemcachedCache, mebibytes: int) -> bytes:
     """Return what gets so large when it is expanded, as the cache itself would write it."""
     packer = zlib.compressobj(9)
     data = b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(mebibytes)), packer.flush()])
-    codec = cache._form.serializer.codec
+    codec = cache._codec.serializer.codec
     return HEAD.pack(METHODS["zlib"], codec, min(mebibytes << 20, LARGEST)) + data
 
 

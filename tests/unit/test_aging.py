@@ -12,7 +12,7 @@ from freezegun import freeze_time
 
 from memocache import MemcachedCache, SimpleCache, _background, _policy, cached
 from memocache._entry import SECOND, AgingEntry, Entry, Origin
-from memocache._policy import early
+from memocache._policy import refresh_margin
 from memocache.backends.base import Busy, Cache, Lease, Stale
 from memocache.testing._harness import wait_for
 from tests.support.servers import MemcachedServer
@@ -191,12 +191,12 @@ def test_a_server_that_fails_just_then_leaves_the_old_value(own_memcached: Memca
 
 
 def test_the_longer_it_takes_the_earlier_it_is_refreshed() -> None:
-    samples = sorted(early(aging(cost=2.0), 1e9) for _ in range(4000))
+    samples = sorted(refresh_margin(aging(cost=2.0), 1e9) for _ in range(4000))
     assert samples[0] >= 0
     assert 1.8 < sum(samples) / 4000 < 2.2  # exponential: its mean is the cost, and its median that times ln 2
     assert 1.25 < samples[2000] < 1.52
-    assert early(aging(cost=0.0), 60) == 0
-    assert max(early(aging(cost=1000.0), 60) for _ in range(100)) == 30  # half the lifetime
+    assert refresh_margin(aging(cost=0.0), 60) == 0
+    assert max(refresh_margin(aging(cost=1000.0), 60) for _ in range(100)) == 30  # half the lifetime
 
 
 @pytest.mark.parametrize(("chance", "is_early"), [(0.99, True), (0.2, False)])

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, cache_from_url, cached, default_cache
-from memocache._url import Url, duration, one_of, secrets, text, whole
-from memocache.backends import _schemes
-from memocache.backends._schemes import SCHEMES, recipe, tiers
+from memocache.backends import urls
+from memocache.backends.urls import SCHEMES, Url, choice, duration, integer, recipe_for, secrets, text, tier_arguments
 from tests.support.servers import MemcachedServer
 
 CANNOT = (
@@ -93,8 +92,8 @@ def test_no_class_is_imported_but_the_one() -> None:
 
 def test_every_scheme_that_is_there_makes_a_cache_of_its_class() -> None:
     for scheme, target in SCHEMES.items():
-        if _schemes._is_there(target) and scheme != "tiered+":
-            made = recipe(Url(f"{scheme}:///tmp/x" if scheme in ("sqlite", "unix") else f"{scheme}://"))
+        if urls._has_module(target) and scheme != "tiered+":
+            made = recipe_for(Url(f"{scheme}:///tmp/x" if scheme in ("sqlite", "unix") else f"{scheme}://"))
             assert f"{made.kind.__module__}:{made.kind.__name__}" == target
             assert made.kind.url_arguments is not Cache.url_arguments
 
@@ -126,7 +125,7 @@ class Tiered(SimpleCache):
 
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
-        return tiers(url)
+        return tier_arguments(url)
 
 
 @pytest.fixture
@@ -178,7 +177,7 @@ THERE = "memory://, memcached://"
 @pytest.fixture
 def these_two(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more schemes than two, whatever there is."""
-    monkeypatch.setattr(_schemes, "_is_there", lambda target: target.endswith((":SimpleCache", ":MemcachedCache")))
+    monkeypatch.setattr(urls, "_has_module", lambda target: target.endswith((":SimpleCache", ":MemcachedCache")))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +251,7 @@ def test_what_only_the_cache_itself_knows_is_refused_when_it_is_made(url: str, m
 def test_kinds_of_options() -> None:
     url = Url("x://u%40:p%2F%3A@h?a=%26%3D&b=-5&c=1m&d=yes&e=1&e=%C3%BC&f=+%20")
     assert (url.user, url.password, url.addresses(7)) == ("u@", "p/:", [("h", 7)])
-    kinds = {"a": text, "b": whole, "c": duration, "d": one_of("yes", "no"), "e": secrets, "f": text}
+    kinds = {"a": text, "b": integer, "c": duration, "d": choice("yes", "no"), "e": secrets, "f": text}
     assert url.options(kinds) == {"a": "&=", "b": -5, "c": 60.0, "d": "yes", "e": ["1", "ü"], "f": "+ "}
     assert repr(url) == "<Url x://...>"
 

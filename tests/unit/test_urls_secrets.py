@@ -16,8 +16,7 @@ from memocache import (
     configure,
     default_cache,
 )
-from memocache._url import SHARED, Recipe, Url, secrets
-from memocache.backends._schemes import SCHEMES
+from memocache.backends.urls import SCHEMES, SHARED_OPTIONS, Recipe, Url, secrets
 
 CANARY = "canary7f3a"
 LONG = f"{CANARY}-with-16-bytes-or-more"
@@ -113,4 +112,4 @@ def test_a_cache_that_fails_does_not_show_its_secret(spelt: str, caplog: pytest.
 
 
 def test_the_option_that_holds_a_secret_is_one_that_is_not_shown() -> None:
-    assert SHARED["secret"] is secrets
+    assert SHARED_OPTIONS["secret"] is secrets

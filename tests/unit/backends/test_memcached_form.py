@@ -13,8 +13,8 @@ from pymemcache import Client
 
 from memocache import MISSING, CachedFunction, MemcachedCache, PickleSerializer, SerializationError, cached
 from memocache._envelope import ERROR, HEAD, LEASE, VALUE, Header, context, key_digest, pack, unpack
+from memocache.serializers import _codec as codec
 from memocache.serializers import _compression as compression
-from memocache.serializers import _form as form
 from tests.faults.test_memcached_junk import Bomb
 from tests.support.servers import MemcachedServer
 
@@ -139,7 +139,7 @@ def test_remembered_exceptions_are_signed_too(make: Any, plain: Client, prefix: 
             f()
     data = plain.get(prefix + f.key())
     found = unpack(data, key_digest(f"{prefix}\0{f.key()}"))
-    assert (found.kind, found.codec) == (ERROR, form.WRAPPED)
+    assert (found.kind, found.codec) == (ERROR, codec.WRAPPED)
     plain.set(prefix + f.key(), resealed(data, len(data) * 8 - 1))
     with pytest.raises(LookupError, match="2"):
         f()
@@ -183,21 +183,21 @@ def test_forged_values_are_misses(make: Any, plain: Client, prefix: str, canary:
     header = Header(*(getattr(found, name) for name in Header._fields))
     megabyte = 1024 * 1024
     bombs = {
-        "a bomb": form.HEAD.pack(1, 1, 16 * megabyte) + zlib.compress(bytes(100 * megabyte)),
-        "a bomb that says so": form.HEAD.pack(1, 1, 100 * megabyte) + zlib.compress(bytes(100 * megabyte)),
-        "a small lie": form.HEAD.pack(1, 1, 10) + zlib.compress(bytes(1000)),
-        "a truncated stream": form.HEAD.pack(1, 1, 1000) + zlib.compress(bytes(1000))[:-1],
-        "not compressed at all": form.HEAD.pack(1, 1, 1000) + bytes(1000),
-        "in no known way": form.HEAD.pack(99, 1, 1000) + bytes(1000),
-        "signed with nothing": form.HEAD.pack(form.SIGNED, 1, 0) + bytes(32) + b"\x01",
-        "a packed pickle": form.HEAD.pack(1, 3, 1000) + zlib.compress(pickle.dumps(Bomb(canary))),
-        "a wrapped wrap": form.HEAD.pack(0, 4, 0) + form.HEAD.pack(0, 1, 0) + b"\x01",
+        "a bomb": codec.HEAD.pack(1, 1, 16 * megabyte) + zlib.compress(bytes(100 * megabyte)),
+        "a bomb that says so": codec.HEAD.pack(1, 1, 100 * megabyte) + zlib.compress(bytes(100 * megabyte)),
+        "a small lie": codec.HEAD.pack(1, 1, 10) + zlib.compress(bytes(1000)),
+        "a truncated stream": codec.HEAD.pack(1, 1, 1000) + zlib.compress(bytes(1000))[:-1],
+        "not compressed at all": codec.HEAD.pack(1, 1, 1000) + bytes(1000),
+        "in no known way": codec.HEAD.pack(99, 1, 1000) + bytes(1000),
+        "signed with nothing": codec.HEAD.pack(codec.SIGNED, 1, 0) + bytes(32) + b"\x01",
+        "a packed pickle": codec.HEAD.pack(1, 3, 1000) + zlib.compress(pickle.dumps(Bomb(canary))),
+        "a wrapped wrap": codec.HEAD.pack(0, 4, 0) + codec.HEAD.pack(0, 1, 0) + b"\x01",
         "too short": b"\x01",
         "empty": b"",
     }
     for number, (name, payload) in enumerate(bombs.items(), 2):
         assert len(payload) < megabyte / 2
-        forged = header._replace(kind=VALUE, codec=form.WRAPPED)
+        forged = header._replace(kind=VALUE, codec=codec.WRAPPED)
         plain.set(prefix + f.key(), pack(context(forged, key_digest(f"{prefix}\0{f.key()}"), found.stamps), payload))
         assert [f(), f()] == [("x" * 5000, number)] * 2, name
     assert f.info().failures == len(bombs)

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from memocache._canonical import encode
-from memocache._names import module_name, qualified_name
+from memocache._canonical import encode, module_name
 from memocache.errors import UnkeyableArgument
 from tests.unit.canonical.processes import output_of, run_python
 from tests.unit.canonical.samples import Keyed, decorated, distinct_from_each_other, function, local
@@ -24,6 +23,11 @@ class WithClassMethod:
 
 
 class HeirWithClassMethod(WithClassMethod): ...
+
+
+def qualified_name(thing: Any) -> str:
+    """The name by which *thing* stands in a key."""
+    return encode(thing).partition(b":")[2].decode()
 
 
 @pytest.mark.parametrize(
@@ -64,8 +68,10 @@ def test_a_class_method_is_its_class_and_its_function() -> None:
 
 SCRIPT = """
     import multiprocessing
-    from memocache._canonical import encode
-    from memocache._names import module_name, qualified_name
+    from memocache._canonical import encode, module_name
+
+    def qualified_name(thing):
+        return encode(thing).partition(b":")[2].decode()
 
     class User:
         __cache_key__ = 1

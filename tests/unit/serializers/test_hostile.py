@@ -20,7 +20,8 @@ import pytest
 from msgspec.msgpack import Ext, encode
 
 from memocache.errors import SerializationError
-from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer, _tags
+from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
+from memocache.serializers._extensions import Code
 from tests.unit.serializers.samples import RECORDS, Color, Huge, IntPerm, Owner, Perm
 from tests.unit.serializers.test_roundtrip import VALUES
 
@@ -149,7 +150,7 @@ def framings(canary: bytes, context: bytes) -> Iterator[bytes]:
             yield encode(Ext(tag, encode([Ext(tag, canary)])))
     for name in ("builtins.eval", "pickle.loads", "_pickle.loads", "tests.unit.serializers.samples.Owner", "os.system"):
         for content in ([name, canary], [name, {"name": canary}], [name, [canary]], [name, canary.decode("latin-1")]):
-            yield encode(Ext(_tags.OBJECT, encode(content)))
+            yield encode(Ext(Code.OBJECT, encode(content)))
     for size in (0, 16, 20, 31, 32, 33, 64):
         yield bytes(size) + canary
     yield PickleSerializer(secret=b"another secret..")._signer.signature(canary, context) + canary
@@ -194,7 +195,7 @@ def blob(tag: int, content: object) -> bytes:
 def test_names_in_bytes_import_and_find_nothing(name: str) -> None:
     before = set(sys.modules)
     for content in ({}, {"name": "x"}, "RED", 1, [], None, ["echo"]):
-        assert refusal(SAFE, blob(_tags.OBJECT, [name, content])) == (
+        assert refusal(SAFE, blob(Code.OBJECT, [name, content])) == (
             f"the bytes hold {name}, which was not named; annotate the function's return type with it,"
             f" or pass types=[{name.rpartition('.')[2]}]"
         )
@@ -203,13 +204,13 @@ def test_names_in_bytes_import_and_find_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a\nERROR forged log line", "\x1b[31m", "x" * 201, "os;system", "'"])
 def test_impossible_names_are_not_shown(name: str) -> None:
-    assert refusal(SAFE, blob(_tags.OBJECT, [name, {}])) == "the bytes hold a type with an impossible name"
+    assert refusal(SAFE, blob(Code.OBJECT, [name, {}])) == "the bytes hold a type with an impossible name"
 
 
 def test_fields_that_the_type_does_not_declare_are_not_set() -> None:
     name = "tests.unit.serializers.samples.Owner"
     for fields in ({"name": 1, "__class__": 2}, {"name": 1, "__dict__": {}}, {"__init__": 1}, {}, {"name": 1, 5: 6}):
-        assert "of another shape: its fields have changed" in refusal(SAFE, blob(_tags.OBJECT, [name, fields]))
+        assert "of another shape: its fields have changed" in refusal(SAFE, blob(Code.OBJECT, [name, fields]))
 
 
 @pytest.mark.parametrize("key", [
@@ -222,8 +223,8 @@ def test_zone_keys_reach_nothing_but_zones(key: str) -> None:
         return {name for name in sys.modules if not name.startswith(("tzdata", "importlib"))}
 
     before = modules()
-    assert refusal(SAFE, blob(_tags.ZONE, key)).startswith("the bytes are no value, ")
-    assert refusal(SAFE, blob(_tags.MOMENT, ["2020-01-01T00:00:00", 0, key])).startswith("the bytes are no value, ")
+    assert refusal(SAFE, blob(Code.ZONE, key)).startswith("the bytes are no value, ")
+    assert refusal(SAFE, blob(Code.MOMENT, ["2020-01-01T00:00:00", 0, key])).startswith("the bytes are no value, ")
     assert modules() == before
 
 
@@ -231,10 +232,10 @@ def test_zone_keys_reach_nothing_but_zones(key: str) -> None:
 def test_strange_zone_keys_are_not_even_looked_for(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # ZoneInfo looks for the zone a.b/c in the package tzdata.zoneinfo.a.b, so it would import that.
     looked_for: list[str] = []
-    monkeypatch.setattr("memocache.serializers._scalars.ZoneInfo", looked_for.append)
-    refusal(SAFE, blob(_tags.ZONE, key))
+    monkeypatch.setattr("memocache.serializers._extensions.ZoneInfo", looked_for.append)
+    refusal(SAFE, blob(Code.ZONE, key))
     assert not looked_for
-    SAFE.loads(blob(_tags.ZONE, "Etc/GMT+5"), b"")
+    SAFE.loads(blob(Code.ZONE, "Etc/GMT+5"), b"")
     assert looked_for == ["Etc/GMT+5"]
 
 
@@ -244,25 +245,25 @@ def test_strange_zone_keys_are_not_even_looked_for(key: str, monkeypatch: pytest
     (b"\xc6\xff\xff\xff\xff", "DecodeError"), (b"\xc9\xff\xff\xff\xff\x01", "DecodeError"),
     (b"\xdb\xff\xff\xff\xffab", "DecodeError"),
     (b"\xc7\x0c\xff" + b"\xff" * 12, "ValidationError"), (b"\xd7\xff" + b"\xff" * 8, "ValidationError"),
-    (blob(_tags.SET, [{}]), "TypeError"), (blob(_tags.FROZENSET, [{}]), "TypeError"),
-    (blob(_tags.SET, {}), "ValidationError"), (blob(_tags.TUPLE, 1), "ValidationError"),
-    (blob(_tags.TUPLE, {}), "ValidationError"), (blob(_tags.PAIRS, [[], 1]), "TypeError"),
-    (blob(_tags.PAIRS, [{}, 1]), "TypeError"), (blob(_tags.PAIRS, [1, 2, 3]), "ValueError"),
-    (blob(_tags.PAIRS, {1: 2}), "ValidationError"), (blob(_tags.PAIRS, [Ext(_tags.BYTEARRAY, b"a"), 1]), "TypeError"),
-    (encode({(1, 2): 3})[:-1] + b"\xc1", "DecodeError"), (blob(_tags.OBJECT, []), "ValidationError"),
-    (blob(_tags.OBJECT, [1, {}]), "ValidationError"), (blob(_tags.OBJECT, ["a"]), "ValidationError"),
-    (blob(_tags.OBJECT, ["a", 1, 2]), "ValidationError"), (blob(_tags.OBJECT, [b"a", 1]), "ValidationError"),
-    (blob(_tags.TEXT, b"\xff"), "UnicodeDecodeError"), (blob(_tags.COMPLEX, b"1234567"), "error"),
-    (blob(_tags.UUID, b"123"), "ValueError"), (blob(_tags.DATE, b"not a date"), "ValueError"),
-    (blob(_tags.DATE, b"2020-13-01"), "ValueError"), (blob(_tags.DATE, b"\xff"), "UnicodeDecodeError"),
-    (blob(_tags.DATETIME, b"10000-01-01"), "ValueError"), (blob(_tags.TIME, ["25:00", 0, None]), "ValueError"),
-    (blob(_tags.TIME, ["01:00", 2, None]), "ValueError"), (blob(_tags.TIME, ["01:00", 0, 5]), "ValidationError"),
-    (blob(_tags.MOMENT, ["2020-01-01", 0, (10**13, None)]), "ValueError"), (blob(_tags.ZONE, None), "ValidationError"),
-    (blob(_tags.TIMEDELTA, [10**10, 0, 0]), "OverflowError"), (blob(_tags.TIMEDELTA, [1.5, 0, 0]), "ValidationError"),
-    (blob(_tags.DECIMAL, b"1.2.3"), "InvalidOperation"), (blob(_tags.DECIMAL, b"\xff"), "UnicodeDecodeError"),
-    (blob(_tags.FRACTION, [b"\x01", b"\x00"]), "ZeroDivisionError"), (blob(_tags.FRACTION, [1, 2]), "ValidationError"),
-    (blob(_tags.FRACTION, [b"\x01" * 9000, b"\x03"]), "ValueError"),
-    (blob(_tags.SET, [Ext(_tags.DECIMAL, b"sNaN")]), "TypeError"),
+    (blob(Code.SET, [{}]), "TypeError"), (blob(Code.FROZENSET, [{}]), "TypeError"),
+    (blob(Code.SET, {}), "ValidationError"), (blob(Code.TUPLE, 1), "ValidationError"),
+    (blob(Code.TUPLE, {}), "ValidationError"), (blob(Code.PAIRS, [[], 1]), "TypeError"),
+    (blob(Code.PAIRS, [{}, 1]), "TypeError"), (blob(Code.PAIRS, [1, 2, 3]), "ValueError"),
+    (blob(Code.PAIRS, {1: 2}), "ValidationError"), (blob(Code.PAIRS, [Ext(Code.BYTEARRAY, b"a"), 1]), "TypeError"),
+    (encode({(1, 2): 3})[:-1] + b"\xc1", "DecodeError"), (blob(Code.OBJECT, []), "ValidationError"),
+    (blob(Code.OBJECT, [1, {}]), "ValidationError"), (blob(Code.OBJECT, ["a"]), "ValidationError"),
+    (blob(Code.OBJECT, ["a", 1, 2]), "ValidationError"), (blob(Code.OBJECT, [b"a", 1]), "ValidationError"),
+    (blob(Code.TEXT, b"\xff"), "UnicodeDecodeError"), (blob(Code.COMPLEX, b"1234567"), "error"),
+    (blob(Code.UUID, b"123"), "ValueError"), (blob(Code.DATE, b"not a date"), "ValueError"),
+    (blob(Code.DATE, b"2020-13-01"), "ValueError"), (blob(Code.DATE, b"\xff"), "UnicodeDecodeError"),
+    (blob(Code.DATETIME, b"10000-01-01"), "ValueError"), (blob(Code.TIME, ["25:00", 0, None]), "ValueError"),
+    (blob(Code.TIME, ["01:00", 2, None]), "ValueError"), (blob(Code.TIME, ["01:00", 0, 5]), "ValidationError"),
+    (blob(Code.MOMENT, ["2020-01-01", 0, (10**13, None)]), "ValueError"), (blob(Code.ZONE, None), "ValidationError"),
+    (blob(Code.TIMEDELTA, [10**10, 0, 0]), "OverflowError"), (blob(Code.TIMEDELTA, [1.5, 0, 0]), "ValidationError"),
+    (blob(Code.DECIMAL, b"1.2.3"), "InvalidOperation"), (blob(Code.DECIMAL, b"\xff"), "UnicodeDecodeError"),
+    (blob(Code.FRACTION, [b"\x01", b"\x00"]), "ZeroDivisionError"), (blob(Code.FRACTION, [1, 2]), "ValidationError"),
+    (blob(Code.FRACTION, [b"\x01" * 9000, b"\x03"]), "ValueError"),
+    (blob(Code.SET, [Ext(Code.DECIMAL, b"sNaN")]), "TypeError"),
 ])  # fmt: skip
 def test_malformed_bytes_are_refused(data: bytes, reason: str) -> None:
     assert refusal(SAFE, data) == f"the bytes are no value, {reason}"
@@ -270,13 +271,13 @@ def test_malformed_bytes_are_refused(data: bytes, reason: str) -> None:
 
 def test_keys_that_cannot_be_keys_are_refused() -> None:
     # A dict, an array with a dict in it, a bytearray. What msgspec raises for them depends on its version.
-    for data in (b"\x81\x80\x01", b"\x81\x91\x80\x01", b"\x81" + blob(_tags.BYTEARRAY, b"a") + b"\x01"):
+    for data in (b"\x81\x80\x01", b"\x81\x91\x80\x01", b"\x81" + blob(Code.BYTEARRAY, b"a") + b"\x01"):
         assert re.fullmatch("the bytes are no value, (DecodeError|TypeError)", refusal(SAFE, data))
 
 
 @pytest.mark.parametrize("tag", [*range(-128, -1), 0, *range(6, 16), *range(29, 128)])
 def test_marks_without_a_meaning_are_refused(tag: int) -> None:
-    for data in (encode(Ext(tag, b"")), encode({"a": [Ext(tag, b"\x90")]}), blob(_tags.TUPLE, [Ext(tag, b"")])):
+    for data in (encode(Ext(tag, b"")), encode({"a": [Ext(tag, b"\x90")]}), blob(Code.TUPLE, [Ext(tag, b"")])):
         assert refusal(SAFE, data) == "the bytes hold a mark that means nothing here"
 
 
@@ -288,11 +289,11 @@ def deep_marks(tag: int, depth: int) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("tag", [_tags.TUPLE, _tags.SET, _tags.FROZENSET])
+@pytest.mark.parametrize("tag", [Code.TUPLE, Code.SET, Code.FROZENSET])
 def test_marks_nested_without_end_are_refused_at_the_limit(tag: int) -> None:
     for depth in (102, 1000, 20_000):
         assert refusal(SAFE, deep_marks(tag, depth)) == "the bytes hold values nested too deep"
-    SAFE.loads(deep_marks(_tags.TUPLE, 100), b"")
+    SAFE.loads(deep_marks(Code.TUPLE, 100), b"")
 
 
 def test_plain_nesting_without_end_is_refused() -> None:
@@ -309,26 +310,26 @@ def test_huge_declared_lengths_take_no_memory() -> None:
         with pytest.raises(SerializationError):
             SAFE.loads(head * 300, b"")
         with pytest.raises(SerializationError):
-            SAFE.loads(blob(_tags.SET, head) + head, b"")
+            SAFE.loads(blob(Code.SET, head) + head, b"")
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
         tracemalloc.stop()
 
 
 def test_long_numbers_take_no_time() -> None:
     started = time.perf_counter()
-    SAFE.loads(blob(_tags.BIG_INTEGER, b"\x7f" * 4_000_000), b"")
-    refusal(SAFE, blob(_tags.FRACTION, [b"\x7f" * 4_000_000, b"\x3f" * 4_000_000]))
+    SAFE.loads(blob(Code.BIG_INTEGER, b"\x7f" * 4_000_000), b"")
+    refusal(SAFE, blob(Code.FRACTION, [b"\x7f" * 4_000_000, b"\x3f" * 4_000_000]))
     for kind in (Perm, IntPerm, Huge):
         name = f"tests.unit.serializers.samples.{kind.__name__}"
-        long = Ext(_tags.BIG_INTEGER, b"\x7f" * 400_000)
-        assert refusal(SAFE, blob(_tags.OBJECT, [name, long])).endswith("of another shape: it has no such member")
+        long = Ext(Code.BIG_INTEGER, b"\x7f" * 400_000)
+        assert refusal(SAFE, blob(Code.OBJECT, [name, long])).endswith("of another shape: it has no such member")
     assert time.perf_counter() - started < 3
 
 
 def test_what_msgpack_knows_beyond_us_is_plain() -> None:
     assert SAFE.loads(b"\x82\x01\x01\x01\x02", b"") == {1: 2}  # a key twice
     assert SAFE.loads(b"\x81\x91\x01\x02", b"") == {(1,): 2}  # an array as key
-    assert SAFE.loads(blob(_tags.SET, [[1]]), b"") == {(1,)}  # an array in a set
+    assert SAFE.loads(blob(Code.SET, [[1]]), b"") == {(1,)}  # an array in a set
     assert_plain(SAFE.loads(b"\xd6\xff\x00\x00\x00\x01", b""))  # a timestamp
 
 

@@ -1,4 +1,4 @@
-"""Form: how a cache outside the process writes its values: by which serializer, compressed or not, signed or not.
+"""ValueCodec: how a cache outside the process writes its values: by a serializer, compressed or not, signed or not.
 
 A value that is neither compressed nor signed is the serializer's bytes, under its codec. Any other is wrapped, under a
 codec of its own: how, the serializer's codec, and the size before compression; then the signature, if there is one, of
@@ -11,12 +11,12 @@ from typing import Final
 
 from memocache._envelope import with_codec
 from memocache.errors import ConfigurationError, SerializationError
-from memocache.serializers._compression import LARGEST, METHODS, Method, compressed, expanded, require
+from memocache.serializers._compression import LARGEST, METHODS, Method, compress, decompress, require
 from memocache.serializers._signing import SIGNATURE_SIZE, Secret, Signer
 from memocache.serializers.base import Serializer
 from memocache.serializers.safe import SafeSerializer
 
-__all__ = ["COMPRESS_ABOVE", "WRAPPED", "Form"]
+__all__ = ["COMPRESS_ABOVE", "WRAPPED", "ValueCodec"]
 
 WRAPPED: Final = 4
 """The codec of what is compressed or signed, whatever its serializer."""
@@ -33,8 +33,8 @@ UNSIGNED: Final = "the value is not signed, and this cache has a secret=; give a
 UNEXPECTED: Final = "the value is signed, and this cache has no secret=; give all processes the same"
 
 
-class Form:
-    """The form of a cache's values as bytes. Reading knows from the bytes how they were written.
+class ValueCodec:
+    """The codec of one cache: from values to bytes and back. Reading knows from the bytes how they were written.
 
     Args:
         serializer: makes bytes of values; None for a SafeSerializer.
@@ -84,7 +84,7 @@ class Form:
         data = self.serializer.dumps(value, context)
         how, size, body = NOT_COMPRESSED, 0, data
         if self._above < len(data) <= LARGEST:
-            packed = compressed(self._method, data)
+            packed = compress(self._method, data)
             if HEAD.size + len(packed) < len(data):
                 how, size, body = self._method, len(data), packed
         codec = self.serializer.codec
@@ -108,7 +108,7 @@ class Form:
             return self.serializer.loads(payload, context)
         signer = self._signer
         if codec != WRAPPED:
-            raise SerializationError(self._otherwise_written(codec) if signer is None else UNSIGNED)
+            raise SerializationError(self._wrong_serializer(codec) if signer is None else UNSIGNED)
         if len(payload) < HEAD.size:
             raise SerializationError("the bytes end too early")
         how, codec, size = HEAD.unpack_from(payload)
@@ -121,14 +121,14 @@ class Form:
                 raise SerializationError(UNSIGNED)
             start += SIGNATURE_SIZE
             signature, signed = payload[HEAD.size : start], payload[: HEAD.size] + payload[start:]
-            if not signer.knows(signature, signed, context):
+            if not signer.verify(signature, signed, context):
                 raise SerializationError("the value does not carry the signature of this cache's secret=")
         if codec != self.serializer.codec:
-            raise SerializationError(self._otherwise_written(codec))
+            raise SerializationError(self._wrong_serializer(codec))
         body, method = payload[start:], how & ~SIGNED
-        return self.serializer.loads(body if method == NOT_COMPRESSED else expanded(method, body, size), context)
+        return self.serializer.loads(body if method == NOT_COMPRESSED else decompress(method, body, size), context)
 
-    def _otherwise_written(self, codec: int) -> str:
+    def _wrong_serializer(self, codec: int) -> str:
         return (
             f"the value was written by another serializer (codec {codec}) than this cache has "
             f"(codec {self.serializer.codec}); give all processes the same"

@@ -20,7 +20,7 @@ from memocache._envelope import VALUE, Header, context, key_digest
 from memocache.errors import ConfigurationError, SerializationError
 from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer
 from memocache.serializers import _compression as compression
-from memocache.serializers._form import HEAD, SIGNED, WRAPPED, Form
+from memocache.serializers._codec import HEAD, SIGNED, WRAPPED, ValueCodec
 
 zstd = compression._zstd()  # Python's own, or the backport
 
@@ -49,13 +49,13 @@ def bound(codec: int, key: str = "k") -> bytes:
     return context(Header(VALUE, codec, bytes(16), 1.0, 2.0, 3.0, 0.0), key_digest(key), b"")
 
 
-def write(form: Form, value: object, key: str = "k") -> Written:
+def write(form: ValueCodec, value: object, key: str = "k") -> Written:
     said, payload = form.dumps(value, bound(form.serializer.codec, key))
     assert said == bound(said[5], key)  # nothing but the codec is another
     return said[5], payload, said
 
 
-def refusal(form: Form, written: Written) -> str:
+def refusal(form: ValueCodec, written: Written) -> str:
     with pytest.raises(SerializationError) as caught:
         form.loads(*written)
     assert type(caught.value) is SerializationError
@@ -70,13 +70,13 @@ def refusal(form: Form, written: Written) -> str:
 @pytest.mark.parametrize("serializer", [SafeSerializer, JSONSerializer, lambda: PickleSerializer(OTHER)])
 @pytest.mark.parametrize("value", [None, 0, "", ROWS, "x" * 100_000], ids=["None", "0", "empty", "rows", "long"])
 def test_what_was_written_is_read(kind: str, serializer: Any, value: object) -> None:
-    form = Form(serializer(), **FORMS[kind])
+    form = ValueCodec(serializer(), **FORMS[kind])
     assert form.loads(*write(form, value)) == value
 
 
 @pytest.mark.parametrize(("writer", "reader"), [*itertools.product(FORMS, FORMS)])
 def test_who_reads_what_others_have_written(writer: str, reader: str) -> None:
-    written, form = write(Form(**FORMS[writer]), ROWS), Form(**FORMS[reader])
+    written, form = write(ValueCodec(**FORMS[writer]), ROWS), ValueCodec(**FORMS[reader])
     if ("signed" in writer) == ("signed" in reader):
         assert form.loads(*written) == ROWS  # whatever it would compress with itself
     else:
@@ -85,38 +85,38 @@ def test_who_reads_what_others_have_written(writer: str, reader: str) -> None:
 
 def test_without_options_it_is_what_the_serializer_makes() -> None:
     for value in (1, ROWS):
-        assert write(Form(), value) == (1, SafeSerializer().dumps(value, b""), bound(1))
+        assert write(ValueCodec(), value) == (1, SafeSerializer().dumps(value, b""), bound(1))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_compressed_is_what_is_large_and_gets_smaller(method: Any) -> None:
     noise = random.Random(1).randbytes(50_000)
-    form = Form(compress=method)
+    form = ValueCodec(compress=method)
     for value, codec in [("x" * 4000, 1), ("x" * 4200, WRAPPED), (ROWS, WRAPPED), (noise, 1), (noise.hex(), WRAPPED)]:
         written = write(form, value)
         assert written[0] == codec
         assert len(written[1]) <= len(SafeSerializer().dumps(value, b""))
-    assert write(Form(compress=method, compress_above=100), "x" * 200)[0] == WRAPPED
-    assert write(Form(compress=method, compress_above=0), "x")[0] == 1
-    assert write(Form(compress=method, compress_above=10_000), "x" * 5000)[0] == 1
+    assert write(ValueCodec(compress=method, compress_above=100), "x" * 200)[0] == WRAPPED
+    assert write(ValueCodec(compress=method, compress_above=0), "x")[0] == 1
+    assert write(ValueCodec(compress=method, compress_above=10_000), "x" * 5000)[0] == 1
 
 
 def test_what_would_not_fit_is_compressed_by_all() -> None:
-    for form in (Form(largest=1000), Form(largest=1000, compress=None)):
+    for form in (ValueCodec(largest=1000), ValueCodec(largest=1000, compress=None)):
         assert write(form, "x" * 900)[0] == 1
         assert write(form, "x" * 1001)[0] == WRAPPED
-    assert write(Form(largest=1000, compress="zstd"), "x" * 1001)[0] == 1  # that is asked for above 4096
-    assert write(Form(), "x" * MEGABYTE)[0] == 1
+    assert write(ValueCodec(largest=1000, compress="zstd"), "x" * 1001)[0] == 1  # that is asked for above 4096
+    assert write(ValueCodec(), "x" * MEGABYTE)[0] == 1
 
 
 def test_the_format_stays() -> None:
     data = SafeSerializer().dumps(ROWS, b"")
-    codec, payload, _ = write(Form(compress="zlib"), ROWS)
+    codec, payload, _ = write(ValueCodec(compress="zlib"), ROWS)
     assert (codec, payload) == (4, HEAD.pack(1, 1, len(data)) + zlib.compress(data, 1))
-    codec, payload, _ = write(Form(compress="zstd"), ROWS)
+    codec, payload, _ = write(ValueCodec(compress="zstd"), ROWS)
     assert (codec, payload[:6], zstd.decompress(payload[6:])) == (4, HEAD.pack(2, 1, len(data)), data)
     # HMAC-SHA256 under a derived key, over the serializer's context with its length, head and body.
-    codec, payload, _ = write(Form(secret=SECRET), 1)
+    codec, payload, _ = write(ValueCodec(secret=SECRET), 1)
     key = hmac.new(SECRET, b"memocache/value/1", hashlib.sha256).digest()
     head, body, inner = HEAD.pack(0x80, 1, 0), b"\x01", bound(1)
     signed = len(inner).to_bytes(8, "big") + inner + head + body
@@ -124,7 +124,7 @@ def test_the_format_stays() -> None:
 
 
 def test_secrets_can_be_changed_while_processes_run() -> None:
-    old, both, new = Form(secret=SECRET), Form(secret=[OTHER, SECRET]), Form(secret=OTHER)
+    old, both, new = ValueCodec(secret=SECRET), ValueCodec(secret=[OTHER, SECRET]), ValueCodec(secret=OTHER)
     assert both.loads(*write(old, 1)) == 1
     assert new.loads(*write(both, 2)) == 2
     assert refusal(new, write(old, 1)) == FORGED
@@ -133,9 +133,9 @@ def test_secrets_can_be_changed_while_processes_run() -> None:
 
 def test_the_same_secret_may_sign_pickles_and_values() -> None:
     pickles = PickleSerializer(SECRET)
-    form = Form(pickles, secret=SECRET)
+    form = ValueCodec(pickles, secret=SECRET)
     assert form.loads(*write(form, range(3))) == range(3)
-    codec, payload, said = write(Form(pickles), range(3))
+    codec, payload, said = write(ValueCodec(pickles), range(3))
     assert refusal(form, (codec, payload, said)) == UNSIGNED
     # Nor is a signature for the one a signature for the other.
     forged = HEAD.pack(SIGNED, 3, 0) + payload
@@ -144,7 +144,7 @@ def test_the_same_secret_may_sign_pickles_and_values() -> None:
 
 def test_another_serializer_s_value_is_refused_before_it_is_parsed() -> None:
     for options in FORMS.values():
-        message = refusal(Form(JSONSerializer(), **options), write(Form(**options), ROWS))
+        message = refusal(ValueCodec(JSONSerializer(), **options), write(ValueCodec(**options), ROWS))
         assert message == (
             "the value was written by another serializer (codec 1) than this cache has (codec 2); "
             "give all processes the same"
@@ -172,7 +172,7 @@ def canary(tmp_path: Path) -> Iterator[Canary]:
 
 @pytest.mark.parametrize("options", [FORMS["signed"], FORMS["signed zlib"], FORMS["signed zstd"]])
 def test_of_what_is_signed_every_bit_counts(options: Any, canary: Canary) -> None:
-    form = Form(PickleSerializer(OTHER), compress_above=10, **options)
+    form = ValueCodec(PickleSerializer(OTHER), compress_above=10, **options)
     codec, payload, said = write(form, [canary, "x" * 100])
     for bit in range(len(payload) * 8):
         flipped = bytearray(payload)
@@ -191,10 +191,10 @@ def test_of_what_is_signed_every_bit_counts(options: Any, canary: Canary) -> Non
 
 
 def test_nothing_is_parsed_before_the_signature_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    form = Form(compress="zlib", secret=SECRET)
+    form = ValueCodec(compress="zlib", secret=SECRET)
     codec, payload, said = write(form, ROWS)
     parsed: list[str] = []
-    monkeypatch.setattr("memocache.serializers._form.expanded", lambda *_: parsed.append("expanded"))
+    monkeypatch.setattr("memocache.serializers._codec.decompress", lambda *_: parsed.append("expanded"))
     monkeypatch.setattr(form.serializer, "loads", lambda *_: parsed.append("loads"))
     refusal(form, (codec, payload[:-1], said))
     assert parsed == []
@@ -203,14 +203,14 @@ def test_nothing_is_parsed_before_the_signature_is_right(monkeypatch: pytest.Mon
 
 
 def test_a_value_belongs_to_its_key_and_times() -> None:
-    form = Form(secret=SECRET)
+    form = ValueCodec(secret=SECRET)
     codec, payload, _ = write(form, 1)
     assert refusal(form, (codec, payload, bound(codec, "l"))) == FORGED
 
 
 @pytest.mark.parametrize("kind", FORMS)
 def test_junk_is_refused(kind: str, canary: Canary) -> None:
-    form = Form(PickleSerializer(OTHER) if "signed" in kind else None, **FORMS[kind])
+    form = ValueCodec(PickleSerializer(OTHER) if "signed" in kind else None, **FORMS[kind])
     chance = random.Random(7)
     bomb = pickle.dumps(canary)
     for _ in range(3000):
@@ -257,7 +257,7 @@ OTHER_SIZE = "the compressed bytes do not have the size that they say"
 def test_a_bomb_is_refused_within_bounds(method: str, said: int, message: str, peak: float) -> None:
     written = bomb(method, 200 * MEGABYTE, said)
     assert len(written[1]) < 250_000
-    form = Form()
+    form = ValueCodec()
     tracemalloc.start()
     try:
         assert refusal(form, written) == message
@@ -268,12 +268,12 @@ def test_a_bomb_is_refused_within_bounds(method: str, said: int, message: str, p
 
 BOMBED: Final = """
 import resource, sys
-from tests.unit.serializers.test_form import Form, SerializationError, bomb
+from tests.unit.serializers.test_codec import SerializationError, ValueCodec, bomb
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-form, written = Form(), (4, open(sys.argv[1], "rb").read(), bytes(200))
+form, written = ValueCodec(), (4, open(sys.argv[1], "rb").read(), bytes(200))
 form.serializer.loads(form.serializer.dumps(bytes(1), b""), b"")
 before = peak()
 try:
@@ -300,20 +300,20 @@ def test_a_bomb_takes_no_memory_that_python_does_not_see(method: str, tmp_path: 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_cut_off_or_longer_is_refused(method: str) -> None:
-    codec, payload, said = write(Form(compress=method, compress_above=0), ROWS[:3])
+    codec, payload, said = write(ValueCodec(compress=method, compress_above=0), ROWS[:3])
     assert codec == WRAPPED
     for size in range(len(payload)):
-        refusal(Form(), (codec, payload[:size], said))
+        refusal(ValueCodec(), (codec, payload[:size], said))
     for more in (b"\0", payload[HEAD.size :], b"x" * 100):
-        assert refusal(Form(), (codec, payload + more, said)) == OTHER_SIZE
+        assert refusal(ValueCodec(), (codec, payload + more, said)) == OTHER_SIZE
     for size in (1, len(SafeSerializer().dumps(ROWS[:3], b"")) - 1, 10_000):
         lie = HEAD.pack(compression.METHODS[method], 1, size) + payload[HEAD.size :]
-        assert refusal(Form(), (codec, lie, said)) == OTHER_SIZE
+        assert refusal(ValueCodec(), (codec, lie, said)) == OTHER_SIZE
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_largest_that_is_read_is_the_largest_that_is_written(method: Any) -> None:
-    form = Form(compress=method)
+    form = ValueCodec(compress=method)
     largest = "x" * (16 * MEGABYTE - 5)
     written = write(form, largest)
     assert written[0] == WRAPPED
@@ -323,7 +323,7 @@ def test_the_largest_that_is_read_is_the_largest_that_is_written(method: Any) ->
 
 def test_a_way_to_compress_that_is_not_known_yet_is_refused() -> None:
     written = WRAPPED, HEAD.pack(3, 1, 5) + b"12345", bound(WRAPPED)
-    assert refusal(Form(), written) == "the bytes are compressed in a way that is not known here"
+    assert refusal(ValueCodec(), written) == "the bytes are compressed in a way that is not known here"
 
 
 # ---- without the extra -----------------------------------------------------------------------------------------------
@@ -340,14 +340,14 @@ def without_zstd(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_to_write_zstd_without_the_extra_is_refused_at_once(without_zstd: None) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        Form(compress="zstd")
+        ValueCodec(compress="zstd")
     assert str(refused.value) == "compress='zstd' needs backports.zstd: pip install 'memocache[zstd]'"
 
 
 def test_to_read_zstd_without_the_extra_is_a_refusal(request: pytest.FixtureRequest) -> None:
-    written = write(Form(compress="zstd"), ROWS)
+    written = write(ValueCodec(compress="zstd"), ROWS)
     request.getfixturevalue("without_zstd")
-    assert refusal(Form(compress="zlib"), written) == (
+    assert refusal(ValueCodec(compress="zlib"), written) == (
         "the value is compressed by zstd, which needs backports.zstd: pip install 'memocache[zstd]'"
     )
 
@@ -373,12 +373,12 @@ def test_to_read_zstd_without_the_extra_is_a_refusal(request: pytest.FixtureRequ
 )
 def test_options_that_cannot_work_are_refused(options: Any, message: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        Form(**options)
+        ValueCodec(**options)
     assert str(refused.value) == message
 
 
 def test_no_secret_shows() -> None:
-    form = Form(secret=[SECRET, OTHER])
+    form = ValueCodec(secret=[SECRET, OTHER])
     shown = repr((form, vars(form), form._signer))
     assert SECRET.decode() not in shown
     assert OTHER.decode() not in shown
