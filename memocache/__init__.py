@@ -21,8 +21,13 @@ from memocache.errors import (
 from memocache.stats import Info
 
 if TYPE_CHECKING:
-    from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
-    from memocache._function import AsyncCachedFunction, CachedFunction, cached_functions
+    from memocache._function import (
+        AsyncBoundCachedFunction,
+        AsyncCachedFunction,
+        BoundCachedFunction,
+        CachedFunction,
+        cached_functions,
+    )
     from memocache._uncaches import uncaches
     from memocache.backends._schemes import cache_from_url
     from memocache.backends.foreign import ForeignCache
@@ -75,9 +80,9 @@ __all__ = [
 # Imported when they are first asked for, with what they need: wrapt; for caches elsewhere pymemcache, sqlite3, msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",
-    "BoundCachedFunction": "memocache._bound",
+    "BoundCachedFunction": "memocache._function",
     "AsyncCachedFunction": "memocache._function",
-    "AsyncBoundCachedFunction": "memocache._bound",
+    "AsyncBoundCachedFunction": "memocache._function",
     "cached_functions": "memocache._function",
     "uncaches": "memocache._uncaches",
     "cache_from_url": "memocache.backends._schemes",

@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
 
-from memocache._memo_threads import ThreadMemo
+from memocache._memoizer import ThreadMemo
 from memocache._options import CacheOption, KeyOption, Options
 from memocache._policy import UNSET, Duration, Errors, Timeout, Unset
 from memocache.errors import ConfigurationError
@@ -195,8 +195,7 @@ def _stands_for_a_method(function: Any) -> bool:
 
 def _cached_function(function: Any, kind: type | None, options: Options) -> object:
     # Not before there is a function to decorate: it needs wrapt, which takes longer to import than all the rest.
-    from memocache._bound import Twin
-    from memocache._function import Face, cached_function
+    from memocache._function import Face, Twin, cached_function
 
     if isinstance(function, Face | Twin):
         raise ConfigurationError(f"{_title(function)} is cached already; give one @cached all the options")
@@ -209,7 +208,7 @@ def _cached_function(function: Any, kind: type | None, options: Options) -> obje
             "wrap it in a function with named parameters and decorate that"
         ) from None
     if inspect.iscoroutinefunction(function):
-        from memocache._memo_tasks import TaskMemo  # asyncio takes longer to import than all of ours
+        from memocache._memoizer import TaskMemo  # asyncio takes longer to import than all of ours
 
         return cached_function(TaskMemo(function, signature, options), kind)
     return cached_function(ThreadMemo(function, signature, options), kind)

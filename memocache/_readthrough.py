@@ -2,18 +2,34 @@
 
 import random
 from collections.abc import Callable, Generator, Sequence
+from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
+from memocache._binding import Seen, Site
 from memocache._clock import now, ticks
-from memocache._entry import Alias, Entry, Origin
+from memocache._effects import Ask, Compute, Computed, Detach, Instead, Join, Outcome, Pause, Raised, Run, Step, Steps
+from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
+from memocache._failure import Failure
 from memocache._flight import own_copy, waiting
-from memocache._leading import UNSHARED, give_back, lead, store
-from memocache._site import Seen, Site
-from memocache._steps import Ask, Compute, Detach, Join, Pause, Raised, Step, Steps
+from memocache._views import frameworks, is_response
 from memocache.backends.base import Busy, Lease, Stale
-from memocache.errors import BackendError
+from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
-__all__ = ["compute_only", "forget", "forget_group", "peek", "put", "put_kept", "read_through", "refresh"]
+__all__ = [
+    "compute_only",
+    "forget",
+    "forget_group",
+    "peek",
+    "put",
+    "put_kept",
+    "read_through",
+    "refresh",
+    "UNSHARED",
+    "Led",
+    "give_back",
+    "lead",
+    "store",
+]
 
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.08
@@ -154,3 +170,168 @@ def compute_only() -> Steps:
     """Call through: neither read nor write anything."""
     value, _, _ = yield Compute(None)
     return value
+
+
+UNSHARED: Final = object()
+"""Lands where a result is for its own caller only."""
+
+
+def lead(site: Site, lease: Lease, origin: Origin, old: AgingEntry | None = None) -> Steps:
+    """Compute under *lease*, fill, and let the waiters have it; if that fails, the caller is served what is *old*."""
+    _missed(site, lease)
+    try:
+        computed: Computed = yield Compute(lease.flight)
+    except BaseException:
+        lease.flight.abandon()  # it was not computed: a waiter leads the next
+        raise
+    return (yield from _finished(site, lease, origin, computed, old))
+
+
+class Led(Run):
+    """A run of `lead`, in less time: since nothing comes before the computation, its steps begin after that."""
+
+    __slots__ = ("_lease", "_origin", "_site")
+
+    def __init__(self, site: Site, lease: Lease, origin: Origin) -> None:
+        self._site = site
+        self._lease = lease
+        self._origin = origin
+        self.value = None
+        self.ready = False
+        _missed(site, lease)
+        self._begin(lease.flight)
+
+    def computed(self, value: Any) -> Any:
+        """Go on with what the function returned, and return what the caller gets."""
+        site, lease = self._site, self._lease
+        lifetime, kind = site.fixed_lifetime, type(value)
+        is_result = kind is not Outcome and kind is not CoroutineType and not (frameworks and is_response(value))
+        if lifetime is None or not is_result:
+            return super().computed(value)
+        # Nothing is left to decide, and nothing in this process can block: what `_finished` would do is done at once.
+        cost = self._ended()
+        flight = lease.flight
+        try:
+            if cost > site.longest:
+                site.took(cost)
+            entry = _entry(lease, self._origin, value, lifetime, cost)
+            try:
+                site.filled(site.cache.fill(lease, entry))
+            except (BackendError, SerializationError) as error:
+                Run(_not_taken(site, lease, error))
+            flight.land(value)
+        finally:
+            if flight.outcome is None:
+                flight.abandon()
+        return value
+
+    def _conclude(self, computed: Computed) -> None:
+        self._steps = _finished(self._site, self._lease, self._origin, computed)
+        self._advance(None)
+
+
+def _missed(site: Site, lease: Lease) -> None:
+    """Count a miss, which is going to be computed under *lease*."""
+    if lease.unreadable is not None:
+        site.failed("a stored result could not be read, so it is computed again", lease.unreadable)
+    site.counters.misses += 1
+
+
+def _finished(site: Site, lease: Lease, origin: Origin, computed: Computed, old: AgingEntry | None = None) -> Steps:
+    """Do what follows the computation, and return what the caller gets, as `lead` does."""
+    value, error, cost = computed
+    try:
+        if cost > site.longest:
+            site.took(cost)
+        if error is not None:
+            lifetime = site.policy.remembered(error)
+            if lifetime and isinstance(error, Exception):
+                yield from store(site, lease, origin, Failure.of(error), lifetime, cost)
+            else:
+                yield from give_back(site, lease, error)
+            if not isinstance(error, Exception):
+                return None
+            _crash(site, lease, error)
+            return None if old is None or lifetime else Instead(site.old(old))
+        try:
+            outcome = value if type(value) is Outcome else site.outcome(value)
+        except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
+            yield from give_back(site, lease, wrong)
+            _crash(site, lease, wrong)
+            return Raised(wrong)
+        if outcome.error is not None:
+            yield from give_back(site, lease, outcome.error)
+            lease.flight.land(UNSHARED)
+            return value if old is None else Instead(site.old(old))
+        yield from store(site, lease, origin, outcome.kept, outcome.lifetime, cost, outcome.stale)
+        lease.flight.land(outcome.kept if outcome.shared else UNSHARED)
+        return value
+    finally:
+        if lease.flight.outcome is None:
+            lease.flight.abandon()  # nothing above has ended it: a waiter leads the next
+
+
+def _crash(site: Site, lease: Lease, error: Exception) -> None:
+    if site.alone:
+        lease.flight.land(UNSHARED)
+    else:
+        lease.flight.crash(error)
+
+
+def store(
+    site: Site, lease: Lease, origin: Origin, value: Any, lifetime: float, cost: float, stale: float = 0.0
+) -> Generator[Step, Any, None]:
+    """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
+    if lifetime <= 0:
+        yield from _leave_nothing(site, lease)
+        return
+    entry = _entry(lease, origin, value, lifetime, cost)
+    if type(value) is Failure:
+        lease.alias = None  # which would hand it out as a value
+    elif stale:
+        entry = site.aging(entry, lifetime, stale)
+    try:
+        stood = yield Ask(site.cache.fill, (lease, entry))
+    except (BackendError, SerializationError) as error:
+        yield from _not_taken(site, lease, error)
+    else:
+        site.filled(stood)
+
+
+def _entry(lease: Lease, origin: Origin, value: object, lifetime: float, cost: float) -> Entry:
+    fresh = now() + lifetime
+    return Entry(lease.key, value, fresh, fresh, int(cost * SECOND), origin)
+
+
+def _not_taken(site: Site, lease: Lease, error: Exception) -> Generator[Step, Any, None]:
+    """Count and tell that the cache did not take a result; if it never will, nothing shall stand in its place."""
+    if isinstance(error, BackendUnavailable):
+        site.untaken(error)
+    else:
+        site.failed("a result cannot be stored", error)
+        yield from _leave_nothing(site, lease)
+
+
+def _leave_nothing(site: Site, lease: Lease) -> Generator[Step, Any, None]:
+    """Give *lease* back for a result that is not stored; where it was to replace another, that one goes, too."""
+    yield from give_back(site, lease)
+    if lease.replaces:
+        try:
+            yield Ask(site.cache.forget, (lease.key,))
+        except BackendError as error:
+            site.failed("the cache did not forget a result that was to be replaced", error)
+
+
+def give_back(site: Site, lease: Lease, error: BaseException | None = None) -> Generator[Step, Any, None]:
+    """Give *lease* back; if it was to refresh something, that is served on, and an *error* is counted."""
+    old = lease.old
+    if old is not None:
+        old.held = 0.0
+        if isinstance(error, Exception):
+            old.hold(now())
+    try:
+        yield Ask(site.cache.fill, (lease, old))
+    except BackendError as unavailable:
+        site.failed("the cache did not take a lease back", unavailable)
+    if old is not None and isinstance(error, Exception):
+        site.failed("a refresh raised, so that the old result is served on", error)

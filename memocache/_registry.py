@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-from memocache import _slots
+from memocache import _current as _slots
+from memocache._current import Slot, slot_of
 from memocache._entry import Aliases
 from memocache._fork import in_child
 from memocache._policy import UNSET, Unset
-from memocache._slots import Slot, slot_of
 from memocache._tags import tag_group
 from memocache.backends.base import Cache
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed

@@ -13,9 +13,9 @@ from contextvars import copy_context
 from typing import Any, Final
 
 from memocache._clock import ticks
+from memocache._effects import Ask, Compute, Detach, Instead, Join, Pause, Raised, Step, Steps
 from memocache._flight import Flight, enclosing
 from memocache._pool import Awaited, hand_over, wake
-from memocache._steps import Ask, Compute, Detach, Instead, Join, Pause, Raised, Step, Steps
 from memocache.errors import BackendError, ConfigurationError
 
 __all__ = ["TaskRun", "in_own_task", "ring"]

@@ -5,11 +5,11 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
-from memocache._bound import Call
-from memocache._many import spelt
+from memocache._binding import Site
+from memocache._effects import Run, Steps
+from memocache._function import Call
+from memocache._memoizer import spelt
 from memocache._readthrough import forget_group
-from memocache._site import Site
-from memocache._steps import Run, Steps
 from memocache._tags import tag_group
 from memocache._templates import filled, listed, named, plain_text, shape
 from memocache._view_keys import forgetting
@@ -92,7 +92,7 @@ def uncaches(
 
 def _decorated(writer: Any, forgetting: "Forgetting", after: After | None) -> Any:
     if inspect.iscoroutinefunction(writer):
-        from memocache._memo_tasks import forget_in_task  # asyncio takes longer to import than all of ours
+        from memocache._memoizer import forget_in_task  # asyncio takes longer to import than all of ours
 
         @functools.wraps(writer)
         async def awaited(*args: Any, **kwargs: Any) -> Any:

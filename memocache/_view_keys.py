@@ -2,12 +2,11 @@
 
 from typing import Any
 
+from memocache._binding import Place, Site
 from memocache._canonical import encode
-from memocache._memo import Memo
-from memocache._place import Place
+from memocache._effects import Steps
+from memocache._memoizer import Memo
 from memocache._readthrough import forget, forget_group
-from memocache._site import Site
-from memocache._steps import Steps
 from memocache._views import is_made_for_a_request, is_request, may_be_view
 from memocache.errors import UnkeyableArgument
 

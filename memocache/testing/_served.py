@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from memocache._bound import Call
+from memocache._function import Call
 from memocache.errors import ConfigurationError
 
 __all__ = ["assert_cached", "assert_computed"]

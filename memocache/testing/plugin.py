@@ -51,7 +51,7 @@ def memocache_isolated() -> "Iterator[SimpleCache]":
     """A default cache of this test's own; no function holds anything in this process, and all figures are zero."""
     # Imported here: the plugin is loaded wherever memocache is installed, also where no test uses it.
     from memocache import SimpleCache, cached_functions, configure
-    from memocache._slots import DEFAULT_THRESHOLD, default
+    from memocache._current import DEFAULT_THRESHOLD, default
 
     before = default.cache
     cache = SimpleCache(threshold=DEFAULT_THRESHOLD)

@@ -7,9 +7,9 @@ from inspect import Parameter
 from itertools import chain
 from typing import Any, Final
 
+from memocache._compile import PLAIN
 from memocache._hints import classes_in, resolved
-from memocache._memo import Memo, memos
-from memocache._shortcuts import PLAIN
+from memocache._memoizer import Memo, memos
 from memocache.errors import ConfigurationError
 from memocache.web._calls import Call
 from memocache.web._exchange import Exchange

@@ -10,15 +10,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
+from memocache._binding import Place, Site
 from memocache._clock import now
+from memocache._effects import Ask, Compute, Instead, Outcome, Run, Steps
 from memocache._entry import Origin
 from memocache._options import MOST_VARY
-from memocache._place import Place
 from memocache._pool import Awaited
 from memocache._readthrough import compute_only, peek, put_kept, read_through, refresh
 from memocache._registry import is_disabled
-from memocache._site import Site
-from memocache._steps import Ask, Compute, Instead, Outcome, Run, Steps
 from memocache._tasks import TaskRun
 from memocache._view_keys import call_key, group_of
 from memocache.web._exchange import Exchange, Finish

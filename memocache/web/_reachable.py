@@ -6,8 +6,8 @@ import operator
 from collections.abc import Iterator
 from typing import Any, Final
 
-from memocache._bound import Call
-from memocache._memo import Memo
+from memocache._function import Call
+from memocache._memoizer import Memo
 from memocache.web._rules import Terms
 
 __all__ = ["Reachable", "memo_of", "memos_in", "reachable_from"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from memocache._memo import Memo
+from memocache._memoizer import Memo
 from memocache.backends._schemes import cache_from_url
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from memocache._instances import token
-from memocache._memo import Memo
+from memocache._memoizer import Memo
 from memocache._views import announce
 from memocache.errors import ConfigurationError
 from memocache.web._arguments import Arguments, Endpoints

@@ -31,7 +31,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 from django.views import View
 
-from memocache._memo import Memo
+from memocache._memoizer import Memo
 from memocache._views import announce
 from memocache.web._arguments import Arguments, Endpoints
 from memocache.web._django_cache import MemocacheBackend

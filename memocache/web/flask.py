@@ -27,12 +27,12 @@ from flask.views import View
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
+from memocache._current import default
+from memocache._effects import Run
 from memocache._function import cached_functions
 from memocache._instances import token
-from memocache._memo import Memo
+from memocache._memoizer import Memo
 from memocache._registry import configure, default_cache
-from memocache._slots import default
-from memocache._steps import Run
 from memocache._view_keys import forgetting
 from memocache._views import announce
 from memocache.backends.base import Cache

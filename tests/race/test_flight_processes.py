@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import CachedFunction, MemcachedCache, _site, cached
+from memocache import CachedFunction, MemcachedCache, cached
+from memocache import _binding as _site
 from memocache._clock import ticks
 from tests.support.faults import FaultProxy
 from tests.support.servers import Address, MemcachedServer, wait_until

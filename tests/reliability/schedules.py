@@ -14,7 +14,8 @@ from unittest import mock
 
 import time_machine
 
-from memocache import _flight, _readthrough, _steps
+from memocache import _effects as _steps
+from memocache import _flight, _readthrough
 from memocache._clock import ticks as real_ticks
 
 __all__ = ["Actor", "Hung", "Killed", "Schedule", "Stage", "hooked"]

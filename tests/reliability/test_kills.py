@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from pymemcache.exceptions import MemcacheUnexpectedCloseError
 
-from memocache import _site, cached
+from memocache import _binding as _site
+from memocache import cached
 from memocache._clock import ticks
 from tests.reliability.caches import KINDS, Stand, kinds, reopened
 from tests.reliability.ledger import Ledger

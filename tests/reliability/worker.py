@@ -8,7 +8,8 @@ import logging
 import sys
 import threading
 
-from memocache import _site, cached
+from memocache import _binding as _site
+from memocache import cached
 from tests.reliability.caches import reopened
 
 __all__: list[str] = []

@@ -14,7 +14,8 @@ import struct
 import sys
 import time
 
-from memocache import SQLiteCache, _site, cached
+from memocache import SQLiteCache, cached
+from memocache import _binding as _site
 
 __all__: list[str] = []
 

@@ -6,7 +6,8 @@ It says "computing" when it does, computes when it is told to by a line of input
 import json
 import sys
 
-from memocache import MemcachedCache, _site, cached
+from memocache import MemcachedCache, cached
+from memocache import _binding as _site
 
 __all__: list[str] = []
 

@@ -19,8 +19,8 @@ from memocache import (
     disabled,
     uncache_tag,
 )
-from memocache import _slots as slots
-from memocache._slots import Slot, configured, slot_of
+from memocache import _current as slots
+from memocache._current import Slot, configured, slot_of
 
 
 @pytest.fixture(autouse=True)

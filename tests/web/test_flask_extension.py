@@ -7,7 +7,8 @@ import pytest
 from flask import Blueprint, Flask
 from flask.views import MethodView
 
-from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, _slots, cached, default_cache
+from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, cached, default_cache
+from memocache import _current as _slots
 from memocache.web import flask as flask_adapter
 from memocache.web._settings import cache_from_settings
 from memocache.web.flask import Memocache

@@ -12,14 +12,24 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
-from memocache._background import in_background
 from memocache._clock import ticks
-from memocache._flight import Flight, enclosing
+from memocache._flight import Flight, enclosing, in_background
 from memocache.errors import BackendError
 
 __all__ = [
-    *("Ask", "Compute", "Computed", "Detach", "Join", "Outcome", "Pause", "Raised"),
-    *("Instead", "Run", "Served", "Step", "Steps"),
+    "Ask",
+    "Compute",
+    "Computed",
+    "Detach",
+    "Join",
+    "Outcome",
+    "Pause",
+    "Raised",
+    "Instead",
+    "Run",
+    "Served",
+    "Step",
+    "Steps",
 ]
 
 

@@ -4,32 +4,38 @@ What can be done with a call is in its two kinds, for functions that block (_mem
 (_memo_tasks).
 """
 
+import asyncio
 import functools
+import time
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from inspect import Signature
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeAlias, cast
 
-from memocache._call import Writer
-from memocache._entry import Aliases, Origin
+from memocache._binding import Place, Places, Seen, Site
+from memocache._clock import now
+from memocache._compile import Writer, shortcut
+from memocache._current import Slot
+from memocache._effects import Run, Served, Steps
+from memocache._entry import Aliases, Entry, Origin
 from memocache._fork import in_child
 from memocache._instances import Owner
+from memocache._missing import MISSING
 from memocache._options import Options
-from memocache._place import Place
-from memocache._places import Places
-from memocache._registry import register
-from memocache._shortcuts import shortcut
-from memocache._site import Site
-from memocache._slots import Slot
+from memocache._readthrough import Led, compute_only, forget_group, peek, put, read_through, refresh
+from memocache._registry import is_disabled, register
 from memocache._tags import Tags
-from memocache._views import decorated
-from memocache.backends.base import Cache
-from memocache.errors import ConfigurationError
+from memocache._tasks import TaskRun, keep
+from memocache._view_keys import forgetting, may_have_views
+from memocache._views import decorated, frameworks, view_call
+from memocache.backends.base import Cache, Lease
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed, UnkeyableArgument
 from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
 
-__all__ = ["Memo", "memos"]
+__all__ = ["Memo", "memos", "Looked", "spelt", "ThreadMemo", "TaskMemo", "forget_in_task"]
 
 _memos: Final["weakref.WeakSet[Memo]"] = weakref.WeakSet()
 
@@ -282,3 +288,256 @@ def _start_anew() -> None:
 
 
 in_child(_start_anew)
+
+
+Spelling: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def spelt(first: tuple[Any, ...], call: object) -> Spelling:
+    """Return *call*, a tuple of positional or a dict of named arguments, with *first* before them."""
+    if isinstance(call, tuple):
+        return (*first, *call), {}
+    if isinstance(call, dict):
+        return first, call
+    raise TypeError(
+        f"many() got {call!r}, a {type(call).__name__}; "
+        f"wanted: calls, each a tuple of arguments, such as ({call!r},), or a dict of named ones"
+    )
+
+
+class Looked:
+    """What is stored for some *calls* of *memo*'s function, in one round trip."""
+
+    def __init__(self, memo: Memo, calls: Sequence[Spelling]) -> None:
+        located = [memo.located(args, kwargs) for args, kwargs in calls]
+        self.site = located[0][0] if located else memo.place().site
+        self._keys = [key for _, key, _ in located]
+        self._groups = [origin.groups for _, _, origin in located]
+
+    def peek(self) -> Steps:
+        """Return what is there of each call."""
+        return peek(self.site, self._keys, self._groups)
+
+    def fresh(self, entries: Sequence[Entry | None]) -> list[Entry | None]:
+        """Return those of *entries* that are fresh; what is older its own call shall have refreshed."""
+        moment = now()
+        return [entry if entry is not None and moment < entry.fresh else None for entry in entries]
+
+    def hit(self, entry: Entry) -> Any:
+        """Count that *entry* is served, and return the value that the caller gets."""
+        if entry.counts:
+            entry.hits += 1
+        return self.site.hit(entry, None).value
+
+
+class ThreadMemo(Memo):
+    """An ordinary function that was decorated."""
+
+    is_async = False
+
+    def begin(
+        self,
+        counted: tuple[object, ...],
+        compute: Callable[[], Any] | None = None,
+        *,
+        tagged: tuple[object, ...] | None = None,
+    ) -> Run | Entry | Served:
+        """Run a call as far as its computation, for the function's own call to go on with."""
+        if frameworks:
+            view = view_call(self, counted, compute)
+            if view is not None:
+                return cast("Run", view.begin(self, counted, compute, tagged))
+        if is_disabled():
+            return Run(compute_only())
+        place = self.places.settled or self.places.current()
+        site = place.site
+        key = place.key(counted)
+        alias = self.alias(counted) if site.near is not None else None
+        origin = site.origin if tagged is None else self.origin(site, tagged)
+        # Looked at here, since a hit needs none of the steps, and with the clock's own function: see `now`.
+        seen: Seen
+        try:
+            seen = site.cache.look(key, origin.groups, time.time(), site.lease)
+        except BackendError as error:
+            site.unanswered(error)
+            seen = None
+        if type(seen) is Lease:
+            seen.alias = alias
+            return Led(site, seen, origin)
+        if isinstance(seen, Entry):
+            return site.hit(seen, alias)
+        return Run(read_through(site, key, origin, seen, alias), compute)
+
+    def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
+        place = self.places.settled or self.places.current()
+        if may_have_views(self, place):
+            return bool(Run(forgetting(self, args, kwargs)[1]).value)
+        try:
+            key = self.known_key(place, (self._counted_of or self.bind)(*args, **kwargs))
+        except UnkeyableArgument:
+            return bool(Run(forgetting(self, args, kwargs)[1]).value)
+        try:
+            return place.site.cache.forget(key)  # as the steps of `forget` do, which would take half as long again
+        except BackendError as error:
+            raise place.site.not_forgotten(error) from error
+
+    def uncache_all(self) -> None:
+        place = self.place()
+        Run(forget_group(place.site, place.keys.group))
+
+    def uncache_where(self, some: dict[str, Any]) -> None:
+        Run(forget_group(self.place().site, self.tags.where(some)))
+
+    def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        run = Run(compute_only() if is_disabled() else refresh(*self.located(args, kwargs)))
+        if run.ready:
+            return run.value
+        try:
+            value = self.function(*args, **kwargs)
+        except BaseException as error:
+            run.failed(error)
+            raise
+        return run.computed(value)
+
+    def many(self, first: tuple[Any, ...], calls: Iterable[object]) -> list[Any]:
+        asked = [spelt(first, call) for call in calls]
+        if is_disabled():
+            return [self.function(*args, **kwargs) for args, kwargs in asked]
+        looked = Looked(self, asked)
+        entries = looked.fresh(Run(looked.peek()).value)
+        return [
+            looked.hit(entry) if entry is not None else self.call(*args, **kwargs)
+            for entry, (args, kwargs) in zip(entries, asked, strict=True)
+        ]
+
+    def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        site, key, origin = self.located(args, kwargs)
+        (entry,) = (None,) if is_disabled() else Run(peek(site, (key,), (origin.groups,))).value
+        return MISSING if entry is None else site.served(entry.value)
+
+    def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        steps = put(*self.located(args, kwargs), value)
+        if not is_disabled():
+            Run(steps)
+
+    def clear(self) -> None:
+        self.uncache_all()
+        self.place().site.counters.reset()
+
+
+class TaskMemo(Memo):
+    """A coroutine function that was decorated."""
+
+    is_async = True
+
+    async def begin(  # type: ignore[override]
+        self,
+        counted: tuple[object, ...],
+        compute: Callable[[], Awaitable[Any]],
+        *,
+        tagged: tuple[object, ...] | None = None,
+    ) -> Any:
+        """Return the result of a call that is no hit in process: what is there, or what *compute* makes."""
+        if frameworks:
+            view = view_call(self, counted, compute)
+            if view is not None:
+                return await view.begin(self, counted, compute, tagged)
+        if is_disabled():
+            return await compute()
+        place = self.places.settled or self.places.current()
+        site = place.site
+        key = place.key(counted)
+        origin = site.origin if tagged is None else self.origin(site, tagged)
+        alias = self.alias(counted) if site.near is not None else None
+        if not site.direct:
+            return await _taken(site, read_through(site, key, origin, alias=alias), compute)
+        seen = site.look(key, origin.groups, now())
+        if isinstance(seen, Entry):
+            return site.hit(seen, alias).value
+        return await _taken(site, read_through(site, key, origin, seen, alias), compute)
+
+    async def uncache(self, /, *args: Any, **kwargs: Any) -> bool:
+        site, steps = forgetting(self, args, kwargs)
+        return bool(await _taken(site, steps))
+
+    async def uncache_all(self) -> None:
+        place = self.place()
+        await _taken(place.site, forget_group(place.site, place.keys.group))
+
+    async def uncache_where(self, some: dict[str, Any]) -> None:
+        site, group = self.place().site, self.tags.where(some)
+        await _taken(site, forget_group(site, group))
+
+    async def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        compute = partial(self.function, *args, **kwargs)
+        if is_disabled():
+            return await compute()
+        site, key, origin = self.located(args, kwargs)
+        return await _taken(site, refresh(site, key, origin), compute)
+
+    async def many(self, first: tuple[Any, ...], calls: Iterable[object]) -> list[Any]:
+        asked = [spelt(first, call) for call in calls]
+        if is_disabled():
+            return await _in_order([self.function(*args, **kwargs) for args, kwargs in asked])
+        looked = Looked(self, asked)
+        entries = looked.fresh(await _taken(looked.site, looked.peek()))
+        return await _in_order(
+            [
+                _given(looked, entry) if entry is not None else self.call(*args, **kwargs)
+                for entry, (args, kwargs) in zip(entries, asked, strict=True)
+            ]
+        )
+
+    async def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        site, key, origin = self.located(args, kwargs)
+        (entry,) = (None,) if is_disabled() else await _taken(site, peek(site, (key,), (origin.groups,)))
+        return MISSING if entry is None else site.served(entry.value)
+
+    async def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        site, key, origin = self.located(args, kwargs)
+        if not is_disabled():
+            await _taken(site, put(site, key, origin, value), partial(self.function, *args, **kwargs))
+
+    async def clear(self) -> None:
+        await self.uncache_all()
+        self.place().site.counters.reset()
+
+
+async def _given(looked: Looked, entry: Entry) -> Any:
+    return looked.hit(entry)
+
+
+async def _in_order(calls: list[Awaitable[Any]]) -> list[Any]:
+    """Return the results of *calls*, made at once; when all are over, the first that failed raises."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+async def forget_in_task(todo: list[tuple[Site, Steps]]) -> None:
+    """Take all the steps that forget something; also if this task is cancelled, since what they forget has changed."""
+    task = asyncio.get_running_loop().create_task(_forgotten(todo))
+    keep(task)
+    await asyncio.shield(task)
+
+
+async def _forgotten(todo: list[tuple[Site, Steps]]) -> None:
+    failed = None
+    for site, steps in todo:
+        try:
+            await _taken(site, steps)
+        except UncacheFailed as error:  # the others can be forgotten all the same
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+async def _nothing() -> None:
+    """Stand for the computation of steps that have none."""
+
+
+async def _taken(site: Site, steps: Steps, compute: Callable[[], Awaitable[Any]] = _nothing) -> Any:
+    """Take *steps* as far as they go, and return what the caller gets."""
+    return await TaskRun(steps, compute, None if site.direct else site.cache.awaited).result()

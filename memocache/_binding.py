@@ -1,20 +1,27 @@
 """Site: a decorated function on one cache; what it asks there, and what it counts."""
 
-from collections.abc import Callable
+import inspect
+import threading
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from memocache._clock import now
-from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
+from memocache._compile import plain_types
+from memocache._current import CacheSource, Slot
+from memocache._effects import Outcome, Served
+from memocache._entry import SECOND, AgingEntry, Alias, Aliases, Entry, Origin
 from memocache._failure import Failure
+from memocache._hints import resolved
 from memocache._policy import Policy, early
-from memocache._steps import Outcome, Served
+from memocache._registry import as_cache
 from memocache._views import frameworks, is_response
 from memocache.backends.base import Busy, Cache, Lease, Stale
-from memocache.errors import BackendError, UncacheFailed
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed
+from memocache.keys import KeyMaker
 from memocache.stats import Counters
 
-__all__ = ["Seen", "Site"]
+__all__ = ["Seen", "Site", "Place", "Places"]
 
 FIRST_LEASE: Final = 60.0
 LEAST_LEASE: Final = 2.0
@@ -179,3 +186,157 @@ class Site:
             logging.getLogger("memocache").warning(
                 "%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else ""
             )
+
+
+MOST_KEYS: Final = 10_000
+
+
+class Place:
+    """A function's site on one cache, with the maker of its keys there."""
+
+    __slots__ = ("_known", "is_ready", "key", "keys", "site", "views")
+
+    def __init__(self, keys: KeyMaker, site: Site) -> None:
+        self.keys = keys
+        self.site = site
+        self.is_ready = site.direct
+        self.key: Callable[[tuple[object, ...]], str] = keys.key if site.direct else self._remembered_key
+        """Returns the key of a call."""
+        self._known: dict[Hashable, str] = {}
+        self.views: Any = None
+        """What is known of the function as a view, if it has been one."""
+
+    def get_ready(self, function: Callable[..., Any]) -> None:
+        """Tell a shared cache the types of the results; not before a call, when every name in the hint is there."""
+        self.is_ready = True
+        for hint in _return_hint(function):
+            self.site.cache.name_types(hint)
+
+    def _remembered_key(self, counted: tuple[object, ...]) -> str:
+        """Return the key of a call; remembered for plain arguments, since on a shared cache every hit needs it."""
+        types = plain_types(counted)
+        if types is None:
+            return self.keys.key(counted)
+        typed = (types, counted)
+        key = self._known.get(typed)
+        if key is None:
+            key = self.keys.key(counted)
+            if len(self._known) >= MOST_KEYS:
+                self._known.clear()
+            self._known[typed] = key
+        return key
+
+
+def _return_hint(function: Callable[..., Any]) -> list[object]:
+    """Return the hint of the result, resolved, if there is one that can be."""
+    try:
+        return [resolved(function, inspect.unwrap(function).__annotations__.get("return"))]
+    except Exception:  # noqa: BLE001 - then it names no types: a value that needs one is told of where it is read
+        return []
+
+
+MOST: Final = 16
+
+
+class Places:
+    """A function's places on the caches that it has used; the *aliases* lead to entries of the one in use.
+
+    Args:
+        title: what the function is called in messages.
+        source: where the function's cache comes from.
+        aliases: the function's shortcut, if it has one.
+        make: returns a new place on a cache.
+        get_ready: is told of a place that is not ready before the first call there.
+    """
+
+    __slots__ = (
+        "_aliases",
+        "_get_ready",
+        "_is_fixed",
+        "_latest",
+        "_lock",
+        "_make",
+        "_source",
+        "_title",
+        "known",
+        "settled",
+    )
+
+    def __init__(
+        self,
+        title: str,
+        source: CacheSource,
+        aliases: Aliases | None,
+        make: Callable[[Cache], Place],
+        get_ready: Callable[[Place], None],
+    ) -> None:
+        self._title = title
+        self._source = source
+        self._is_fixed = isinstance(source, Cache) or (isinstance(source, Slot) and source.is_fixed)
+        self._aliases = aliases
+        self._make = make
+        self._get_ready = get_ready
+        # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
+        self.known: tuple[Place, ...] = ()
+        self._latest: Place | None = None  # unless each call asks for its cache
+        self.settled: Place | None = None
+        """The one in use, once it will not be another any more."""
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Have a lock that nobody holds: in the beginning, and in a process that was forked while anybody may have."""
+        self._lock = threading.RLock()
+
+    def current(self) -> Place:
+        """Return the place on the cache that the function uses now."""
+        if self.settled is not None:
+            return self.settled
+        place, slot = self._latest, self._source
+        if place is not None and isinstance(slot, Slot) and not slot.is_chosen:
+            site = place.site
+            if site.cache is slot.cache and (self._aliases is None or self._aliases.source is site.near):
+                return place
+        place = self._found()
+        if self._is_fixed:
+            self.settled = place
+        elif isinstance(slot, Slot):
+            self._latest = place
+        return place
+
+    def _found(self) -> Place:
+        source = self._source
+        if isinstance(source, Slot):
+            place = source.use(self.on)
+        elif isinstance(source, Cache):
+            place = self.on(source)
+        else:
+            returned = source()
+            cache = as_cache(returned)
+            if cache is None:
+                raise ConfigurationError(
+                    f"{self._title}: the function given as cache= returned a {type(returned).__name__}; "
+                    "wanted: a cache object"
+                )
+            place = self.on(cache)
+        if not place.is_ready:
+            self._get_ready(place)
+        return place
+
+    def on(self, cache: Cache) -> Place:
+        """Return the place on *cache*, which is the one in use from now on."""
+        place = self._known_on(cache)
+        if place is None:
+            with self._lock:
+                place = self._known_on(cache)
+                if place is None:
+                    place = self._make(cache)
+                    self.known = (*self.known, place)[-MOST:]
+        if self._aliases is not None and self._aliases.source is not cache.near:
+            self._aliases.lead_to(cache.near)
+        return place
+
+    def _known_on(self, cache: Cache) -> Place | None:
+        for place in self.known:
+            if place.site.cache is cache:
+                return place
+        return None
