@@ -3,9 +3,10 @@
 import importlib
 from typing import TYPE_CHECKING, Final
 
+from memocache._config import configure, default_cache, uncache_tag
+from memocache._current import disabled
 from memocache._decorator import cached
 from memocache._missing import MISSING
-from memocache._registry import configure, default_cache, disabled, uncache_tag
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
 from memocache.errors import (

@@ -1,71 +1,53 @@
-"""The steps of a read-through, and the driver that takes them in a thread; for the one in tasks, see _tasks.
+"""Effects: the operations that code waits for, and the driver that performs them in a thread; for tasks, see _tasks.
 
-The read-through is a generator: it yields what has to be done, and is sent what came of it. So it is written once, for
-drivers of threads and of tasks alike. It never computes by itself: at `Compute` the driver hands back to the function's
-own call, which computes in its own frame and goes on with `Run.computed` or `Run.failed`.
+Code that may have to wait is written once, as coroutines. What they await in the end are operations, each of which
+knows how it is done by a thread (`run`) and by a task of asyncio (`run_in_task`). `blocking` drives a coroutine in this
+thread, and `_tasks.in_task` in an event loop.
+
+A coroutine never calls the user's function itself: at `Compute` the driver hands back to the function's own call, which
+computes in its own frame and goes on with `PendingCall.computed` or `PendingCall.failed`. So a recursive function needs
+one frame of ours a level.
 """
 
 import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable, Generator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing, in_background
-from memocache.errors import BackendError
 
 __all__ = [
-    "Ask",
-    "Compute",
-    "Computed",
-    "Detach",
-    "Join",
-    "Outcome",
-    "Pause",
-    "Raised",
-    "Instead",
-    "Run",
-    "Served",
-    "Step",
-    "Steps",
+    *("COMPUTE_ALONE", "Compute", "Computed", "Effects", "InBackground", "Instead", "Join", "Operation"),
+    *("PendingCall", "Raised", "Sleep", "StoreDecision", "blocking"),
 ]
 
+R = TypeVar("R")
 
-class Ask:
-    """Call a method of the cache; the answer is what it returned.
-
-    If it raises BackendError and there is *excuse*, that is told it, and the answer is None. An answer that comes when
-    nobody waits for it any more is handed to *unwanted*.
-    """
-
-    __slots__ = ("arguments", "call", "excuse", "unwanted")
-
-    def __init__(
-        self,
-        call: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        unwanted: Callable[[Any], object] | None = None,
-        excuse: Callable[[BackendError], object] | None = None,
-    ) -> None:
-        self.call = call
-        self.arguments = arguments
-        self.unwanted = unwanted
-        self.excuse = excuse
-
-    def take(self) -> Any:
-        try:
-            return self.call(*self.arguments)
-        except BackendError as error:
-            # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
-            if self.excuse is None:
-                raise
-            self.excuse(error)
-            return None
+Effects: TypeAlias = Coroutine["Operation", Any, R]
+"""A coroutine over operations."""
 
 
-class Join:
+class Operation:
+    """Something to wait for."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator["Operation", Any, Any]:
+        return (yield self)
+
+    def run(self) -> Any:
+        """Do it in this thread, and return what came of it."""
+        raise NotImplementedError(f"{type(self).__name__} is for the driver to do")
+
+    async def run_in_task(self) -> Any:
+        """Do it in this task, without blocking its event loop."""
+        return self.run()
+
+
+class Join(Operation):
     """Wait until *flight* has ended, at most *seconds*; the answer is whether it has, None if that can never be."""
 
     __slots__ = ("flight", "seconds")
@@ -74,13 +56,20 @@ class Join:
         self.flight = flight
         self.seconds = seconds
 
-    def take(self) -> bool | None:
+    def run(self) -> bool | None:
+        """Block this thread."""
         if self.flight.thread == threading.get_ident():
             return None  # a signal handler or a destructor, on top of the leader itself
         return self.flight.join(self.seconds)
 
+    async def run_in_task(self) -> bool | None:
+        """Wait in this task; see `_pool.join`."""
+        from memocache._pool import join  # asyncio takes longer to import than all of ours
 
-class Pause:
+        return await join(self.flight, self.seconds)
+
+
+class Sleep(Operation):
     """Wait for *seconds*."""
 
     __slots__ = ("seconds",)
@@ -88,21 +77,31 @@ class Pause:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
-    def take(self) -> None:
+    def run(self) -> None:
+        """Block this thread."""
         time.sleep(self.seconds)
 
+    async def run_in_task(self) -> None:
+        """Let others run meanwhile."""
+        from memocache._pool import sleep
 
-class Detach:
-    """Take *steps*, which lead *flight*, in the background; the answer is whether that is going to be done."""
+        await sleep(self.seconds)
 
-    __slots__ = ("flight", "steps")
 
-    def __init__(self, steps: "Steps", flight: Flight) -> None:
-        self.steps = steps
+class InBackground(Operation):
+    """Run *coroutine*, which leads *flight*, in the background; the answer is whether that is going to be done.
+
+    If it is not, the coroutine is closed.
+    """
+
+    __slots__ = ("coroutine", "flight")
+
+    def __init__(self, coroutine: Effects[Any], flight: Flight) -> None:
+        self.coroutine = coroutine
         self.flight = flight
 
 
-class Compute:
+class Compute(Operation):
     """Call the function; the answer is a Computed. *flight* is led by it, if any."""
 
     __slots__ = ("flight",)
@@ -111,12 +110,14 @@ class Compute:
         self.flight = flight
 
 
+COMPUTE_ALONE: Final = Compute(None)
+
 Computed: TypeAlias = tuple[object, BaseException | None, float]
-"""What a computation returned, or what it raised; and in how many seconds."""
+"""A computation's result, or what it raised; and in how many seconds."""
 
 
-class Outcome:
-    """What is to become of a computed value: what of it is *kept*, for how long (0: it is not), and then *stale*.
+class StoreDecision:
+    """The fate of a computed value: what of it is *kept*, for how long (0: it is not), and then *stale*.
 
     One that is not *shared* is for its own caller only: whoever waits for it computes alone. With an *error* it is that
     of a computation which has failed without raising: what is stored stays there.
@@ -136,7 +137,7 @@ class Outcome:
 
 
 class Instead:
-    """The result of steps that have another *value* for the caller than what the computation returned or raised."""
+    """The result of a coroutine that has another *value* for the caller than what was computed or raised."""
 
     __slots__ = ("value",)
 
@@ -145,7 +146,7 @@ class Instead:
 
 
 class Raised:
-    """The result of steps that end with an error for the caller: a generator cannot raise every exception itself."""
+    """The result of a coroutine that ends with an error for the caller: it cannot raise every exception itself."""
 
     __slots__ = ("error",)
 
@@ -153,32 +154,32 @@ class Raised:
         self.error = error
 
 
-Step: TypeAlias = Ask | Join | Pause | Detach | Compute
-Steps: TypeAlias = Generator[Step, Any, Any]
+def blocking(coroutine: Effects[R]) -> R:
+    """Run *coroutine*, which does not compute, to its end in this thread, and return what it returns."""
+    try:
+        operation = coroutine.send(None)
+        while True:
+            try:
+                answer = operation.run()
+            except BaseException as error:  # noqa: BLE001 - it is the coroutine that decides
+                operation = coroutine.throw(error)
+            else:
+                operation = coroutine.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
 
 
-class Served:
-    """A run that has nothing left to do."""
+class PendingCall:
+    """A call in this thread as far as its computation; then `computed` or `failed` goes on.
 
-    __slots__ = ("value",)
-
-    ready = True
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-class Run:
-    """One run of the steps in this thread, as far as the computation; then `computed` or `failed` goes on.
-
-    *ready* is whether the steps have ended without computing: then *value* is their result. What they detach is done
-    with *compute*.
+    *ready* is whether *coroutine* has ended without computing: then *value* is its result. What it has done in the
+    background is done with *compute*.
     """
 
-    __slots__ = ("_began", "_compute", "_flight", "_steps", "ready", "value")
+    __slots__ = ("_began", "_compute", "_coroutine", "_flight", "ready", "value")
 
-    def __init__(self, steps: Steps, compute: Callable[[], Any] | None = None) -> None:
-        self._steps = steps
+    def __init__(self, coroutine: Effects[Any], compute: Callable[[], Any] | None = None) -> None:
+        self._coroutine = coroutine
         self._compute = compute
         self.value: Any = None
         self.ready = False
@@ -191,31 +192,35 @@ class Run:
         self._began = ticks()
 
     def _advance(self, answer: Any) -> None:
-        steps = self._steps
+        coroutine = self._coroutine
         try:
-            step = steps.send(answer)
-            while not isinstance(step, Compute):
+            operation = coroutine.send(answer)
+            while type(operation) is not Compute:
                 try:
-                    answer = self._detached(step) if isinstance(step, Detach) else step.take()
-                except Exception as error:  # noqa: BLE001 - it is the generator that decides
-                    step = steps.throw(error)
+                    answer = self._detach(operation) if type(operation) is InBackground else operation.run()
+                except BaseException as error:  # noqa: BLE001 - it is the coroutine that decides
+                    operation = coroutine.throw(error)
                 else:
-                    step = steps.send(answer)
+                    operation = coroutine.send(answer)
         except StopIteration as stop:
             result = stop.value
         else:
-            self._begin(step.flight)
+            self._begin(operation.flight)
             return
         if type(result) is Raised:
             raise result.error  # here, where it keeps its own cause and context
         self.value = result
         self.ready = True
 
-    def _detached(self, step: Detach) -> bool:
+    def _detach(self, operation: InBackground) -> bool:
         if self._compute is None:
+            operation.coroutine.close()
             return False
-        step.flight.leave_caller()
-        return in_background(functools.partial(_alone, step, self._compute))
+        operation.flight.leave_caller()
+        is_accepted = in_background(functools.partial(_run_alone, operation, self._compute))
+        if not is_accepted:
+            operation.coroutine.close()
+        return is_accepted
 
     def computed(self, value: Any) -> Any:
         """Go on with what the function returned, and return what the caller gets."""
@@ -226,34 +231,27 @@ class Run:
         """Go on with what the function raised; the caller raises it, unless this is true: then there is *value*."""
         return self._end(None, error)
 
-    def _conclude(self, computed: Computed) -> None:
-        self._advance(computed)
-
-    def _ended(self) -> float:
-        """Leave the flight that was computed in, and return how many seconds that took."""
+    def _end(self, value: Any, error: BaseException | None) -> bool:
+        """Go on with what came of the computation; return whether the caller gets something else instead."""
         cost = ticks() - self._began
         if self._flight is not None:
             enclosing.set(self._flight.parent)
-        return cost
-
-    def _end(self, value: Any, error: BaseException | None) -> bool:
-        """Go on with what came of the computation; return whether the caller gets something else instead."""
-        self._conclude((value, error, self._ended()))
+        self._advance((value, error, cost))
         if type(self.value) is not Instead:
             return False
         self.value = self.value.value
         return True
 
 
-def _alone(step: Detach, compute: Callable[[], Any]) -> None:
-    """Take what was detached, in a thread in which nobody waits for it. What goes wrong is for the steps to tell."""
+def _run_alone(operation: InBackground, compute: Callable[[], Any]) -> None:
+    """Run what was detached, in a thread in which nobody waits for it. What goes wrong is for the coroutine to tell."""
     enclosing.set(None)
-    step.flight.thread = threading.get_ident()
-    run = Run(step.steps)
+    operation.flight.thread = threading.get_ident()
+    pending = PendingCall(operation.coroutine)
     try:
         value = compute()
     except BaseException as error:  # noqa: BLE001
-        run.failed(error)
+        pending.failed(error)
         return
     with contextlib.suppress(Exception):
-        run.computed(value)
+        pending.computed(value)

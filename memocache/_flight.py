@@ -30,14 +30,14 @@ class Flight:
     Its leader ends it with `land`, `crash` or `abandon`, once; whatever comes second has no effect. A flight that has
     not ended when its *lease* (seconds) is over does not count any more: whoever led it may be gone.
 
-    A leader in a task has a *loop*, and can *desert*: the last one to leave has the computation cancelled.
+    A leader in a task has a *loop*, and can *cancel*: the last one to leave has the computation cancelled.
     """
 
     __slots__ = (
         "__weakref__",
         "_wake",
         "began",
-        "desert",
+        "cancel",
         "error",
         "groups",
         "key",
@@ -61,7 +61,7 @@ class Flight:
         self.waits_for: list[Flight] = []  # by computations inside this one
         self._wake: list[Callable[[], None]] = []
         self.loop: Loop | None = None
-        self.desert: Callable[[], None] | None = None
+        self.cancel: Callable[[], None] | None = None
         self.value: object = None
         self.error: Exception | None = None
 
@@ -75,10 +75,10 @@ class Flight:
         """Whether nobody leads it (any more)."""
         return self.outcome is not None or (self.loop is not None and self.loop.is_closed())
 
-    def lead_in(self, loop: Loop, desert: Callable[[], None] | None) -> None:
-        """Be led by a task of this thread's *loop*; *desert* cancels it."""
+    def lead_in(self, loop: Loop, cancel: Callable[[], None] | None) -> None:
+        """Be led by a task of this thread's *loop*; *cancel* cancels it."""
         self.thread = threading.get_ident()
-        self.loop, self.desert = loop, desert
+        self.loop, self.cancel = loop, cancel
 
     def leave_caller(self) -> None:
         """Have no more to do with the call that came upon it: nothing waits for what is done in the background."""
@@ -89,7 +89,7 @@ class Flight:
         self.value = value
         if self.outcome is None:
             self.outcome = "landed"
-        self.desert = None
+        self.cancel = None
         if self._wake:
             self._wake_all()
 
@@ -105,7 +105,7 @@ class Flight:
     def _end(self, outcome: Outcome) -> None:
         if self.outcome is None:
             self.outcome = outcome
-        self.desert = None
+        self.cancel = None
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -126,10 +126,10 @@ class Flight:
         """Take *wake* back. The last to leave a computation in a task has it cancelled: then it is true."""
         with contextlib.suppress(ValueError):
             self._wake.remove(wake)
-        if self._wake or self.outcome is not None or self.desert is None:
+        if self._wake or self.outcome is not None or self.cancel is None:
             return False
-        desert, self.desert = self.desert, None
-        desert()
+        cancel, self.cancel = self.cancel, None
+        cancel()
         return True
 
     def join(self, timeout: float) -> bool:

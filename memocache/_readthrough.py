@@ -1,328 +1,241 @@
-"""The read-through: look in the cache, or compute and fill; once, for threads and tasks alike (see _steps)."""
+"""The read-through: look in the cache, or wait, or compute and store; written once, for threads and tasks alike.
+
+look(key) ->  Entry               a hit
+Stale(old, None)    somebody refreshes it: serve the old value
+Stale(old, lease)   we refresh it: in the background, else here
+Lease               a miss, and ours: compute, store, wake those who wait
+Busy(flight)        a miss, and somebody computes: wait, then look again
+None                the cache did not answer: compute for this caller only
+"""
 
 import random
-from collections.abc import Callable, Generator, Sequence
-from types import CoroutineType
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from memocache._binding import Seen, Site
+from memocache._binding import Binding, LookupResult
 from memocache._clock import now, ticks
-from memocache._effects import Ask, Compute, Computed, Detach, Instead, Join, Outcome, Pause, Raised, Run, Step, Steps
+from memocache._effects import (
+    COMPUTE_ALONE,
+    Compute,
+    Computed,
+    InBackground,
+    Instead,
+    Join,
+    Raised,
+    Sleep,
+    StoreDecision,
+)
 from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
 from memocache._failure import Failure
 from memocache._flight import own_copy, waiting
-from memocache._views import frameworks, is_response
-from memocache.backends.base import Busy, Lease, Stale
+from memocache.backends.base import Busy, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
-__all__ = [
-    "compute_only",
-    "forget",
-    "forget_group",
-    "peek",
-    "put",
-    "put_kept",
-    "read_through",
-    "refresh",
-    "UNSHARED",
-    "Led",
-    "give_back",
-    "lead",
-    "store",
-]
+__all__ = ["compute_only", "forget", "forget_tag", "get_or_compute", "peek", "put", "put_if", "refresh"]
 
-FIRST_PAUSE: Final = 0.002
-LONGEST_PAUSE: Final = 0.08
+FIRST_SLEEP: Final = 0.002
+LONGEST_SLEEP: Final = 0.08
+
+UNSHARED: Final = object()
+"""The value of a flight whose result is for its own caller only."""
 
 Proof: TypeAlias = "tuple[str, Callable[[Any], bool]]"
 
 
-class NotYet:
-    """The type of NOT_YET: nobody has looked."""
+class NotLooked:
+    """The type of NOT_LOOKED: nobody has looked yet."""
 
 
-NOT_YET: Final = NotYet()
+NOT_LOOKED: Final = NotLooked()
 
 
-def read_through(
-    site: Site, key: str, origin: Origin, seen: "Seen | NotYet" = NOT_YET, alias: "Alias | None" = None
-) -> Steps:
-    """Return the value under *key*, computed if need be; as an entry of this *origin*.
+async def get_or_compute(
+    binding: Binding,
+    key: str,
+    scope: Origin,
+    fast_key: "Alias | None" = None,
+    found: "LookupResult | NotLooked" = NOT_LOOKED,
+) -> Any:
+    """Return the value under *key*, computed if need be; its entry is of this *scope*.
 
-    *seen* is what a first look has seen, if there was one. *alias* is to lead to the entry, in process.
+    *fast_key* is to lead to the entry, in process. *found* is the answer of a first look, if there was one.
     """
-    budget = site.wait
-    pause = FIRST_PAUSE
-    waited = False
+    budget = binding.wait
+    sleep = FIRST_SLEEP
+    has_waited = False
     while True:
-        if seen is NOT_YET:
-            seen = yield Ask(site.cache.look, (key, origin.groups, now(), site.lease), site.decline, site.unanswered)
-        if seen is None:
-            return (yield from _alone(site))
-        if isinstance(seen, Entry):
-            return site.hit(seen, alias, waited=waited).value
-        if type(seen) is Stale:
-            lease = seen.lease
+        if found is NOT_LOOKED:
+            found = await _look(binding, key, scope)
+        if found is None:
+            return await _compute_alone(binding)
+        if isinstance(found, Entry):
+            return binding.hit(found, fast_key, waited=has_waited)
+        if type(found) is Stale:
+            lease = found.lease
             if lease is None:
-                return site.old(seen.entry)
-            if (yield Detach(lead(site, lease, origin), lease.flight)):
-                return site.old(seen.entry)
-            lease.alias = alias
-            return (yield from lead(site, lease, origin, seen.entry))
-        if type(seen) is Lease:
-            seen.alias = alias
-            return (yield from lead(site, seen, origin))
+                return binding.serve_old(found.entry)
+            if await InBackground(_lead(binding, lease, scope), lease.flight):
+                return binding.serve_old(found.entry)
+            lease.alias = fast_key
+            return await _lead(binding, lease, scope, found.entry)
+        if type(found) is Lease:
+            found.alias = fast_key
+            return await _lead(binding, found, scope)
         if budget <= 0:
-            return (yield from _alone(site))
+            return await _compute_alone(binding)
         began = ticks()
-        flight = cast(Busy, seen).flight
-        if flight is not None:
-            with waiting(flight) as allowed:
-                if not allowed:
-                    return (yield from _alone(site))
-                ended = yield Join(flight, budget)
-            if ended is None:
-                return (yield from _alone(site))
-            if flight.value is UNSHARED:
-                return (yield from _alone(site))
-            if ended and flight.outcome != "abandoned":
-                site.counters.waits += 1
-                return Raised(own_copy(flight.error)) if flight.error else site.served(flight.value)
+        flight = cast(Busy, found).flight
+        if flight is None:  # in another process: look again in a moment
+            await Sleep(min(budget, random.uniform(sleep / 2, sleep)))
+            sleep = min(2 * sleep, LONGEST_SLEEP)
         else:
-            yield Pause(min(budget, random.uniform(pause / 2, pause)))
-            pause = min(2 * pause, LONGEST_PAUSE)
-        seen = NOT_YET
-        waited = True
+            with waiting(flight) as allowed:  # not for a flight that waits for us
+                ended = await Join(flight, budget) if allowed else None
+            if ended is None or flight.value is UNSHARED:
+                return await _compute_alone(binding)
+            if ended and flight.outcome != "abandoned":
+                binding.counters.waits += 1
+                return Raised(own_copy(flight.error)) if flight.error else binding.serve(flight.value)
+        found = NOT_LOOKED
+        has_waited = True
         budget -= ticks() - began
 
 
-def _alone(site: Site) -> Steps:
+async def _look(binding: Binding, key: str, scope: Origin) -> LookupResult:
+    cache = binding.cache
+    try:
+        if binding.is_direct:
+            return cache.look(key, scope.groups, now(), binding.lease_seconds)
+        arguments = (key, scope.groups, now(), binding.lease_seconds)
+        return cast("LookupResult", await CacheCall(cache, cache.look, arguments, binding.decline))
+    except BackendError as error:
+        # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
+        binding.unanswered(error)
+        return None
+
+
+async def _claim(binding: Binding, key: str, scope: Origin, excuse: Callable[[BackendError], None]) -> Lease | None:
+    """Return the right to replace what is under *key*; None if nothing is to be stored."""
+    cache = binding.cache
+    try:
+        arguments = (key, scope.groups, now(), binding.lease_seconds)
+        return cast("Lease | None", await CacheCall(cache, cache.take, arguments, binding.decline))
+    except BackendError as error:
+        excuse(error)
+        return None
+
+
+async def _compute_alone(binding: Binding) -> Any:
     """Compute for this caller only."""
-    site.counters.misses += 1
-    value, _, _ = yield Compute(None)
+    binding.counters.misses += 1
+    value, _, _ = await COMPUTE_ALONE
     return value
 
 
-def refresh(site: Site, key: str, origin: Origin) -> Steps:
-    """Compute now and store, whatever is there; return the value."""
-    lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline, site.unanswered)
-    if lease is None:
-        return (yield from _alone(site))
-    return (yield from lead(site, lease, origin))
-
-
-def put(site: Site, key: str, origin: Origin, value: object) -> Steps:
-    """Store *value* as if it had been computed now."""
-    lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
-    yield from put_kept(site, key, origin, site.served(value), lifetime, site.policy.stale)
-
-
-def put_kept(
-    site: Site, key: str, origin: Origin, kept: Any, lifetime: float, stale: float, proof: "Proof | None" = None
-) -> Generator[Step, Any, None]:
-    """Store what is *kept* of a result.
-
-    With *proof* it was computed under the lease of another key: it is stored only if nothing of the *origin* was
-    forgotten since. That is the key, and what knows what was filled in there. Our own lease is taken before we look
-    whether that still stands: a forgetting before takes it away, and one after voids our lease.
-    """
-    lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline, site.untaken)
-    if lease is None:
-        return
-    try:
-        if proof is not None and not (yield from _stands(site, origin, *proof)):
-            yield from give_back(site, lease)
-            return
-        yield from store(site, lease, origin, kept, lifetime, 0.0, stale)
-        lease.flight.land(kept)
-    finally:
-        lease.flight.abandon()
-
-
-def _stands(site: Site, origin: Origin, key: str, is_ours: Callable[[Any], bool]) -> Generator[Step, Any, bool]:
-    (entry,) = yield from peek(site, (key,), (origin.groups,))
-    return entry is not None and is_ours(entry.value)
-
-
-def forget(site: Site, key: str) -> Steps:
-    """Forget what is under *key*, and return whether there was anything."""
-    try:
-        return (yield Ask(site.cache.forget, (key,)))
-    except BackendError as error:
-        raise site.not_forgotten(error) from error
-
-
-def forget_group(site: Site, group: str) -> Steps:
-    """Forget every call in *group*."""
-    try:
-        yield Ask(site.cache.forget_group, (group,))
-    except BackendError as error:
-        raise site.not_forgotten(error, "its calls were") from error
-
-
-def peek(site: Site, keys: Sequence[str], groups: Sequence[tuple[str, ...]]) -> Steps:
-    """Return the entries under *keys*, as members of their *groups*; none if the cache does not answer."""
-    entries = (yield Ask(site.cache.peek, (keys, groups, now()), excuse=site.unseen)) if keys else []
-    return [None] * len(keys) if entries is None else entries
-
-
-def compute_only() -> Steps:
+async def compute_only() -> Any:
     """Call through: neither read nor write anything."""
-    value, _, _ = yield Compute(None)
+    value, _, _ = await COMPUTE_ALONE
     return value
 
 
-UNSHARED: Final = object()
-"""Lands where a result is for its own caller only."""
+# ---- leading: computing under a lease, storing, and waking those who wait ----------------------------------------
 
 
-def lead(site: Site, lease: Lease, origin: Origin, old: AgingEntry | None = None) -> Steps:
-    """Compute under *lease*, fill, and let the waiters have it; if that fails, the caller is served what is *old*."""
-    _missed(site, lease)
-    try:
-        computed: Computed = yield Compute(lease.flight)
-    except BaseException:
-        lease.flight.abandon()  # it was not computed: a waiter leads the next
-        raise
-    return (yield from _finished(site, lease, origin, computed, old))
-
-
-class Led(Run):
-    """A run of `lead`, in less time: since nothing comes before the computation, its steps begin after that."""
-
-    __slots__ = ("_lease", "_origin", "_site")
-
-    def __init__(self, site: Site, lease: Lease, origin: Origin) -> None:
-        self._site = site
-        self._lease = lease
-        self._origin = origin
-        self.value = None
-        self.ready = False
-        _missed(site, lease)
-        self._begin(lease.flight)
-
-    def computed(self, value: Any) -> Any:
-        """Go on with what the function returned, and return what the caller gets."""
-        site, lease = self._site, self._lease
-        lifetime, kind = site.fixed_lifetime, type(value)
-        is_result = kind is not Outcome and kind is not CoroutineType and not (frameworks and is_response(value))
-        if lifetime is None or not is_result:
-            return super().computed(value)
-        # Nothing is left to decide, and nothing in this process can block: what `_finished` would do is done at once.
-        cost = self._ended()
-        flight = lease.flight
-        try:
-            if cost > site.longest:
-                site.took(cost)
-            entry = _entry(lease, self._origin, value, lifetime, cost)
-            try:
-                site.filled(site.cache.fill(lease, entry))
-            except (BackendError, SerializationError) as error:
-                Run(_not_taken(site, lease, error))
-            flight.land(value)
-        finally:
-            if flight.outcome is None:
-                flight.abandon()
-        return value
-
-    def _conclude(self, computed: Computed) -> None:
-        self._steps = _finished(self._site, self._lease, self._origin, computed)
-        self._advance(None)
-
-
-def _missed(site: Site, lease: Lease) -> None:
-    """Count a miss, which is going to be computed under *lease*."""
+async def _lead(binding: Binding, lease: Lease, scope: Origin, old: AgingEntry | None = None) -> Any:
+    """Compute under *lease* and store; if that fails, the caller is served what is *old*."""
+    flight = lease.flight
     if lease.unreadable is not None:
-        site.failed("a stored result could not be read, so it is computed again", lease.unreadable)
-    site.counters.misses += 1
-
-
-def _finished(site: Site, lease: Lease, origin: Origin, computed: Computed, old: AgingEntry | None = None) -> Steps:
-    """Do what follows the computation, and return what the caller gets, as `lead` does."""
-    value, error, cost = computed
+        binding.failed("a stored result could not be read, so it is computed again", lease.unreadable)
+    binding.counters.misses += 1
     try:
-        if cost > site.longest:
-            site.took(cost)
+        value, error, cost = cast(Computed, await Compute(flight))
+        if cost > binding.longest:
+            binding.took(cost)
         if error is not None:
-            lifetime = site.policy.remembered(error)
-            if lifetime and isinstance(error, Exception):
-                yield from store(site, lease, origin, Failure.of(error), lifetime, cost)
-            else:
-                yield from give_back(site, lease, error)
-            if not isinstance(error, Exception):
-                return None
-            _crash(site, lease, error)
-            return None if old is None or lifetime else Instead(site.old(old))
+            return await _lead_failed(binding, lease, scope, error, cost, old)
         try:
-            outcome = value if type(value) is Outcome else site.outcome(value)
+            decision = value if type(value) is StoreDecision else binding.decide(value)
         except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
-            yield from give_back(site, lease, wrong)
-            _crash(site, lease, wrong)
+            await _give_back(binding, lease, wrong)
+            _fail(binding, lease, wrong)
             return Raised(wrong)
-        if outcome.error is not None:
-            yield from give_back(site, lease, outcome.error)
-            lease.flight.land(UNSHARED)
-            return value if old is None else Instead(site.old(old))
-        yield from store(site, lease, origin, outcome.kept, outcome.lifetime, cost, outcome.stale)
-        lease.flight.land(outcome.kept if outcome.shared else UNSHARED)
+        if decision.error is not None:
+            await _give_back(binding, lease, decision.error)
+            flight.land(UNSHARED)
+            return value if old is None else Instead(binding.serve_old(old))
+        await _store(binding, lease, scope, decision.kept, decision.lifetime, cost, decision.stale)
+        flight.land(decision.kept if decision.shared else UNSHARED)
         return value
     finally:
-        if lease.flight.outcome is None:
-            lease.flight.abandon()  # nothing above has ended it: a waiter leads the next
+        if flight.outcome is None:
+            flight.abandon()  # nothing above has ended it: a waiter leads the next
 
 
-def _crash(site: Site, lease: Lease, error: Exception) -> None:
-    if site.alone:
+async def _lead_failed(
+    binding: Binding, lease: Lease, scope: Origin, error: BaseException, cost: float, old: AgingEntry | None
+) -> Any:
+    """Go on after a computation that raised *error*."""
+    lifetime = binding.policy.remembered(error)
+    if lifetime and isinstance(error, Exception):
+        await _store(binding, lease, scope, Failure.of(error), lifetime, cost)
+    else:
+        await _give_back(binding, lease, error)
+    if not isinstance(error, Exception):
+        return None
+    _fail(binding, lease, error)
+    return None if old is None or lifetime else Instead(binding.serve_old(old))
+
+
+def _fail(binding: Binding, lease: Lease, error: Exception) -> None:
+    if binding.keeps_errors_apart:
         lease.flight.land(UNSHARED)
     else:
         lease.flight.crash(error)
 
 
-def store(
-    site: Site, lease: Lease, origin: Origin, value: Any, lifetime: float, cost: float, stale: float = 0.0
-) -> Generator[Step, Any, None]:
+async def _store(
+    binding: Binding, lease: Lease, scope: Origin, value: Any, lifetime: float, cost: float, stale: float = 0.0
+) -> None:
     """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
     if lifetime <= 0:
-        yield from _leave_nothing(site, lease)
+        await _leave_nothing(binding, lease)
         return
-    entry = _entry(lease, origin, value, lifetime, cost)
+    end = now() + lifetime
+    entry = Entry(lease.key, value, end, end, int(cost * SECOND), scope)
     if type(value) is Failure:
         lease.alias = None  # which would hand it out as a value
     elif stale:
-        entry = site.aging(entry, lifetime, stale)
+        entry = binding.staleable(entry, lifetime, stale)
     try:
-        stood = yield Ask(site.cache.fill, (lease, entry))
-    except (BackendError, SerializationError) as error:
-        yield from _not_taken(site, lease, error)
+        stood = await _fill(binding, lease, entry)
+    except BackendUnavailable as error:
+        binding.untaken(error)
+    except (BackendError, SerializationError) as error:  # it will never be stored: nothing shall stand in its place
+        binding.failed("a result cannot be stored", error)
+        await _leave_nothing(binding, lease)
     else:
-        site.filled(stood)
+        binding.filled(stood)
 
 
-def _entry(lease: Lease, origin: Origin, value: object, lifetime: float, cost: float) -> Entry:
-    fresh = now() + lifetime
-    return Entry(lease.key, value, fresh, fresh, int(cost * SECOND), origin)
+async def _fill(binding: Binding, lease: Lease, entry: Entry | None) -> bool:
+    cache = binding.cache
+    if binding.is_direct:
+        return cache.fill(lease, entry)
+    return bool(await CacheCall(cache, cache.fill, (lease, entry)))
 
 
-def _not_taken(site: Site, lease: Lease, error: Exception) -> Generator[Step, Any, None]:
-    """Count and tell that the cache did not take a result; if it never will, nothing shall stand in its place."""
-    if isinstance(error, BackendUnavailable):
-        site.untaken(error)
-    else:
-        site.failed("a result cannot be stored", error)
-        yield from _leave_nothing(site, lease)
-
-
-def _leave_nothing(site: Site, lease: Lease) -> Generator[Step, Any, None]:
+async def _leave_nothing(binding: Binding, lease: Lease) -> None:
     """Give *lease* back for a result that is not stored; where it was to replace another, that one goes, too."""
-    yield from give_back(site, lease)
+    await _give_back(binding, lease)
     if lease.replaces:
+        cache = binding.cache
         try:
-            yield Ask(site.cache.forget, (lease.key,))
+            await CacheCall(cache, cache.forget, (lease.key,))
         except BackendError as error:
-            site.failed("the cache did not forget a result that was to be replaced", error)
+            binding.failed("the cache did not forget a result that was to be replaced", error)
 
 
-def give_back(site: Site, lease: Lease, error: BaseException | None = None) -> Generator[Step, Any, None]:
+async def _give_back(binding: Binding, lease: Lease, error: BaseException | None = None) -> None:
     """Give *lease* back; if it was to refresh something, that is served on, and an *error* is counted."""
     old = lease.old
     if old is not None:
@@ -330,8 +243,86 @@ def give_back(site: Site, lease: Lease, error: BaseException | None = None) -> G
         if isinstance(error, Exception):
             old.hold(now())
     try:
-        yield Ask(site.cache.fill, (lease, old))
+        await _fill(binding, lease, old)
     except BackendError as unavailable:
-        site.failed("the cache did not take a lease back", unavailable)
+        binding.failed("the cache did not take a lease back", unavailable)
     if old is not None and isinstance(error, Exception):
-        site.failed("a refresh raised, so that the old result is served on", error)
+        binding.failed("a refresh raised, so that the old result is served on", error)
+
+
+# ---- what else can be done with a call ---------------------------------------------------------------------------
+
+
+async def refresh(binding: Binding, key: str, scope: Origin) -> Any:
+    """Compute now and store, whatever is there; return the value."""
+    lease = await _claim(binding, key, scope, binding.unanswered)
+    return await (_compute_alone(binding) if lease is None else _lead(binding, lease, scope))
+
+
+async def put(binding: Binding, key: str, scope: Origin, value: object) -> None:
+    """Store *value* as if it had been computed now."""
+    lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
+    await put_if(binding, key, scope, binding.serve(value), lifetime, binding.policy.stale)
+
+
+async def put_if(
+    binding: Binding,
+    key: str,
+    scope: Origin,
+    kept: Any,
+    lifetime: float,
+    stale: float,
+    proof: "Proof | None" = None,
+) -> None:
+    """Store what is *kept* of a result.
+
+    With *proof* it was computed under the lease of another key: it is stored only if nothing of the *scope* was
+    forgotten since. The proof is that key, and a function that knows what was filled in there. Our own lease is taken
+    before we look whether that still stands: a forgetting before takes it away, and one after voids our lease.
+    """
+    lease = await _claim(binding, key, scope, binding.untaken)
+    if lease is None:
+        return
+    try:
+        if proof is not None and not await _stands(binding, scope, *proof):
+            await _give_back(binding, lease)
+            return
+        await _store(binding, lease, scope, kept, lifetime, 0.0, stale)
+        lease.flight.land(kept)
+    finally:
+        lease.flight.abandon()
+
+
+async def _stands(binding: Binding, scope: Origin, key: str, is_ours: Callable[[Any], bool]) -> bool:
+    (entry,) = await peek(binding, (key,), (scope.groups,))
+    return entry is not None and is_ours(entry.value)
+
+
+async def forget(binding: Binding, key: str) -> bool:
+    """Forget what is under *key*, and return whether there was anything."""
+    cache = binding.cache
+    try:
+        return cache.forget(key) if binding.is_direct else bool(await CacheCall(cache, cache.forget, (key,)))
+    except BackendError as error:
+        raise binding.not_forgotten(error) from error
+
+
+async def forget_tag(binding: Binding, tag: str) -> None:
+    """Forget every call with this *tag*."""
+    cache = binding.cache
+    try:
+        await CacheCall(cache, cache.forget_group, (tag,))
+    except BackendError as error:
+        raise binding.not_forgotten(error, "its calls were") from error
+
+
+async def peek(binding: Binding, keys: Sequence[str], tags: Sequence[tuple[str, ...]]) -> list[Entry | None]:
+    """Return the entries under *keys*, with their *tags*; none if the cache does not answer."""
+    if not keys:
+        return []
+    cache = binding.cache
+    try:
+        return cast("list[Entry | None]", await CacheCall(cache, cache.peek, (keys, tags, now())))
+    except BackendError as error:
+        binding.unseen(error)
+        return [None] * len(keys)

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from memocache._function import Call
+from memocache._function import CacheMethods
 from memocache.errors import ConfigurationError
 
 __all__ = ["assert_cached", "assert_computed"]
 
 
 @contextmanager
-def assert_cached(function: Call[..., Any]) -> Iterator[None]:
+def assert_cached(function: CacheMethods[..., Any]) -> Iterator[None]:
     """Assert that inside the block *function* is called, and each call is served from the cache: none computes.
 
     >>> @cached(timeout=60)
@@ -32,7 +32,7 @@ def assert_cached(function: Call[..., Any]) -> Iterator[None]:
 
 
 @contextmanager
-def assert_computed(function: Call[..., Any], times: int | None = None) -> Iterator[None]:
+def assert_computed(function: CacheMethods[..., Any], times: int | None = None) -> Iterator[None]:
     """Assert that inside the block *function* is computed: so many *times*; None for at least once, and never served.
 
     >>> @cached(timeout=60)
@@ -66,8 +66,8 @@ class Calls(NamedTuple):
         return f"computed {_times(self.computed)} and served from the cache {_times(self.served)}"
 
 
-def _seen(function: Call[..., Any]) -> Calls:
-    if not isinstance(function, Call):
+def _seen(function: CacheMethods[..., Any]) -> Calls:
+    if not isinstance(function, CacheMethods):
         raise ConfigurationError(
             f"{getattr(function, '__qualname__', function)!r} is not cached; "
             "wanted: a function that @cached has decorated"
@@ -76,8 +76,8 @@ def _seen(function: Call[..., Any]) -> Calls:
     return Calls(info.misses, info.hits + info.stale + info.waits)
 
 
-def _title(function: Call[..., Any]) -> str:
-    return function._self_memo.title
+def _title(function: CacheMethods[..., Any]) -> str:
+    return function._self_memoizer.title
 
 
 def _times(number: int) -> str:

@@ -56,7 +56,7 @@ def memocache_isolated() -> "Iterator[SimpleCache]":
     before = default.cache
     cache = SimpleCache(threshold=DEFAULT_THRESHOLD)
     for function in cached_functions():
-        function._self_memo.forget_in_process()
+        function._self_memoizer.forget_in_process()
     configure(cache)
     yield cache
     configure(SimpleCache(threshold=DEFAULT_THRESHOLD) if before is None else before)

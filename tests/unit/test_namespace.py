@@ -161,7 +161,7 @@ def test_a_local_function_that_uses_no_variables_goes_by_its_name() -> None:
     def plain(x):
         return x
 
-    assert plain.key(1).startswith("v1:tests.unit.test_namespace.test_a_local_function_that_uses_no_variables")
+    assert ".unit.test_namespace.test_a_local_function_that_uses_no_variables" in plain.key(1)
 
 
 def test_functions_of_one_namespace_forget_for_each_other() -> None:
