@@ -185,6 +185,13 @@ class PendingCall:
         self.ready = False
         self._advance(None)
 
+    @classmethod
+    def finished(cls, value: Any) -> "PendingCall":
+        """Return a call that has nothing left to do but to return *value*."""
+        pending = cls.__new__(cls)
+        pending.value, pending.ready = value, True
+        return pending
+
     def _begin(self, flight: Flight | None) -> None:
         self._flight = flight
         if flight is not None:
@@ -231,12 +238,16 @@ class PendingCall:
         """Go on with what the function raised; the caller raises it, unless this is true: then there is *value*."""
         return self._end(None, error)
 
-    def _end(self, value: Any, error: BaseException | None) -> bool:
-        """Go on with what came of the computation; return whether the caller gets something else instead."""
+    def _leave(self) -> float:
+        """Leave the flight that was computed in, and return how many seconds that took."""
         cost = ticks() - self._began
         if self._flight is not None:
             enclosing.set(self._flight.parent)
-        self._advance((value, error, cost))
+        return cost
+
+    def _end(self, value: Any, error: BaseException | None) -> bool:
+        """Go on with what came of the computation; return whether the caller gets something else instead."""
+        self._advance((value, error, self._leave()))
         if type(self.value) is not Instead:
             return False
         self.value = self.value.value

@@ -21,12 +21,22 @@ from memocache._fork import in_child
 from memocache._instances import Owner
 from memocache._missing import MISSING
 from memocache._options import Options
-from memocache._readthrough import compute_only, forget_tag, get_or_compute, peek, put, refresh
+from memocache._readthrough import (
+    begin_fast,
+    compute_only,
+    forget,
+    forget_fast,
+    forget_tag,
+    get_or_compute,
+    peek,
+    put,
+    refresh,
+)
 from memocache._tags import Tags
-from memocache._view_keys import plan_forget
+from memocache._view_keys import may_have_views, plan_forget
 from memocache._views import decorated, frameworks, view_call
 from memocache.backends.base import Cache
-from memocache.errors import ConfigurationError, UncacheFailed
+from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument
 from memocache.keys import Counted, KeyMaker, Namespace
 from memocache.stats import Info
 
@@ -234,7 +244,7 @@ class Memoizer:
         compute: Callable[[], Any] | None = None,
         *,
         tagged: tuple[object, ...] | None = None,
-    ) -> PendingCall:
+    ) -> PendingCall | Entry:
         """Begin a call that is no hit in process, for the function's own call to go on with.
 
         *compute* calls the function, where somebody else than that may have to. *tagged* are the arguments that its
@@ -251,7 +261,7 @@ class Memoizer:
         key = binding.key(counted)
         alias = self.alias(counted) if binding.near is not None else None
         scope = binding.scope if tagged is None else self.scope(binding, tagged)
-        return PendingCall(get_or_compute(binding, key, scope, alias), compute)
+        return begin_fast(binding, key, scope, alias, compute)
 
     async def begin_in_task(
         self,
@@ -284,6 +294,16 @@ class Memoizer:
 
     def uncache(self, /, *args: Any, **kwargs: Any) -> Any:
         """Forget exactly this call, and return whether there was anything to forget; see CachedFunction."""
+        binding = self.bindings.settled or self.bindings.current()
+        if not may_have_views(self, binding):
+            try:
+                key = self.known_key(binding, (self._counted_of or self.bind)(*args, **kwargs))
+            except UnkeyableArgument:
+                pass
+            else:
+                if binding.is_direct and not self.is_async:
+                    return forget_fast(binding, key)
+                return self._run(forget(binding, key))
         return self._run(plan_forget(self, args, kwargs)())
 
     def uncache_all(self) -> Any:

@@ -9,7 +9,9 @@ None                the cache did not answer: compute for this caller only
 """
 
 import random
+import time
 from collections.abc import Callable, Sequence
+from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
 from memocache._binding import Binding, LookupResult
@@ -21,17 +23,23 @@ from memocache._effects import (
     InBackground,
     Instead,
     Join,
+    PendingCall,
     Raised,
     Sleep,
     StoreDecision,
+    blocking,
 )
 from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
 from memocache._failure import Failure
 from memocache._flight import own_copy, waiting
+from memocache._views import frameworks, is_response
 from memocache.backends.base import Busy, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
-__all__ = ["compute_only", "forget", "forget_tag", "get_or_compute", "peek", "put", "put_if", "refresh"]
+__all__ = [
+    *("begin_fast", "compute_only", "forget", "forget_fast", "forget_tag", "get_or_compute", "peek", "put", "put_if"),
+    "refresh",
+]
 
 FIRST_SLEEP: Final = 0.002
 LONGEST_SLEEP: Final = 0.08
@@ -101,6 +109,41 @@ async def get_or_compute(
         budget -= ticks() - began
 
 
+def begin_fast(
+    binding: Binding, key: str, scope: Origin, fast_key: "Alias | None", compute: Callable[[], Any] | None
+) -> PendingCall | Entry:
+    """Begin the call of an ordinary function: `get_or_compute` once more, without a coroutine for what is usual.
+
+    A first look that hits needs nothing else: in the coroutine it takes 1.47 x as many instructions on memcached, 1.34 x
+    on Redis. A usual miss in process is led by PendingLeadFast. All else is left to the coroutine. What is returned has
+    a *value*, and is *ready* if that is the result.
+    """
+    cache = binding.cache
+    found: Any
+    try:
+        # With the clock's own function: see `now`.
+        found = cache.look(key, scope.groups, time.time(), binding.lease_seconds)
+        if cache.is_cooperative:
+            found = blocking(found)
+    except BackendError as error:
+        binding.unanswered(error)
+        found = None
+    if isinstance(found, Entry):  # as Binding.hit does
+        value = found.value
+        if not found.counts:
+            binding.counters.hits += 1
+            binding.counters.saved += found.cost / SECOND
+        if type(value) is Failure:
+            raise value.again()
+        if fast_key is not None:
+            cache.alias(found, fast_key)
+        return found if binding.copy is None else PendingCall.finished(binding.copy(value))
+    if binding.is_direct and type(found) is Lease:
+        found.alias = fast_key
+        return PendingLeadFast(binding, found, scope)
+    return PendingCall(get_or_compute(binding, key, scope, fast_key, found), compute)
+
+
 async def _look(binding: Binding, key: str, scope: Origin) -> LookupResult:
     cache = binding.cache
     try:
@@ -148,7 +191,25 @@ async def _lead(binding: Binding, lease: Lease, scope: Origin, old: AgingEntry |
         binding.failed("a stored result could not be read, so it is computed again", lease.unreadable)
     binding.counters.misses += 1
     try:
-        value, error, cost = cast(Computed, await Compute(flight))
+        computed = cast(Computed, await Compute(flight))
+    except BaseException:
+        flight.abandon()  # it was not computed: a waiter leads the next
+        raise
+    return await _lead_on(binding, lease, scope, *computed, old=old)
+
+
+async def _lead_on(
+    binding: Binding,
+    lease: Lease,
+    scope: Origin,
+    value: Any,
+    error: BaseException | None,
+    cost: float,
+    old: AgingEntry | None = None,
+) -> Any:
+    """Go on after the computation, which returned *value* or raised *error*, in *cost* seconds."""
+    flight = lease.flight
+    try:
         if cost > binding.longest:
             binding.took(cost)
         if error is not None:
@@ -169,6 +230,56 @@ async def _lead(binding: Binding, lease: Lease, scope: Origin, old: AgingEntry |
     finally:
         if flight.outcome is None:
             flight.abandon()  # nothing above has ended it: a waiter leads the next
+
+
+class PendingLeadFast(PendingCall):
+    """A call that leads a computation in process, where nothing is left to decide and nothing can wait.
+
+    It is `_lead` once more, for the usual miss: the coroutine takes 1.27 x as many instructions. Whatever is not usual,
+    it hands to that.
+    """
+
+    __slots__ = ("_binding", "_lease", "_scope")
+
+    def __init__(self, binding: Binding, lease: Lease, scope: Origin) -> None:
+        self._binding = binding
+        self._lease = lease
+        self._scope = scope
+        self._compute = None
+        self.value = None
+        self.ready = False
+        if lease.unreadable is not None:
+            binding.failed("a stored result could not be read, so it is computed again", lease.unreadable)
+        binding.counters.misses += 1
+        self._begin(lease.flight)
+
+    def computed(self, value: Any) -> Any:
+        """Store what the function returned, and return it."""
+        binding, lease = self._binding, self._lease
+        lifetime, kind = binding.fixed_lifetime, type(value)
+        is_result = kind is not StoreDecision and kind is not CoroutineType and not (frameworks and is_response(value))
+        if lifetime is None or not is_result:
+            return super().computed(value)
+        cost = self._leave()
+        flight = lease.flight
+        try:
+            if cost > binding.longest:
+                binding.took(cost)
+            end = now() + lifetime
+            entry = Entry(lease.key, value, end, end, int(cost * SECOND), self._scope)
+            try:
+                binding.filled(binding.cache.fill(lease, entry))
+            except (BackendError, SerializationError) as error:
+                blocking(_not_stored(binding, lease, error))
+            flight.land(value)
+        finally:
+            if flight.outcome is None:
+                flight.abandon()
+        return value
+
+    def _advance(self, answer: Any) -> None:
+        self._coroutine = _lead_on(self._binding, self._lease, self._scope, *answer)
+        super()._advance(None)
 
 
 async def _lead_failed(
@@ -208,13 +319,19 @@ async def _store(
         entry = binding.staleable(entry, lifetime, stale)
     try:
         stood = await _fill(binding, lease, entry)
-    except BackendUnavailable as error:
-        binding.untaken(error)
-    except (BackendError, SerializationError) as error:  # it will never be stored: nothing shall stand in its place
-        binding.failed("a result cannot be stored", error)
-        await _leave_nothing(binding, lease)
+    except (BackendError, SerializationError) as error:
+        await _not_stored(binding, lease, error)
     else:
         binding.filled(stood)
+
+
+async def _not_stored(binding: Binding, lease: Lease, error: Exception) -> None:
+    """Count and tell that the cache did not take a result; if it never will, nothing shall stand in its place."""
+    if isinstance(error, BackendUnavailable):
+        binding.untaken(error)
+    else:
+        binding.failed("a result cannot be stored", error)
+        await _leave_nothing(binding, lease)
 
 
 async def _fill(binding: Binding, lease: Lease, entry: Entry | None) -> bool:
@@ -302,7 +419,15 @@ async def forget(binding: Binding, key: str) -> bool:
     """Forget what is under *key*, and return whether there was anything."""
     cache = binding.cache
     try:
-        return cache.forget(key) if binding.is_direct else bool(await CacheCall(cache, cache.forget, (key,)))
+        return bool(await CacheCall(cache, cache.forget, (key,)))
+    except BackendError as error:
+        raise binding.not_forgotten(error) from error
+
+
+def forget_fast(binding: Binding, key: str) -> bool:
+    """Forget what is under *key* in process: `forget` once more, which takes 1.34 x as many instructions."""
+    try:
+        return binding.cache.forget(key)
     except BackendError as error:
         raise binding.not_forgotten(error) from error
 
