@@ -3,9 +3,10 @@
 import importlib
 from typing import TYPE_CHECKING, Final
 
+from memocache._config import configure, default_cache, uncache_tag
+from memocache._current import disabled
 from memocache._decorator import cached
 from memocache._missing import MISSING
-from memocache._registry import configure, default_cache, disabled, uncache_tag
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
 from memocache.errors import (
@@ -21,8 +22,13 @@ from memocache.errors import (
 from memocache.stats import Info
 
 if TYPE_CHECKING:
-    from memocache._bound import AsyncBoundCachedFunction, BoundCachedFunction
-    from memocache._function import AsyncCachedFunction, CachedFunction, cached_functions
+    from memocache._function import (
+        AsyncBoundCachedFunction,
+        AsyncCachedFunction,
+        BoundCachedFunction,
+        CachedFunction,
+        cached_functions,
+    )
     from memocache._uncaches import uncaches
     from memocache.backends.foreign import ForeignCache
     from memocache.backends.gae import GAEMemcachedCache
@@ -75,9 +81,9 @@ __all__ = [
 # Imported when they are first asked for, with what they need: wrapt; for caches elsewhere pymemcache, sqlite3, msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",
-    "BoundCachedFunction": "memocache._bound",
+    "BoundCachedFunction": "memocache._function",
     "AsyncCachedFunction": "memocache._function",
-    "AsyncBoundCachedFunction": "memocache._bound",
+    "AsyncBoundCachedFunction": "memocache._function",
     "cached_functions": "memocache._function",
     "uncaches": "memocache._uncaches",
     "cache_from_url": "memocache.backends.urls",

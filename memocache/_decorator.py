@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
 
-from memocache._memo_threads import ThreadMemo
+from memocache._memoizer import Memoizer
 from memocache._options import CacheOption, KeyOption, Options
 from memocache._policy import UNSET, Duration, Errors, Timeout, Unset
 from memocache.errors import ConfigurationError
@@ -195,10 +195,9 @@ def _stands_for_a_method(function: Any) -> bool:
 
 def _cached_function(function: Any, kind: type | None, options: Options) -> object:
     # Not before there is a function to decorate: it needs wrapt, which takes longer to import than all the rest.
-    from memocache._bound import Twin
-    from memocache._function import Face, cached_function
+    from memocache._function import BoundProxy, FunctionProxy, cached_function
 
-    if isinstance(function, Face | Twin):
+    if isinstance(function, FunctionProxy | BoundProxy):
         raise ConfigurationError(f"{_title(function)} is cached already; give one @cached all the options")
     _refuse_uncachable(function)
     try:
@@ -208,11 +207,8 @@ def _cached_function(function: Any, kind: type | None, options: Options) -> obje
             f"{_title(function)} does not tell its parameters, so that a call has no key; "
             "wrap it in a function with named parameters and decorate that"
         ) from None
-    if inspect.iscoroutinefunction(function):
-        from memocache._memo_tasks import TaskMemo  # asyncio takes longer to import than all of ours
-
-        return cached_function(TaskMemo(function, signature, options), kind)
-    return cached_function(ThreadMemo(function, signature, options), kind)
+    is_async = inspect.iscoroutinefunction(function)
+    return cached_function(Memoizer(function, signature, options, is_async=is_async), kind)
 
 
 def _refuse_uncachable(function: Any) -> None:

@@ -2,15 +2,17 @@
 
 import contextlib
 import copy
+import functools
 import threading
+from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Final, Literal, Protocol
 
 from memocache._clock import ticks
 from memocache._fork import in_child
 
-__all__ = ["Flight", "enclosing", "own_copy", "waiting"]
+__all__ = ["Flight", "enclosing", "own_copy", "waiting", "in_background"]
 
 Outcome = Literal["landed", "crashed", "abandoned"]
 
@@ -28,14 +30,14 @@ class Flight:
     Its leader ends it with `land`, `crash` or `abandon`, once; whatever comes second has no effect. A flight that has
     not ended when its *lease* (seconds) is over does not count any more: whoever led it may be gone.
 
-    A leader in a task has a *loop*, and can *desert*: the last one to leave has the computation cancelled.
+    A leader in a task has a *loop*, and can *cancel*: the last one to leave has the computation cancelled.
     """
 
     __slots__ = (
         "__weakref__",
         "_wake",
         "began",
-        "desert",
+        "cancel",
         "error",
         "groups",
         "key",
@@ -59,7 +61,7 @@ class Flight:
         self.waits_for: list[Flight] = []  # by computations inside this one
         self._wake: list[Callable[[], None]] = []
         self.loop: Loop | None = None
-        self.desert: Callable[[], None] | None = None
+        self.cancel: Callable[[], None] | None = None
         self.value: object = None
         self.error: Exception | None = None
 
@@ -73,10 +75,10 @@ class Flight:
         """Whether nobody leads it (any more)."""
         return self.outcome is not None or (self.loop is not None and self.loop.is_closed())
 
-    def lead_in(self, loop: Loop, desert: Callable[[], None] | None) -> None:
-        """Be led by a task of this thread's *loop*; *desert* cancels it."""
+    def lead_in(self, loop: Loop, cancel: Callable[[], None] | None) -> None:
+        """Be led by a task of this thread's *loop*; *cancel* cancels it."""
         self.thread = threading.get_ident()
-        self.loop, self.desert = loop, desert
+        self.loop, self.cancel = loop, cancel
 
     def leave_caller(self) -> None:
         """Have no more to do with the call that came upon it: nothing waits for what is done in the background."""
@@ -87,7 +89,7 @@ class Flight:
         self.value = value
         if self.outcome is None:
             self.outcome = "landed"
-        self.desert = None
+        self.cancel = None
         if self._wake:
             self._wake_all()
 
@@ -103,7 +105,7 @@ class Flight:
     def _end(self, outcome: Outcome) -> None:
         if self.outcome is None:
             self.outcome = outcome
-        self.desert = None
+        self.cancel = None
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -124,10 +126,10 @@ class Flight:
         """Take *wake* back. The last to leave a computation in a task has it cancelled: then it is true."""
         with contextlib.suppress(ValueError):
             self._wake.remove(wake)
-        if self._wake or self.outcome is not None or self.desert is None:
+        if self._wake or self.outcome is not None or self.cancel is None:
             return False
-        desert, self.desert = self.desert, None
-        desert()
+        cancel, self.cancel = self.cancel, None
+        cancel()
         return True
 
     def join(self, timeout: float) -> bool:
@@ -150,14 +152,6 @@ enclosing: Final[ContextVar[Flight | None]] = ContextVar("memocache_flight", def
 """The innermost flight that is being led in this thread or task."""
 
 _graph = threading.RLock()  # re-entrant, since a signal handler or a destructor may wait for a flight, too
-
-
-def _reset_in_child() -> None:
-    global _graph
-    _graph = threading.RLock()
-
-
-in_child(_reset_in_child)
 
 
 class waiting:
@@ -226,3 +220,61 @@ def own_copy(error: Exception) -> Exception:
         twin.__cause__, twin.__context__ = error.__cause__, error.__context__
         twin.__suppress_context__ = error.__suppress_context__
     return twin.with_traceback(error.__traceback__)
+
+
+MOST_THREADS: Final = 8
+MOST_WAITING: Final = 1_000
+
+# Daemons, made when they are needed: those of concurrent.futures would keep the process from ending until all is done.
+_lock = threading.RLock()  # re-entrant, since a signal handler may come here, too
+_waiting: Final[deque[Callable[[], object]]] = deque()
+_running = 0
+
+
+def in_background(call: Callable[[], object]) -> bool:
+    """Have *call* done soon, in a copy of this context; false if there is too much to do already."""
+    global _running
+    work = functools.partial(copy_context().run, call)
+    with _lock:
+        if len(_waiting) >= MOST_WAITING:
+            return False
+        _waiting.append(work)
+        if _running >= MOST_THREADS:
+            return True
+        _running += 1
+    try:
+        threading.Thread(target=_work, name="memocache refresh", daemon=True).start()
+    except RuntimeError:  # no more threads, or the interpreter shuts down
+        with _lock:
+            _running -= 1
+            if not _running:
+                _waiting.remove(work)
+                return False
+    return True
+
+
+def _work() -> None:
+    global _running
+    while True:
+        with _lock:
+            if not _waiting:
+                _running -= 1
+                return
+            call = _waiting.popleft()
+        try:
+            call()
+        except BaseException:
+            import logging  # not before something goes wrong: it takes a tenth of the whole import
+
+            logging.getLogger("memocache").exception("a refresh in the background failed")
+        del call
+
+
+def _reset_in_child() -> None:
+    global _graph, _lock, _running
+    _graph, _lock = threading.RLock(), threading.RLock()
+    _running = 0
+    _waiting.clear()
+
+
+in_child(_reset_in_child)

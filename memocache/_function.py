@@ -1,29 +1,342 @@
-"""CachedFunction: it looks like the function, and can forget. The only user of wrapt."""
+"""CachedFunction and its kinds: what a decorated function is, and can do. The only user of wrapt."""
 
+import types
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, cast, overload
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 import wrapt
 
-from memocache._bound import (
-    ANNOTATIONS,
-    DOC,
-    AsyncBoundCachedFunction,
-    AsyncCachedCall,
-    BoundCachedFunction,
-    CachedCall,
-    Twin,
-)
-from memocache._memo import Memo
+from memocache._memoizer import Memoizer
+from memocache._missing import Missing
 from memocache._views import ADAPTERS, load
+from memocache.backends.base import Cache
+from memocache.stats import Info
 
-__all__ = ["AsyncCachedFunction", "CachedFunction", "Face", "cached_function", "cached_functions"]
+__all__ = [
+    "ANNOTATIONS",
+    "DOC",
+    "AsyncBoundCachedFunction",
+    "AsyncMethods",
+    "BoundCachedFunction",
+    "SyncMethods",
+    "BoundProxy",
+    "AsyncCachedFunction",
+    "CachedFunction",
+    "FunctionProxy",
+    "cached_function",
+    "cached_functions",
+]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 S = TypeVar("S")
+
+
+class CacheMethods(Generic[P, R]):
+    """What can be done with a call in no time, be the function a coroutine function or not.
+
+    Every method binds its arguments as the call itself does, so that each spelling of a call means the same entry.
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _self_memoizer: Memoizer
+        _self_bound: tuple[Any, ...]  # what stands before the arguments: a method's instance
+
+    def key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the key of this call in the cache: `f.cache.get(f.key(7))` is what `f(7)` would be served."""
+        return self._self_memoizer.key((*self._self_bound, *args), kwargs)
+
+    def info(self) -> Info:
+        """Return the figures of this function on the cache in use, counted in this process; see Info."""
+        return self._self_memoizer.info()
+
+    @property
+    def cache(self) -> Cache:
+        """The cache object in use."""
+        return self._self_memoizer.binding().cache
+
+    def cache_info(self) -> Info:
+        """Return the same as `info`, under the name that functools gives it."""
+        return self._self_memoizer.info()
+
+
+class SyncMethods(CacheMethods[P, R]):
+    """What can be done with a call of an ordinary function."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def uncache(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget exactly this call, and return whether there was anything to forget.
+
+        It is a fence: no call that starts after it has returned, in any process that shares the cache, is given a
+        result whose computation began before.
+
+        >>> @cached(timeout=60)
+        ... def area(width, height=1):
+        ...     return width * height
+        >>> area(3)
+        3
+        >>> area.uncache(width=3, height=1)
+        True
+
+        Raises:
+            UncacheFailed: if the cache did not acknowledge it.
+            UnkeyableArgument: if an argument has no stable form.
+        """
+        return cast(bool, self._self_memoizer.uncache(*self._self_bound, *args, **kwargs))
+
+    def uncache_all(self) -> None:
+        """Forget every call of this function; on a shared cache at once, however many there are.
+
+        It is a fence, as `uncache` is.
+
+        Raises:
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        self._self_memoizer.uncache_all()
+
+    def uncache_where(self, **some: Any) -> None:
+        """Forget the calls with these arguments: `report.uncache_where(tenant_id=7)`.
+
+        It needs a template in `tags=` that names just these parameters, and forgets all that has that tag, as
+        `uncache_tag` does: calls of other functions with the same tag, too. It is a fence, as `uncache` is.
+
+        Raises:
+            ConfigurationError: if no template names these parameters and no others.
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        self._self_memoizer.uncache_where(some)
+
+    def many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]], /) -> list[R]:
+        """Return the results of many calls, in their order; what is stored is had in one round trip for all.
+
+        What is missing is computed, one after the other, and stored. The first call that raises ends it; what was
+        computed before stays stored.
+
+        >>> @cached(timeout=60)
+        ... def area(width, height=1):
+        ...     return width * height
+        >>> area.many([(3,), (3, 2), {"width": 3, "height": 1}])
+        [3, 6, 3]
+
+        Args:
+            calls: each a tuple of positional arguments, or a dict of named ones.
+        """
+        return cast("list[R]", self._self_memoizer.many(self._self_bound, calls))
+
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute this call now, store the result in place of what is there, and return it."""
+        return cast(R, self._self_memoizer.refresh((*self._self_bound, *args), kwargs))
+
+    def peek(self, /, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
+        """Return what is stored for this call, or MISSING; it never computes."""
+        return cast(R, self._self_memoizer.peek((*self._self_bound, *args), kwargs))
+
+    def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Store *value* as the result of this call."""
+        self._self_memoizer.put(value, (*self._self_bound, *args), kwargs)
+
+    def cache_clear(self) -> None:
+        """Forget every call and count from zero, as functools does under this name.
+
+        Raises:
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        self._self_memoizer.clear()
+
+
+class AsyncMethods(CacheMethods[P, R]):
+    """What can be done with a call of a coroutine function: the same under the same names, to be awaited."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+
+    async def uncache(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget exactly this call, and return whether there was anything to forget.
+
+        It is a fence: no call that starts after it has returned, in any process that shares the cache, is given a
+        result whose computation began before.
+
+        >>> import asyncio
+        >>> @cached(timeout=60)
+        ... async def area(width, height=1):
+        ...     return width * height
+        >>> async def main():
+        ...     return await area(3), await area.uncache(width=3, height=1)
+        >>> asyncio.run(main())
+        (3, True)
+
+        Raises:
+            UncacheFailed: if the cache did not acknowledge it.
+            UnkeyableArgument: if an argument has no stable form.
+        """
+        return cast(bool, await self._self_memoizer.uncache(*self._self_bound, *args, **kwargs))
+
+    async def uncache_all(self) -> None:
+        """Forget every call of this function; on a shared cache at once, however many there are.
+
+        It is a fence, as `uncache` is.
+
+        Raises:
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        await self._self_memoizer.uncache_all()
+
+    async def uncache_where(self, **some: Any) -> None:
+        """Forget the calls with these arguments: `await report.uncache_where(tenant_id=7)`.
+
+        It needs a template in `tags=` that names just these parameters, and forgets all that has that tag, as
+        `uncache_tag` does: calls of other functions with the same tag, too. It is a fence, as `uncache` is.
+
+        Raises:
+            ConfigurationError: if no template names these parameters and no others.
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        await self._self_memoizer.uncache_where(some)
+
+    async def many(self, calls: Iterable[tuple[Any, ...] | dict[str, Any]], /) -> list[R]:
+        """Return the results of many calls, in their order; what is stored is had in one round trip for all.
+
+        What is missing is computed, all at once, and stored. When all are over, the first of the calls that raised
+        raises; what the others computed stays stored.
+
+        >>> import asyncio
+        >>> @cached(timeout=60)
+        ... async def area(width, height=1):
+        ...     return width * height
+        >>> asyncio.run(area.many([(3,), (3, 2), {"width": 3, "height": 1}]))
+        [3, 6, 3]
+
+        Args:
+            calls: each a tuple of positional arguments, or a dict of named ones.
+        """
+        return cast("list[R]", await self._self_memoizer.many(self._self_bound, calls))
+
+    async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute this call now, store the result in place of what is there, and return it."""
+        return cast(R, await self._self_memoizer.refresh((*self._self_bound, *args), kwargs))
+
+    async def peek(self, /, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
+        """Return what is stored for this call, or MISSING; it never computes."""
+        return cast(R, await self._self_memoizer.peek((*self._self_bound, *args), kwargs))
+
+    async def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Store *value* as the result of this call."""
+        await self._self_memoizer.put(value, (*self._self_bound, *args), kwargs)
+
+    async def cache_clear(self) -> None:
+        """Forget every call and count from zero, as functools does under this name.
+
+        Raises:
+            UncacheFailed: if the cache did not acknowledge it.
+        """
+        await self._self_memoizer.clear()
+
+
+def _of_function(name: str) -> property:
+    """Return an attribute that is the function's own."""
+    return property(
+        lambda call: getattr(call.__wrapped__, name), lambda call, new: setattr(call.__wrapped__, name, new)
+    )
+
+
+# Where a class would answer with one of its own.
+DOC: Final = _of_function("__doc__")
+ANNOTATIONS: Final = _of_function("__annotations__")
+
+
+class BoundProxy(CacheMethods[P, R]):
+    """A cached method of one instance, or a cached class method of one class."""
+
+    # For each function there is a class of its own, with the rest of what is the same for all instances.
+    __slots__ = ("__qualname__", "_self_instance")  # the former since no class can have a property of that name
+
+    if TYPE_CHECKING:
+        _self_instance: Any
+        _self_parent: Any
+
+    @property
+    def _self_bound(self) -> tuple[Any, ...]:  # type: ignore[override]
+        return (self._self_instance,)
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return cast("Callable[..., Any]", types.MethodType(self._self_memoizer.function, self._self_instance))
+
+    @property
+    def __self__(self) -> object:
+        return self._self_instance
+
+    @property
+    def __func__(self) -> Any:
+        return self._self_parent
+
+    # `inspect` and others ask isinstance(x, MethodType) to find `__func__`, the signature, and whether it is async.
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return types.MethodType
+
+    if TYPE_CHECKING:
+        __name__: str
+        __qualname__: str
+    else:
+        # One by one: a `__getattr__` would make every access slower, that of the call to the instance, too. There is
+        # one only where the function has attributes of the user's.
+        __name__ = _of_function("__name__")
+        __dict__ = _of_function("__dict__")
+        __code__ = _of_function("__code__")
+        __defaults__ = _of_function("__defaults__")
+        __kwdefaults__ = _of_function("__kwdefaults__")
+        __globals__ = _of_function("__globals__")
+        __closure__ = _of_function("__closure__")
+        __type_params__ = _of_function("__type_params__")
+
+    def __get__(self, instance: object, owner: type | None = None) -> Self:
+        return self  # bound already
+
+    def __eq__(self, other: object) -> bool:
+        if not issubclass(type(other), BoundProxy):
+            return NotImplemented
+        theirs = cast("BoundProxy[..., Any]", other)
+        return self._self_memoizer is theirs._self_memoizer and self._self_instance is theirs._self_instance
+
+    def __hash__(self) -> int:
+        return hash((id(self._self_memoizer), id(self._self_instance)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._self_instance, self._self_memoizer.function.__name__)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<cached method {self._self_memoizer.title} of a {type(self._self_instance).__qualname__}>"
+
+
+class BoundCachedFunction(BoundProxy[P, R], SyncMethods[P, R]):
+    """A cached method of one instance, or a cached class method of one class."""
+
+    __slots__ = ()
+
+
+class AsyncBoundCachedFunction(BoundProxy[P, R], AsyncMethods[P, R]):
+    """A cached coroutine method of one instance, or of one class."""
+
+    __slots__ = ()
 
 
 if TYPE_CHECKING:
@@ -39,39 +352,39 @@ else:
     _Proxy = wrapt.BaseObjectProxy
 
 
-class LaterCall:
+class CompiledOnFirstUse:
     """Stands for `__call__` in the class of a cached function, until that is asked for or called."""
 
-    def __get__(self, function: "Face | None", owner: type) -> Any:
+    def __get__(self, function: "FunctionProxy | None", owner: type) -> Any:
         if function is None:
             return self
         # Python looks `__call__` up on the class. As a static method it costs nothing to bind there, and errors about
         # arguments count as the function's own.
-        call = function._self_memo.call
+        call = function._self_memoizer.call
         type(function).__call__ = staticmethod(call)  # type: ignore[method-assign]
         return call
 
 
-class Face(_Proxy):
+class FunctionProxy(_Proxy):
     """What a cached function is for those who look at it: the function itself."""
 
     # For each function there is a class of its own, made below, with `__get__` and, when there has been a call, with
     # `__call__`.
     _self_bound = ()
     if TYPE_CHECKING:
-        _self_twins: type[Twin[..., Any]] | None
+        _self_bound_class: type[BoundProxy[..., Any]] | None
     else:  # an annotation would be the function's own
-        _self_twins = None
-        __call__ = LaterCall()
+        _self_bound_class = None
+        __call__ = CompiledOnFirstUse()
 
-    def __init__(self, memo: Memo, kind: type | None) -> None:
-        super().__init__(memo.function)
-        self._self_memo = memo
+    def __init__(self, memoizer: Memoizer, kind: type | None) -> None:
+        super().__init__(memoizer.function)
+        self._self_memoizer = memoizer
         self._self_kind = kind  # classmethod or staticmethod, if that is what was decorated
 
     def __set_name__(self, owner: type, name: str) -> None:
         if self._self_kind is not staticmethod:
-            self._self_memo.serve_instances()
+            self._self_memoizer.serve_instances()
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -81,8 +394,8 @@ class Face(_Proxy):
     def _self_show_attributes(self) -> None:
         """Let the bound twins have the attributes that the user gave the function, if there are any."""
         own = getattr(self.__wrapped__, "__dict__", None)
-        if self._self_twins is not None and (own is None or own.keys() - {"__wrapped__"}):
-            self._self_twins.__getattr__ = _attribute_of_function  # type: ignore[attr-defined]
+        if self._self_bound_class is not None and (own is None or own.keys() - {"__wrapped__"}):
+            self._self_bound_class.__getattr__ = _attribute_of_function  # type: ignore[attr-defined]
 
     def __reduce__(self) -> str:
         return self.__qualname__
@@ -97,12 +410,12 @@ class Face(_Proxy):
         return self
 
     def __repr__(self) -> str:
-        return f"<cached function {self._self_memo.title}>"
+        return f"<cached function {self._self_memoizer.title}>"
 
     __str__ = __repr__
 
 
-class CachedFunction(Face, CachedCall[P, R]):
+class CachedFunction(FunctionProxy, SyncMethods[P, R]):
     """A function whose results are kept: it looks and is called like the function itself, and can forget.
 
     `cached` makes it. In a class it binds to instances as functions do.
@@ -123,7 +436,7 @@ class CachedFunction(Face, CachedCall[P, R]):
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
 
-class AsyncCachedFunction(Face, AsyncCachedCall[P, R]):
+class AsyncCachedFunction(FunctionProxy, AsyncMethods[P, R]):
     """A coroutine function whose results are kept: as CachedFunction, and what that can do is awaited.
 
     `key`, `info`, `cache` and `cache_info` need no waiting, and are as they are there.
@@ -144,16 +457,17 @@ class AsyncCachedFunction(Face, AsyncCachedCall[P, R]):
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
 
-def cached_function(memo: Memo, kind: type | None) -> CachedFunction[..., Any] | AsyncCachedFunction[..., Any]:
-    """Return the public face of *memo*'s function, which was decorated as a *kind* of method (None: as it is)."""
-    members = {
+def cached_function(memoizer: Memoizer, kind: type | None) -> CachedFunction[..., Any] | AsyncCachedFunction[..., Any]:
+    """Return the public face of *memoizer*'s function, which was decorated as a *kind* of method (None: as it is)."""
+    members: dict[str, Any] = {
         "__slots__": (),
-        "uncache": staticmethod(memo.uncache),  # there, it would take a sixth longer
-        "__get__": _binder(memo, kind),
+        "__get__": _binder(memoizer, kind),
         "__annotations__": ANNOTATIONS,
     }
-    face: Any = AsyncCachedFunction if memo.is_async else CachedFunction
-    made = type(face.__name__, (face,), members)(memo, kind)
+    if not memoizer.is_async:
+        members["uncache"] = staticmethod(memoizer.uncache)  # the method would take a sixth longer
+    face: Any = AsyncCachedFunction if memoizer.is_async else CachedFunction
+    made = type(face.__name__, (face,), members)(memoizer, kind)
     _functions[id(made)] = made
     return cast("CachedFunction[..., Any]", made)
 
@@ -174,57 +488,57 @@ def cached_functions() -> list[CachedFunction[..., Any] | AsyncCachedFunction[..
     return list(_functions.values())
 
 
-def _attribute_of_function(twin: Twin[..., Any], name: str) -> Any:
+def _attribute_of_function(twin: BoundProxy[..., Any], name: str) -> Any:
     return getattr(twin.__wrapped__, name)
 
 
-def _binder(memo: Memo, kind: type | None) -> Callable[..., Any]:
-    """Return the `__get__` of *memo*'s function."""
+def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
+    """Return the `__get__` of *memoizer*'s function."""
     twins: Any = None
     qualname = ""
 
-    def bind(function: Face, instance: object, owner: type | None = None) -> Any:
+    def bind(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to *instance*, as a function in a class does."""
         nonlocal twins, qualname
         if instance is None:
             return function
         if twins is None:
-            twins, qualname = _twins(memo, function), getattr(memo.function, "__qualname__", "")
-            function._self_twins = twins
+            twins, qualname = _twins(memoizer, function), getattr(memoizer.function, "__qualname__", "")
+            function._self_bound_class = twins
             function._self_show_attributes()
         twin = twins()
         twin._self_instance = instance
         twin.__qualname__ = qualname
         return twin
 
-    def bind_class(function: Face, instance: object, owner: type | None = None) -> Any:
+    def bind_class(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to the class, as a class method does."""
         return bind(function, type(instance) if owner is None else owner)
 
-    def bind_nothing(function: Face, instance: object, owner: type | None = None) -> Any:
+    def bind_nothing(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to nothing, as a static method does."""
         return function
 
     return bind_class if kind is classmethod else bind_nothing if kind is staticmethod else bind
 
 
-def _twins(memo: Memo, function: Face) -> type[Twin[..., Any]]:
+def _twins(memoizer: Memoizer, function: FunctionProxy) -> type[BoundProxy[..., Any]]:
     """Return the class of *function*'s bound twins: what is the same for all instances is an attribute of it."""
-    memo.serve_instances()
+    memoizer.serve_instances()
 
-    def call_generally(twin: Twin[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return memo.call(twin._self_instance, *args, **kwargs)
+    def call_generally(twin: BoundProxy[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return memoizer.call(twin._self_instance, *args, **kwargs)
 
     members: dict[str, Any] = {
         "__slots__": (),
-        "__call__": memo.bound_call() or call_generally,
+        "__call__": memoizer.bound_call() or call_generally,
         "__doc__": DOC,
         "__annotations__": ANNOTATIONS,
-        "__module__": getattr(memo.function, "__module__", None),
-        "_self_memo": memo,
+        "__module__": getattr(memoizer.function, "__module__", None),
+        "_self_memoizer": memoizer,
         "_self_parent": staticmethod(cast("Callable[..., Any]", function)),
     }
-    kind: Any = AsyncBoundCachedFunction if memo.is_async else BoundCachedFunction
+    kind: Any = AsyncBoundCachedFunction if memoizer.is_async else BoundCachedFunction
     return type(kind.__name__, (kind,), members)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from memocache._current import CacheSource, slot_of
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
-from memocache._slots import CacheSource, slot_of
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 

@@ -1,17 +1,23 @@
-"""The threads that wait for caches elsewhere, so that an event loop does not."""
+"""Waiting in asyncio: a pool of threads for what blocks, bells that any thread can ring, tasks that are kept alive."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import functools
+import threading
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, Final, Protocol
 
+from memocache._clock import ticks
+from memocache._flight import Flight
 from memocache._fork import in_child
+from memocache.errors import ConfigurationError
 
-__all__ = ["Awaited", "hand_over", "in_pool", "wake"]
+__all__ = ["Awaited", "hand_over", "in_own_task", "in_pool", "join", "keep", "ring", "running_loop", "sleep", "wake"]
 
 MOST_THREADS: Final = 16
+STANDING: Final = 1.0  # seconds by which a loop's clock differs from ours if a test tool has stopped it
 
 _pool: ThreadPoolExecutor | None = None
 
@@ -75,6 +81,91 @@ def wake(loop: asyncio.AbstractEventLoop, done: "asyncio.Future[None]") -> None:
 def _be_done(done: "asyncio.Future[None]") -> None:
     if not done.done():
         done.set_result(None)
+
+
+async def join(flight: Flight, seconds: float) -> bool | None:
+    """Wait until *flight* has ended, at most *seconds*; None if that can never be."""
+    loop = asyncio.get_running_loop()
+    if flight.thread == threading.get_ident() and flight.loop is not loop:
+        return None  # it is led below us on this thread's stack
+    try:
+        tell, ended = _bell(loop)
+        if flight.subscribe(tell):
+            await ring(ended, seconds)
+    except BaseException as error:  # whoever has merely waited too long may as well have the result stored
+        if flight.leave(tell) and isinstance(error, asyncio.CancelledError):
+            # As the last one, wait for what the computation has to clean up: without us it would be awaited.
+            tell, ended = _bell(loop)
+            if flight.subscribe(tell):
+                await ended
+        raise
+    return flight.outcome is not None
+
+
+async def sleep(seconds: float) -> None:
+    """Wait for *seconds* of real time."""
+    await ring(asyncio.get_running_loop().create_future(), seconds)
+
+
+def _bell(loop: asyncio.AbstractEventLoop) -> "tuple[Callable[[], None], asyncio.Future[None]]":
+    """Return a future of *loop*, and what any thread may call to have it done."""
+    ended: asyncio.Future[None] = loop.create_future()
+    return functools.partial(wake, loop, ended), ended
+
+
+async def ring(bell: "asyncio.Future[None]", seconds: float) -> None:
+    """Wait until *bell* is done, at most *seconds* of real time."""
+    loop = bell.get_loop()
+    alarm: asyncio.TimerHandle | threading.Timer
+    if abs(loop.time() - ticks()) < STANDING:
+        alarm = loop.call_later(seconds, wake, loop, bell)
+    else:  # a test tool has stopped the loop's clock, and with it all its timers
+        alarm = threading.Timer(min(seconds, threading.TIMEOUT_MAX), wake, (loop, bell))
+        alarm.daemon = True
+        alarm.start()
+    try:
+        await bell
+    finally:
+        alarm.cancel()
+
+
+# A loop itself keeps no task alive.
+_kept: Final[set["asyncio.Task[Any]"]] = set()
+
+
+def keep(task: "asyncio.Task[Any]") -> bool:
+    """Keep *task* until it is done, or its loop has ended."""
+    _kept.difference_update([each for each in _kept if each.get_loop().is_closed()])
+    _kept.add(task)
+    task.add_done_callback(_kept.discard)
+    return True
+
+
+async def in_own_task(coroutine: Coroutine[Any, Any, Any], unwanted: Callable[[Any], object] | None) -> Any:
+    """Return what *coroutine* returns, in a task of its own: whoever is cancelled meanwhile leaves no half of it.
+
+    What it returns when nobody waits for it any more is handed to *unwanted*, in a thread of the pool.
+    """
+    task = asyncio.get_running_loop().create_task(coroutine)
+    keep(task)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if unwanted is not None:
+            here = copy_context()
+            task.add_done_callback(lambda task: hand_over(task, lambda result: here.run(unwanted, result)))
+        raise
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running loop of asyncio; ConfigurationError where there is none, as in trio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "a cached coroutine function needs a running event loop of asyncio, and there is none here; "
+            "with trio, run it in one, or cache an ordinary function that is called in a thread"
+        ) from None
 
 
 def _reset_in_child() -> None:

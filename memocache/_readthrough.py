@@ -1,156 +1,453 @@
-"""The read-through: look in the cache, or compute and fill; once, for threads and tasks alike (see _steps)."""
+"""The read-through: look in the cache, or wait, or compute and store; written once, for threads and tasks alike.
+
+look(key) ->  Entry               a hit
+Stale(old, None)    somebody refreshes it: serve the old value
+Stale(old, lease)   we refresh it: in the background, else here
+Lease               a miss, and ours: compute, store, wake those who wait
+Busy(flight)        a miss, and somebody computes: wait, then look again
+None                the cache did not answer: compute for this caller only
+"""
 
 import random
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Sequence
+from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
+from memocache._binding import Binding, LookupResult
 from memocache._clock import now, ticks
-from memocache._entry import Alias, Entry, Origin
+from memocache._effects import (
+    COMPUTE_ALONE,
+    Compute,
+    Computed,
+    InBackground,
+    Instead,
+    Join,
+    PendingCall,
+    Raised,
+    Sleep,
+    StoreDecision,
+    blocking,
+)
+from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
 from memocache._flight import own_copy, waiting
-from memocache._leading import UNSHARED, give_back, lead, store
-from memocache._site import Seen, Site
-from memocache._steps import Ask, Compute, Detach, Join, Pause, Raised, Step, Steps
-from memocache.backends.base import Busy, Lease, Stale
-from memocache.errors import BackendError
+from memocache._policy import StoredException
+from memocache._views import frameworks, is_response
+from memocache.backends.base import Busy, CacheCall, Lease, Stale
+from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
-__all__ = ["compute_only", "forget", "forget_group", "peek", "put", "put_kept", "read_through", "refresh"]
+__all__ = [
+    *("begin_fast", "compute_only", "forget", "forget_fast", "forget_tag", "get_or_compute", "peek", "put", "put_if"),
+    "refresh",
+]
 
-FIRST_PAUSE: Final = 0.002
-LONGEST_PAUSE: Final = 0.08
+FIRST_SLEEP: Final = 0.002
+LONGEST_SLEEP: Final = 0.08
+
+UNSHARED: Final = object()
+"""The value of a flight whose result is for its own caller only."""
 
 Proof: TypeAlias = "tuple[str, Callable[[Any], bool]]"
 
 
-class NotYet:
-    """The type of NOT_YET: nobody has looked."""
+class NotLooked:
+    """The type of NOT_LOOKED: nobody has looked yet."""
 
 
-NOT_YET: Final = NotYet()
+NOT_LOOKED: Final = NotLooked()
 
 
-def read_through(
-    site: Site, key: str, origin: Origin, seen: "Seen | NotYet" = NOT_YET, alias: "Alias | None" = None
-) -> Steps:
-    """Return the value under *key*, computed if need be; as an entry of this *origin*.
+async def get_or_compute(
+    binding: Binding,
+    key: str,
+    scope: Origin,
+    fast_key: "Alias | None" = None,
+    found: "LookupResult | NotLooked" = NOT_LOOKED,
+) -> Any:
+    """Return the value under *key*, computed if need be; its entry is of this *scope*.
 
-    *seen* is what a first look has seen, if there was one. *alias* is to lead to the entry, in process.
+    *fast_key* is to lead to the entry, in process. *found* is the answer of a first look, if there was one.
     """
-    budget = site.wait
-    pause = FIRST_PAUSE
-    waited = False
+    budget = binding.wait
+    sleep = FIRST_SLEEP
+    has_waited = False
     while True:
-        if seen is NOT_YET:
-            seen = yield Ask(site.cache.look, (key, origin.groups, now(), site.lease), site.decline, site.unanswered)
-        if seen is None:
-            return (yield from _alone(site))
-        if isinstance(seen, Entry):
-            return site.hit(seen, alias, waited=waited).value
-        if type(seen) is Stale:
-            lease = seen.lease
+        if found is NOT_LOOKED:
+            found = await _look(binding, key, scope)
+        if found is None:
+            return await _compute_alone(binding)
+        if isinstance(found, Entry):
+            return binding.hit(found, fast_key, waited=has_waited)
+        if type(found) is Stale:
+            lease = found.lease
             if lease is None:
-                return site.old(seen.entry)
-            if (yield Detach(lead(site, lease, origin), lease.flight)):
-                return site.old(seen.entry)
-            lease.alias = alias
-            return (yield from lead(site, lease, origin, seen.entry))
-        if type(seen) is Lease:
-            seen.alias = alias
-            return (yield from lead(site, seen, origin))
+                return binding.serve_old(found.entry)
+            if await InBackground(_lead(binding, lease, scope), lease.flight):
+                return binding.serve_old(found.entry)
+            lease.alias = fast_key
+            return await _lead(binding, lease, scope, found.entry)
+        if type(found) is Lease:
+            found.alias = fast_key
+            return await _lead(binding, found, scope)
         if budget <= 0:
-            return (yield from _alone(site))
+            return await _compute_alone(binding)
         began = ticks()
-        flight = cast(Busy, seen).flight
-        if flight is not None:
-            with waiting(flight) as allowed:
-                if not allowed:
-                    return (yield from _alone(site))
-                ended = yield Join(flight, budget)
-            if ended is None:
-                return (yield from _alone(site))
-            if flight.value is UNSHARED:
-                return (yield from _alone(site))
-            if ended and flight.outcome != "abandoned":
-                site.counters.waits += 1
-                return Raised(own_copy(flight.error)) if flight.error else site.served(flight.value)
+        flight = cast(Busy, found).flight
+        if flight is None:  # in another process: look again in a moment
+            await Sleep(min(budget, random.uniform(sleep / 2, sleep)))
+            sleep = min(2 * sleep, LONGEST_SLEEP)
         else:
-            yield Pause(min(budget, random.uniform(pause / 2, pause)))
-            pause = min(2 * pause, LONGEST_PAUSE)
-        seen = NOT_YET
-        waited = True
+            with waiting(flight) as allowed:  # not for a flight that waits for us
+                ended = await Join(flight, budget) if allowed else None
+            if ended is None or flight.value is UNSHARED:
+                return await _compute_alone(binding)
+            if ended and flight.outcome != "abandoned":
+                binding.counters.waits += 1
+                return Raised(own_copy(flight.error)) if flight.error else binding.serve(flight.value)
+        found = NOT_LOOKED
+        has_waited = True
         budget -= ticks() - began
 
 
-def _alone(site: Site) -> Steps:
+def begin_fast(
+    binding: Binding, key: str, scope: Origin, fast_key: "Alias | None", compute: Callable[[], Any] | None
+) -> PendingCall | Entry:
+    """Begin the call of an ordinary function: `get_or_compute` once more, without a coroutine for what is usual.
+
+    A first look that hits needs nothing else: in the coroutine it takes 1.47 x as many instructions on memcached, and
+    1.34 x on Redis. A usual miss in process is led by PendingLeadFast. All else is left to the coroutine. What is
+    returned has a *value*, and is *ready* if that is the result.
+    """
+    cache = binding.cache
+    found: Any
+    try:
+        # With the clock's own function: see `now`.
+        found = cache.look(key, scope.groups, time.time(), binding.lease_seconds)
+        if cache.is_cooperative:
+            found = blocking(found)
+    except BackendError as error:
+        binding.unanswered(error)
+        found = None
+    if isinstance(found, Entry):  # as Binding.hit does
+        value = found.value
+        if not found.counts:
+            binding.counters.hits += 1
+            binding.counters.saved += found.cost / SECOND
+        if type(value) is StoredException:
+            raise value.rebuild()
+        if fast_key is not None:
+            cache.alias(found, fast_key)
+        return found if binding.copy is None else PendingCall.finished(binding.copy(value))
+    if binding.is_direct and type(found) is Lease:
+        found.alias = fast_key
+        return PendingLeadFast(binding, found, scope)
+    return PendingCall(get_or_compute(binding, key, scope, fast_key, found), compute)
+
+
+async def _look(binding: Binding, key: str, scope: Origin) -> LookupResult:
+    cache = binding.cache
+    try:
+        if binding.is_direct:
+            return cache.look(key, scope.groups, now(), binding.lease_seconds)
+        arguments = (key, scope.groups, now(), binding.lease_seconds)
+        return cast("LookupResult", await CacheCall(cache, cache.look, arguments, binding.decline))
+    except BackendError as error:
+        # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
+        binding.unanswered(error)
+        return None
+
+
+async def _claim(binding: Binding, key: str, scope: Origin, excuse: Callable[[BackendError], None]) -> Lease | None:
+    """Return the right to replace what is under *key*; None if nothing is to be stored."""
+    cache = binding.cache
+    try:
+        arguments = (key, scope.groups, now(), binding.lease_seconds)
+        return cast("Lease | None", await CacheCall(cache, cache.take, arguments, binding.decline))
+    except BackendError as error:
+        excuse(error)
+        return None
+
+
+async def _compute_alone(binding: Binding) -> Any:
     """Compute for this caller only."""
-    site.counters.misses += 1
-    value, _, _ = yield Compute(None)
+    binding.counters.misses += 1
+    value, _, _ = await COMPUTE_ALONE
     return value
 
 
-def refresh(site: Site, key: str, origin: Origin) -> Steps:
+async def compute_only() -> Any:
+    """Call through: neither read nor write anything."""
+    value, _, _ = await COMPUTE_ALONE
+    return value
+
+
+# ---- leading: computing under a lease, storing, and waking those who wait ----------------------------------------
+
+
+async def _lead(binding: Binding, lease: Lease, scope: Origin, old: AgingEntry | None = None) -> Any:
+    """Compute under *lease* and store; if that fails, the caller is served what is *old*."""
+    flight = lease.flight
+    if lease.unreadable is not None:
+        binding.failed("a stored result could not be read, so it is computed again", lease.unreadable)
+    binding.counters.misses += 1
+    try:
+        computed = cast(Computed, await Compute(flight))
+    except BaseException:
+        flight.abandon()  # it was not computed: a waiter leads the next
+        raise
+    return await _lead_on(binding, lease, scope, *computed, old=old)
+
+
+async def _lead_on(
+    binding: Binding,
+    lease: Lease,
+    scope: Origin,
+    value: Any,
+    error: BaseException | None,
+    cost: float,
+    old: AgingEntry | None = None,
+) -> Any:
+    """Go on after the computation, which returned *value* or raised *error*, in *cost* seconds."""
+    flight = lease.flight
+    try:
+        if cost > binding.longest:
+            binding.took(cost)
+        if error is not None:
+            return await _lead_failed(binding, lease, scope, error, cost, old)
+        try:
+            decision = value if type(value) is StoreDecision else binding.decide(value)
+        except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
+            await _give_back(binding, lease, wrong)
+            _fail(binding, lease, wrong)
+            return Raised(wrong)
+        if decision.error is not None:
+            await _give_back(binding, lease, decision.error)
+            flight.land(UNSHARED)
+            return value if old is None else Instead(binding.serve_old(old))
+        await _store(binding, lease, scope, decision.kept, decision.lifetime, cost, decision.stale)
+        flight.land(decision.kept if decision.shared else UNSHARED)
+        return value
+    finally:
+        if flight.outcome is None:
+            flight.abandon()  # nothing above has ended it: a waiter leads the next
+
+
+class PendingLeadFast(PendingCall):
+    """A call that leads a computation in process, where nothing is left to decide and nothing can wait.
+
+    It is `_lead` once more, for the usual miss: the coroutine takes 1.27 x as many instructions. Whatever is not usual,
+    it hands to that.
+    """
+
+    __slots__ = ("_binding", "_lease", "_scope")
+
+    def __init__(self, binding: Binding, lease: Lease, scope: Origin) -> None:
+        self._binding = binding
+        self._lease = lease
+        self._scope = scope
+        self._compute = None
+        self.value = None
+        self.ready = False
+        if lease.unreadable is not None:
+            binding.failed("a stored result could not be read, so it is computed again", lease.unreadable)
+        binding.counters.misses += 1
+        self._begin(lease.flight)
+
+    def computed(self, value: Any) -> Any:
+        """Store what the function returned, and return it."""
+        binding, lease = self._binding, self._lease
+        lifetime, kind = binding.fixed_lifetime, type(value)
+        is_result = kind is not StoreDecision and kind is not CoroutineType and not (frameworks and is_response(value))
+        if lifetime is None or not is_result:
+            return super().computed(value)
+        cost = self._leave()
+        flight = lease.flight
+        try:
+            if cost > binding.longest:
+                binding.took(cost)
+            end = now() + lifetime
+            entry = Entry(lease.key, value, end, end, int(cost * SECOND), self._scope)
+            try:
+                binding.filled(binding.cache.fill(lease, entry))
+            except (BackendError, SerializationError) as error:
+                blocking(_not_stored(binding, lease, error))
+            flight.land(value)
+        finally:
+            if flight.outcome is None:
+                flight.abandon()
+        return value
+
+    def _advance(self, answer: Any) -> None:
+        self._coroutine = _lead_on(self._binding, self._lease, self._scope, *answer)
+        super()._advance(None)
+
+
+async def _lead_failed(
+    binding: Binding, lease: Lease, scope: Origin, error: BaseException, cost: float, old: AgingEntry | None
+) -> Any:
+    """Go on after a computation that raised *error*."""
+    lifetime = binding.policy.error_lifetime(error)
+    if lifetime and isinstance(error, Exception):
+        await _store(binding, lease, scope, StoredException.of(error), lifetime, cost)
+    else:
+        await _give_back(binding, lease, error)
+    if not isinstance(error, Exception):
+        return None
+    _fail(binding, lease, error)
+    return None if old is None or lifetime else Instead(binding.serve_old(old))
+
+
+def _fail(binding: Binding, lease: Lease, error: Exception) -> None:
+    if binding.keeps_errors_apart:
+        lease.flight.land(UNSHARED)
+    else:
+        lease.flight.crash(error)
+
+
+async def _store(
+    binding: Binding, lease: Lease, scope: Origin, value: Any, lifetime: float, cost: float, stale: float = 0.0
+) -> None:
+    """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
+    if lifetime <= 0:
+        await _leave_nothing(binding, lease)
+        return
+    end = now() + lifetime
+    entry = Entry(lease.key, value, end, end, int(cost * SECOND), scope)
+    if type(value) is StoredException:
+        lease.alias = None  # which would hand it out as a value
+    elif stale:
+        entry = binding.staleable(entry, lifetime, stale)
+    try:
+        stood = await _fill(binding, lease, entry)
+    except (BackendError, SerializationError) as error:
+        await _not_stored(binding, lease, error)
+    else:
+        binding.filled(stood)
+
+
+async def _not_stored(binding: Binding, lease: Lease, error: Exception) -> None:
+    """Count and tell that the cache did not take a result; if it never will, nothing shall stand in its place."""
+    if isinstance(error, BackendUnavailable):
+        binding.untaken(error)
+    else:
+        binding.failed("a result cannot be stored", error)
+        await _leave_nothing(binding, lease)
+
+
+async def _fill(binding: Binding, lease: Lease, entry: Entry | None) -> bool:
+    cache = binding.cache
+    if binding.is_direct:
+        return cache.fill(lease, entry)
+    return bool(await CacheCall(cache, cache.fill, (lease, entry)))
+
+
+async def _leave_nothing(binding: Binding, lease: Lease) -> None:
+    """Give *lease* back for a result that is not stored; where it was to replace another, that one goes, too."""
+    await _give_back(binding, lease)
+    if lease.replaces:
+        cache = binding.cache
+        try:
+            await CacheCall(cache, cache.forget, (lease.key,))
+        except BackendError as error:
+            binding.failed("the cache did not forget a result that was to be replaced", error)
+
+
+async def _give_back(binding: Binding, lease: Lease, error: BaseException | None = None) -> None:
+    """Give *lease* back; if it was to refresh something, that is served on, and an *error* is counted."""
+    old = lease.old
+    if old is not None:
+        old.held = 0.0
+        if isinstance(error, Exception):
+            old.hold(now())
+    try:
+        await _fill(binding, lease, old)
+    except BackendError as unavailable:
+        binding.failed("the cache did not take a lease back", unavailable)
+    if old is not None and isinstance(error, Exception):
+        binding.failed("a refresh raised, so that the old result is served on", error)
+
+
+# ---- what else can be done with a call ---------------------------------------------------------------------------
+
+
+async def refresh(binding: Binding, key: str, scope: Origin) -> Any:
     """Compute now and store, whatever is there; return the value."""
-    lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline, site.unanswered)
-    if lease is None:
-        return (yield from _alone(site))
-    return (yield from lead(site, lease, origin))
+    lease = await _claim(binding, key, scope, binding.unanswered)
+    return await (_compute_alone(binding) if lease is None else _lead(binding, lease, scope))
 
 
-def put(site: Site, key: str, origin: Origin, value: object) -> Steps:
+async def put(binding: Binding, key: str, scope: Origin, value: object) -> None:
     """Store *value* as if it had been computed now."""
-    lifetime = site.policy.lifetime(value, site.cache.default_lifetime)
-    yield from put_kept(site, key, origin, site.served(value), lifetime, site.policy.stale)
+    lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
+    await put_if(binding, key, scope, binding.serve(value), lifetime, binding.policy.stale)
 
 
-def put_kept(
-    site: Site, key: str, origin: Origin, kept: Any, lifetime: float, stale: float, proof: "Proof | None" = None
-) -> Generator[Step, Any, None]:
+async def put_if(
+    binding: Binding,
+    key: str,
+    scope: Origin,
+    kept: Any,
+    lifetime: float,
+    stale: float,
+    proof: "Proof | None" = None,
+) -> None:
     """Store what is *kept* of a result.
 
-    With *proof* it was computed under the lease of another key: it is stored only if nothing of the *origin* was
-    forgotten since. That is the key, and what knows what was filled in there. Our own lease is taken before we look
-    whether that still stands: a forgetting before takes it away, and one after voids our lease.
+    With *proof* it was computed under the lease of another key: it is stored only if nothing of the *scope* was
+    forgotten since. The proof is that key, and a function that knows what was filled in there. Our own lease is taken
+    before we look whether that still stands: a forgetting before takes it away, and one after voids our lease.
     """
-    lease = yield Ask(site.cache.take, (key, origin.groups, now(), site.lease), site.decline, site.untaken)
+    lease = await _claim(binding, key, scope, binding.untaken)
     if lease is None:
         return
     try:
-        if proof is not None and not (yield from _stands(site, origin, *proof)):
-            yield from give_back(site, lease)
+        if proof is not None and not await _stands(binding, scope, *proof):
+            await _give_back(binding, lease)
             return
-        yield from store(site, lease, origin, kept, lifetime, 0.0, stale)
+        await _store(binding, lease, scope, kept, lifetime, 0.0, stale)
         lease.flight.land(kept)
     finally:
         lease.flight.abandon()
 
 
-def _stands(site: Site, origin: Origin, key: str, is_ours: Callable[[Any], bool]) -> Generator[Step, Any, bool]:
-    (entry,) = yield from peek(site, (key,), (origin.groups,))
+async def _stands(binding: Binding, scope: Origin, key: str, is_ours: Callable[[Any], bool]) -> bool:
+    (entry,) = await peek(binding, (key,), (scope.groups,))
     return entry is not None and is_ours(entry.value)
 
 
-def forget(site: Site, key: str) -> Steps:
+async def forget(binding: Binding, key: str) -> bool:
     """Forget what is under *key*, and return whether there was anything."""
+    cache = binding.cache
     try:
-        return (yield Ask(site.cache.forget, (key,)))
+        return bool(await CacheCall(cache, cache.forget, (key,)))
     except BackendError as error:
-        raise site.not_forgotten(error) from error
+        raise binding.not_forgotten(error) from error
 
 
-def forget_group(site: Site, group: str) -> Steps:
-    """Forget every call in *group*."""
+def forget_fast(binding: Binding, key: str) -> bool:
+    """Forget what is under *key* in process: `forget` once more, which takes 1.34 x as many instructions."""
     try:
-        yield Ask(site.cache.forget_group, (group,))
+        return binding.cache.forget(key)
     except BackendError as error:
-        raise site.not_forgotten(error, "its calls were") from error
+        raise binding.not_forgotten(error) from error
 
 
-def peek(site: Site, keys: Sequence[str], groups: Sequence[tuple[str, ...]]) -> Steps:
-    """Return the entries under *keys*, as members of their *groups*; none if the cache does not answer."""
-    entries = (yield Ask(site.cache.peek, (keys, groups, now()), excuse=site.unseen)) if keys else []
-    return [None] * len(keys) if entries is None else entries
+async def forget_tag(binding: Binding, tag: str) -> None:
+    """Forget every call with this *tag*."""
+    cache = binding.cache
+    try:
+        await CacheCall(cache, cache.forget_group, (tag,))
+    except BackendError as error:
+        raise binding.not_forgotten(error, "its calls were") from error
 
 
-def compute_only() -> Steps:
-    """Call through: neither read nor write anything."""
-    value, _, _ = yield Compute(None)
-    return value
+async def peek(binding: Binding, keys: Sequence[str], tags: Sequence[tuple[str, ...]]) -> list[Entry | None]:
+    """Return the entries under *keys*, with their *tags*; none if the cache does not answer."""
+    if not keys:
+        return []
+    cache = binding.cache
+    try:
+        return cast("list[Entry | None]", await CacheCall(cache, cache.peek, (keys, tags, now())))
+    except BackendError as error:
+        binding.unseen(error)
+        return [None] * len(keys)

@@ -3,24 +3,25 @@
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from memocache._bound import Call
-from memocache._many import spelt
-from memocache._readthrough import forget_group
-from memocache._site import Site
-from memocache._steps import Run, Steps
+from memocache._effects import Effects, blocking
+from memocache._memoizer import as_call, forget_each
+from memocache._readthrough import forget_tag
 from memocache._tags import tag_group
 from memocache._templates import filled, listed, named, plain_text, shape
-from memocache._view_keys import forgetting
-from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument
+from memocache._view_keys import plan_forget
+from memocache.errors import ConfigurationError, UnkeyableArgument
+
+if TYPE_CHECKING:
+    from memocache._function import CacheMethods
 
 __all__ = ["uncaches"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-Todo: TypeAlias = list[tuple[Site, Steps]]
-"""What is to be forgotten, and on which caches."""
+Plan: TypeAlias = Callable[[], Effects[Any]]
+"""Makes a coroutine that forgets something."""
 Arguments: TypeAlias = Mapping[str, Any]
 CallOption: TypeAlias = "tuple[Any, ...] | Mapping[str, Any] | str | Callable[..., Any] | None"
 After: TypeAlias = Callable[[Callable[[], None]], object]
@@ -32,7 +33,7 @@ WANTED: Final = (
 
 
 def uncaches(
-    function: Call[..., Any], call: CallOption = None, *, every: bool = False, after: After | None = None
+    function: "CacheMethods[..., Any]", call: CallOption = None, *, every: bool = False, after: After | None = None
 ) -> Callable[[F], F]:
     """Have calls of a cached *function* forgotten, each time the decorated one has returned.
 
@@ -68,12 +69,16 @@ def uncaches(
     Raises:
         ConfigurationError: at decoration, where *call* cannot be one of the function's.
     """
-    if not isinstance(function, Call):
+    from memocache._function import (
+        CacheMethods,  # not before: it needs wrapt, which takes longer to import than the rest
+    )
+
+    if not isinstance(function, CacheMethods):
         raise ConfigurationError(
             f"uncaches() got {getattr(function, '__qualname__', function)!r}, which is not cached; "
             "wanted: a function that @cached has decorated, as in @uncaches(report)"
         )
-    title = f"uncaches({function._self_memo.title})"
+    title = f"uncaches({function._self_memoizer.title})"
     if after is not None and not callable(after):
         raise ConfigurationError(
             f"{title}: after={after!r} is a {type(after).__name__}; wanted: a function that "
@@ -85,63 +90,67 @@ def uncaches(
     def decorate(writer: Any) -> Any:
         if isinstance(writer, classmethod | staticmethod):
             return type(writer)(decorate(writer.__func__))
-        return _decorated(writer, Forgetting(function, writer, call, every=every), after)
+        return _decorated(writer, ForgetPlanner(function, writer, call, every=every), after)
 
     return decorate
 
 
-def _decorated(writer: Any, forgetting: "Forgetting", after: After | None) -> Any:
+def _decorated(writer: Any, planner: "ForgetPlanner", after: After | None) -> Any:
     if inspect.iscoroutinefunction(writer):
-        from memocache._memo_tasks import forget_in_task  # asyncio takes longer to import than all of ours
 
         @functools.wraps(writer)
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
+        async def write_in_task(*args: Any, **kwargs: Any) -> Any:
             result = await writer(*args, **kwargs)
-            todo = forgetting.todo(args, kwargs)
+            plans = planner.plans(args, kwargs)
             if after is None:
-                await forget_in_task(todo)
-            elif isinstance(later := after(functools.partial(_forget, todo)), Awaitable):
+                await _forget_in_task(plans)
+            elif isinstance(later := after(functools.partial(_forget, plans)), Awaitable):
                 await later
             return result
 
-        return awaited
+        return write_in_task
 
     @functools.wraps(writer)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def write(*args: Any, **kwargs: Any) -> Any:
         result = writer(*args, **kwargs)
-        todo = forgetting.todo(args, kwargs)
+        plans = planner.plans(args, kwargs)
         if after is None:
-            _forget(todo)
+            _forget(plans)
         else:
-            after(functools.partial(_forget, todo))
+            after(functools.partial(_forget, plans))
         return result
 
-    return wrapped
+    return write
 
 
-def _forget(todo: Todo) -> None:
-    failed = None
-    for _, steps in todo:
-        try:
-            Run(steps)
-        except UncacheFailed as error:  # the others can be forgotten all the same
-            failed = error
-    if failed is not None:
-        raise failed
+def _forget(plans: list[Plan]) -> None:
+    blocking(forget_each(plans))
 
 
-class Forgetting:
+async def _forget_in_task(plans: list[Plan]) -> None:
+    """Forget all; also if this task is cancelled, since what they forget has changed."""
+    import asyncio  # which takes longer to import than all of ours
+
+    from memocache._pool import keep
+    from memocache._tasks import in_task
+
+    task = asyncio.get_running_loop().create_task(in_task(forget_each(plans)))
+    keep(task)
+    await asyncio.shield(task)
+
+
+class ForgetPlanner:
     """Which calls of a cached function are to be forgotten after a call of *writer*."""
 
-    def __init__(self, function: Call[..., Any], writer: Any, call: CallOption, *, every: bool) -> None:
-        self._memo = function._self_memo
+    def __init__(self, function: "CacheMethods[..., Any]", writer: Any, call: CallOption, *, every: bool) -> None:
+        self._memoizer = function._self_memoizer
         self._first = function._self_bound
-        self._title = f"uncaches({self._memo.title})"
+        self._title = f"uncaches({self._memoizer.title})"
         _refuse_unfit(self._title, writer)
         self._writer = inspect.signature(writer)
         self._given = self._maker(call, every=every)
 
-    def todo(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Todo:
+    def plans(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Plan]:
         """Return what is to be forgotten after the writer was called with these arguments."""
         bound = self._writer.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -149,7 +158,7 @@ class Forgetting:
 
     # ---- what call= says, made a function of the writer's arguments ----------------------------------------------
 
-    def _maker(self, call: CallOption, *, every: bool) -> Callable[[inspect.BoundArguments], Todo]:
+    def _maker(self, call: CallOption, *, every: bool) -> Callable[[inspect.BoundArguments], list[Plan]]:
         if every:
             return lambda bound: self._every()
         if isinstance(call, str):
@@ -160,51 +169,51 @@ class Forgetting:
             raise ConfigurationError(f"{self._title}: call={call!r} is a {type(call).__name__}; {WANTED}")
         return lambda bound: [self._one(each) for each in _listed(call(*bound.args, **bound.kwargs))]
 
-    def _every(self) -> Todo:
-        place = self._memo.place()
-        return [(place.site, forget_group(place.site, place.keys.group))]
+    def _every(self) -> list[Plan]:
+        binding = self._memoizer.binding()
+        return [functools.partial(forget_tag, binding, binding.keys.group)]
 
-    def _by_tag(self, template: str) -> Callable[[inspect.BoundArguments], Todo]:
+    def _by_tag(self, template: str) -> Callable[[inspect.BoundArguments], list[Plan]]:
         where = f"{self._title}: call={template!r}"
         names = named(where, template, self._writer.parameters)
-        templates = list(self._memo.options.tags)
+        templates = list(self._memoizer.options.tags)
         if shape(template) not in map(shape, templates):
             raise ConfigurationError(
-                f"{where} is no tag of {self._memo.title}, whose tags= has: {listed(templates)}; for one call, {WANTED}"
+                f"{where} is no tag of {self._memoizer.title}, whose tags= has: {listed(templates)}; "
+                f"for one call, {WANTED}"
             )
 
-        def todo(bound: inspect.BoundArguments) -> Todo:
+        def plans(bound: inspect.BoundArguments) -> list[Plan]:
             tag = filled(template, {name: _text(where, name, bound.arguments[name]) for name in names})
-            site = self._memo.place().site
-            return [(site, forget_group(site, tag_group(tag)))]
+            return [functools.partial(forget_tag, self._memoizer.binding(), tag_group(tag))]
 
-        return todo
+        return plans
 
-    def _by_template(self, call: tuple[Any, ...] | Mapping[str, Any]) -> Callable[[inspect.BoundArguments], Todo]:
+    def _by_template(self, call: tuple[Any, ...] | Mapping[str, Any]) -> Callable[[inspect.BoundArguments], list[Plan]]:
         where = f"{self._title}: call={call!r}"
-        args, kwargs = spelt(self._first, call)
+        args, kwargs = as_call(self._first, call)
         try:
-            inspect.signature(self._memo.function).bind(*args, **kwargs)
+            inspect.signature(self._memoizer.function).bind(*args, **kwargs)
         except TypeError as error:
-            raise ConfigurationError(f"{where} is no call of {self._memo.title}: {error}") from None
+            raise ConfigurationError(f"{where} is no call of {self._memoizer.title}: {error}") from None
         first = len(self._first)
         makers = [_maker(where, each, self._writer.parameters) for each in args[first:]]
         named_makers = {name: _maker(where, each, self._writer.parameters) for name, each in kwargs.items()}
 
-        def todo(bound: inspect.BoundArguments) -> Todo:
+        def plans(bound: inspect.BoundArguments) -> list[Plan]:
             arguments = bound.arguments
             made = tuple(make(arguments) for make in makers)
             return [self._one(made, {name: make(arguments) for name, make in named_makers.items()})]
 
-        return todo
+        return plans
 
-    def _one(self, call: object, named: Mapping[str, Any] | None = None) -> tuple[Site, Steps]:
-        args, kwargs = spelt(self._first, call)
-        return forgetting(self._memo, args, {**kwargs, **(named or {})})
+    def _one(self, call: object, named: Mapping[str, Any] | None = None) -> Plan:
+        args, kwargs = as_call(self._first, call)
+        return plan_forget(self._memoizer, args, {**kwargs, **(named or {})})
 
     def _same_names(self) -> dict[str, str]:
         """Return the call whose arguments are the writer's of the same names."""
-        parameters = list(inspect.signature(self._memo.function).parameters.values())[len(self._first) :]
+        parameters = list(inspect.signature(self._memoizer.function).parameters.values())[len(self._first) :]
         wanted = [each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
         missing = [name for name in wanted if name not in self._writer.parameters]
         if missing or len(wanted) < len(parameters):

@@ -1,32 +1,35 @@
 """A view's calls: each is a group, of what is stored for it in whatever request; and so it is forgotten."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from memocache._binding import Binding
 from memocache._canonical import encode
-from memocache._memo import Memo
-from memocache._place import Place
-from memocache._readthrough import forget, forget_group
-from memocache._site import Site
-from memocache._steps import Steps
-from memocache._views import is_made_for_a_request, is_request, may_be_view
+from memocache._effects import Effects
+from memocache._readthrough import forget, forget_tag
+from memocache._views import frameworks, is_made_for_a_request, is_request, may_be_view
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["call_key", "forgetting", "group_of", "may_have_views"]
+if TYPE_CHECKING:
+    from memocache._memoizer import Memoizer
+
+__all__ = ["call_key", "group_of", "may_have_views", "plan_forget"]
 
 
 def call_key(
-    memo: Memo, place: Place, counted: tuple[object, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    memoizer: "Memoizer", binding: Binding, counted: tuple[object, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> str:
     """Return the key of a view's call, whatever the request: of the arguments that count, *counted*.
 
     A request counts as None, and a view that is made for each request as its class. Where key= is a function, all
     arguments count here that can, since what that returns may come from the request.
     """
-    if not memo.has_key_function:
-        return place.keys.key(tuple(map(_lasting, counted)))
-    bound = memo.signature.bind(*args, **kwargs)
+    if not memoizer.has_key_function:
+        return binding.keys.key(tuple(map(_lasting, counted)))
+    bound = memoizer.signature.bind(*args, **kwargs)
     bound.apply_defaults()
-    return place.keys.key(tuple(map(_keyable, map(_lasting, bound.arguments.values()))))
+    return binding.keys.key(tuple(map(_keyable, map(_lasting, bound.arguments.values()))))
 
 
 def _keyable(value: object) -> object:
@@ -57,37 +60,36 @@ def group_of(call: str) -> str:
     return f"call:{call}"
 
 
-def may_have_views(memo: Memo, place: Place) -> bool:
-    """Return whether something may be stored at *place* for *memo*'s function as a view."""
-    if not place.site.cache.shared:
-        return place.views is not None  # whoever stores something there is in this process
-    return may_be_view(memo)
+def may_have_views(memoizer: "Memoizer", binding: Binding) -> bool:
+    """Return whether something may be stored at *binding* for *memoizer*'s function as a view."""
+    if binding.is_direct:
+        return binding.views is not None  # whoever stores something there is in this process
+    return bool(frameworks) and may_be_view(memoizer) if memoizer.options.view is None else memoizer.options.view
 
 
-def forgetting(memo: Memo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Site, Steps]:
-    """Return the steps that forget exactly this call, and whether there was anything; and the site to take them on."""
-    place = memo.place()
-    if may_have_views(memo, place):
-        return place.site, _forget_view(memo, place, args, kwargs)
+def plan_forget(memoizer: "Memoizer", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Effects[bool]]:
+    """Return what forgets exactly this call, as it is now, and returns whether there was anything."""
+    binding = memoizer.bindings.settled or memoizer.bindings.current()
+    if may_have_views(memoizer, binding):
+        return partial(_forget_view, memoizer, binding, args, kwargs)
     try:
-        key = memo.known_key(place, memo.bind(*args, **kwargs))
+        key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))
     except UnkeyableArgument:
-        if not may_be_view(memo):
+        if not may_be_view(memoizer):
             raise
-        return place.site, _forget_view(memo, place, args, kwargs)  # it may have been given a request
-    return place.site, forget(place.site, key)
+        return partial(_forget_view, memoizer, binding, args, kwargs)  # it may have been given a request
+    return partial(forget, binding, key)
 
 
-def _forget_view(memo: Memo, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
-    site = place.site
-    counted = () if memo.has_key_function else memo.bind(*args, **kwargs)
-    group = group_of(call_key(memo, place, counted, args, kwargs))
-    size = site.cache.usage(group, site.counters).size
-    yield from forget_group(site, group)
+async def _forget_view(memoizer: "Memoizer", binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    counted = () if memoizer.has_key_function else memoizer.bind(*args, **kwargs)
+    group = group_of(call_key(memoizer, binding, counted, args, kwargs))
+    size = binding.cache.usage(group, binding.counters).size
+    await forget_tag(binding, group)
     # What is in a group elsewhere nobody can count.
-    there = bool(size) if size is not None else place.views is not None
+    there = bool(size) if size is not None else binding.views is not None
     try:
-        key = memo.known_key(place, memo.bind(*args, **kwargs))
+        key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))
     except Exception:  # noqa: BLE001 - a key of the request there is none of here, or an argument made for one
         return there
-    return (yield from forget(site, key)) or there
+    return await forget(binding, key) or there

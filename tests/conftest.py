@@ -12,7 +12,7 @@ import pytest
 from pymemcache import Client
 
 from memocache import SimpleCache, configure
-from memocache._slots import configured
+from memocache._current import configured
 from memocache._views import frameworks
 from tests.support.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
 from tests.support.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail

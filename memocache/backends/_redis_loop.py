@@ -12,8 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from memocache._flight import own_copy
-from memocache._pool import in_pool
-from memocache._tasks import ring
+from memocache._pool import in_pool, ring
 from memocache.backends._line import MOST_BYTES, closed_with
 from memocache.backends._resp import Incomplete, Nonsense, OutOfStep, Reply, Request
 

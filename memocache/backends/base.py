@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
+from memocache._effects import Operation, blocking
 from memocache._entry import AgingEntry, Alias, Entry, Origin
 from memocache._flight import Flight
 from memocache._fork import in_child
@@ -15,7 +16,7 @@ from memocache.stats import Counters
 if TYPE_CHECKING:
     from memocache.backends.urls import Url
 
-__all__ = ["AgingEntry", "Busy", "Cache", "Entry", "Lease", "Stale", "Usage", "countable"]
+__all__ = ["AgingEntry", "Busy", "Cache", "CacheCall", "Entry", "Lease", "Stale", "Usage", "countable"]
 
 
 class Busy(NamedTuple):
@@ -94,6 +95,9 @@ class Cache(ABC):
 
     can_announce: ClassVar[bool] = False
     """Whether `announce` reaches those who `listen`."""
+
+    is_cooperative: ClassVar[bool] = False
+    """Whether the verbs, from `look` to `peek`, are coroutines over operations (see `_effects`) and not methods."""
 
     awaited_only: bool = False
     """Whether it serves coroutine functions only, since what is below it can only be awaited."""
@@ -265,6 +269,38 @@ class Cache(ABC):
 
     def after_fork(self) -> None:
         """Drop, in a child process, the locks, flights and connections of the parent."""
+
+
+class CacheCall(Operation):
+    """Call a verb of *cache* that may have to wait: blocking this thread, or so that the event loop goes on.
+
+    An answer that comes when nobody waits for it any more is handed to *unwanted*.
+    """
+
+    __slots__ = ("arguments", "cache", "unwanted", "verb")
+
+    def __init__(
+        self,
+        cache: Cache,
+        verb: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        unwanted: Callable[[Any], object] | None = None,
+    ) -> None:
+        self.cache = cache
+        self.verb = verb
+        self.arguments = arguments
+        self.unwanted = unwanted
+
+    def run(self) -> Any:
+        """Call it in this thread."""
+        answer = self.verb(*self.arguments)
+        return blocking(answer) if self.cache.is_cooperative else answer
+
+    async def run_in_task(self) -> Any:
+        """Call it without blocking the event loop."""
+        if not self.cache.shared:
+            return self.verb(*self.arguments)
+        return await self.cache.awaited(self.verb, self.arguments, self.unwanted)
 
 
 def countable(key: str, value: object) -> int:

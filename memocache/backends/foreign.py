@@ -126,7 +126,7 @@ class ForeignCache(GenerationCache):
             return await super().awaited(call, arguments, unwanted)
         import asyncio
 
-        from memocache._tasks import in_own_task
+        from memocache._pool import in_own_task
 
         loop = self._loop = asyncio.get_running_loop()
         _home.set(loop)

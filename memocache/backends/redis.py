@@ -145,7 +145,7 @@ class RedisCache(FencedCache):
         """Return what *call* returns, from a connection of the running event loop."""
         import asyncio
 
-        from memocache._tasks import in_own_task
+        from memocache._pool import in_own_task
         from memocache.backends._redis_loop import can_link
 
         steps = getattr(call, "__wrapped__", None)

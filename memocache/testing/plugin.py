@@ -51,12 +51,12 @@ def memocache_isolated() -> "Iterator[SimpleCache]":
     """A default cache of this test's own; no function holds anything in this process, and all figures are zero."""
     # Imported here: the plugin is loaded wherever memocache is installed, also where no test uses it.
     from memocache import SimpleCache, cached_functions, configure
-    from memocache._slots import DEFAULT_THRESHOLD, default
+    from memocache._current import DEFAULT_THRESHOLD, default
 
     before = default.cache
     cache = SimpleCache(threshold=DEFAULT_THRESHOLD)
     for function in cached_functions():
-        function._self_memo.forget_in_process()
+        function._self_memoizer.forget_in_process()
     configure(cache)
     yield cache
     configure(SimpleCache(threshold=DEFAULT_THRESHOLD) if before is None else before)

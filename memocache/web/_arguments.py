@@ -7,9 +7,9 @@ from inspect import Parameter
 from itertools import chain
 from typing import Any, Final
 
+from memocache._compile import PLAIN
 from memocache._hints import classes_in, resolved
-from memocache._memo import Memo, memos
-from memocache._shortcuts import PLAIN
+from memocache._memoizer import Memoizer, memoizers
 from memocache.errors import ConfigurationError
 from memocache.web._calls import Call
 from memocache.web._exchange import Exchange
@@ -33,7 +33,7 @@ class Arguments:
         ConfigurationError: for a parameter that is refused.
     """
 
-    def __init__(self, memo: Memo, request: type, refused: Mapping[type, str]) -> None:
+    def __init__(self, memo: Memoizer, request: type, refused: Mapping[type, str]) -> None:
         self._request = request
         self._refused = refused
         self.are_known = True
@@ -52,7 +52,7 @@ class Arguments:
         """Where among the arguments; None for anywhere."""
         self._answered: tuple[Any, bool] = (lambda: None, False)  # the latest endpoint, weakly, and what was said of it
 
-    def _may_be_request(self, memo: Memo, parameter: Parameter) -> bool:
+    def _may_be_request(self, memo: Memoizer, parameter: Parameter) -> bool:
         if parameter.annotation is Parameter.empty:
             return parameter.name not in OWN_ARGUMENTS
         try:
@@ -67,7 +67,7 @@ class Arguments:
         kind = self._request
         return any(each is None or _is_subclass(each, kind) or _is_subclass(kind, each) for each in classes)
 
-    def is_answer(self, memo: Memo, endpoint: object) -> bool:
+    def is_answer(self, memo: Memoizer, endpoint: object) -> bool:
         """Return whether what the function returns is the answer of *endpoint*, and not merely helps to make it."""
         if endpoint is None:  # none is known
             return True
@@ -109,39 +109,39 @@ class Endpoints:
     """
 
     def __init__(
-        self, request: type, exchange: Callable[[Memo, Arguments, Any], Exchange], refused: Mapping[type, str]
+        self, request: type, exchange: Callable[[Memoizer, Arguments, Any], Exchange], refused: Mapping[type, str]
     ) -> None:
         self._request = request
         self._exchange = exchange
         self._refused = refused
-        for memo in memos():  # which may have shortcuts from before the framework was imported
+        for memo in memoizers():  # which may have shortcuts from before the framework was imported
             with contextlib.suppress(ConfigurationError):  # a call is going to say so
                 self._look_at(memo)
 
-    def _look_at(self, memo: Memo) -> Arguments:
+    def _look_at(self, memo: Memoizer) -> Arguments:
         known = memo.notes[self] = Arguments(memo, self._request, self._refused)
         if known.are_hidden:
             memo.become_view()
         return known
 
-    def decorated(self, memo: Memo, /) -> None:
+    def decorated(self, memo: Memoizer, /) -> None:
         """Raise ConfigurationError if the function takes what a framework injects for one request."""
         if self._refused:  # else there is time until a call, when every name in a hint is there
             known = self._look_at(memo)
             known.is_final = known.are_known
 
-    def _found_out(self, memo: Memo) -> Arguments:
+    def _found_out(self, memo: Memoizer) -> Arguments:
         known: Arguments | None = memo.notes.get(self)
         if known is None or not known.is_final:
             known = self._look_at(memo)
             known.is_final = True  # what is not there at a call is not going to come
         return known
 
-    def may_be_view(self, memo: Memo, /) -> bool:
+    def may_be_view(self, memo: Memoizer, /) -> bool:
         """Return whether it may be given a request."""
         return not self._found_out(memo).are_none
 
-    def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
+    def call(self, memo: Memoizer, arguments: Sequence[object], /) -> Call | None:
         """Return the call of *memo*'s function, if there is a request among its arguments."""
         known = self._found_out(memo)
         if known.are_none:

@@ -10,17 +10,16 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
+from memocache._binding import Binding
 from memocache._clock import now
+from memocache._current import is_disabled
+from memocache._effects import COMPUTE_ALONE, Effects, Instead, PendingCall, StoreDecision
 from memocache._entry import Origin
 from memocache._options import MOST_VARY
-from memocache._place import Place
-from memocache._pool import Awaited
-from memocache._readthrough import compute_only, peek, put_kept, read_through, refresh
-from memocache._registry import is_disabled
-from memocache._site import Site
-from memocache._steps import Ask, Compute, Instead, Outcome, Run, Steps
-from memocache._tasks import TaskRun
+from memocache._readthrough import compute_only, get_or_compute, peek, put_if, refresh
 from memocache._view_keys import call_key, group_of
+from memocache.backends.base import CacheCall
+from memocache.errors import BackendError
 from memocache.web._exchange import Exchange, Finish
 from memocache.web._rules import Verdict, Way, judge, request_key, way_of
 from memocache.web._stored import DATA, Stored
@@ -36,11 +35,11 @@ UNSTORABLE_FOR: Final = 60.0  # seconds: no call waits for another, where what t
 class Views:
     """What is known of a function as a view, on one cache in this process."""
 
-    __slots__ = ("learned", "site", "unstorable")
+    __slots__ = ("binding", "learned", "unstorable")
 
-    def __init__(self, site: Site) -> None:
-        policy, counters = site.policy, site.counters
-        self.site = Site(site.title, site.cache, site.groups, policy, site.wait, None, counters, alone=True)
+    def __init__(self, binding: Binding) -> None:
+        b = binding
+        self.binding = Binding(b.title, b.cache, b.keys, b.policy, b.wait, None, b.counters, keeps_errors_apart=True)
         self.learned: dict[str, tuple[str, ...]] = {}
         """By key of the URL, the request headers that its responses vary by."""
         self.unstorable: dict[str, float] = {}
@@ -81,55 +80,53 @@ class Call:
 
     def begin(
         self, memo: Any, counted: tuple[object, ...], compute: Any, tagged: tuple[object, ...] | None, /
-    ) -> "Run | Awaitable[Any]":
+    ) -> "PendingCall | Awaitable[Any]":
         """Do what *memo*'s `begin` does: return the run, or for a coroutine function what is awaited."""
         way = way_of(self._exchange.asked, self._exchange.terms)
         if is_disabled() or (way is Way.BYPASS and self._exchange.asked.is_safe):
-            return compute() if memo.is_async else Run(compute_only())
+            return compute() if memo.is_async else PendingCall(compute_only())
         memo.become_view()
-        place: Place = memo.place()
-        if place.views is None:
-            place.views = Views(place.site)
-        self._memo, self._place, self._views = memo, place, place.views
+        binding: Binding = memo.binding()
+        if binding.views is None:
+            binding.views = Views(binding)
+        self._memo, self._binding, self._views = memo, binding, binding.views
         args, kwargs = (compute.args, compute.keywords) if memo.has_key_function else ((), {})
-        call = call_key(memo, place, counted, args, kwargs)
+        call = call_key(memo, binding, counted, args, kwargs)
         self._group = group_of(call)
         if way is Way.BYPASS:
             return self._change(compute)
         groups = () if tagged is None else memo.tags.groups(tagged)
-        self._origin: Origin = self._views.site.in_groups((self._group, *groups))
-        self._where = self._exchange.where(shared=place.site.cache.shared)
+        self._origin: Origin = self._views.binding.scope_of((self._group, *groups))
+        self._where = self._exchange.where(shared=binding.cache.shared)
         self._call = (call, counted if memo.has_key_function else None)
         self._url = self._key()
         self._names = self._views.learned.get(self._url, ())
-        steps = self._steps(way)
+        coroutine = self._serve(way)
         if memo.is_async:
-            return self._awaited(steps, compute)
+            return self._serve_in_task(coroutine, compute)
         background = None
         if memo.options.policy.stale:
             background = self._exchange.in_background(partial(self._computed, compute))
-        return CallRun(self, steps, background)
+        return PendingView(self, coroutine, background)
 
-    def _change(self, compute: Any) -> "Run | Awaitable[Any]":
+    def _change(self, compute: Any) -> "PendingCall | Awaitable[Any]":
         """Have the view change something, and what is stored for the call forgotten."""
         if not self._memo.is_async:
-            return Run(self._changing())
-        return TaskRun(self._changing(), compute, self._waits, detaches=False).result()
+            return PendingCall(self._changing())
+        from memocache._tasks import in_task  # asyncio takes longer to import than all of ours
 
-    @property
-    def _waits(self) -> Awaited | None:
-        cache = self._views.site.cache
-        return cache.awaited if cache.shared else None
+        return in_task(self._changing(), compute, detaches=False)
 
-    async def _awaited(self, steps: Steps, compute: Callable[[], Awaitable[Any]]) -> Any:
-        async def computing() -> Outcome:
+    async def _serve_in_task(self, coroutine: Effects[Any], compute: Callable[[], Awaitable[Any]]) -> Any:
+        from memocache._tasks import in_task
+
+        async def computing() -> StoreDecision:
             self._made = now()
             return self._outcome(await self._exchange.complete_in_task(await compute()))
 
-        run = TaskRun(steps, computing, self._waits, detaches=self._exchange.loop_stays)
-        return self.given(await run.result())
+        return self.given(await in_task(coroutine, computing, detaches=self._exchange.loop_stays))
 
-    def _computed(self, compute: Callable[[], Any]) -> Outcome:
+    def _computed(self, compute: Callable[[], Any]) -> StoreDecision:
         self._made = now()
         return self.outcome(compute())
 
@@ -138,63 +135,64 @@ class Call:
         if key is None:
             exchange = self._exchange
             request = request_key(exchange.asked, exchange.terms, self._names)
-            key = self._place.keys.request_key(self._call[0], (self._where, request, self._call[1]))
+            key = self._binding.keys.request_key(self._call[0], (self._where, request, self._call[1]))
             self._keys[self._names] = key
         return key
 
-    # ---- steps ---------------------------------------------------------------------------------------------------
+    # ---- what may wait ----------------------------------------------------------------------------------------------
 
-    def _steps(self, way: Way) -> Steps:
-        """Return an Outcome, of what was computed for this call, or the Stored that is there."""
+    async def _serve(self, way: Way) -> Any:
+        """Return an StoreDecision, of what was computed for this call, or the Stored that is there."""
         if way is Way.READ:
-            return (yield from self._only_read())
+            return await self._only_read()
         if self._views.is_unstorable(self._url):
-            result = yield from compute_only()
+            result = await compute_only()
         else:
-            result = yield from self._read_through(way)
-            yield from self._store_variant(result)
-        if type(result) is Outcome and self._again and way is not Way.REFRESH:
+            result = await self._read_through(way)
+            await self._store_variant(result)
+        if type(result) is StoreDecision and self._again and way is not Way.REFRESH:
             self._views.note(self._url, unstorable=result.lifetime <= 0)
         return result
 
-    def _changing(self) -> Steps:
+    async def _changing(self) -> Any:
         """Compute, and forget what is stored, unless that was an error: RFC 9111, section 4.4."""
-        value, error, _ = yield Compute(None)
+        value, error, _ = await COMPUTE_ALONE
         if error is not None:
             return None
         shown = self._exchange.shown(value)
         if shown is None or shown.answer.status < ERRORS_FROM:
-            site = self._views.site
-            excuse = partial(site.failed, "after a request that may have changed something, old results may be served")
-            yield Ask(site.cache.forget_group, (self._group,), excuse=excuse)
+            site = self._views.binding
+            try:
+                await CacheCall(site.cache, site.cache.forget_group, (self._group,))
+            except BackendError as failure:
+                site.failed("after a request that may have changed something, old results may be served", failure)
         return value
 
-    def _read_through(self, way: Way) -> Steps:
-        site, origin = self._views.site, self._origin
+    async def _read_through(self, way: Way) -> Any:
+        site, origin = self._views.binding, self._origin
         for _ in range(MOST_VARY):
             key = self._key()
-            steps = refresh(site, key, origin) if way is Way.REFRESH else read_through(site, key, origin)
-            result = yield from steps
-            if result is None or type(result) is Outcome:
+            result = await (refresh if way is Way.REFRESH else get_or_compute)(site, key, origin)
+            if result is None or type(result) is StoreDecision:
                 return result  # None: the computation raised, and whoever has begun it is going to
             if type(result) is Instead:
                 return Instead(Stored.unpacked(result.value))
             stored = self._final(result)
             if stored is not None:
                 return stored
-        return (yield from compute_only())
+        return await compute_only()
 
-    def _only_read(self) -> Steps:
+    async def _only_read(self) -> Any:
         for _ in range(MOST_VARY):
-            (entry,) = yield from peek(self._views.site, (self._key(),), (self._origin.groups,))
+            (entry,) = await peek(self._views.binding, (self._key(),), (self._origin.groups,))
             if entry is None or now() >= entry.fresh:
                 break
             stored = self._final(entry.value)
             if stored is not None:
-                self._views.site.hit(entry, None)
+                self._views.binding.hit(entry)
                 return stored
-        self._views.site.counters.misses += 1
-        return (yield from compute_only())
+        self._views.binding.counters.misses += 1
+        return await compute_only()
 
     def _final(self, packed: object) -> Stored | None:
         """Return what is in *packed* if that is a result; else learn by which headers the key of that is found."""
@@ -208,16 +206,16 @@ class Call:
         self._names = tuple(sorted({*self._names, *names}))
         self._views.learn(self._url, self._names)
 
-    def _store_variant(self, result: object) -> Steps:
+    async def _store_variant(self, result: object) -> None:
         """Store what was computed under the key of its variant, which was not known before."""
         stored, marker = self._variant, self._marker
-        if type(result) is not Outcome or stored is None:
+        if type(result) is not StoreDecision or stored is None:
             return
         key = self._key()
         self._learn(stored.vary)
         proof = key, lambda packed: Stored.unpacked(packed) == marker
-        yield from put_kept(
-            self._views.site, self._key(), self._origin, stored.packed(), stored.lifetime, stored.stale, proof
+        await put_if(
+            self._views.binding, self._key(), self._origin, stored.packed(), stored.lifetime, stored.stale, proof
         )
 
     # ---- what is computed, and what is given ---------------------------------------------------------------------
@@ -227,22 +225,22 @@ class Call:
     def begun(self) -> None:
         self._made = now()
 
-    def outcome(self, value: Any) -> Outcome:
+    def outcome(self, value: Any) -> StoreDecision:
         """Return what is to become of what the view returned; to be called in the request."""
         return self._outcome(self._exchange.complete(value))
 
-    def _outcome(self, value: Any) -> Outcome:
-        exchange, policy = self._exchange, self._views.site.policy
+    def _outcome(self, value: Any) -> StoreDecision:
+        exchange, policy = self._exchange, self._views.binding.policy
         shown = exchange.shown(value)
-        lifetime = policy.lifetime(value, self._views.site.cache.default_lifetime)
+        lifetime = policy.lifetime(value, self._views.binding.cache.default_lifetime)
         if shown is None or lifetime <= 0 or exchange.is_private():
-            return Outcome(value, None, 0.0, 0.0, shared=False)
+            return StoreDecision(value, None, 0.0, 0.0, shared=False)
         verdict = judge(shown.answer, exchange.terms, lifetime, policy.stale, now())
         self._again = verdict.again
         names = tuple(sorted({*self._names, *verdict.vary}))
         if verdict.lifetime <= 0 or len(names) > MOST_VARY:
             error = CannotServe(verdict.why) if verdict.failed else None
-            return Outcome(value, None, 0.0, 0.0, shared=False, error=error)
+            return StoreDecision(value, None, 0.0, 0.0, shared=False, error=error)
         payload = shown.payload
         if shown.kind == DATA and self._memo.options.copied is not None:
             payload = self._memo.options.copied(payload)
@@ -250,16 +248,16 @@ class Call:
         self._finish(stored, hit=False)
         return self._kept(value, stored, verdict)
 
-    def _kept(self, value: Any, stored: Stored, verdict: Verdict) -> Outcome:
+    def _kept(self, value: Any, stored: Stored, verdict: Verdict) -> StoreDecision:
         if set(verdict.vary) <= set(self._names):
-            return Outcome(value, stored.packed(), stored.lifetime, stored.stale, shared=True)
+            return StoreDecision(value, stored.packed(), stored.lifetime, stored.stale, shared=True)
         self._variant = stored
         self._marker = Stored.only_vary(stored.vary, self._made)._replace(payload=secrets.token_hex(8))
-        return Outcome(value, self._marker.packed(), max(stored.lifetime, VARY_KEPT), 0.0, shared=True)
+        return StoreDecision(value, self._marker.packed(), max(stored.lifetime, VARY_KEPT), 0.0, shared=True)
 
-    def given(self, result: Outcome | Stored) -> Any:
+    def given(self, result: StoreDecision | Stored) -> Any:
         """Return what the caller of the view gets: what the view returned, for it or another."""
-        if isinstance(result, Outcome):
+        if isinstance(result, StoreDecision):
             return self._exchange.given(result.value)
         self._finish(result, hit=True)
         if result.kind == DATA:
@@ -273,14 +271,14 @@ class Call:
         exchange.finish(Finish(exchange.asked, exchange.terms, stored, now(), hit))
 
 
-class CallRun(Run):
+class PendingView(PendingCall):
     """A run in this thread: what the view returned goes through the rules."""
 
     __slots__ = ("_call",)
 
-    def __init__(self, call: Call, steps: Steps, compute: Callable[[], Any] | None) -> None:
+    def __init__(self, call: Call, coroutine: Effects[Any], compute: Callable[[], Any] | None) -> None:
         self._call = call
-        super().__init__(steps, compute)
+        super().__init__(coroutine, compute)
         if self.ready:
             self.value = call.given(self.value)
         else:

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Iterator
 from typing import Any, Final
 
-from memocache._bound import Call
-from memocache._memo import Memo
+from memocache._function import CacheMethods
+from memocache._memoizer import Memoizer
 from memocache.web._rules import Terms
 
 __all__ = ["Reachable", "memo_of", "memos_in", "reachable_from"]
@@ -21,15 +21,15 @@ class Reachable:
 
     def __init__(self) -> None:
         self._seen: list[Any] = []
-        self.endpoints: dict[Memo, set[str]] = {}
-        self.terms: dict[Memo, Terms] = {}
+        self.endpoints: dict[Memoizer, set[str]] = {}
+        self.terms: dict[Memoizer, Terms] = {}
 
     def update(self, views: dict[str, Any], *, thorough: bool) -> None:
         """Work out anew what is reachable, if there are other views than before."""
         seen = self._seen
         if len(seen) == len(views) and (not thorough or all(map(operator.is_, seen, views.values()))):
             return
-        endpoints: dict[Memo, set[str]] = {}
+        endpoints: dict[Memoizer, set[str]] = {}
         now = dict(views)
         for endpoint, view in now.items():
             for memo in memos_in(view):
@@ -40,7 +40,7 @@ class Reachable:
         self.endpoints, self._seen = endpoints, list(now.values())
 
 
-def memos_in(view: Any) -> Iterator[Memo]:
+def memos_in(view: Any) -> Iterator[Memoizer]:
     """Return the cached functions among *view* and what it wraps, and the methods of its class."""
     for found in reachable_from(view):
         memo = memo_of(found)
@@ -48,11 +48,11 @@ def memos_in(view: Any) -> Iterator[Memo]:
             yield memo
 
 
-def memo_of(function: Any) -> Memo | None:
+def memo_of(function: Any) -> Memoizer | None:
     """Return the memo of a cached *function* or method; None for what is none."""
-    if not isinstance(type(function), type) or not issubclass(type(function), Call):
+    if not isinstance(type(function), type) or not issubclass(type(function), CacheMethods):
         return None
-    memo: Memo = function._self_memo
+    memo: Memoizer = function._self_memoizer
     return memo
 
 

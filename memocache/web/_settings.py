@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from memocache._memo import Memo
+from memocache._memoizer import Memoizer
 from memocache.backends.base import Cache
 from memocache.backends.urls import cache_from_url
 from memocache.errors import ConfigurationError
@@ -19,7 +19,7 @@ PREFIX: Final = "CACHE_"
 Settings = Mapping[str, Any]
 
 
-def terms_of(memo: Memo, cookies: tuple[str, ...], statuses: Iterable[int]) -> Terms:
+def terms_of(memo: Memoizer, cookies: tuple[str, ...], statuses: Iterable[int]) -> Terms:
     """Return the terms of *memo*'s function as a view, where *cookies* are harmless, and *statuses* stored, too."""
     return Terms(
         vary=memo.options.vary,

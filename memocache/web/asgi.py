@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from memocache._instances import token
-from memocache._memo import Memo
+from memocache._memoizer import Memoizer
 from memocache._views import announce
 from memocache.errors import ConfigurationError
 from memocache.web._arguments import Arguments, Endpoints
@@ -59,7 +59,7 @@ class Pending:
 class AsgiExchange(Exchange):
     """A call of a function that was given a request of HTTP."""
 
-    def __init__(self, memo: Memo, known: Arguments, request: Request) -> None:
+    def __init__(self, memo: Memoizer, known: Arguments, request: Request) -> None:
         scope = self._scope = request.scope
         pending = scope.get(IN_SCOPE)
         self._is_finished_later = pending is not None

@@ -31,7 +31,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 from django.views import View
 
-from memocache._memo import Memo
+from memocache._memoizer import Memoizer
 from memocache._views import announce
 from memocache.web._arguments import Arguments, Endpoints
 from memocache.web._django_cache import MemocacheBackend
@@ -50,7 +50,7 @@ WITHOUT_PREFIX: Final = ("content-type", "content-length")
 class DjangoExchange(Exchange):
     """A call of a function that was given a request."""
 
-    def __init__(self, memo: Memo, known: Arguments, request: Any) -> None:
+    def __init__(self, memo: Memoizer, known: Arguments, request: Any) -> None:
         meta = request.META
         asked = Asked(
             request.method or "",
@@ -99,7 +99,7 @@ class DjangoExchange(Exchange):
         return False
 
     def _failed(self, what: str) -> None:
-        self._memo.place().site.failed(what)
+        self._memo.binding().failed(what)
 
     def shown(self, value: Any) -> Shown | None:
         """Return the response that *value* is."""

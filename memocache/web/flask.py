@@ -27,13 +27,13 @@ from flask.views import View
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
+from memocache._config import configure, default_cache
+from memocache._current import default
+from memocache._effects import blocking
 from memocache._function import cached_functions
 from memocache._instances import token
-from memocache._memo import Memo
-from memocache._registry import configure, default_cache
-from memocache._slots import default
-from memocache._steps import Run
-from memocache._view_keys import forgetting
+from memocache._memoizer import Memoizer
+from memocache._view_keys import plan_forget
 from memocache._views import announce
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
@@ -71,14 +71,14 @@ class Views:
         reachable.update(app.view_functions, thorough=thorough)
         return reachable
 
-    def endpoints_of(self, app: Flask) -> dict[Memo, set[str]]:
+    def endpoints_of(self, app: Flask) -> dict[Memoizer, set[str]]:
         """Return the endpoints that each cached function is a view of."""
         return self._reachable(app, thorough=True).endpoints
 
-    def decorated(self, memo: Memo, /) -> None:
+    def decorated(self, memo: Memoizer, /) -> None:
         """Return: which functions are views is not known before they have routes."""
 
-    def may_be_view(self, memo: Memo, /) -> bool:
+    def may_be_view(self, memo: Memoizer, /) -> bool:
         """Return whether it is a view of an application that has been in use here; or there has been none.
 
         A process that serves no requests may import views without any application of theirs.
@@ -86,7 +86,7 @@ class Views:
         apps = list(self._apps)
         return not apps or any(memo in self.endpoints_of(app) for app in apps)
 
-    def call(self, memo: Memo, arguments: Sequence[object], /) -> Call | None:
+    def call(self, memo: Memoizer, arguments: Sequence[object], /) -> Call | None:
         """Return the call of *memo*'s function, if it is in a request, and that of a view."""
         if not has_request_context() or memo.options.view is False:
             return None
@@ -260,8 +260,8 @@ def _stats() -> None:
     """List the cached functions, and what this process has counted of them."""
     click.echo(f"{default_cache()!r}")
     endpoints = views.endpoints_of(current_app._get_current_object())  # type: ignore[attr-defined]
-    for function in sorted(cached_functions(), key=lambda each: each._self_memo.title):
-        memo = function._self_memo
+    for function in sorted(cached_functions(), key=lambda each: each._self_memoizer.title):
+        memo = function._self_memoizer
         try:
             info = function.info()
         except ConfigurationError as error:  # as where its cache is not configured yet
@@ -296,7 +296,7 @@ def _uncache(url: str) -> None:
         for memo in memos_in(app.view_functions[request.endpoint]):
             made = getattr(app.view_functions[request.endpoint], "view_class", None)
             first: tuple[object, ...] = (object.__new__(made),) if isinstance(made, type) and memo.is_method else ()
-            Run(forgetting(memo, first, arguments)[1])
+            blocking(plan_forget(memo, first, arguments)())
             forgotten.append(memo.title)
     if not forgotten:
         raise click.ClickException(f"the view of {url} is not cached")

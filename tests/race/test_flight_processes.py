@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import CachedFunction, MemcachedCache, _site, cached
+from memocache import CachedFunction, MemcachedCache, _binding, cached
 from memocache._clock import ticks
 from tests.support.faults import FaultProxy
 from tests.support.servers import Address, MemcachedServer, wait_until
@@ -104,7 +104,7 @@ def test_the_lease_of_a_process_that_was_killed_runs_out(other: Other, memcached
 def test_whoever_waits_for_a_process_that_was_killed_takes_over(
     other: Other, proxy: FaultProxy, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_site, "FIRST_LEASE", 0.3)
+    monkeypatch.setattr(_binding, "FIRST_LEASE", 0.3)
     with other(lease=0.3) as process:
         process.kill()
         f = ours_on(proxy.address, prefix, wait=60)
@@ -224,7 +224,7 @@ inside, go = threading.Event(), threading.Event()
 f = cached(cache=CACHE, namespace="f", wait=WAIT)(lambda x: x)
 
 def hold():
-    with f._self_memo.places._lock:
+    with f._self_memoizer.bindings._lock:
         inside.set()
         go.wait(20)
 

@@ -14,7 +14,7 @@ from unittest import mock
 
 import time_machine
 
-from memocache import _flight, _readthrough, _steps
+from memocache import _effects, _flight, _readthrough
 from memocache._clock import ticks as real_ticks
 
 __all__ = ["Actor", "Hung", "Killed", "Schedule", "Stage", "hooked"]
@@ -103,13 +103,13 @@ class Stage:
             with (
                 mock.patch.object(_readthrough, "ticks", stage.ticks),
                 mock.patch.object(_flight, "ticks", stage.ticks),
-                mock.patch.object(_steps.Join, "take", lambda step: stage._join(step)),
-                mock.patch.object(_steps.Pause, "take", lambda step: stage.wait("pause", _never, step.seconds)),
+                mock.patch.object(_effects.Join, "run", lambda step: stage._join(step)),
+                mock.patch.object(_effects.Sleep, "run", lambda step: stage.wait("pause", _never, step.seconds)),
             ):
                 yield stage
             stage.close()
 
-    def _join(self, step: _steps.Join) -> bool | None:
+    def _join(self, step: _effects.Join) -> bool | None:
         if step.flight.thread == threading.get_ident():
             return None
         self.wait("join", lambda: step.flight.outcome is not None, step.seconds)

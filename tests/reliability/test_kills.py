@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pymemcache.exceptions import MemcacheUnexpectedCloseError
 
-from memocache import _site, cached
+from memocache import _binding, cached
 from memocache._clock import ticks
 from tests.reliability.caches import KINDS, Stand, kinds, reopened
 from tests.reliability.ledger import Ledger
@@ -160,7 +160,7 @@ def test_whoever_waits_for_the_dead_takes_over(
     scaled: Callable[[int, int], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_site, "FIRST_LEASE", LEASE)
+    monkeypatch.setattr(_binding, "FIRST_LEASE", LEASE)
     slowest = 0.0
     hit = 0
     for number in range(scaled(1, 4)):

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from memocache import MISSING, _background, cached, uncache_tag
+from memocache import MISSING, cached, uncache_tag
+from memocache import _flight as _background
 from tests.reliability.caches import Stand
 from tests.reliability.ledger import Ledger
 from tests.support.servers import wait_until

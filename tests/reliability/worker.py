@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 
-from memocache import _site, cached
+from memocache import _binding, cached
 from tests.reliability.caches import reopened
 
 __all__: list[str] = []
@@ -16,7 +16,7 @@ __all__: list[str] = []
 
 def main(stand: str, prefix: str, lease: float, keys: list[int]) -> None:
     logging.disable()  # that a lease was lost is what this is about
-    _site.FIRST_LEASE = lease  # type: ignore[misc]
+    _binding.FIRST_LEASE = lease  # type: ignore[misc]
     computing, go = threading.Barrier(len(keys) + 1), threading.Event()
 
     @cached(cache=reopened(stand).open(prefix), namespace="f")

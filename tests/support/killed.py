@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 
-from memocache import SQLiteCache, _site, cached
+from memocache import SQLiteCache, _binding, cached
 
 __all__: list[str] = []
 
@@ -76,7 +76,7 @@ def start(own: int, path: str) -> int:
 
 def main(path: str, kills: int) -> None:
     logging.disable()  # that leases are lost is what this is about
-    _site.FIRST_LEASE = _site.LEAST_LEASE = LEASE  # type: ignore[misc]
+    _binding.FIRST_LEASE = _binding.LEAST_LEASE = LEASE  # type: ignore[misc]
     chance = random.Random()
     pids = [start(own, path) for own in range(WORKERS)]
     for _ in range(kills):

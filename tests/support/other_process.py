@@ -6,13 +6,13 @@ It says "computing" when it does, computes when it is told to by a line of input
 import json
 import sys
 
-from memocache import MemcachedCache, _site, cached
+from memocache import MemcachedCache, _binding, cached
 
 __all__: list[str] = []
 
 
 def main(address: str, prefix: str, lease: float) -> None:
-    _site.FIRST_LEASE = lease  # type: ignore[misc]
+    _binding.FIRST_LEASE = lease  # type: ignore[misc]
 
     @cached(cache=MemcachedCache([address], key_prefix=prefix, timeout=10), namespace="f")
     def f(x: int) -> str:

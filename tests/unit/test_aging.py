@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import MemcachedCache, SimpleCache, _background, _policy, cached
+from memocache import MemcachedCache, SimpleCache, _policy, cached
+from memocache import _flight as _background
 from memocache._entry import SECOND, AgingEntry, Entry, Origin
 from memocache._policy import refresh_margin
 from memocache.backends.base import Busy, Cache, Lease, Stale
@@ -218,7 +219,7 @@ def test_what_is_refreshed_early_is_a_hit_for_all(cache: Cache, monkeypatch: pyt
     def f(x: int) -> int:
         return held(x) if f.info().misses > 1 else 1
 
-    monkeypatch.setattr("memocache._steps.ticks", iter([0.0, 10.0, *[20.0] * 99]).__next__)
+    monkeypatch.setattr("memocache._effects.ticks", iter([0.0, 10.0, *[20.0] * 99]).__next__)
     monkeypatch.setattr(_policy.random, "random", lambda: 0.99)  # 4.6 times the cost, so half the lifetime
     f(1)
     stopped.tick(timedelta(seconds=29))

@@ -91,7 +91,7 @@ def test_it_has_the_names_and_documents_of_the_method(shop: Shop) -> None:
 
 
 def test_the_class_says_what_it_is_itself() -> None:
-    assert BoundCachedFunction.__module__ == "memocache._bound"
+    assert BoundCachedFunction.__module__ == "memocache._function"
     assert BoundCachedFunction.__doc__.startswith("A cached method of one instance")
     assert pickle.loads(pickle.dumps(BoundCachedFunction)) is BoundCachedFunction
 

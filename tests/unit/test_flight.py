@@ -207,10 +207,10 @@ def test_a_leader_that_is_interrupted_hands_over(interrupt: type[BaseException],
 def test_a_leader_whose_thread_ends_without_a_word_hands_over(cache: Cache) -> None:
     f = cached_on(cache, lambda x: "anew", wait=0)
     f(0)
-    site = f._self_memo.place().site
+    binding = f._self_memoizer.binding()
 
     def leave() -> str:  # without filling the lease or giving it back
-        return type(cache.look(f.key(1), site.groups, now(), 60)).__name__
+        return type(cache.look(f.key(1), binding.scope.groups, now(), 60)).__name__
 
     assert start(leave).result(PATIENCE) == "Lease"
     assert (f(1), f.info().stored) == ("anew", 2)

@@ -36,7 +36,7 @@ def test_the_default_cache_is_what_was_configured(fresh_default: SimpleCache) ->
 
 
 def test_unless_configured_it_is_a_simple_cache_for_10_000_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memocache._slots.default.cache", None)
+    monkeypatch.setattr("memocache._current.default.cache", None)
     monkeypatch.delenv("MEMOCACHE_URL", raising=False)
     assert repr(default_cache()) == "SimpleCache(threshold=10000, default_timeout=300)"
     assert default_cache() is default_cache()

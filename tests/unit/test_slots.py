@@ -19,8 +19,8 @@ from memocache import (
     disabled,
     uncache_tag,
 )
-from memocache import _slots as slots
-from memocache._slots import Slot, configured, slot_of
+from memocache import _current as slots
+from memocache._current import Slot, configured, slot_of
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +90,7 @@ def test_a_hit_in_process_takes_the_shortcut(cache: str) -> None:
     f = named(cache)
     first = f(1)
     assert f(1) is first
-    aliases = f._self_memo._aliases
+    aliases = f._self_memoizer._aliases
     assert [entry.value for entry in aliases.table.values()] == [first]
     with disabled():
         assert f(1) is not first
@@ -99,7 +99,7 @@ def test_a_hit_in_process_takes_the_shortcut(cache: str) -> None:
 
 
 def test_no_shortcut_is_looked_for_where_there_can_be_none() -> None:
-    assert named("memcached://nowhere.invalid")._self_memo._aliases is None
+    assert named("memcached://nowhere.invalid")._self_memoizer._aliases is None
 
 
 def test_a_shared_cache_is_not_looked_up_again_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_a_slot_keeps_no_function_alive() -> None:
     configure(sessions=SimpleCache())
     f = named("sessions")
     f()
-    gone = weakref.ref(f._self_memo._aliases)
+    gone = weakref.ref(f._self_memoizer._aliases)
     configure(sessions=SimpleCache())  # the entries of the former one know it, too
     del f
     gc.collect()

@@ -182,10 +182,10 @@ def test_a_forgetting_by_tag_that_was_not_acknowledged_raises(own_memcached: Mem
 
 
 def test_many_origins_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memocache._site.MOST_ORIGINS", 10)
+    monkeypatch.setattr("memocache._binding.MOST_SCOPES", 10)
     f = cached(tags=("a:{a}",))(lambda a: [a])
     results = [f(a) for a in range(25)]
-    assert len(f._self_memo.place().site._tagged) <= 10
+    assert len(f._self_memoizer.binding()._scopes) <= 10
     assert all(f(a) is result for a, result in enumerate(results))
     uncache_tag("a:3")
     assert f(3) is not results[3]

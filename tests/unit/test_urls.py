@@ -261,7 +261,7 @@ def test_kinds_of_options() -> None:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    monkeypatch.setattr("memocache._slots.default.cache", None)
+    monkeypatch.setattr("memocache._current.default.cache", None)
     return lambda url: monkeypatch.setenv("MEMOCACHE_URL", url)
 
 

@@ -70,7 +70,7 @@ def test_no_error_shows_a_password(
     url = spelt.format(scheme=scheme, canary=CANARY)
 
     def by_environment() -> object:
-        monkeypatch.setattr("memocache._slots.default.cache", None)
+        monkeypatch.setattr("memocache._current.default.cache", None)
         monkeypatch.setenv("MEMOCACHE_URL", url)
         return default_cache()
 

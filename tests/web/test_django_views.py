@@ -831,7 +831,7 @@ def test_where_middleware_changes_templates_they_are_not_stored(
     client = serve(("", view), MIDDLEWARE=["tests.web.test_django_views.Adding"])
     assert bodies(client, "/?user=a", "/?user=a") == ["{'added': 'a'} user=a 1", "{'added': 'a'} user=a 2"]
     assert [record.getMessage().partition("(said once")[0].strip() for record in caplog.records] == [
-        f"{view._self_memo.title}: a response with a template was not stored, since something in MIDDLEWARE has "
+        f"{view._self_memoizer.title}: a response with a template was not stored, since something in MIDDLEWARE has "
         "process_template_response, which changes it after the view"
     ]
     assert bodies(client, "/?plain", "/?plain") == ["3", "3"]

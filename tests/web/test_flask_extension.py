@@ -7,7 +7,8 @@ import pytest
 from flask import Blueprint, Flask
 from flask.views import MethodView
 
-from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, _slots, cached, default_cache
+from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, cached, default_cache
+from memocache import _current as _slots
 from memocache.web import flask as flask_adapter
 from memocache.web._settings import cache_from_settings
 from memocache.web.flask import Memocache
@@ -106,7 +107,7 @@ def test_one_application_s_cache_is_the_default_everywhere() -> None:
     extension.init_app(app)
     assert extension.cache_of(app) is default_cache() is function.cache
     assert function() is function()
-    assert function._self_memo._aliases.table  # and by shortcut, as ever
+    assert function._self_memoizer._aliases.table  # and by shortcut, as ever
 
 
 def test_without_a_type_the_default_stays() -> None:

@@ -144,7 +144,7 @@ def test_the_first_response_of_a_variant_is_stored_at_once(app: Flask, cache: Ca
     assert [get(app, "/?vary=X-One", X_One="b") for _ in range(3)] == ["2"] * 3
     assert get(app, "/?vary=X-One", X_One="a") == "1"
     assert view.info().misses == 2
-    place = view._self_memo.place()
+    place = view._self_memoizer.binding()
     place.views = None  # as in another process
     assert get(app, "/?vary=X-One", X_One="a") == "1"
     assert list(place.views.learned.values()) == [("x-one",)]
@@ -164,7 +164,7 @@ def test_vary_that_grows(app: Flask, cache: Cache, count: Callable[[], int]) -> 
     vary[0] = "X-Two"
     assert [get(app, X_One="b"), get(app, X_One="b"), get(app, X_One="b", X_Two="c")] == ["2", "2", "3"]
     assert [get(app, X_One="b"), get(app, X_One="b", X_Two="c")] == ["2", "3"]
-    view._self_memo.place().views = None
+    view._self_memoizer.binding().views = None
     assert [get(app, X_One="b"), get(app, X_One="b", X_Two="c")] == ["2", "3"]
     vary[0] = ",".join(f"X-{number}" for number in range(8))  # ten with those before
     assert [get(app, X_One="d"), get(app, X_One="d")] == ["4", "5"]

@@ -3,7 +3,9 @@
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from memocache._entry import Aliases
@@ -15,7 +17,7 @@ from memocache.errors import ConfigurationError
 if TYPE_CHECKING:
     from memocache.backends._object import Foreign
 
-__all__ = ["CacheSource", "Slot", "configured", "default", "slot_of"]
+__all__ = ["CacheSource", "Slot", "as_cache", "configured", "default", "disabled", "is_disabled", "register", "slot_of"]
 
 T = TypeVar("T")
 
@@ -147,9 +149,72 @@ _named: Final[dict[str, Slot]] = {}
 _at_url: Final[dict[str, Slot]] = {}
 
 
+# ---- disabled -----------------------------------------------------------------------------------------------------
+
+_indexes: Final["weakref.WeakSet[Aliases]"] = weakref.WeakSet()
+# Where `disabled(everywhere=True)` is on, there is something in it: so it is as good as True, and costs no call.
+_everywhere: Final[list[None]] = []
+_disabled: Final[ContextVar[bool | list[None]]] = ContextVar("memocache_disabled", default=_everywhere)
+is_disabled: Final[Callable[[], bool | list[None]]] = _disabled.get
+"""True, or as good, if this thread or task is inside `disabled`, or the process is."""
+_disabled_contexts = 0
+
+
+def register(aliases: Aliases) -> None:
+    """Keep *aliases* (weakly) among the shortcuts that `disabled` drops."""
+    with _lock:
+        _indexes.add(aliases)
+        aliases.switch(on=not _disabled_contexts)
+
+
+def as_cache(given: object) -> Cache | None:
+    """Return the cache that *given* is or can be used as; None if it is none."""
+    if isinstance(given, Cache):
+        return given
+    from memocache.backends.foreign import wrapping  # not before it is needed: its serializer takes time to import
+
+    return wrapping(given)
+
+
+@contextmanager
+def disabled(*, everywhere: bool = False) -> Iterator[None]:
+    """Call through while inside: decorated functions compute, and neither read nor store anything.
+
+    It holds for the present thread or task. Forgetting still forgets: a fence that was asked for must hold afterwards.
+
+    >>> with disabled():
+    ...     pass  # every call computes
+
+    Args:
+        everywhere: True for all threads and tasks of the process.
+    """
+    global _disabled_contexts
+    token = _disabled.set(True)
+    if everywhere:
+        _everywhere.append(None)
+    with _lock:
+        _disabled_contexts += 1
+        # A shortcut does not look at the switch, so there must be none while it is on anywhere.
+        for aliases in list(_indexes):
+            aliases.switch(on=False)
+    try:
+        yield
+    finally:
+        if everywhere:
+            _everywhere.pop()
+        with _lock:
+            _disabled_contexts -= 1
+            if not _disabled_contexts:
+                for aliases in list(_indexes):
+                    aliases.switch(on=True)
+        _disabled.reset(token)
+
+
 def _reset_in_child() -> None:
     global _lock
     _lock = threading.RLock()
+    for aliases in list(_indexes):
+        aliases.reset()
 
 
 in_child(_reset_in_child)

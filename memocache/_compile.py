@@ -34,17 +34,31 @@ It computes here, not in the driver of the read-through, so that recursion needs
 """
 
 import functools
+import itertools
+import linecache
+import math
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from inspect import Parameter, Signature
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from memocache._entry import Aliases
+from memocache._canonical import has_own_key
+from memocache._entry import Alias, Aliases
 from memocache._instances import tokens
-from memocache._parameters import as_tuple, declared, forwarded, free_prefix
-from memocache._source import function_of
 
-__all__ = ["Writer"]
+__all__ = [
+    "Writer",
+    "PLAIN",
+    "Shortcut",
+    "plain_types",
+    "shortcut",
+    "as_tuple",
+    "declared",
+    "forwarded",
+    "free_prefix",
+    "function_of",
+]
 
 HIT: Final = """\
     try:
@@ -198,3 +212,141 @@ def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
             same=" and ".join(f"{p}type({each}) is {p}type_{each}" for each in typed),
         )
     return HIT.format(p=p, raw=raw[0] if len(raw) == 1 else as_tuple(raw), single=single, types=types)
+
+
+# By id: a metaclass may have a __hash__ of its own.
+PLAIN: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))
+
+Shortcut: TypeAlias = Callable[[tuple[Any, ...]], "Alias | None"]
+"""Takes the arguments that count; returns what makes the next call with these find the entry, or None."""
+
+
+def plain_types(values: Sequence[object]) -> type | tuple[type, ...] | None:
+    """Return the types of *values*, or of the only one, if they may be looked up as they are; else None.
+
+    They may where what equals one of them, in the same type, is the same value.
+    """
+    if len(values) == 1:
+        kind = type(values[0])
+        return kind if id(kind) in PLAIN and (kind is not float or _is_itself(values[0])) else None
+    types = tuple(map(type, values))
+    return types if PLAIN.issuperset(map(id, types)) and (float not in types or all(map(_is_itself, values))) else None
+
+
+def _is_itself(value: object) -> bool:
+    return type(value) is not float or (value != 0.0 and math.isfinite(value))  # there is also -0.0, and NaN
+
+
+def shortcut(aliases: Aliases | None, number: int, instance_at: int | None) -> Shortcut:
+    """Return the maker of the *aliases* of a function, *number* of whose arguments count, one perhaps as its instance.
+
+    What it makes is written as the function's own call writes it: one argument alone and not as a tuple, with its type;
+    an instance as its token, and no type.
+    """
+    if aliases is None:
+        return _none
+    if instance_at is not None:
+        return _of_method(aliases, instance_at)
+    return _of_one(aliases) if number == 1 else _of_some(aliases)
+
+
+def _none(counted: tuple[Any, ...]) -> None:
+    return None
+
+
+def _of_one(aliases: Aliases) -> Shortcut:
+    def alias(counted: tuple[Any, ...]) -> Alias | None:
+        kind = plain_types(counted)
+        return None if kind is None else (aliases, counted[0], kind)
+
+    return alias
+
+
+def _of_some(aliases: Aliases) -> Shortcut:
+    known: dict[object, object] = {}  # one tuple of types for all entries
+
+    def alias(counted: tuple[Any, ...]) -> Alias | None:
+        types = plain_types(counted)
+        return None if types is None else (aliases, counted, known.setdefault(types, types))
+
+    return alias
+
+
+def _of_method(aliases: Aliases, at: int) -> Shortcut:
+    known: dict[object, object] = {}
+
+    def alias(counted: tuple[Any, ...]) -> Alias | None:
+        instance = counted[at]
+        token = tokens.get(id(instance))
+        if token is None or has_own_key(instance):  # what that says may change, while a token does not
+            return None
+        types = plain_types(counted[:at] + counted[at + 1 :])
+        if types is None:
+            return None
+        raw: Hashable = (*counted[:at], token, *counted[at + 1 :]) if len(counted) > 1 else token
+        return aliases, raw, known.setdefault(types, types)
+
+    return alias
+
+
+STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+
+
+def free_prefix(parameters: Mapping[str, Parameter]) -> str:
+    prefix = "_memocache_"
+    while any(name.startswith(prefix) for name in parameters):
+        prefix += "_"
+    return prefix
+
+
+def declared(parameters: Mapping[str, Parameter], p: str) -> str:
+    """Return the parameters as they stand in a `def`, defaults by reference."""
+    parts: list[str] = []
+    kinds = [parameter.kind for parameter in parameters.values()]
+    for position, parameter in enumerate(parameters.values()):
+        if parameter.kind is Parameter.KEYWORD_ONLY and Parameter.VAR_POSITIONAL not in kinds and "*" not in parts:
+            parts.append("*")
+        star = STARS.get(parameter.kind, "")
+        has_default = parameter.default is not Parameter.empty
+        parts.append(f"{star}{parameter.name}" + (f"={p}default_{parameter.name}" if has_default else ""))
+        if parameter.kind is Parameter.POSITIONAL_ONLY and kinds[position + 1 : position + 2] != [parameter.kind]:
+            parts.append("/")
+    return ", ".join(parts)
+
+
+def forwarded(parameters: Mapping[str, Parameter]) -> str:
+    """Return the arguments that hand these parameters on."""
+    forms: dict[Any, str] = {
+        Parameter.VAR_POSITIONAL: "*{0}",
+        Parameter.VAR_KEYWORD: "**{0}",
+        Parameter.KEYWORD_ONLY: "{0}={0}",
+    }
+    return ", ".join(forms.get(each.kind, "{0}").format(each.name) for each in parameters.values())
+
+
+def as_tuple(parts: "list[str] | tuple[str, ...]") -> str:
+    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+
+_files: Final = itertools.count(1)
+# The files of functions that are gone. Their lines are not taken away by the garbage collector itself, since that may
+# run in the middle of somebody's going through the lines.
+_gone: Final[list[str]] = []
+
+
+def function_of(source: str, name: str, variables: dict[str, Any], like: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what *source* defines as *name*, with *variables* as its globals; it goes by the name of *like*."""
+    title = str(getattr(like, "__name__", "call"))
+    path = str(getattr(like, "__qualname__", title))
+    filename = f"<memocache {getattr(like, '__module__', '')}.{path} {next(_files)}>"
+    exec(compile(source, filename, "exec"), variables)  # noqa: S102 - as dataclasses write __init__
+    written: Any = variables.pop(name)
+    while _gone:
+        linecache.cache.pop(_gone.pop(), None)
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    weakref.finalize(written, _gone.append, filename).atexit = False
+    # So that errors about arguments have the function's name.
+    written.__name__, written.__qualname__ = title, path
+    written.__code__ = written.__code__.replace(co_name=title, co_qualname=path)
+    written.__module__ = getattr(like, "__module__", None) or written.__module__
+    return written  # type: ignore[no-any-return]

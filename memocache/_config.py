@@ -1,51 +1,20 @@
-"""What the process has one of: its caches by name, the switch of `disabled`, the shortcuts round that."""
+"""What users call to say which caches are used: configure, default_cache, uncache_tag."""
 
-import threading
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-from memocache import _slots
-from memocache._entry import Aliases
-from memocache._fork import in_child
+from memocache import _current
+from memocache._current import Slot, as_cache, slot_of
 from memocache._policy import UNSET, Unset
-from memocache._slots import Slot, slot_of
 from memocache._tags import tag_group
-from memocache.backends.base import Cache
+from memocache.backends.base import Cache, CacheCall
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 
 if TYPE_CHECKING:
     from memocache.backends._object import Foreign
 
-__all__ = [
-    "as_cache",
-    "configure",
-    "default_cache",
-    "disabled",
-    "is_disabled",
-    "register",
-    "uncache_tag",
-]
+__all__ = ["configure", "default_cache", "uncache_tag"]
 
 RESERVED: Final = ("cache", "default")  # for what stands in the first place, and so is no good name
-
-_lock = threading.RLock()
-_aliases: Final["weakref.WeakSet[Aliases]"] = weakref.WeakSet()
-# Where `disabled(everywhere=True)` is on, there is something in it: so it is as good as True, and costs no call.
-_everywhere: Final[list[None]] = []
-_disabled: Final[ContextVar[bool | list[None]]] = ContextVar("memocache_disabled", default=_everywhere)
-is_disabled: Final[Callable[[], bool | list[None]]] = _disabled.get
-"""True, or as good, if this thread or task is inside `disabled`, or the process is."""
-_disabled_contexts = 0
-
-
-def register(aliases: Aliases) -> None:
-    """Keep *aliases* (weakly) among the shortcuts that `disabled` drops."""
-    with _lock:
-        _aliases.add(aliases)
-        aliases.switch(on=not _disabled_contexts)
 
 
 def default_cache(name: str | None = None) -> Cache:
@@ -92,7 +61,7 @@ def configure(default: "Cache | Foreign | str | Unset" = UNSET, /, **named: "Cac
     for name in RESERVED:
         if name in named:
             raise ConfigurationError(f"configure() takes the default cache without a name; drop the {name}= before it")
-    caches: dict[Slot, Cache | None] = {_slots.default: _checked(default)} if not isinstance(default, Unset) else {}
+    caches: dict[Slot, Cache | None] = {_current.default: _checked(default)} if not isinstance(default, Unset) else {}
     for name, given in named.items():
         caches[slot_of(name)] = None if given is None else _checked(given, f"{name}=")
     for slot, cache in caches.items():
@@ -142,62 +111,9 @@ def uncache_tag(tag: str, cache: "Cache | Foreign | str | None" = None) -> None:
             f"uncache_tag() got cache={cache!r}; wanted: a cache object, its name or URL, or None for the default"
         )
     try:
-        used.forget_group(tag_group(tag))
+        CacheCall(used, used.forget_group, (tag_group(tag),)).run()
     except BackendError as error:
         raise UncacheFailed(
             f"the cache did not acknowledge that the calls with the tag {tag!r} were forgotten, "
             f"so that old results may still be served: {error}"
         ) from error
-
-
-def as_cache(given: object) -> Cache | None:
-    """Return the cache that *given* is or can be used as; None if it is none."""
-    if isinstance(given, Cache):
-        return given
-    from memocache.backends.foreign import wrapping  # not before it is needed: its serializer takes time to import
-
-    return wrapping(given)
-
-
-@contextmanager
-def disabled(*, everywhere: bool = False) -> Iterator[None]:
-    """Call through while inside: decorated functions compute, and neither read nor store anything.
-
-    It holds for the present thread or task. Forgetting still forgets: a fence that was asked for must hold afterwards.
-
-    >>> with disabled():
-    ...     pass  # every call computes
-
-    Args:
-        everywhere: True for all threads and tasks of the process.
-    """
-    global _disabled_contexts
-    token = _disabled.set(True)
-    if everywhere:
-        _everywhere.append(None)
-    with _lock:
-        _disabled_contexts += 1
-        # A shortcut does not look at the switch, so there must be none while it is on anywhere.
-        for aliases in list(_aliases):
-            aliases.switch(on=False)
-    try:
-        yield
-    finally:
-        if everywhere:
-            _everywhere.pop()
-        with _lock:
-            _disabled_contexts -= 1
-            if not _disabled_contexts:
-                for aliases in list(_aliases):
-                    aliases.switch(on=True)
-        _disabled.reset(token)
-
-
-def _reset_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
-    for aliases in list(_aliases):
-        aliases.reset()
-
-
-in_child(_reset_in_child)

@@ -1,0 +1,352 @@
+"""Binding: one function on one cache, with its keys, its policy and its counters there; Bindings: all of a function."""
+
+import inspect
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any, Final, TypeAlias
+
+from memocache._clock import now
+from memocache._compile import plain_types
+from memocache._current import CacheSource, Slot, as_cache
+from memocache._effects import StoreDecision
+from memocache._entry import SECOND, AgingEntry, Alias, Aliases, Entry, Origin
+from memocache._hints import resolved
+from memocache._policy import Policy, StoredException, refresh_margin
+from memocache._views import frameworks, is_response
+from memocache.backends.base import Busy, Cache, Lease, Stale
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed
+from memocache.keys import KeyMaker
+from memocache.stats import Counters
+
+__all__ = ["Binding", "Bindings", "LookupResult"]
+
+FIRST_LEASE: Final = 60.0
+LEAST_LEASE: Final = 2.0
+MOST_SCOPES: Final = 10_000
+MOST_KEYS: Final = 10_000
+MOST_BINDINGS: Final = 16
+
+LookupResult: TypeAlias = "Entry | Stale | Lease | Busy | None"
+"""A cache's answer about a key; None if it does not answer."""
+
+
+class Binding:
+    """One function on one cache: all that the read-through must know of it.
+
+    Args:
+        title: the function's name in messages.
+        cache: the cache.
+        keys: makes its keys there.
+        policy: for how long results are kept.
+        wait: seconds to wait for another call's computation.
+        copy: what protects an in-process value from its callers.
+        counters: what is counted; None for new ones.
+        keeps_errors_apart: whether an exception is for its own caller only.
+    """
+
+    __slots__ = (
+        *("_known_keys", "_scopes", "_warned", "cache", "copy", "counters", "fixed_lifetime", "is_direct", "is_ready"),
+        *("keeps_errors_apart", "key", "keys", "lease_seconds", "longest", "near", "policy", "scope", "title", "views"),
+        "wait",
+    )
+
+    def __init__(
+        self,
+        title: str,
+        cache: Cache,
+        keys: KeyMaker,
+        policy: Policy,
+        wait: float,
+        copy: Callable[[Any], Any] | None,
+        counters: Counters | None = None,
+        *,
+        keeps_errors_apart: bool = False,
+    ) -> None:
+        self.title = title
+        self.cache = cache
+        self.keys = keys
+        self.policy = policy
+        self.wait = wait
+        self.copy = copy
+        self.counters = Counters() if counters is None else counters
+        self.keeps_errors_apart = keeps_errors_apart
+        self.longest = 0.0  # computation that was seen, in seconds
+        self.lease_seconds = FIRST_LEASE  # for which a computation may hold its key
+        self.is_direct = not cache.shared
+        """Whether the cache is in this process, so that nothing in it can block."""
+        is_plain = self.is_direct and copy is None
+        self.fixed_lifetime = policy.fixed_lifetime(cache.default_lifetime) if is_plain else None
+        """In process, the lifetime of all results, if it depends on nothing."""
+        self.near = cache.near
+        """The cache, or its tier, in this process: the fast index leads there."""
+        self.is_ready = self.is_direct
+        self.key: Callable[[tuple[object, ...]], str] = keys.key if self.is_direct else self._remembered_key
+        """Returns the key of a call."""
+        self.views: Any = None
+        """What is known of the function as a view, if it has been one."""
+        self._known_keys: dict[Hashable, str] = {}
+        self._warned: set[str] = set()
+        self._scopes: dict[tuple[str, ...], Origin] = {}
+        self.scope = Origin((keys.group,), self.counters)
+        """The scope of the entries of calls without tags."""
+        cache.introduce(self.scope)
+
+    # ---- keys and scopes -----------------------------------------------------------------------------------------
+
+    def get_ready(self, function: Callable[..., Any]) -> None:
+        """Tell a shared cache the types of the results; not before a call, when every name in the hint is there."""
+        self.is_ready = True
+        for hint in _return_hint(function):
+            self.cache.name_types(hint)
+
+    def _remembered_key(self, counted: tuple[object, ...]) -> str:
+        """Return the key of a call; remembered for plain arguments, since on a shared cache every hit needs it."""
+        types = plain_types(counted)
+        if types is None:
+            return self.keys.key(counted)
+        typed = (types, counted)
+        key = self._known_keys.get(typed)
+        if key is None:
+            key = self.keys.key(counted)
+            if len(self._known_keys) >= MOST_KEYS:
+                self._known_keys.clear()
+            self._known_keys[typed] = key
+        return key
+
+    def scope_of(self, tags: tuple[str, ...]) -> Origin:
+        """Return the scope of the entries that have these *tags*."""
+        scope = self._scopes.get(tags)
+        if scope is None:
+            if len(self._scopes) >= MOST_SCOPES:
+                self._scopes.clear()
+            scope = self._scopes[tags] = Origin((self.keys.group, *tags), self.counters)
+            self.cache.introduce(scope)
+        return scope
+
+    # ---- what the cache answers ---------------------------------------------------------------------------------
+
+    def took(self, cost: float) -> None:
+        """Learn that a computation has taken *cost* seconds, longer than all before."""
+        self.longest = cost
+        self.lease_seconds = max(LEAST_LEASE, 2 * cost)
+
+    def decline(self, found: LookupResult) -> None:
+        """Give back the lease that a look has brought, if any, since nobody is there any more to compute."""
+        lease = found.lease if type(found) is Stale else found
+        if type(lease) is not Lease:
+            return
+        if lease.old is not None:
+            lease.old.held = 0.0
+        try:
+            self.cache.fill(lease, lease.old)
+        except BackendError as error:
+            self.failed("the cache did not take a lease back", error)
+        finally:
+            lease.flight.abandon()
+
+    def filled(self, stood: bool) -> None:
+        """Count that a result was stored; or tell that it was not, since its lease no longer *stood*."""
+        if stood:
+            self.counters.stored += 1
+        else:
+            self.failed("a lease was lost while computing, so the result was not stored")
+
+    def decide(self, value: Any) -> StoreDecision:
+        """Return what is to become of a computed *value*; what the user's functions raise, this does."""
+        if frameworks and is_response(value):
+            self.failed(
+                "a function that is no view returned a response, which belongs to one request, so it was not stored; "
+                "return the data, or put @cached on the view itself (view=True if it is not found to be one; an "
+                "endpoint of Starlette or FastAPI is one if it takes the request)"
+            )
+            return StoreDecision(value, None, 0.0, 0.0, shared=False)
+        lifetime = self.policy.lifetime(value, self.cache.default_lifetime)
+        kept = value if self.copy is None else self.copy(value)  # the leader may change its own
+        return StoreDecision(value, kept, lifetime, self.policy.stale, shared=True)
+
+    def staleable(self, entry: Entry, lifetime: float, stale: float) -> AgingEntry:
+        """Return *entry* as one that may be served for *stale* seconds when its timeout is over."""
+        until = entry.fresh
+        # In this process it is decided now when the first refreshes it; elsewhere by everyone who looks.
+        fresh = until - refresh_margin(entry, lifetime) if self.is_direct else until
+        expires = until + stale
+        return AgingEntry(entry.key, entry.value, fresh, expires, entry.cost, entry.origin, until=until)
+
+    def unanswered(self, error: BackendError) -> None:
+        """Count and tell that there was an *error* instead of an answer."""
+        self.failed("the cache did not answer, so the call was computed and not stored", error)
+
+    def not_forgotten(self, error: BackendError, what: str = "the call was") -> UncacheFailed:
+        """Return what a forgetting raises that the cache answered with an *error*."""
+        return UncacheFailed(
+            f"{self.title}: the cache did not acknowledge that {what} forgotten, "
+            f"so that old results may still be served: {error}"
+        )
+
+    def untaken(self, error: BackendError) -> None:
+        """Count and tell that there was an *error* instead of storing."""
+        self.failed("the cache did not take a result", error)
+
+    def unseen(self, error: BackendError) -> None:
+        """Count and tell that there was an *error* instead of an answer, where nothing was to be computed."""
+        self.failed("the cache did not answer", error)
+
+    def hit(self, entry: Entry, fast_key: "Alias | None" = None, *, waited: bool = False) -> Any:
+        """Count that *entry* is served, and return the value that the caller gets."""
+        if not entry.counts:
+            if waited:
+                self.counters.waits += 1
+            else:
+                self.counters.hits += 1
+                self.counters.saved += entry.cost / SECOND
+        value = entry.value
+        if type(value) is StoredException:
+            raise value.rebuild()
+        if fast_key is not None:
+            self.cache.alias(entry, fast_key)
+        return value if self.copy is None else self.copy(value)
+
+    def serve_old(self, entry: AgingEntry) -> Any:
+        """Count that *entry* is served while somebody refreshes it, and return the value that the caller gets."""
+        if now() >= entry.until:
+            self.counters.stale += 1
+        elif entry.counts:
+            entry.hits += 1
+        else:
+            self.counters.hits += 1
+            self.counters.saved += entry.cost / SECOND
+        return self.serve(entry.value)
+
+    def serve(self, value: Any) -> Any:
+        """Return what the caller gets of a stored *value*; raise what it stands for, if that is an exception."""
+        if type(value) is StoredException:
+            raise value.rebuild()
+        return value if self.copy is None else self.copy(value)
+
+    def failed(self, what: str, error: Exception | None = None) -> None:
+        """Count that the cache did not do something; log the first time of each kind."""
+        self.counters.failures += 1
+        kind = f"{what} {type(error).__name__}"
+        if kind not in self._warned:
+            self._warned.add(kind)
+            import logging  # not before something goes wrong: it takes a tenth of the whole import
+
+            logging.getLogger("memocache").warning(
+                "%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else ""
+            )
+
+
+def _return_hint(function: Callable[..., Any]) -> list[object]:
+    """Return the hint of the result, resolved, if there is one that can be."""
+    try:
+        return [resolved(function, inspect.unwrap(function).__annotations__.get("return"))]
+    except Exception:  # noqa: BLE001 - then it names no types: a value that needs one is told of where it is read
+        return []
+
+
+class Bindings:
+    """A function's bindings on the caches that it has used; the *fast_index* lead to entries of the one in use.
+
+    Args:
+        title: what the function is called in messages.
+        source: where the function's cache comes from.
+        fast_index: the function's shortcut, if it has one.
+        make: returns a new binding on a cache.
+        get_ready: is told of a binding that is not ready before the first call there.
+    """
+
+    __slots__ = (
+        "_fast_index",
+        "_get_ready",
+        "_is_fixed",
+        "_latest",
+        "_lock",
+        "_make",
+        "_source",
+        "_title",
+        "known",
+        "settled",
+    )
+
+    def __init__(
+        self,
+        title: str,
+        source: CacheSource,
+        fast_index: Aliases | None,
+        make: Callable[[Cache], Binding],
+        get_ready: Callable[[Binding], None],
+    ) -> None:
+        self._title = title
+        self._source = source
+        self._is_fixed = isinstance(source, Cache) or (isinstance(source, Slot) and source.is_fixed)
+        self._fast_index = fast_index
+        self._make = make
+        self._get_ready = get_ready
+        # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
+        self.known: tuple[Binding, ...] = ()
+        self._latest: Binding | None = None  # unless each call asks for its cache
+        self.settled: Binding | None = None
+        """The one in use, once it will not be another any more."""
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Have a lock that nobody holds: in the beginning, and in a process that was forked while anybody may have."""
+        self._lock = threading.RLock()
+
+    def current(self) -> Binding:
+        """Return the binding on the cache that the function uses now."""
+        if self.settled is not None:
+            return self.settled
+        binding, ref = self._latest, self._source
+        if (
+            binding is not None
+            and isinstance(ref, Slot)
+            and not ref.is_chosen
+            and binding.cache is ref.cache
+            and (self._fast_index is None or self._fast_index.source is binding.near)
+        ):
+            return binding
+        binding = self._found()
+        if self._is_fixed:
+            self.settled = binding
+        elif isinstance(ref, Slot):
+            self._latest = binding
+        return binding
+
+    def _found(self) -> Binding:
+        source = self._source
+        if isinstance(source, Slot):
+            binding = source.use(self.on)
+        elif isinstance(source, Cache):
+            binding = self.on(source)
+        else:
+            returned = source()
+            cache = as_cache(returned)
+            if cache is None:
+                raise ConfigurationError(
+                    f"{self._title}: the function given as cache= returned a {type(returned).__name__}; "
+                    "wanted: a cache object"
+                )
+            binding = self.on(cache)
+        if not binding.is_ready:
+            self._get_ready(binding)
+        return binding
+
+    def on(self, cache: Cache) -> Binding:
+        """Return the binding on *cache*, which is the one in use from now on."""
+        binding = self._known_on(cache)
+        if binding is None:
+            with self._lock:
+                binding = self._known_on(cache)
+                if binding is None:
+                    binding = self._make(cache)
+                    self.known = (*self.known, binding)[-MOST_BINDINGS:]
+        if self._fast_index is not None and self._fast_index.source is not cache.near:
+            self._fast_index.lead_to(cache.near)
+        return binding
+
+    def _known_on(self, cache: Cache) -> Binding | None:
+        for binding in self.known:
+            if binding.cache is cache:
+                return binding
+        return None

@@ -1,0 +1,268 @@
+"""Effects: the operations that code waits for, and the driver that performs them in a thread; for tasks, see _tasks.
+
+Code that may have to wait is written once, as coroutines. What they await in the end are operations, each of which
+knows how it is done by a thread (`run`) and by a task of asyncio (`run_in_task`). `blocking` drives a coroutine in this
+thread, and `_tasks.in_task` in an event loop.
+
+A coroutine never calls the user's function itself: at `Compute` the driver hands back to the function's own call, which
+computes in its own frame and goes on with `PendingCall.computed` or `PendingCall.failed`. So a recursive function needs
+one frame of ours a level.
+"""
+
+import contextlib
+import functools
+import threading
+import time
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, TypeAlias, TypeVar
+
+from memocache._clock import ticks
+from memocache._flight import Flight, enclosing, in_background
+
+__all__ = [
+    *("COMPUTE_ALONE", "Compute", "Computed", "Effects", "InBackground", "Instead", "Join", "Operation"),
+    *("PendingCall", "Raised", "Sleep", "StoreDecision", "blocking"),
+]
+
+R = TypeVar("R")
+
+Effects: TypeAlias = Coroutine["Operation", Any, R]
+"""A coroutine over operations."""
+
+
+class Operation:
+    """Something to wait for."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator["Operation", Any, Any]:
+        return (yield self)
+
+    def run(self) -> Any:
+        """Do it in this thread, and return what came of it."""
+        raise NotImplementedError(f"{type(self).__name__} is for the driver to do")
+
+    async def run_in_task(self) -> Any:
+        """Do it in this task, without blocking its event loop."""
+        return self.run()
+
+
+class Join(Operation):
+    """Wait until *flight* has ended, at most *seconds*; the answer is whether it has, None if that can never be."""
+
+    __slots__ = ("flight", "seconds")
+
+    def __init__(self, flight: Flight, seconds: float) -> None:
+        self.flight = flight
+        self.seconds = seconds
+
+    def run(self) -> bool | None:
+        """Block this thread."""
+        if self.flight.thread == threading.get_ident():
+            return None  # a signal handler or a destructor, on top of the leader itself
+        return self.flight.join(self.seconds)
+
+    async def run_in_task(self) -> bool | None:
+        """Wait in this task; see `_pool.join`."""
+        from memocache._pool import join  # asyncio takes longer to import than all of ours
+
+        return await join(self.flight, self.seconds)
+
+
+class Sleep(Operation):
+    """Wait for *seconds*."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def run(self) -> None:
+        """Block this thread."""
+        time.sleep(self.seconds)
+
+    async def run_in_task(self) -> None:
+        """Let others run meanwhile."""
+        from memocache._pool import sleep
+
+        await sleep(self.seconds)
+
+
+class InBackground(Operation):
+    """Run *coroutine*, which leads *flight*, in the background; the answer is whether that is going to be done.
+
+    If it is not, the coroutine is closed.
+    """
+
+    __slots__ = ("coroutine", "flight")
+
+    def __init__(self, coroutine: Effects[Any], flight: Flight) -> None:
+        self.coroutine = coroutine
+        self.flight = flight
+
+
+class Compute(Operation):
+    """Call the function; the answer is a Computed. *flight* is led by it, if any."""
+
+    __slots__ = ("flight",)
+
+    def __init__(self, flight: Flight | None) -> None:
+        self.flight = flight
+
+
+COMPUTE_ALONE: Final = Compute(None)
+
+Computed: TypeAlias = tuple[object, BaseException | None, float]
+"""A computation's result, or what it raised; and in how many seconds."""
+
+
+class StoreDecision:
+    """The fate of a computed value: what of it is *kept*, for how long (0: it is not), and then *stale*.
+
+    One that is not *shared* is for its own caller only: whoever waits for it computes alone. With an *error* it is that
+    of a computation which has failed without raising: what is stored stays there.
+    """
+
+    __slots__ = ("error", "kept", "lifetime", "shared", "stale", "value")
+
+    def __init__(
+        self, value: Any, kept: Any, lifetime: float, stale: float, *, shared: bool, error: Exception | None = None
+    ) -> None:
+        self.error = error
+        self.value = value
+        self.kept = kept
+        self.lifetime = lifetime
+        self.stale = stale
+        self.shared = shared
+
+
+class Instead:
+    """The result of a coroutine that has another *value* for the caller than what was computed or raised."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Raised:
+    """The result of a coroutine that ends with an error for the caller: it cannot raise every exception itself."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def blocking(coroutine: Effects[R]) -> R:
+    """Run *coroutine*, which does not compute, to its end in this thread, and return what it returns."""
+    try:
+        operation = coroutine.send(None)
+        while True:
+            try:
+                answer = operation.run()
+            except BaseException as error:  # noqa: BLE001 - it is the coroutine that decides
+                operation = coroutine.throw(error)
+            else:
+                operation = coroutine.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+class PendingCall:
+    """A call in this thread as far as its computation; then `computed` or `failed` goes on.
+
+    *ready* is whether *coroutine* has ended without computing: then *value* is its result. What it has done in the
+    background is done with *compute*.
+    """
+
+    __slots__ = ("_began", "_compute", "_coroutine", "_flight", "ready", "value")
+
+    def __init__(self, coroutine: Effects[Any], compute: Callable[[], Any] | None = None) -> None:
+        self._coroutine = coroutine
+        self._compute = compute
+        self.value: Any = None
+        self.ready = False
+        self._advance(None)
+
+    @classmethod
+    def finished(cls, value: Any) -> "PendingCall":
+        """Return a call that has nothing left to do but to return *value*."""
+        pending = cls.__new__(cls)
+        pending.value, pending.ready = value, True
+        return pending
+
+    def _begin(self, flight: Flight | None) -> None:
+        self._flight = flight
+        if flight is not None:
+            enclosing.set(flight)
+        self._began = ticks()
+
+    def _advance(self, answer: Any) -> None:
+        coroutine = self._coroutine
+        try:
+            operation = coroutine.send(answer)
+            while type(operation) is not Compute:
+                try:
+                    answer = self._detach(operation) if type(operation) is InBackground else operation.run()
+                except BaseException as error:  # noqa: BLE001 - it is the coroutine that decides
+                    operation = coroutine.throw(error)
+                else:
+                    operation = coroutine.send(answer)
+        except StopIteration as stop:
+            result = stop.value
+        else:
+            self._begin(operation.flight)
+            return
+        if type(result) is Raised:
+            raise result.error  # here, where it keeps its own cause and context
+        self.value = result
+        self.ready = True
+
+    def _detach(self, operation: InBackground) -> bool:
+        if self._compute is None:
+            operation.coroutine.close()
+            return False
+        operation.flight.leave_caller()
+        is_accepted = in_background(functools.partial(_run_alone, operation, self._compute))
+        if not is_accepted:
+            operation.coroutine.close()
+        return is_accepted
+
+    def computed(self, value: Any) -> Any:
+        """Go on with what the function returned, and return what the caller gets."""
+        self._end(value, None)
+        return self.value
+
+    def failed(self, error: BaseException) -> bool:
+        """Go on with what the function raised; the caller raises it, unless this is true: then there is *value*."""
+        return self._end(None, error)
+
+    def _leave(self) -> float:
+        """Leave the flight that was computed in, and return how many seconds that took."""
+        cost = ticks() - self._began
+        if self._flight is not None:
+            enclosing.set(self._flight.parent)
+        return cost
+
+    def _end(self, value: Any, error: BaseException | None) -> bool:
+        """Go on with what came of the computation; return whether the caller gets something else instead."""
+        self._advance((value, error, self._leave()))
+        if type(self.value) is not Instead:
+            return False
+        self.value = self.value.value
+        return True
+
+
+def _run_alone(operation: InBackground, compute: Callable[[], Any]) -> None:
+    """Run what was detached, in a thread in which nobody waits for it. What goes wrong is for the coroutine to tell."""
+    enclosing.set(None)
+    operation.flight.thread = threading.get_ident()
+    pending = PendingCall(operation.coroutine)
+    try:
+        value = compute()
+    except BaseException as error:  # noqa: BLE001
+        pending.failed(error)
+        return
+    with contextlib.suppress(Exception):
+        pending.computed(value)

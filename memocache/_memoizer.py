@@ -1,0 +1,462 @@
+"""Memoizer: one decorated function, with its options and its keys; what can be done with its calls, and how it waits.
+
+What may have to wait is written once, as coroutines over operations. A Memoizer runs them: for an ordinary function
+`_run` blocks this thread, for a coroutine function it returns what is awaited.
+"""
+
+import functools
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from inspect import Signature
+from typing import Any, Final, TypeAlias
+
+from memocache._binding import Binding, Bindings
+from memocache._clock import now
+from memocache._compile import Writer, shortcut
+from memocache._current import Slot, is_disabled, register
+from memocache._effects import Effects, PendingCall, blocking
+from memocache._entry import Aliases, Entry, Origin
+from memocache._fork import in_child
+from memocache._instances import Owner
+from memocache._missing import MISSING
+from memocache._options import Options
+from memocache._readthrough import (
+    begin_fast,
+    compute_only,
+    forget,
+    forget_fast,
+    forget_tag,
+    get_or_compute,
+    peek,
+    put,
+    refresh,
+)
+from memocache._tags import Tags
+from memocache._view_keys import may_have_views, plan_forget
+from memocache._views import decorated, frameworks, view_call
+from memocache.backends.base import Cache
+from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument
+from memocache.keys import KeyMaker, KeySpec, Namespace
+from memocache.stats import Info
+
+__all__ = ["Call", "Memoizer", "as_call", "forget_each", "memoizers"]
+
+Call: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+"""The arguments of a call, positional and named."""
+
+_memoizers: Final["weakref.WeakSet[Memoizer]"] = weakref.WeakSet()
+
+
+class Memoizer:
+    """One decorated function: all that its public face does is done here, with arguments as they were given."""
+
+    def __init__(self, function: Callable[..., Any], signature: Signature, options: Options, *, is_async: bool) -> None:
+        self.function = function
+        self.is_async = is_async
+        """Whether it is a coroutine function, so that what it does is awaited."""
+        self.options = options
+        self.namespace = Namespace(function, options.namespace)
+        self.title = self.namespace.title
+        self.signature = signature
+        self._counted = KeySpec(self.title, signature, options.key, options.ignore)
+        self.tags = Tags(self.title, options.tags, signature.parameters)
+        self._owner = Owner(function)
+        self._aliases = self._own_aliases()
+        self.bindings = Bindings(self.title, options.cache, self._aliases, self._new_binding, self._get_ready)
+        _memoizers.add(self)
+        self._instance_at = self._counted.instance_at if self._owner.is_named else None
+        self.alias = shortcut(self._aliases, len(self._counted.names), self._instance_at)
+        self.notes: dict[object, Any] = {}
+        """What each adapter of a web framework has found out about the function."""
+        self._writer = Writer(
+            function,
+            signature,
+            self._counted.names if self._counted.function is None else (),
+            begin=self.begin_in_task if is_async else self.begin,
+            key_function=self._counted.function,
+            aliases=self._aliases,
+            instance=None if self._instance_at is None else self._counted.names[self._instance_at],
+            is_async=is_async,
+            hands_over=bool(options.policy.stale) or not self._counted.are_all,
+            tagged=self.tags.names if self.tags else None,
+        )
+        self._counted_of: Callable[..., tuple[object, ...]] | None = None
+        self._tagged_of: Callable[..., tuple[object, ...]] | None = None
+        # Refuse now what will be refused.
+        if isinstance(options.cache, Cache):
+            self.bindings.on(options.cache)
+        else:
+            self._key_maker(shared=isinstance(options.cache, Slot) and options.cache.shared)
+        decorated(self)
+
+    def _own_aliases(self) -> Aliases | None:
+        cache = self.options.cache
+        if self._counted.function is not None or self.options.copied is not None or self.options.view:
+            return None
+        if not isinstance(cache, Cache | Slot) or not cache.has_near:
+            return None
+        aliases = Aliases()
+        register(aliases)
+        if isinstance(cache, Slot):
+            cache.follow(aliases)
+        return aliases
+
+    # ---- where its entries are -----------------------------------------------------------------------------------
+
+    def binding(self) -> Binding:
+        """Return the function's binding to the cache that it uses now."""
+        return self.bindings.current()
+
+    def _new_binding(self, cache: Cache) -> Binding:
+        options = self.options
+        if cache.awaited_only and not self.is_async:
+            raise ConfigurationError(
+                f"{self.title} is an ordinary function, and the methods of {cache!r} can only be awaited; "
+                "make it a coroutine function (async def), or give it another cache"
+            )
+        keys = self._key_maker(shared=cache.shared)
+        return Binding(self.title, cache, keys, options.policy, options.wait, options.copied)
+
+    def _key_maker(self, *, shared: bool) -> KeyMaker:
+        """Return the maker of its keys on a cache that is *shared* or not; ConfigurationError if it can have none."""
+        namespace = self.namespace.text(shared=shared)
+        return KeyMaker(self.title, namespace, self._counted, self.options.version, self._owner, shared=shared)
+
+    def _get_ready(self, binding: Binding) -> None:
+        """Begin to use *binding*; ConfigurationError if another cached function goes by this one's name.
+
+        Not at decoration, when that may not be there yet.
+        """
+        other = getattr(self.namespace.find_current(), "_self_memoizer", None)
+        if (
+            self.options.namespace is None
+            and isinstance(other, Memoizer)
+            and not other.namespace.belongs_to(self.function)
+        ):
+            raise ConfigurationError(
+                f"{self.title} goes by the same name as another cached function of its module, so that the two would "
+                "share entries in a shared cache; give one another name, or pass namespace='...'"
+            )
+        binding.get_ready(self.function)
+
+    # ---- views ----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_key_function(self) -> bool:
+        """Whether key= is a function, so that what counts is what it returns."""
+        return self._counted.function is not None
+
+    @property
+    def instance_at(self) -> int | None:
+        """Where among the arguments that count a method's instance would be."""
+        return self._counted.instance_at
+
+    @property
+    def is_method(self) -> bool:
+        """Whether the function is written in the body of a class."""
+        return self._owner.is_named
+
+    def counts(self, parameter: str) -> bool:
+        """Return whether what is given for *parameter* is part of the key as it is."""
+        return parameter in self._counted.names
+
+    def become_view(self) -> None:
+        """Take no shortcut any more, since what is served depends on the request."""
+        if self._aliases is not None:
+            self._aliases.close()
+
+    # ---- its own call ---------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def call(self) -> Callable[..., Any]:
+        """The function's own call: written when it is called first, since that takes longer than all else here."""
+        return self._writer.call()
+
+    # ---- methods -------------------------------------------------------------------------------------------------
+
+    def serve_instances(self) -> None:
+        """Learn that the function is a method of whatever stands first in its arguments."""
+        self._owner.own_anything()
+
+    def bound_call(self) -> Callable[..., Any] | None:
+        """Return the call of the function's bound twins, if it can have some."""
+        return self._writer.bound()
+
+    # ---- what needs no waiting -----------------------------------------------------------------------------------
+
+    @property
+    def bind(self) -> Callable[..., tuple[object, ...]]:
+        """What binds a call and returns the arguments that count."""
+        if self._counted_of is None:
+            self._counted_of = self._writer.counted()
+        return self._counted_of
+
+    def locate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Binding, str, Origin]:
+        """Return the binding of a call, and its key and origin there."""
+        binding = self.binding()
+        key = binding.keys.key(self.bind(*args, **kwargs))
+        if not self.tags:
+            return binding, key, binding.scope
+        if self._tagged_of is None:
+            self._tagged_of = self._writer.tagged()
+        return binding, key, self.scope(binding, self._tagged_of(*args, **kwargs))
+
+    def scope(self, binding: Binding, tagged: tuple[object, ...]) -> Origin:
+        """Return the scope on *binding* of the call whose arguments for the tags are *tagged*."""
+        return binding.scope_of(self.tags.groups(tagged)) if self.tags else binding.scope
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the key of a call in the cache."""
+        return self.locate(args, kwargs)[1]
+
+    def known_key(self, binding: Binding, counted: tuple[object, ...]) -> str:
+        """Return the key of a call: it takes long to make, and an entry that the arguments lead to knows it."""
+        alias = self.alias(counted) if binding.near is not None else None
+        entry = None if alias is None else alias[0].table.get(alias[1])
+        return entry.key if entry is not None and alias and entry.types == alias[2] else binding.keys.key(counted)
+
+    def info(self) -> Info:
+        """Return the figures of the function on the cache in use."""
+        binding = self.binding()
+        counters = binding.counters
+        usage = binding.cache.usage(binding.keys.group, counters)
+        return Info(
+            hits=counters.hits + usage.hits,
+            misses=counters.misses,
+            stale=counters.stale,
+            waits=counters.waits,
+            failures=counters.failures,
+            stored=counters.stored,
+            seconds_saved=counters.saved + usage.saved,
+            currsize=usage.size,
+            maxsize=usage.limit,
+        )
+
+    def forget_in_process(self) -> None:
+        """Forget every call that is stored in this process, and count from zero on every cache."""
+        for binding in self.bindings.known:
+            if binding.near is not None:
+                binding.near.forget_group(binding.keys.group)
+            binding.counters.reset()
+
+    # ---- calls ---------------------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        counted: tuple[object, ...],
+        compute: Callable[[], Any] | None = None,
+        *,
+        tagged: tuple[object, ...] | None = None,
+    ) -> PendingCall | Entry:
+        """Begin a call that is no hit in process, for the function's own call to go on with.
+
+        *compute* calls the function, where somebody else than that may have to. *tagged* are the arguments that its
+        tags name.
+        """
+        if frameworks:
+            view = view_call(self, counted, compute)
+            if view is not None:
+                pending: PendingCall = view.begin(self, counted, compute, tagged)
+                return pending
+        if is_disabled():
+            return PendingCall(compute_only())
+        binding = self.bindings.settled or self.bindings.current()
+        key = binding.key(counted)
+        alias = self.alias(counted) if binding.near is not None else None
+        scope = binding.scope if tagged is None else self.scope(binding, tagged)
+        return begin_fast(binding, key, scope, alias, compute)
+
+    async def begin_in_task(
+        self,
+        counted: tuple[object, ...],
+        compute: Callable[[], Awaitable[Any]],
+        *,
+        tagged: tuple[object, ...] | None = None,
+    ) -> Any:
+        """Return the result of a coroutine function's call that is no hit in process."""
+        if frameworks:
+            view = view_call(self, counted, compute)
+            if view is not None:
+                return await view.begin(self, counted, compute, tagged)
+        if is_disabled():
+            return await compute()
+        binding = self.bindings.settled or self.bindings.current()
+        key = binding.key(counted)
+        alias = self.alias(counted) if binding.near is not None else None
+        scope = binding.scope if tagged is None else self.scope(binding, tagged)
+        return await self._run(get_or_compute(binding, key, scope, alias), compute)
+
+    @functools.cached_property
+    def _run(self) -> Callable[..., Any]:
+        """Runs a coroutine over operations to its end; for a coroutine function, what it returns is awaited."""
+        if not self.is_async:
+            return blocking
+        from memocache._tasks import in_task  # asyncio takes longer to import than all of ours
+
+        return in_task
+
+    def uncache(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Forget exactly this call, and return whether there was anything to forget; see CachedFunction."""
+        binding = self.bindings.settled or self.bindings.current()
+        if not may_have_views(self, binding):
+            try:
+                key = self.known_key(binding, (self._counted_of or self.bind)(*args, **kwargs))
+            except UnkeyableArgument:
+                pass
+            else:
+                if binding.is_direct and not self.is_async:
+                    return forget_fast(binding, key)
+                return self._run(forget(binding, key))
+        return self._run(plan_forget(self, args, kwargs)())
+
+    def uncache_all(self) -> Any:
+        """Forget every call."""
+        binding = self.binding()
+        return self._run(forget_tag(binding, binding.keys.group))
+
+    def uncache_where(self, some: dict[str, Any]) -> Any:
+        """Forget the calls with *some* arguments."""
+        return self._run(forget_tag(self.binding(), self.tags.where(some)))
+
+    def peek(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what is stored for a call, or MISSING."""
+        return self._run(self._peek(*self.locate(args, kwargs)))
+
+    async def _peek(self, binding: Binding, key: str, scope: Origin) -> Any:
+        if is_disabled():
+            return MISSING
+        (entry,) = await peek(binding, (key,), (scope.groups,))
+        return MISSING if entry is None else binding.serve(entry.value)
+
+    def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Store *value* as the result of a call."""
+        return self._run(self._put(value, *self.locate(args, kwargs)))
+
+    async def _put(self, value: Any, binding: Binding, key: str, scope: Origin) -> None:
+        if not is_disabled():
+            await put(binding, key, scope, value)
+
+    def clear(self) -> Any:
+        """Forget every call, and count from zero."""
+        return self._run(self._clear(self.binding()))
+
+    async def _clear(self, binding: Binding) -> None:
+        await forget_tag(binding, binding.keys.group)
+        binding.counters.reset()
+
+    def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compute a call now, store and return the result."""
+        coroutine = compute_only() if is_disabled() else refresh(*self.locate(args, kwargs))
+        if self.is_async:
+            return self._run(coroutine, partial(self.function, *args, **kwargs))
+        pending = PendingCall(coroutine)
+        if pending.ready:
+            return pending.value
+        try:
+            value = self.function(*args, **kwargs)
+        except BaseException as error:
+            pending.failed(error)
+            raise
+        return pending.computed(value)
+
+    # ---- many calls at once --------------------------------------------------------------------------------------
+
+    def many(self, first: tuple[Any, ...], calls: Iterable[object]) -> Any:
+        """Return the results of *calls*, whose arguments *first* stands before."""
+        asked = [as_call(first, call) for call in calls]
+        if self.is_async:
+            return self._many_in_task(asked)
+        if is_disabled():
+            return [self.function(*args, **kwargs) for args, kwargs in asked]
+        lookup = BatchLookup(self, asked)
+        return [
+            lookup.hit(entry) if entry is not None else self.call(*args, **kwargs)
+            for entry, (args, kwargs) in zip(blocking(lookup.fresh_entries()), asked, strict=True)
+        ]
+
+    async def _many_in_task(self, asked: "list[Call]") -> list[Any]:
+        if is_disabled():
+            return await _in_order([self.function(*args, **kwargs) for args, kwargs in asked])
+        lookup = BatchLookup(self, asked)
+        entries = await self._run(lookup.fresh_entries())
+        return await _in_order(
+            [
+                lookup.hit_in_task(entry) if entry is not None else self.call(*args, **kwargs)
+                for entry, (args, kwargs) in zip(entries, asked, strict=True)
+            ]
+        )
+
+
+def as_call(first: tuple[Any, ...], given: object) -> Call:
+    """Return the call that is *given* as a tuple of positional or a dict of named arguments, with *first* before."""
+    if isinstance(given, tuple):
+        return (*first, *given), {}
+    if isinstance(given, dict):
+        return first, given
+    raise TypeError(
+        f"many() got {given!r}, a {type(given).__name__}; "
+        f"wanted: calls, each a tuple of arguments, such as ({given!r},), or a dict of named ones"
+    )
+
+
+class BatchLookup:
+    """One look at the cache for many *calls* of a function, in one round trip."""
+
+    def __init__(self, memoizer: Memoizer, calls: Sequence[Call]) -> None:
+        located = [memoizer.locate(args, kwargs) for args, kwargs in calls]
+        self._binding = located[0][0] if located else memoizer.binding()
+        self._keys = [key for _, key, _ in located]
+        self._tags = [scope.groups for _, _, scope in located]
+
+    async def fresh_entries(self) -> list[Entry | None]:
+        """Return the fresh entry of each call; what is older its own call shall have refreshed."""
+        entries = await peek(self._binding, self._keys, self._tags)
+        moment = now()
+        return [entry if entry is not None and moment < entry.fresh else None for entry in entries]
+
+    def hit(self, entry: Entry) -> Any:
+        """Count that *entry* is served, and return the value that the caller gets."""
+        if entry.counts:
+            entry.hits += 1
+        return self._binding.hit(entry)
+
+    async def hit_in_task(self, entry: Entry) -> Any:
+        """Do the same when it is awaited, as calls are."""
+        return self.hit(entry)
+
+
+async def _in_order(calls: list[Awaitable[Any]]) -> list[Any]:
+    """Return the results of *calls*, made at once; when all are over, the first that failed raises."""
+    import asyncio
+
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+async def forget_each(plans: "Sequence[Callable[[], Effects[Any]]]") -> None:
+    """Forget all that these forget; the last failure is raised when all were tried."""
+    failed = None
+    for plan in plans:
+        try:
+            await plan()
+        except UncacheFailed as error:  # the others can be forgotten all the same
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+def memoizers() -> "list[Memoizer]":
+    """Return those of the functions that were decorated in this process and are still there."""
+    return list(_memoizers)
+
+
+def _start_anew() -> None:
+    for memoizer in memoizers():
+        memoizer.bindings.start_anew()
+
+
+in_child(_start_anew)
