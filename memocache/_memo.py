@@ -26,7 +26,7 @@ from memocache._tags import Tags
 from memocache._views import decorated
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
-from memocache.keys import Counted, KeyMaker, Namespace
+from memocache.keys import KeyMaker, KeySpec, Namespace
 from memocache.stats import Info
 
 __all__ = ["Memo", "memos"]
@@ -46,7 +46,7 @@ class Memo(ABC):
         self.namespace = Namespace(function, options.namespace)
         self.title = self.namespace.title
         self.signature = signature
-        self._counted = Counted(self.title, signature, options.key, options.ignore)
+        self._counted = KeySpec(self.title, signature, options.key, options.ignore)
         self.tags = Tags(self.title, options.tags, signature.parameters)
         self._owner = Owner(function)
         self._aliases = self._own_aliases()
@@ -116,8 +116,8 @@ class Memo(ABC):
 
         Not at decoration, when that may not be there yet.
         """
-        other = getattr(self.namespace.found(), "_self_memo", None)
-        if self.options.namespace is None and isinstance(other, Memo) and not other.namespace.is_of(self.function):
+        other = getattr(self.namespace.find_current(), "_self_memo", None)
+        if self.options.namespace is None and isinstance(other, Memo) and not other.namespace.belongs_to(self.function):
             raise ConfigurationError(
                 f"{self.title} goes by the same name as another cached function of its module, so that the two would "
                 "share entries in a shared cache; give one another name, or pass namespace='...'"
@@ -161,7 +161,7 @@ class Memo(ABC):
 
     def serve_instances(self) -> None:
         """Learn that the function is a method of whatever stands first in its arguments."""
-        self._owner.be_anything()
+        self._owner.own_anything()
 
     def bound_call(self) -> Callable[..., Any] | None:
         """Return the call of the function's bound twins, if it can have some."""
