@@ -126,19 +126,23 @@ class KeySpec:
     """The arguments that count in a key: the options key= and ignore=, checked against the signature."""
 
     def __init__(
-        self, title: str, signature: Signature, key: "str | Callable[..., Any] | None", ignore: Iterable[str]
+        self, title: str, signature: Signature, key: "str | Callable[..., Any] | None", ignore: tuple[str, ...]
     ) -> None:
         self.function: Callable[..., Any] | None = None
         """The user's own key function: then its result is all that counts."""
         self.template = ""
         parameters = signature.parameters
-        ignored = _check_ignore(title, parameters, ignore)
-        if key is not None and ignored:
+        for name in ignore:
+            if name not in parameters:
+                raise ConfigurationError(
+                    f"{title}: ignore= names {name!r}, which is no parameter; there are: {join_names(parameters)}"
+                )
+        if key is not None and ignore:
             raise ConfigurationError(
-                f"{title}: key= says what counts, so ignore={tuple(ignored)!r} has nothing to add; give one of the two"
+                f"{title}: key= says what counts, so ignore={ignore!r} has nothing to add; give one of the two"
             )
         if key is None:
-            self.names = tuple(name for name in parameters if name not in ignored)
+            self.names = tuple(name for name in parameters if name not in ignore)
         elif isinstance(key, str):
             self.template = key
             self.names = _check_template(title, key, parameters)
@@ -157,18 +161,6 @@ class KeySpec:
         first = next(iter(parameters.values()), None)
         if first is not None and first.kind in POSITIONAL and first.name in self.names:
             self.instance_at = self.names.index(first.name)
-
-
-def _check_ignore(title: str, parameters: Iterable[str], ignore: Iterable[str]) -> list[str]:
-    if isinstance(ignore, str) or not isinstance(ignore, Iterable):
-        raise ConfigurationError(f"{title}: ignore={ignore!r}; wanted: a tuple of names, such as ignore=('db',)")
-    names = list(ignore)
-    for name in names:
-        if name not in parameters:
-            raise ConfigurationError(
-                f"{title}: ignore= names {name!r}, which is no parameter; there are: {join_names(parameters)}"
-            )
-    return names
 
 
 def _check_template(title: str, template: str, parameters: Iterable[str]) -> tuple[str, ...]:
