@@ -1,4 +1,4 @@
-"""Instances: whose method a function is, and tokens, numbers that stand for one object each as long as it lives."""
+"""Instances: the class that a function is a method of, and tokens, which are numbers that stand for one object each."""
 
 import functools
 import itertools
@@ -12,7 +12,7 @@ _numbers: Final = itertools.count(1)
 
 
 class Token(int):
-    """A number that no other object ever has, with the weak *reference* to the instance it stands for."""
+    """A number that stands for one instance as long as that lives, with a weak *reference* to it."""
 
     reference: "weakref.ref[object]"
 
@@ -37,31 +37,31 @@ def token(instance: object) -> Token:
 
 
 class Owner:
-    """What a function is a method of, as far as its name tells, or somebody says."""
+    """The class that a function is a method of, as far as its name tells, or somebody says."""
 
-    __slots__ = ("_is_anything", "_name", "is_possible")
+    __slots__ = ("_name", "_owns_anything", "is_possible")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         name, _, _ = getattr(function, "__qualname__", "").rpartition(".")
         self._name = None
         if name and not name.endswith("<locals>"):
             self._name = getattr(function, "__module__", None), name
-        self._is_anything = False
+        self._owns_anything = False
         self.is_possible = self._name is not None
-        """Whether the function may be a method."""
+        """True if the function may be a method."""
 
-    def be_anything(self) -> None:
+    def own_anything(self) -> None:
         """Own whatever stands first in the function's arguments."""
-        self._is_anything = self.is_possible = True
+        self._owns_anything = self.is_possible = True
 
     @property
     def is_named(self) -> bool:
-        """Whether the function is written in the body of a class."""
+        """True if the function is written in the body of a class."""
         return self._name is not None
 
     def owns(self, value: object) -> bool:
         """Return whether *value* is an instance (or, in a class method, a class) that the function belongs to."""
-        if self._is_anything:
+        if self._owns_anything:
             return True
         if self._name is None:
             return False

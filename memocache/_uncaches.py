@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from memocache._effects import Effects, blocking
 from memocache._memoizer import as_call, forget_each
 from memocache._readthrough import forget_tag
-from memocache._tags import tag_group
-from memocache._templates import filled, listed, named, plain_text, shape
+from memocache._tags import fill_template, join_names, plain_text, tag_group, template_names, template_shape
 from memocache._view_keys import plan_forget
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
@@ -175,16 +174,16 @@ class ForgetPlanner:
 
     def _by_tag(self, template: str) -> Callable[[inspect.BoundArguments], list[Plan]]:
         where = f"{self._title}: call={template!r}"
-        names = named(where, template, self._writer.parameters)
+        names = template_names(where, template, self._writer.parameters)
         templates = list(self._memoizer.options.tags)
-        if shape(template) not in map(shape, templates):
+        if template_shape(template) not in map(template_shape, templates):
             raise ConfigurationError(
-                f"{where} is no tag of {self._memoizer.title}, whose tags= has: {listed(templates)}; "
+                f"{where} is no tag of {self._memoizer.title}, whose tags= has: {join_names(templates)}; "
                 f"for one call, {WANTED}"
             )
 
         def plans(bound: inspect.BoundArguments) -> list[Plan]:
-            tag = filled(template, {name: _text(where, name, bound.arguments[name]) for name in names})
+            tag = fill_template(template, {name: _text(where, name, bound.arguments[name]) for name in names})
             return [functools.partial(forget_tag, self._memoizer.binding(), tag_group(tag))]
 
         return plans
@@ -218,7 +217,7 @@ class ForgetPlanner:
         missing = [name for name in wanted if name not in self._writer.parameters]
         if missing or len(wanted) < len(parameters):
             raise ConfigurationError(
-                f"{self._title}: the decorated function has no parameter {listed(missing or ['*'])}, so that it is "
+                f"{self._title}: the decorated function has no parameter {join_names(missing or ['*'])}, so that it is "
                 f"not clear which call is meant; say so with call=, or every=True; {WANTED}"
             )
         return {name: f"{{{name}}}" for name in wanted}
@@ -244,12 +243,12 @@ def _listed(calls: Any) -> Iterable[Any]:
 
 def _maker(where: str, given: Any, parameters: Iterable[str]) -> Callable[[Arguments], Any]:
     """Return what makes one argument of a call, as it is *given* in call=, of the writer's arguments."""
-    names = named(where, given, parameters) if isinstance(given, str) else ()
+    names = template_names(where, given, parameters) if isinstance(given, str) else ()
     if not names:
         return lambda arguments: given
     if given == f"{{{names[0]}}}":
         return lambda arguments: arguments[names[0]]
-    return lambda arguments: filled(given, {name: _text(where, name, arguments[name]) for name in names})
+    return lambda arguments: fill_template(given, {name: _text(where, name, arguments[name]) for name in names})
 
 
 def _text(where: str, name: str, value: Any) -> str:

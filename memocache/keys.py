@@ -1,4 +1,7 @@
-"""A call -> its key: what counts of the arguments, their canonical bytes, their digest."""
+"""Keys: the texts under which caches keep the results of calls.
+
+A Namespace stands for the function, a KeySpec says which of its arguments count, and a KeyMaker makes keys of both.
+"""
 
 import inspect
 import itertools
@@ -15,34 +18,34 @@ from typing import Any, Final
 from memocache._canonical import encode, has_own_key, module_name
 from memocache._fork import in_child
 from memocache._instances import Owner, token
-from memocache._templates import listed, named
+from memocache._tags import join_names, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
-__all__ = ["Counted", "KeyMaker", "Namespace"]
+__all__ = ["KeyMaker", "KeySpec", "Namespace"]
 
 SCHEME: Final = "v1"
-READABLE: Final = 100  # characters of the namespace at the front of a key
-LONGEST_SPELT: Final = 22  # bytes of arguments that stand in a key as they are: no longer than a digest of them
-MOST_NUMBERS: Final = 10_000
+READABLE_LENGTH: Final = 100  # characters of the namespace at the front of a key
+LONGEST_INLINE: Final = 22  # bytes of arguments that stand in a key as they are: no longer than a digest of them
+MOST_HEADS: Final = 10_000
 UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
 # Types without methods of the user's; by id, since a metaclass may have a __hash__ of its own.
-NO_INSTANCES: Final = frozenset(
+BUILTIN_TYPES: Final = frozenset(
     map(id, (int, str, bytes, bool, float, complex, type(None), tuple, list, dict, set, frozenset))
 )
 POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
-_locals: Final = itertools.count(1)
-_known: Final[dict[str, list[CodeType]]] = {}
-"""The functions that go by their own name, with their code."""
-_numbers: Final[dict[bytes, str]] = {}
-"""What stands for the head of a key in process."""
-_unused: Final = itertools.count()
-_numbering = threading.RLock()
+_local_numbers: Final = itertools.count(1)
+_codes_by_path: Final[dict[str, list[CodeType]]] = {}
+"""The code of the functions that go by their own name, by that name."""
+_head_numbers: Final[dict[bytes, str]] = {}
+"""Short texts that stand in process for the heads of keys."""
+_next_number: Final = itertools.count()
+_head_lock = threading.RLock()
 
 
 def _start_anew() -> None:
-    global _numbering
-    _numbering = threading.RLock()
+    global _head_lock
+    _head_lock = threading.RLock()
 
 
 in_child(_start_anew)
@@ -61,43 +64,43 @@ class Namespace:
         self._path = f"{module_name(function)}.{self.title}"
         self._module = getattr(function, "__module__", None) or ""
         codes = self._codes = _codes(function)
-        self._unknown = ""  # why other processes cannot know it by its name
+        self._why_unnamed = ""  # why other processes cannot know it by its name
         if _is_bound(function):
-            self._unknown = "belongs to an object"
+            self._why_unnamed = "belongs to an object"
         elif qualname is None or "<lambda>" in qualname:
-            self._unknown = "has no name"
+            self._why_unnamed = "has no name"
         elif "<locals>" in qualname and any(code.co_freevars for code in codes):
-            self._unknown = "is made inside another function and uses its variables"
-        self._local = bool(self._unknown) or "<locals>" in self.title
-        if not (self._local or given):
+            self._why_unnamed = "is made inside another function and uses its variables"
+        self._is_local = bool(self._why_unnamed) or "<locals>" in self.title
+        if not (self._is_local or given):
             # Two functions may have one name, as those that singledispatch registers do, or the cell of a notebook
             # that is run again.
-            self._local = _known.setdefault(self._path, codes) != codes
-        self._number = next(_locals) if self._local else 0
+            self._is_local = _codes_by_path.setdefault(self._path, codes) != codes
+        self._number = next(_local_numbers) if self._is_local else 0
 
     def text(self, *, shared: bool) -> str:
         """Return the namespace on a cache that is *shared* or not; ConfigurationError if it needs a name there."""
         if self._given is not None:
             return self._given
-        if not self._local:
+        if not self._is_local:
             return self._path
         if not shared:
             return f"{self._path}#{self._number}"  # each of them has entries of its own
-        if self._unknown:
+        if self._why_unnamed:
             raise ConfigurationError(
-                f"{self.title} {self._unknown}, so that another process cannot know which function the entries in a "
-                "shared cache belong to; pass namespace='...', different for each such function"
+                f"{self.title} {self._why_unnamed}, so that another process cannot know which function the entries in "
+                "a shared cache belong to; pass namespace='...', different for each such function"
             )
         return self._path
 
-    def found(self) -> object:
-        """Return what is found in the function's module under its name."""
-        found: object = sys.modules.get(self._module)
+    def find_current(self) -> object:
+        """Return the object that the function's module has under its name now."""
+        thing: object = sys.modules.get(self._module)
         for part in self.title.split("."):
-            found = inspect.getattr_static(found, part, None)
-        return found
+            thing = inspect.getattr_static(thing, part, None)
+        return thing
 
-    def is_of(self, function: Callable[..., Any]) -> bool:
+    def belongs_to(self, function: Callable[..., Any]) -> bool:
         """Return whether this is the namespace of *function*, too: the same code, perhaps decorated twice."""
         return self._codes == _codes(function)
 
@@ -119,30 +122,30 @@ def _codes(function: Any) -> list[CodeType]:
     return codes
 
 
-class Counted:
-    """What of a call's arguments counts in its key: the options key= and ignore=, checked against the signature."""
+class KeySpec:
+    """The arguments that count in a key: the options key= and ignore=, checked against the signature."""
 
     def __init__(
-        self,
-        title: str,
-        signature: Signature,
-        key: "str | Callable[..., Any] | None",
-        ignore: Iterable[str],
+        self, title: str, signature: Signature, key: "str | Callable[..., Any] | None", ignore: tuple[str, ...]
     ) -> None:
         self.function: Callable[..., Any] | None = None
         """The user's own key function: then its result is all that counts."""
         self.template = ""
         parameters = signature.parameters
-        ignored = _ignored(title, parameters, ignore)
-        if key is not None and ignored:
+        for name in ignore:
+            if name not in parameters:
+                raise ConfigurationError(
+                    f"{title}: ignore= names {name!r}, which is no parameter; there are: {join_names(parameters)}"
+                )
+        if key is not None and ignore:
             raise ConfigurationError(
-                f"{title}: key= says what counts, so ignore={tuple(ignored)!r} has nothing to add; give one of the two"
+                f"{title}: key= says what counts, so ignore={ignore!r} has nothing to add; give one of the two"
             )
         if key is None:
-            self.names = tuple(name for name in parameters if name not in ignored)
+            self.names = tuple(name for name in parameters if name not in ignore)
         elif isinstance(key, str):
             self.template = key
-            self.names = _template_names(title, key, parameters)
+            self.names = _check_template(title, key, parameters)
         elif callable(key):
             self.function = key
             self.names = ("key=",)
@@ -152,100 +155,81 @@ class Counted:
                 "or a function that takes the call's arguments and returns what counts"
             )
         self.are_all = self.function is None and len(self.names) == len(parameters)
-        """Whether all arguments count, as they are."""
+        """True if all arguments count, as they are."""
         self.instance_at: int | None = None
-        """Where among the names a method's instance would be."""
+        """The position among the names at which a method's instance would be."""
         first = next(iter(parameters.values()), None)
         if first is not None and first.kind in POSITIONAL and first.name in self.names:
             self.instance_at = self.names.index(first.name)
 
 
-def _ignored(title: str, parameters: Iterable[str], ignore: Iterable[str]) -> list[str]:
-    if isinstance(ignore, str) or not isinstance(ignore, Iterable):
-        raise ConfigurationError(f"{title}: ignore={ignore!r}; wanted: a tuple of names, such as ignore=('db',)")
-    names = list(ignore)
-    for name in names:
-        if name not in parameters:
-            raise ConfigurationError(
-                f"{title}: ignore= names {name!r}, which is no parameter; there are: {listed(parameters)}"
-            )
-    return names
-
-
-def _template_names(title: str, template: str, parameters: Iterable[str]) -> tuple[str, ...]:
-    names = named(f"{title}: key={template!r}", template, parameters, "; for more, pass a function")
+def _check_template(title: str, template: str, parameters: Iterable[str]) -> tuple[str, ...]:
+    names = template_names(f"{title}: key={template!r}", template, parameters, "; for more, pass a function")
     if not names and list(parameters):
         raise ConfigurationError(
             f"{title}: key={template!r} names no parameter, so that all calls would share one entry; "
-            f"there are: {listed(parameters)}"
+            f"there are: {join_names(parameters)}"
         )
     return tuple(dict.fromkeys(names))
 
 
 class KeyMaker:
-    """Makes the keys of one function on one cache."""
+    """The maker of the keys of one function on one cache."""
 
     def __init__(
-        self,
-        title: str,
-        namespace: str,
-        counted: Counted,
-        version: object,
-        owner: Owner,
-        *,
-        shared: bool,
+        self, title: str, namespace: str, spec: KeySpec, version: object, owner: Owner, *, shared: bool
     ) -> None:
         self.title = title
-        self._counted = counted
+        self._spec = spec
         self._shared = shared
-        self._instance_at = None if shared else counted.instance_at  # elsewhere nobody knows an instance of ours
+        self._instance_at = None if shared else spec.instance_at  # elsewhere nobody knows an instance of ours
         self._owner = owner
         try:
             encode(version)
         except UnkeyableArgument as error:
             raise ConfigurationError(f"{title}: version= cannot be part of a key: {error}") from None
-        head = encode((namespace, version, counted.names, counted.template))
+        head = encode((namespace, version, spec.names, spec.template))
         self._hash = blake2b(head, digest_size=16)
         # Where people may see it among others, a key says whose it is; in process it takes as little room and time as
         # it can: a digest is a quarter shorter in base 64, and what is no longer needs none.
-        self._front = f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE:]}:" if shared else f"{SCHEME}:"
-        self._number = None if shared else _number(head)
+        self._prefix = f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE_LENGTH:]}:" if shared else f"{SCHEME}:"
+        self._number = None if shared else _head_number(head)
         self.group = "all:" + blake2b(encode(namespace), digest_size=16).hexdigest()
         """The name of the group of all entries of this namespace, whichever function or version made them."""
 
     def key(self, values: tuple[object, ...]) -> str:
-        """Return the key of the call whose counted arguments are *values*, in the order of Counted.names."""
+        """Return the key of the call whose counted arguments are *values*, in the order of KeySpec.names."""
         at = self._instance_at
         try:
-            if at is not None and self._owner.is_possible and id(type(values[at])) not in NO_INSTANCES:
+            if at is not None and self._owner.is_possible and id(type(values[at])) not in BUILTIN_TYPES:
                 content = b"".join(
                     [
-                        self._instance(value) if position == at else encode(value)
+                        self._encode_instance(value) if position == at else encode(value)
                         for position, value in enumerate(values)
                     ]
                 )
             else:
                 content = encode(values[0]) if len(values) == 1 else b"".join(map(encode, values))
         except UnkeyableArgument as error:
-            raise UnkeyableArgument(self._complaint(values) or str(error)) from None
-        if self._number is not None and len(content) <= LONGEST_SPELT and content.isascii():
+            raise UnkeyableArgument(self._message(values) or str(error)) from None
+        if self._number is not None and len(content) <= LONGEST_INLINE and content.isascii():
             text = content.decode("ascii")
             if text.isprintable():
                 return self._number + text
         digest = self._hash.copy()
         digest.update(content)
-        return self._digested(digest)
+        return self._from_digest(digest)
 
     def request_key(self, key: str, request: tuple[object, ...]) -> str:
         """Return the key of the call with this *key* in a web request, which says what of it counts."""
         digest = blake2b(encode((key, request)), digest_size=16)
-        return self._digested(digest)
+        return self._from_digest(digest)
 
-    def _digested(self, digest: blake2b) -> str:
+    def _from_digest(self, digest: blake2b) -> str:
         text = digest.hexdigest() if self._shared else b2a_base64(digest.digest(), newline=False).decode()
-        return self._front + text
+        return self._prefix + text
 
-    def _instance(self, value: object) -> bytes:
+    def _encode_instance(self, value: object) -> bytes:
         """Return what stands for the first argument of a method in process."""
         if has_own_key(value) or not self._owner.owns(value):
             return encode(value)
@@ -254,20 +238,20 @@ class KeyMaker:
         except TypeError:  # it cannot be held weakly; perhaps its content says which it is
             return encode(value)
 
-    def _complaint(self, values: tuple[object, ...]) -> str:
+    def _message(self, values: tuple[object, ...]) -> str:
         """Return what to say of the first of *values* that cannot be part of a key."""
         for position, value in enumerate(values):
             try:
-                encode(value) if position != self._instance_at else self._instance(value)
+                encode(value) if position != self._instance_at else self._encode_instance(value)
             except UnkeyableArgument as error:
-                return self._complaint_of(position, value, str(error))
+                return self._message_for(position, value, str(error))
         return ""
 
-    def _complaint_of(self, position: int, value: object, reason: str) -> str:
-        name = self._counted.names[position]
-        if self._counted.function is not None:
+    def _message_for(self, position: int, value: object, reason: str) -> str:
+        name = self._spec.names[position]
+        if self._spec.function is not None:
             return f"{self.title}: the result of key= has no stable key: {reason}"
-        if position == self._counted.instance_at and self._owner.owns(value) and not _says_what_it_is(value):
+        if position == self._spec.instance_at and self._owner.owns(value) and not _has_stable_key(value):
             owner = type(value).__qualname__
             lacks = "" if self._shared else f" and cannot be held weakly (give {owner} '__weakref__' in __slots__)"
             return (
@@ -277,13 +261,13 @@ class KeyMaker:
         return f"{self.title}: parameter {name!r} has no stable key: {reason}; or pass key= or ignore=({name!r},)"
 
 
-def _number(head: bytes) -> str | None:
+def _head_number(head: bytes) -> str | None:
     """Return what stands for *head* at the front of a key in this process; None if too many have something already."""
-    with _numbering:
-        if head not in _numbers and len(_numbers) < MOST_NUMBERS:
-            _numbers.setdefault(head, f"{next(_unused):x}:")
-        return _numbers.get(head)
+    with _head_lock:
+        if head not in _head_numbers and len(_head_numbers) < MOST_HEADS:
+            _head_numbers.setdefault(head, f"{next(_next_number):x}:")
+        return _head_numbers.get(head)
 
 
-def _says_what_it_is(value: object) -> bool:
+def _has_stable_key(value: object) -> bool:
     return issubclass(type(value), type) or has_own_key(value)

@@ -54,8 +54,8 @@ def test_in_process_the_key_takes_no_more_room_than_it_needs() -> None:
 
 
 def test_more_functions_than_have_numbers_have_digests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memocache.keys._numbers", {})
-    monkeypatch.setattr("memocache.keys.MOST_NUMBERS", 1)
+    monkeypatch.setattr("memocache.keys._head_numbers", {})
+    monkeypatch.setattr("memocache.keys.MOST_HEADS", 1)
     first, second, again = (cached(namespace=name)(lambda x: x) for name in ("first", "second", "first"))
     assert first.key(1) == again.key(1)
     assert not first.key(1).startswith("v1:")
