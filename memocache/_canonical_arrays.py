@@ -1,4 +1,4 @@
-"""A value of numpy or pandas -> the plain values that it consists of. Neither is imported here."""
+"""Arrays: the plain values that a value of numpy or pandas consists of. Neither is imported here."""
 
 import sys
 from typing import Any
@@ -9,7 +9,7 @@ PLAIN_KINDS = "biufcSUMm"  # of dtypes whose bytes are their content: no pointer
 
 
 def parts(value: Any, kind: type, module_name: str) -> dict[str, object] | None:
-    """Return by name what *value* consists of, or None if its class, *kind* of *module_name*, is unknown here."""
+    """Return the parts of *value* by name, or None if its class, *kind* of *module_name*, is unknown here."""
     home = module_name.partition(".")[0]
     if home not in ("numpy", "pandas") or home not in sys.modules:
         return None

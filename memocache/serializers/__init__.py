@@ -1,4 +1,4 @@
-"""How values become bytes, and bytes values again, for caches outside the process."""
+"""Serializers: the ways from values to bytes and back, for caches outside the process."""
 
 from memocache.serializers.base import Serializer
 from memocache.serializers.plain_json import JSONSerializer

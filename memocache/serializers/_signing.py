@@ -18,7 +18,7 @@ SHORTEST_SECRET: Final = 16
 
 
 class Signer:
-    """Signs bytes together with a context, by HMAC-SHA256 (RFC 2104).
+    """The signer of bytes together with a context, by HMAC-SHA256 (RFC 2104).
 
     Args:
         secret: at least 16 bytes; or a list of such, the newest first.

@@ -12,7 +12,7 @@ _LONGEST_KEY = 30
 
 
 class Serializer(ABC):
-    """Turns values into bytes and back. One instance serves many threads at once.
+    """The way from values to bytes and back. One instance serves many threads at once.
 
     Anybody who can write to the cache may have written the bytes, so they are never executed and never decide
     what is imported. Errors name types and places in a value, never a value or a secret, and chain no foreign

@@ -22,7 +22,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 class JSONSerializer(Serializer):
-    """Keeps what JSON can say: None, bool, int, finite float, str, list, and dict with keys of type str.
+    """A serializer for what JSON can say: None, bool, int, finite float, str, list, and dict with keys of type str.
 
     Whatever would come back as something else is refused: tuples, other keys, NaN, subclasses.
 

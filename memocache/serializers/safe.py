@@ -23,7 +23,7 @@ _encode = Encoder().encode
 
 
 class SafeSerializer(Serializer):
-    """Keeps plain values and records, each with its exact type, and executes nothing.
+    """The default serializer: it keeps plain values and records, each with its exact type, and executes nothing.
 
     Plain are None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict with any keys, set,
     frozenset, date, time, datetime with its zone, timedelta, timezone, ZoneInfo, Decimal, Fraction and UUID.
@@ -114,9 +114,9 @@ class SafeSerializer(Serializer):
 
 
 class MsgpackWriter:
-    """Turns a value into one that msgspec writes without loss, with *scalars* for the types without parts.
+    """The writer of msgpack: it turns a value into one that msgspec writes without loss.
 
-    What needs no replacing is not copied, and looked at in C: that is most of most values.
+    *scalars* has the types without parts. Most of most values needs no replacing: it is not copied, and looked at in C.
     """
 
     def __init__(self, shapes: Mapping[str, Shape], max_depth: int, scalars: Writers) -> None:
@@ -234,11 +234,10 @@ def _remedy(kind: type) -> str:
 
 
 class MsgpackReader:
-    """Reads msgpack in which marked values may be nested *levels* deep.
+    """The reader of msgpack in which extensions may be nested *levels* deep.
 
-    msgspec reads everything plain by itself and calls back for what is marked. What a marked value holds is
-    read by the next reader in a chain that ends: bytes that nest without end meet that end, not the end of
-    the stack.
+    msgspec reads everything plain by itself and calls back for an extension. The content of an extension is read by
+    the next reader in a chain that ends: bytes that nest without end meet that end, not the end of the stack.
     """
 
     def __init__(self, shapes: Mapping[str, Shape], levels: int) -> None:

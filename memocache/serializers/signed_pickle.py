@@ -21,7 +21,7 @@ _Step = tuple[Collection[object], str, int]
 
 
 class PickleSerializer(Serializer):
-    """Keeps whatever pickle keeps, and reads only what somebody with the same *secret* has written.
+    """A serializer for all that pickle keeps; it reads only what somebody with the same *secret* has written.
 
     Unpickling runs code that the bytes name. So the bytes carry an HMAC-SHA256 over themselves and their
     context, and not one of them is parsed before it has been verified. Whoever knows the secret and can write
