@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "demo",
         help="show what @cached does, on real work, in some seconds",
         description="Show what @cached does: a slow function over real files, in this process and on memcached. "
-        "Colours need rich (pip install rich); NO_COLOR turns them off.",
+        "Colours need rich (pip install 'rich>=13'); NO_COLOR turns them off.",
     )
     demo.add_argument(
         "--memcached",

@@ -85,7 +85,7 @@ def test_no_peer_need_be_installed():
 
 def test_charts_without_matplotlib_are_refused_before_anything_is_measured(tmp_path):
     said = refused("-c", WITHOUT_PEERS, "matplotlib", "--quick", "--charts", str(tmp_path))
-    assert "charts need matplotlib: pip install 'memocache[bench]'" in said
+    assert "charts need matplotlib: pip install 'matplotlib>=3.9'" in said
 
 
 def test_an_unknown_question_is_answered_with_those_there_are():
