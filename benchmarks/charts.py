@@ -43,7 +43,7 @@ def require() -> Any:
     try:
         import matplotlib
     except ModuleNotFoundError:
-        raise Unanswerable("charts need matplotlib: pip install 'memocache[bench]'") from None
+        raise Unanswerable("charts need matplotlib: pip install 'matplotlib>=3.9'") from None
     return matplotlib
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import memocache
+from benchmarks.answer import OURS
+
 __all__ = ["machine", "versions"]
 
 UNDERNEATH = ("wrapt", "msgspec", "pymemcache")  # memocache's own dependencies
@@ -43,6 +46,8 @@ def versions(packages: Iterable[str]) -> dict[str, str | None]:
 
 
 def _version(package: str) -> str | None:
+    if package == OURS:  # whose distribution has another name: that one on the index is another project's
+        return memocache.__version__
     try:
         return version(package)
     except PackageNotFoundError:

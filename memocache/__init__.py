@@ -78,6 +78,8 @@ __all__ = [
     "UncacheFailed",
 ]
 
+__version__ = "0.1.0"  # pyproject.toml reads it here: looking into the metadata would double the time of an import
+
 # Imported when they are first asked for, with what they need: wrapt; for caches elsewhere pymemcache, sqlite3, msgspec.
 _LATER: Final = {
     "CachedFunction": "memocache._function",

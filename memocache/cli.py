@@ -8,8 +8,9 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from types import FrameType
+
+from memocache import __version__
 
 __all__ = ["main"]
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.version:
-        print(f"memocache {_version()}")
+        print(f"memocache {__version__}")
         return 0
     if options.command is None:
         parser.print_help(sys.stderr)
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "demo",
         help="show what @cached does, on real work, in some seconds",
         description="Show what @cached does: a slow function over real files, in this process and on memcached. "
-        "Colours need rich (pip install rich); NO_COLOR turns them off.",
+        "Colours need rich (pip install 'rich>=13'); NO_COLOR turns them off.",
     )
     demo.add_argument(
         "--memcached",
@@ -66,19 +67,12 @@ def _address(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r} is neither HOST:PORT nor the path of a socket")
 
 
-def _version() -> str:
-    try:
-        return metadata.version("memocache")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
-
-
 def _demo(memcached: str | None) -> int:
     from memocache._demo.server import DemoError
     from memocache._demo.story import tell
 
     try:
-        return 0 if tell(_version(), memcached) else FAILED
+        return 0 if tell(__version__, memcached) else FAILED
     except DemoError as error:
         print(f"memocache demo: {error}", file=sys.stderr)
         return FAILED

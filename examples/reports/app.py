@@ -1,6 +1,6 @@
 """A page with a slow report, cached by one decorator, and a button that forgets it.
 
-    pip install 'memocache[flask]'
+    pip install '.[flask]'
     python examples/reports/app.py
 
 The first visit to a region takes two seconds, the next ones next to nothing. "Compute anew" forgets one region's page;

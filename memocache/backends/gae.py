@@ -31,8 +31,8 @@ MISSING, DELETED = 1, 2  # what came of a delete
 class GAEMemcachedCache(LeaseCache):
     """A cache in the memcache of an application on Google App Engine, shared by all its instances.
 
-    It needs the App Engine SDK for Python 3: `pip install 'memocache[gae]'`. Fences and leases are those of
-    MemcachedCache. Values are bytes of the serializer's; what others have pickled under a key is never unpickled.
+    It needs the App Engine SDK for Python 3: `pip install 'appengine-python-standard>=2'`. Fences and leases are those
+    of MemcachedCache. Values are bytes of the serializer's; what others have pickled under a key is never unpickled.
 
     Example: `cache = GAEMemcachedCache(key_prefix="shop:")`
 
@@ -236,5 +236,7 @@ def _sdk() -> Any:
     try:
         from google.appengine.api import memcache
     except ImportError as error:
-        raise ConfigurationError("GAEMemcachedCache needs the App Engine SDK: pip install 'memocache[gae]'") from error
+        raise ConfigurationError(
+            "GAEMemcachedCache needs the App Engine SDK: pip install 'appengine-python-standard>=2'"
+        ) from error
     return memcache

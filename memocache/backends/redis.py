@@ -209,5 +209,5 @@ def _where() -> Any:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "redis":
             raise
-        raise ConfigurationError("RedisCache needs redis-py: pip install 'memocache[redis]'") from missing
+        raise ConfigurationError("RedisCache needs redis-py: pip install 'redis>=6'") from missing
     return _redis_where

@@ -21,7 +21,7 @@ ZLIB, ZSTD = METHODS.values()
 ZLIB_LEVEL: Final = 1  # the next ones take 1.2 to 3 times as long and save 2 to 7 % of rows like a database's
 ZSTD_LEVEL: Final = 3
 WINDOW_LOG: Final = 24  # zstd reserves as much memory as the bytes ask for: at most 2 ** 24
-INSTALL: Final = "pip install 'memocache[zstd]'"
+INSTALL: Final = "pip install 'backports.zstd>=1'"
 
 
 def require(method: Method) -> None:

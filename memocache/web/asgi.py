@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 try:
     import starlette  # noqa: F401
 except ModuleNotFoundError as missing:
-    raise ModuleNotFoundError("memocache.web.asgi needs Starlette: pip install 'memocache[asgi]'") from missing
+    raise ModuleNotFoundError("memocache.web.asgi needs Starlette: pip install 'starlette>=0.40'") from missing
 from starlette.background import BackgroundTask
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import HTTPConnection, Request

@@ -15,7 +15,7 @@ from typing import Any, Final
 try:
     import django  # noqa: F401
 except ModuleNotFoundError as missing:
-    raise ModuleNotFoundError("memocache.web.django needs Django: pip install 'memocache[django]'") from missing
+    raise ModuleNotFoundError("memocache.web.django needs Django: pip install 'Django>=5.2'") from missing
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.messages import get_messages

@@ -8,7 +8,7 @@ from typing import Any, Final
 try:
     import flask  # noqa: F401
 except ModuleNotFoundError as missing:
-    raise ModuleNotFoundError("memocache.web.flask needs Flask: pip install 'memocache[flask]'") from missing
+    raise ModuleNotFoundError("memocache.web.flask needs Flask: pip install 'Flask>=3.0'") from missing
 import click
 from flask import (
     Flask,

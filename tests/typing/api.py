@@ -26,6 +26,7 @@ from memocache import (
     SimpleCache,
     SQLiteCache,
     TieredCache,
+    __version__,
     cache_from_url,
     cached,
     configure,
@@ -360,6 +361,7 @@ PickleSerializer(secret=None)  # type: ignore[arg-type]
 
 # ---- around it ---------------------------------------------------------------------------------------------------
 
+assert_type(__version__, str)
 assert_type(default_cache(), Cache)
 tiers = TieredCache(SimpleCache(), MemcachedCache(), near_timeout=timedelta(seconds=5))
 assert_type(tiers.near, SimpleCache)

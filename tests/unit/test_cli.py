@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
 import pytest
 
+import memocache
 from memocache._demo import server as demo_server
 from memocache._demo import story as demo_story
 from memocache._demo.screen import Screen
@@ -278,7 +278,7 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"memocache {metadata.version('memocache')}\n"
+    assert capsys.readouterr().out == f"memocache {memocache.__version__}\n"
 
 
 def test_help_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:

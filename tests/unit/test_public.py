@@ -116,7 +116,8 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "google.appengine.api", None)
     with pytest.raises(memocache.ConfigurationError) as refused:
         memocache.GAEMemcachedCache()
-    assert str(refused.value) == "GAEMemcachedCache needs the App Engine SDK: pip install 'memocache[gae]'"
+    needed = "the App Engine SDK: pip install 'appengine-python-standard>=2'"
+    assert str(refused.value) == f"GAEMemcachedCache needs {needed}"
 
 
 def test_a_name_that_is_not_there_is_answered_as_by_any_module() -> None:

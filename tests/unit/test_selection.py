@@ -22,6 +22,7 @@ FILES = {
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project with a test in each tier."""
     monkeypatch.setattr(selection, "ROOT", pytester.path)
+    monkeypatch.setattr(selection, "TIERS", tuple(replace(tier, needs=()) for tier in TIERS))
     pytester.makeini("[pytest]\ntestpaths = tests\naddopts = -p tests.support.selection -p no:cacheprovider")
     for name in FILES:
         path = pytester.path / name
@@ -65,9 +66,8 @@ def test_what_is_named_is_run_whole(project: pytest.Pytester) -> None:
 def test_a_tier_whose_libraries_are_missing_says_how_to_install_them(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    web = next(tier for tier in TIERS if tier.option == "--web")
-    lacking = replace(web, needs=("pytest", "a_library_that_is_not_there"))
-    monkeypatch.setattr(selection, "TIERS", tuple(lacking if tier is web else tier for tier in TIERS))
+    needs = {"--web": ("pytest", "a_library_that_is_not_there")}
+    monkeypatch.setattr(selection, "TIERS", tuple(replace(tier, needs=needs.get(tier.option, ())) for tier in TIERS))
     assert run(project)[0]  # which needs none of it
     result = project.runpytest_inprocess("--web")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

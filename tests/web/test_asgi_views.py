@@ -418,7 +418,7 @@ def test_it_says_which_extra_is_missing() -> None:
             print(error)
     """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == "memocache.web.asgi needs Starlette: pip install 'memocache[asgi]'"
+    assert done.stdout.strip() == "memocache.web.asgi needs Starlette: pip install 'starlette>=0.40'"
 
 
 # ---- what else is in the key -------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def test_zstd_without_the_extra_is_a_miss_counted_and_told_once(
         assert [f(), f()] == [(ROWS, 1)] * 2
         assert f.info().failures == 1
     [record] = caplog.records
-    assert "pip install 'memocache[zstd]'" in record.getMessage()
+    assert "pip install 'backports.zstd>=1'" in record.getMessage()
 
 
 def test_remembered_exceptions_are_signed_too(make: Any, plain: Client, prefix: str) -> None:

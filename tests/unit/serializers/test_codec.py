@@ -341,14 +341,14 @@ def without_zstd(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_to_write_zstd_without_the_extra_is_refused_at_once(without_zstd: None) -> None:
     with pytest.raises(ConfigurationError) as refused:
         ValueCodec(compress="zstd")
-    assert str(refused.value) == "compress='zstd' needs backports.zstd: pip install 'memocache[zstd]'"
+    assert str(refused.value) == "compress='zstd' needs backports.zstd: pip install 'backports.zstd>=1'"
 
 
 def test_to_read_zstd_without_the_extra_is_a_refusal(request: pytest.FixtureRequest) -> None:
     written = write(ValueCodec(compress="zstd"), ROWS)
     request.getfixturevalue("without_zstd")
     assert refusal(ValueCodec(compress="zlib"), written) == (
-        "the value is compressed by zstd, which needs backports.zstd: pip install 'memocache[zstd]'"
+        "the value is compressed by zstd, which needs backports.zstd: pip install 'backports.zstd>=1'"
     )
 
 
