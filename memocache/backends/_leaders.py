@@ -8,7 +8,7 @@ from memocache._flight import Flight
 
 __all__ = ["Leaders"]
 
-MOST: Final = 10_000
+MOST_FLIGHTS: Final = 10_000
 SLOTS: Final = 1024
 
 
@@ -51,7 +51,7 @@ class Leaders:
         with self._lock:
             if ended is not None and (self.flight(key, stamps) is not None or self.ended(key) != ended):
                 return False
-            if len(self._flights) >= MOST:  # those that have lost their leaders first
+            if len(self._flights) >= MOST_FLIGHTS:  # those that have lost their leaders first
                 over = [place for place, each in self._flights.items() if each.over]
                 for place in over or list(self._flights)[:1]:
                     del self._flights[place]
