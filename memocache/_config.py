@@ -10,7 +10,7 @@ from memocache.backends.base import Cache, CacheCall
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 
 if TYPE_CHECKING:
-    from memocache.backends._object import Foreign
+    from memocache.backends.foreign import Foreign
 
 __all__ = ["configure", "default_cache", "uncache_tag"]
 

@@ -15,7 +15,7 @@ from memocache.backends.simple import SimpleCache
 from memocache.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from memocache.backends._object import Foreign
+    from memocache.backends.foreign import Foreign
 
 __all__ = ["CacheSource", "Slot", "as_cache", "configured", "default", "disabled", "is_disabled", "register", "slot_of"]
 

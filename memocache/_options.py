@@ -13,7 +13,7 @@ from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from memocache.backends._object import Foreign
+    from memocache.backends.foreign import Foreign
 
 __all__ = ["MOST_VARY", "TOKEN", "CacheOption", "KeyOption", "Options"]
 

@@ -7,7 +7,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from memocache.backends._line import CipherLine, Line, Sockets
+from memocache.backends._wire import CipherLine, Line, Sockets
 from memocache.errors import ConfigurationError
 
 __all__ = ["ClientSettings", "Connecting", "key_slot", "settings_of"]

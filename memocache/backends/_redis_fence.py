@@ -20,13 +20,21 @@ from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._entry import AgingEntry, Entry
 from memocache._envelope import LEASE, NONCE, Envelope
-from memocache.backends._node import STAMP_MAGIC, is_stamp, new_stamp
-from memocache.backends._packed import due, is_lease, is_present, kept_until
+from memocache.backends._leases import Stubs
 from memocache.backends._redis_scripts import CLAIM, FILL, GIVE_BACK
 from memocache.backends._redis_shard import Shard, Spot, as_it_is, reading, setting
 from memocache.backends._resp import Command, Reply, Request, command, number
-from memocache.backends._server import ATTEMPTS, ServerCache
-from memocache.backends._stubs import Stubs
+from memocache.backends._shared import (
+    ATTEMPTS,
+    STAMP_MAGIC,
+    ServerCache,
+    due,
+    is_lease,
+    is_present,
+    is_stamp,
+    kept_until,
+    new_stamp,
+)
 from memocache.backends._verbs import Verb, taken, verb
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError

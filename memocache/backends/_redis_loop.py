@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from memocache._flight import own_copy
 from memocache._pool import in_pool, ring
-from memocache.backends._line import MOST_BYTES, closed_with
 from memocache.backends._resp import Incomplete, Nonsense, OutOfStep, Reply, Request
+from memocache.backends._wire import MOST_BYTES, closed_with
 
 if TYPE_CHECKING:
     from memocache.backends._redis_server import RedisServer

@@ -5,10 +5,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from memocache.backends._breaker import Breaker
-from memocache.backends._line import Line
 from memocache.backends._redis_client import Connecting
 from memocache.backends._resp import Incomplete, Nonsense, OutOfStep, Proven, Refusal, Reply, Request, anything, command
+from memocache.backends._wire import Breaker, Line
 from memocache.errors import BackendUnavailable
 
 if TYPE_CHECKING:

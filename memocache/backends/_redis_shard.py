@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from memocache import _envelope
 from memocache._envelope import Envelope
-from memocache.backends._node import Address, block_of
 from memocache.backends._redis_scripts import SWAP, Script
 from memocache.backends._resp import Command, Refusal, Reply, Request, command, number, status, text, values
+from memocache.backends._shared import Address, block_of
 from memocache.backends._verbs import Verb, taken
 from memocache.errors import BackendError, BackendUnavailable
 

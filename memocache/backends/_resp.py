@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from memocache.backends._line import MOST_BYTES
+from memocache.backends._wire import MOST_BYTES
 
 __all__ = [
     "Command",

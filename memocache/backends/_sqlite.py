@@ -10,8 +10,7 @@ from typing import Any, Final, TypeVar
 from memocache._clock import now as clock
 from memocache._clock import ticks
 from memocache._envelope import end_of, key_digest
-from memocache.backends._breaker import Breaker
-from memocache.backends._node import LONGEST_REMEMBERED, Answer
+from memocache.backends._shared import LONGEST_REMEMBERED, Answer
 from memocache.backends._sqlite_connection import (
     PAGE,
     Connection,
@@ -25,6 +24,7 @@ from memocache.backends._sqlite_connection import (
 from memocache.backends._sqlite_file import AT_LEAST_EVERY, EVERYTHING, DataFile
 from memocache.backends._sqlite_room import MOST_EVICTIONS, evict, remove_expired
 from memocache.backends._sqlite_shared import marks_of
+from memocache.backends._wire import Breaker
 from memocache.errors import BackendUnavailable, ConfigurationError
 
 __all__ = ["Database"]

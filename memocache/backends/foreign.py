@@ -1,24 +1,40 @@
-"""ForeignCache: the cache that is there already, whatever has get, set and delete."""
+"""An object of somebody else's with get, set and delete: how to call it, found out once by its signatures."""
 
+import inspect
+import logging
+import math
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from memocache import _envelope
 from memocache._clock import now as clock
-from memocache._entry import Entry
-from memocache._envelope import VALUE, Envelope
+from memocache._entry import AgingEntry, Entry
+from memocache._envelope import ERROR, LEASE, VALUE, Envelope
+from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER
-from memocache.backends._generations import OWN, GenerationCache
-from memocache.backends._node import block_of, new_stamp
-from memocache.backends._object import Foreign, ForeignObject, is_foreign
-from memocache.backends._packed import is_present
+from memocache.backends._leases import Leaders
+from memocache.backends._shared import (
+    LONGEST_EXPIRY,
+    PackedCache,
+    block_of,
+    due,
+    is_lease,
+    is_present,
+    is_stamp,
+    kept_until,
+    new_stamp,
+)
 from memocache.backends._verbs import Verb, awaited, from_thread, taken, verb
-from memocache.backends.base import countable
-from memocache.errors import ConfigurationError
+from memocache.backends._wire import Breaker
+from memocache.backends.base import Busy, Lease, Stale, countable
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -27,7 +43,526 @@ from memocache.serializers._signing import Secret
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-__all__ = ["ForeignCache", "is_foreign", "wrapping"]
+__all__ = ["Foreign", "ForeignObject", "is_foreign", "OWN", "GenerationCache", "ForeignCache", "wrapping"]
+
+log: Final = logging.getLogger("memocache")
+
+NEEDED: Final = ("get", "set", "delete")
+MANY: Final = ("get_many", "multi_get", "get_multi", "mget")
+CLEAR: Final = ("clear", "flush_all", "flushdb")
+TIMEOUT: Final = (
+    "timeout",
+    "ttl",
+    "expire",
+    "ex",
+    "time",
+)  # as cachelib and Django, aiocache, pymemcache, redis-py, pylibmc
+LONG: Final = 20 * 365 * 86400  # seconds
+
+
+class Getting(Protocol):
+    """What has get, set and delete, whatever else they take."""
+
+    def get(self, key: Any, /) -> Any: ...
+    def set(self, key: Any, value: Any, /) -> Any: ...
+    def delete(self, key: Any, /) -> Any: ...
+
+
+Foreign: TypeAlias = "Getting | MutableMapping[Any, Any]"
+"""What a ForeignCache takes."""
+
+
+def is_foreign(given: object) -> bool:
+    """Return whether *given* is a Foreign, or a class of such objects."""
+    if isinstance(given, type):
+        return not _missing(given) or issubclass(given, MutableMapping)
+    return not _missing(given) or isinstance(given, MutableMapping)
+
+
+def _missing(given: object) -> list[str]:
+    return [name for name in NEEDED if not callable(getattr(given, name, None))]
+
+
+class ForeignObject:
+    """What is asked of somebody else's object: reading, setting and deleting bytes, as steps of a Verb.
+
+    An error of its own is for the driver to make a BackendError of.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self.name = type(given).__qualname__
+        missing = _missing(given)
+        if isinstance(given, type):
+            raise ConfigurationError(
+                f"ForeignCache() got the class {given.__name__}; wanted: one of its objects, that is kept"
+            )
+        self._mapped: Mapped | None = None
+        if missing and isinstance(given, MutableMapping):
+            given = self._mapped = Mapped(given)
+        elif missing:
+            raise ConfigurationError(
+                f"ForeignCache() got a {self.name}, which has no {' and no '.join(missing)}; "
+                "wanted: an object with get, set and delete, or a mapping such as a dict"
+            )
+        self._given = given
+        self.is_async = self._is_async(given)
+        self._get_many = _first(given, MANY)
+        self._takes_list = self._get_many is not None and not _is_variadic(getattr(given, self._get_many))
+        self._set_options = Timing(given.set)
+        self._add_options = Timing(given.add) if callable(getattr(given, "add", None)) else None
+        self._delete_options = _acknowledged(given.delete)
+        self._clear = _first(given, CLEAR)
+        self.start_anew()
+
+    def _is_async(self, given: Any) -> bool:
+        kinds = {name: inspect.iscoroutinefunction(getattr(given, name)) for name in NEEDED}
+        if len(set(kinds.values())) == 2:
+            raise ConfigurationError(
+                f"ForeignCache() got a {self.name}, of which some methods are coroutine functions "
+                f"({', '.join(name for name, kind in kinds.items() if kind)}) and some are not; wanted: all or none"
+            )
+        return kinds["get"]
+
+    def start_anew(self) -> None:
+        """Use no lock that a parent process may hold."""
+        self._breaker = Breaker()
+        if self._mapped is not None:
+            self._mapped.start_anew()
+
+    def failed(self, error: Exception) -> BackendUnavailable:
+        """Return what to raise for an *error* of the object's."""
+        return BackendUnavailable(f"{self.name} failed: {type(error).__name__}: {error}")
+
+    def _ask(self, name: str, *args: object, **options: object) -> Any:
+        # By name each time: what Django calls its cache is another object in each thread.
+        return getattr(self._given, name)(*args, **options)
+
+    # ---- steps ---------------------------------------------------------------------------------------------------
+
+    def read(self, keys: Sequence[str], *, urgent: bool = False) -> Verb[list[bytes | None]]:
+        """Return what is under *keys*, in their order, in one round trip if the object can do that.
+
+        While it is failing, it is left alone for growing moments, unless it is *urgent*. Only reading decides that: an
+        error of writing may be one value's own.
+        """
+        breaker = self._breaker
+        if breaker.failures and not urgent and not breaker.allows():
+            raise BackendUnavailable(f"{self.name} failed before and is left alone for a moment")
+        try:
+            found = yield from self._read(keys)
+        except BackendUnavailable as error:
+            if breaker.failed():
+                log.warning("%s; calls are computed until it is back", error)
+            raise
+        if breaker.failures:
+            breaker.succeeded()
+        return [data if type(data) is bytes else None for data in found]
+
+    def _read(self, keys: Sequence[str]) -> Verb[list[object]]:
+        found: Any
+        answers: list[object] = []
+        if self._get_many is None or len(keys) == 1:
+            for key in keys:
+                answers.append((yield partial(self._ask, "get", key)))
+            return answers
+        found = yield partial(self._ask, self._get_many, *([list(keys)] if self._takes_list else keys))
+        if isinstance(found, Mapping):
+            return [found.get(key) for key in keys]
+        answers = list(found) if isinstance(found, Iterable) else []
+        if len(answers) != len(keys):
+            raise BackendUnavailable(f"{self.name} was asked for {len(keys)} keys, and did not answer with as many")
+        return answers
+
+    def set(self, key: str, data: bytes, lifetime: float) -> Verb[None]:
+        """Set *data* for at least *lifetime* seconds."""
+        done = yield partial(self._ask, "set", key, data, **self._set_options(lifetime))
+        if done is False:
+            raise BackendUnavailable(f"{self.name} did not store what it was given")
+
+    def add(self, key: str, data: bytes, lifetime: float) -> Verb[bool]:
+        """Set *data* where there is nothing; atomically if the object can. Whether it was set, as far as that says."""
+        if self._add_options is None:
+            yield from self.set(key, data, lifetime)
+            return True
+        try:
+            done = yield partial(self._ask, "add", key, data, **self._add_options(lifetime))
+        except BackendUnavailable as error:
+            if type(error.__cause__) is ValueError:  # aiocache's way to say that there is something
+                return False
+            raise
+        return done is None or bool(done)
+
+    def delete(self, key: str) -> Verb[None]:
+        """Delete what is under *key*."""
+        yield partial(self._ask, "delete", key, **self._delete_options)
+
+    def clear(self) -> Verb[bool]:
+        """Delete everything."""
+        if self._clear is None:
+            raise ConfigurationError(f"clear() needs a {self.name} with clear; it has {', '.join(NEEDED)}")
+        return (yield partial(self._ask, self._clear)) is not False
+
+
+class Timing:
+    """How a method is told for how many seconds to keep what it is given."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        parameters = _parameters(method)
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        named = [name for name in TIMEOUT if name in parameters]
+        self._options = _acknowledged(method)
+        # What hands on any options is taken for one like Flask-Caching, which hands them to one of cachelib's.
+        self._name = named[0] if named else "timeout" if takes_any else None
+        default = parameters[named[0]].default if named else None
+        self._forever: dict[str, object] = {}
+        if self._name == "timeout" and default is None:
+            # To cachelib None is its default, and 0 for ever; but what is for ever leaves first when it is full.
+            self._forever = {"timeout": LONG}
+        elif self._name is not None and default not in (None, 0):
+            self._forever = {self._name: None}  # to Django and aiocache; the default is one of theirs
+
+    def __call__(self, lifetime: float) -> dict[str, object]:
+        """Return the options for at least *lifetime* seconds: the envelope knows better."""
+        if self._name is None:
+            return self._options
+        if lifetime == FOREVER or lifetime + 1 > LONGEST_EXPIRY:
+            return {**self._options, **self._forever}
+        return {**self._options, self._name: max(2, math.ceil(lifetime) + 1)}
+
+
+class Mapped:
+    """A mapping with the methods of a cache. A lock is round each of them, since not every mapping can do without."""
+
+    def __init__(self, mapping: MutableMapping[Any, Any]) -> None:
+        self._mapping = mapping
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        self._lock = threading.RLock()
+
+    def get(self, key: str) -> Any:
+        with self._lock:
+            return self._mapping.get(key)
+
+    def get_many(self, keys: Sequence[str]) -> list[Any]:
+        with self._lock:
+            return [self._mapping.get(key) for key in keys]
+
+    def set(self, key: str, data: bytes) -> None:
+        with self._lock:
+            self._mapping[key] = data
+
+    def add(self, key: str, data: bytes) -> bool:
+        with self._lock:
+            if key in self._mapping:
+                return False
+            self._mapping[key] = data
+            return True
+
+    def delete(self, key: str) -> None:
+        with self._lock:
+            self._mapping.pop(key, None)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._mapping.clear()
+
+
+def _first(given: object, names: Iterable[str]) -> str | None:
+    return next((name for name in names if callable(getattr(given, name, None))), None)
+
+
+def _parameters(method: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(method).parameters
+    except (ValueError, TypeError):  # what is written in C may not tell
+        return {}
+
+
+def _is_variadic(method: Callable[..., Any]) -> bool:
+    return any(each.kind is each.VAR_POSITIONAL for each in list(_parameters(method).values())[:1])
+
+
+def _acknowledged(method: Callable[..., Any]) -> dict[str, object]:
+    """Return the options with which *method* waits for the server's answer: pymemcache's does not by itself."""
+    return {"noreply": False} if "noreply" in _parameters(method) else {}
+
+
+ATTEMPTS: Final = 8
+PLANTINGS: Final = 3
+MOST_PLACES: Final = 10_000
+OWN: Final = ""  # the name, in a block, of the stamp that is a key's own
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a key and its stamps stand, and what comes before the stamps in a block."""
+
+    key: str
+    groups: tuple[str, ...]
+    names: list[str]  # of the key, its own stamp, those of its groups
+    heads: list[bytes]
+
+
+class GenerationCache(PackedCache):
+    """A cache in an object with get, set and delete."""
+
+    longest_key = 200  # the object may have a prefix of its own
+
+    def __init__(
+        self,
+        foreign: ForeignObject,
+        default_timeout: float | str | None,
+        key_prefix: str,
+        codec: ValueCodec,
+    ) -> None:
+        self._object = foreign
+        self._start()
+        self._places: dict[str, Place] = {}
+        super().__init__(default_timeout, key_prefix, codec)
+
+    def _start(self) -> None:
+        self._leaders = Leaders()
+        self._planting = [threading.RLock() for _ in range(64)]
+
+    def after_fork(self) -> None:
+        """Join no flight of the parent's, and wait for none of its locks."""
+        self._start()
+        self._object.start_anew()
+
+    # ---- where things stand --------------------------------------------------------------------------------------
+
+    def _own_stamp(self, key: str) -> str:
+        return f"{self._prefix}#:{self._wire(key)[len(self._prefix) :]}"
+
+    def _place(self, key: str, groups: tuple[str, ...]) -> Place:
+        place = self._places.get(key)
+        if place is None or place.groups != groups:
+            if len(self._places) >= MOST_PLACES:
+                self._places.clear()
+            names = [self._wire(key), self._own_stamp(key), *map(self._wire, groups)]
+            heads = [_envelope.stamp_head(name) for name in (OWN, *groups)]
+            place = self._places[key] = Place(key, groups, names, heads)
+        return place
+
+    def _read(self, place: Place) -> Verb[tuple[bytes | None, bytes]]:
+        """Return what stands under the key, and the block of the present stamps; those that are missing are planted."""
+        for _ in range(PLANTINGS):
+            data, *stamps = yield from self._object.read(place.names)
+            block = block_of(place.heads, stamps)
+            if block is not None:
+                return data, block
+            for name, stamp in zip(place.names[1:], stamps, strict=True):
+                if stamp is None or not is_stamp(stamp):
+                    yield from self._plant(name)
+        raise BackendUnavailable(f"{self._object.name} does not keep the stamps that it is given")
+
+    def _plant(self, name: str) -> Verb[None]:
+        """Set a stamp where there is none, one thread at a time: else each would overwrite what another has read."""
+        with nullcontext() if self._object.is_async else self._planting[hash(name) % len(self._planting)]:
+            (stamp,) = yield from self._object.read([name])
+            if stamp is None:
+                yield from self._object.add(name, new_stamp(), FOREVER)
+            elif not is_stamp(stamp):  # junk of somebody else's
+                yield from self._object.set(name, new_stamp(), FOREVER)
+
+    def _named(self, names: Iterable[str]) -> Verb[dict[str, bytes | None]]:
+        """Return what stands under *names*, by name."""
+        different = list(dict.fromkeys(names))
+        return dict(zip(different, (yield from self._object.read(different)), strict=True)) if different else {}
+
+    def _valid(self, key: str, data: bytes | None, stamps: bytes | None) -> Envelope | None:
+        """Return the envelope in *data* if it carries these *stamps*."""
+        envelope = self._unpack(key, data)
+        return envelope if envelope is not None and envelope.stamps == stamps else None
+
+    # ---- what the read-through needs -----------------------------------------------------------------------------
+
+    @verb
+    def look(
+        self, key: str, groups: tuple[str, ...], now: float, lease: float
+    ) -> Verb[Entry | Stale | Lease | Busy | None]:
+        """Return the entry; else lead the flight on *key*, with a stub for other processes; else say who does."""
+        place, unreadable = self._place(key, groups), None
+        for attempt in range(ATTEMPTS):
+            ended = self._leaders.ended(key)
+            data, stamps = yield from self._read(place)
+            envelope = self._valid(key, data, stamps)
+            flight = self._leaders.flight(key, stamps)
+            if envelope is not None and is_present(envelope, now):
+                try:
+                    entry = self._opened(key, envelope)
+                except SerializationError as error:
+                    # Not the error itself: its traceback leads back here, and would keep the lease alive.
+                    unreadable = SerializationError(str(error))
+                else:
+                    if type(entry) is not AgingEntry or now < due(entry, envelope):
+                        return entry
+                    if flight is not None or self._is_led_elsewhere(envelope, now):
+                        return Stale(entry, None)
+                    return Stale(entry, (yield from self._refreshing(place, now, lease, envelope, entry, ended)))
+            if flight is not None:
+                return Busy(flight)
+            if envelope is not None and self._is_led_elsewhere(envelope, now):
+                return Busy(None)
+            # An `add` is refused also where something stands that is not to be read.
+            empty = data is None and attempt < ATTEMPTS // 2
+            taken = yield from self._claim(place, now, lease, stamps, ended, empty=empty)
+            if taken is not None:
+                taken.unreadable = unreadable
+                return taken
+        return Busy(None)
+
+    def _new_flight(self, place: Place, lease: float) -> Flight:
+        flight = Flight(place.key, place.groups, lease)
+        if self._object.is_async:
+            flight.thread = 0  # for others in this thread's loop may find it before the task that leads it says so
+        return flight
+
+    def _is_led_elsewhere(self, envelope: Envelope, now: float) -> bool:
+        """Return whether another process computes; if it was this one, that has lost its leader."""
+        return is_lease(envelope, now) and not self._leaders.has_made(envelope.nonce)
+
+    def _claim(
+        self, place: Place, now: float, lease: float, stamps: bytes, ended: int | None, *, empty: bool
+    ) -> Verb[Lease | None]:
+        """Lead a flight, and put a stub where it is *empty*, or over what does not count. None if one was quicker."""
+        key, nonce = place.key, self._leaders.new_nonce()
+        flight = self._new_flight(place, lease)
+        if not self._leaders.lead(flight, stamps, ended):
+            return None
+        taken = Lease(key, place.groups, flight, now, nonce, stamps)
+        stub, stood = self._stub(key, nonce, now, lease, stamps), False
+        try:
+            if empty:
+                stood = yield from self._object.add(place.names[0], stub, lease)
+            else:
+                yield from self._object.set(place.names[0], stub, lease)
+                stood = True
+        finally:
+            if not stood:
+                self._leaders.end(flight, stamps)
+        return taken if stood else None
+
+    def _refreshing(
+        self, place: Place, now: float, lease: float, envelope: Envelope, entry: AgingEntry, ended: int
+    ) -> Verb[Lease | None]:
+        """Return the lease to replace *entry*, the same value with another nonce meanwhile; None if somebody has it."""
+        nonce, stamps = self._leaders.new_nonce(), envelope.stamps
+        flight = self._new_flight(place, lease)
+        if not self._leaders.lead(flight, stamps, ended):
+            return None
+        taken = Lease(place.key, place.groups, flight, now, nonce, stamps)
+        entry.held = now + lease
+        try:
+            packed = self._pack(place.key, entry, envelope.created, stamps, nonce)
+            yield from self._object.set(place.names[0], packed, kept_until(entry) - now)
+        except (BackendError, SerializationError):
+            self._leaders.end(flight, stamps)
+            return None  # there is something to serve all the same
+        taken.replaces, taken.old = True, entry
+        return taken
+
+    @verb
+    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Verb[Lease | None]:
+        """Take the right to replace a value (by its nonce), or put a stub in place of anything else."""
+        place = self._place(key, groups)
+        taken: Lease | None
+        for attempt in range(ATTEMPTS):
+            data, stamps = yield from self._read(place)
+            envelope = self._valid(key, data, stamps)
+            if envelope is not None and envelope.kind <= ERROR:
+                flight = self._new_flight(place, lease)
+                self._leaders.lead(flight, stamps, None)
+                taken = Lease(key, groups, flight, now, envelope.nonce, stamps)
+            else:
+                empty = data is None and attempt < ATTEMPTS // 2
+                taken = yield from self._claim(place, now, lease, stamps, None, empty=empty)
+            if taken is not None:
+                taken.replaces = True
+                return taken
+        raise BackendUnavailable(f"the lease on {key} could not be had in {ATTEMPTS} attempts")
+
+    @verb
+    def fill(self, lease: Lease, entry: Entry | None) -> Verb[bool]:
+        """Set *entry* if the lease's nonce and stamps are there; should they change meanwhile, it does not count."""
+        packed = b"" if entry is None else self._pack(lease.key, entry, lease.created, lease.stamps)
+        place = self._place(lease.key, lease.groups)
+        try:
+            data, *stamps = yield from self._object.read(place.names)
+            envelope = self._valid(lease.key, data, block_of(place.heads, stamps))
+            if envelope is None or envelope.nonce != lease.nonce:
+                return False
+            if entry is not None:
+                yield from self._object.set(place.names[0], packed, kept_until(entry) - clock())
+            elif envelope.kind == LEASE:  # where it was to replace a value, that stays
+                yield from self._object.delete(place.names[0])
+            else:
+                return False
+            return True
+        finally:
+            self._leaders.end(lease.flight, lease.stamps)
+
+    @verb
+    def forget(self, key: str) -> Verb[bool]:
+        """Give the key another stamp, and see that it has it; and delete what stands there."""
+        return (yield from self._forgotten(key))
+
+    def _forgotten(self, key: str) -> Verb[bool]:
+        wire, own = self._wire(key), self._own_stamp(key)
+        data, before = yield from self._object.read([wire, own], urgent=True)
+        (left,) = yield from self._stamp_anew(own, wire)
+        if data is not None and left == data:
+            with suppress(BackendError):  # it does not count any more, and only takes room
+                yield from self._object.delete(wire)
+        envelope, stamp = self._unpack(key, data), block_of([_envelope.stamp_head(OWN)], [before])
+        if envelope is None or stamp is None or not envelope.stamps.startswith(stamp):
+            return False
+        now = clock()
+        return is_present(envelope, now) or is_lease(envelope, now)
+
+    @verb
+    def forget_group(self, group: str) -> Verb[None]:
+        """Give the group another stamp, and see that it has it."""
+        yield from self._stamp_anew(self._wire(group))
+
+    def _stamp_anew(self, name: str, *beside: str) -> Verb[list[bytes | None]]:
+        """Set another stamp; return what stands under *beside* when it is there.
+
+        Many an object says nothing when it could not set, or not get. So what was set is read. Another stamp may be
+        somebody else's new one, or the old one; it is new where it was not there after we had begun.
+        """
+        seen: set[bytes] = set()
+        for _ in range(ATTEMPTS):
+            stamp = new_stamp()
+            yield from self._object.set(name, stamp, FOREVER)
+            after, *left = yield from self._object.read([name, *beside], urgent=True)
+            if after is None:
+                break
+            if after == stamp or (seen and after not in seen and is_stamp(after)):
+                return left
+            seen.add(after)
+        raise BackendUnavailable(
+            f"{self._object.name} does not keep the stamp that it was given to forget by "
+            "(if it never keeps anything: that is what NullCache is for)"
+        )
+
+    @verb
+    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:
+        """Return the entries that have not expired, in one round trip if the object can do that."""
+        places = [self._place(key, own) for key, own in zip(keys, groups, strict=True)]
+        found = yield from self._named([name for place in places for name in place.names])
+        entries: list[Entry | None] = []
+        for place in places:
+            data, *stamps = [found[name] for name in place.names]
+            envelope = self._valid(place.key, data, block_of(place.heads, stamps))
+            entry = None
+            if envelope is not None and is_present(envelope, now):
+                with suppress(SerializationError):
+                    entry = self._opened(place.key, envelope)
+            entries.append(entry)
+        return entries
+
 
 R = TypeVar("R")
 

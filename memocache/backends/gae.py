@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from memocache._policy import seconds
-from memocache.backends._breaker import Breaker
-from memocache.backends._lease import LeaseCache
+from memocache.backends._leases import LeaseCache
+from memocache.backends._wire import Breaker
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, text
 from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer

@@ -7,8 +7,8 @@ from typing import Any, Final
 from memocache._clock import now as clock
 from memocache._envelope import VALUE
 from memocache._policy import seconds
-from memocache.backends._lease import LeaseCache
-from memocache.backends._packed import is_present
+from memocache.backends._leases import LeaseCache
+from memocache.backends._shared import is_present
 from memocache.backends._sqlite import Database
 from memocache.backends._sqlite_path import resolved
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer

@@ -28,8 +28,8 @@ from memocache import (
 )
 from memocache._entry import Entry, Origin
 from memocache._policy import FOREVER
-from memocache.backends._object import LONG, ForeignObject
 from memocache.backends.base import Busy, Lease
+from memocache.backends.foreign import LONG, ForeignObject
 from memocache.testing._harness import PATIENCE, Gate, start
 from tests.support import django_settings
 

@@ -11,8 +11,8 @@ import pytest
 
 from memocache import MemcachedCache, cached
 from memocache._clock import ticks
-from memocache.backends import _line
-from memocache.backends._memcached import Connection
+from memocache.backends import _wire as _line
+from memocache.backends.memcached import Connection
 from tests.support.faults import BlackHole, Fault, FaultProxy
 from tests.support.servers import MemcachedServer
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from memocache import SimpleCache, cached
-from memocache.backends import _groups, _s3fifo, simple
+from memocache.backends import _s3fifo, simple
+from memocache.backends import simple as _groups
 from tests.reliability import naive_lru
 from tests.reliability.ledger import Ledger
 from tests.reliability.naive_lru import NaiveLru

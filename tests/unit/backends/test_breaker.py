@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from memocache import _clock
-from memocache.backends._breaker import FIRST_PAUSE, LONGEST_PAUSE, Breaker
+from memocache.backends._wire import FIRST_PAUSE, LONGEST_PAUSE, Breaker
 
 
 class Ticks:

@@ -7,7 +7,7 @@ import pytest
 from freezegun import freeze_time
 
 from memocache import CachedFunction, JSONSerializer, MemcachedCache, cached
-from memocache.backends import _stubs
+from memocache.backends import _leases as _stubs
 from memocache.backends.base import Busy, Lease
 from memocache.testing._invalidation import TAGS, make_entry, miss
 from tests.support.faults import FaultProxy, Flip

@@ -20,7 +20,7 @@ from memocache import (
     cache_from_url,
     cached,
 )
-from memocache.backends import _breaker
+from memocache.backends import _wire as _breaker
 from tests.support.threads import PATIENCE, start
 
 

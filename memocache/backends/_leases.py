@@ -12,6 +12,9 @@ is replaced by another, so that nothing comes back to life.
 """
 
 import os
+import threading
+import weakref
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,15 +22,24 @@ from memocache._clock import now as clock
 from memocache._entry import AgingEntry, Entry
 from memocache._envelope import ERROR, LEASE, Envelope
 from memocache._flight import Flight
-from memocache.backends._node import Address, new_stamp
-from memocache.backends._packed import SKEW, due, expire_after, is_lease, is_present, kept_until
-from memocache.backends._server import ATTEMPTS, ServerCache, stamps_in
-from memocache.backends._stubs import Stubs
+from memocache.backends._shared import (
+    ATTEMPTS,
+    SKEW,
+    Address,
+    ServerCache,
+    due,
+    expire_after,
+    is_lease,
+    is_present,
+    kept_until,
+    new_stamp,
+    stamps_in,
+)
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers._codec import ValueCodec
 
-__all__ = ["LeaseCache"]
+__all__ = ["LeaseCache", "Stubs", "Leaders"]
 
 AT_ONCE: Final = -1  # expire: gone with the command
 
@@ -209,3 +221,102 @@ class LeaseCache(ServerCache):
                 except SerializationError:
                     continue
         return [entries.get(key) for key in keys]
+
+
+MOST: Final = 10_000
+
+
+class Stubs:
+    """The stubs that this process has put on servers, by nonce, and who leads what they stand for."""
+
+    def __init__(self) -> None:
+        # By nonce, those whose stub this process has put somewhere; for as long as somebody leads them.
+        self._flights: weakref.WeakValueDictionary[bytes, Flight] = weakref.WeakValueDictionary()
+        # The nonces of stubs that may still be there. One without a flight has lost its leader: the leader was
+        # interrupted, or the server's answer to it was lost. The oldest leave, so that these are not too many.
+        self._nonces: OrderedDict[bytes, bool] = OrderedDict()
+
+    def flight(self, nonce: bytes) -> Flight | None:
+        """Return the flight in this process whose stub has this *nonce*."""
+        return self._flights.get(nonce)
+
+    def lead(self, key: str, groups: tuple[str, ...], now: float, lease: float, nonce: bytes, stamps: bytes) -> Lease:
+        """Return the lease whose stub has this *nonce*, with a flight that others in this process find by it."""
+        flight = Flight(key, groups, lease)
+        self._flights[nonce] = flight
+        self._nonces[nonce] = True
+        if len(self._nonces) > MOST:
+            self._nonces.popitem(last=False)
+        return Lease(key, groups, flight, now, nonce, stamps)
+
+    def taken_over(
+        self, key: str, groups: tuple[str, ...], now: float, lease: float, nonce: bytes, stamps: bytes
+    ) -> Lease | None:
+        """Return the lease whose stub this process has put, if it has lost its leader."""
+        flight = self._flights.get(nonce)
+        if (flight is None or flight.has_lost_its_leader) and self._nonces.pop(nonce, False):
+            return self.lead(key, groups, now, lease, nonce, stamps)
+        return None
+
+    def drop(self, nonce: bytes) -> None:
+        """Note that the stub is not there, or not any more."""
+        self._nonces.pop(nonce, None)
+
+
+MOST_FLIGHTS: Final = 10_000
+SLOTS: Final = 1024
+
+
+class Leaders:
+    """Who computes what in this process, under which stamps; so that nobody joins a flight from before a forgetting.
+
+    Whoever has looked in the cache and found nothing leads only if no flight on the key has ended since before that
+    look: its result may be there now.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._flights: dict[tuple[str, bytes], Flight] = {}
+        self._ended = [0] * SLOTS  # how many flights, by the key's slot
+        self._token = os.urandom(8)
+
+    def new_nonce(self) -> bytes:
+        """Return a nonce by which this process knows its own."""
+        return self._token + os.urandom(8)
+
+    def has_made(self, nonce: bytes) -> bool:
+        """Return whether this process has made *nonce*, for a flight that it leads or has lost."""
+        return nonce.startswith(self._token)
+
+    def ended(self, key: str) -> int:
+        """Return a number that changes when a flight on *key* ends."""
+        return self._ended[hash(key) % SLOTS]
+
+    def flight(self, key: str, stamps: bytes) -> Flight | None:
+        """Return the flight on *key* under these *stamps*, if somebody leads it."""
+        flight = self._flights.get((key, stamps))
+        return None if flight is None or flight.over else flight
+
+    def lead(self, flight: Flight, stamps: bytes, ended: int | None) -> bool:
+        """Let *flight* be the one on its key under these *stamps*; not if there is one, or one has *ended* since.
+
+        With None for *ended* it takes the place of whichever is there.
+        """
+        key = flight.key
+        with self._lock:
+            if ended is not None and (self.flight(key, stamps) is not None or self.ended(key) != ended):
+                return False
+            if len(self._flights) >= MOST_FLIGHTS:  # those that have lost their leaders first
+                over = [place for place, each in self._flights.items() if each.over]
+                for place in over or list(self._flights)[:1]:
+                    del self._flights[place]
+            self._flights[key, stamps] = flight
+            return True
+
+    def end(self, flight: Flight, stamps: bytes) -> None:
+        """Note that what comes of *flight*, if anything, is in the cache."""
+        place = flight.key, stamps
+        with self._lock:
+            if self._flights.get(place) is flight:
+                del self._flights[place]
+            self._ended[hash(flight.key) % SLOTS] += 1

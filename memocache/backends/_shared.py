@@ -1,0 +1,419 @@
+"""The parts that caches whose entries are bytes share: wire keys, envelopes, tag stamps, the methods a user calls."""
+
+import math
+import os
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, Protocol, TypeAlias
+
+from memocache import _envelope
+from memocache._clock import now as clock
+from memocache._entry import SECOND, AgingEntry, Entry
+from memocache._envelope import ERROR, LEASE, STAMP_SIZE, VALUE, Envelope, Header, unpack
+from memocache._policy import FOREVER, StoredException, refresh_margin
+from memocache.backends.base import Cache, countable
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
+from memocache.serializers import SafeSerializer
+from memocache.serializers._codec import ValueCodec
+
+__all__ = []
+
+LONGEST_EXPIRY: Final = 30 * 86400  # seconds; memcached takes larger numbers for dates
+LONGEST_COST: Final = 1e6  # seconds
+LONGEST_PREFIX: Final = 100
+SKEW: Final = 60.0  # seconds by which the clocks of two hosts may differ
+SAFE: Final = SafeSerializer()
+SAFE_KEY: Final = re.compile(r"[!\"$-~][!-~]*")  # printable ASCII; '#' in front marks a digest
+SAFE_PREFIX: Final = re.compile(r"[!-~]*")
+
+
+class PackedCache(Cache):
+    """A cache whose entries are envelopes, since they lie where other processes read and write."""
+
+    shared = True
+    longest_key = 250
+    """The longest form of a key, prefix included."""
+
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, codec: ValueCodec) -> None:
+        if not isinstance(key_prefix, str) or len(key_prefix) > LONGEST_PREFIX or not SAFE_PREFIX.fullmatch(key_prefix):
+            raise ConfigurationError(
+                f"key_prefix={key_prefix!r}; wanted: at most {LONGEST_PREFIX} printable ASCII characters without spaces"
+            )
+        super().__init__(default_timeout)
+        self._prefix = key_prefix
+        self._codec = codec
+
+    def name_types(self, annotation: object) -> None:
+        """Allow the types in *annotation* to be made from bytes."""
+        self._codec.serializer.name_types(annotation)
+
+    def _wire(self, key: str) -> str:
+        """Return the form of *key* that stands in the cache, a different one for each key."""
+        wire = self._prefix + key
+        if len(wire) <= self.longest_key and SAFE_KEY.fullmatch(key):
+            return wire
+        return f"{self._prefix}#{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=20).hexdigest()}"
+
+    def _digest(self, key: str) -> bytes:
+        return _envelope.key_digest(f"{self._prefix}\0{key}")
+
+    def _stub(self, key: str, nonce: bytes, now: float, lease: float, stamps: bytes) -> bytes:
+        """Return what stands under *key* while somebody computes it."""
+        header = Header(LEASE, 0, nonce, now, now, now + lease, 0.0)
+        return _envelope.pack(_envelope.context(header, self._digest(key), stamps), b"")
+
+    def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"", nonce: bytes = b"") -> bytes:
+        value, kind = entry.value, VALUE
+        if type(value) is StoredException:
+            # As a text, which every serializer can write; by the codec of the cache, since that may sign it.
+            value, kind = SAFE.dumps(value.to_plain(), b"").decode("latin-1"), ERROR
+        header = Header(
+            kind,
+            self._codec.serializer.codec,
+            nonce or os.urandom(16),
+            created,
+            entry.fresh,
+            entry.expires,
+            entry.cost / SECOND,
+        )
+        if type(entry) is AgingEntry:
+            header = header._replace(fresh=entry.until, held=entry.held, pause=entry.pause)
+        return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), stamps)))
+
+    def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
+        return None if data is None else _envelope.unpack(data, self._digest(key))
+
+    def _opened(self, key: str, envelope: Envelope) -> Entry:
+        """Return the entry in *envelope*; SerializationError if its value cannot be read."""
+        codec = self._codec
+        if envelope.codec == codec.plain_codec:  # as codec.loads does: nearly every hit takes this way
+            value = codec.serializer.loads(envelope.payload, envelope.context)
+        else:
+            value = codec.loads(envelope.codec, envelope.payload, envelope.context)
+        if envelope.kind == ERROR:
+            value = _stored_exception(value)
+        # Anybody may have written it, and it may be infinite or no number.
+        cost = int(envelope.cost * SECOND) if 0 <= envelope.cost < LONGEST_COST else 0
+        fresh, expires = envelope.fresh, envelope.expires
+        if fresh >= expires:
+            return Entry(key, value, fresh, expires, cost)
+        held, pause = envelope.held, envelope.pause
+        return AgingEntry(key, value, fresh, expires, cost, until=fresh, held=held, pause=pause)
+
+
+def is_present(envelope: Envelope, now: float) -> bool:
+    # What was made in the future was made by a host whose clock is wrong, and may be fresh for ever.
+    return envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires
+
+
+def is_lease(envelope: Envelope, now: float) -> bool:
+    """Return whether somebody may be computing under *envelope*: a stub, or a value that is being refreshed."""
+    end = envelope.expires if envelope.kind == LEASE else envelope.held
+    return envelope.created - SKEW <= now < end
+
+
+def due(entry: AgingEntry, envelope: Envelope) -> float:
+    """Return when this caller is to refresh *entry*, a little before its timeout perhaps."""
+    return entry.until - refresh_margin(entry, entry.until - envelope.created)
+
+
+def kept_until(entry: Entry) -> float:
+    """Return until when the server has to keep *entry*: also while it is being refreshed."""
+    return max(entry.expires, entry.held) if type(entry) is AgingEntry else entry.expires
+
+
+def _stored_exception(text: object) -> StoredException:
+    try:
+        return StoredException.from_plain(SAFE.loads(str(text).encode("latin-1"), b""))
+    except UnicodeEncodeError as error:
+        raise SerializationError(f"what is stored is no exception of a call's: {error}") from None
+
+
+def expire_after(seconds: float) -> int:
+    """Return the server's time to live for *seconds*: never shorter, since the entry itself knows better."""
+    if seconds == FOREVER or seconds + 1 > LONGEST_EXPIRY:
+        return 0
+    return max(2, math.ceil(seconds) + 1)  # a server counts in ticks of a second, and drops the first
+
+
+STAMP_MAGIC: Final = b"\xf1ms"
+LONGEST_REMEMBERED: Final = 1024  # bytes of an answer
+
+Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
+"""What is under a key, and under others."""
+Read: TypeAlias = Callable[[], Answer]
+Seen: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None]
+"""What is under a key: the data, the envelope in it if that counts, and the block of the present stamps, if all are."""
+
+
+class Node(Protocol):
+    """One server.
+
+    Every method raises BackendUnavailable if it does not answer properly, and ValueTooLarge if it refuses a size.
+    """
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return what is under *keys*, in one round trip."""
+
+    def reader(self, key: str, others: Sequence[str]) -> Read:
+        """Return a function that reads what is under *key* and, in their order, under *others*, in one round trip.
+
+        While the answer is what it was the last time, the function may return the same object.
+        """
+
+    def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
+        """Return what is under *key*, and the id with which to swap it; *urgent*: even if it is left alone now."""
+
+    def add(self, key: str, data: bytes, expire: int) -> bool:
+        """Store *data* if there is nothing under *key*."""
+
+    def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
+        """Store *data* if what is under *key* is still what *swap* was read with."""
+
+    def set(self, key: str, data: bytes, expire: int) -> None:
+        """Store *data*."""
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; acknowledged."""
+
+    def flush(self) -> None:
+        """Delete everything."""
+
+
+@dataclass(slots=True)
+class Address:
+    """All that is needed to ask for a key and to know its answer."""
+
+    key: str
+    wire: str
+    node: Node
+    read: Read  # the key's data, and its groups' stamps
+    digest: bytes
+    groups: tuple[str, ...]
+    heads: list[bytes]  # what stands before the stamps of the groups in a block
+    _last: "tuple[Answer, Seen] | None" = None  # what was answered the last time, and what that means
+
+    def ask(self) -> "Seen":
+        """Return what is under the key, and the block of its groups' stamps, in one round trip."""
+        answer = self.read()
+        last = self._last
+        if last is not None and last[0] is answer:
+            return last[1]
+        data, stamps = answer
+        block = block_of(self.heads, stamps)
+        envelope = None if data is None else unpack(data, self.digest)
+        counts = envelope is not None and envelope.stamps == block
+        seen = data, envelope if counts else None, block
+        # Long ones are not: there are many addresses.
+        self._last = (answer, seen) if data is None or len(data) <= LONGEST_REMEMBERED else None
+        return seen
+
+
+def block_of(heads: Sequence[bytes], stamps: Sequence[bytes | None]) -> bytes | None:
+    """Return the block of *stamps*, each with its head before it; None if one is missing."""
+    block = b""
+    for head, stamp in zip(heads, stamps, strict=True):
+        if stamp is None or not is_stamp(stamp):
+            return None
+        block += head + stamp[len(STAMP_MAGIC) :]
+    return block
+
+
+def is_stamp(data: bytes) -> bool:
+    """Return whether *data* is the stamp of a group."""
+    return len(data) == len(STAMP_MAGIC) + STAMP_SIZE and data.startswith(STAMP_MAGIC)
+
+
+def new_stamp() -> bytes:
+    """Return a stamp that no group ever had."""
+    return STAMP_MAGIC + os.urandom(STAMP_SIZE)
+
+
+ATTEMPTS: Final = 8
+MOST_SWAPS: Final = 1000
+MOST_ADDRESSES: Final = 10_000
+
+
+class ServerCache(PackedCache):
+    """A cache on servers with `get_many`, `gets`, `cas` and the rest of Node."""
+
+    def __init__(self, default_timeout: float | str | None, key_prefix: str, codec: ValueCodec) -> None:
+        super().__init__(default_timeout, key_prefix, codec)
+        self._addresses: dict[str, Address] = {}
+
+    @abstractmethod
+    def _node(self, key: str) -> Node:
+        """Return the server of a wire *key*."""
+
+    @abstractmethod
+    def _nodes(self) -> Sequence[Node]:
+        """Return all servers."""
+
+    def _check_size(self, wire: str, data: bytes) -> None:
+        """Raise ValueTooLarge if the server will not take *data*."""
+
+    def _expire(self, seconds: float) -> int:
+        """Return what a server is told for *seconds* to live."""
+        return expire_after(seconds)
+
+    def _by_node(self, wires: Iterable[str]) -> list[tuple[Node, list[str]]]:
+        """Return the *wires* of each server."""
+        groups: dict[int, tuple[Node, list[str]]] = {}
+        for wire in wires:
+            node = self._node(wire)
+            groups.setdefault(id(node), (node, []))[1].append(wire)
+        return list(groups.values())
+
+    def _on_all(self, command: Callable[[Node], None]) -> None:
+        """Give *command* to every server; raise if one of them did not answer, after the others have done it."""
+        failed: BackendError | None = None
+        for node in self._nodes():
+            try:
+                command(node)
+            except BackendError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+
+    # ---- where a key is, in every form that is needed ------------------------------------------------------------
+
+    def _address(self, key: str, groups: tuple[str, ...]) -> Address:
+        """Return the address of *key* as a member of *groups*: remembered, since making it takes longer than a hit."""
+        address = self._addresses.get(key)
+        if address is None or address.groups != groups:
+            if len(self._addresses) >= MOST_ADDRESSES:
+                self._addresses.clear()
+            address = self._addresses[key] = self._new_address(key, groups)
+        return address
+
+    def _new_address(self, key: str, groups: tuple[str, ...]) -> Address:
+        wire = self._wire(key)
+        node = self._node(wire)
+        return Address(
+            key=key,
+            wire=wire,
+            node=node,
+            read=node.reader(wire, [self._wire(group) for group in groups]),
+            digest=self._digest(key),
+            groups=groups,
+            heads=[_envelope.stamp_head(group) for group in groups],
+        )
+
+    # ---- stamps --------------------------------------------------------------------------------------------------
+
+    def _plant(self, node: Node, groups: tuple[str, ...]) -> None:
+        """Put a stamp for each group that has none."""
+        for group in groups:
+            name = self._wire(group)
+            if not node.add(name, new_stamp(), 0) and not is_stamp(node.get_many([name]).get(name, b"")):
+                node.set(name, new_stamp(), 0)  # junk of somebody else's
+
+    # ---- what a user calls ---------------------------------------------------------------------------------------
+
+    def _present(self, key: str, data: bytes | None) -> Envelope | None:
+        """Return the envelope of a value that counts now, be it the user's own or a function's."""
+        envelope = self._unpack(key, data)
+        if envelope is None or envelope.kind != VALUE or not is_present(envelope, clock()):
+            return None
+        if envelope.stamps:
+            names = {group: self._wire(group) for group in _envelope.stamp_names(envelope.stamps)}
+            found = self._node(self._wire(key)).get_many(list(names.values()))
+            if stamps_in(found, names) != envelope.stamps:
+                return None
+        return envelope
+
+    def get(self, key: str) -> object:
+        """Return the value under *key*, or None if there is none or it has expired."""
+        return self.get_dict(key)[key]
+
+    def get_dict(self, *keys: str) -> dict[str, object]:
+        """Return the values by key, None where there is none; one round trip to each server."""
+        values: dict[str, object] = dict.fromkeys(keys)
+        for key, data in self._raw(keys).items():
+            envelope = self._present(key, data)
+            if envelope is not None:
+                values[key] = self._opened(key, envelope).value
+        return values
+
+    def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
+        by_wire = {self._wire(key): key for key in keys}
+        found: dict[str, bytes] = {}
+        for node, wires in self._by_node(by_wire):
+            found.update((by_wire[wire], data) for wire, data in node.get_many(wires).items())
+        return found
+
+    def has(self, key: str) -> bool:
+        """Return whether *key* has a value, be it None."""
+        return self._present(key, self._raw((key,)).get(key)) is not None
+
+    def set(self, key: str, value: object, timeout: float | None = None) -> bool:
+        """Store *value* under *key* for *timeout* seconds; True if it is stored."""
+        lifetime = self.lifetime(timeout)
+        if lifetime <= 0:
+            self.delete(key)
+            return False
+        wire = self._wire(key)
+        self._node(wire).set(wire, self._packed(key, value, lifetime), self._expire(lifetime))
+        return True
+
+    def _packed(self, key: str, value: object, lifetime: float) -> bytes:
+        now = clock()
+        data = self._pack(key, Entry(key, value, now + lifetime), now)
+        self._check_size(self._wire(key), data)
+        return data
+
+    def add(self, key: str, value: object, timeout: float | None = None) -> bool:
+        """Store *value* unless *key* has a value already; True if it is stored."""
+        lifetime = self.lifetime(timeout)
+        if lifetime <= 0:
+            return False
+        data = self._packed(key, value, lifetime)
+        return self._replace(key, lambda old: None if old is not None else (data, self._expire(lifetime)))
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; True if there was something."""
+        return self.forget(key)
+
+    def clear(self) -> bool:
+        """Delete everything on the servers, whoever put it there, whatever its key_prefix."""
+        self._on_all(lambda node: node.flush())
+        return True
+
+    def inc(self, key: str, delta: int = 1) -> int:
+        """Add *delta* to the number under *key* atomically, and return the sum."""
+        total = 0
+
+        def counted(old: Entry | None) -> tuple[bytes, int]:
+            nonlocal total
+            now = clock()
+            fresh = now + self.default_lifetime if old is None else old.fresh
+            total = delta + (0 if old is None else countable(key, old.value))
+            return self._pack(key, Entry(key, total, fresh), now), self._expire(fresh - now)
+
+        self._replace(key, counted)
+        return total
+
+    def _replace(self, key: str, new: Callable[[Entry | None], tuple[bytes, int] | None]) -> bool:
+        """Swap in what *new* makes of the present entry, atomically; False where it makes nothing."""
+        wire = self._wire(key)
+        node = self._node(wire)
+        for _ in range(MOST_SWAPS):
+            data, swap = node.gets(wire)
+            envelope = self._present(key, data)
+            made = new(None if envelope is None else self._opened(key, envelope))
+            if made is None:
+                return False
+            if node.add(wire, *made) if data is None else node.cas(wire, made[0], swap, made[1]):
+                return True
+        raise BackendUnavailable(f"{key} was changed by others {MOST_SWAPS} times in a row")
+
+
+def stamps_in(found: Mapping[str, bytes], names: Mapping[str, str]) -> bytes | None:
+    """Return the block of the stamps that were *found*, for groups by their wire *names*; None if one is missing."""
+    stamps = [found.get(name, b"") for name in names.values()]
+    if not all(map(is_stamp, stamps)):
+        return None
+    return _envelope.stamp_block(tuple(names), [stamp[len(STAMP_MAGIC) :] for stamp in stamps])
