@@ -275,7 +275,9 @@ def test_a_hit_does_not_read_the_file_while_nothing_changes(caches: list[SQLiteC
     here, there = caches
     here.set("k", 1)
     assert there.get("k") == 1
-    monkeypatch.setattr("memocache.backends._sqlite.ticks", lambda: 0.0)  # no time passes in which a file could go
+    monkeypatch.setattr(
+        "memocache.backends.sqlite.database.ticks", lambda: 0.0
+    )  # no time passes in which a file could go
     assert there.get("k") == 1
     read = []
     connection = there._database._connections.own()
@@ -309,7 +311,7 @@ def test_nobody_is_told_of_a_change_before_everybody(path: Path, caches: list[SQ
     # Between the change and its mark.
     here, there = caches
     third = SQLiteCache(path)
-    monkeypatch.setattr("memocache.backends._sqlite.ticks", lambda: 0.0)
+    monkeypatch.setattr("memocache.backends.sqlite.database.ticks", lambda: 0.0)
     here.set("k", "old")
     assert [there.get("k"), there.get("k")] == ["old", "old"]
     with monkeypatch.context() as without:
@@ -327,8 +329,8 @@ def test_those_who_share_a_mark_do_not_take_it_from_each_other_for_ever(
     caches: list[SQLiteCache], monkeypatch: Any
 ) -> None:
     here, there = caches
-    monkeypatch.setattr("memocache.backends._sqlite_shared.MARKS", 1)
-    monkeypatch.setattr("memocache.backends._sqlite.ticks", lambda: 0.0)
+    monkeypatch.setattr("memocache.backends.sqlite.shared.MARKS", 1)
+    monkeypatch.setattr("memocache.backends.sqlite.database.ticks", lambda: 0.0)
     keys = [f"k{number}" for number in range(4)]
     for key in keys:
         here.set(key, key)
@@ -351,7 +353,7 @@ def test_a_change_whose_mark_was_never_made_is_seen_by_whoever_wants_to_replace_
             assert there.look("k", (), clock().timestamp(), 60) == Busy(None)
         with monkeypatch.context() as without:
             without.setattr(here._database._file, "changed", lambda ids: None)
-            without.setattr("memocache.backends._sqlite.ticks", lambda: 0.0)
+            without.setattr("memocache.backends.sqlite.database.ticks", lambda: 0.0)
             here.clear()
             here.set("k", "new")
             assert there.look("k", (), clock().timestamp(), 60) == Busy(None)

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from memocache._clock import ticks
-from memocache.backends._redis_client import key_slot
-from memocache.backends._redis_server import Exchange, RedisServer, Where
-from memocache.backends._redis_servers import Maker, Servers, address_in, check
-from memocache.backends._resp import Refusal, Reply, Request, anything, command, status
 from memocache.backends._verbs import Verb
+from memocache.backends.redis.connection import Exchange, RedisServer, Where
+from memocache.backends.redis.resp import Refusal, Reply, Request, anything, command, status
+from memocache.backends.redis.settings import key_slot
+from memocache.backends.redis.topology import Maker, Servers, address_in, check
 from memocache.errors import BackendUnavailable
 
 __all__ = ["Cluster"]
@@ -57,9 +57,11 @@ class Cluster(Servers):
         return ",".join(self._known[address].name for address in self._seeds)
 
     def everybody(self) -> Sequence[RedisServer]:
+        """Return the servers that are known."""
         return list(self._known.values())
 
     def masters(self) -> Verb[Sequence[RedisServer]]:
+        """Return the servers that have slots, as the cluster says now."""
         yield from self._look()
         return list(dict.fromkeys(server for server in self._owners if server is not None))
 
@@ -110,6 +112,7 @@ class Cluster(Servers):
     # ---- asking --------------------------------------------------------------------------------------------------
 
     def ask(self, shard: int, request: Request, *, again: bool = False, urgent: bool = False) -> Verb[list[Reply]]:
+        """Ask the server of the *shard*, and follow its redirections."""
         (server,) = yield from self._by_owner([shard])
         replies = yield from self._given(server, request, again, urgent)
         return (yield from self._followed(shard, server, request, replies, again, urgent))

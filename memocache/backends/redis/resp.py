@@ -38,6 +38,7 @@ class Refusal:
 
     @property
     def word(self) -> str:
+        """The first word of the text, which says which error it is."""
         return self.text.partition(" ")[0]
 
 
@@ -171,6 +172,7 @@ class Proven(Request):
         super().__init__(*request.commands, command(lambda reply: reply == word, b"ECHO", word))
 
     def read(self, buffer: bytes) -> tuple[list[Reply], int]:
+        """Return the replies without the repeated word."""
         replies, end = super().read(buffer)
         return replies[:-1], end
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from memocache import _envelope
 from memocache._envelope import Envelope
 from memocache.backends._node import Address, block_of
-from memocache.backends._redis_scripts import SWAP, Script
-from memocache.backends._resp import Command, Refusal, Reply, Request, command, number, status, text, values
 from memocache.backends._verbs import Verb, taken
+from memocache.backends.redis.resp import Command, Refusal, Reply, Request, command, number, status, text, values
+from memocache.backends.redis.scripts import SWAP, Script
 from memocache.errors import BackendError, BackendUnavailable
 
 if TYPE_CHECKING:
-    from memocache.backends._redis_servers import Servers
+    from memocache.backends.redis.topology import Servers
 
 __all__ = ["KEYS", "LEASES", "Seen", "Shard", "Spot", "as_it_is", "reading", "setting"]
 

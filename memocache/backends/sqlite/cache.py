@@ -10,8 +10,8 @@ from memocache._policy import seconds
 from memocache._url import SHARED, Url, duration, whole
 from memocache.backends._lease import LeaseCache
 from memocache.backends._packed import is_present
-from memocache.backends._sqlite import Database
-from memocache.backends._sqlite_path import resolved
+from memocache.backends.sqlite.database import Database
+from memocache.backends.sqlite.path import resolved
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._compression import Method

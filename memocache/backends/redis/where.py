@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from memocache._url import Kind, Url, similar, text, whole
-from memocache.backends._redis_client import ClientSettings, settings_of
-from memocache.backends._redis_cluster import Cluster
-from memocache.backends._redis_server import RedisServer, Where
-from memocache.backends._redis_servers import Sentinels, Servers, Single
+from memocache.backends.redis.cluster import Cluster
+from memocache.backends.redis.connection import RedisServer, Where
+from memocache.backends.redis.settings import ClientSettings, settings_of
+from memocache.backends.redis.topology import Sentinels, Servers, Single
 from memocache.errors import ConfigurationError
 
 __all__ = ["IN_URLS", "servers"]

@@ -8,10 +8,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from memocache._clock import ticks
-from memocache.backends._resp import Command, Incomplete, Nonsense, Refusal, Reply, Request, anything, command, number
+from memocache.backends.redis.resp import (
+    Command,
+    Incomplete,
+    Nonsense,
+    Refusal,
+    Reply,
+    Request,
+    anything,
+    command,
+    number,
+)
 
 if TYPE_CHECKING:
-    from memocache.backends._redis_server import RedisServer
+    from memocache.backends.redis.connection import RedisServer
 
 __all__ = ["Channel"]
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from memocache._policy import seconds
 from memocache._url import SHARED, Recipe, Url, duration, whole
-from memocache.backends._redis_channel import Channel
-from memocache.backends._redis_fence import FencedCache
-from memocache.backends._redis_shard import KEYS, LEASES, as_it_is
-from memocache.backends._resp import command, text
 from memocache.backends._verbs import Verb, awaited, taken, verb
+from memocache.backends.redis.fence import FencedCache
+from memocache.backends.redis.pubsub import Channel
+from memocache.backends.redis.resp import command, text
+from memocache.backends.redis.shard import KEYS, LEASES, as_it_is
 from memocache.errors import ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._compression import Method
@@ -17,7 +17,7 @@ from memocache.serializers._form import COMPRESS_ABOVE, Form
 from memocache.serializers._signing import Secret
 
 if TYPE_CHECKING:
-    from memocache.backends._redis_server import RedisServer
+    from memocache.backends.redis.connection import RedisServer
 
 __all__ = ["RedisCache"]
 
@@ -146,7 +146,7 @@ class RedisCache(FencedCache):
         import asyncio
 
         from memocache._tasks import in_own_task
-        from memocache.backends._redis_loop import can_link
+        from memocache.backends.redis.loop import can_link
 
         steps = getattr(call, "__wrapped__", None)
         if steps is None or getattr(call, "__self__", None) is not self or not can_link(asyncio.get_running_loop()):
@@ -205,9 +205,9 @@ async def _in_task(operation: Any) -> Any:
 def _where() -> Any:
     """Return the module that knows redis-py."""
     try:
-        from memocache.backends import _redis_where
+        from memocache.backends.redis import where
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "redis":
             raise
         raise ConfigurationError("RedisCache needs redis-py: pip install 'memocache[redis]'") from missing
-    return _redis_where
+    return where

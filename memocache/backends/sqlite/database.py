@@ -12,7 +12,7 @@ from memocache._clock import ticks
 from memocache._envelope import end_of, key_digest
 from memocache.backends._breaker import Breaker
 from memocache.backends._node import LONGEST_REMEMBERED, Answer
-from memocache.backends._sqlite_connection import (
+from memocache.backends.sqlite.connection import (
     PAGE,
     Connection,
     Connections,
@@ -22,9 +22,9 @@ from memocache.backends._sqlite_connection import (
     is_closed,
     is_full,
 )
-from memocache.backends._sqlite_file import AT_LEAST_EVERY, EVERYTHING, DataFile
-from memocache.backends._sqlite_room import MOST_EVICTIONS, evict, remove_expired
-from memocache.backends._sqlite_shared import marks_of
+from memocache.backends.sqlite.file import AT_LEAST_EVERY, EVERYTHING, DataFile
+from memocache.backends.sqlite.room import MOST_EVICTIONS, evict, remove_expired
+from memocache.backends.sqlite.shared import marks_of
 from memocache.errors import BackendUnavailable, ConfigurationError
 
 __all__ = ["Database"]

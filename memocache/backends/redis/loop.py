@@ -15,10 +15,10 @@ from memocache._flight import own_copy
 from memocache._pool import in_pool
 from memocache._tasks import ring
 from memocache.backends._line import MOST_BYTES, closed_with
-from memocache.backends._resp import Incomplete, Nonsense, OutOfStep, Reply, Request
+from memocache.backends.redis.resp import Incomplete, Nonsense, OutOfStep, Reply, Request
 
 if TYPE_CHECKING:
-    from memocache.backends._redis_server import RedisServer
+    from memocache.backends.redis.connection import RedisServer
 
 __all__ = ["LoopLink", "can_link", "link_in"]
 

@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from memocache.backends._breaker import Breaker
 from memocache.backends._line import Line
-from memocache.backends._redis_client import Connecting
-from memocache.backends._resp import Incomplete, Nonsense, OutOfStep, Proven, Refusal, Reply, Request, anything, command
+from memocache.backends.redis.resp import (
+    Incomplete,
+    Nonsense,
+    OutOfStep,
+    Proven,
+    Refusal,
+    Reply,
+    Request,
+    anything,
+    command,
+)
+from memocache.backends.redis.settings import Connecting
 from memocache.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from memocache.backends._redis_loop import LoopLink
+    from memocache.backends.redis.loop import LoopLink
 
 __all__ = ["Exchange", "RedisServer"]
 
@@ -97,7 +107,7 @@ class RedisServer:
 
     async def give_in_task(self, request: Request, again: bool, urgent: bool) -> list[Reply]:
         """Return the replies to *request*, in this task, without blocking its event loop."""
-        from memocache.backends._redis_loop import link_in
+        from memocache.backends.redis.loop import link_in
 
         if self._breaker.failures:
             self.ask_breaker(urgent)
@@ -235,6 +245,7 @@ class Exchange:
         self.urgent = urgent
 
     def __call__(self) -> list[Reply]:
+        """Do it in this thread."""
         return self.server.give(self.request, self.again, self.urgent)
 
     async def in_task(self) -> list[Reply]:

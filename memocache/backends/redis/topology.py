@@ -1,13 +1,13 @@
-"""Which Redis server a key is on: the only one, or the master that sentinels know; for a cluster see _redis_cluster."""
+"""Which Redis server a key is on: the only one, or the master that sentinels know; for a cluster see `cluster`."""
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from memocache.backends._redis_server import Exchange, RedisServer, Where
-from memocache.backends._resp import Refusal, Reply, Request, anything, command, number, page
 from memocache.backends._verbs import Verb
+from memocache.backends.redis.connection import Exchange, RedisServer, Where
+from memocache.backends.redis.resp import Refusal, Reply, Request, anything, command, number, page
 from memocache.errors import BackendError, BackendUnavailable
 
 __all__ = ["Maker", "Sentinels", "Servers", "Single", "address_in", "check"]
@@ -86,6 +86,7 @@ class Single(Servers):
         return self._server.name
 
     def ask(self, shard: int, request: Request, *, again: bool = False, urgent: bool = False) -> Verb[list[Reply]]:
+        """Ask the server."""
         replies: list[Reply] = yield Exchange(self._server, request, again, urgent)
         for reply in replies:
             if type(reply) is Refusal:
@@ -93,10 +94,12 @@ class Single(Servers):
         return replies
 
     def masters(self) -> Verb[Sequence[RedisServer]]:
+        """Return the server."""
         yield from ()
         return [self._server]
 
     def everybody(self) -> Sequence[RedisServer]:
+        """Return the server."""
         return [self._server]
 
 
@@ -114,6 +117,7 @@ class Sentinels(Servers):
         return f"{','.join(sentinel.name for sentinel in self._sentinels)}/{self._service}"
 
     def ask(self, shard: int, request: Request, *, again: bool = False, urgent: bool = False) -> Verb[list[Reply]]:
+        """Ask the master, or the one that sentinels name where it is a replica now."""
         for _ in range(2):
             master = self._master or (yield from self._found(urgent))
             try:
@@ -154,9 +158,11 @@ class Sentinels(Servers):
         raise problem
 
     def masters(self) -> Verb[Sequence[RedisServer]]:
+        """Return the master."""
         return [self._master or (yield from self._found(True))]
 
     def everybody(self) -> Sequence[RedisServer]:
+        """Return the sentinels, and all that have been masters."""
         return [*self._sentinels, *self._known.values()]
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from memocache._fork import around_fork
-from memocache.backends._sqlite_file import DataFile, Identity, gate
+from memocache.backends.sqlite.file import DataFile, Identity, gate
 from memocache.errors import BackendUnavailable, ConfigurationError
 
 __all__ = ["PAGE", "Connection", "Connections", "Error", "is_broken", "is_busy", "is_closed", "is_full"]

@@ -22,18 +22,18 @@ from memocache._entry import AgingEntry, Entry
 from memocache._envelope import LEASE, NONCE, Envelope
 from memocache.backends._node import STAMP_MAGIC, is_stamp, new_stamp
 from memocache.backends._packed import due, is_lease, is_present, kept_until
-from memocache.backends._redis_scripts import CLAIM, FILL, GIVE_BACK
-from memocache.backends._redis_shard import Shard, Spot, as_it_is, reading, setting
-from memocache.backends._resp import Command, Reply, Request, command, number
 from memocache.backends._server import ATTEMPTS, ServerCache
 from memocache.backends._stubs import Stubs
 from memocache.backends._verbs import Verb, taken, verb
 from memocache.backends.base import Busy, Lease, Stale
+from memocache.backends.redis.resp import Command, Reply, Request, command, number
+from memocache.backends.redis.scripts import CLAIM, FILL, GIVE_BACK
+from memocache.backends.redis.shard import Shard, Spot, as_it_is, reading, setting
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers._form import Form
 
 if TYPE_CHECKING:
-    from memocache.backends._redis_servers import Servers
+    from memocache.backends.redis.topology import Servers
 
 __all__ = ["FencedCache"]
 

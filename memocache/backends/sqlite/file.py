@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from memocache._clock import now, ticks
-from memocache.backends._sqlite_path import SIDES, check_directory, check_file, check_side
-from memocache.backends._sqlite_shared import EVERYTHING, Shared
+from memocache.backends.sqlite.path import SIDES, check_directory, check_file, check_side
+from memocache.backends.sqlite.shared import EVERYTHING, Shared
 from memocache.errors import BackendUnavailable
 
 try:
