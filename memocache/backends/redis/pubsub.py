@@ -1,4 +1,4 @@
-"""Channel: what processes tell each other over Redis; heard in a thread, as long as somebody in this one listens."""
+"""Channel: a Redis channel over which processes send each other texts; received in a thread, while somebody listens."""
 
 import contextlib
 import socket
@@ -8,17 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from memocache._clock import ticks
-from memocache.backends.redis.resp import (
-    Command,
-    Incomplete,
-    Nonsense,
-    Refusal,
-    Reply,
-    Request,
-    anything,
-    command,
-    number,
-)
+from memocache.backends.redis import resp
+from memocache.backends.redis.resp import Command, ErrorReply, NeedMoreData, ProtocolError, Reply, Request, command
 
 if TYPE_CHECKING:
     from memocache.backends.redis.connection import RedisServer
@@ -29,75 +20,87 @@ QUIET: Final = 10.0  # seconds of silence after which the server is asked whethe
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 RECEIVE: Final = 64 * 1024
-PING: Final = command(anything, b"PING").data
-PUSH: Final = Request(Command(anything, b""))
+PING: Final = command(resp.any_reply, b"PING").data
+PUSH: Final = Request(Command(resp.any_reply, b""))
 
-Heard = Callable[[str | None], object]
+Receiver = Callable[[str | None], object]
 
 
 class Channel:
-    """A channel by *name* on the server that *find* returns; see `Cache.listen` for what those who listen are told.
+    """A channel by *name* on the server that *find_server* returns; see `Cache.listen` for what receivers get.
 
     Its thread ends when the channel is closed, or nobody has it any more.
     """
 
-    def __init__(self, name: bytes, find: "Callable[[], RedisServer]") -> None:
+    def __init__(self, name: bytes, find_server: "Callable[[], RedisServer]") -> None:
         self.name = name
-        self._find = find
-        self._heard: list[Heard] = []
+        self._find_server = find_server
+        self._receivers: list[Receiver] = []
         self._ended = threading.Event()
         self._socket: Any = None
 
-    def listen(self, heard: Heard) -> None:
-        """Have *heard* called with each text."""
-        self._heard.append(heard)
-        if len(self._heard) == 1:
+    def receive(self, receiver: Receiver) -> None:
+        """Have *receiver* called with each text."""
+        self._receivers.append(receiver)
+        if len(self._receivers) == 1:
             self._ended = threading.Event()
             arguments = (weakref.ref(self), self._ended)
-            threading.Thread(target=_listen, args=arguments, name="memocache channel", daemon=True).start()
+            threading.Thread(target=_run, args=arguments, name="memocache channel", daemon=True).start()
 
-    def publishing(self, text: str) -> Request:
-        """Return the request that tells all who listen *text*."""
-        return Request(command(number, b"PUBLISH", self.name, text.encode("utf-8", "surrogatepass")))
+    def publish(self, text: str) -> Request:
+        """Return the request that sends *text* to all receivers."""
+        return Request(command(resp.integer, b"PUBLISH", self.name, text.encode("utf-8", "surrogatepass")))
 
     def close(self) -> None:
-        """Listen no more."""
+        """Receive no more."""
         self._ended.set()
-        self._heard = []
+        self._receivers = []
         opened = self._socket
         if opened is not None:
-            _shut(opened)
+            _shut_down(opened)
 
     __del__ = close
 
-    def open(self) -> Any:
-        """Return a socket over which the server says what is published; it belongs to the caller."""
-        server = self._find()
-        opened = server.connected().detach()
+    def subscribe(self) -> Any:
+        """Return a socket on which the server sends the texts; it belongs to the caller."""
+        server = self._find_server()
+        opened = server.connect().detach()
         try:
             opened.settimeout(server.timeout)
-            opened.sendall(command(anything, b"SUBSCRIBE", self.name).data)
+            opened.sendall(command(resp.any_reply, b"SUBSCRIBE", self.name).data)
             opened.settimeout(QUIET)
         except BaseException:
             opened.close()
             raise
         self._socket = opened
         if self._ended.is_set():  # closed in the meantime
-            _shut(opened)
+            _shut_down(opened)
         return opened
 
-    def tell(self, text: str | None) -> None:
-        """Tell those who listen."""
-        for heard in list(self._heard):
-            heard(text)
+    def handle(self, push: Reply) -> None:
+        """Hand the text in a *push* of the server's to the receivers."""
+        if type(push) is ErrorReply:
+            raise ProtocolError(push.text)
+        match push:
+            case [b"subscribe", self.name, _]:
+                text = None  # whatever was published before, nobody here has received it
+            case [b"message", self.name, bytes(data)]:
+                try:
+                    text = data.decode("utf-8", "surrogatepass")
+                except UnicodeDecodeError:  # somebody else's
+                    return
+            case _:
+                return
+        for receiver in list(self._receivers):
+            receiver(text)
 
 
-def _shut(opened: Any) -> None:
+def _shut_down(opened: Any) -> None:
     with contextlib.suppress(OSError):
         opened.shutdown(socket.SHUT_RDWR)  # which wakes the thread that reads it, and closes it
 
 
-def _listen(channel: "weakref.ref[Channel]", ended: threading.Event) -> None:
+def _run(channel: "weakref.ref[Channel]", ended: threading.Event) -> None:
     """Be the thread of *channel*, which is not kept alive by it."""
     pause = FIRST_PAUSE
     while not ended.is_set():
@@ -107,10 +110,10 @@ def _listen(channel: "weakref.ref[Channel]", ended: threading.Event) -> None:
             own = channel()
             if own is None:
                 return
-            opened = own.open()
+            opened = own.subscribe()
             del own
             try:
-                _hear(channel, opened)
+                _read_pushes(channel, opened)
             finally:
                 opened.close()
         except Exception:  # noqa: BLE001
@@ -118,43 +121,29 @@ def _listen(channel: "weakref.ref[Channel]", ended: threading.Event) -> None:
         ended.wait(pause)
 
 
-def _hear(channel: "weakref.ref[Channel]", opened: Any) -> None:
-    """Tell *channel* what comes, as long as there is one; raise when the connection has ended."""
-    buffer, asked = b"", False
+def _read_pushes(channel: "weakref.ref[Channel]", opened: Any) -> None:
+    """Hand *channel* what comes, as long as there is one; raise when the connection has ended."""
+    buffer, is_pinged = b"", False
     while True:
         try:
             data = opened.recv(RECEIVE)
         except TimeoutError:
-            if asked:
+            if is_pinged:
                 raise
             opened.sendall(PING)
-            asked = True
+            is_pinged = True
             continue
         if not data:
             raise EOFError
-        buffer, asked = buffer + data, False
+        buffer, is_pinged = buffer + data, False
         while buffer:
             try:
-                (push,), end = PUSH.read(buffer)
-            except Incomplete:
+                (push,), end = PUSH.parse(buffer)
+            except NeedMoreData:
                 break
             buffer = buffer[end:]
             own = channel()
             if own is None:
                 return
-            _understand(own, push)
+            own.handle(push)
             del own
-
-
-def _understand(channel: Channel, push: Reply) -> None:
-    if type(push) is Refusal:
-        raise Nonsense(push.text)
-    match push:
-        case [b"subscribe", channel.name, _]:
-            channel.tell(None)  # whatever was published before, nobody here has heard it
-        case [b"message", channel.name, bytes(data)]:
-            try:
-                text = data.decode("utf-8", "surrogatepass")
-            except UnicodeDecodeError:  # somebody else's
-                return
-            channel.tell(text)

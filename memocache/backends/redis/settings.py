@@ -1,46 +1,210 @@
-"""What there is to know of redis-py: how it connects to a server, and its clients' settings. Its only user."""
+"""Settings: where Redis is, from a URL or from a client, and how to connect to it. The only user of redis-py."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.crc import key_slot
+from redis.connection import Connection as RedisPyConnection
+from redis.connection import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
+from memocache._url import Kind, Url, similar, text, whole
 from memocache.backends._line import CipherLine, Line, Sockets
 from memocache.errors import ConfigurationError
 
-__all__ = ["ClientSettings", "Connecting", "key_slot", "settings_of"]
+__all__ = ["URL_OPTIONS", "ClientSettings", "Connector", "ServerAddress", "read_settings"]
 
-OPTIONS: Final = ("db", "username", "password", "credential_provider", "client_name")
-"""Of a client's settings, what matters here as well; and all that begin with ssl_."""
+ServerAddress: TypeAlias = str | tuple[str, int]
+"""The path of a socket, or a host and a port."""
+
+PORT: Final = 6379
+SENTINEL_PORT: Final = 26379
+SENTINEL: Final = "sentinel_"
+SCHEMES: Final = (
+    *("unix", "redis", "redis+cluster", "redis+sentinel"),
+    *("rediss", "rediss+cluster", "rediss+sentinel"),  # TLS
+)
 
 
-class _Lined:
-    """A connection of redis-py's whose socket is a line, with the deadline of ours."""
+def _boolean(name: str, given: str) -> bool:
+    words = {"true": True, "1": True, "false": False, "0": False}
+    if given.lower() not in words:
+        raise ConfigurationError(f"{name}={given!r}; wanted: true or false")
+    return words[given.lower()]
+
+
+URL_OPTIONS: Final[dict[str, Kind]] = {
+    "db": whole,
+    "username": text,
+    "password": text,
+    "client_name": text,
+    "sentinel_username": text,
+    "sentinel_password": text,
+    "ssl_ca_certs": text,
+    "ssl_ca_path": text,
+    "ssl_certfile": text,
+    "ssl_keyfile": text,
+    "ssl_password": text,
+    "ssl_cert_reqs": text,
+    "ssl_check_hostname": _boolean,
+}
+"""The options of a connection, those of redis-py's clients, as a URL may have them."""
+
+OPTIONS: Final = (*URL_OPTIONS, "credential_provider", "ssl_ca_data", "ssl_ciphers", "ssl_min_version")
+
+CLIENT_OPTIONS: Final = ("db", "username", "password", "credential_provider", "client_name")
+"""The settings of a client that count here, besides all that begin with ssl_."""
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """The addresses of the servers, and the options of the connections to them."""
+
+    kind: str
+    addresses: list[ServerAddress]
+    tls: bool
+    options: dict[str, Any] = field(repr=False)
+    service: str = ""
+    sentinel_options: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def read_settings(given: Any, options: Mapping[str, Any]) -> ClientSettings:
+    """Return the settings that a URL or a client stands for; ConfigurationError if it can be none."""
+    for name in options:
+        if name not in OPTIONS:
+            raise ConfigurationError(
+                f"RedisCache has no option {name!r}{similar(name, OPTIONS)}; "
+                f"options of the connection are: {', '.join(OPTIONS)}"
+            )
+    if isinstance(given, str):
+        url = Url(given)
+        return _from_url(url, {**url.options(URL_OPTIONS), **options})
+    if isinstance(given, Url):
+        return _from_url(given, dict(options))
+    settings = _from_client(given)
+    if settings is None:
+        raise ConfigurationError(
+            f"RedisCache() got a {type(given).__name__}; wanted: a URL such as 'redis://127.0.0.1:6379/0', "
+            "or a client of redis-py or valkey-py"
+        )
+    if options:
+        raise ConfigurationError(
+            f"RedisCache() got a client and {', '.join(options)}; give the options to the client itself"
+        )
+    return settings
+
+
+def _from_url(url: Url, options: dict[str, Any]) -> ClientSettings:
+    """Return the settings in *url*, with these further *options*."""
+    scheme, _, kind = url.scheme.partition("+")
+    kind = kind or "single"
+    if url.scheme not in SCHEMES:
+        raise url.refused(
+            "wanted: redis://host:port/db, rediss:// for TLS, unix:///path/to/socket, "
+            "redis+cluster://host:port,host:port, or redis+sentinel://host:port,host:port/service/db"
+        )
+    for name, value in (("username", url.user), ("password", url.password)):
+        if value:
+            options.setdefault(name, value)
+    if scheme == "unix":
+        if url.places or url.path in ("", "/"):
+            raise url.refused("wanted: unix:///path/to/socket")
+        return ClientSettings("single", [url.path], False, options)
+    is_tls = scheme == "rediss"
+    if not is_tls and any(name.startswith("ssl_") for name in options):
+        raise url.refused("it has options of TLS; for a server that speaks it write rediss instead of redis")
+    sentinel = {name.removeprefix(SENTINEL): options.pop(name) for name in list(options) if name.startswith(SENTINEL)}
+    parts = [part for part in url.path.split("/") if part]
+    service = ""
+    if kind == "sentinel":
+        if not parts:
+            raise url.refused("wanted: the name of the service behind the hosts, as in redis+sentinel://host/mymaster")
+        service = parts.pop(0)
+        if is_tls:
+            sentinel.update({name: value for name, value in options.items() if name.startswith("ssl_")})
+    elif sentinel:
+        raise url.refused("it has options of sentinels; for these write redis+sentinel")
+    if len(parts) > 1 or (parts and not parts[0].isdecimal()):
+        raise url.refused("what is behind the hosts is no number of a database")
+    if parts:
+        options.setdefault("db", int(parts[0]))
+    port = SENTINEL_PORT if kind == "sentinel" else PORT
+    addresses: list[ServerAddress] = [*url.addresses(port)]
+    if kind == "single" and len(addresses) > 1:
+        raise url.refused("it has several hosts; for those write redis+cluster or redis+sentinel")
+    return ClientSettings(kind, addresses or [("127.0.0.1", port)], is_tls, options, service, sentinel)
+
+
+def _from_client(client: Any) -> ClientSettings | None:
+    """Return the settings of a *client* of redis-py, or of valkey-py, which is made alike; None if it is none."""
+    nodes = getattr(client, "nodes_manager", None)
+    if nodes is not None:
+        options = nodes.connection_kwargs
+        addresses = [(node.host, int(node.port)) for node in nodes.startup_nodes.values()]
+        is_tls = bool(options.get("ssl")) or _is_tls(options.get("connection_class"))
+        return ClientSettings("cluster", [*addresses], is_tls, _usable(options))
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return None
+    options, is_tls = pool.connection_kwargs, _is_tls(pool.connection_class)
+    manager = getattr(pool, "sentinel_manager", None)
+    if manager is not None:
+        sentinels = [each.connection_pool.connection_kwargs for each in manager.sentinels]
+        return ClientSettings(
+            "sentinel",
+            [_address(each) for each in sentinels],
+            is_tls,
+            _usable(options),
+            pool.service_name,
+            _usable(sentinels[0]),
+        )
+    return ClientSettings("single", [_address(options)], is_tls, _usable(options))
+
+
+def _address(options: dict[str, Any]) -> ServerAddress:
+    if "path" in options:
+        return str(options["path"])
+    return options.get("host", "localhost"), int(options.get("port", PORT))
+
+
+def _is_tls(kind: Any) -> bool:
+    return "SSL" in getattr(kind, "__name__", "")  # of valkey-py as well
+
+
+def _usable(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in options.items()
+        if value is not None and (name in CLIENT_OPTIONS or name.startswith("ssl_"))
+    }
+
+
+# ---- connections of redis-py -----------------------------------------------------------------------------------------
+
+
+class _WithDeadline:
+    """A connection of redis-py whose socket is a line, with a deadline for all of it."""
 
     sockets: Sockets
     line: Line
 
     def connect_line(self, family: Any, address: Any) -> Line:
-        line = Line(self.sockets, family)
-        line.connect(address)
-        return line
-
-
-class _Tcp(_Lined, Connection):
-    def _connect(self) -> Line:
-        self.line = self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port))
+        self.line = Line(self.sockets, family)
+        self.line.connect(address)
         return self.line
 
 
-class _Unix(_Lined, UnixDomainSocketConnection):
+class _Tcp(_WithDeadline, RedisPyConnection):
     def _connect(self) -> Line:
-        self.line = self.connect_line(Sockets.AF_UNIX, self.path)
-        return self.line
+        return self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port))
 
 
-class _Tls(_Lined, SSLConnection):
+class _Unix(_WithDeadline, UnixDomainSocketConnection):
+    def _connect(self) -> Line:
+        return self.connect_line(Sockets.AF_UNIX, self.path)
+
+
+class _Tls(_WithDeadline, SSLConnection):
     def _connect(self) -> Line:
         opened = self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port)).detach()
         try:
@@ -53,13 +217,13 @@ class _Tls(_Lined, SSLConnection):
         return self.line
 
 
-class Connecting:
-    """Makes connections to one server, with names and passwords given and the database selected.
+class Connector:
+    """A maker of connections to one server, that gives names and passwords, and selects the database.
 
-    redis-py makes them; what is said over them afterwards, and for how long, is our own affair.
+    redis-py connects; the commands after that, and their deadlines, are our own affair.
     """
 
-    def __init__(self, address: "str | tuple[str, int]", tls: bool, options: dict[str, Any], timeout: float) -> None:
+    def __init__(self, address: ServerAddress, tls: bool, options: dict[str, Any], timeout: float) -> None:
         self._timeout = timeout
         self._options = {
             **({"path": address} if isinstance(address, str) else {"host": address[0], "port": address[1]}),
@@ -70,16 +234,16 @@ class Connecting:
         }
         self._kind: Any = _Unix if isinstance(address, str) else _Tls if tls else _Tcp
         try:
-            self._made()
+            self._new_connection()
         except (RedisError, TypeError, ValueError) as error:
             raise ConfigurationError(f"the options of the connection to Redis cannot work: {error}") from error
 
-    def _made(self) -> Any:
+    def _new_connection(self) -> Any:
         return self._kind(**self._options)  # which does not connect yet
 
-    def connected(self) -> tuple[Line, Any]:
-        """Return a line that is ready for commands, and what has to be kept as long as it is, and `disconnect`ed."""
-        connection = self._made()
+    def connect(self) -> tuple[Line, Any]:
+        """Return a line that is ready for commands, and its owner, to be kept and at the end `disconnect`ed."""
+        connection = self._new_connection()
         connection.sockets = sockets = Sockets(self._timeout)
         sockets.begin()
         try:
@@ -88,60 +252,3 @@ class Connecting:
             connection.disconnect()
             raise
         return connection.line, connection
-
-
-@dataclass(frozen=True)
-class ClientSettings:
-    """Where a client's servers are, and how it connects to them."""
-
-    kind: str
-    addresses: "list[str | tuple[str, int]]"
-    tls: bool
-    options: dict[str, Any] = field(repr=False)
-    service: str = ""
-    sentinel_options: dict[str, Any] | None = field(default=None, repr=False)
-
-
-def settings_of(client: Any) -> ClientSettings | None:
-    """Return the settings of a *client* of redis-py, or of valkey-py, which is made alike; None if it is none."""
-    nodes = getattr(client, "nodes_manager", None)
-    if nodes is not None:
-        options = nodes.connection_kwargs
-        addresses = [(node.host, int(node.port)) for node in nodes.startup_nodes.values()]
-        is_tls = bool(options.get("ssl")) or _is_tls(options.get("connection_class"))
-        return ClientSettings("cluster", [*addresses], is_tls, _known(options))
-    pool = getattr(client, "connection_pool", None)
-    if pool is None:
-        return None
-    options, is_tls = pool.connection_kwargs, _is_tls(pool.connection_class)
-    manager = getattr(pool, "sentinel_manager", None)
-    if manager is not None:
-        pools = [each.connection_pool for each in manager.sentinels]
-        theirs = pools[0].connection_kwargs
-        return ClientSettings(
-            "sentinel",
-            [_address(each.connection_kwargs) for each in pools],
-            is_tls,
-            _known(options),
-            pool.service_name,
-            _known(theirs),
-        )
-    return ClientSettings("single", [_address(options)], is_tls, _known(options))
-
-
-def _address(options: dict[str, Any]) -> "str | tuple[str, int]":
-    if "path" in options:
-        return str(options["path"])
-    return options.get("host", "localhost"), int(options.get("port", 6379))
-
-
-def _is_tls(kind: Any) -> bool:
-    return "SSL" in getattr(kind, "__name__", "")  # of valkey-py as well
-
-
-def _known(options: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in options.items()
-        if value is not None and (name in OPTIONS or name.startswith("ssl_"))
-    }
