@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from memocache._entry import AgingEntry, Alias, Entry, Origin
 from memocache.backends._far import ask, take, take_awaited
-from memocache.backends._told import Told
+from memocache.backends._forget_channel import ForgetChannel
 from memocache.backends._verbs import Verb, verb
 from memocache.backends.base import Busy, Cache, Lease, Stale, Usage
 from memocache.backends.simple import SimpleCache
@@ -36,7 +36,7 @@ class Tiers(Cache):
         self._near = near
         self._far = far
         self._near_timeout = near_timeout
-        self._told = Told(near, far)
+        self._channel = ForgetChannel(near, far)
         # By groups: what far gives does not say whose it is.
         self._origins: weakref.WeakValueDictionary[tuple[str, ...], Origin] = weakref.WeakValueDictionary()
         self.awaited_only = far.awaited_only
@@ -77,7 +77,7 @@ class Tiers(Cache):
         old, ticket = (seen.entry, seen.lease) if type(seen) is Stale else (None, seen)
         if old is not None and ticket is None:
             return _hit(old)
-        self._told.listen()
+        self._channel.receive()
         found = twin = None
         try:
             found = yield ask(self._far.look, key, groups, now, lease)
@@ -107,7 +107,7 @@ class Tiers(Cache):
             if entry is not None and entry is not lease.old:
                 self._near.forget(lease.key)
         if stood and lease.replaces and lease.old is None:
-            yield from self._told.key(lease.key)
+            yield from self._channel.send_key(lease.key)
         return stood
 
     @verb
@@ -121,7 +121,7 @@ class Tiers(Cache):
             was_far: bool = yield ask(self._far.forget, key)
         finally:
             was_near = self._near.forget(key)
-        yield from self._told.key(key)
+        yield from self._channel.send_key(key)
         return was_far or was_near
 
     @verb
@@ -131,7 +131,7 @@ class Tiers(Cache):
             yield ask(self._far.forget_group, group)
         finally:
             self._near.forget_group(group)
-        yield from self._told.group(group)
+        yield from self._channel.send_group(group)
 
     @verb
     def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:
@@ -143,7 +143,7 @@ class Tiers(Cache):
         missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.fresh]
         if not missing:
             return entries
-        self._told.listen()
+        self._channel.receive()
         tickets = [self._near.take(keys[at], groups[at], now, TICKET) for at in missing]
         found: Sequence[Entry | None] = [None] * len(missing)
         try:
@@ -191,8 +191,8 @@ class Tiers(Cache):
 
     def after_fork(self) -> None:
         """Be another tier than the parent's to all others."""
-        self._told.start_anew()
-        if self._far.can_announce:
+        self._channel.reset()
+        if self._far.can_send:
             # Before it has asked far, it does not listen; and what is near would keep it from asking.
             self._near.after_fork()
             self._near.clear()

@@ -69,7 +69,7 @@ class TieredCache(Tiers):
 
     def close(self) -> None:
         """Close the far cache, where there is something to close; the cache can be used again."""
-        self._told.start_anew()
+        self._channel.reset()
         close = getattr(self._far, "close", None)
         if close is not None:
             close()
@@ -131,7 +131,7 @@ class TieredCache(Tiers):
             done: bool = yield ask(self._far.clear)
         finally:
             self._near.clear()
-        yield from self._told.all()
+        yield from self._channel.send_all()
         return done
 
     @verb
@@ -162,7 +162,7 @@ class TieredCache(Tiers):
             for key in keys:
                 self._near.forget(key)
         for key in keys:
-            yield from self._told.key(key)
+            yield from self._channel.send_key(key)
         return result
 
 

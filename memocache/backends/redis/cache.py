@@ -568,9 +568,9 @@ class RedisCache(ServerCache):
             found.update((key, list(islice(rest, len(commands[key])))) for key in own)
         return found
 
-    # ---- what near tiers tell each other -------------------------------------------------------------------------
+    # ---- messages between near tiers -------------------------------------------------------------------------------
 
-    can_announce = True
+    can_send = True
 
     def _new_channel(self, prefix: str) -> Channel:
         topology = self._topology  # not self, whom the channel would keep alive
@@ -581,13 +581,13 @@ class RedisCache(ServerCache):
 
         return Channel(f"memocache:told:{prefix}".encode(), find_server)
 
-    def listen(self, heard: Callable[[str | None], object]) -> None:
-        """Have *heard* called, in a thread of its own, with each text that any process announces."""
-        self._channel.receive(heard)
+    def receive(self, receiver: Callable[[str | None], object]) -> None:
+        """Have *receiver* called, in a thread of its own, with each text that any process sends."""
+        self._channel.receive(receiver)
 
     @verb
-    def announce(self, text: str) -> Verb[None]:
-        """Publish *text* to all who listen, in every process."""
+    def send(self, text: str) -> Verb[None]:
+        """Publish *text* to all receivers, in every process."""
         yield from self._topology.ask(0, self._channel.publish(text))
 
     # ---- tasks ---------------------------------------------------------------------------------------------------

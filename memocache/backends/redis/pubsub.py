@@ -1,4 +1,4 @@
-"""Channel: a Redis channel over which processes send each other texts; received in a thread, while somebody listens."""
+"""Channel: a Redis channel for texts from process to process; a thread receives them, as long as it is open."""
 
 import contextlib
 import socket
@@ -27,7 +27,7 @@ Receiver = Callable[[str | None], object]
 
 
 class Channel:
-    """A channel by *name* on the server that *find_server* returns; see `Cache.listen` for what receivers get.
+    """A channel by *name* on the server that *find_server* returns; see `Cache.receive` for what receivers get.
 
     Its thread ends when the channel is closed, or nobody has it any more.
     """

@@ -1,4 +1,4 @@
-"""What near tiers in different processes tell each other, through a far cache that can publish."""
+"""ForgetChannel: the messages of near tiers in different processes, through a far cache that can send them."""
 
 import contextlib
 import os
@@ -10,15 +10,15 @@ from memocache.backends._verbs import Verb
 from memocache.backends.base import Cache
 from memocache.errors import BackendError
 
-__all__ = ["Told"]
+__all__ = ["ForgetChannel"]
 
 KEY: Final = "key"
 GROUP: Final = "group"
 ALL: Final = "all"
 
 
-class Told:
-    """The other near tiers before *far*, as far as they can be told what was forgotten here, and tell it *near*.
+class ForgetChannel:
+    """The way by which near tiers tell each other of what was forgotten: it sends through *far*, and clears *near*.
 
     It is a courtesy: a message may be lost, and near's own timeout is what holds.
     """
@@ -26,28 +26,28 @@ class Told:
     def __init__(self, near: Cache, far: Cache) -> None:
         self._near = near
         self._far = far
-        self.start_anew()
+        self.reset()
 
-    def start_anew(self) -> None:
-        """Be somebody else, who does not listen yet: in the beginning, and in a process that was forked."""
+    def reset(self) -> None:
+        """Be another sender, that does not receive yet: in the beginning, and in a process that was forked."""
         self._name = os.urandom(8).hex()
-        self._listens = not self._far.can_announce
+        self._is_receiving = not self._far.can_send
 
-    def listen(self) -> None:
-        """Listen from now on; not before there is something in near, since it may take a thread."""
-        if self._listens:
+    def receive(self) -> None:
+        """Receive from now on; not before there is something in near, since it may take a thread."""
+        if self._is_receiving:
             return
-        self._listens = True
+        self._is_receiving = True
         here = weakref.ref(self)
 
-        def heard(message: str | None) -> None:
-            told = here()
-            if told is not None:
-                told.hear(message)
+        def receiver(message: str | None) -> None:
+            channel = here()
+            if channel is not None:
+                channel.handle(message)
 
-        self._far.listen(heard)
+        self._far.receive(receiver)
 
-    def hear(self, message: str | None) -> None:
+    def handle(self, message: str | None) -> None:
         """Have near forget what another one says was forgotten; all of it, if messages may have been lost."""
         name, what, which = (*("" if message is None else message).split(" ", 2), "", "")[:3]
         if message is None or (name != self._name and what == ALL):
@@ -57,20 +57,20 @@ class Told:
         elif name != self._name and what == GROUP:
             self._near.forget_group(which)
 
-    def key(self, key: str) -> Verb[None]:
+    def send_key(self, key: str) -> Verb[None]:
         """Tell that *key* was forgotten or replaced in far."""
-        return self._tell(f"{KEY} {key}")
+        return self._send(f"{KEY} {key}")
 
-    def group(self, group: str) -> Verb[None]:
+    def send_group(self, group: str) -> Verb[None]:
         """Tell that *group* was forgotten in far."""
-        return self._tell(f"{GROUP} {group}")
+        return self._send(f"{GROUP} {group}")
 
-    def all(self) -> Verb[None]:
+    def send_all(self) -> Verb[None]:
         """Tell that far is empty."""
-        return self._tell(ALL)
+        return self._send(ALL)
 
-    def _tell(self, what: str) -> Verb[None]:
-        if self._far.can_announce:
+    def _send(self, what: str) -> Verb[None]:
+        if self._far.can_send:
             # If it fails, it is forgotten all the same, and elsewhere within near_timeout.
             with contextlib.suppress(BackendError):
-                yield ask(self._far.announce, f"{self._name} {what}")
+                yield ask(self._far.send, f"{self._name} {what}")
