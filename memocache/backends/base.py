@@ -93,8 +93,8 @@ class Cache(ABC):
     has_near: ClassVar[bool] = False
     """Whether it holds entries in this process: see `near`."""
 
-    can_announce: ClassVar[bool] = False
-    """Whether `announce` reaches those who `listen`."""
+    can_send: ClassVar[bool] = False
+    """True if `send` reaches those who `receive`."""
 
     is_cooperative: ClassVar[bool] = False
     """Whether the verbs, from `look` to `peek`, are coroutines over operations (see `_effects`) and not methods."""
@@ -258,14 +258,14 @@ class Cache(ABC):
     def introduce(self, origin: Origin) -> None:
         """Learn whose the entries in the groups of *origin* are, which is not to be kept alive."""
 
-    def listen(self, heard: Callable[[str | None], object]) -> None:
-        """Have *heard* called, in any thread, with each text that any process announces; not in a forked process.
+    def receive(self, receiver: Callable[[str | None], object]) -> None:
+        """Have *receiver* called, in any thread, with each text that any process sends; not in a forked process.
 
         None stands for texts that may have been lost, as after another connection. Best effort: nothing raises.
         """
 
-    def announce(self, text: str) -> None:
-        """Hand *text* to all who listen, in every process; best effort: BackendError where that did surely fail."""
+    def send(self, text: str) -> None:
+        """Hand *text* to all receivers, in every process; best effort: BackendError where that did surely fail."""
 
     def after_fork(self) -> None:
         """Drop, in a child process, the locks, flights and connections of the parent."""

@@ -17,15 +17,15 @@ from memocache.backends.urls import Url, tier_arguments
 from memocache.errors import BackendError, ConfigurationError
 from memocache.stats import Counters
 
-__all__ = ["Told", "Tiers", "TieredCache"]
+__all__ = ["ForgetChannel", "Tiers", "TieredCache"]
 
 KEY: Final = "key"
 GROUP: Final = "group"
 ALL: Final = "all"
 
 
-class Told:
-    """The other near tiers before *far*, as far as they can be told what was forgotten here, and tell it *near*.
+class ForgetChannel:
+    """The way by which near tiers tell each other of what was forgotten: it sends through *far*, and clears *near*.
 
     It is a courtesy: a message may be lost, and near's own timeout is what holds.
     """
@@ -33,28 +33,28 @@ class Told:
     def __init__(self, near: Cache, far: Cache) -> None:
         self._near = near
         self._far = far
-        self.start_anew()
+        self.reset()
 
-    def start_anew(self) -> None:
-        """Be somebody else, who does not listen yet: in the beginning, and in a process that was forked."""
+    def reset(self) -> None:
+        """Be another sender, that does not receive yet: in the beginning, and in a process that was forked."""
         self._name = os.urandom(8).hex()
-        self._listens = not self._far.can_announce
+        self._is_receiving = not self._far.can_send
 
-    def listen(self) -> None:
-        """Listen from now on; not before there is something in near, since it may take a thread."""
-        if self._listens:
+    def receive(self) -> None:
+        """Receive from now on; not before there is something in near, since it may take a thread."""
+        if self._is_receiving:
             return
-        self._listens = True
+        self._is_receiving = True
         here = weakref.ref(self)
 
-        def heard(message: str | None) -> None:
-            told = here()
-            if told is not None:
-                told.hear(message)
+        def receiver(message: str | None) -> None:
+            channel = here()
+            if channel is not None:
+                channel.handle(message)
 
-        self._far.listen(heard)
+        self._far.receive(receiver)
 
-    def hear(self, message: str | None) -> None:
+    def handle(self, message: str | None) -> None:
         """Have near forget what another one says was forgotten; all of it, if messages may have been lost."""
         name, what, which = (*("" if message is None else message).split(" ", 2), "", "")[:3]
         if message is None or (name != self._name and what == ALL):
@@ -64,29 +64,29 @@ class Told:
         elif name != self._name and what == GROUP:
             self._near.forget_group(which)
 
-    def key(self, key: str) -> Verb[None]:
+    def send_key(self, key: str) -> Verb[None]:
         """Tell that *key* was forgotten or replaced in far."""
-        return self._tell(f"{KEY} {key}")
+        return self._send(f"{KEY} {key}")
 
-    def group(self, group: str) -> Verb[None]:
+    def send_group(self, group: str) -> Verb[None]:
         """Tell that *group* was forgotten in far."""
-        return self._tell(f"{GROUP} {group}")
+        return self._send(f"{GROUP} {group}")
 
-    def all(self) -> Verb[None]:
+    def send_all(self) -> Verb[None]:
         """Tell that far is empty."""
-        return self._tell(ALL)
+        return self._send(ALL)
 
-    def _tell(self, what: str) -> Verb[None]:
-        if self._far.can_announce:
+    def _send(self, what: str) -> Verb[None]:
+        if self._far.can_send:
             # If it fails, it is forgotten all the same, and elsewhere within near_timeout.
             with contextlib.suppress(BackendError):
-                yield ask(self._far.announce, f"{self._name} {what}")
+                yield ask(self._far.send, f"{self._name} {what}")
 
+
+R = TypeVar("R")
 
 TICKET: Final = 60.0  # seconds that an answer of far may take and still be put into near
 EARLY: Final = 0.1  # of near_timeout: so much before its end, the first who comes asks far for all
-
-R = TypeVar("R")
 
 
 class Tiers(Cache):
@@ -104,7 +104,7 @@ class Tiers(Cache):
         self._near = near
         self._far = far
         self._near_timeout = near_timeout
-        self._told = Told(near, far)
+        self._channel = ForgetChannel(near, far)
         # By groups: what far gives does not say whose it is.
         self._origins: weakref.WeakValueDictionary[tuple[str, ...], Origin] = weakref.WeakValueDictionary()
         self.awaited_only = far.awaited_only
@@ -145,7 +145,7 @@ class Tiers(Cache):
         old, ticket = (seen.entry, seen.lease) if type(seen) is Stale else (None, seen)
         if old is not None and ticket is None:
             return _hit(old)
-        self._told.listen()
+        self._channel.receive()
         found = twin = None
         try:
             found = yield ask(self._far.look, key, groups, now, lease)
@@ -175,7 +175,7 @@ class Tiers(Cache):
             if entry is not None and entry is not lease.old:
                 self._near.forget(lease.key)
         if stood and lease.replaces and lease.old is None:
-            yield from self._told.key(lease.key)
+            yield from self._channel.send_key(lease.key)
         return stood
 
     @verb
@@ -189,7 +189,7 @@ class Tiers(Cache):
             was_far: bool = yield ask(self._far.forget, key)
         finally:
             was_near = self._near.forget(key)
-        yield from self._told.key(key)
+        yield from self._channel.send_key(key)
         return was_far or was_near
 
     @verb
@@ -199,7 +199,7 @@ class Tiers(Cache):
             yield ask(self._far.forget_group, group)
         finally:
             self._near.forget_group(group)
-        yield from self._told.group(group)
+        yield from self._channel.send_group(group)
 
     @verb
     def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:
@@ -211,7 +211,7 @@ class Tiers(Cache):
         missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.fresh]
         if not missing:
             return entries
-        self._told.listen()
+        self._channel.receive()
         tickets = [self._near.take(keys[at], groups[at], now, TICKET) for at in missing]
         found: Sequence[Entry | None] = [None] * len(missing)
         try:
@@ -259,8 +259,8 @@ class Tiers(Cache):
 
     def after_fork(self) -> None:
         """Be another tier than the parent's to all others."""
-        self._told.start_anew()
-        if self._far.can_announce:
+        self._channel.reset()
+        if self._far.can_send:
             # Before it has asked far, it does not listen; and what is near would keep it from asking.
             self._near.after_fork()
             self._near.clear()
@@ -271,6 +271,8 @@ def _hit(entry: Entry) -> Entry:
     entry.hits += 1
     return entry
 
+
+R = TypeVar("R")
 
 _nears: Final["weakref.WeakSet[SimpleCache]"] = weakref.WeakSet()
 """The near tiers that there are."""
@@ -322,7 +324,7 @@ class TieredCache(Tiers):
 
     def close(self) -> None:
         """Close the far cache, where there is something to close; the cache can be used again."""
-        self._told.start_anew()
+        self._channel.reset()
         close = getattr(self._far, "close", None)
         if close is not None:
             close()
@@ -384,7 +386,7 @@ class TieredCache(Tiers):
             done: bool = yield ask(self._far.clear)
         finally:
             self._near.clear()
-        yield from self._told.all()
+        yield from self._channel.send_all()
         return done
 
     @verb
@@ -415,7 +417,7 @@ class TieredCache(Tiers):
             for key in keys:
                 self._near.forget(key)
         for key in keys:
-            yield from self._told.key(key)
+            yield from self._channel.send_key(key)
         return result
 
 

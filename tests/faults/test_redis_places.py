@@ -168,7 +168,7 @@ def test_a_client_says_where_it_is(redis_server: RedisServer, prefix: str, name:
 def test_a_client_of_tls_a_cluster_or_sentinels_says_where_it_is(redis_cluster: RedisCluster, prefix: str) -> None:
     settings = RedisCache(redis.Redis(host="cache", port=5, ssl=True, ssl_ca_certs="/x.pem", password="p"))
     assert repr(settings).startswith("RedisCache(cache:5, ")
-    assert settings._servers.everybody()[0]._connecting._kind.__name__ == "_Tls"
+    assert settings._topology.known_servers()[0]._connector._kind.__name__ == "_Tls"
     sentinel = redis.Sentinel([("a", 1), ("b", 2)], password="p").master_for("shop")
     assert repr(RedisCache(sentinel)).startswith("RedisCache(a:1,b:2/shop, ")
     host, port = redis_cluster.nodes[0].address
@@ -404,7 +404,7 @@ def test_keys_are_spread_over_a_cluster(redis_cluster: RedisCluster, prefix: str
 
 
 def test_the_shards_are_the_same_for_everybody_for_ever() -> None:
-    tags = RedisCache("redis+cluster://a")._servers.tags
+    tags = RedisCache("redis+cluster://a")._topology.hash_tags
     assert len(tags) == 64
     assert (tags[0], tags[1], tags[63]) == (b"{m60}", b"{m68}", b"{m30}")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from memocache import MISSING, ConfigurationError, SQLiteCache, UncacheFailed, cached
-from memocache.backends import _sqlite_file
-from tests.support.threads import PATIENCE, start
+from memocache.backends.sqlite import file
+from tests.support.threads import PATIENCE
 
 PAGE = 4096
 
@@ -148,7 +148,7 @@ def test_what_is_forgotten_in_the_new_file_is_not_served_from_the_old_one(path: 
 
 
 def test_few_broken_files_are_kept(path: Path) -> None:
-    for number in range(_sqlite_file.MOST_ASIDE + 3):
+    for number in range(file.MOST_ASIDE + 3):
         filled(path, 3)
         DAMAGE["no header"](path)
         os.utime(path, (number, number))

@@ -220,8 +220,8 @@ def work(execute):
 
 cache.set("k", 1)
 seen = []
-cache._database._give(lambda on: on.transact(lambda: work(on.execute)), changes=())
-print(seen, cache.get("k"), cache._database._give(lambda on: on.execute("SELECT count(*) FROM entries").fetchone()))
+cache._database._run(lambda on: on.transact(lambda: work(on.execute)), changes=())
+print(seen, cache.get("k"), cache._database._run(lambda on: on.execute("SELECT count(*) FROM entries").fetchone()))
 """
 
 
@@ -275,10 +275,10 @@ def test_a_hit_does_not_read_the_file_while_nothing_changes(caches: list[SQLiteC
     here, there = caches
     here.set("k", 1)
     assert there.get("k") == 1
-    monkeypatch.setattr("memocache.backends._sqlite.ticks", lambda: 0.0)  # no time passes in which a file could go
+    monkeypatch.setattr("memocache.backends.sqlite.cache.ticks", lambda: 0.0)  # no time passes in which a file could go
     assert there.get("k") == 1
     read = []
-    connection = there._database._connections.own()
+    connection = there._database._connections.current()
     assert connection is not None
     connection.sql.set_trace_callback(read.append)
     assert there.get("k") == 1
@@ -309,11 +309,11 @@ def test_nobody_is_told_of_a_change_before_everybody(path: Path, caches: list[SQ
     # Between the change and its mark.
     here, there = caches
     third = SQLiteCache(path)
-    monkeypatch.setattr("memocache.backends._sqlite.ticks", lambda: 0.0)
+    monkeypatch.setattr("memocache.backends.sqlite.cache.ticks", lambda: 0.0)
     here.set("k", "old")
     assert [there.get("k"), there.get("k")] == ["old", "old"]
     with monkeypatch.context() as without:
-        without.setattr(here._database._file, "changed", lambda ids: None)
+        without.setattr(here._database._file, "mark_changed", lambda ids: None)
         here.set("k", "new")
         assert third.get("k") == "new"
         assert there.get("k") == "new"
@@ -327,8 +327,8 @@ def test_those_who_share_a_mark_do_not_take_it_from_each_other_for_ever(
     caches: list[SQLiteCache], monkeypatch: Any
 ) -> None:
     here, there = caches
-    monkeypatch.setattr("memocache.backends._sqlite_shared.MARKS", 1)
-    monkeypatch.setattr("memocache.backends._sqlite.ticks", lambda: 0.0)
+    monkeypatch.setattr("memocache.backends.sqlite.file.MARKS", 1)
+    monkeypatch.setattr("memocache.backends.sqlite.cache.ticks", lambda: 0.0)
     keys = [f"k{number}" for number in range(4)]
     for key in keys:
         here.set(key, key)
@@ -350,8 +350,8 @@ def test_a_change_whose_mark_was_never_made_is_seen_by_whoever_wants_to_replace_
         for _ in range(2):  # what is read anew the second time may be trusted from then on
             assert there.look("k", (), clock().timestamp(), 60) == Busy(None)
         with monkeypatch.context() as without:
-            without.setattr(here._database._file, "changed", lambda ids: None)
-            without.setattr("memocache.backends._sqlite.ticks", lambda: 0.0)
+            without.setattr(here._database._file, "mark_changed", lambda ids: None)
+            without.setattr("memocache.backends.sqlite.cache.ticks", lambda: 0.0)
             here.clear()
             here.set("k", "new")
             assert there.look("k", (), clock().timestamp(), 60) == Busy(None)

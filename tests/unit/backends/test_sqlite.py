@@ -290,10 +290,10 @@ def test_what_interrupts_a_transaction_undoes_it_and_leaves_no_lock(cache: SQLit
         connection.execute("DELETE FROM entries")
         raise Interrupt
 
-    connection = cache._database._connections.own()
+    connection = cache._database._connections.current()
     assert connection is not None
     with pytest.raises(Interrupt):
-        cache._database._give(lambda on: on.transact(work), changes=())
+        cache._database._run(lambda on: on.transact(work), changes=())
     assert SQLiteCache(path, timeout=0.01).set("l", 1)
     assert cache.get_many("k", "l") == [1, 1]
 
@@ -307,6 +307,6 @@ def test_a_signal_handler_cannot_acknowledge_what_its_thread_may_undo(cache: SQL
         with pytest.raises(BackendUnavailable, match="came in the middle of a transaction"):
             cache.delete("k")
 
-    cache._database._give(lambda on: on.transact(work), changes=())
+    cache._database._run(lambda on: on.transact(work), changes=())
     assert seen == [1]
     assert cache.delete("k")

@@ -10,7 +10,7 @@ import pytest
 from freezegun import freeze_time
 
 from memocache import SQLiteCache, ValueTooLarge, cached
-from memocache.backends import _sqlite
+from memocache.backends.sqlite import cache as sqlite_cache
 
 LIMIT = 1024**2
 
@@ -174,7 +174,7 @@ def test_clear_gives_the_room_back(path: Path) -> None:
 
 
 def test_keys_that_have_their_id_in_common_are_told_apart(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sqlite, "id_of", lambda key: 7)
+    monkeypatch.setattr(sqlite_cache, "id_of", lambda key: 7)
     cache = SQLiteCache(path)
     f = cached(cache=cache, namespace="f")(lambda x: x)
     cache.set("a", 1)

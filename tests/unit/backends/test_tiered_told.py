@@ -19,12 +19,12 @@ class Publishing(Watched):
     listening: ClassVar[list[Callable[[str | None], object]]] = []
     announced: ClassVar[list[str]] = []
     works: ClassVar[bool] = True
-    can_announce = True
+    can_send = True
 
-    def listen(self, heard: Callable[[str | None], object]) -> None:
+    def receive(self, heard: Callable[[str | None], object]) -> None:
         self.listening.append(heard)
 
-    def announce(self, text: str) -> None:
+    def send(self, text: str) -> None:
         if not self.works:
             raise BackendUnavailable("nobody is told anything")
         self.announced.append(text)

@@ -1,4 +1,4 @@
-"""A connection to an SQLite file for each thread; the only user of sqlite3.
+"""Connections: the connections to an SQLite file, one for each thread; the only user of sqlite3.
 
 SQLite itself says how a database gets hurt (sqlite.org/howtocorrupt.html), and what is done here follows from that: no
 connection lives through a fork, nobody else opens or closes the file (which would drop SQLite's locks), and a file that
@@ -11,14 +11,15 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from memocache._fork import around_fork
-from memocache.backends._sqlite_file import DataFile, Identity, gate
+from memocache.backends.sqlite.file import DatabaseFile, FileIdentity, gate
 from memocache.errors import BackendUnavailable, ConfigurationError
 
-__all__ = ["PAGE", "Connection", "Connections", "Error", "is_broken", "is_busy", "is_closed", "is_full"]
+__all__ = ["PAGE", "Connections", "DatabaseConnection", "Error", "ErrorKind", "kind_of"]
 
 T = TypeVar("T")
 
@@ -40,16 +41,16 @@ TABLE: Final = """
 """
 
 
-class Broken(sqlite3.Error):
-    """What is in the file is ours, and makes no sense."""
+class CorruptDatabase(sqlite3.Error):
+    """A content of the file that is ours, and makes no sense."""
 
 
-class Connection:
+class DatabaseConnection:
     """One thread's connection to one file."""
 
     __slots__ = ("__weakref__", "_close", "execute", "identity", "is_open", "is_transacting", "lock", "sql")
 
-    def __init__(self, sql: sqlite3.Connection, identity: Identity) -> None:
+    def __init__(self, sql: sqlite3.Connection, identity: FileIdentity) -> None:
         self.sql = sql
         self.execute = sql.execute
         self.identity = identity
@@ -60,13 +61,13 @@ class Connection:
         # Also when its thread has ended. Not by __del__: of a cycle, the garbage collector may finish SQLite's first.
         self._close = weakref.finalize(self, sql.close)
 
-    def read(self, question: str, ids: tuple[int, ...]) -> tuple[bytes | None, ...]:
-        """Return the only row that answers a *question*; Broken if there is anything but bytes in it."""
+    def read(self, query: str, ids: tuple[int, ...]) -> tuple[bytes | None, ...]:
+        """Return the only row that answers a *query*; CorruptDatabase if there is anything but bytes in it."""
         with self.lock:
-            row: tuple[bytes | None, ...] = self.execute(question, ids).fetchone()
+            row: tuple[bytes | None, ...] = self.execute(query, ids).fetchone()
         for each in row:
             if each is not None and type(each) is not bytes:
-                raise Broken(f"an entry is a {type(each).__name__}")
+                raise CorruptDatabase(f"an entry is a {type(each).__name__}")
         return row
 
     def transact(self, work: Callable[[], T]) -> T:
@@ -99,7 +100,7 @@ class Connection:
 class Connections:
     """The connections of this process to one file."""
 
-    def __init__(self, file: DataFile, timeout: float, size_limit: int) -> None:
+    def __init__(self, file: DatabaseFile, timeout: float, size_limit: int) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
             raise ConfigurationError(
                 f"SQLiteCache needs SQLite {'.'.join(map(str, OLDEST))}, and here is {sqlite3.sqlite_version}; "
@@ -109,27 +110,27 @@ class Connections:
         self.most_pages = size_limit // PAGE
         self._timeout = timeout
         self._local = threading.local()
-        self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
-        _everybody.add(self)
+        self._all: weakref.WeakSet[DatabaseConnection] = weakref.WeakSet()
+        _instances.add(self)
 
-    def own(self) -> Connection | None:
+    def current(self) -> DatabaseConnection | None:
         """Return this thread's connection, if it has one to the file that is there now."""
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and connection.is_open and self.file.is_still(connection.identity):
+        connection: DatabaseConnection | None = getattr(self._local, "connection", None)
+        if connection is not None and connection.is_open and self.file.is_current(connection.identity):
             return connection
         return None
 
-    def reading(self) -> Connection | None:
+    def current_for_reading(self) -> DatabaseConnection | None:
         """Return this thread's connection, if it has one to the file that was there a moment ago, and is for all of us.
 
         Whoever reads from a file that somebody else has removed since then does not know of what was forgotten later.
         """
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and connection.is_open and self.file.was_just(connection.identity):
+        connection: DatabaseConnection | None = getattr(self._local, "connection", None)
+        if connection is not None and connection.is_open and self.file.was_current(connection.identity):
             return connection
         return None
 
-    def new(self) -> Connection:
+    def open(self) -> DatabaseConnection:
         """Return a new connection for this thread, to the file that is there now; made if there is none.
 
         Raises:
@@ -138,12 +139,12 @@ class Connections:
             OSError, Error: it cannot be opened.
         """
         self.close()
-        connection = self._local.connection = self._new()
+        connection = self._local.connection = self._open()
         return connection
 
     def close(self) -> None:
         """Close this thread's connection."""
-        connection: Connection | None = getattr(self._local, "connection", None)
+        connection: DatabaseConnection | None = getattr(self._local, "connection", None)
         if connection is not None:
             connection.close()
             self._local.connection = None
@@ -158,23 +159,23 @@ class Connections:
                 finally:
                     connection.lock.release()
 
-    def move_aside(self, connection: Connection, why: str) -> None:
+    def move_aside(self, connection: DatabaseConnection, why: str) -> None:
         """Give the file of *connection* another name, since it is broken."""
-        with self.file.locked():
+        with self.file.lock():
             connection.close()
             self.file.move_aside(connection.identity, why)
 
     # ---- opening ---------------------------------------------------------------------------------------------------
 
-    def _new(self) -> Connection:
+    def _open(self) -> DatabaseConnection:
         for _ in range(2):
-            with self.file.locked():
-                connection = self._opened(self.file.ready())
+            with self.file.lock():
+                connection = self._connect(self.file.ensure())
                 try:
                     self._prepare(connection)
                 except BaseException as error:
                     connection.close()
-                    if not is_broken(error):
+                    if kind_of(error) is not ErrorKind.CORRUPT:
                         raise
                     self.file.move_aside(connection.identity, str(error))
                 else:
@@ -182,7 +183,7 @@ class Connections:
                     return connection
         raise BackendUnavailable(f"{self.file.path} was broken twice in a row")
 
-    def _opened(self, identity: Identity) -> Connection:
+    def _connect(self, identity: FileIdentity) -> DatabaseConnection:
         # `rw`: SQLite itself must not make the file, whose mode would be the umask's.
         sql = sqlite3.connect(
             f"file:{quote(os.fsencode(self.file.path))}?mode=rw",
@@ -193,9 +194,9 @@ class Connections:
             cached_statements=STATEMENTS,
         )
         sql.text_factory = _no_text
-        return Connection(sql, identity)
+        return DatabaseConnection(sql, identity)
 
-    def _prepare(self, connection: Connection) -> None:
+    def _prepare(self, connection: DatabaseConnection) -> None:
         execute = connection.execute
         (application,) = execute("PRAGMA application_id").fetchone()
         (schema,) = execute("PRAGMA user_version").fetchone()
@@ -207,7 +208,7 @@ class Connections:
                 "choose another path, or remove it"
             )
         if not is_new and schema != SCHEMA:
-            raise Broken(f"it has schema {schema}, and this version of memocache {SCHEMA}")
+            raise CorruptDatabase(f"it has schema {schema}, and this version of memocache {SCHEMA}")
         # The defence that sqlite.org/security.html recommends for files that somebody else may have written.
         for setting in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
             execute(f"PRAGMA {setting}")
@@ -222,13 +223,13 @@ class Connections:
         execute(f"PRAGMA journal_size_limit={log_pages * PAGE}")
         (most,) = execute(f"PRAGMA max_page_count={self.most_pages}").fetchone()
         if is_new:
-            connection.transact(lambda: _fill_in(execute))
+            connection.transact(lambda: _create_schema(execute))
         elif most > self.most_pages:  # it was made with a larger limit
             connection.empty()
             execute(f"PRAGMA max_page_count={self.most_pages}")
 
 
-def _fill_in(execute: Callable[..., Any]) -> None:
+def _create_schema(execute: Callable[..., Any]) -> None:
     execute(TABLE)
     execute(f"PRAGMA application_id={APPLICATION}")
     execute(f"PRAGMA user_version={SCHEMA}")
@@ -238,45 +239,47 @@ def _no_text(text: bytes) -> str:
     return text.decode("latin-1")  # there is none, so it must be told from bytes, whatever it is
 
 
-def is_broken(error: BaseException) -> bool:
-    """Return whether *error* means that what is in the file makes no sense."""
-    if isinstance(error, Broken):
-        return True
-    code = _code(error)
-    if code == sqlite3.SQLITE_ERROR:
-        return str(error).startswith(("no such table", "no such column", "table entries has"))
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+class ErrorKind(Enum):
+    """The kind of an error, as far as the next attempt depends on it."""
+
+    CLOSED = "the connection was closed before the command began"
+    FULL = "there is no room for another page"
+    CORRUPT = "the content of the file makes no sense"
+    BUSY = "somebody else was writing for too long"
+    OTHER = "anything else"
 
 
-def is_full(error: BaseException) -> bool:
-    """Return whether *error* means that there is no room for another page."""
-    return _code(error) == sqlite3.SQLITE_FULL
+CODES: Final = {
+    sqlite3.SQLITE_FULL: ErrorKind.FULL,
+    sqlite3.SQLITE_CORRUPT: ErrorKind.CORRUPT,
+    sqlite3.SQLITE_NOTADB: ErrorKind.CORRUPT,
+    sqlite3.SQLITE_BUSY: ErrorKind.BUSY,
+    sqlite3.SQLITE_LOCKED: ErrorKind.BUSY,
+}
 
 
-def is_busy(error: BaseException) -> bool:
-    """Return whether *error* means that somebody else was writing for too long."""
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def is_closed(error: BaseException) -> bool:
-    """Return whether *error* means that the connection was closed before the command began."""
-    return isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error)
-
-
-def _code(error: BaseException) -> int:
-    code: Any = getattr(error, "sqlite_errorcode", None)
-    return -1 if code is None else int(code) & 0xFF
+def kind_of(error: BaseException) -> ErrorKind:
+    """Return the kind of *error*."""
+    if isinstance(error, CorruptDatabase):
+        return ErrorKind.CORRUPT
+    if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
+        return ErrorKind.CLOSED
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    code = -1 if code is None else code & 0xFF
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column", "table entries has")):
+        return ErrorKind.CORRUPT
+    return CODES.get(code, ErrorKind.OTHER)
 
 
 # ---- forks -----------------------------------------------------------------------------------------------------------
 
-_everybody: Final["weakref.WeakSet[Connections]"] = weakref.WeakSet()
+_instances: Final["weakref.WeakSet[Connections]"] = weakref.WeakSet()
 
 
 def _before_fork() -> None:
     # A child that inherits a connection believes that it has the parent's locks, also for those that it opens itself.
     gate.acquire()
-    for connections in list(_everybody):
+    for connections in list(_instances):
         with contextlib.suppress(Exception):
             connections.close_all()
 

@@ -1,0 +1,701 @@
+"""RedisCache: values on Redis or Valkey, be it one server, one with sentinels, or a cluster.
+
+What stands for a computation is a lease beside the key: a marker with a random nonce and the stamps of the key's groups
+in it. A script takes the lease, if all is as it was seen; another stores the result, while that very marker is there
+and the stamps are those under which it was taken. Forgetting deletes the marker, and with it the right to fill, and the
+entry; acknowledged. A group is forgotten by deleting its stamp: the next one who looks plants another, which no entry
+carries.
+
+Everything is written once, as verbs (see _verbs), for threads and for tasks.
+"""
+
+import contextlib
+import functools
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b, sha1
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+
+from memocache import _envelope
+from memocache._clock import now as clock
+from memocache._entry import AgingEntry, Entry
+from memocache._envelope import LEASE, NONCE, Envelope
+from memocache._policy import seconds
+from memocache.backends._leases import Stubs
+from memocache.backends._shared import (
+    ATTEMPTS,
+    STAMP_MAGIC,
+    Address,
+    ServerCache,
+    block_of,
+    due,
+    is_lease,
+    is_present,
+    is_stamp,
+    kept_until,
+    new_stamp,
+)
+from memocache.backends._verbs import Verb, awaited, taken, verb
+from memocache.backends.base import Busy, Lease, Stale
+from memocache.backends.redis import resp
+from memocache.backends.redis.pubsub import Channel
+from memocache.backends.redis.resp import Command, ErrorReply, LastReply, Reply, Request, command
+from memocache.backends.urls import SHARED_OPTIONS, Recipe, Url, duration, integer
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError, ValueTooLarge
+from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
+from memocache.serializers._compression import Method
+from memocache.serializers._signing import Secret
+
+if TYPE_CHECKING:
+    from memocache.backends.redis.connection import RedisServer
+    from memocache.backends.redis.topology import Topology
+
+__all__ = ["RedisCache"]
+
+R = TypeVar("R")
+
+LARGEST_ITEM: Final = 48 * 1024 * 1024  # bytes; of an answer no more is read than somewhat above that
+MARGIN: Final = 1.0  # seconds for which a server keeps what is over: the entry itself knows better
+STAMP_MARGIN: Final = 3600.0
+LONGEST_EXPIRY: Final = 1e9  # seconds; what is to be kept for longer is kept for ever
+
+# Ours can be told from everybody else's; and a user's key cannot be taken for a lease.
+KEYS: Final = b"memocache:"
+LEASES: Final = b"memocache-lease:"
+
+
+# ---- scripts: keys come first, the key, its lease, and the stamps of its groups --------------------------------------
+
+
+class Script:
+    """A Lua script, which Redis runs in one step, and the digest under which servers remember it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.encode()
+        self.digest = sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+
+CLAIM: Final = Script("""
+local function stands(key, seen) return (redis.call('GET', key) or '') == seen end
+local nonce = redis.pcall('GETRANGE', KEYS[1], 8, 23)
+if type(nonce) == 'table' then nonce = '' end
+if nonce ~= ARGV[1] or not stands(KEYS[2], ARGV[2]) then return 0 end
+for i = 3, #KEYS do
+  if not stands(KEYS[i], ARGV[i + 2]) then return 0 end
+end
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+return 1
+""")
+"""Take the lease, if all is as it was seen: the nonce under the key, the lease, the stamps.
+
+Arguments: the nonce and the lease that were seen (empty: none), the new lease, its milliseconds; the stamps seen.
+"""
+
+FILL: Final = Script("""
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+for i = 3, #KEYS do
+  if redis.call('GET', KEYS[i]) ~= ARGV[i + 1] then return 0 end
+end
+local ms = tonumber(ARGV[3])
+if ms == 0 then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ms) end
+for i = 3, #KEYS do
+  local left = redis.call('PTTL', KEYS[i])
+  if ms == 0 then redis.call('PERSIST', KEYS[i])
+  elseif left >= 0 and left < ms then redis.call('PEXPIRE', KEYS[i], 2 * ms) end
+end
+return 1
+""")
+"""Store a value under the key, if the lease and the stamps are those under which it was made; and end the lease.
+
+The stamps are kept for as long as the value. Arguments: the lease, the value, its milliseconds (0: for ever); the
+stamps.
+"""
+
+GIVE_BACK: Final = Script("""
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[2])
+""")
+"""End the lease. Argument: the lease."""
+
+SWAP: Final = Script("""
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1
+""")
+"""Store a user's value instead of another, and end the lease.
+
+Arguments: the old (empty: none), the new, its milliseconds.
+"""
+
+
+# ---- shards ----------------------------------------------------------------------------------------------------------
+
+
+class Shard:
+    """Keys that are on one server, in one slot of a cluster; a Node."""
+
+    def __init__(self, topology: "Topology", index: int) -> None:
+        self._topology = topology
+        self._index = index
+        self._tag = topology.hash_tags[index]
+
+    def name(self, wire: str) -> bytes:
+        """Return the whole name of a wire key in Redis."""
+        return self._tag + KEYS + wire.encode("ascii")
+
+    def lease(self, wire: str) -> bytes:
+        """Return the name of the lease of a wire key."""
+        return self._tag + LEASES + wire.encode("ascii")
+
+    # ---- verbs ---------------------------------------------------------------------------------------------------
+
+    def ask(self, request: Request) -> Verb[list[Reply]]:
+        """Return the replies to *request*; see Topology."""
+        return self._topology.ask(self._index, request)
+
+    def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Verb[bool]:
+        """Run *script*, and return whether it did it."""
+        rest = (b"%d" % len(keys), *keys, *arguments)
+        (reply,) = yield from self.ask(Request(command(resp.integer, b"EVALSHA", script.digest, *rest)))
+        if type(reply) is ErrorReply:  # the server has been restarted, or never had it
+            (reply,) = yield from self.ask(Request(command(resp.integer, b"EVAL", script.text, *rest)))
+        return bool(reply)
+
+    # ---- as a Node -----------------------------------------------------------------------------------------------
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return what is under *keys*."""
+        if not keys:
+            return {}
+        found = _run(self.ask(Request(_mget(map(self.name, keys)), retry=True)))[0]
+        return {key: data for key, data in zip(keys, found, strict=True) if data is not None}
+
+    def reader(self, key: str, others: Sequence[str]) -> Callable[[], tuple[bytes | None, Sequence[bytes | None]]]:
+        """Return a function that reads what is under *key* and under *others*; see Node."""
+        return functools.partial(self._read, Request(_mget(map(self.name, (key, *others))), retry=True))
+
+    def _read(self, request: Request) -> tuple[bytes | None, Sequence[bytes | None]]:
+        data, *others = _run(self.ask(request))[0]
+        return data, others
+
+    def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
+        """Return what is under *key*, twice: with that it is swapped."""
+        (data,) = _run(self.ask(Request(command(resp.bulk, b"GET", self.name(key)), retry=True, urgent=urgent)))
+        return data, data
+
+    def add(self, key: str, data: bytes, expire: int) -> bool:
+        """Store *data* if there is nothing under *key*."""
+        return self.cas(key, data, b"", expire)
+
+    def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
+        """Store *data* if what is under *key* is still what *swap* was; and end the lease."""
+        assert isinstance(swap, bytes)
+        return bool(_run(self.run(SWAP, (self.name(key), self.lease(key)), (swap, data, b"%d" % expire))))
+
+    def set(self, key: str, data: bytes, expire: int) -> None:
+        """Store *data*; and end the lease."""
+        _run(self.ask(Request(*self.set_commands(key, data, expire))))
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*."""
+        return bool(_run(self.ask(Request(command(resp.integer, b"DEL", self.name(key)), retry=True, urgent=True)))[0])
+
+    def flush(self) -> None:
+        """Delete everything of ours."""
+        _run(self._topology.delete_all(KEYS))
+
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    def set_commands(self, key: str, data: bytes, expire: int) -> tuple[Command, Command]:
+        """Return the commands that end the lease, lest a result of before comes later, and then store *data*."""
+        return command(resp.integer, b"DEL", self.lease(key)), _set(self.name(key), data, expire)
+
+    def forget_commands(self, key: str) -> tuple[Command, Command]:
+        """Return the commands that end the lease and the entry: two, as a slot on the move takes one key a command."""
+        return command(resp.integer, b"DEL", self.lease(key)), command(resp.integer, b"DEL", self.name(key))
+
+
+KeyState: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None, bytes | None]
+"""The data under a key, the envelope in it if that counts, the block of the present stamps, and the lease's marker."""
+StampedState: TypeAlias = tuple[bytes | None, Envelope | None, bytes, bytes | None]
+"""A KeyState with a stamp for each group."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ShardRead(Address):
+    """A prepared read of a key in its shard."""
+
+    shard: Shard
+    names: list[bytes]  # of the key, its lease, its groups' stamps
+    request: Request
+    _last_reply: LastReply[KeyState] | None = None
+
+    def interpret(self, replies: list[Reply]) -> KeyState:
+        """Return the state of the key, as *replies* to the request tell."""
+        last = self._last_reply
+        if last is not None and last[0] is replies:
+            return last[1]
+        data, marker, *stamps = replies[0]
+        block = block_of(self.heads, stamps)
+        envelope = None if data is None else _envelope.unpack(data, self.digest)
+        counts = envelope is not None and envelope.stamps == block
+        state = data, envelope if counts else None, block, marker
+        self._last_reply = LastReply(replies, state)
+        return state
+
+
+def _mget(names: Iterable[bytes]) -> Command:
+    """Return the command that reads the content of *names*."""
+    words = list(names)
+    return command(resp.bulks(len(words)), b"MGET", *words)
+
+
+def _set(name: bytes, data: bytes, expire: int, *conditions: bytes) -> Command:
+    """Return the command that stores *data* for *expire* milliseconds, 0 for ever."""
+    words = (b"PX", b"%d" % expire) if expire else ()
+    return command(resp.ok_or_nil, b"SET", name, data, *words, *conditions)
+
+
+# ---- the cache -------------------------------------------------------------------------------------------------------
+
+
+class RedisCache(ServerCache):
+    """A cache on Redis or Valkey, shared by all processes that use the same one.
+
+    Create it once and keep it around: it holds one connection for each thread and each event loop. Coroutine functions
+    use it without threads. It needs no server to be created; one that is down later is a miss, and is left alone for a
+    growing moment. Its keys begin with "memocache:", so that a database can be shared with other data.
+
+    Where a server is replaced by a replica (by sentinels, or in a cluster), Redis may lose what it had acknowledged a
+    moment before, a forgetting included: the old value is then served until its timeout is over.
+
+    Example: `cache = RedisCache("redis://127.0.0.1:6379/0", key_prefix="shop:")`
+
+    Args:
+        url_or_client: "redis://user:password@host:port/db", "rediss://..." for TLS, "unix:///path/to/socket?db=0",
+            "redis+cluster://host:port,host:port", "redis+sentinel://host:port,host:port/service/db"; or a client of
+            redis-py or valkey-py, of which the settings are used, not the connections.
+        default_timeout: seconds for which a value is kept that was given no timeout of its own; 0 for ever.
+        key_prefix: stands before all keys, so that applications can share a database; printable ASCII, at most 100
+            characters.
+        timeout: seconds that one exchange with a server may take before it counts as down; connecting is another.
+        serializer: makes bytes of values; None for a SafeSerializer.
+        compress, compress_above, secret: as of MemcachedCache.
+        max_item_size: the largest item in bytes that is stored, at most 48 MiB.
+        connection: options of redis-py's clients, with their names: `db`, `username`, `password`, `ssl_ca_certs`, ...;
+            `sentinel_username` and `sentinel_password` for sentinels.
+
+    Raises:
+        ConfigurationError: for options that cannot work; and if redis-py is not installed.
+    """
+
+    def __init__(
+        self,
+        url_or_client: Any = "redis://127.0.0.1:6379/0",
+        default_timeout: float | str | None = 300,
+        key_prefix: str = "",
+        *,
+        timeout: float | str = 0.5,
+        serializer: Serializer | None = None,
+        compress: Method | None = None,
+        compress_above: int = COMPRESS_ABOVE,
+        secret: Secret | None = None,
+        max_item_size: int = 16 * 1024 * 1024,
+        **connection: Any,
+    ) -> None:
+        deadline = seconds(timeout, "timeout")
+        if deadline <= 0:
+            raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one exchange may take")
+        if type(max_item_size) is not int or not 1024 <= max_item_size <= LARGEST_ITEM:
+            raise ConfigurationError(
+                f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024 to {LARGEST_ITEM}"
+            )
+        settings = _redis_settings().read_settings(url_or_client, connection)
+        from memocache.backends.redis.topology import new_topology  # not before it is clear that there is redis-py
+
+        self._topology = topology = new_topology(settings, deadline)
+        self._shards = [Shard(topology, index) for index in range(len(topology.hash_tags))]
+        self._stubs = Stubs()
+        self._max_item_size = max_item_size
+        codec = ValueCodec(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
+        super().__init__(default_timeout, key_prefix, codec)
+        self._channel = self._new_channel(key_prefix)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """Return the cache of a *url* whose query may have options of the cache, too; see `cache_from_url`.
+
+        Example: `RedisCache.from_url("redis://10.0.0.1/0?prefix=shop:&default_timeout=60&timeout=0.2")`
+        """
+        cache: Self = Recipe(cls, cls.url_arguments(Url(url))).make(**options)
+        return cache
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Return the arguments that *url* stands for."""
+        options = url.options(
+            {**SHARED_OPTIONS, "timeout": duration, "max_item_size": integer, **_redis_settings().URL_OPTIONS}
+        )
+        return {"url_or_client": url, **options}
+
+    def __repr__(self) -> str:
+        return f"RedisCache({self._topology}, default_timeout={self.default_timeout:g}, key_prefix={self._prefix!r})"
+
+    def after_fork(self) -> None:
+        """Use no connection and join no flight of the parent's."""
+        self._stubs = Stubs()
+        for server in self._topology.known_servers():
+            server.reset()
+        self._channel = self._new_channel(self._prefix)
+
+    def close(self) -> None:
+        """Close the connections, those that are in use after that; the cache makes new ones if it is used again."""
+        self._channel.close()
+        for server in self._topology.known_servers():
+            server.close()
+
+    def _take_verb(self, verb: Verb[R]) -> R:
+        return taken(verb, _as_backend_error)
+
+    # ---- where a key is ------------------------------------------------------------------------------------------
+
+    def _shard_index(self, wire: str) -> int:
+        count = len(self._shards)
+        return 0 if count == 1 else int.from_bytes(blake2b(wire.encode("ascii"), digest_size=4).digest()) % count
+
+    def _node(self, key: str) -> Shard:
+        return self._shards[self._shard_index(key)]
+
+    def _nodes(self) -> Sequence[Shard]:
+        return self._shards
+
+    def _new_address(self, key: str, groups: tuple[str, ...]) -> ShardRead:
+        wire = self._wire(key)
+        shard = self._node(wire)
+        others = [self._wire(group) for group in groups]
+        names = [shard.name(wire), shard.lease(wire), *map(shard.name, others)]
+        return ShardRead(
+            key=key,
+            wire=wire,
+            node=shard,
+            read=shard.reader(wire, others),
+            digest=self._digest(key),
+            groups=groups,
+            heads=[_envelope.stamp_head(group) for group in groups],
+            shard=shard,
+            names=names,
+            request=Request(_mget(names), retry=True),
+        )
+
+    def _shard_read(self, key: str, groups: tuple[str, ...]) -> ShardRead:
+        target = self._addresses.get(key)
+        if target is None or target.groups is not groups:
+            target = self._address(key, groups)
+        assert type(target) is ShardRead
+        return target
+
+    def _expire(self, seconds: float) -> int:
+        return 0 if seconds > LONGEST_EXPIRY else math.ceil((max(0.0, seconds) + MARGIN) * 1000)
+
+    # ---- what the read-through needs -----------------------------------------------------------------------------
+
+    @verb
+    def look(
+        self, key: str, groups: tuple[str, ...], now: float, lease: float
+    ) -> Verb[Entry | Stale | Lease | Busy | None]:
+        """Return the entry in one round trip; else take the lease; else say whose lease is there."""
+        target = self._shard_read(key, groups)
+        unreadable = None
+        for _ in range(ATTEMPTS):
+            state = yield from self._read_stamped(target, lease)
+            _, envelope, stamps, marker = state
+            if envelope is not None and is_present(envelope, now):
+                try:
+                    entry = self._opened(key, envelope)
+                except SerializationError as error:
+                    # Not the error itself: its traceback leads back here, and would keep the lease alive.
+                    unreadable = SerializationError(str(error))
+                else:
+                    if type(entry) is not AgingEntry or now < due(entry, envelope):
+                        return entry
+                    return Stale(entry, (yield from self._refresh_lease(target, now, lease, entry, state)))
+            if marker is not None and _is_live(target, marker, stamps, now):
+                flight = self._stubs.flight(marker)
+                new_lease = self._stubs.taken_over(key, groups, now, lease, marker, stamps)
+                return Busy(flight) if new_lease is None else new_lease
+            new_lease = yield from self._claim(target, now, lease, state)
+            if new_lease is not None:
+                new_lease.unreadable = unreadable
+                return new_lease
+        return Busy(None)
+
+    def _read_stamped(self, target: ShardRead, lease: float) -> Verb[StampedState]:
+        """Return the state at *target*, with a stamp for each group: those that have none are given one."""
+        replies = yield from target.shard.ask(target.request)
+        state = target.interpret(replies)
+        for conditions in ((b"NX",), ()):
+            if state[2] is not None:
+                break
+            expire = self._expire(lease + STAMP_MARGIN)
+            # Over a stamp only another may be put. What is no stamp the second time is junk of somebody else's.
+            inits = [
+                _set(name, new_stamp(), expire, *conditions)
+                for name, stamp in zip(target.names[2:], replies[-1][2:], strict=True)
+                if not is_stamp(stamp or b"")
+            ]
+            replies = yield from target.shard.ask(Request(*inits, *target.request.commands))
+            state = target.interpret(replies[-1:])
+        data, envelope, stamps, marker = state
+        if stamps is None:
+            raise BackendUnavailable("the server does not keep the stamps of groups")
+        return data, envelope, stamps, marker
+
+    def _refresh_lease(
+        self, target: ShardRead, now: float, lease: float, entry: AgingEntry, state: StampedState
+    ) -> Verb[Lease | None]:
+        """Return the lease to replace *entry*, which is served meanwhile; None if somebody has it."""
+        _, _, stamps, marker = state
+        if marker is not None and _is_live(target, marker, stamps, now):
+            new_lease = self._stubs.taken_over(target.key, target.groups, now, lease, marker, stamps)
+        elif now < entry.held:
+            return None
+        else:
+            try:
+                new_lease = yield from self._claim(target, now, lease, state)
+            except BackendError:
+                return None  # there is something to serve all the same; if the lease stands, the next look has it
+        if new_lease is not None:
+            new_lease.replaces, new_lease.old = True, entry
+        return new_lease
+
+    def _lead(self, target: ShardRead, now: float, lease: float, stamps: bytes) -> Lease:
+        """Return a lease, with a flight that others in this process find by what will stand for it on the server."""
+        stub = self._stub(target.key, os.urandom(16), now, lease, stamps)
+        # Before it leaves: whoever reads it in this process must find the flight.
+        return self._stubs.lead(target.key, target.groups, now, lease, stub, stamps)
+
+    def _claim(self, target: ShardRead, now: float, lease: float, state: StampedState) -> Verb[Lease | None]:
+        """Take the lease if all is as it was in *state*. None if somebody was quicker."""
+        data, _, stamps, marker = state
+        new_lease = self._lead(target, now, lease, stamps)
+        nonce = b"" if data is None else data[NONCE]
+        arguments = (nonce, marker or b"", new_lease.nonce, b"%d" % self._expire(lease), *_split_stamps(stamps))
+        try:
+            is_ours = yield from target.shard.run(CLAIM, target.names, arguments)
+        except BackendUnavailable:
+            # The answer was lost, perhaps not the command. If the lease is there, it is ours all the same.
+            is_ours = yield from self._holds(target, new_lease)
+            if not is_ours:
+                raise
+        if not is_ours:
+            self._stubs.drop(new_lease.nonce)
+            return None
+        return new_lease
+
+    def _holds(self, target: ShardRead, lease: Lease) -> Verb[bool]:
+        """Return whether *lease* is on the server."""
+        (found,) = yield from target.shard.ask(Request(_mget(target.names[1:2]), retry=True, urgent=True))
+        return bool(found == [lease.nonce])
+
+    @verb
+    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Verb[Lease | None]:
+        """Take the lease from whoever has it."""
+        target = self._shard_read(key, groups)
+        _, _, stamps, _ = yield from self._read_stamped(target, lease)
+        new_lease = self._lead(target, now, lease, stamps)
+        new_lease.replaces = True
+        try:
+            yield from target.shard.ask(Request(_set(target.names[1], new_lease.nonce, self._expire(lease))))
+        except BackendUnavailable:
+            if not (yield from self._holds(target, new_lease)):
+                raise
+        return new_lease
+
+    @verb
+    def fill(self, lease: Lease, entry: Entry | None) -> Verb[bool]:
+        """Store *entry* if the lease is still there and the stamps are those under which it was taken."""
+        target = self._shard_read(lease.key, lease.groups)
+        if entry is None:
+            is_stored = yield from target.shard.run(GIVE_BACK, target.names[:2], (lease.nonce,))
+        else:
+            data = self._pack(lease.key, entry, lease.created, lease.stamps)
+            self._check_size(target.wire, data)
+            expire = b"%d" % self._expire(kept_until(entry) - clock())
+            arguments = (lease.nonce, data, expire, *_split_stamps(lease.stamps))
+            is_stored = yield from target.shard.run(FILL, target.names, arguments)
+        if is_stored:  # else, or if there was no answer, it may still be there, and nobody leads it
+            self._stubs.drop(lease.nonce)
+        return is_stored
+
+    @verb
+    def forget(self, key: str) -> Verb[bool]:
+        """Delete the lease and the entry; acknowledged."""
+        wire = self._wire(key)
+        shard = self._node(wire)
+        return any((yield from shard.ask(Request(*shard.forget_commands(wire), retry=True, urgent=True))))
+
+    @verb
+    def forget_group(self, group: str) -> Verb[None]:
+        """Delete the group's stamp in every shard; raise if one of them was not acknowledged."""
+        wire = self._wire(group)
+        deletes = [command(resp.integer, b"DEL", shard.name(wire)) for shard in self._shards]
+        requests = {index: Request(delete, retry=True, urgent=True) for index, delete in enumerate(deletes)}
+        yield from self._topology.ask_all(requests)
+
+    @verb
+    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:
+        """Return the entries that have not expired, in one round trip to each server."""
+        reads = {key: self._shard_read(key, own) for key, own in zip(keys, groups, strict=True)}
+        commands = {key: target.request.commands for key, target in reads.items()}
+        replies = yield from self._ask_by_key(commands, retry=True)
+        entries: dict[str, Entry] = {}
+        for key, target in reads.items():
+            _, envelope, _, _ = target.interpret(replies[key])
+            if envelope is not None and is_present(envelope, now):
+                with contextlib.suppress(SerializationError):
+                    entries[key] = self._opened(key, envelope)
+        return [entries.get(key) for key in keys]
+
+    def _ask_by_key(
+        self, commands: Mapping[str, Sequence[Command]], *, retry: bool = False, urgent: bool = False
+    ) -> Verb[dict[str, list[Reply]]]:
+        """Give the *commands* of each key, in one round trip to each server, and return the replies by key."""
+        by_shard: dict[int, list[str]] = {}
+        for key in commands:
+            by_shard.setdefault(self._shard_index(self._wire(key)), []).append(key)
+        requests = {
+            index: Request(*[each for key in own for each in commands[key]], retry=retry, urgent=urgent)
+            for index, own in by_shard.items()
+        }
+        replies = yield from self._topology.ask_all(requests)
+        found: dict[str, list[Reply]] = {}
+        for index, own in by_shard.items():
+            rest = iter(replies[index])
+            found.update((key, list(islice(rest, len(commands[key])))) for key in own)
+        return found
+
+    # ---- messages between near tiers -------------------------------------------------------------------------------
+
+    can_send = True
+
+    def _new_channel(self, prefix: str) -> Channel:
+        topology = self._topology  # not self, whom the channel would keep alive
+
+        def find_server() -> "RedisServer":
+            server: RedisServer = _run(topology.masters())[0]
+            return server
+
+        return Channel(f"memocache:told:{prefix}".encode(), find_server)
+
+    def receive(self, receiver: Callable[[str | None], object]) -> None:
+        """Have *receiver* called, in a thread of its own, with each text that any process sends."""
+        self._channel.receive(receiver)
+
+    @verb
+    def send(self, text: str) -> Verb[None]:
+        """Publish *text* to all receivers, in every process."""
+        yield from self._topology.ask(0, self._channel.publish(text))
+
+    # ---- tasks ---------------------------------------------------------------------------------------------------
+
+    async def awaited(
+        self,
+        call: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        unwanted: Callable[[Any], object] | None = None,
+        /,
+    ) -> Any:
+        """Return what *call* returns, from a connection of the running event loop."""
+        from memocache._pool import in_own_task
+        from memocache.backends.redis.connection import can_watch_sockets
+
+        steps = getattr(call, "__wrapped__", None)
+        if steps is None or getattr(call, "__self__", None) is not self or not can_watch_sockets():
+            return await super().awaited(call, arguments, unwanted)
+        return await in_own_task(awaited(steps(self, *arguments), _as_backend_error, _in_task), unwanted)
+
+    def _check_size(self, wire: str, data: bytes) -> None:
+        if len(data) > self._max_item_size:
+            raise ValueTooLarge(
+                f"an item of {len(data)} bytes is larger than max_item_size={self._max_item_size}, so it is not stored"
+            )
+
+    # ---- what a user calls ---------------------------------------------------------------------------------------
+
+    def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
+        wires = {key: self._wire(key) for key in keys}
+        commands = {key: (command(resp.bulk, b"GET", self._node(wire).name(wire)),) for key, wire in wires.items()}
+        replies = self._take_verb(self._ask_by_key(commands, retry=True))
+        return {key: data for key, (data,) in replies.items() if data is not None}
+
+    def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
+        """Store all of *mapping* for *timeout* seconds, in one round trip to each server; return what is stored."""
+        lifetime = self.lifetime(timeout)
+        if lifetime <= 0:
+            self.delete_many(*mapping)
+            return []
+        commands = {}
+        for key, value in mapping.items():
+            wire, packed = self._wire(key), self._packed(key, value, lifetime)
+            commands[key] = self._node(wire).set_commands(wire, packed, self._expire(lifetime))
+        self._take_verb(self._ask_by_key(commands))
+        return list(mapping)
+
+    def delete_many(self, *keys: str) -> list[str]:
+        """Delete all *keys*, in one round trip to each server; return those that had something."""
+        wires = {key: self._wire(key) for key in keys}
+        commands = {key: self._node(wire).forget_commands(wire) for key, wire in wires.items()}
+        replies = self._take_verb(self._ask_by_key(commands, retry=True, urgent=True))
+        return [key for key in keys if any(replies[key])]
+
+    def clear(self) -> bool:
+        """Delete everything under this key_prefix; what memocache has not stored is left alone.
+
+        It looks at the name of every key in the database, a thousand at a time.
+        """
+        # Leases first, so that nothing of before is stored while the rest is being deleted.
+        for kind in (LEASES, KEYS):
+            self._take_verb(self._topology.delete_all(kind + self._prefix.encode("ascii")))
+        return True
+
+
+def _is_live(read: ShardRead, marker: bytes, stamps: bytes, now: float) -> bool:
+    """Return whether *marker* is the lease of somebody who may be computing what *target* is for."""
+    stub = _envelope.unpack(marker, read.digest)
+    return stub is not None and stub.kind == LEASE and stub.stamps == stamps and is_lease(stub, now)
+
+
+def _split_stamps(block: bytes) -> list[bytes]:
+    """Return the stamps in a *block*, as they stand on the server."""
+    return [STAMP_MAGIC + stamp for stamp in _envelope.stamps_of(block)]
+
+
+def _as_backend_error(error: Exception) -> BackendError:
+    """Return *error*: the servers have said what it means."""
+    return error if isinstance(error, BackendError) else BackendUnavailable(repr(error))
+
+
+def _run(verb: Verb[Any]) -> Any:
+    """Return the result of *verb*, in this thread."""
+    return taken(verb, _as_backend_error)
+
+
+async def _in_task(operation: Any) -> Any:
+    return await operation.in_task()
+
+
+def _redis_settings() -> Any:
+    """Return the module `settings`, which imports redis-py; ConfigurationError if that is not installed."""
+    try:
+        from memocache.backends.redis import settings
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "redis":
+            raise
+        raise ConfigurationError("RedisCache needs redis-py: pip install 'memocache[redis]'") from missing
+    return settings

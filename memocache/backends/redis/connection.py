@@ -1,0 +1,425 @@
+"""RedisServer: one server, with its connections for threads and for event loops, and a breaker for all of them."""
+
+import asyncio  # redis-py has imported it before
+import contextlib
+import logging
+import ssl
+import threading
+import weakref
+from collections import deque
+from typing import Any, Final
+
+from memocache._flight import own_copy
+from memocache._pool import in_pool, ring
+from memocache.backends._wire import MOST_BYTES, Breaker, Line, closed_with
+from memocache.backends.redis import resp
+from memocache.backends.redis.resp import ErrorReply, NeedMoreData, ProtocolError, Reply, Request
+from memocache.backends.redis.settings import Connector, ServerAddress
+from memocache.errors import BackendUnavailable
+
+__all__ = ["RedisServer", "RoundTrip", "can_watch_sockets"]
+
+log: Final = logging.getLogger("memocache")
+
+RECEIVE: Final = 64 * 1024
+ROLE: Final = Request(resp.command(resp.any_reply, b"ROLE"))
+WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class RedisServer:
+    """One server: a connection for each thread and each event loop, and a breaker for all of them.
+
+    With *must_be_master*, a connection counts only if the server says that it is a master, and no replica of one.
+    """
+
+    def __init__(
+        self, address: ServerAddress, tls: bool, options: dict[str, Any], timeout: float, *, must_be_master: bool
+    ) -> None:
+        self.address = address
+        self.name = address if isinstance(address, str) else "{}:{}".format(*address)
+        self.timeout = timeout
+        self._connector = Connector(address, tls, options, timeout)
+        self._must_be_master = must_be_master
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again without connections, and with a breaker that nobody holds."""
+        self._local = threading.local()
+        self._loops: dict[asyncio.AbstractEventLoop, LoopConnection] = {}
+        self._breaker = Breaker()
+
+    def close(self) -> None:
+        """Close the connections, but for those that somebody is just using: they are closed after that."""
+        for loop, connection in list(self._loops.items()):
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
+                loop.call_soon_threadsafe(connection.close, EOFError())
+        self.reset()
+
+    def connect(self) -> "Connection":
+        """Return a new connection."""
+        connection = Connection(*self._connector.connect())
+        if self._must_be_master:
+            try:
+                (role,) = connection.exchange(ROLE)
+                if not (isinstance(role, list) and role[:1] == [b"master"]):
+                    raise ProtocolError("it is a replica, and not the master any more")
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    # ---- in threads and in tasks ---------------------------------------------------------------------------------
+
+    def exchange(self, request: Request) -> list[Reply]:
+        """Return the replies to *request*, in this thread."""
+        breaker = self._breaker
+        if breaker.failures:
+            self._ask_breaker(request)
+        connection: Connection | None = getattr(self._local, "connection", None)
+        was_open = False
+        try:
+            # It is busy where a signal handler or a destructor of the user's asks in the middle of a command.
+            if connection is not None and not connection.is_busy:
+                was_open = connection.is_open()
+            if not was_open or connection is None:
+                connection = self._local.connection = self.connect()
+            replies = connection.exchange(request)
+        except Exception as error:
+            if not (request.retry and was_open and isinstance(error, ConnectionError | EOFError)):
+                raise self._failure(error) from error
+            try:  # the server has been restarted since this thread last used the connection
+                connection = self._local.connection = self.connect()
+                replies = connection.exchange(request)
+            except Exception as second:
+                raise self._failure(second) from second
+        if breaker.failures:
+            breaker.succeeded()
+        return replies
+
+    async def exchange_in_task(self, request: Request) -> list[Reply]:
+        """Return the replies to *request*, in this task, without blocking its event loop."""
+        if self._breaker.failures:
+            self._ask_breaker(request)
+        connection = None
+        try:
+            connection, is_new = await self._loop_connection()
+            try:
+                replies = await connection.exchange(request)
+            except (ConnectionError, EOFError):
+                if not request.retry or is_new:
+                    raise
+                connection, _ = await self._loop_connection()
+                replies = await connection.exchange(request)
+        except BackendUnavailable:
+            raise
+        except Exception as error:
+            raise self._failure(error) from error
+        finally:
+            del connection  # an exception leads to this frame
+        if self._breaker.failures:
+            self._breaker.succeeded()
+        return replies
+
+    async def _loop_connection(self) -> "tuple[LoopConnection, bool]":
+        """Return the open connection of this event loop, and whether it is new."""
+        loop, loops = asyncio.get_running_loop(), self._loops
+        connection = loops.get(loop)
+        if connection is None:
+            for ended in [each for each in list(loops) if each.is_closed()]:
+                old = loops.pop(ended, None)  # another thread may be about to do the same
+                if old is not None:
+                    old.drop()
+            connection = loops[loop] = LoopConnection(loop, self)
+        if connection.is_open:
+            return connection, False
+        opening = connection.opening
+        if opening is None or opening.done():
+            opening = connection.opening = loop.create_task(connection.open())
+        await asyncio.wait((opening,))
+        opening.result()
+        return connection, True
+
+    def _ask_breaker(self, request: Request) -> None:
+        """Raise BackendUnavailable if this server failed a moment ago, unless *request* is urgent."""
+        if not request.urgent and not self._breaker.allows():
+            raise BackendUnavailable(f"redis at {self.name} failed before and is left alone for a moment")
+
+    def _failure(self, error: Exception) -> BackendUnavailable:
+        """Count *error* as a failure of the server, and return the exception to raise."""
+        what = str(error) or "the connection was closed"
+        message = f"redis at {self.name} failed: {type(error).__name__}: {what}"
+        if self._breaker.failed():
+            log.warning("%s; calls are computed until it is back", message)
+        return BackendUnavailable(message)
+
+    def refusal(self, reply: ErrorReply) -> BackendUnavailable:
+        """Return the exception to raise for a command that the server does not take."""
+        return BackendUnavailable(f"redis at {self.name} refused a command: {reply.text}")
+
+
+class RoundTrip:
+    """An operation of a verb: a *request* to a *server*, and the replies to it; see _verbs."""
+
+    __slots__ = ("request", "server")
+
+    def __init__(self, server: RedisServer, request: Request) -> None:
+        self.server = server
+        self.request = resp.EchoedRequest(request) if request.urgent else request
+
+    def __call__(self) -> list[Reply]:
+        """Do it in this thread."""
+        return self.server.exchange(self.request)
+
+    async def in_task(self) -> list[Reply]:
+        """Do it in this task."""
+        return await self.server.exchange_in_task(self.request)
+
+
+# ---- a thread's connection -------------------------------------------------------------------------------------------
+
+
+class Connection:
+    """A connection of one thread: a line, and its *owner*, an object of redis-py's."""
+
+    def __init__(self, line: Line, owner: Any) -> None:
+        self._line: Line | None = line
+        self._owner = owner
+        self.is_busy = False
+
+    def is_open(self) -> bool:
+        """Return whether it can be used for a command."""
+        line = self._line
+        if line is None:
+            return False
+        # A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
+        try:
+            self.is_busy = True  # a poll cannot be begun by a signal handler in the middle of one
+            is_quiet = not line.readable(0)
+        finally:
+            self.is_busy = False
+        if not is_quiet:
+            self.close()
+        return is_quiet
+
+    def exchange(self, request: Request) -> list[Reply]:
+        """Send *request* and return the replies."""
+        line = self._line
+        if line is None:
+            raise EOFError
+        try:
+            self.is_busy = True
+            buffer = line.exchange(request.data, RECEIVE)
+            replies = request.recall(buffer)
+            if replies is None:
+                replies = self._read_replies(line, request, buffer)
+            return replies
+        except BaseException:
+            # Whatever interrupted it, KeyboardInterrupt included: the answer may come yet, and would be taken for the
+            # next one's.
+            self.close()
+            raise
+        finally:
+            self.is_busy = False
+
+    def _read_replies(self, line: Line, request: Request, buffer: bytes) -> list[Reply]:
+        while True:
+            if not buffer:
+                raise EOFError
+            try:
+                replies, end = request.parse(buffer)
+            except NeedMoreData as need:
+                buffer = _receive_up_to(line, buffer, need.size)
+                continue
+            if end != len(buffer):
+                raise resp.Desynchronized("there came more than was asked for")
+            return replies
+
+    def close(self) -> None:
+        """Close it."""
+        self._line = None
+        self._owner.disconnect()
+
+    def detach(self) -> Any:
+        """Return the socket, for the caller to use and to close."""
+        assert self._line is not None
+        opened, self._line = self._line.detach(), None
+        return opened
+
+
+def _receive_up_to(line: Line, buffer: bytes, size: int) -> bytes:
+    """Return *buffer* with what comes next, until it has at least *size* bytes."""
+    parts, length = [buffer], len(buffer)
+    while length < size:
+        data = line.recv(RECEIVE)
+        if not data:
+            raise EOFError
+        parts.append(data)
+        length += len(data)
+    return b"".join(parts)
+
+
+# ---- an event loop's connection --------------------------------------------------------------------------------------
+
+
+class PendingRequest:
+    """A request whose replies have not come yet; the future *ended* is done when they have, or never will."""
+
+    __slots__ = ("ended", "error", "replies", "request")
+
+    def __init__(self, request: Request, ended: "asyncio.Future[None]") -> None:
+        self.request = request
+        self.ended = ended
+        self.replies: list[Reply] | None = None
+        self.error: Exception | None = None
+
+    def end(self) -> None:
+        """Wake whoever waits."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+class LoopConnection:
+    """A connection that the tasks of one event loop share, without a thread.
+
+    Requests leave as they come, and answers are told apart by their order. Nobody who is cancelled leaves half an
+    answer behind, since it is not the task that reads it. The loop itself knows the socket only, and is told nothing to
+    clean up: a loop may end at any moment, and with it the connection is of no use.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, server: RedisServer) -> None:
+        self.loop = loop
+        self._server = server
+        self._socket: Any = None
+        self._pending: deque[PendingRequest] = deque()
+        self._unsent = b""
+        self._closing: weakref.finalize[[], Any]
+        self._parts: list[bytes] = []  # of answers that are not whole yet
+        self._size = 0  # of them
+        self._needed = 0  # bytes, before it is worth parsing again
+        self.opening: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used."""
+        return self._socket is not None
+
+    async def open(self) -> None:
+        """Connect, in a thread of the pool: names are looked up there, too, and keys negotiated."""
+        connection = await in_pool(self._server.connect, (), lambda connection: connection.close())
+        self._socket = opened = connection.detach()
+        opened.setblocking(False)
+        self._parts, self._size, self._needed, self._unsent = [], 0, 0, b""
+        self._closing = closed_with(self, opened)
+        self.loop.add_reader(opened, self._on_readable)
+
+    async def exchange(self, request: Request) -> list[Reply]:
+        """Send *request* and return the replies, within the server's timeout."""
+        if self._socket is None:
+            raise EOFError
+        pending = PendingRequest(request, self.loop.create_future())
+        self._pending.append(pending)
+        self._send(request.data)
+        try:
+            await ring(pending.ended, self._server.timeout)
+            if pending.error is not None:
+                raise pending.error
+            if pending.replies is None:
+                error = TimeoutError("the server does not answer in time")
+                self.close(error)  # the answer may come yet, and would be taken for the next one's
+                raise error
+            return pending.replies
+        finally:
+            del pending  # an exception in it leads to this frame
+
+    # ---- called by the loop --------------------------------------------------------------------------------------
+
+    def _send(self, data: bytes) -> None:
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            sent = self._socket.send(data)
+        except WOULD_BLOCK:
+            sent = 0
+        except OSError as error:
+            self.close(error)
+            return
+        if sent < len(data):
+            self._unsent = data[sent:]
+            self.loop.add_writer(self._socket, self._on_writable)
+
+    def _on_writable(self) -> None:
+        data, self._unsent = self._unsent, b""
+        self.loop.remove_writer(self._socket)
+        self._send(data)
+
+    def _on_readable(self) -> None:
+        try:
+            while True:
+                data = self._socket.recv(RECEIVE)
+                if not data:
+                    raise EOFError
+                self._feed(data)
+                if not isinstance(self._socket, ssl.SSLSocket):  # that may hold more, of which the kernel knows nothing
+                    return
+        except WOULD_BLOCK:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this connection
+            self.close(error)
+
+    def _feed(self, data: bytes) -> None:
+        """Take in *data*, and end the requests whose replies are whole."""
+        pending = self._pending
+        if len(pending) == 1 and not self._parts:  # nearly always
+            replies = pending[0].request.recall(data)
+            if replies is not None:
+                self._end_first(replies)
+                return
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > MOST_BYTES:
+            raise ProtocolError(f"the server sent more than {MOST_BYTES} bytes")
+        while pending and self._size >= self._needed:
+            buffer = b"".join(self._parts)
+            try:
+                replies, end = pending[0].request.parse(buffer)
+            except NeedMoreData as need:
+                self._parts, self._needed = [buffer], need.size
+                return
+            rest = buffer[end:]
+            if rest and len(pending) == 1:
+                raise resp.Desynchronized("there came more than was asked for")
+            self._parts, self._size, self._needed = [rest] if rest else [], len(rest), 0
+            self._end_first(replies)
+        if self._parts and not pending:
+            raise ProtocolError("an answer that nobody asked for")
+
+    def _end_first(self, replies: list[Reply]) -> None:
+        pending = self._pending.popleft()
+        pending.replies = replies
+        pending.end()
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def close(self, error: Exception) -> None:
+        """Close it; whoever waits for an answer gets *error*."""
+        self.drop()
+        waiting, self._pending = self._pending, deque()
+        for pending in waiting:
+            pending.error = own_copy(error)
+            pending.end()
+
+    def drop(self) -> None:
+        """Close the socket."""
+        opened, self._socket = self._socket, None
+        if opened is None:
+            return
+        if not self.loop.is_closed():
+            self.loop.remove_reader(opened)
+            self.loop.remove_writer(opened)
+        opened.close()
+
+
+def can_watch_sockets() -> bool:
+    """Return whether the running event loop can wait for sockets; that of Windows cannot."""
+    return not isinstance(asyncio.get_running_loop(), getattr(asyncio, "ProactorEventLoop", ()))

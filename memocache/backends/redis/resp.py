@@ -1,0 +1,239 @@
+"""RESP2, the protocol of Redis: commands as bytes, and replies parsed; it knows no connection."""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+from memocache.backends._wire import MOST_BYTES
+
+__all__ = [
+    *("Command", "Desynchronized", "EchoedRequest", "ErrorReply", "LastReply", "NeedMoreData", "ProtocolError"),
+    *("Reply", "Request", "any_reply", "bulk", "bulks", "command", "integer", "ok_or_nil", "scan_page"),
+]
+
+M = TypeVar("M")
+
+MAX_DEPTH: Final = 8
+LONGEST_REMEMBERED: Final = 1024  # bytes of a reply
+
+
+class ErrorReply:
+    """An error that a server replied: a word that says which, and a text."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @property
+    def word(self) -> str:
+        """The first word of the text, which says which error it is."""
+        return self.text.partition(" ")[0]
+
+
+class SimpleString(bytes):
+    """A word such as OK."""
+
+
+Reply: TypeAlias = Any
+"""Bytes, a number, None, a list of replies, or an ErrorReply: of the shape that the command asks for, or the last."""
+Shape: TypeAlias = Callable[[Reply], bool]
+"""A check that tells whether a reply can be one to the command at all."""
+
+
+class ProtocolError(Exception):
+    """Bytes from the server that are no reply to the command."""
+
+
+class Desynchronized(ConnectionError):
+    """More bytes than the reply has: perhaps none of them is the reply."""
+
+
+class NeedMoreData(Exception):
+    """The end of the data before that of the reply, which takes at least *size* bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+
+class LastReply(NamedTuple, Generic[M]):
+    """The last reply to a request, and its *meaning*.
+
+    A hot key has the same reply many times over, and one comparison tells that it need not be read again.
+    """
+
+    raw: Any
+    meaning: M
+
+
+# ---- shapes ----------------------------------------------------------------------------------------------------------
+
+
+def integer(reply: Reply) -> bool:
+    """Tell whether it is a number."""
+    return type(reply) is int
+
+
+def ok_or_nil(reply: Reply) -> bool:
+    """Tell whether it is OK, or nil where a condition did not hold."""
+    return reply is None or (type(reply) is SimpleString and reply == b"OK")
+
+
+def bulk(reply: Reply) -> bool:
+    """Tell whether it can be the content of a key."""
+    return reply is None or type(reply) is bytes
+
+
+def bulks(count: int) -> Shape:
+    """Return the check for the contents of *count* keys."""
+    return lambda reply: type(reply) is list and len(reply) == count and all(map(bulk, reply))
+
+
+def scan_page(reply: Reply) -> bool:
+    """Tell whether it is a cursor, and a list of names."""
+    return (
+        type(reply) is list
+        and len(reply) == 2
+        and type(reply[0]) is bytes
+        and type(reply[1]) is list
+        and all(type(each) is bytes for each in reply[1])
+    )
+
+
+def any_reply(reply: Reply) -> bool:
+    """Accept every reply: the caller checks it."""
+    return True
+
+
+# ---- commands and replies --------------------------------------------------------------------------------------------
+
+
+class Command(NamedTuple):
+    """A command as bytes, and the shape of its reply."""
+
+    shape: Shape
+    data: bytes
+
+
+def command(shape: Shape, *words: bytes) -> Command:
+    """Return the command of these *words*."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        parts.append(b"$%d\r\n%b\r\n" % (len(word), word))
+    return Command(shape, b"".join(parts))
+
+
+class Request:
+    """Some commands that are sent together; it remembers the last reply.
+
+    With *retry* it may be repeated on a new connection; *urgent*, as a forgetting is: it is sent whatever the breaker
+    says, and nothing but an answer to itself acknowledges it.
+    """
+
+    __slots__ = ("_last", "commands", "data", "retry", "urgent")
+
+    def __init__(self, *commands: Command, retry: bool = False, urgent: bool = False) -> None:
+        self.commands = commands
+        self.retry = retry
+        self.urgent = urgent
+        self.data = b"".join([each.data for each in commands])
+        self._last: LastReply[list[Reply]] | None = None
+
+    def of(self, commands: Iterable[Command]) -> "Request":
+        """Return the request of these *commands*, as urgent as this one."""
+        return Request(*commands, retry=self.retry, urgent=self.urgent)
+
+    def recall(self, buffer: bytes) -> list[Reply] | None:
+        """Return the replies in *buffer* if it is the same as the last time."""
+        last = self._last
+        return last[1] if last is not None and last[0] == buffer else None
+
+    def parse(self, buffer: bytes) -> tuple[list[Reply], int]:
+        """Return the replies at the beginning of *buffer*, and where they end.
+
+        Raises NeedMoreData or ProtocolError.
+        """
+        replies: list[Reply] = []
+        end = 0
+        for shape, _ in self.commands:
+            reply, end = _parse_reply(buffer, end, 0)
+            if type(reply) is not ErrorReply and not shape(reply):
+                raise ProtocolError("an answer to something else")
+            replies.append(reply)
+        if end == len(buffer) <= LONGEST_REMEMBERED:
+            self._last = LastReply(buffer, replies)
+        return replies, end
+
+
+class EchoedRequest(Request):
+    """The commands of a *request*, with one more that proves whose replies they are.
+
+    Replies are told apart by their order only, and one number is like another: if two came to one command, the second
+    would acknowledge whatever is asked next. So the server is to repeat a word that it cannot have said before.
+    A user who may not ask for that gets an error reply, which is less of a proof.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, request: Request) -> None:
+        word = os.urandom(8).hex().encode()
+        echo = command(lambda reply: reply == word, b"ECHO", word)
+        super().__init__(*request.commands, echo, retry=request.retry, urgent=request.urgent)
+
+    def parse(self, buffer: bytes) -> tuple[list[Reply], int]:
+        """Return the replies without the repeated word."""
+        replies, end = super().parse(buffer)
+        return replies[:-1], end
+
+
+def _parse_reply(buffer: bytes, start: int, depth: int) -> tuple[Reply, int]:
+    """Return the reply that begins at *start*, and where it ends."""
+    end = buffer.find(b"\r\n", start)
+    if end < 0:
+        if len(buffer) - start > LONGEST_REMEMBERED:
+            raise ProtocolError("a line without an end")
+        raise NeedMoreData(len(buffer) + 1)
+    kind, line, end = buffer[start : start + 1], buffer[start + 1 : end], end + 2
+    if kind == b"$":
+        size = _parse_size(line)
+        if size < 0:
+            return None, end
+        stop = end + size
+        if len(buffer) < stop + 2:
+            raise NeedMoreData(stop + 2)
+        if buffer[stop : stop + 2] != b"\r\n":
+            raise ProtocolError("a value of another length than was said")
+        return buffer[end:stop], stop + 2
+    if kind == b"*":
+        size = _parse_size(line)
+        if depth >= MAX_DEPTH:
+            raise ProtocolError("lists within lists")
+        if size < 0:
+            return None, end
+        replies: list[Reply] = []
+        for _ in range(size):
+            reply, end = _parse_reply(buffer, end, depth + 1)
+            replies.append(reply)
+        return replies, end
+    if kind == b":":
+        return _parse_int(line), end
+    if kind == b"+":
+        return SimpleString(line), end
+    if kind == b"-":
+        return ErrorReply(line.decode("utf-8", "replace")), end
+    raise ProtocolError("no answer of Redis")
+
+
+def _parse_size(line: bytes) -> int:
+    size = _parse_int(line)
+    if not -1 <= size <= MOST_BYTES:
+        raise ProtocolError("a length that cannot be")
+    return size
+
+
+def _parse_int(line: bytes) -> int:
+    try:
+        return int(line)
+    except ValueError:
+        raise ProtocolError("no number") from None

@@ -1,0 +1,400 @@
+"""Topology: the servers of a RedisCache, and which of them has which keys; one server, sentinels, or a cluster.
+
+Keys are in shards. What one request is about, a key, its lease and the stamps of its groups, is in one shard, and that
+is all on one server.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from binascii import crc_hqx
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from memocache._clock import ticks
+from memocache.backends._verbs import Verb
+from memocache.backends.redis import resp
+from memocache.backends.redis.connection import RedisServer, RoundTrip
+from memocache.backends.redis.resp import ErrorReply, Reply, Request, command
+from memocache.backends.redis.settings import ClientSettings, ServerAddress
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError
+
+__all__ = ["Cluster", "Sentinels", "Standalone", "Topology", "new_topology"]
+
+SLOTS: Final = 16_384
+SHARDS: Final = 64
+MOST_REDIRECTIONS: Final = 5
+PAUSE: Final = 1.0  # seconds between two looks at the slots of a cluster that is failing
+ASKING: Final = command(resp.ok_or_nil, b"ASKING")
+CLUSTER_SLOTS: Final = Request(command(resp.any_reply, b"CLUSTER", b"SLOTS"), retry=True)
+
+ServerFactory: TypeAlias = Callable[[ServerAddress], RedisServer]
+
+
+def new_topology(settings: ClientSettings, timeout: float) -> "Topology":
+    """Return the servers that *settings* tell of; ConfigurationError if it can be none."""
+    is_sentinel = settings.kind == "sentinel"
+
+    def new_server(address: ServerAddress) -> RedisServer:
+        return RedisServer(address, settings.tls, settings.options, timeout, must_be_master=is_sentinel)
+
+    def new_sentinel(address: ServerAddress) -> RedisServer:
+        return RedisServer(address, settings.tls, settings.sentinel_options, timeout, must_be_master=False)
+
+    if settings.kind == "cluster":
+        if settings.options.get("db"):
+            raise ConfigurationError(f"db={settings.options['db']!r}; a cluster has the database 0 only")
+        return Cluster(settings.addresses, new_server)
+    if is_sentinel:
+        return Sentinels(settings.service, settings.addresses, new_sentinel, new_server)
+    return Standalone(settings.addresses[0], new_server)
+
+
+class Topology(ABC):
+    """Some servers; *hash_tags* stand in front of the keys of each shard."""
+
+    hash_tags: Sequence[bytes] = (b"",)
+
+    @abstractmethod
+    def ask(self, shard: int, request: Request) -> Verb[list[Reply]]:
+        """Return the replies to *request*, which is about keys of one *shard*.
+
+        Raises BackendUnavailable. The only error among the replies is that for a script that the server does not know.
+        """
+
+    @abstractmethod
+    def masters(self) -> Verb[Sequence[RedisServer]]:
+        """Return the servers, each of which has some of the keys."""
+
+    @abstractmethod
+    def known_servers(self) -> Sequence[RedisServer]:
+        """Return the servers that are known, sentinels included."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return where they are, without names and passwords."""
+
+    def delete_all(self, name: bytes) -> Verb[None]:
+        """Delete on every server each key whose name begins with *name*, whatever its shard."""
+        pattern = (b"{*}" if len(self.hash_tags) > 1 else b"") + re.sub(rb"([\\*?\[\]^-])", rb"\\\1", name) + b"*"
+        for server in (yield from self.masters()):
+            cursor = b"0"
+            while True:
+                scan = command(resp.scan_page, b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
+                (reply,) = yield RoundTrip(server, Request(scan, retry=True, urgent=True))
+                if type(reply) is ErrorReply:
+                    raise server.refusal(reply)
+                cursor, names = reply
+                if names:  # one by one: in a cluster they are in many slots
+                    deletes = [command(resp.integer, b"DEL", each) for each in names]
+                    for reply in (yield RoundTrip(server, Request(*deletes, retry=True, urgent=True))):
+                        if type(reply) is ErrorReply:
+                            raise server.refusal(reply)
+                if cursor == b"0":
+                    break
+
+    def ask_all(self, requests: Mapping[int, Request]) -> Verb[dict[int, list[Reply]]]:
+        """Return the replies to *requests*, by shard; raise if one was not answered, after the others have been."""
+        replies: dict[int, list[Reply]] = {}
+        failed: BackendError | None = None
+        for shard, request in requests.items():
+            try:
+                replies[shard] = yield from self.ask(shard, request)
+            except BackendError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+        return replies
+
+
+class Standalone(Topology):
+    """One server."""
+
+    def __init__(self, address: ServerAddress, new_server: ServerFactory) -> None:
+        self._server = new_server(address)
+
+    def __str__(self) -> str:
+        return self._server.name
+
+    def ask(self, shard: int, request: Request) -> Verb[list[Reply]]:
+        """Ask the server."""
+        replies: list[Reply] = yield RoundTrip(self._server, request)
+        _check_errors(self._server, replies)
+        return replies
+
+    def masters(self) -> Verb[Sequence[RedisServer]]:
+        """Return the server."""
+        yield from ()
+        return [self._server]
+
+    def known_servers(self) -> Sequence[RedisServer]:
+        """Return the server."""
+        return [self._server]
+
+
+class Sentinels(Topology):
+    """The master of a *service*, and the sentinels that know which server that is."""
+
+    def __init__(
+        self,
+        service: str,
+        sentinels: Sequence[ServerAddress],
+        new_sentinel: ServerFactory,
+        new_server: ServerFactory,
+    ) -> None:
+        self._service = service
+        self._sentinels = [new_sentinel(address) for address in sentinels]
+        self._new_server = new_server
+        self._servers: dict[ServerAddress, RedisServer] = {}
+        self._master: RedisServer | None = None
+
+    def __str__(self) -> str:
+        return f"{','.join(sentinel.name for sentinel in self._sentinels)}/{self._service}"
+
+    def ask(self, shard: int, request: Request) -> Verb[list[Reply]]:
+        """Ask the master; if that is a replica now, the one that the sentinels name."""
+        for _ in range(2):
+            master = self._master or (yield from self._find_master(request.urgent))
+            try:
+                replies: list[Reply] = yield RoundTrip(master, request)
+            except BackendUnavailable:
+                self._master = None
+                raise
+            error = next((reply for reply in replies if type(reply) is ErrorReply), None)
+            if error is None or error.word != "READONLY":
+                _check_errors(master, replies)
+                return replies
+            self._master = None
+        assert error is not None
+        raise master.refusal(error)
+
+    def _find_master(self, urgent: bool) -> Verb[RedisServer]:
+        """Return the master, as the first of the sentinels says that answers."""
+        ask = command(resp.any_reply, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service.encode())
+        request = Request(ask, retry=True, urgent=urgent)
+        problem = BackendUnavailable("there is no sentinel")
+        for sentinel in list(self._sentinels):
+            try:
+                (reply,) = yield RoundTrip(sentinel, request)
+            except BackendUnavailable as error:
+                problem = error
+                continue
+            address = _parse_address(reply)
+            if address is None:
+                problem = BackendUnavailable(f"the sentinel at {sentinel.name} knows no master of {self._service!r}")
+                continue
+            self._sentinels.remove(sentinel)
+            self._sentinels.insert(0, sentinel)
+            if address not in self._servers:
+                self._servers[address] = self._new_server(address)
+            self._master = master = self._servers[address]
+            return master
+        raise problem
+
+    def masters(self) -> Verb[Sequence[RedisServer]]:
+        """Return the master."""
+        return [self._master or (yield from self._find_master(True))]
+
+    def known_servers(self) -> Sequence[RedisServer]:
+        """Return the sentinels, and all that have been masters."""
+        return [*self._sentinels, *self._servers.values()]
+
+
+def _hash_tags() -> list[bytes]:
+    """Return the hash tag of each shard: the first that is in its part of the slots."""
+    tags: dict[int, bytes] = {}
+    number = 0
+    while len(tags) < SHARDS:
+        tag = b"{m%d}" % number
+        tags.setdefault(_slot(tag) * SHARDS // SLOTS, tag)
+        number += 1
+    return [tags[shard] for shard in range(SHARDS)]
+
+
+def _slot(tag: bytes) -> int:
+    """Return the slot of all keys that begin with a hash *tag*: by the CRC-16 of what is between its braces."""
+    return crc_hqx(tag[1:-1], 0) % SLOTS
+
+
+class Cluster(Topology):
+    """The servers of a cluster, some *seeds* of which are known.
+
+    It has 64 shards, each a hash tag, spread evenly over its 16 384 slots; so a shard moves with its slot, the stamps
+    along with the entries that carry them, and nothing that was forgotten comes back to life when the slots are spread
+    in another way. The number of shards is part of where a key is, and so it is the same for everybody, for ever.
+    """
+
+    hash_tags = _hash_tags()
+
+    def __init__(self, seeds: Sequence[ServerAddress], new_server: ServerFactory) -> None:
+        self._new_server = new_server
+        self._seeds = list(seeds)
+        self._servers = {address: new_server(address) for address in seeds}
+        self._owners: list[RedisServer | None] = [None] * SHARDS
+        self._slots = [_slot(tag) for tag in self.hash_tags]
+        self._is_outdated = True  # somebody was not where we thought
+        self._refreshed_at = float("-inf")
+
+    def __str__(self) -> str:
+        return ",".join(self._servers[address].name for address in self._seeds)
+
+    def known_servers(self) -> Sequence[RedisServer]:
+        """Return all servers that have been heard of."""
+        return list(self._servers.values())
+
+    def masters(self) -> Verb[Sequence[RedisServer]]:
+        """Return the servers that have slots, as the cluster says now."""
+        yield from self._refresh()
+        return list(dict.fromkeys(server for server in self._owners if server is not None))
+
+    # ---- who has what --------------------------------------------------------------------------------------------
+
+    def _by_owner(self, shards: Sequence[int]) -> Verb[dict[RedisServer, list[int]]]:
+        """Return the *shards* of each server."""
+        unknown = any(self._owners[shard] is None for shard in shards)
+        if self._is_outdated and (unknown or ticks() >= self._refreshed_at + PAUSE):
+            yield from self._refresh()
+        owners: dict[RedisServer, list[int]] = {}
+        for shard in shards:
+            owner = self._owners[shard]
+            if owner is None:
+                raise BackendUnavailable(f"nobody in the cluster at {self} has some of the keys")
+            owners.setdefault(owner, []).append(shard)
+        return owners
+
+    def _refresh(self) -> Verb[None]:
+        """Ask the servers which of them has which slots, until one answers."""
+        self._refreshed_at = ticks()
+        problem = BackendUnavailable("nobody is known of the cluster")
+        owners = [server for server in self._owners if server is not None]
+        for server in dict.fromkeys([*owners, *self._servers.values()]):
+            try:
+                (reply,) = yield RoundTrip(server, CLUSTER_SLOTS)
+            except BackendUnavailable as error:
+                problem = error
+                continue
+            ranges = _parse_slot_ranges(reply, server)
+            if ranges is None:
+                problem = BackendUnavailable(f"redis at {server.name} is not of a cluster, or talks garbage")
+                continue
+            for start, end, address in ranges:
+                for shard, slot in enumerate(self._slots):
+                    if start <= slot <= end:
+                        self._owners[shard] = self._server_at(address)
+            self._is_outdated = False
+            return
+        if not owners:
+            raise problem
+
+    def _server_at(self, address: ServerAddress) -> RedisServer:
+        if address not in self._servers:
+            self._servers[address] = self._new_server(address)
+        return self._servers[address]
+
+    # ---- asking --------------------------------------------------------------------------------------------------
+
+    def ask(self, shard: int, request: Request) -> Verb[list[Reply]]:
+        """Ask the server of the *shard*, and follow its redirections."""
+        (server,) = yield from self._by_owner([shard])
+        replies = yield from self._round_trip(server, request)
+        return (yield from self._follow(shard, server, request, replies))
+
+    def ask_all(self, requests: Mapping[int, Request]) -> Verb[dict[int, list[Reply]]]:
+        """Ask each server once; and follow those shards that have moved."""
+        replies: dict[int, list[Reply]] = {}
+        failed: BackendUnavailable | None = None
+        for server, shards in (yield from self._by_owner(list(requests))).items():
+            together = requests[shards[0]].of(each for shard in shards for each in requests[shard].commands)
+            try:
+                rest = yield from self._round_trip(server, together)
+                for shard in shards:
+                    count = len(requests[shard].commands)
+                    own, rest = rest[:count], rest[count:]
+                    replies[shard] = yield from self._follow(shard, server, requests[shard], own)
+            except BackendUnavailable as error:
+                failed = error
+        if failed is not None:
+            raise failed
+        return replies
+
+    def _round_trip(self, server: RedisServer, request: Request) -> Verb[list[Reply]]:
+        try:
+            replies: list[Reply] = yield RoundTrip(server, request)
+        except BackendUnavailable:
+            self._is_outdated = True
+            raise
+        return replies
+
+    def _follow(self, shard: int, server: RedisServer, request: Request, replies: list[Reply]) -> Verb[list[Reply]]:
+        """Return *replies* of *server* to *request*, with those in place of redirections that come of following them.
+
+        Each command is followed by itself: where a slot is on the move, some keys are here and some are there already.
+        """
+        for _ in range(MOST_REDIRECTIONS):
+            errors = [reply for reply in replies if type(reply) is ErrorReply]
+            if not errors:
+                return replies
+            self._is_outdated = self._is_outdated or any(error.word == "CLUSTERDOWN" for error in errors)
+            _check_errors(server, [error for error in errors if not _is_redirection(error)])
+            first = next(filter(_is_redirection, errors), None)
+            if first is None:
+                return replies
+            server = self._server_at(_redirection_target(first, server))
+            left = [each for each, reply in zip(request.commands, replies, strict=True) if _is_redirection(reply)]
+            if first.word == "MOVED":
+                self._owners[shard], self._is_outdated = server, True
+                found = yield from self._round_trip(server, request.of(left))
+            else:
+                asking = request.of(each for command in left for each in (ASKING, command))
+                found = (yield from self._round_trip(server, asking))[1::2]
+            rest = iter(found)
+            replies = [next(rest) if _is_redirection(reply) else reply for reply in replies]
+        raise BackendUnavailable(f"the cluster at {self} sends us in circles")
+
+
+def _check_errors(server: RedisServer, replies: Iterable[Reply]) -> None:
+    """Raise what the first error in *replies* means, unless the caller can do something about it."""
+    for reply in replies:
+        if type(reply) is ErrorReply and reply.word != "NOSCRIPT":
+            raise server.refusal(reply)
+
+
+def _is_redirection(reply: Reply) -> bool:
+    return type(reply) is ErrorReply and reply.word in ("MOVED", "ASK")
+
+
+def _redirection_target(reply: ErrorReply, server: RedisServer) -> ServerAddress:
+    """Return the address in a redirection: "MOVED 3999 127.0.0.1:6381"; without a host, that of the *server*."""
+    host, _, port = reply.text.rpartition(" ")[2].rpartition(":")
+    if not port.isdigit():
+        raise server.refusal(reply)
+    return host or _host(server), int(port)
+
+
+def _parse_slot_ranges(reply: Any, server: RedisServer) -> list[tuple[int, int, ServerAddress]] | None:
+    """Return the ranges of slots in *reply* with the addresses of their masters; None if it is not of that form."""
+    ranges: list[tuple[int, int, ServerAddress]] = []
+    for each in reply if isinstance(reply, list) else [None]:
+        if not (isinstance(each, list) and len(each) > 2 and type(each[0]) is type(each[1]) is int):
+            return None
+        node = each[2]
+        if isinstance(node, list) and len(node) > 1 and not node[0]:
+            node = [_host(server).encode(), *node[1:]]
+        address = _parse_address(node)
+        if address is None:
+            return None
+        ranges.append((each[0], each[1], address))
+    return ranges or None
+
+
+def _parse_address(reply: Any) -> tuple[str, int] | None:
+    """Return host and port in *reply*, which anybody may have written."""
+    if isinstance(reply, list) and len(reply) >= 2 and isinstance(reply[0], bytes):
+        port = reply[1]
+        number = int(port) if isinstance(port, bytes) and port.isdigit() else port
+        if isinstance(number, int) and reply[0]:
+            return reply[0].decode("ascii", "replace"), number
+    return None
+
+
+def _host(server: RedisServer) -> str:
+    return server.address if isinstance(server.address, str) else server.address[0]

@@ -1,0 +1,473 @@
+"""SQLiteCache: values in a file, for the processes of one machine.
+
+Which entries leave: the expired ones, and when it is full, those that nobody has asked for lately. The ids of entries
+are digests, so that any run of neighbours is a random sample. Of a sample around the place where room is needed the
+least recently used leave, as in Redis (redis.io/docs/latest/develop/reference/eviction); so there is no order of all
+entries that every hit would have to change. Neighbours, too, lie on the same pages of the file: it is there that a page
+becomes free, or has room again. What is kept is as good as with LRU, measured.
+"""
+
+import contextlib
+import functools
+import logging
+import os
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
+
+from memocache._clock import now as clock
+from memocache._clock import ticks
+from memocache._envelope import VALUE, end_of, key_digest
+from memocache._policy import seconds
+from memocache.backends._leases import LeaseCache
+from memocache.backends._shared import LONGEST_REMEMBERED, Answer, is_present
+from memocache.backends._wire import Breaker
+from memocache.backends.sqlite.connection import PAGE, Connections, DatabaseConnection, Error, ErrorKind, kind_of
+from memocache.backends.sqlite.file import CHECK_INTERVAL, EVERYTHING, DatabaseFile, marks_of, resolve_path
+from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
+from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
+from memocache.serializers import Serializer
+from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
+from memocache.serializers._compression import Method
+from memocache.serializers._signing import Secret
+
+__all__ = ["SQLiteCache"]
+
+log: Final = logging.getLogger("memocache")
+
+T = TypeVar("T")
+Execute: TypeAlias = Callable[..., Any]
+
+GIBIBYTE: Final = 1024**3
+LEAST_SIZE: Final = 1024**2
+SHARE_OF_ONE: Final = 8  # one value has an eighth of all room at most
+LARGEST_VALUE: Final = 10**9 - 1024  # SQLite's own limit, and some for the key
+
+ATTEMPTS: Final = 4
+PAGES_PER_VALUE: Final = 16  # that a value may need besides those for its own bytes
+SOMETIMES: Final = 16  # one in so many new entries has expired ones removed
+AT_ONCE: Final = 500  # keys in one statement
+
+# ?1 is the id everywhere.
+STORE: Final = "INSERT INTO entries (id, ends, data) VALUES (?1, ?2, ?3)"
+ADD: Final = f"{STORE} ON CONFLICT (id) DO NOTHING"
+SET: Final = f"{STORE} ON CONFLICT (id) DO UPDATE SET ends = ?2, data = ?3"
+SWAP: Final = "UPDATE entries SET ends = ?2, data = ?3 WHERE id = ?1 AND data = ?4"
+DELETE_PRESENT: Final = "DELETE FROM entries WHERE id = ?1 AND ends > ?2"
+DELETE_SAME: Final = "DELETE FROM entries WHERE id = ?1 AND data = ?2"
+DELETE: Final = "DELETE FROM entries WHERE id = ?1"
+GET: Final = "(SELECT data FROM entries WHERE id = ?)"
+
+MOST_EVICTIONS: Final = 16  # one after the other
+SAMPLE: Final = 32
+LEAVING: Final = 8  # one in so many of a sample
+SWEPT: Final = 64
+MOST_SWEEPS: Final = 8
+GOOD_SWEEP: Final = 16  # after so many of them expired it is worth while to look on
+LAST_ID: Final = 2**63 - 1
+
+AFTER: Final = "SELECT id FROM entries WHERE id > ? ORDER BY id LIMIT ?"
+BEFORE: Final = "SELECT id FROM entries WHERE id < ? ORDER BY id DESC LIMIT ?"
+SWEEP: Final = """
+    DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE id >= ? ORDER BY id LIMIT ?) AND ends <= ?
+"""
+
+
+# ---- the cache -------------------------------------------------------------------------------------------------------
+
+
+class SQLiteCache(LeaseCache):
+    """A cache in an SQLite file, shared by all processes of one machine that use the same one. It outlives them.
+
+    Create it once and keep it around: it holds one connection for each thread. The file belongs to one user: it and its
+    directory are made for that user alone, and refused if others could write there. It has to lie on a local disk:
+    SQLite's log, and the marks that tell the processes what has changed, are in memory that they share.
+
+    When it is full, entries leave that nobody has asked for lately: the least recently used of a random sample. A file
+    that is broken is moved aside, to a name with `.corrupt-` and the time, and the cache begins anew; so it does when
+    the file is removed. After a power failure (not after a crash of the program) what was forgotten in the last moments
+    may be there again: SQLite runs with synchronous=NORMAL.
+
+    Example: `cache = SQLiteCache("~/.cache/shop/cache.db")`
+
+    Args:
+        path: the file, or an existing directory for it; the directories that are missing are made.
+        default_timeout: seconds for which a value is kept that was given no timeout of its own; 0 for ever.
+        key_prefix: stands before all keys, so that applications can share a file; printable ASCII, at most 100
+            characters.
+        timeout: seconds that one command may wait for other processes before the cache counts as down.
+        serializer: makes bytes of values; None for a SafeSerializer.
+        compress, compress_above, secret: as of MemcachedCache; without *compress*, nothing is compressed.
+        size_limit: bytes that the file may grow to, from 1 MiB; the log and what the processes share take up to 8 MiB
+            more. One value may have an eighth of it. Give all processes the same: where the file is larger, the cache
+            begins anew.
+
+    Raises:
+        ConfigurationError: for options that cannot work, and for a file or a directory that is not ours alone.
+    """
+
+    def __init__(
+        self,
+        path: "str | os.PathLike[str]",
+        default_timeout: float | str | None = 300,
+        key_prefix: str = "",
+        *,
+        timeout: float | str = 0.5,
+        serializer: Serializer | None = None,
+        compress: Method | None = None,
+        compress_above: int = COMPRESS_ABOVE,
+        secret: Secret | None = None,
+        size_limit: int = GIBIBYTE,
+    ) -> None:
+        deadline = seconds(timeout, "timeout")
+        if deadline <= 0:
+            raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
+        if isinstance(size_limit, bool) or not isinstance(size_limit, int) or size_limit < LEAST_SIZE:
+            raise ConfigurationError(f"size_limit={size_limit!r}; wanted: bytes, as an int from {LEAST_SIZE} (1 MiB)")
+        self._largest = min(size_limit // SHARE_OF_ONE, LARGEST_VALUE)
+        self._database = Database(resolve_path(path), deadline, size_limit)
+        super().__init__(default_timeout, key_prefix, ValueCodec(serializer, compress, compress_above, secret))
+        self._database.open()
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Read `sqlite:///path/of/cache.db?size_limit=...`."""
+        url.allow_only("path")
+        return {"path": url.path, **url.options({**SHARED_OPTIONS, "timeout": duration, "size_limit": integer})}
+
+    def __repr__(self) -> str:
+        return (
+            f"SQLiteCache({self._database.path!r}, default_timeout={self.default_timeout:g}, "
+            f"key_prefix={self._prefix!r})"
+        )
+
+    def close(self) -> None:
+        """Close this thread's connection; those of other threads end with them. Another use opens it again."""
+        self._database.close()
+
+    def after_fork(self) -> None:
+        """Join no flight of the parent's; its connections were closed before the fork."""
+        super().after_fork()
+        self._database.reset()
+
+    def _node(self, key: str) -> "Database":
+        return self._database
+
+    def _nodes(self) -> "Sequence[Database]":
+        return (self._database,)
+
+    def _wire(self, key: str) -> str:
+        return f"{self._prefix}\0{key}"
+
+    def _check_size(self, wire: str, data: bytes) -> None:
+        if len(data) > self._largest:
+            raise ValueTooLarge(
+                f"the value takes {len(data)} bytes, and the cache takes {self._largest} at most (an eighth of "
+                "size_limit=); store less, or raise it"
+            )
+
+    def get(self, key: str) -> object:
+        """Return the value under *key*, or None if there is none or it has expired."""
+        data, envelope, _ = self._address(key, ()).ask()
+        if data is None:
+            return None
+        if envelope is not None and envelope.kind == VALUE and is_present(envelope, clock()):
+            return self._opened(key, envelope).value
+        return super().get(key)  # a result of a function's, in its groups
+
+    def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
+        """Store all of *mapping* for *timeout* seconds, in one transaction; return the keys that are stored."""
+        lifetime = self.lifetime(timeout)
+        if lifetime <= 0:
+            self.delete_many(*mapping)
+            return []
+        packed = {self._wire(key): self._packed(key, value, lifetime) for key, value in mapping.items()}
+        self._database.set_many(packed)
+        return list(mapping)
+
+    def delete_many(self, *keys: str) -> list[str]:
+        """Delete all *keys*, in one transaction; return those that had something."""
+        by_wire = {self._wire(key): key for key in keys}
+        return [by_wire[wire] for wire in self._database.delete_many(by_wire)]
+
+
+# ---- the database ----------------------------------------------------------------------------------------------------
+
+
+class DatabaseFull(BackendUnavailable):
+    """A lack of room for another page."""
+
+
+class Database:
+    """One file with entries, as a Node; its commands are one statement or one transaction each.
+
+    It has a breaker for those who write or open it: readers need not wait for anybody.
+    """
+
+    def __init__(self, path: str, timeout: float, size_limit: int) -> None:
+        self.path = path
+        self._file = DatabaseFile(path, timeout, size_limit)
+        self._connections = Connections(self._file, timeout, size_limit)
+        self._most_pages = size_limit // PAGE
+        self.reset()
+
+    def reset(self) -> None:
+        """Have a breaker that nobody holds: in the beginning, and in a process that was forked."""
+        self._breaker = Breaker()
+
+    def open(self) -> None:
+        """Open the file, made if need be; ConfigurationError if it must not be used, nothing if it cannot be now."""
+        try:
+            self._connections.open()
+        except (BackendUnavailable, Error, OSError) as error:
+            self._failure(error)
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        self._connections.close()
+
+    # ---- commands: see Node ------------------------------------------------------------------------------------------
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return what is under *keys*."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            first, others = self.reader(some[0], some[1:])()
+            found.update((key, data) for key, data in zip(some, (first, *others), strict=True) if data is not None)
+        return found
+
+    def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
+        """Return a function that reads what is under *key* and under *others*; see Node."""
+        ids = tuple(map(id_of, (key, *others)))
+        query = _select(len(ids))
+        marks_in = marks_of(ids)
+        file = self._file
+        last: tuple[Answer, object, float] | None = None  # with the marks from before, and until when it holds at most
+
+        def read() -> Answer:
+            nonlocal last
+            known = last  # another thread may change it meanwhile
+            shared = file.shared
+            marks = None if shared is None else marks_in(shared.marks)
+            if known is not None and known[1] == marks and ticks() < known[2]:
+                return known[0]
+            row = self._read(query, ids)
+            file.touch(ids)
+            answer = row[0], row[1:]
+            if known is not None and known[0] == answer:
+                answer = known[0]
+            else:
+                file.confirm(ids, row)
+            small = row[0] is not None and len(row[0]) <= LONGEST_REMEMBERED
+            last = (answer, marks, ticks() + CHECK_INTERVAL) if small else None
+            return answer
+
+        return read
+
+    def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
+        """Return what is under *key*, twice: it is what a swap goes by, since no two writings are alike."""
+        id_ = id_of(key)
+        # Whoever was killed between a change and its mark must not keep those waiting who remember what was before.
+        self._file.mark_changed((id_,))
+        (data,) = self._run(lambda connection: connection.read(_select(1), (id_,)), urgent=urgent)
+        return data, data
+
+    def add(self, key: str, data: bytes, expire: int) -> bool:
+        """Store *data* if there is nothing under *key*."""
+        added = self._store(ADD, key, data) == 1
+        if not random.randrange(SOMETIMES):
+            with contextlib.suppress(BackendUnavailable):  # it may as well be left undone
+                self._run(lambda connection: remove_expired(connection.execute, clock()), changes=())
+        return added
+
+    def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
+        """Store *data* if what is under *key* is still what was read as *swap*; remove it where *expire* is below 0."""
+        if expire < 0:
+            return self._change(DELETE_SAME, id_of(key), swap) == 1
+        return self._store(SWAP, key, data, swap) == 1
+
+    def set(self, key: str, data: bytes, expire: int) -> None:
+        """Store *data*; tried whatever the breaker says, since it may be a forgetting."""
+        self._store(SET, key, data, urgent=True)
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; tried whatever the breaker says."""
+        id_ = id_of(key)
+        if self._change(DELETE_PRESENT, id_, clock(), urgent=True):
+            return True
+        self._change(DELETE, id_, urgent=True)
+        return False
+
+    def flush(self) -> None:
+        """Delete everything."""
+        self._run(DatabaseConnection.empty, changes=EVERYTHING, urgent=True)
+
+    # ---- many in one transaction -------------------------------------------------------------------------------------
+
+    def set_many(self, items: Mapping[str, bytes]) -> None:
+        """Store *items*, all of them."""
+        rows = [_row(key, data) for key, data in items.items()]
+        try:
+            self._run(
+                lambda connection: connection.transact(lambda: connection.sql.executemany(SET, rows)),
+                changes=[row[0] for row in rows],
+                urgent=True,
+            )
+        except DatabaseFull:
+            for key, data in items.items():
+                self.set(key, data, 0)
+
+    def delete_many(self, keys: Iterable[str]) -> list[str]:
+        """Delete what is under *keys*, all of it; return those that had something."""
+        now, ids = clock(), {key: id_of(key) for key in keys}
+
+        def delete(execute: Execute) -> list[str]:
+            had = [key for key, id_ in ids.items() if execute(DELETE_PRESENT, (id_, now)).rowcount]
+            for id_ in ids.values():
+                execute(DELETE, (id_,))
+            return had
+
+        return self._run(
+            lambda connection: connection.transact(lambda: delete(connection.execute)),
+            changes=list(ids.values()),
+            urgent=True,
+        )
+
+    # ---- how they are given ------------------------------------------------------------------------------------------
+
+    def _read(self, query: str, ids: tuple[int, ...]) -> tuple[bytes | None, ...]:
+        """Return what `_run` does, in less time where nothing goes wrong."""
+        connection = self._connections.current_for_reading()
+        if connection is not None:
+            with contextlib.suppress(Error):
+                return connection.read(query, ids)
+        return self._run(lambda connection: connection.read(query, ids))
+
+    def _store(self, statement: str, key: str, data: bytes, *more: object, urgent: bool = False) -> int:
+        """Give a *statement* that stores *data*, with *more* values, and make room if need be."""
+        for attempt in range(MOST_EVICTIONS):
+            try:
+                row = _row(key, data)
+                self._file.touch(row[:1])
+                return self._change(statement, *row, *more, urgent=urgent)
+            except DatabaseFull as full:
+                self._make_room(id_of(key), attempt, len(data), full)
+        raise BackendUnavailable(f"SQLite at {self.path} has no room for {len(data)} bytes")
+
+    def _make_room(self, around: int, attempt: int, needed: int, full: DatabaseFull) -> None:
+        (pages,) = self._run(lambda connection: connection.execute("PRAGMA page_count").fetchone())
+        if pages + needed // PAGE + PAGES_PER_VALUE < self._most_pages:
+            raise self._failure(full) from full  # it is the disk
+        try:
+            self._run(
+                lambda connection: connection.transact(
+                    lambda: evict(connection.execute, self._file.idle_time, around, attempt)
+                ),
+                changes=(),
+                urgent=True,
+            )
+        except DatabaseFull as error:
+            raise self._failure(error) from error
+
+    def _change(self, statement: str, id_: int, *values: object, urgent: bool = False) -> int:
+        """Return how many entries a *statement* has changed: one or none."""
+        return self._run(
+            lambda connection: connection.execute(statement, (id_, *values)).rowcount, changes=(id_,), urgent=urgent
+        )
+
+    def _run(
+        self, work: Callable[[DatabaseConnection], T], *, changes: Sequence[int] | None = None, urgent: bool = False
+    ) -> T:
+        """Return what *work* returns on this thread's connection.
+
+        Args:
+            work: does one statement or one transaction.
+            changes: the ids of the entries that it changes, other than by removing what nobody needs; None if it only
+                reads.
+            urgent: it is done whatever the breaker says.
+
+        Raises:
+            BackendUnavailable: it was not done.
+            DatabaseFull: it needs more room than there is.
+        """
+        breaker, writes = self._breaker, changes is not None
+        for _ in range(ATTEMPTS):
+            connection = self._connections.current()
+            if writes and connection is not None and connection.is_transacting:
+                raise BackendUnavailable("a signal handler or a destructor came in the middle of a transaction")
+            if breaker.failures and (writes or connection is None) and not urgent and not breaker.allows():
+                raise BackendUnavailable(f"SQLite at {self.path} failed before and is left alone for a moment")
+            try:
+                if connection is None:
+                    connection = self._connections.open()
+                with connection.lock:
+                    try:
+                        answer = work(connection)
+                    finally:
+                        if changes:
+                            self._file.mark_changed(changes)
+            except Error as error:
+                if not self._recover(connection, error):
+                    raise self._failure(error) from error
+            except (OSError, BackendUnavailable, ConfigurationError) as error:
+                raise self._failure(error) from error
+            else:
+                if writes and breaker.failures:
+                    breaker.succeeded()
+                return answer
+        raise self._failure(BackendUnavailable("it was taken away again and again"))
+
+    def _recover(self, connection: DatabaseConnection | None, error: Exception) -> bool:
+        """Return whether another attempt may do better after an *error*; DatabaseFull if there has to be room first."""
+        if connection is None:
+            return False
+        kind = kind_of(error)
+        if kind is ErrorKind.FULL:
+            raise DatabaseFull(str(error)) from error
+        if kind is ErrorKind.CORRUPT:
+            with contextlib.suppress(OSError, BackendUnavailable, ConfigurationError):
+                self._connections.move_aside(connection, str(error))
+                return True
+        if kind is ErrorKind.OTHER:
+            connection.close()  # the next command begins with another
+        return kind is ErrorKind.CLOSED
+
+    def _failure(self, error: Exception) -> BackendUnavailable:
+        message = f"SQLite at {self.path} failed: {error}"
+        if self._breaker.failed():
+            log.warning("%s; calls are computed until it is back", message)
+        return BackendUnavailable(message)
+
+
+def id_of(key: str) -> int:
+    """Return the id of the entry under *key*. Should two keys ever have the same, their envelopes tell them apart."""
+    return int.from_bytes(key_digest(key)[:8], "big", signed=True)
+
+
+def _row(key: str, data: bytes) -> tuple[int, float, bytes]:
+    return id_of(key), end_of(data), data
+
+
+@functools.cache
+def _select(number: int) -> str:
+    """Return the statement that asks for a *number* of ids at once."""
+    return f"SELECT {', '.join([GET] * number)}"
+
+
+def evict(execute: Execute, idle_time: Callable[[int], int], around: int, attempt: int) -> None:
+    """Remove the longest idle of the entries around an id; more with each *attempt*."""
+    size = SAMPLE << attempt
+    sample = [*execute(AFTER, (around, size // 2)), *execute(BEFORE, (around, size // 2))]
+    ids = sorted((id_ for (id_,) in sample), key=idle_time, reverse=True)
+    # A large value needs whole pages, which only become free when there is little left on them.
+    share = max(2, LEAVING >> attempt)
+    for id_ in ids[: max(1, len(ids) // share)]:
+        execute(DELETE, (id_,))
+
+
+def remove_expired(execute: Execute, now: float) -> None:
+    """Remove expired entries here and there; more, where there are many."""
+    for _ in range(MOST_SWEEPS):
+        if execute(SWEEP, (random.randint(-LAST_ID, LAST_ID), SWEPT, now)).rowcount < GOOD_SWEEP:
+            return

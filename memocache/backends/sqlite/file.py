@@ -1,0 +1,425 @@
+"""DatabaseFile: the file of an SQLite cache; made once, moved aside when it is broken, by all processes in agreement.
+
+With it are the memory that these processes share, and the checks that its path is ours alone.
+"""
+
+import contextlib
+import errno
+import glob
+import logging
+import mmap
+import os
+import secrets
+import stat
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
+
+from memocache._clock import now, ticks
+from memocache.errors import BackendUnavailable, ConfigurationError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody can rename a file that others have open
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["CHECK_INTERVAL", "EVERYTHING", "DatabaseFile", "FileIdentity", "gate", "marks_of", "resolve_path"]
+
+log: Final = logging.getLogger("memocache")
+
+MOST_ASIDE: Final = 3
+CHECK_INTERVAL: Final = 0.05  # seconds until files are looked for that somebody else may have removed
+BETWEEN_ATTEMPTS: Final = 0.005  # seconds
+OURS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+gate: Final = threading.RLock()
+"""Held in this process by whoever has a lock or opens a file, and by whoever forks: a child must not inherit either."""
+
+FileIdentity: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""The devices and inodes of a file and the one beside it, which tell them from others of the same names."""
+
+
+class DatabaseFile:
+    """The file of a database, and another beside it, `-shared`, with a lock and the memory that is shared.
+
+    The second one stays, whatever becomes of the first: whoever makes that or moves it aside holds the lock, and
+    changes all marks.
+    """
+
+    def __init__(self, path: str, timeout: float, size_limit: int) -> None:
+        self.path = path
+        self.shared: SharedMemory | None = None
+        self._shared_path = path + "-shared"
+        self._map_inode: tuple[int, int] | None = None  # which of them is in memory
+        # Which files were there, with a mark from before, and until when that counts.
+        self._last_check: tuple[FileIdentity, object, float] | None = None
+        self._timeout = timeout
+        self._size_limit = size_limit
+
+    def is_current(self, identity: FileIdentity) -> bool:
+        """Return whether the files that are there now are these."""
+        mark = None if self.shared is None else self.shared.marks[0]
+        if self.identity() != identity:
+            return False
+        self._last_check = identity, mark, ticks() + CHECK_INTERVAL
+        return True
+
+    def was_current(self, identity: FileIdentity) -> bool:
+        """Return whether that has been so a moment ago, and none of us has changed it since."""
+        last, shared = self._last_check, self.shared
+        if last is None or shared is None or last[0] != identity or last[1] != shared.marks[0] or ticks() >= last[2]:
+            return self.is_current(identity)
+        return True
+
+    def identity(self) -> FileIdentity | None:
+        """Return which files are there now; None if one is missing."""
+        try:
+            return _inode(os.lstat(self.path)), _inode(os.lstat(self._shared_path))
+        except OSError:  # or nobody lets us look: opening it will tell
+            return None
+
+    def ensure(self) -> FileIdentity:
+        """Return which file is there, made if need be; under `lock` only.
+
+        Raises:
+            ConfigurationError: others could have written it.
+            OSError: it cannot be made.
+        """
+        try:
+            status = check_file(self.path)
+        except FileNotFoundError:
+            for side in SIDES:  # of one that was removed, or moved aside by somebody who was killed in the middle
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path + side)
+            new = os.open(self.path, OURS | os.O_CREAT | os.O_EXCL, 0o600)
+            status = os.fstat(new)
+            os.close(new)
+            self.mark_changed(EVERYTHING)
+        return _inode(status), _inode(os.lstat(self._shared_path))
+
+    def move_aside(self, broken: FileIdentity, why: str) -> None:
+        """Give the *broken* file another name, unless somebody else has done so; tell of it; under `lock` only."""
+        if self.identity() != broken:
+            return
+        when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now()))
+        aside = f"{self.path}.corrupt-{when}-{secrets.token_hex(2)}"
+        # The database first: what is then left beside it belongs to nobody (see `ensure`).
+        os.rename(self.path, aside)
+        for side in SIDES:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self.path + side, aside + side)
+        self.mark_changed(EVERYTHING)
+        log.warning("the cache in %s is broken (%s); it begins anew, and the old file is %s", self.path, why, aside)
+        self._remove_oldest()
+
+    def _remove_oldest(self) -> None:
+        found = [each for each in glob.glob(glob.escape(self.path) + ".corrupt-*") if not each.endswith(SIDES)]
+        for old in sorted(found, key=os.path.getmtime)[:-MOST_ASIDE]:
+            for each in (old, *(old + side for side in SIDES)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(each)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep others, in this process and elsewhere, from making the file or moving it aside.
+
+        Raises:
+            ConfigurationError: the directory is not ours alone.
+            BackendUnavailable: somebody else holds the lock for too long.
+            OSError: the directory or the lock cannot be made.
+        """
+        deadline, pause = ticks() + self._timeout, threading.Event()
+        while True:
+            with gate:
+                check_directory(os.path.dirname(self.path))
+                check_side(self._shared_path)
+                shared = os.open(self._shared_path, OURS | os.O_CREAT, 0o600)
+                try:
+                    if self._try_lock(shared):
+                        self._map(shared)
+                        yield
+                        return
+                finally:
+                    os.close(shared)
+            if ticks() > deadline:
+                raise BackendUnavailable(f"another process holds {self._shared_path} for too long")
+            pause.wait(BETWEEN_ATTEMPTS)
+
+    def _try_lock(self, shared: int) -> bool:
+        """Return whether we have got the lock, of the file that is there now."""
+        try:
+            if fcntl is not None:
+                fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _inode(os.lstat(self._shared_path)) == _inode(os.fstat(shared))
+        except (BlockingIOError, FileNotFoundError):
+            return False
+
+    def _map(self, shared: int) -> None:
+        inode = _inode(os.fstat(shared))
+        if inode == self._map_inode:
+            return
+        # Those who have mapped one that was removed must not take what they know from there.
+        self.mark_changed(EVERYTHING)
+        # Opened again: a map keeps a copy of what it was made from, and with that the lock.
+        again = os.open(self._shared_path, OURS)
+        try:
+            self.shared = SharedMemory(again, self._size_limit)
+            self._map_inode = inode
+        finally:
+            os.close(again)
+
+    def mark_changed(self, ids: Iterable[int]) -> None:
+        """Let all processes know that the entries with these *ids* are others now."""
+        if self.shared is not None:
+            self.shared.mark_changed(ids)
+
+    def confirm(self, ids: Iterable[int], data: Iterable[bytes | None]) -> None:
+        """Let all processes know that these *data* are what is under these *ids* now, unless somebody has."""
+        if self.shared is not None:
+            self.shared.confirm(ids, data)
+
+    def touch(self, ids: Iterable[int]) -> None:
+        """Note that the entries with these *ids* are asked for, or stored."""
+        if self.shared is not None:
+            self.shared.touch(ids, now())
+
+    def idle_time(self, id_: int) -> int:
+        """Return for how long nobody has asked for an entry, as a number to compare with those of others."""
+        return 0 if self.shared is None else self.shared.idle_time(id_, now())
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+# ---- shared memory ---------------------------------------------------------------------------------------------------
+
+MARKS: Final = 4096
+WIDTH: Final = 8
+MARKS_SIZE: Final = MARKS * WIDTH
+BEGINNING: Final = 64  # bytes of an entry in which its nonce is
+CHECK_SUMS: Final = 2**24
+TIME_WIDTH: Final = 4
+LEAST_TIMES, MOST_TIMES = 2**10, 2**20
+BYTES_PER_TIME: Final = 256  # of the cache: few entries shall share one
+PER_SECOND: Final = 1000
+WRAPS: Final = 2**32
+EVERYTHING: Final = range(MARKS)
+"""Ids that reach every mark."""
+
+
+class SharedMemory:
+    """Memory that the processes of a cache share: marks that tell of changes, and when entries were asked for.
+
+    A mark is a random number. Whoever changes an entry changes the mark of its id once the change is committed, and
+    before it is acknowledged. So as long as a mark is the one that was there before an entry was read, what was read
+    still holds, and need not be read again. Random, not counted up: of two processes that count at once the slower
+    would put an earlier number back.
+
+    Between the change and its mark, one process may read the new entry while another still trusts the old one. So
+    whoever reads what it has not known before makes sure of the mark, too, before it tells anybody. The last bits of a
+    mark are a check sum of what it is for: that spares the next one the same.
+
+    The times are for eviction: so a hit need not write to the file. Several entries may have a mark or a time in
+    common.
+    """
+
+    def __init__(self, file: int, size_limit: int) -> None:
+        """Map the open *file*, filled in if it is new; only while nobody else does.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        size = os.fstat(file).st_size
+        if not _is_size(size):
+            size = _initialize(file, size_limit)
+        self._map = mmap.mmap(file, size)
+        whole = memoryview(self._map)
+        self.marks: Any = whole[:MARKS_SIZE].cast("Q")  # each is read and written in one piece
+        """Read by `marks_of`."""
+        self._times: Any = whole[MARKS_SIZE:].cast("I")
+
+    def mark_changed(self, ids: Iterable[int]) -> None:
+        """Let all processes know that the entries with these *ids* are others now, or EVERYTHING is."""
+        if ids is EVERYTHING:
+            self._map[:MARKS_SIZE] = os.urandom(MARKS_SIZE)
+            return
+        for id_ in ids:
+            self.marks[id_ % MARKS] = int.from_bytes(os.urandom(WIDTH), "big")
+
+    def confirm(self, ids: Iterable[int], data: Iterable[bytes | None]) -> None:
+        """Let all processes know that these *data* are what is under these *ids* now, unless somebody has."""
+        for id_, each in zip(ids, data, strict=True):
+            check_sum = zlib.crc32(b"%d" % id_ if each is None else each[:BEGINNING], id_ & 0xFFFFFFFF) % CHECK_SUMS
+            if self.marks[id_ % MARKS] % CHECK_SUMS != check_sum:
+                self.marks[id_ % MARKS] = (
+                    int.from_bytes(os.urandom(WIDTH), "big") // CHECK_SUMS * CHECK_SUMS + check_sum
+                )
+
+    def touch(self, ids: Iterable[int], now: float) -> None:
+        """Note that the entries with these *ids* are asked for, or stored."""
+        moment = int(now * PER_SECOND) % WRAPS
+        times = self._times
+        for id_ in ids:
+            times[id_ % len(times)] = moment
+
+    def idle_time(self, id_: int, now: float) -> int:
+        """Return for how long, in milliseconds, nobody has asked for an entry; less by 49 days, if that is longer."""
+        return (int(now * PER_SECOND) - int(self._times[id_ % len(self._times)])) % WRAPS
+
+
+def _is_size(size: int) -> bool:
+    """Return whether a file of this *size* is whole: its times are a power of two, as many as its maker needed."""
+    times, rest = divmod(size - MARKS_SIZE, TIME_WIDTH)
+    return not rest and times >= LEAST_TIMES and not times & (times - 1)
+
+
+def _initialize(file: int, size_limit: int) -> int:
+    times = min(MOST_TIMES, max(LEAST_TIMES, 1 << (size_limit // BYTES_PER_TIME).bit_length()))
+    # All of it now: a process that writes to memory for which the disk has no room is killed.
+    content = os.urandom(MARKS_SIZE) + bytes(times * TIME_WIDTH)
+    os.ftruncate(file, 0)
+    if os.write(file, content) < len(content):
+        os.ftruncate(file, 0)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return len(content)
+
+
+def marks_of(ids: Sequence[int]) -> Callable[[Any], object]:
+    """Return a function that reads the marks of *ids*."""
+    return itemgetter(*(id_ % MARKS for id_ in ids))
+
+
+# ---- the path --------------------------------------------------------------------------------------------------------
+
+FILE_NAME: Final = "memocache.db"
+SIDES: Final = ("-wal", "-shm", "-journal")
+"""The endings of the names of files that SQLite puts beside a database."""
+WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+def resolve_path(given: object) -> str:
+    """Return the absolute path of the database that *given* means; ConfigurationError if it means none."""
+    wanted = "wanted: the path of a file, or of a directory for it, such as '~/.cache/shop/cache.db'"
+    try:
+        path = os.fspath(given)  # type: ignore[call-overload]
+    except TypeError:
+        raise ConfigurationError(f"path= got a {type(given).__name__}; {wanted}") from None
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ConfigurationError(f"path={path!r}; {wanted}")
+    if path == ":memory:" or path.startswith("file:"):
+        raise ConfigurationError(f"path={path!r} is no path; {wanted}. In memory, SimpleCache() is the cache")
+    path = os.path.join(os.getcwd(), os.path.expanduser(path))
+    if path.endswith(("/", os.sep)) or os.path.isdir(path):
+        path = os.path.join(path, FILE_NAME)
+    directory, name = os.path.split(path)
+    # The directory itself must be no link; what leads to it may have some.
+    above, own = os.path.split(directory.rstrip("/" + os.sep) or directory)
+    if own in (os.curdir, os.pardir):
+        return os.path.join(os.path.realpath(directory), name)
+    return os.path.join(os.path.realpath(above), own, name)
+
+
+def check_directory(directory: str) -> None:
+    """Make sure that *directory* is there, and that nobody but us (and root) can put anything in its place.
+
+    Raises:
+        ConfigurationError: others could.
+        OSError: it cannot be made.
+    """
+    missing = []
+    lowest = directory
+    while not os.path.lexists(lowest):
+        missing.append(lowest)
+        lowest = os.path.dirname(lowest)
+    for each in reversed(missing):
+        os.makedirs(each, 0o700, exist_ok=True)  # another process may be making it, too
+    if not hasattr(os, "geteuid"):
+        return  # Windows: who may write there is said in lists that Python does not read
+    status = os.lstat(directory)
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConfigurationError(f"{directory} is {_kind(status)}; wanted: a directory, itself and not a link to one")
+    if status.st_uid != os.geteuid():
+        raise ConfigurationError(
+            f"{directory} belongs to user {status.st_uid}, and we are {os.geteuid()}; put the cache into a directory "
+            f"of its own inside, which will be made: {os.path.join(directory, 'cache', FILE_NAME)}"
+        )
+    if _others_may_write(status):
+        raise ConfigurationError(
+            f"others may write in {directory} (mode {stat.S_IMODE(status.st_mode):04o}), and so could put a database "
+            f"of theirs there; run chmod go-w, or use a directory inside, which will be made"
+        )
+    above = directory
+    while (above := os.path.dirname(above)) != directory:
+        directory = above
+        status = os.lstat(above)
+        # In a sticky directory, as /tmp is, others cannot rename or remove what is ours.
+        if status.st_uid not in (0, os.geteuid()) or (_others_may_write(status) and not status.st_mode & stat.S_ISVTX):
+            raise ConfigurationError(
+                f"others may rename what is in {above} (user {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}),"
+                " and so could put a database of theirs in place of the cache; choose a path that is yours"
+            )
+
+
+def check_file(path: str) -> os.stat_result:
+    """Return the status of the database at *path*, after making sure that it and what is beside it are ours alone.
+
+    Raises:
+        ConfigurationError: they are not.
+        FileNotFoundError: there is none.
+    """
+    found = os.lstat(path)
+    _check_one(path, found)
+    for side in SIDES:
+        check_side(path + side)
+    return found
+
+
+def check_side(path: str) -> None:
+    """Make sure that what is at *path*, if there is anything, is a file of ours alone; else ConfigurationError."""
+    with contextlib.suppress(FileNotFoundError):
+        _check_one(path, os.lstat(path))
+
+
+def _check_one(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(f"{path} is {_kind(status)}; wanted: a file. Remove it, or choose another path")
+    if not hasattr(os, "geteuid"):
+        return
+    if status.st_uid != os.geteuid():
+        raise ConfigurationError(
+            f"{path} belongs to user {status.st_uid}, and we are {os.geteuid()}; give each user a cache of its own"
+        )
+    if status.st_mode & WRITABLE_BY_OTHERS:
+        raise ConfigurationError(
+            f"others may write to {path} (mode {stat.S_IMODE(status.st_mode):04o}), and may have done so; remove it"
+        )
+    if status.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        os.chmod(path, 0o600)
+
+
+def _kind(status: os.stat_result) -> str:
+    kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory", stat.S_IFREG: "a file"}
+    return kinds.get(stat.S_IFMT(status.st_mode), "no ordinary file")
+
+
+def _others_may_write(status: os.stat_result) -> bool:
+    """Return whether others than the owner may write in a directory, be it by the owner's group."""
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    return bool(status.st_mode & stat.S_IWGRP) and not _is_own_group(status.st_gid)
+
+
+def _is_own_group(group: int) -> bool:
+    """Return whether *group* is our own, that has our name and nobody else in it: many systems give each user one."""
+    import grp
+    import pwd
+
+    try:
+        user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
