@@ -272,8 +272,6 @@ def _hit(entry: Entry) -> Entry:
     return entry
 
 
-R = TypeVar("R")
-
 _nears: Final["weakref.WeakSet[SimpleCache]"] = weakref.WeakSet()
 """The near tiers that there are."""
 

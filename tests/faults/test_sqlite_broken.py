@@ -18,7 +18,7 @@ import pytest
 
 from memocache import MISSING, ConfigurationError, SQLiteCache, UncacheFailed, cached
 from memocache.backends.sqlite import file
-from tests.support.threads import PATIENCE
+from tests.support.threads import PATIENCE, start
 
 PAGE = 4096
 

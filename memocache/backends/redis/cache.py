@@ -697,5 +697,5 @@ def _redis_settings() -> Any:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "redis":
             raise
-        raise ConfigurationError("RedisCache needs redis-py: pip install 'memocache[redis]'") from missing
+        raise ConfigurationError("RedisCache needs redis-py: pip install 'redis>=6'") from missing
     return settings
