@@ -13,7 +13,7 @@ from memocache._entry import SECOND, AgingEntry, Alias, Aliases, Entry, Origin
 from memocache._hints import resolved
 from memocache._policy import Policy, StoredException, refresh_margin
 from memocache._views import frameworks, is_response
-from memocache.backends.base import Busy, Cache, Lease, Stale
+from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import KeyMaker
 from memocache.stats import Counters
@@ -138,7 +138,7 @@ class Binding:
         if lease.old is not None:
             lease.old.held = 0.0
         try:
-            self.cache.fill(lease, lease.old)
+            CacheCall(self.cache, self.cache.fill, (lease, lease.old)).run()
         except BackendError as error:
             self.failed("the cache did not take a lease back", error)
         finally:

@@ -14,16 +14,17 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing, in_background
 
 __all__ = [
     *("COMPUTE_ALONE", "Compute", "Computed", "Effects", "InBackground", "Instead", "Join", "Operation"),
-    *("PendingCall", "Raised", "Sleep", "StoreDecision", "blocking"),
+    *("PendingCall", "Raised", "Sleep", "StoreDecision", "blocking", "blocks", "in_task"),
 ]
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 Effects: TypeAlias = Coroutine["Operation", Any, R]
@@ -154,13 +155,43 @@ class Raised:
         self.error = error
 
 
-def blocking(coroutine: Effects[R]) -> R:
-    """Run *coroutine*, which does not compute, to its end in this thread, and return what it returns."""
+def blocking(coroutine: Effects[R], operation: Operation | None = None) -> R:
+    """Run *coroutine*, which does not compute, to its end in this thread, and return what it returns.
+
+    *operation* is what it waits for, if it has begun already.
+    """
     try:
-        operation = coroutine.send(None)
+        if operation is None:
+            operation = coroutine.send(None)
         while True:
             try:
                 answer = operation.run()
+            except BaseException as error:  # noqa: BLE001 - it is the coroutine that decides
+                operation = coroutine.throw(error)
+            else:
+                operation = coroutine.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def blocks(
+    method: "Callable[Concatenate[Any, P], Effects[R]]",
+) -> "Callable[Concatenate[Any, P], R]":
+    """Return the method that blocks this thread until the coroutine of *method* has ended."""
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return blocking(method(self, *args, **kwargs))
+
+    return call
+
+
+async def in_task(coroutine: Effects[R], operation: Operation) -> R:
+    """Run *coroutine*, which does not compute and waits for *operation*, without blocking the event loop."""
+    try:
+        while True:
+            try:
+                answer = await operation.run_in_task()
             except BaseException as error:  # noqa: BLE001 - it is the coroutine that decides
                 operation = coroutine.throw(error)
             else:

@@ -14,7 +14,7 @@ from memocache._clock import now as clock
 from memocache._entry import SECOND, AgingEntry, Entry
 from memocache._envelope import ERROR, LEASE, STAMP_SIZE, VALUE, Envelope, Header, unpack
 from memocache._policy import FOREVER, StoredException, refresh_margin
-from memocache.backends.base import Cache, countable
+from memocache.backends.base import Cache, call_verb, countable
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
 from memocache.serializers import SafeSerializer
 from memocache.serializers._codec import ValueCodec
@@ -375,7 +375,7 @@ class ServerCache(PackedCache):
 
     def delete(self, key: str) -> bool:
         """Delete what is under *key*; True if there was something."""
-        return self.forget(key)
+        return call_verb(self.forget, key)
 
     def clear(self) -> bool:
         """Delete everything on the servers, whoever put it there, whatever its key_prefix."""

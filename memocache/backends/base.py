@@ -2,10 +2,12 @@
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from inspect import CO_COROUTINE
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
-from memocache._effects import Operation, blocking
+from memocache._effects import Operation, blocking, in_task
 from memocache._entry import AgingEntry, Alias, Entry, Origin
 from memocache._flight import Flight
 from memocache._fork import in_child
@@ -16,7 +18,25 @@ from memocache.stats import Counters
 if TYPE_CHECKING:
     from memocache.backends.urls import Url
 
-__all__ = ["AgingEntry", "Busy", "Cache", "CacheCall", "Entry", "Lease", "Stale", "Usage", "countable"]
+__all__ = [
+    "AgingEntry",
+    "Answer",
+    "Busy",
+    "Cache",
+    "CacheCall",
+    "Entry",
+    "Lease",
+    "Stale",
+    "Usage",
+    "call_verb",
+    "countable",
+]
+
+
+R = TypeVar("R")
+
+Answer: TypeAlias = R | Coroutine[Any, Any, R]
+"""What a verb returns: the answer itself, or a coroutine over operations (see `_effects`) that returns it."""
 
 
 class Busy(NamedTuple):
@@ -95,9 +115,6 @@ class Cache(ABC):
 
     can_send: ClassVar[bool] = False
     """True if `send` reaches those who `receive`."""
-
-    is_cooperative: ClassVar[bool] = False
-    """Whether the verbs, from `look` to `peek`, are coroutines over operations (see `_effects`) and not methods."""
 
     awaited_only: bool = False
     """Whether it serves coroutine functions only, since what is below it can only be awaited."""
@@ -181,7 +198,9 @@ class Cache(ABC):
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
     @abstractmethod
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy | None:
+    def look(
+        self, key: str, groups: tuple[str, ...], now: float, lease: float
+    ) -> "Answer[Entry | Stale | Lease | Busy | None]":
         """Return what is fresh under *key*; else take the lease for *lease* seconds; else say who has it.
 
         It is one step: nobody comes between the looking and the taking. What is no longer fresh and has not expired is
@@ -189,14 +208,14 @@ class Cache(ABC):
         """
 
     @abstractmethod
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
+    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> "Answer[Lease | None]":
         """Take the right to replace what is under *key*, whatever it is; readers go on being served the entry.
 
         None means that nothing is to be stored.
         """
 
     @abstractmethod
-    def fill(self, lease: Lease, entry: Entry | None) -> bool:
+    def fill(self, lease: Lease, entry: Entry | None) -> "Answer[bool]":
         """Store *entry* if *lease* still stands, and return whether it did; None gives the lease back.
 
         The lease's own *old* entry gives back the right to refresh it, until what that says in *held*.
@@ -205,18 +224,18 @@ class Cache(ABC):
         """
 
     @abstractmethod
-    def forget(self, key: str) -> bool:
+    def forget(self, key: str) -> "Answer[bool]":
         """End the entry and every lease on *key*; True if there was something.
 
         When it has returned, no value whose computation began before is handed out. It raises if it cannot be sure.
         """
 
     @abstractmethod
-    def forget_group(self, group: str) -> None:
+    def forget_group(self, group: str) -> "Answer[None]":
         """End all entries and leases of *group*, as `forget` does."""
 
     @abstractmethod
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
+    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> "Answer[list[Entry | None]]":
         """Return the entries of *keys*, each in its *groups*, that have not expired; in one round trip."""
 
     async def awaited(
@@ -228,12 +247,27 @@ class Cache(ABC):
     ) -> Any:
         """Return what *call*, one of the methods above, returns, without blocking the event loop.
 
-        Unless a cache can do better, in a thread of a bounded pool. If nobody waits any more for what it returns, that
+        Where coroutines cannot do it, in a thread of a bounded pool. If nobody waits any more for what it returns, that
         is handed to *unwanted*, which may block.
         """
-        from memocache._pool import in_pool  # asyncio takes longer to import than all of ours
+        from memocache._pool import in_own_task, in_pool  # asyncio takes longer to import than all of ours
 
-        return await in_pool(call, arguments, unwanted)
+        is_coroutine = getattr(getattr(call, "__code__", None), "co_flags", 0) & CO_COROUTINE
+        runs_in_tasks = bool(is_coroutine) and self.runs_in_tasks()
+        if not (runs_in_tasks or (is_coroutine and self.has_near)):
+            return await in_pool(call_verb, (call, *arguments), unwanted)
+        coroutine = call(*arguments)
+        try:
+            operation = coroutine.send(None)
+        except StopIteration as stop:  # what is near is returned at once
+            return stop.value
+        if runs_in_tasks:
+            return await in_own_task(in_task(coroutine, operation), unwanted)
+        return await in_pool(blocking, (coroutine, operation), unwanted)
+
+    def runs_in_tasks(self) -> bool:
+        """Return whether the operations of its coroutines, if it has some, can be done in the running event loop."""
+        return False
 
     # ---- what only some caches have ------------------------------------------------------------------------------
 
@@ -264,7 +298,7 @@ class Cache(ABC):
         None stands for texts that may have been lost, as after another connection. Best effort: nothing raises.
         """
 
-    def send(self, text: str) -> None:
+    def send(self, text: str) -> "Answer[None]":
         """Hand *text* to all receivers, in every process; best effort: BackendError where that did surely fail."""
 
     def after_fork(self) -> None:
@@ -293,14 +327,19 @@ class CacheCall(Operation):
 
     def run(self) -> Any:
         """Call it in this thread."""
-        answer = self.verb(*self.arguments)
-        return blocking(answer) if self.cache.is_cooperative else answer
+        return call_verb(self.verb, *self.arguments)
 
     async def run_in_task(self) -> Any:
         """Call it without blocking the event loop."""
         if not self.cache.shared:
             return self.verb(*self.arguments)
         return await self.cache.awaited(self.verb, self.arguments, self.unwanted)
+
+
+def call_verb(verb: "Callable[..., Answer[R]]", *arguments: Any) -> R:
+    """Return the answer of a cache's *verb*, in this thread."""
+    answer = verb(*arguments)
+    return blocking(answer) if isinstance(answer, CoroutineType) else answer  # type: ignore[return-value]
 
 
 def countable(key: str, value: object) -> int:

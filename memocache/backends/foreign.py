@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from memocache import _envelope
 from memocache._clock import now as clock
+from memocache._effects import Operation, blocks
 from memocache._entry import AgingEntry, Entry
 from memocache._envelope import ERROR, LEASE, VALUE, Envelope
 from memocache._flight import Flight
@@ -31,7 +31,6 @@ from memocache.backends._shared import (
     kept_until,
     new_stamp,
 )
-from memocache.backends._verbs import Verb, awaited, from_thread, taken, verb
 from memocache.backends._wire import Breaker
 from memocache.backends.base import Busy, Lease, Stale, countable
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
@@ -83,11 +82,64 @@ def _missing(given: object) -> list[str]:
     return [name for name in NEEDED if not callable(getattr(given, name, None))]
 
 
-class ForeignObject:
-    """What is asked of somebody else's object: reading, setting and deleting bytes, as steps of a Verb.
+class ForeignCall(Operation):
+    """Call a method of somebody else's object; an error of its own becomes BackendUnavailable."""
 
-    An error of its own is for the driver to make a BackendError of.
-    """
+    __slots__ = ("_arguments", "_name", "_object", "_options")
+
+    def __init__(self, foreign: "ForeignObject", name: str, arguments: Sequence[object], options: dict[str, object]):
+        self._object = foreign
+        self._name = name
+        self._arguments = arguments
+        self._options = options
+
+    def _call(self) -> Any:
+        # By name each time: what Django calls its cache is another object in each thread.
+        return getattr(self._object.given, self._name)(*self._arguments, **self._options)
+
+    def run(self) -> Any:
+        """Call it in this thread; a coroutine function is awaited in its event loop, while this thread waits."""
+        foreign = self._object
+        if foreign.is_async:
+            return self._run_in_loop()
+        try:
+            return self._call()
+        except Exception as error:
+            raise foreign.failed(error) from error
+
+    async def run_in_task(self) -> Any:
+        """Await it."""
+        try:
+            return await self._call()
+        except Exception as error:
+            raise self._object.failed(error) from error
+
+    def _run_in_loop(self) -> Any:
+        import asyncio  # which takes longer to import than all of ours
+
+        loop = _home.get() or self._object.loop
+        if loop is None or asyncio._get_running_loop() is not None:
+            raise ConfigurationError(
+                f"the methods of {self._object.name} are coroutine functions, and nothing here can await them; "
+                'call this as in: await cache.awaited(cache.get, ("key",))'
+            )
+        coroutine = self.run_in_task()
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        except RuntimeError:
+            coroutine.close()
+            raise BackendUnavailable("the event loop that it is used in has ended") from None
+        while True:
+            try:
+                return future.result(GLANCE)
+            except TimeoutError:  # not of the object: that has become a BackendError
+                if not loop.is_running():
+                    future.cancel()
+                    raise BackendUnavailable("the event loop that it is used in has ended") from None
+
+
+class ForeignObject:
+    """Somebody else's object: its bytes are read, set and deleted by coroutines over ForeignCall."""
 
     def __init__(self, given: Any) -> None:
         self.name = type(given).__qualname__
@@ -104,7 +156,8 @@ class ForeignObject:
                 f"ForeignCache() got a {self.name}, which has no {' and no '.join(missing)}; "
                 "wanted: an object with get, set and delete, or a mapping such as a dict"
             )
-        self._given = given
+        self.given = given
+        self.loop: AbstractEventLoop | None = None  # the one in which it was awaited last
         self.is_async = self._is_async(given)
         self._get_many = _first(given, MANY)
         self._takes_list = self._get_many is not None and not _is_variadic(getattr(given, self._get_many))
@@ -126,6 +179,7 @@ class ForeignObject:
     def start_anew(self) -> None:
         """Use no lock that a parent process may hold."""
         self._breaker = Breaker()
+        self.loop = None
         if self._mapped is not None:
             self._mapped.start_anew()
 
@@ -133,13 +187,12 @@ class ForeignObject:
         """Return what to raise for an *error* of the object's."""
         return BackendUnavailable(f"{self.name} failed: {type(error).__name__}: {error}")
 
-    def _ask(self, name: str, *args: object, **options: object) -> Any:
-        # By name each time: what Django calls its cache is another object in each thread.
-        return getattr(self._given, name)(*args, **options)
+    def _ask(self, name: str, *arguments: object, **options: object) -> ForeignCall:
+        return ForeignCall(self, name, arguments, options)
 
-    # ---- steps ---------------------------------------------------------------------------------------------------
+    # ---- what may wait -------------------------------------------------------------------------------------------
 
-    def read(self, keys: Sequence[str], *, urgent: bool = False) -> Verb[list[bytes | None]]:
+    async def read(self, keys: Sequence[str], *, urgent: bool = False) -> list[bytes | None]:
         """Return what is under *keys*, in their order, in one round trip if the object can do that.
 
         While it is failing, it is left alone for growing moments, unless it is *urgent*. Only reading decides that: an
@@ -149,7 +202,7 @@ class ForeignObject:
         if breaker.failures and not urgent and not breaker.allows():
             raise BackendUnavailable(f"{self.name} failed before and is left alone for a moment")
         try:
-            found = yield from self._read(keys)
+            found = await self._read(keys)
         except BackendUnavailable as error:
             if breaker.failed():
                 log.warning("%s; calls are computed until it is back", error)
@@ -158,14 +211,14 @@ class ForeignObject:
             breaker.succeeded()
         return [data if type(data) is bytes else None for data in found]
 
-    def _read(self, keys: Sequence[str]) -> Verb[list[object]]:
+    async def _read(self, keys: Sequence[str]) -> list[object]:
         found: Any
         answers: list[object] = []
         if self._get_many is None or len(keys) == 1:
             for key in keys:
-                answers.append((yield partial(self._ask, "get", key)))
+                answers.append(await self._ask("get", key))
             return answers
-        found = yield partial(self._ask, self._get_many, *([list(keys)] if self._takes_list else keys))
+        found = await self._ask(self._get_many, *([list(keys)] if self._takes_list else keys))
         if isinstance(found, Mapping):
             return [found.get(key) for key in keys]
         answers = list(found) if isinstance(found, Iterable) else []
@@ -173,34 +226,34 @@ class ForeignObject:
             raise BackendUnavailable(f"{self.name} was asked for {len(keys)} keys, and did not answer with as many")
         return answers
 
-    def set(self, key: str, data: bytes, lifetime: float) -> Verb[None]:
+    async def set(self, key: str, data: bytes, lifetime: float) -> None:
         """Set *data* for at least *lifetime* seconds."""
-        done = yield partial(self._ask, "set", key, data, **self._set_options(lifetime))
+        done = await self._ask("set", key, data, **self._set_options(lifetime))
         if done is False:
             raise BackendUnavailable(f"{self.name} did not store what it was given")
 
-    def add(self, key: str, data: bytes, lifetime: float) -> Verb[bool]:
+    async def add(self, key: str, data: bytes, lifetime: float) -> bool:
         """Set *data* where there is nothing; atomically if the object can. Whether it was set, as far as that says."""
         if self._add_options is None:
-            yield from self.set(key, data, lifetime)
+            await self.set(key, data, lifetime)
             return True
         try:
-            done = yield partial(self._ask, "add", key, data, **self._add_options(lifetime))
+            done = await self._ask("add", key, data, **self._add_options(lifetime))
         except BackendUnavailable as error:
             if type(error.__cause__) is ValueError:  # aiocache's way to say that there is something
                 return False
             raise
         return done is None or bool(done)
 
-    def delete(self, key: str) -> Verb[None]:
+    async def delete(self, key: str) -> None:
         """Delete what is under *key*."""
-        yield partial(self._ask, "delete", key, **self._delete_options)
+        await self._ask("delete", key, **self._delete_options)
 
-    def clear(self) -> Verb[bool]:
+    async def clear(self) -> bool:
         """Delete everything."""
         if self._clear is None:
             raise ConfigurationError(f"clear() needs a {self.name} with clear; it has {', '.join(NEEDED)}")
-        return (yield partial(self._ask, self._clear)) is not False
+        return (await self._ask(self._clear)) is not False
 
 
 class Timing:
@@ -345,31 +398,31 @@ class GenerationCache(PackedCache):
             place = self._places[key] = Place(key, groups, names, heads)
         return place
 
-    def _read(self, place: Place) -> Verb[tuple[bytes | None, bytes]]:
+    async def _read(self, place: Place) -> tuple[bytes | None, bytes]:
         """Return what stands under the key, and the block of the present stamps; those that are missing are planted."""
         for _ in range(PLANTINGS):
-            data, *stamps = yield from self._object.read(place.names)
+            data, *stamps = await self._object.read(place.names)
             block = block_of(place.heads, stamps)
             if block is not None:
                 return data, block
             for name, stamp in zip(place.names[1:], stamps, strict=True):
                 if stamp is None or not is_stamp(stamp):
-                    yield from self._plant(name)
+                    await self._plant(name)
         raise BackendUnavailable(f"{self._object.name} does not keep the stamps that it is given")
 
-    def _plant(self, name: str) -> Verb[None]:
+    async def _plant(self, name: str) -> None:
         """Set a stamp where there is none, one thread at a time: else each would overwrite what another has read."""
         with nullcontext() if self._object.is_async else self._planting[hash(name) % len(self._planting)]:
-            (stamp,) = yield from self._object.read([name])
+            (stamp,) = await self._object.read([name])
             if stamp is None:
-                yield from self._object.add(name, new_stamp(), FOREVER)
+                await self._object.add(name, new_stamp(), FOREVER)
             elif not is_stamp(stamp):  # junk of somebody else's
-                yield from self._object.set(name, new_stamp(), FOREVER)
+                await self._object.set(name, new_stamp(), FOREVER)
 
-    def _named(self, names: Iterable[str]) -> Verb[dict[str, bytes | None]]:
+    async def _named(self, names: Iterable[str]) -> dict[str, bytes | None]:
         """Return what stands under *names*, by name."""
         different = list(dict.fromkeys(names))
-        return dict(zip(different, (yield from self._object.read(different)), strict=True)) if different else {}
+        return dict(zip(different, (await self._object.read(different)), strict=True)) if different else {}
 
     def _valid(self, key: str, data: bytes | None, stamps: bytes | None) -> Envelope | None:
         """Return the envelope in *data* if it carries these *stamps*."""
@@ -378,15 +431,14 @@ class GenerationCache(PackedCache):
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
-    @verb
-    def look(
+    async def look(
         self, key: str, groups: tuple[str, ...], now: float, lease: float
-    ) -> Verb[Entry | Stale | Lease | Busy | None]:
+    ) -> Entry | Stale | Lease | Busy | None:
         """Return the entry; else lead the flight on *key*, with a stub for other processes; else say who does."""
         place, unreadable = self._place(key, groups), None
         for attempt in range(ATTEMPTS):
             ended = self._leaders.ended(key)
-            data, stamps = yield from self._read(place)
+            data, stamps = await self._read(place)
             envelope = self._valid(key, data, stamps)
             flight = self._leaders.flight(key, stamps)
             if envelope is not None and is_present(envelope, now):
@@ -400,14 +452,14 @@ class GenerationCache(PackedCache):
                         return entry
                     if flight is not None or self._is_led_elsewhere(envelope, now):
                         return Stale(entry, None)
-                    return Stale(entry, (yield from self._refreshing(place, now, lease, envelope, entry, ended)))
+                    return Stale(entry, (await self._refreshing(place, now, lease, envelope, entry, ended)))
             if flight is not None:
                 return Busy(flight)
             if envelope is not None and self._is_led_elsewhere(envelope, now):
                 return Busy(None)
             # An `add` is refused also where something stands that is not to be read.
             empty = data is None and attempt < ATTEMPTS // 2
-            taken = yield from self._claim(place, now, lease, stamps, ended, empty=empty)
+            taken = await self._claim(place, now, lease, stamps, ended, empty=empty)
             if taken is not None:
                 taken.unreadable = unreadable
                 return taken
@@ -423,9 +475,9 @@ class GenerationCache(PackedCache):
         """Return whether another process computes; if it was this one, that has lost its leader."""
         return is_lease(envelope, now) and not self._leaders.has_made(envelope.nonce)
 
-    def _claim(
+    async def _claim(
         self, place: Place, now: float, lease: float, stamps: bytes, ended: int | None, *, empty: bool
-    ) -> Verb[Lease | None]:
+    ) -> Lease | None:
         """Lead a flight, and put a stub where it is *empty*, or over what does not count. None if one was quicker."""
         key, nonce = place.key, self._leaders.new_nonce()
         flight = self._new_flight(place, lease)
@@ -435,18 +487,18 @@ class GenerationCache(PackedCache):
         stub, stood = self._stub(key, nonce, now, lease, stamps), False
         try:
             if empty:
-                stood = yield from self._object.add(place.names[0], stub, lease)
+                stood = await self._object.add(place.names[0], stub, lease)
             else:
-                yield from self._object.set(place.names[0], stub, lease)
+                await self._object.set(place.names[0], stub, lease)
                 stood = True
         finally:
             if not stood:
                 self._leaders.end(flight, stamps)
         return taken if stood else None
 
-    def _refreshing(
+    async def _refreshing(
         self, place: Place, now: float, lease: float, envelope: Envelope, entry: AgingEntry, ended: int
-    ) -> Verb[Lease | None]:
+    ) -> Lease | None:
         """Return the lease to replace *entry*, the same value with another nonce meanwhile; None if somebody has it."""
         nonce, stamps = self._leaders.new_nonce(), envelope.stamps
         flight = self._new_flight(place, lease)
@@ -456,20 +508,19 @@ class GenerationCache(PackedCache):
         entry.held = now + lease
         try:
             packed = self._pack(place.key, entry, envelope.created, stamps, nonce)
-            yield from self._object.set(place.names[0], packed, kept_until(entry) - now)
+            await self._object.set(place.names[0], packed, kept_until(entry) - now)
         except (BackendError, SerializationError):
             self._leaders.end(flight, stamps)
             return None  # there is something to serve all the same
         taken.replaces, taken.old = True, entry
         return taken
 
-    @verb
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Verb[Lease | None]:
+    async def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
         """Take the right to replace a value (by its nonce), or put a stub in place of anything else."""
         place = self._place(key, groups)
         taken: Lease | None
         for attempt in range(ATTEMPTS):
-            data, stamps = yield from self._read(place)
+            data, stamps = await self._read(place)
             envelope = self._valid(key, data, stamps)
             if envelope is not None and envelope.kind <= ERROR:
                 flight = self._new_flight(place, lease)
@@ -477,56 +528,53 @@ class GenerationCache(PackedCache):
                 taken = Lease(key, groups, flight, now, envelope.nonce, stamps)
             else:
                 empty = data is None and attempt < ATTEMPTS // 2
-                taken = yield from self._claim(place, now, lease, stamps, None, empty=empty)
+                taken = await self._claim(place, now, lease, stamps, None, empty=empty)
             if taken is not None:
                 taken.replaces = True
                 return taken
         raise BackendUnavailable(f"the lease on {key} could not be had in {ATTEMPTS} attempts")
 
-    @verb
-    def fill(self, lease: Lease, entry: Entry | None) -> Verb[bool]:
+    async def fill(self, lease: Lease, entry: Entry | None) -> bool:
         """Set *entry* if the lease's nonce and stamps are there; should they change meanwhile, it does not count."""
         packed = b"" if entry is None else self._pack(lease.key, entry, lease.created, lease.stamps)
         place = self._place(lease.key, lease.groups)
         try:
-            data, *stamps = yield from self._object.read(place.names)
+            data, *stamps = await self._object.read(place.names)
             envelope = self._valid(lease.key, data, block_of(place.heads, stamps))
             if envelope is None or envelope.nonce != lease.nonce:
                 return False
             if entry is not None:
-                yield from self._object.set(place.names[0], packed, kept_until(entry) - clock())
+                await self._object.set(place.names[0], packed, kept_until(entry) - clock())
             elif envelope.kind == LEASE:  # where it was to replace a value, that stays
-                yield from self._object.delete(place.names[0])
+                await self._object.delete(place.names[0])
             else:
                 return False
             return True
         finally:
             self._leaders.end(lease.flight, lease.stamps)
 
-    @verb
-    def forget(self, key: str) -> Verb[bool]:
+    async def forget(self, key: str) -> bool:
         """Give the key another stamp, and see that it has it; and delete what stands there."""
-        return (yield from self._forgotten(key))
+        return await self._forgotten(key)
 
-    def _forgotten(self, key: str) -> Verb[bool]:
+    async def _forgotten(self, key: str) -> bool:
         wire, own = self._wire(key), self._own_stamp(key)
-        data, before = yield from self._object.read([wire, own], urgent=True)
-        (left,) = yield from self._stamp_anew(own, wire)
+        data, before = await self._object.read([wire, own], urgent=True)
+        (left,) = await self._stamp_anew(own, wire)
         if data is not None and left == data:
             with suppress(BackendError):  # it does not count any more, and only takes room
-                yield from self._object.delete(wire)
+                await self._object.delete(wire)
         envelope, stamp = self._unpack(key, data), block_of([_envelope.stamp_head(OWN)], [before])
         if envelope is None or stamp is None or not envelope.stamps.startswith(stamp):
             return False
         now = clock()
         return is_present(envelope, now) or is_lease(envelope, now)
 
-    @verb
-    def forget_group(self, group: str) -> Verb[None]:
+    async def forget_group(self, group: str) -> None:
         """Give the group another stamp, and see that it has it."""
-        yield from self._stamp_anew(self._wire(group))
+        await self._stamp_anew(self._wire(group))
 
-    def _stamp_anew(self, name: str, *beside: str) -> Verb[list[bytes | None]]:
+    async def _stamp_anew(self, name: str, *beside: str) -> list[bytes | None]:
         """Set another stamp; return what stands under *beside* when it is there.
 
         Many an object says nothing when it could not set, or not get. So what was set is read. Another stamp may be
@@ -535,8 +583,8 @@ class GenerationCache(PackedCache):
         seen: set[bytes] = set()
         for _ in range(ATTEMPTS):
             stamp = new_stamp()
-            yield from self._object.set(name, stamp, FOREVER)
-            after, *left = yield from self._object.read([name, *beside], urgent=True)
+            await self._object.set(name, stamp, FOREVER)
+            after, *left = await self._object.read([name, *beside], urgent=True)
             if after is None:
                 break
             if after == stamp or (seen and after not in seen and is_stamp(after)):
@@ -547,11 +595,10 @@ class GenerationCache(PackedCache):
             "(if it never keeps anything: that is what NullCache is for)"
         )
 
-    @verb
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:
+    async def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries that have not expired, in one round trip if the object can do that."""
         places = [self._place(key, own) for key, own in zip(keys, groups, strict=True)]
-        found = yield from self._named([name for place in places for name in place.names])
+        found = await self._named([name for place in places for name in place.names])
         entries: list[Entry | None] = []
         for place in places:
             data, *stamps = [found[name] for name in place.names]
@@ -566,6 +613,7 @@ class GenerationCache(PackedCache):
 
 R = TypeVar("R")
 
+GLANCE: Final = 1.0  # seconds
 _home: Final["ContextVar[AbstractEventLoop | None]"] = ContextVar("memocache_home", default=None)
 """The event loop in which this thread may have something awaited."""
 
@@ -617,7 +665,6 @@ class ForeignCache(GenerationCache):
         self.wrapped = given
         """The object."""
         self._counting = threading.RLock()
-        self._loop: AbstractEventLoop | None = None
         codec = ValueCodec(serializer, compress, compress_above, secret)
         super().__init__(ForeignObject(given), default_timeout, key_prefix, codec)
         self.awaited_only = self._object.is_async
@@ -631,23 +678,12 @@ class ForeignCache(GenerationCache):
         """Join no flight of the parent's, and wait for none of its locks."""
         super().after_fork()
         self._counting = threading.RLock()
-        self._loop = None
 
     # ---- threads and tasks ---------------------------------------------------------------------------------------
 
-    def _take_verb(self, verb: Verb[R]) -> R:
-        if not self.awaited_only:
-            return taken(verb, self._object.failed)
-        from asyncio import _get_running_loop
-
-        loop = _home.get() or self._loop
-        if loop is None or _get_running_loop() is not None:
-            verb.close()
-            raise ConfigurationError(
-                f"the methods of {self._object.name} are coroutine functions, and nothing here can await them; "
-                'call this as in: await cache.awaited(cache.get, ("key",))'
-            )
-        return from_thread(verb, self._object.failed, loop)
+    def runs_in_tasks(self) -> bool:
+        """Return whether the object's methods are coroutine functions."""
+        return self.awaited_only
 
     async def awaited(
         self,
@@ -657,25 +693,19 @@ class ForeignCache(GenerationCache):
         /,
     ) -> Any:
         """Return what *call* returns: from the object's own coroutine functions, or else from a thread of the pool."""
-        if not self.awaited_only:
-            return await super().awaited(call, arguments, unwanted)
-        import asyncio
+        if self.awaited_only:
+            import asyncio
 
-        from memocache._pool import in_own_task
-
-        loop = self._loop = asyncio.get_running_loop()
-        _home.set(loop)
-        steps = getattr(call, "__wrapped__", None)
-        if steps is None:
-            return await super().awaited(call, arguments, unwanted)
-        return await in_own_task(awaited(steps(self, *arguments), self._object.failed), unwanted)
+            loop = self._object.loop = asyncio.get_running_loop()
+            _home.set(loop)
+        return await super().awaited(call, arguments, unwanted)
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
-    def _found(self, *keys: str) -> Verb[dict[str, Envelope]]:
+    async def _found(self, *keys: str) -> dict[str, Envelope]:
         """Return the envelopes of values that count now, be they the user's own or a function's."""
         now, present = clock(), dict[str, tuple[Envelope, list[str]]]()
-        found = yield from self._named([name for key in keys for name in (self._wire(key), self._own_stamp(key))])
+        found = await self._named([name for key in keys for name in (self._wire(key), self._own_stamp(key))])
         for key in keys:
             envelope = self._unpack(key, found[self._wire(key)])
             if envelope is not None and envelope.kind == VALUE and is_present(envelope, now):
@@ -683,7 +713,7 @@ class ForeignCache(GenerationCache):
                 present[key] = envelope, [self._own_stamp(key), *map(self._wire, groups)]
         further = [name for _, names in present.values() for name in names if name not in found]
         if further:
-            found.update((yield from self._named(further)))
+            found.update(await self._named(further))
         return {
             key: envelope
             for key, (envelope, names) in present.items()
@@ -694,65 +724,65 @@ class ForeignCache(GenerationCache):
         """Return the value under *key*, or None if there is none or it has expired."""
         return self.get_dict(key)[key]
 
-    @verb
-    def get_dict(self, *keys: str) -> Verb[dict[str, object]]:
+    @blocks
+    async def get_dict(self, *keys: str) -> dict[str, object]:
         """Return the values by key, None where there is none; in one round trip if the object can do that."""
-        found = yield from self._found(*keys)
+        found = await self._found(*keys)
         return {key: self._opened(key, found[key]).value if key in found else None for key in keys}
 
-    @verb
-    def has(self, key: str) -> Verb[bool]:
+    @blocks
+    async def has(self, key: str) -> bool:
         """Return whether *key* has a value, be it None."""
-        return key in (yield from self._found(key))
+        return key in (await self._found(key))
 
-    @verb
-    def set(self, key: str, value: object, timeout: float | None = None) -> Verb[bool]:
+    @blocks
+    async def set(self, key: str, value: object, timeout: float | None = None) -> bool:
         """Store *value* under *key* for *timeout* seconds; True if it is stored."""
         lifetime = self.lifetime(timeout)
         if lifetime <= 0:
-            yield from self._forgotten(key)
+            await self._forgotten(key)
             return False
         now = clock()
-        yield from self._put(Entry(key, value, now + lifetime), now)
+        await self._put(Entry(key, value, now + lifetime), now)
         return True
 
-    def _put(self, entry: Entry, now: float) -> Verb[None]:
+    async def _put(self, entry: Entry, now: float) -> None:
         """Set *entry* under another stamp, so that what is being computed now will not count."""
         stamp = new_stamp()
         block = block_of([_envelope.stamp_head(OWN)], [stamp])
         assert block is not None
         packed = self._pack(entry.key, entry, now, block)
-        yield from self._object.set(self._own_stamp(entry.key), stamp, FOREVER)
-        yield from self._object.set(self._wire(entry.key), packed, entry.expires - now)
+        await self._object.set(self._own_stamp(entry.key), stamp, FOREVER)
+        await self._object.set(self._wire(entry.key), packed, entry.expires - now)
 
     def add(self, key: str, value: object, timeout: float | None = None) -> bool:
         """Store *value* unless *key* has a value already; True if it is stored. Atomic within this process."""
         with self._counting:
             return not self.has(key) and self.set(key, value, timeout)
 
-    @verb
-    def delete(self, key: str) -> Verb[bool]:
+    @blocks
+    async def delete(self, key: str) -> bool:
         """Delete what is under *key*; True if there was something."""
-        return (yield from self._forgotten(key))
+        return await self._forgotten(key)
 
-    @verb
-    def clear(self) -> Verb[bool]:
+    @blocks
+    async def clear(self) -> bool:
         """Delete everything in the object, whoever put it there; True if that was done."""
-        return (yield from self._object.clear())
+        return await self._object.clear()
 
     def inc(self, key: str, delta: int = 1) -> int:
         """Add *delta* to the number under *key*, 0 if there is none, and return the sum; atomic within this process."""
         with self._counting:
             return self._counted(key, delta)
 
-    @verb
-    def _counted(self, key: str, delta: int) -> Verb[int]:
-        now, envelope = clock(), (yield from self._found(key)).get(key)
+    @blocks
+    async def _counted(self, key: str, delta: int) -> int:
+        now, envelope = clock(), (await self._found(key)).get(key)
         total, fresh = delta, now + self.default_lifetime
         if envelope is not None:
             old = self._opened(key, envelope)
             total, fresh = total + countable(key, old.value), old.fresh
-        yield from self._put(Entry(key, total, fresh), now)
+        await self._put(Entry(key, total, fresh), now)
         return total
 
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from memocache._clock import now as clock
+from memocache._effects import blocks
 from memocache._entry import AgingEntry, Alias, Entry, Origin
 from memocache._policy import Duration, seconds
-from memocache.backends._far import ask, take, take_awaited
-from memocache.backends._verbs import Verb, verb
-from memocache.backends.base import Busy, Cache, Lease, Stale, Usage
+from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage
 from memocache.backends.simple import SimpleCache
 from memocache.backends.urls import Url, tier_arguments
 from memocache.errors import BackendError, ConfigurationError
@@ -64,23 +63,23 @@ class ForgetChannel:
         elif name != self._name and what == GROUP:
             self._near.forget_group(which)
 
-    def send_key(self, key: str) -> Verb[None]:
+    async def send_key(self, key: str) -> None:
         """Tell that *key* was forgotten or replaced in far."""
-        return self._send(f"{KEY} {key}")
+        await self._send(f"{KEY} {key}")
 
-    def send_group(self, group: str) -> Verb[None]:
+    async def send_group(self, group: str) -> None:
         """Tell that *group* was forgotten in far."""
-        return self._send(f"{GROUP} {group}")
+        await self._send(f"{GROUP} {group}")
 
-    def send_all(self) -> Verb[None]:
+    async def send_all(self) -> None:
         """Tell that far is empty."""
-        return self._send(ALL)
+        await self._send(ALL)
 
-    def _send(self, what: str) -> Verb[None]:
+    async def _send(self, what: str) -> None:
         if self._far.can_send:
             # If it fails, it is forgotten all the same, and elsewhere within near_timeout.
             with contextlib.suppress(BackendError):
-                yield ask(self._far.send, f"{self._name} {what}")
+                await CacheCall(self._far, self._far.send, (f"{self._name} {what}",))
 
 
 R = TypeVar("R")
@@ -110,6 +109,13 @@ class Tiers(Cache):
         self.awaited_only = far.awaited_only
         super().__init__(far.default_timeout)
 
+    def _ask(self, verb: Callable[..., Any], *arguments: Any) -> CacheCall:
+        return CacheCall(self._far, verb, arguments)
+
+    def runs_in_tasks(self) -> bool:
+        """Return whether far can be asked in the running event loop."""
+        return self._far.runs_in_tasks()
+
     @property
     def near(self) -> SimpleCache:
         """The tier in this process."""
@@ -134,10 +140,9 @@ class Tiers(Cache):
         early = end - self._near_timeout * EARLY
         return AgingEntry(entry.key, entry.value, early, end, entry.cost, origin, until=end)
 
-    @verb
-    def look(
+    async def look(
         self, key: str, groups: tuple[str, ...], now: float, lease: float
-    ) -> Verb[Entry | Stale | Lease | Busy | None]:
+    ) -> Entry | Stale | Lease | Busy | None:
         """Return the entry in near, asking nobody; else what far says, whose entry near then has."""
         seen = self._near.look(key, groups, now, TICKET)
         if isinstance(seen, Entry):
@@ -148,7 +153,7 @@ class Tiers(Cache):
         self._channel.receive()
         found = twin = None
         try:
-            found = yield ask(self._far.look, key, groups, now, lease)
+            found = await self._ask(self._far.look, key, groups, now, lease)
             if isinstance(found, Entry):
                 twin = self._twin(found, groups, now)
         except BackendError:
@@ -159,54 +164,49 @@ class Tiers(Cache):
             is_near = type(ticket) is Lease and self._near.fill(ticket, twin)
         return _hit(twin) if is_near and twin is not None else found
 
-    @verb
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Verb[Lease | None]:
+    async def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
         """Take far's lease."""
-        taken: Lease | None = yield ask(self._far.take, key, groups, now, lease)
+        taken: Lease | None = await self._ask(self._far.take, key, groups, now, lease)
         return taken
 
-    @verb
-    def fill(self, lease: Lease, entry: Entry | None) -> Verb[bool]:
+    async def fill(self, lease: Lease, entry: Entry | None) -> bool:
         """Fill far's *lease*; near forgets what it has, and will have *entry* from far."""
         # Not from here: far need not tell whether its group was forgotten meanwhile, and the caller may change it.
         try:
-            stood: bool = yield ask(self._far.fill, lease, entry)
+            stood: bool = await self._ask(self._far.fill, lease, entry)
         finally:
             if entry is not None and entry is not lease.old:
                 self._near.forget(lease.key)
         if stood and lease.replaces and lease.old is None:
-            yield from self._channel.send_key(lease.key)
+            await self._channel.send_key(lease.key)
         return stood
 
-    @verb
-    def forget(self, key: str) -> Verb[bool]:
+    async def forget(self, key: str) -> bool:
         """Forget in far, then in near, be far's answer what it may."""
-        return (yield from self._forgotten(key))
+        return await self._forgotten(key)
 
-    def _forgotten(self, key: str) -> Verb[bool]:
+    async def _forgotten(self, key: str) -> bool:
         # Far first: the other way round, a reader could refill near from far in between.
         try:
-            was_far: bool = yield ask(self._far.forget, key)
+            was_far: bool = await self._ask(self._far.forget, key)
         finally:
             was_near = self._near.forget(key)
-        yield from self._channel.send_key(key)
+        await self._channel.send_key(key)
         return was_far or was_near
 
-    @verb
-    def forget_group(self, group: str) -> Verb[None]:
+    async def forget_group(self, group: str) -> None:
         """Forget the group in far, then in near."""
         try:
-            yield ask(self._far.forget_group, group)
+            await self._ask(self._far.forget_group, group)
         finally:
             self._near.forget_group(group)
-        yield from self._channel.send_group(group)
+        await self._channel.send_group(group)
 
-    @verb
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:
+    async def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries in near, and in one round trip to far those that are not there; near then has these."""
-        return (yield from self._peeked(keys, groups, now))
+        return await self._peeked(keys, groups, now)
 
-    def _peeked(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:
+    async def _peeked(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         entries = self._near.peek(keys, groups, now)
         missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.fresh]
         if not missing:
@@ -215,7 +215,7 @@ class Tiers(Cache):
         tickets = [self._near.take(keys[at], groups[at], now, TICKET) for at in missing]
         found: Sequence[Entry | None] = [None] * len(missing)
         try:
-            found = yield ask(self._far.peek, [keys[at] for at in missing], [groups[at] for at in missing], now)
+            found = await self._ask(self._far.peek, [keys[at] for at in missing], [groups[at] for at in missing], now)
         finally:
             for at, ticket, entry in zip(missing, tickets, found, strict=True):
                 twin = None if entry is None else self._twin(entry, groups[at], now)
@@ -240,22 +240,6 @@ class Tiers(Cache):
     def alias(self, entry: Entry, alias: Alias) -> None:
         """Let *alias* lead to *entry*, as long as it lives in near."""
         self._near.alias(entry, alias)
-
-    async def awaited(
-        self,
-        call: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        unwanted: Callable[[Any], object] | None = None,
-        /,
-    ) -> Any:
-        """Ask far in its own way not to block; what is near is returned at once."""
-        steps = getattr(call, "__wrapped__", None)
-        if steps is None:
-            return await super().awaited(call, arguments, unwanted)
-        return await take_awaited(steps(self, *arguments), self._far.awaited, unwanted)
-
-    def _take_verb(self, verb: Verb[R]) -> R:
-        return take(verb)
 
     def after_fork(self) -> None:
         """Be another tier than the parent's to all others."""
@@ -329,93 +313,93 @@ class TieredCache(Tiers):
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
-    @verb
-    def get(self, key: str) -> Verb[object]:
+    @blocks
+    async def get(self, key: str) -> object:
         """Return the value under *key*, or None if there is none or it has expired; from near, if it is there."""
-        values = yield from self._got((key,))
+        values = await self._got((key,))
         return values[key]
 
-    @verb
-    def get_many(self, *keys: str) -> Verb[list[object]]:
+    @blocks
+    async def get_many(self, *keys: str) -> list[object]:
         """Return the values of *keys* in their order, None where there is none; from near those that are there."""
-        values = yield from self._got(keys)
+        values = await self._got(keys)
         return [values[key] for key in keys]
 
-    @verb
-    def get_dict(self, *keys: str) -> Verb[dict[str, object]]:
+    @blocks
+    async def get_dict(self, *keys: str) -> dict[str, object]:
         """Return the values by key, None where there is none; from near those that are there."""
-        return (yield from self._got(keys))
+        return await self._got(keys)
 
-    def _got(self, keys: Sequence[str]) -> Verb[dict[str, object]]:
+    async def _got(self, keys: Sequence[str]) -> dict[str, object]:
         values = self._near.get_dict(*keys)
         missing = [key for key, value in values.items() if value is None]
         # What a user has set is in no group. Of the results of functions only far can say whether they count.
-        entries = yield from self._peeked(missing, [()] * len(missing), clock())
+        entries = await self._peeked(missing, [()] * len(missing), clock())
         found = {key: entry.value for key, entry in zip(missing, entries, strict=True) if entry is not None}
         rest = [key for key in missing if key not in found]
         if rest:
-            found.update((yield ask(self._far.get_dict, *rest)))
+            found.update(await self._ask(self._far.get_dict, *rest))
         return values | found
 
-    @verb
-    def has(self, key: str) -> Verb[bool]:
+    @blocks
+    async def has(self, key: str) -> bool:
         """Return whether *key* has a value, be it None."""
-        return self._near.has(key) or bool((yield ask(self._far.has, key)))
+        return self._near.has(key) or bool(await self._ask(self._far.has, key))
 
-    @verb
-    def set(self, key: str, value: object, timeout: float | None = None) -> Verb[bool]:
+    @blocks
+    async def set(self, key: str, value: object, timeout: float | None = None) -> bool:
         """Store *value* in far, from where near has it when it is asked for; True if it is stored."""
-        return (yield from self._changed((key,), ask(self._far.set, key, value, timeout)))
+        return await self._changed((key,), self._ask(self._far.set, key, value, timeout))
 
-    @verb
-    def add(self, key: str, value: object, timeout: float | None = None) -> Verb[bool]:
+    @blocks
+    async def add(self, key: str, value: object, timeout: float | None = None) -> bool:
         """Store *value* in far unless *key* has a value there already; True if it is stored."""
-        return (yield from self._changed((key,), ask(self._far.add, key, value, timeout)))
+        return await self._changed((key,), self._ask(self._far.add, key, value, timeout))
 
-    @verb
-    def delete(self, key: str) -> Verb[bool]:
+    @blocks
+    async def delete(self, key: str) -> bool:
         """Delete what is under *key*; True if there was something."""
-        return (yield from self._forgotten(key))
+        return await self._forgotten(key)
 
-    @verb
-    def clear(self) -> Verb[bool]:
+    @blocks
+    async def clear(self) -> bool:
         """Delete everything in both tiers, whoever put it there."""
         try:
-            done: bool = yield ask(self._far.clear)
+            done: bool = await self._ask(self._far.clear)
         finally:
             self._near.clear()
-        yield from self._channel.send_all()
+        await self._channel.send_all()
         return done
 
-    @verb
-    def inc(self, key: str, delta: int = 1) -> Verb[int]:
+    @blocks
+    async def inc(self, key: str, delta: int = 1) -> int:
         """Add *delta* to the number under *key* in far atomically, and return the sum."""
-        return (yield from self._changed((key,), ask(self._far.inc, key, delta)))
+        return await self._changed((key,), self._ask(self._far.inc, key, delta))
 
-    @verb
-    def dec(self, key: str, delta: int = 1) -> Verb[int]:
+    @blocks
+    async def dec(self, key: str, delta: int = 1) -> int:
         """Subtract *delta* from the number under *key* in far atomically, and return the rest."""
-        return (yield from self._changed((key,), ask(self._far.dec, key, delta)))
+        return await self._changed((key,), self._ask(self._far.dec, key, delta))
 
-    @verb
-    def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> Verb[list[str]]:
+    @blocks
+    async def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
         """Store all of *mapping* in far for *timeout* seconds; return the keys that are stored."""
-        return (yield from self._changed(tuple(mapping), ask(self._far.set_many, mapping, timeout)))
+        return await self._changed(tuple(mapping), self._ask(self._far.set_many, mapping, timeout))
 
-    @verb
-    def delete_many(self, *keys: str) -> Verb[list[str]]:
+    @blocks
+    async def delete_many(self, *keys: str) -> list[str]:
         """Delete all *keys*; return those that had something in far."""
-        return (yield from self._changed(keys, ask(self._far.delete_many, *keys)))
+        return await self._changed(keys, self._ask(self._far.delete_many, *keys))
 
-    def _changed(self, keys: Sequence[str], change: "ask[R]") -> Verb[R]:
+    async def _changed(self, keys: Sequence[str], change: CacheCall) -> R:
         """Return what the *change* of *keys* in far returns; near forgets them, be it what it may."""
         try:
-            result: R = yield change
+            result: R = await change
         finally:
             for key in keys:
                 self._near.forget(key)
         for key in keys:
-            yield from self._channel.send_key(key)
+            await self._channel.send_key(key)
         return result
 
 

@@ -26,9 +26,10 @@ from memocache import (
     default_cache,
     uncache_tag,
 )
+from memocache._effects import blocking
 from memocache._entry import Entry, Origin
 from memocache._policy import FOREVER
-from memocache.backends.base import Busy, Lease
+from memocache.backends.base import Busy, Lease, call_verb
 from memocache.backends.foreign import LONG, ForeignObject
 from memocache.testing._harness import PATIENCE, Gate, start
 from tests.support import django_settings
@@ -120,8 +121,7 @@ def test_a_timeout_is_passed_as_the_signature_says(source: str, short: Any, fore
     given, seen = recording(source)
     foreign = ForeignObject(given)
     for lifetime in (60.0, FOREVER, 40 * DAY):
-        for operation in foreign.set("key", b"data", lifetime):
-            operation()
+        blocking(foreign.set("key", b"data", lifetime))
     for options, wanted in zip(seen, (short, forever, forever), strict=True):
         assert {name: options[name] for name in wanted} == wanted
         assert (options["key"], options["value"]) == ("key", b"data")
@@ -130,8 +130,7 @@ def test_a_timeout_is_passed_as_the_signature_says(source: str, short: Any, fore
 @pytest.mark.parametrize("lifetime", [0.001, 0.5, 1.0])
 def test_an_object_keeps_things_a_little_longer_than_they_count(lifetime: float) -> None:
     given, seen = recording(", timeout=None")
-    for operation in ForeignObject(given).set("key", b"data", lifetime):
-        operation()
+    blocking(ForeignObject(given).set("key", b"data", lifetime))
     assert seen[0]["timeout"] == 2
 
 
@@ -352,17 +351,17 @@ def test_a_stamp_that_was_evicted_brings_nothing_back(evicted: str) -> None:
 def test_a_flight_is_joined_by_those_only_who_found_its_generation() -> None:
     cache = ForeignCache({})
     moment = time.time()
-    first = cache.look("key", GROUPS, moment, 60)
+    first = call_verb(cache.look, "key", GROUPS, moment, 60)
     assert isinstance(first, Lease)
-    joined = cache.look("key", GROUPS, moment, 60)
+    joined = call_verb(cache.look, "key", GROUPS, moment, 60)
     assert isinstance(joined, Busy)
     assert joined.flight is first.flight
-    cache.forget("key")
-    second = cache.look("key", GROUPS, moment, 60)
+    call_verb(cache.forget, "key")
+    second = call_verb(cache.look, "key", GROUPS, moment, 60)
     assert isinstance(second, Lease)
     assert second.flight is not first.flight
-    assert cache.fill(first, Entry("key", "old", moment + 60, origin=Origin(GROUPS))) is False
-    joined = cache.look("key", GROUPS, moment, 60)
+    assert call_verb(cache.fill, first, Entry("key", "old", moment + 60, origin=Origin(GROUPS))) is False
+    joined = call_verb(cache.look, "key", GROUPS, moment, 60)
     assert isinstance(joined, Busy)
     assert joined.flight is second.flight
 
@@ -490,7 +489,7 @@ def test_two_that_forget_at_once_are_content_with_each_other_s_stamps() -> None:
             super().set(key, value)
             if key.startswith("all:") and others[0]:
                 others[0] -= 1
-                cache.forget_group(key)  # which another one sets before we have read ours
+                call_verb(cache.forget_group, key)  # which another one sets before we have read ours
 
     store.__class__ = Contended
     f.uncache_all()

@@ -14,7 +14,7 @@ from memocache import MemcachedCache, SimpleCache, _policy, cached
 from memocache import _flight as _background
 from memocache._entry import SECOND, AgingEntry, Entry, Origin
 from memocache._policy import refresh_margin
-from memocache.backends.base import Busy, Cache, Lease, Stale
+from memocache.backends.base import Busy, Cache, Lease, Stale, call_verb
 from memocache.testing._harness import wait_for
 from tests.support.servers import MemcachedServer
 from tests.support.threads import PATIENCE, Held, start
@@ -38,9 +38,9 @@ def aging(value: object = "old", cost: float = 0.0) -> AgingEntry:
 
 
 def filled(cache: Cache, entry: Entry) -> None:
-    lease = cache.look("key", GROUPS, START, 60)
+    lease = call_verb(cache.look, "key", GROUPS, START, 60)
     assert isinstance(lease, Lease)
-    assert cache.fill(lease, entry)
+    assert call_verb(cache.fill, lease, entry)
 
 
 @pytest.fixture(autouse=True)
@@ -95,16 +95,16 @@ def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> N
 
 def test_one_gets_the_lease_and_the_others_the_value(cache: Cache) -> None:
     filled(cache, aging())
-    first = cache.look("key", GROUPS, START + 61, 60)
+    first = call_verb(cache.look, "key", GROUPS, START + 61, 60)
     assert isinstance(first, Stale)
     assert first.lease is not None
     assert first.lease.replaces
     for _ in range(2):
-        other = cache.look("key", GROUPS, START + 61, 60)
+        other = call_verb(cache.look, "key", GROUPS, START + 61, 60)
         assert isinstance(other, Stale)
         assert (other.entry.value, other.lease) == ("old", None)
-    assert cache.fill(first.lease, aging("new"))
-    (found,) = cache.peek(("key",), (GROUPS,), START + 61)
+    assert call_verb(cache.fill, first.lease, aging("new"))
+    (found,) = call_verb(cache.peek, ("key",), (GROUPS,), START + 61)
     assert found is not None
     assert found.value == "new"
 
@@ -113,47 +113,47 @@ def test_whoever_refreshes_for_longer_than_the_lease_is_not_waited_for(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(cache, aging())
-    first = cache.look("key", GROUPS, START + 61, 60)
+    first = call_verb(cache.look, "key", GROUPS, START + 61, 60)
     monkeypatch.setattr("memocache._flight.ticks", lambda: 1e12)
-    second = cache.look("key", GROUPS, START + 122, 60)
+    second = call_verb(cache.look, "key", GROUPS, START + 122, 60)
     assert isinstance(first, Stale)
     assert isinstance(second, Stale)
     assert first.lease is not None
     assert second.lease is not None
-    assert cache.fill(first.lease, aging("late")) is False
-    assert cache.fill(second.lease, aging("in time")) is True
+    assert call_verb(cache.fill, first.lease, aging("late")) is False
+    assert call_verb(cache.fill, second.lease, aging("in time")) is True
 
 
 def test_what_is_given_up_the_next_one_refreshes(cache: Cache) -> None:
     filled(cache, aging())
     for _ in range(3):
-        seen = cache.look("key", GROUPS, START + 61, 60)
+        seen = call_verb(cache.look, "key", GROUPS, START + 61, 60)
         assert isinstance(seen, Stale)
         assert seen.lease is not None
         seen.entry.held = 0.0
-        assert cache.fill(seen.lease, seen.lease.old)
+        assert call_verb(cache.fill, seen.lease, seen.lease.old)
         seen.lease.flight.abandon()
 
 
 def test_a_refresher_that_is_gone_in_this_process_is_followed_by_the_next(cache: Cache) -> None:
     filled(cache, aging())
-    seen = cache.look("key", GROUPS, START + 61, 60)
+    seen = call_verb(cache.look, "key", GROUPS, START + 61, 60)
     assert isinstance(seen, Stale)
     assert seen.lease is not None
     del seen
     gc.collect()
-    seen = cache.look("key", GROUPS, START + 61, 60)
+    seen = call_verb(cache.look, "key", GROUPS, START + 61, 60)
     assert isinstance(seen, Stale)
     assert seen.lease is not None
-    assert cache.fill(seen.lease, aging("new"))
+    assert call_verb(cache.fill, seen.lease, aging("new"))
 
 
 def test_who_comes_when_the_old_value_is_gone_waits_for_the_refresh(cache: Cache) -> None:
     filled(cache, aging())
-    first = cache.look("key", GROUPS, START + 3650, 60)
+    first = call_verb(cache.look, "key", GROUPS, START + 3650, 60)
     assert isinstance(first, Stale)
     assert first.lease is not None
-    late = cache.look("key", GROUPS, START + 3661, 60)
+    late = call_verb(cache.look, "key", GROUPS, START + 3661, 60)
     assert isinstance(late, Busy)
     assert late.flight is first.lease.flight
 
@@ -161,14 +161,14 @@ def test_who_comes_when_the_old_value_is_gone_waits_for_the_refresh(cache: Cache
 @pytest.mark.parametrize("how", ["forget", "forget_group"])
 def test_forgetting_voids_the_lease_of_a_refresh(cache: Cache, how: str) -> None:
     filled(cache, aging())
-    seen = cache.look("key", GROUPS, START + 61, 60)
+    seen = call_verb(cache.look, "key", GROUPS, START + 61, 60)
     assert isinstance(seen, Stale)
     assert seen.lease is not None
     getattr(cache, how)("key" if how == "forget" else GROUPS[0])
-    assert cache.peek(("key",), (GROUPS,), START + 61) == [None]
+    assert call_verb(cache.peek, ("key",), (GROUPS,), START + 61) == [None]
     for entry in (aging("new"), seen.lease.old):
-        cache.fill(seen.lease, entry)
-        assert cache.peek(("key",), (GROUPS,), START + 61) == [None]
+        call_verb(cache.fill, seen.lease, entry)
+        assert call_verb(cache.peek, ("key",), (GROUPS,), START + 61) == [None]
 
 
 def test_a_server_that_fails_just_then_leaves_the_old_value(own_memcached: MemcachedServer) -> None:
@@ -183,7 +183,7 @@ def test_a_server_that_fails_just_then_leaves_the_old_value(own_memcached: Memca
         return read(*args)
 
     node.gets = fail_once
-    seen = cache.look("key", GROUPS, START + 61, 60)
+    seen = call_verb(cache.look, "key", GROUPS, START + 61, 60)
     assert isinstance(seen, Stale)
     assert (seen.entry.value, seen.lease) == ("old", None)
 
@@ -207,7 +207,7 @@ def test_on_a_server_everyone_who_looks_may_be_early(
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
     filled(cache, aging(cost=5.0))
     monkeypatch.setattr(_policy.random, "random", lambda: chance)
-    seen = cache.look("key", GROUPS, START + 50, 60)  # ten seconds before, which is twice the cost
+    seen = call_verb(cache.look, "key", GROUPS, START + 50, 60)  # ten seconds before, which is twice the cost
     assert isinstance(seen, Stale) is is_early
     assert isinstance(seen, AgingEntry) is not is_early
 

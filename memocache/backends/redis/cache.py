@@ -6,7 +6,7 @@ and the stamps are those under which it was taken. Forgetting deletes the marker
 entry; acknowledged. A group is forgotten by deleting its stamp: the next one who looks plants another, which no entry
 carries.
 
-Everything is written once, as verbs (see _verbs), for threads and for tasks.
+Everything is written once, as coroutines over round trips (see `_effects`), for threads and for tasks.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 from memocache import _envelope
 from memocache._clock import now as clock
+from memocache._effects import blocking
 from memocache._entry import AgingEntry, Entry
 from memocache._envelope import LEASE, NONCE, Envelope
 from memocache._policy import seconds
@@ -38,7 +39,6 @@ from memocache.backends._shared import (
     kept_until,
     new_stamp,
 )
-from memocache.backends._verbs import Verb, awaited, taken, verb
 from memocache.backends.base import Busy, Lease, Stale
 from memocache.backends.redis import resp
 from memocache.backends.redis.pubsub import Channel
@@ -155,16 +155,16 @@ class Shard:
 
     # ---- verbs ---------------------------------------------------------------------------------------------------
 
-    def ask(self, request: Request) -> Verb[list[Reply]]:
+    async def ask(self, request: Request) -> list[Reply]:
         """Return the replies to *request*; see Topology."""
-        return self._topology.ask(self._index, request)
+        return await self._topology.ask(self._index, request)
 
-    def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Verb[bool]:
+    async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bool:
         """Run *script*, and return whether it did it."""
         rest = (b"%d" % len(keys), *keys, *arguments)
-        (reply,) = yield from self.ask(Request(command(resp.integer, b"EVALSHA", script.digest, *rest)))
+        (reply,) = await self.ask(Request(command(resp.integer, b"EVALSHA", script.digest, *rest)))
         if type(reply) is ErrorReply:  # the server has been restarted, or never had it
-            (reply,) = yield from self.ask(Request(command(resp.integer, b"EVAL", script.text, *rest)))
+            (reply,) = await self.ask(Request(command(resp.integer, b"EVAL", script.text, *rest)))
         return bool(reply)
 
     # ---- as a Node -----------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Shard:
         """Return what is under *keys*."""
         if not keys:
             return {}
-        found = _run(self.ask(Request(_mget(map(self.name, keys)), retry=True)))[0]
+        found = blocking(self.ask(Request(_mget(map(self.name, keys)), retry=True)))[0]
         return {key: data for key, data in zip(keys, found, strict=True) if data is not None}
 
     def reader(self, key: str, others: Sequence[str]) -> Callable[[], tuple[bytes | None, Sequence[bytes | None]]]:
@@ -181,12 +181,12 @@ class Shard:
         return functools.partial(self._read, Request(_mget(map(self.name, (key, *others))), retry=True))
 
     def _read(self, request: Request) -> tuple[bytes | None, Sequence[bytes | None]]:
-        data, *others = _run(self.ask(request))[0]
+        data, *others = blocking(self.ask(request))[0]
         return data, others
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, twice: with that it is swapped."""
-        (data,) = _run(self.ask(Request(command(resp.bulk, b"GET", self.name(key)), retry=True, urgent=urgent)))
+        (data,) = blocking(self.ask(Request(command(resp.bulk, b"GET", self.name(key)), retry=True, urgent=urgent)))
         return data, data
 
     def add(self, key: str, data: bytes, expire: int) -> bool:
@@ -196,19 +196,21 @@ class Shard:
     def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
         """Store *data* if what is under *key* is still what *swap* was; and end the lease."""
         assert isinstance(swap, bytes)
-        return bool(_run(self.run(SWAP, (self.name(key), self.lease(key)), (swap, data, b"%d" % expire))))
+        return bool(blocking(self.run(SWAP, (self.name(key), self.lease(key)), (swap, data, b"%d" % expire))))
 
     def set(self, key: str, data: bytes, expire: int) -> None:
         """Store *data*; and end the lease."""
-        _run(self.ask(Request(*self.set_commands(key, data, expire))))
+        blocking(self.ask(Request(*self.set_commands(key, data, expire))))
 
     def delete(self, key: str) -> bool:
         """Delete what is under *key*."""
-        return bool(_run(self.ask(Request(command(resp.integer, b"DEL", self.name(key)), retry=True, urgent=True)))[0])
+        return bool(
+            blocking(self.ask(Request(command(resp.integer, b"DEL", self.name(key)), retry=True, urgent=True)))[0]
+        )
 
     def flush(self) -> None:
         """Delete everything of ours."""
-        _run(self._topology.delete_all(KEYS))
+        blocking(self._topology.delete_all(KEYS))
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
@@ -360,9 +362,6 @@ class RedisCache(ServerCache):
         for server in self._topology.known_servers():
             server.close()
 
-    def _take_verb(self, verb: Verb[R]) -> R:
-        return taken(verb, _as_backend_error)
-
     # ---- where a key is ------------------------------------------------------------------------------------------
 
     def _shard_index(self, wire: str) -> int:
@@ -405,15 +404,14 @@ class RedisCache(ServerCache):
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
-    @verb
-    def look(
+    async def look(
         self, key: str, groups: tuple[str, ...], now: float, lease: float
-    ) -> Verb[Entry | Stale | Lease | Busy | None]:
+    ) -> Entry | Stale | Lease | Busy | None:
         """Return the entry in one round trip; else take the lease; else say whose lease is there."""
         target = self._shard_read(key, groups)
         unreadable = None
         for _ in range(ATTEMPTS):
-            state = yield from self._read_stamped(target, lease)
+            state = await self._read_stamped(target, lease)
             _, envelope, stamps, marker = state
             if envelope is not None and is_present(envelope, now):
                 try:
@@ -424,20 +422,20 @@ class RedisCache(ServerCache):
                 else:
                     if type(entry) is not AgingEntry or now < due(entry, envelope):
                         return entry
-                    return Stale(entry, (yield from self._refresh_lease(target, now, lease, entry, state)))
+                    return Stale(entry, (await self._refresh_lease(target, now, lease, entry, state)))
             if marker is not None and _is_live(target, marker, stamps, now):
                 flight = self._stubs.flight(marker)
                 new_lease = self._stubs.taken_over(key, groups, now, lease, marker, stamps)
                 return Busy(flight) if new_lease is None else new_lease
-            new_lease = yield from self._claim(target, now, lease, state)
+            new_lease = await self._claim(target, now, lease, state)
             if new_lease is not None:
                 new_lease.unreadable = unreadable
                 return new_lease
         return Busy(None)
 
-    def _read_stamped(self, target: ShardRead, lease: float) -> Verb[StampedState]:
+    async def _read_stamped(self, target: ShardRead, lease: float) -> StampedState:
         """Return the state at *target*, with a stamp for each group: those that have none are given one."""
-        replies = yield from target.shard.ask(target.request)
+        replies = await target.shard.ask(target.request)
         state = target.interpret(replies)
         for conditions in ((b"NX",), ()):
             if state[2] is not None:
@@ -449,16 +447,16 @@ class RedisCache(ServerCache):
                 for name, stamp in zip(target.names[2:], replies[-1][2:], strict=True)
                 if not is_stamp(stamp or b"")
             ]
-            replies = yield from target.shard.ask(Request(*inits, *target.request.commands))
+            replies = await target.shard.ask(Request(*inits, *target.request.commands))
             state = target.interpret(replies[-1:])
         data, envelope, stamps, marker = state
         if stamps is None:
             raise BackendUnavailable("the server does not keep the stamps of groups")
         return data, envelope, stamps, marker
 
-    def _refresh_lease(
+    async def _refresh_lease(
         self, target: ShardRead, now: float, lease: float, entry: AgingEntry, state: StampedState
-    ) -> Verb[Lease | None]:
+    ) -> Lease | None:
         """Return the lease to replace *entry*, which is served meanwhile; None if somebody has it."""
         _, _, stamps, marker = state
         if marker is not None and _is_live(target, marker, stamps, now):
@@ -467,7 +465,7 @@ class RedisCache(ServerCache):
             return None
         else:
             try:
-                new_lease = yield from self._claim(target, now, lease, state)
+                new_lease = await self._claim(target, now, lease, state)
             except BackendError:
                 return None  # there is something to serve all the same; if the lease stands, the next look has it
         if new_lease is not None:
@@ -480,17 +478,17 @@ class RedisCache(ServerCache):
         # Before it leaves: whoever reads it in this process must find the flight.
         return self._stubs.lead(target.key, target.groups, now, lease, stub, stamps)
 
-    def _claim(self, target: ShardRead, now: float, lease: float, state: StampedState) -> Verb[Lease | None]:
+    async def _claim(self, target: ShardRead, now: float, lease: float, state: StampedState) -> Lease | None:
         """Take the lease if all is as it was in *state*. None if somebody was quicker."""
         data, _, stamps, marker = state
         new_lease = self._lead(target, now, lease, stamps)
         nonce = b"" if data is None else data[NONCE]
         arguments = (nonce, marker or b"", new_lease.nonce, b"%d" % self._expire(lease), *_split_stamps(stamps))
         try:
-            is_ours = yield from target.shard.run(CLAIM, target.names, arguments)
+            is_ours = await target.shard.run(CLAIM, target.names, arguments)
         except BackendUnavailable:
             # The answer was lost, perhaps not the command. If the lease is there, it is ours all the same.
-            is_ours = yield from self._holds(target, new_lease)
+            is_ours = await self._holds(target, new_lease)
             if not is_ours:
                 raise
         if not is_ours:
@@ -498,62 +496,57 @@ class RedisCache(ServerCache):
             return None
         return new_lease
 
-    def _holds(self, target: ShardRead, lease: Lease) -> Verb[bool]:
+    async def _holds(self, target: ShardRead, lease: Lease) -> bool:
         """Return whether *lease* is on the server."""
-        (found,) = yield from target.shard.ask(Request(_mget(target.names[1:2]), retry=True, urgent=True))
+        (found,) = await target.shard.ask(Request(_mget(target.names[1:2]), retry=True, urgent=True))
         return bool(found == [lease.nonce])
 
-    @verb
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Verb[Lease | None]:
+    async def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
         """Take the lease from whoever has it."""
         target = self._shard_read(key, groups)
-        _, _, stamps, _ = yield from self._read_stamped(target, lease)
+        _, _, stamps, _ = await self._read_stamped(target, lease)
         new_lease = self._lead(target, now, lease, stamps)
         new_lease.replaces = True
         try:
-            yield from target.shard.ask(Request(_set(target.names[1], new_lease.nonce, self._expire(lease))))
+            await target.shard.ask(Request(_set(target.names[1], new_lease.nonce, self._expire(lease))))
         except BackendUnavailable:
-            if not (yield from self._holds(target, new_lease)):
+            if not (await self._holds(target, new_lease)):
                 raise
         return new_lease
 
-    @verb
-    def fill(self, lease: Lease, entry: Entry | None) -> Verb[bool]:
+    async def fill(self, lease: Lease, entry: Entry | None) -> bool:
         """Store *entry* if the lease is still there and the stamps are those under which it was taken."""
         target = self._shard_read(lease.key, lease.groups)
         if entry is None:
-            is_stored = yield from target.shard.run(GIVE_BACK, target.names[:2], (lease.nonce,))
+            is_stored = await target.shard.run(GIVE_BACK, target.names[:2], (lease.nonce,))
         else:
             data = self._pack(lease.key, entry, lease.created, lease.stamps)
             self._check_size(target.wire, data)
             expire = b"%d" % self._expire(kept_until(entry) - clock())
             arguments = (lease.nonce, data, expire, *_split_stamps(lease.stamps))
-            is_stored = yield from target.shard.run(FILL, target.names, arguments)
+            is_stored = await target.shard.run(FILL, target.names, arguments)
         if is_stored:  # else, or if there was no answer, it may still be there, and nobody leads it
             self._stubs.drop(lease.nonce)
         return is_stored
 
-    @verb
-    def forget(self, key: str) -> Verb[bool]:
+    async def forget(self, key: str) -> bool:
         """Delete the lease and the entry; acknowledged."""
         wire = self._wire(key)
         shard = self._node(wire)
-        return any((yield from shard.ask(Request(*shard.forget_commands(wire), retry=True, urgent=True))))
+        return any(await shard.ask(Request(*shard.forget_commands(wire), retry=True, urgent=True)))
 
-    @verb
-    def forget_group(self, group: str) -> Verb[None]:
+    async def forget_group(self, group: str) -> None:
         """Delete the group's stamp in every shard; raise if one of them was not acknowledged."""
         wire = self._wire(group)
         deletes = [command(resp.integer, b"DEL", shard.name(wire)) for shard in self._shards]
         requests = {index: Request(delete, retry=True, urgent=True) for index, delete in enumerate(deletes)}
-        yield from self._topology.ask_all(requests)
+        await self._topology.ask_all(requests)
 
-    @verb
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> Verb[list[Entry | None]]:
+    async def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries that have not expired, in one round trip to each server."""
         reads = {key: self._shard_read(key, own) for key, own in zip(keys, groups, strict=True)}
         commands = {key: target.request.commands for key, target in reads.items()}
-        replies = yield from self._ask_by_key(commands, retry=True)
+        replies = await self._ask_by_key(commands, retry=True)
         entries: dict[str, Entry] = {}
         for key, target in reads.items():
             _, envelope, _, _ = target.interpret(replies[key])
@@ -562,9 +555,9 @@ class RedisCache(ServerCache):
                     entries[key] = self._opened(key, envelope)
         return [entries.get(key) for key in keys]
 
-    def _ask_by_key(
+    async def _ask_by_key(
         self, commands: Mapping[str, Sequence[Command]], *, retry: bool = False, urgent: bool = False
-    ) -> Verb[dict[str, list[Reply]]]:
+    ) -> dict[str, list[Reply]]:
         """Give the *commands* of each key, in one round trip to each server, and return the replies by key."""
         by_shard: dict[int, list[str]] = {}
         for key in commands:
@@ -573,7 +566,7 @@ class RedisCache(ServerCache):
             index: Request(*[each for key in own for each in commands[key]], retry=retry, urgent=urgent)
             for index, own in by_shard.items()
         }
-        replies = yield from self._topology.ask_all(requests)
+        replies = await self._topology.ask_all(requests)
         found: dict[str, list[Reply]] = {}
         for index, own in by_shard.items():
             rest = iter(replies[index])
@@ -588,7 +581,7 @@ class RedisCache(ServerCache):
         topology = self._topology  # not self, whom the channel would keep alive
 
         def find_server() -> "RedisServer":
-            server: RedisServer = _run(topology.masters())[0]
+            server: RedisServer = blocking(topology.masters())[0]
             return server
 
         return Channel(f"memocache:told:{prefix}".encode(), find_server)
@@ -597,28 +590,17 @@ class RedisCache(ServerCache):
         """Have *receiver* called, in a thread of its own, with each text that any process sends."""
         self._channel.receive(receiver)
 
-    @verb
-    def send(self, text: str) -> Verb[None]:
+    async def send(self, text: str) -> None:
         """Publish *text* to all receivers, in every process."""
-        yield from self._topology.ask(0, self._channel.publish(text))
+        await self._topology.ask(0, self._channel.publish(text))
 
     # ---- tasks ---------------------------------------------------------------------------------------------------
 
-    async def awaited(
-        self,
-        call: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        unwanted: Callable[[Any], object] | None = None,
-        /,
-    ) -> Any:
-        """Return what *call* returns, from a connection of the running event loop."""
-        from memocache._pool import in_own_task
+    def runs_in_tasks(self) -> bool:
+        """Return whether the running event loop can wait for sockets; that of Windows cannot."""
         from memocache.backends.redis.connection import can_watch_sockets
 
-        steps = getattr(call, "__wrapped__", None)
-        if steps is None or getattr(call, "__self__", None) is not self or not can_watch_sockets():
-            return await super().awaited(call, arguments, unwanted)
-        return await in_own_task(awaited(steps(self, *arguments), _as_backend_error, _in_task), unwanted)
+        return can_watch_sockets()
 
     def _check_size(self, wire: str, data: bytes) -> None:
         if len(data) > self._max_item_size:
@@ -631,7 +613,7 @@ class RedisCache(ServerCache):
     def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
         wires = {key: self._wire(key) for key in keys}
         commands = {key: (command(resp.bulk, b"GET", self._node(wire).name(wire)),) for key, wire in wires.items()}
-        replies = self._take_verb(self._ask_by_key(commands, retry=True))
+        replies = blocking(self._ask_by_key(commands, retry=True))
         return {key: data for key, (data,) in replies.items() if data is not None}
 
     def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
@@ -644,14 +626,14 @@ class RedisCache(ServerCache):
         for key, value in mapping.items():
             wire, packed = self._wire(key), self._packed(key, value, lifetime)
             commands[key] = self._node(wire).set_commands(wire, packed, self._expire(lifetime))
-        self._take_verb(self._ask_by_key(commands))
+        blocking(self._ask_by_key(commands))
         return list(mapping)
 
     def delete_many(self, *keys: str) -> list[str]:
         """Delete all *keys*, in one round trip to each server; return those that had something."""
         wires = {key: self._wire(key) for key in keys}
         commands = {key: self._node(wire).forget_commands(wire) for key, wire in wires.items()}
-        replies = self._take_verb(self._ask_by_key(commands, retry=True, urgent=True))
+        replies = blocking(self._ask_by_key(commands, retry=True, urgent=True))
         return [key for key in keys if any(replies[key])]
 
     def clear(self) -> bool:
@@ -661,7 +643,7 @@ class RedisCache(ServerCache):
         """
         # Leases first, so that nothing of before is stored while the rest is being deleted.
         for kind in (LEASES, KEYS):
-            self._take_verb(self._topology.delete_all(kind + self._prefix.encode("ascii")))
+            blocking(self._topology.delete_all(kind + self._prefix.encode("ascii")))
         return True
 
 
@@ -679,15 +661,6 @@ def _split_stamps(block: bytes) -> list[bytes]:
 def _as_backend_error(error: Exception) -> BackendError:
     """Return *error*: the servers have said what it means."""
     return error if isinstance(error, BackendError) else BackendUnavailable(repr(error))
-
-
-def _run(verb: Verb[Any]) -> Any:
-    """Return the result of *verb*, in this thread."""
-    return taken(verb, _as_backend_error)
-
-
-async def _in_task(operation: Any) -> Any:
-    return await operation.in_task()
 
 
 def _redis_settings() -> Any:

@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from typing import Any, Final
 
+from memocache._effects import Operation
 from memocache._flight import own_copy
 from memocache._pool import in_pool, ring
 from memocache.backends._wire import MOST_BYTES, Breaker, Line, closed_with
@@ -157,8 +158,8 @@ class RedisServer:
         return BackendUnavailable(f"redis at {self.name} refused a command: {reply.text}")
 
 
-class RoundTrip:
-    """An operation of a verb: a *request* to a *server*, and the replies to it; see _verbs."""
+class RoundTrip(Operation):
+    """A *request* to a *server*, and the replies to it."""
 
     __slots__ = ("request", "server")
 
@@ -166,11 +167,11 @@ class RoundTrip:
         self.server = server
         self.request = resp.EchoedRequest(request) if request.urgent else request
 
-    def __call__(self) -> list[Reply]:
+    def run(self) -> list[Reply]:
         """Do it in this thread."""
         return self.server.exchange(self.request)
 
-    async def in_task(self) -> list[Reply]:
+    async def run_in_task(self) -> list[Reply]:
         """Do it in this task."""
         return await self.server.exchange_in_task(self.request)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from memocache._clock import ticks
-from memocache.backends._verbs import Verb
 from memocache.backends.redis import resp
 from memocache.backends.redis.connection import RedisServer, RoundTrip
 from memocache.backends.redis.resp import ErrorReply, Reply, Request, command
@@ -55,14 +54,14 @@ class Topology(ABC):
     hash_tags: Sequence[bytes] = (b"",)
 
     @abstractmethod
-    def ask(self, shard: int, request: Request) -> Verb[list[Reply]]:
+    async def ask(self, shard: int, request: Request) -> list[Reply]:
         """Return the replies to *request*, which is about keys of one *shard*.
 
         Raises BackendUnavailable. The only error among the replies is that for a script that the server does not know.
         """
 
     @abstractmethod
-    def masters(self) -> Verb[Sequence[RedisServer]]:
+    async def masters(self) -> Sequence[RedisServer]:
         """Return the servers, each of which has some of the keys."""
 
     @abstractmethod
@@ -73,32 +72,32 @@ class Topology(ABC):
     def __str__(self) -> str:
         """Return where they are, without names and passwords."""
 
-    def delete_all(self, name: bytes) -> Verb[None]:
+    async def delete_all(self, name: bytes) -> None:
         """Delete on every server each key whose name begins with *name*, whatever its shard."""
         pattern = (b"{*}" if len(self.hash_tags) > 1 else b"") + re.sub(rb"([\\*?\[\]^-])", rb"\\\1", name) + b"*"
-        for server in (yield from self.masters()):
+        for server in await self.masters():
             cursor = b"0"
             while True:
                 scan = command(resp.scan_page, b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
-                (reply,) = yield RoundTrip(server, Request(scan, retry=True, urgent=True))
+                (reply,) = await RoundTrip(server, Request(scan, retry=True, urgent=True))
                 if type(reply) is ErrorReply:
                     raise server.refusal(reply)
                 cursor, names = reply
                 if names:  # one by one: in a cluster they are in many slots
                     deletes = [command(resp.integer, b"DEL", each) for each in names]
-                    for reply in (yield RoundTrip(server, Request(*deletes, retry=True, urgent=True))):
+                    for reply in await RoundTrip(server, Request(*deletes, retry=True, urgent=True)):
                         if type(reply) is ErrorReply:
                             raise server.refusal(reply)
                 if cursor == b"0":
                     break
 
-    def ask_all(self, requests: Mapping[int, Request]) -> Verb[dict[int, list[Reply]]]:
+    async def ask_all(self, requests: Mapping[int, Request]) -> dict[int, list[Reply]]:
         """Return the replies to *requests*, by shard; raise if one was not answered, after the others have been."""
         replies: dict[int, list[Reply]] = {}
         failed: BackendError | None = None
         for shard, request in requests.items():
             try:
-                replies[shard] = yield from self.ask(shard, request)
+                replies[shard] = await self.ask(shard, request)
             except BackendError as error:
                 failed = error
         if failed is not None:
@@ -115,15 +114,14 @@ class Standalone(Topology):
     def __str__(self) -> str:
         return self._server.name
 
-    def ask(self, shard: int, request: Request) -> Verb[list[Reply]]:
+    async def ask(self, shard: int, request: Request) -> list[Reply]:
         """Ask the server."""
-        replies: list[Reply] = yield RoundTrip(self._server, request)
+        replies: list[Reply] = await RoundTrip(self._server, request)
         _check_errors(self._server, replies)
         return replies
 
-    def masters(self) -> Verb[Sequence[RedisServer]]:
+    async def masters(self) -> Sequence[RedisServer]:
         """Return the server."""
-        yield from ()
         return [self._server]
 
     def known_servers(self) -> Sequence[RedisServer]:
@@ -150,12 +148,12 @@ class Sentinels(Topology):
     def __str__(self) -> str:
         return f"{','.join(sentinel.name for sentinel in self._sentinels)}/{self._service}"
 
-    def ask(self, shard: int, request: Request) -> Verb[list[Reply]]:
+    async def ask(self, shard: int, request: Request) -> list[Reply]:
         """Ask the master; if that is a replica now, the one that the sentinels name."""
         for _ in range(2):
-            master = self._master or (yield from self._find_master(request.urgent))
+            master = self._master or (await self._find_master(request.urgent))
             try:
-                replies: list[Reply] = yield RoundTrip(master, request)
+                replies: list[Reply] = await RoundTrip(master, request)
             except BackendUnavailable:
                 self._master = None
                 raise
@@ -167,14 +165,14 @@ class Sentinels(Topology):
         assert error is not None
         raise master.refusal(error)
 
-    def _find_master(self, urgent: bool) -> Verb[RedisServer]:
+    async def _find_master(self, urgent: bool) -> RedisServer:
         """Return the master, as the first of the sentinels says that answers."""
         ask = command(resp.any_reply, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service.encode())
         request = Request(ask, retry=True, urgent=urgent)
         problem = BackendUnavailable("there is no sentinel")
         for sentinel in list(self._sentinels):
             try:
-                (reply,) = yield RoundTrip(sentinel, request)
+                (reply,) = await RoundTrip(sentinel, request)
             except BackendUnavailable as error:
                 problem = error
                 continue
@@ -190,9 +188,9 @@ class Sentinels(Topology):
             return master
         raise problem
 
-    def masters(self) -> Verb[Sequence[RedisServer]]:
+    async def masters(self) -> Sequence[RedisServer]:
         """Return the master."""
-        return [self._master or (yield from self._find_master(True))]
+        return [self._master or (await self._find_master(True))]
 
     def known_servers(self) -> Sequence[RedisServer]:
         """Return the sentinels, and all that have been masters."""
@@ -241,18 +239,18 @@ class Cluster(Topology):
         """Return all servers that have been heard of."""
         return list(self._servers.values())
 
-    def masters(self) -> Verb[Sequence[RedisServer]]:
+    async def masters(self) -> Sequence[RedisServer]:
         """Return the servers that have slots, as the cluster says now."""
-        yield from self._refresh()
+        await self._refresh()
         return list(dict.fromkeys(server for server in self._owners if server is not None))
 
     # ---- who has what --------------------------------------------------------------------------------------------
 
-    def _by_owner(self, shards: Sequence[int]) -> Verb[dict[RedisServer, list[int]]]:
+    async def _by_owner(self, shards: Sequence[int]) -> dict[RedisServer, list[int]]:
         """Return the *shards* of each server."""
         unknown = any(self._owners[shard] is None for shard in shards)
         if self._is_outdated and (unknown or ticks() >= self._refreshed_at + PAUSE):
-            yield from self._refresh()
+            await self._refresh()
         owners: dict[RedisServer, list[int]] = {}
         for shard in shards:
             owner = self._owners[shard]
@@ -261,14 +259,14 @@ class Cluster(Topology):
             owners.setdefault(owner, []).append(shard)
         return owners
 
-    def _refresh(self) -> Verb[None]:
+    async def _refresh(self) -> None:
         """Ask the servers which of them has which slots, until one answers."""
         self._refreshed_at = ticks()
         problem = BackendUnavailable("nobody is known of the cluster")
         owners = [server for server in self._owners if server is not None]
         for server in dict.fromkeys([*owners, *self._servers.values()]):
             try:
-                (reply,) = yield RoundTrip(server, CLUSTER_SLOTS)
+                (reply,) = await RoundTrip(server, CLUSTER_SLOTS)
             except BackendUnavailable as error:
                 problem = error
                 continue
@@ -292,39 +290,39 @@ class Cluster(Topology):
 
     # ---- asking --------------------------------------------------------------------------------------------------
 
-    def ask(self, shard: int, request: Request) -> Verb[list[Reply]]:
+    async def ask(self, shard: int, request: Request) -> list[Reply]:
         """Ask the server of the *shard*, and follow its redirections."""
-        (server,) = yield from self._by_owner([shard])
-        replies = yield from self._round_trip(server, request)
-        return (yield from self._follow(shard, server, request, replies))
+        (server,) = await self._by_owner([shard])
+        replies = await self._round_trip(server, request)
+        return await self._follow(shard, server, request, replies)
 
-    def ask_all(self, requests: Mapping[int, Request]) -> Verb[dict[int, list[Reply]]]:
+    async def ask_all(self, requests: Mapping[int, Request]) -> dict[int, list[Reply]]:
         """Ask each server once; and follow those shards that have moved."""
         replies: dict[int, list[Reply]] = {}
         failed: BackendUnavailable | None = None
-        for server, shards in (yield from self._by_owner(list(requests))).items():
+        for server, shards in (await self._by_owner(list(requests))).items():
             together = requests[shards[0]].of(each for shard in shards for each in requests[shard].commands)
             try:
-                rest = yield from self._round_trip(server, together)
+                rest = await self._round_trip(server, together)
                 for shard in shards:
                     count = len(requests[shard].commands)
                     own, rest = rest[:count], rest[count:]
-                    replies[shard] = yield from self._follow(shard, server, requests[shard], own)
+                    replies[shard] = await self._follow(shard, server, requests[shard], own)
             except BackendUnavailable as error:
                 failed = error
         if failed is not None:
             raise failed
         return replies
 
-    def _round_trip(self, server: RedisServer, request: Request) -> Verb[list[Reply]]:
+    async def _round_trip(self, server: RedisServer, request: Request) -> list[Reply]:
         try:
-            replies: list[Reply] = yield RoundTrip(server, request)
+            replies: list[Reply] = await RoundTrip(server, request)
         except BackendUnavailable:
             self._is_outdated = True
             raise
         return replies
 
-    def _follow(self, shard: int, server: RedisServer, request: Request, replies: list[Reply]) -> Verb[list[Reply]]:
+    async def _follow(self, shard: int, server: RedisServer, request: Request, replies: list[Reply]) -> list[Reply]:
         """Return *replies* of *server* to *request*, with those in place of redirections that come of following them.
 
         Each command is followed by itself: where a slot is on the move, some keys are here and some are there already.
@@ -342,10 +340,10 @@ class Cluster(Topology):
             left = [each for each, reply in zip(request.commands, replies, strict=True) if _is_redirection(reply)]
             if first.word == "MOVED":
                 self._owners[shard], self._is_outdated = server, True
-                found = yield from self._round_trip(server, request.of(left))
+                found = await self._round_trip(server, request.of(left))
             else:
                 asking = request.of(each for command in left for each in (ASKING, command))
-                found = (yield from self._round_trip(server, asking))[1::2]
+                found = (await self._round_trip(server, asking))[1::2]
             rest = iter(found)
             replies = [next(rest) if _is_redirection(reply) else reply for reply in replies]
         raise BackendUnavailable(f"the cluster at {self} sends us in circles")
