@@ -149,7 +149,7 @@ class Shard:
         """Return the whole name of a wire key in Redis."""
         return self._tag + KEYS + wire.encode("ascii")
 
-    def lease(self, wire: str) -> bytes:
+    def lease_name(self, wire: str) -> bytes:
         """Return the name of the lease of a wire key."""
         return self._tag + LEASES + wire.encode("ascii")
 
@@ -196,7 +196,7 @@ class Shard:
     def cas(self, key: str, data: bytes, swap: object, expire: int) -> bool:
         """Store *data* if what is under *key* is still what *swap* was; and end the lease."""
         assert isinstance(swap, bytes)
-        return bool(blocking(self.run(SWAP, (self.name(key), self.lease(key)), (swap, data, b"%d" % expire))))
+        return bool(blocking(self.run(SWAP, (self.name(key), self.lease_name(key)), (swap, data, b"%d" % expire))))
 
     def set(self, key: str, data: bytes, expire: int) -> None:
         """Store *data*; and end the lease."""
@@ -216,11 +216,11 @@ class Shard:
 
     def set_commands(self, key: str, data: bytes, expire: int) -> tuple[Command, Command]:
         """Return the commands that end the lease, lest a result of before comes later, and then store *data*."""
-        return command(resp.integer, b"DEL", self.lease(key)), _set(self.name(key), data, expire)
+        return command(resp.integer, b"DEL", self.lease_name(key)), _set(self.name(key), data, expire)
 
     def forget_commands(self, key: str) -> tuple[Command, Command]:
         """Return the commands that end the lease and the entry: two, as a slot on the move takes one key a command."""
-        return command(resp.integer, b"DEL", self.lease(key)), command(resp.integer, b"DEL", self.name(key))
+        return command(resp.integer, b"DEL", self.lease_name(key)), command(resp.integer, b"DEL", self.name(key))
 
 
 KeyState: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None, bytes | None]
@@ -378,7 +378,7 @@ class RedisCache(ServerCache):
         wire = self._wire(key)
         shard = self._node(wire)
         others = [self._wire(group) for group in groups]
-        names = [shard.name(wire), shard.lease(wire), *map(shard.name, others)]
+        names = [shard.name(wire), shard.lease_name(wire), *map(shard.name, others)]
         return ShardRead(
             key=key,
             wire=wire,
@@ -647,9 +647,9 @@ class RedisCache(ServerCache):
         return True
 
 
-def _is_live(read: ShardRead, marker: bytes, stamps: bytes, now: float) -> bool:
+def _is_live(target: ShardRead, marker: bytes, stamps: bytes, now: float) -> bool:
     """Return whether *marker* is the lease of somebody who may be computing what *target* is for."""
-    stub = _envelope.unpack(marker, read.digest)
+    stub = _envelope.unpack(marker, target.digest)
     return stub is not None and stub.kind == LEASE and stub.stamps == stamps and is_lease(stub, now)
 
 

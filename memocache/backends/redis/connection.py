@@ -301,7 +301,7 @@ class LoopConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be used."""
+        """True if it can be used."""
         return self._socket is not None
 
     async def open(self) -> None:

@@ -49,7 +49,7 @@ def new_topology(settings: ClientSettings, timeout: float) -> "Topology":
 
 
 class Topology(ABC):
-    """Some servers; *hash_tags* stand in front of the keys of each shard."""
+    """The servers of a cache, and which of them has which shard; *hash_tags* stand before the keys of each shard."""
 
     hash_tags: Sequence[bytes] = (b"",)
 
