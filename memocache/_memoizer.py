@@ -96,6 +96,8 @@ class Memoizer:
             return None
         if not isinstance(cache, Cache | Slot) or not cache.has_near:
             return None
+        if not set(self.tags.names).issubset(self._counted.names):
+            return None  # calls that count as one may have different tags, and each is only served what has its own
         aliases = Aliases()
         register(aliases)
         if isinstance(cache, Slot):
@@ -377,7 +379,7 @@ class Memoizer:
 
     async def _many_in_task(self, asked: "list[Call]") -> list[Any]:
         if is_disabled():
-            return await _in_order([self.function(*args, **kwargs) for args, kwargs in asked])
+            return await _in_order([_call_later(self.function, args, kwargs) for args, kwargs in asked])
         lookup = BatchLookup(self, asked)
         entries = await self._run(lookup.fresh_entries())
         return await _in_order(
@@ -424,6 +426,11 @@ class BatchLookup:
     async def hit_in_task(self, entry: Entry) -> Any:
         """Do the same when it is awaited, as calls are."""
         return self.hit(entry)
+
+
+async def _call_later(function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call *function* when this is awaited: one that does not take its arguments leaves the other calls alone."""
+    return await function(*args, **kwargs)
 
 
 async def _in_order(calls: list[Awaitable[Any]]) -> list[Any]:
