@@ -91,6 +91,12 @@ class Binding:
         """The scope of the entries of calls without tags."""
         cache.introduce(self.scope)
 
+    def for_views(self) -> "Binding":
+        """Return the same for the function's calls as a view: they are counted together, and exceptions kept apart."""
+        return Binding(
+            self.title, self.cache, self.keys, self.policy, self.wait, None, self.counters, keeps_errors_apart=True
+        )
+
     # ---- keys and scopes -----------------------------------------------------------------------------------------
 
     def get_ready(self, function: Callable[..., Any]) -> None:

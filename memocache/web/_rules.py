@@ -1,56 +1,218 @@
-"""What HTTP lets a shared cache store and serve; knows no framework.
+"""The rules of HTTP for a shared cache: which responses it stores, and for which requests it serves them.
 
-The rules are those of RFC 9111, safe first: where that lets a cache choose, and where it lets one do what web
-applications do not expect (Set-Cookie does not forbid storing, section 7.3), nothing is stored. Requests with a cookie
-are passed by, as Varnish does.
+They know no framework, and are those of RFC 9111, safe first: where that RFC leaves a choice, and where it allows what
+web applications do not expect (a response with Set-Cookie may be stored, section 7.3), nothing is stored. Requests with
+a cookie go past the cache, as they do in Varnish.
+
+Header fields are read strictly: a field that cannot be understood may forbid something. A field may have several lines,
+upper or lower case, folds, and commas in quoted strings. The grammar is that of RFC 9110, sections 5.5 and 5.6.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from fnmatch import fnmatchcase
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
-from memocache._options import MOST_VARY
-from memocache.web._headers import (
-    Directives,
-    cookie_names,
-    grouped,
-    is_harmless,
-    moment,
-    names_in,
-    seconds_of,
-    without_cookies,
-)
-from memocache.web._query import sorted_query
+from memocache._options import MOST_VARY, TOKEN
 
 __all__ = [
     "HARMLESS_COOKIES",
     "MORE_STATUSES",
     "STATUSES",
-    "Answer",
-    "Asked",
-    "Terms",
-    "Verdict",
-    "Way",
+    "ResponseInfo",
+    "RequestInfo",
+    "ViewRules",
+    "Storability",
+    "RequestMode",
     "judge",
     "request_key",
-    "way_of",
+    "request_mode",
+    "Directives",
+    "entity_tags",
+    "group_headers",
+    "join_lines",
+    "parse_date",
+    "parse_names",
+    "parse_seconds",
+    "sort_query",
 ]
+
+# ---- header fields ---------------------------------------------------------------------------------------------------
+
+NAME: Final = re.compile(TOKEN)
+# One element of a list; a comma in a quoted string does not end it.
+ELEMENT: Final = re.compile(r'(?:[^",\\]|"(?:[^"\\]|\\.)*")*')
+ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
+MOST_SECONDS: Final = 2**31  # RFC 9111, section 1.2.2: a larger number counts as this one
+SPACE: Final = " \t\r\n"
+
+
+def join_lines(lines: Iterable[str]) -> str:
+    """Return the lines of a field as one line."""
+    return ", ".join(lines)
+
+
+def _elements(field: str) -> list[str] | None:
+    """Return the elements of a list; None if a quoted string does not end."""
+    elements, position = [], 0
+    while True:
+        match = ELEMENT.match(field, position)
+        assert match is not None  # it matches nothing, too
+        elements.append(match[0].strip(SPACE))
+        position = match.end()
+        if position == len(field):
+            return [element for element in elements if element]
+        if field[position] != ",":
+            return None
+        position += 1
+
+
+class Directives:
+    """Directives: what a Cache-Control field says, by lower-case name; of repeated ones the smallest number counts."""
+
+    __slots__ = ("_values", "malformed")
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._values: dict[str, list[str | None]] = {}
+        self.malformed = False
+        """True if something in the field is no directive."""
+        if not lines:
+            return
+        elements = _elements(join_lines(lines))
+        self.malformed = elements is None
+        for element in elements or ():
+            name, equals, value = element.partition("=")
+            name = name.rstrip(SPACE).lower()
+            if not NAME.fullmatch(name):
+                self.malformed = True
+                continue
+            self._values.setdefault(name, []).append(_unquote(value.strip(SPACE)) if equals else None)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __bool__(self) -> bool:
+        return bool(self._values) or self.malformed
+
+    def seconds(self, name: str) -> int | None:
+        """Return the smallest number of seconds that *name* has; 0 if one is no number; None if *name* is not there.
+
+        "Caches are encouraged to consider responses that have invalid freshness information to be stale": RFC 9111,
+        section 4.2.1.
+        """
+        values = self._values.get(name)
+        return None if values is None else min(_seconds(value) for value in values)
+
+
+def _unquote(value: str) -> str:
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if len(value) > 1 and value[0] == value[-1] == '"' else value
+
+
+def _seconds(value: str | None) -> int:
+    if value is None or not value.isascii() or not value.isdigit():
+        return 0
+    return MOST_SECONDS if len(value) > 10 else min(int(value), MOST_SECONDS)
+
+
+def parse_seconds(lines: Sequence[str]) -> int:
+    """Return the largest number of seconds in a field such as Age; 0 for what is no number."""
+    return max((_seconds(part.strip(SPACE)) for line in lines for part in line.split(",")), default=0)
+
+
+def parse_names(lines: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the names in a field such as Vary, lower-case and sorted; None if something in it is no name."""
+    names = {name.strip(SPACE).lower() for line in lines for name in line.split(",")} - {""}
+    return tuple(sorted(names)) if all(NAME.fullmatch(name) for name in names) else None
+
+
+def cookie_names(lines: Sequence[str]) -> set[str]:
+    """Return the names of the cookies in a request; a part without = is a name."""
+    return {name for name, _ in _cookies(lines)}
+
+
+def _cookies(lines: Sequence[str]) -> list[tuple[str, str]]:
+    # Some servers join two lines with a comma, as for other fields: so a comma separates cookies, too.
+    pairs = [pair.strip(SPACE) for line in lines for pair in re.split("[;,]", line)]
+    return [(pair.partition("=")[0].strip(SPACE), pair) for pair in pairs if pair]
+
+
+def remove_cookies(lines: Sequence[str], ignored: Iterable[str]) -> tuple[str, ...]:
+    """Return the cookies that match none of the patterns *ignored*, as they were sent."""
+    patterns = tuple(ignored)
+    return tuple(pair for name, pair in _cookies(lines) if not is_ignored(name, patterns))
+
+
+def is_ignored(name: str, patterns: Iterable[str]) -> bool:
+    """Return True if the cookie *name* matches one of the *patterns*, such as "_ga*"."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def entity_tags(lines: Sequence[str]) -> set[str]:
+    """Return the opaque tags, in quotes, of a field such as If-None-Match; or "*"."""
+    field = join_lines(lines)
+    return {"*"} if field.strip(SPACE) == "*" else set(ENTITY_TAG.findall(field))
+
+
+def parse_date(lines: Sequence[str]) -> float | None:
+    """Return the time in a field such as Expires, in seconds; None if there is none, or not exactly one."""
+    if len(lines) != 1:
+        return None
+    try:
+        return parsedate_to_datetime(lines[0].strip(SPACE)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def group_headers(pairs: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]:
+    """Return the lines of each header field in *pairs*, by lower-case name."""
+    fields: dict[str, list[str]] = {}
+    for name, value in pairs:
+        fields.setdefault(name.lower(), []).append(value)
+    return fields
+
+
+# ---- the query of a URL ----------------------------------------------------------------------------------------------
+
+MOST_PAIRS: Final = 1000
+
+
+def sort_query(query: bytes) -> tuple[bytes, ...]:
+    """Return the pairs of *query* sorted by name; pairs with the same name keep their order, which a view may see.
+
+    Two names are the same if a framework may read them as the same: with or without percent-encoding, and where bytes
+    that are not UTF-8 are replaced. Nothing else is changed: "a" is not "a=".
+
+    >>> sort_query(b"q=2&page=3&q=1")
+    (b'page=3', b'q=2', b'q=1')
+    """
+    pairs = query.split(b"&", MOST_PAIRS)  # the rest stays one piece
+    return tuple(sorted(pairs, key=_name))
+
+
+def _name(pair: bytes) -> str:
+    return unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")).decode("utf-8", "replace")
+
+
+# ---- requests and responses ------------------------------------------------------------------------------------------
 
 STATUSES: Final = frozenset({200, 203, 301, 308})
 MORE_STATUSES: Final = frozenset({404, 410})
-"""Those that may be stored where somebody says so."""
+"""Statuses that are stored if the settings say so."""
 SERVER_ERRORS: Final = frozenset({500, 502, 503, 504})
-"""Those instead of which what is stored may be served: RFC 5861, section 4."""
+"""Errors: in their place an old response may be served, RFC 5861, section 4."""
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 HARMLESS_COOKIES: Final = (
     *("_ga", "_ga_*", "_gid", "_gat", "_gat_*", "_gac_*", "_gcl_*", "_gaexp", "__utm?", "__utm??"),  # Google
     *("_pk_*", "_fbp", "_fbc", "_hj*", "_clck", "_clsk", "_uet*", "_scid", "_ttp", "_tt_*", "__hs*", "hubspotutk"),
     *("amplitude_id*", "mp_*_mixpanel", "ajs_*", "plausible_ignore", "_parsely_*", "_vwo_*", "optimizely*"),
 )
-"""Cookies that measure, and mean nothing to the application."""
+"""Cookies of analytics, which mean nothing to the application."""
 
-# A response with one of these is for one client, or not the whole of anything.
+# Header of a response that is for one client only, or incomplete -> the reason.
 FOR_ONE: Final = {
     "set-cookie": "it sets a cookie",
     "set-cookie2": "it sets a cookie",
@@ -61,17 +223,19 @@ FOR_ONE: Final = {
     "clear-site-data": "it clears what one client has stored",
 }
 PARTIAL: Final = ("range", "if-range", "if-match", "if-unmodified-since")
-"""Request headers that ask for a part, or for nothing unless it is what the client knows: the view may look at them."""
+"""Request headers that ask for a part, or depend on what the client has: the view may answer them itself."""
 FORBIDDING: Final = ("no-store", "private", "no-cache")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request, as much of it as the rules must know.
+class RequestInfo:
+    """RequestInfo: what the rules need to know of a request.
 
-    *values* returns the lines of a header field by its lower-case name, as many as there are. *host* is the one that
-    the framework has validated; *root* is where the application is mounted (SCRIPT_NAME, root_path). *identified* is
-    whether the server in front has said who the client is, as REMOTE_USER does.
+    Args:
+        host: the host, after the framework has validated it.
+        root: the path that the application is mounted at (SCRIPT_NAME, root_path).
+        values: returns all lines of a header field, by its lower-case name.
+        identified: True if the server in front of the application has authenticated the client (REMOTE_USER).
     """
 
     method: str
@@ -85,13 +249,13 @@ class Asked:
 
     @property
     def is_safe(self) -> bool:
-        """Whether it asks for nothing to be changed."""
+        """True for methods that change nothing."""
         return self.method in SAFE
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A response, as much of it as the rules must know; *streamed* is one whose body is not there yet."""
+class ResponseInfo:
+    """ResponseInfo: what the rules need to know of a response; *streamed* means that its body is not there yet."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -99,176 +263,176 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What the user has said of a view and its application.
+class ViewRules:
+    """ViewRules: what the user has said about a view (options) and its application (settings).
 
     Args:
-        vary: request headers that matter, lower-case.
-        keyed: whether `key=` is a function, which so says what of the cookies matters.
-        harmless: the names of cookies that do not matter, * and ? standing for anything.
-        statuses: those of responses that may be stored.
+        vary: request headers that are part of the key, lower-case.
+        has_key_function: True if `key=` is a function; it decides what of the cookies is part of the key.
+        ignored_cookies: names of cookies that do not matter; * and ? are wildcards.
+        statuses: statuses of responses that may be stored.
     """
 
     vary: tuple[str, ...] = ()
-    keyed: bool = False
-    harmless: tuple[str, ...] = HARMLESS_COOKIES
+    has_key_function: bool = False
+    ignored_cookies: tuple[str, ...] = HARMLESS_COOKIES
     statuses: frozenset[int] = STATUSES
 
     def counts(self, header: str) -> bool:
-        """Return whether the request's *header*, lower-case, is part of the key, or what of it matters is."""
-        return header in self.vary or (header == "cookie" and self.keyed)
+        """Return True if the request *header* (lower-case) is part of the key, or if `key=` decides that."""
+        return header in self.vary or (header == "cookie" and self.has_key_function)
 
 
-class Way(Enum):
-    """What becomes of a request."""
+class RequestMode(Enum):
+    """RequestMode: how a request uses the cache."""
 
     BYPASS = auto()
-    """Nothing is read or stored."""
+    """Read nothing and store nothing."""
     USE = auto()
-    """What is stored is served; else it is computed and stored."""
+    """Serve the stored response; if there is none, compute and store one."""
     REFRESH = auto()
-    """It is computed and stored, whatever is there."""
+    """Compute and store a new response, even if there is one."""
     READ = auto()
-    """What is stored is served; else it is computed, and not stored: HEAD."""
+    """Serve the stored response; if there is none, compute one and do not store it. For HEAD."""
 
 
-def way_of(asked: Asked, terms: Terms) -> Way:
-    """Return what becomes of a request."""
-    values = asked.values
-    if asked.method not in ("GET", "HEAD") or _passed_by(asked, terms):
-        return Way.BYPASS
+def request_mode(request: RequestInfo, rules: ViewRules) -> RequestMode:
+    """Return how *request* uses the cache."""
+    values = request.values
+    if request.method not in ("GET", "HEAD") or _must_bypass(request, rules):
+        return RequestMode.BYPASS
     control = Directives(values("cache-control"))
     if control.malformed or "no-store" in control:
-        return Way.BYPASS
-    is_head = asked.method == "HEAD"
+        return RequestMode.BYPASS
+    is_head = request.method == "HEAD"
     # RFC 9111, section 5.4: Pragma counts where there is no Cache-Control.
     if "no-cache" in control or (not control and any("no-cache" in each.lower() for each in values("pragma"))):
-        return Way.BYPASS if is_head else Way.REFRESH
-    return Way.READ if is_head else Way.USE
+        return RequestMode.BYPASS if is_head else RequestMode.REFRESH
+    return RequestMode.READ if is_head else RequestMode.USE
 
 
-def _passed_by(asked: Asked, terms: Terms) -> bool:
-    values = asked.values
+def _must_bypass(request: RequestInfo, rules: ViewRules) -> bool:
+    values = request.values
     if any(map(values, PARTIAL)):
         return True
     authorization = values("authorization")
-    # A user whom the server in front knows otherwise than from that header is in no part of the key.
-    if (authorization or asked.identified) and not (authorization and terms.counts("authorization")):
+    # If the server in front knows the user by other means than this header, no part of the key names the user.
+    if (authorization or request.identified) and not (authorization and rules.counts("authorization")):
         return True
     if values("transfer-encoding") or any(length.strip() not in ("", "0") for length in values("content-length")):
         return True  # it has a body
-    return not terms.counts("cookie") and any(
-        not is_harmless(name, terms.harmless) for name in cookie_names(values("cookie"))
+    return not rules.counts("cookie") and any(
+        not is_ignored(name, rules.ignored_cookies) for name in cookie_names(values("cookie"))
     )
 
 
-def request_key(asked: Asked, terms: Terms, learned: Iterable[str] = ()) -> tuple[object, ...]:
-    """Return what of a request is part of the key: the URL, and the headers of *terms* and those that were *learned*.
+def request_key(request: RequestInfo, rules: ViewRules, learned: Iterable[str] = ()) -> tuple[object, ...]:
+    """Return the part of the key that the request makes: the URL, and the headers of *rules* and those *learned*.
 
-    A header that is missing is another than one that is empty. HEAD has the key of GET.
+    A missing header differs from an empty one. HEAD has the key of GET.
     """
-    names = sorted({*terms.vary, *learned})
+    names = sorted({*rules.vary, *learned})
     return (
-        asked.scheme.lower(),
-        asked.host.lower(),
-        asked.root,
-        asked.path,
-        sorted_query(asked.query),
-        tuple((name, _counted(asked.values(name), name, terms)) for name in names),
+        request.scheme.lower(),
+        request.host.lower(),
+        request.root,
+        request.path,
+        sort_query(request.query),
+        tuple((name, _key_lines(request.values(name), name, rules)) for name in names),
     )
 
 
-def _counted(lines: Sequence[str], name: str, terms: Terms) -> tuple[str, ...]:
-    return without_cookies(lines, terms.harmless) if name == "cookie" else tuple(line.strip() for line in lines)
+def _key_lines(lines: Sequence[str], name: str, rules: ViewRules) -> tuple[str, ...]:
+    return remove_cookies(lines, rules.ignored_cookies) if name == "cookie" else tuple(line.strip() for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a response may be stored.
+class Storability:
+    """Storability: for how long a response may be stored, or why not.
 
     Args:
-        lifetime: for how many seconds it is fresh; 0 if it must not be stored.
-        stale: for how many seconds after that it may be served, while it is refreshed or if that fails.
-        vary: the request headers that it depends on, lower-case, besides those of the terms.
-        why: why it must not be stored.
-        again: whether that is likely to be so the next time, too.
-        failed: whether it is an error, instead of which what is stored may be served.
+        lifetime: seconds that it is fresh; 0 if it must not be stored.
+        stale: seconds after that in which it may be served, while it is refreshed or if the refresh fails.
+        vary: request headers that it depends on, lower-case, besides those of ViewRules.
+        why: the reason, if it must not be stored.
+        is_lasting: True if the next response is likely to be refused as well.
+        is_error: True for an error; an old response may be served in its place.
     """
 
     lifetime: float
     stale: float = 0.0
     vary: tuple[str, ...] = ()
     why: str = ""
-    again: bool = True
-    failed: bool = False
+    is_lasting: bool = True
+    is_error: bool = False
 
 
-def judge(answer: Answer, terms: Terms, timeout: float, stale: float, now: float) -> Verdict:
-    """Return whether *answer* may be stored, at most for *timeout*, and for *stale* after that."""
-    headers = grouped(answer.headers)
+def judge(response: ResponseInfo, rules: ViewRules, timeout: float, stale: float, now: float) -> Storability:
+    """Return for how long *response* may be stored: at most *timeout* seconds, and *stale* seconds after that."""
+    headers = group_headers(response.headers)
     control = Directives(headers.get("cache-control", ()))
-    forbidden = _forbidden(answer, terms, headers.keys()) or _forbidden_by(control)
-    if forbidden:
-        failed = answer.status in SERVER_ERRORS
-        return Verdict(0.0, why=forbidden, again=answer.status != 304, failed=failed)
+    why = _status_or_header_forbids(response, rules, headers.keys()) or _control_forbids(control)
+    if why:
+        is_error = response.status in SERVER_ERRORS
+        return Storability(0.0, why=why, is_lasting=response.status != 304, is_error=is_error)
     if any("no-cache" in each.lower() for each in headers.get("pragma", ())):
-        return Verdict(0.0, why="its Pragma is no-cache")
-    vary = _vary(headers.get("vary", ()), terms, encoded="content-encoding" in headers)
+        return Storability(0.0, why="its Pragma is no-cache")
+    vary = _new_vary(headers.get("vary", ()), rules, encoded="content-encoding" in headers)
     if isinstance(vary, str):
-        return Verdict(0.0, why=vary)
+        return Storability(0.0, why=vary)
     fresh = _freshness(control, headers.get("expires", ()), now)
     if fresh is not None:
-        timeout = min(timeout, fresh - seconds_of(headers.get("age", ())))
+        timeout = min(timeout, fresh - parse_seconds(headers.get("age", ())))
     if timeout <= 0:
-        return Verdict(0.0, why="it is not fresh")
-    return Verdict(timeout, _staleness(control, stale), vary)
+        return Storability(0.0, why="it is not fresh")
+    return Storability(timeout, _staleness(control, stale), vary)
 
 
-def _forbidden(answer: Answer, terms: Terms, names: Iterable[str]) -> str:
-    if answer.status not in terms.statuses:
-        return f"its status is {answer.status}"
-    if answer.streamed:
+def _status_or_header_forbids(response: ResponseInfo, rules: ViewRules, names: Iterable[str]) -> str:
+    if response.status not in rules.statuses:
+        return f"its status is {response.status}"
+    if response.streamed:
         return "it is streamed"
     return next((FOR_ONE[name] for name in names if name in FOR_ONE), "")
 
 
-def _forbidden_by(control: Directives) -> str:
+def _control_forbids(control: Directives) -> str:
     if control.malformed:
         return "its Cache-Control cannot be understood"
     return next((f"its Cache-Control is {each}" for each in FORBIDDING if each in control), "")
 
 
-def _vary(lines: Sequence[str], terms: Terms, *, encoded: bool) -> tuple[str, ...] | str:
-    """Return the names in Vary that are not part of the key yet; or why it forbids storing."""
-    listed = names_in(lines)
+def _new_vary(lines: Sequence[str], rules: ViewRules, *, encoded: bool) -> tuple[str, ...] | str:
+    """Return the headers in Vary that are not part of the key yet; or a text, why Vary forbids storing."""
+    listed = parse_names(lines)
     if listed is None:
         return "its Vary cannot be understood"
     if "*" in listed:
         return "its Vary is *"
     names = {*listed, "accept-encoding"} if encoded else set(listed)
     for name in ("cookie", "authorization"):
-        if name in names and not terms.counts(name):
+        if name in names and not rules.counts(name):
             return f"its Vary is {name.title()}"
-    names -= {"cookie", *terms.vary}
+    names -= {"cookie", *rules.vary}
     if len(names) > MOST_VARY:
         return f"its Vary names more than {MOST_VARY} headers"
     return tuple(sorted(names))
 
 
 def _freshness(control: Directives, expires: Sequence[str], now: float) -> float | None:
-    """Return for how many seconds a response says that it is fresh; RFC 9111, section 4.2.1: s-maxage goes first."""
+    """Return the seconds that the response itself says it is fresh, or None. RFC 9111, 4.2.1: s-maxage goes first."""
     for name in ("s-maxage", "max-age"):
         given = control.seconds(name)
         if given is not None:
             return float(given)
-    return (moment(expires) or 0.0) - now if expires else None
+    return (parse_date(expires) or 0.0) - now if expires else None
 
 
 def _staleness(control: Directives, stale: float) -> float:
-    """Return for how long a response may be served while it is refreshed; what it says itself goes before *stale*.
+    """Return the seconds that a response may be served while it is refreshed; its own directives go before *stale*.
 
-    RFC 9111, section 4.2.4, and RFC 5861. Of a response that says stale-if-error only, nothing is served stale: whoever
-    is served that does not wait to see whether there is an error.
+    RFC 9111, section 4.2.4, and RFC 5861. A response with stale-if-error alone is never served stale: who is served an
+    old response does not wait, and so cannot know if there is an error.
     """
     if "must-revalidate" in control or "proxy-revalidate" in control:
         return 0.0

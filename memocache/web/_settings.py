@@ -1,4 +1,4 @@
-"""What an application's configuration says of its cache, in the names that Flask-Caching has for it, and of views."""
+"""Settings of an application: its cache, under the names that Flask-Caching uses, and rules for all its views."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -9,9 +9,9 @@ from memocache._memoizer import Memoizer
 from memocache.backends.base import Cache
 from memocache.backends.urls import cache_from_url
 from memocache.errors import ConfigurationError
-from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, Terms
+from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, ViewRules
 
-__all__ = ["cache_from_settings", "checked", "terms_of"]
+__all__ = ["cache_from_settings", "check_settings", "view_rules"]
 
 FILE: Final = "memocache.sqlite"
 PREFIX: Final = "CACHE_"
@@ -19,43 +19,43 @@ PREFIX: Final = "CACHE_"
 Settings = Mapping[str, Any]
 
 
-def terms_of(memo: Memoizer, cookies: tuple[str, ...], statuses: Iterable[int]) -> Terms:
-    """Return the terms of *memo*'s function as a view, where *cookies* are harmless, and *statuses* stored, too."""
-    return Terms(
+def view_rules(memo: Memoizer, cookies: tuple[str, ...], statuses: Iterable[int]) -> ViewRules:
+    """Return the rules for *memo*'s function as a view: *cookies* are ignored, and *statuses* may be stored, too."""
+    return ViewRules(
         vary=memo.options.vary,
-        keyed=memo.has_key_function,
-        harmless=cookies,
+        has_key_function=memo.has_key_function,
+        ignored_cookies=cookies,
         statuses=STATUSES.union(statuses),
     )
 
 
-def checked(settings: Settings, prefix: str = PREFIX) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return IGNORED_COOKIES and STATUSES of *settings*, with *prefix* before their names; or what they are by default.
+def check_settings(settings: Settings, prefix: str = PREFIX) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return IGNORED_COOKIES and STATUSES of *settings*, with *prefix* before their names; or the defaults.
 
     Raises:
         ConfigurationError: for settings that cannot work.
     """
     cookies = settings.get(f"{prefix}IGNORED_COOKIES", HARMLESS_COOKIES)
-    if not _is_listed(cookies) or not all(isinstance(name, str) for name in cookies):
+    if not _is_list(cookies) or not all(isinstance(name, str) for name in cookies):
         raise ConfigurationError(
             f"{prefix}IGNORED_COOKIES={cookies!r}; wanted: names of cookies in a list, * and ? standing for anything, "
             'such as ["_ga*"]'
         )
     statuses = settings.get(f"{prefix}STATUSES", ())
-    if not _is_listed(statuses) or not set(statuses) <= MORE_STATUSES:
+    if not _is_list(statuses) or not set(statuses) <= MORE_STATUSES:
         raise ConfigurationError(f"{prefix}STATUSES={statuses!r}; wanted: some of 404 and 410, in a list")
     return tuple(cookies), tuple(statuses)
 
 
-def _is_listed(given: object) -> bool:
+def _is_list(given: object) -> bool:
     return isinstance(given, list | tuple | set | frozenset)
 
 
 def cache_from_settings(settings: Settings) -> Cache | None:
-    """Return a new cache as *settings* describe it: MEMOCACHE_URL, else CACHE_TYPE and what goes with it; None if none.
+    """Return a new cache as *settings* describe it, by MEMOCACHE_URL or else CACHE_TYPE; None if they describe none.
 
     Raises:
-        ConfigurationError: for a type that there is not, and for settings that cannot work.
+        ConfigurationError: for an unknown type, and for settings that cannot work.
     """
     url = settings.get("MEMOCACHE_URL")
     if url:

@@ -25,11 +25,11 @@ from memocache._instances import token
 from memocache._memoizer import Memoizer
 from memocache._views import announce
 from memocache.errors import ConfigurationError
-from memocache.web._arguments import Arguments, Endpoints
-from memocache.web._exchange import Exchange, Finish, Shown
-from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, Answer, Asked
-from memocache.web._settings import terms_of
-from memocache.web._stored import DATA, RESPONSE, kept_headers
+from memocache.web._calls import ViewRequest
+from memocache.web._discovery import ArgumentAdapter, RequestParameters
+from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, storable_headers
+from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, RequestInfo, ResponseInfo
+from memocache.web._settings import view_rules
 
 __all__ = ["MemocacheMiddleware"]
 
@@ -37,7 +37,7 @@ Pairs: TypeAlias = Sequence[tuple[str, str]]
 
 IN_SCOPE: Final = "memocache"
 
-# What a framework injects for one request -> why nothing of it can be cached, and what to do.
+# Type of what a framework makes for one request -> why a function that takes it cannot be cached, and what to do.
 REFUSED: Final[dict[type, str]] = {
     Response: "which is of one request: a hit would set nothing on it; take it out and return a Response instead, "
     "JSONResponse(data, headers=...)",
@@ -47,24 +47,24 @@ REFUSED: Final[dict[type, str]] = {
 }
 
 
-class Pending:
-    """What is to be done with the response to one request."""
+class PendingResponse:
+    """PendingResponse: the response to one request, and the headers that it will get."""
 
-    def __init__(self, statuses: Iterable[int] = (), harmless: tuple[str, ...] = HARMLESS_COOKIES) -> None:
+    def __init__(self, statuses: Iterable[int] = (), ignored_cookies: tuple[str, ...] = HARMLESS_COOKIES) -> None:
         self.statuses = statuses
-        self.harmless = harmless
-        self.finish: Finish | None = None
+        self.ignored_cookies = ignored_cookies
+        self.headers: ResponseHeaders | None = None
 
 
-class AsgiExchange(Exchange):
-    """A call of a function that was given a request of HTTP."""
+class AsgiViewRequest(ViewRequest):
+    """AsgiViewRequest: a request of HTTP that a function was given."""
 
-    def __init__(self, memo: Memoizer, known: Arguments, request: Request) -> None:
+    def __init__(self, memo: Memoizer, parameters: RequestParameters, request: Request) -> None:
         scope = self._scope = request.scope
         pending = scope.get(IN_SCOPE)
-        self._is_finished_later = pending is not None
-        self._pending: Pending = pending or Pending()
-        asked = Asked(
+        self._has_middleware = pending is not None
+        self._pending: PendingResponse = pending or PendingResponse()
+        info = RequestInfo(
             scope["method"],
             scope["scheme"],
             _host(request),
@@ -74,59 +74,59 @@ class AsgiExchange(Exchange):
             request.headers.getlist,
             identified=bool(getattr(scope.get("user"), "is_authenticated", "user" in scope)),
         )
-        super().__init__(asked, terms_of(memo, self._pending.harmless, self._pending.statuses))
-        self._answers = known.is_answer(memo, scope.get("endpoint"))
-        self._finish: Finish | None = None
+        super().__init__(info, view_rules(memo, self._pending.ignored_cookies, self._pending.statuses))
+        self._is_response = parameters.is_response_of(memo, scope.get("endpoint"))
+        self._headers: ResponseHeaders | None = None
         self._session = _session(scope)
 
-    def where(self, *, shared: bool) -> tuple[object, ...]:
-        """Return the application, in this process; the key has the path."""
+    def location(self, *, shared: bool) -> tuple[object, ...]:
+        """Return a number for the application, in this process; the key has the path."""
         app = self._scope.get("app")
         return (0 if shared or app is None else int(token(app)),)
 
-    def shown(self, value: Any) -> Shown | None:
-        """Return the response that *value* is, or that FastAPI makes of the data that it is."""
+    def render(self, value: Any) -> Rendered | None:
+        """Return the response that *value* is, or that FastAPI makes of it if it is data."""
         if isinstance(value, Response):
             if value.background is not None or not _is_whole(value):
                 return None
             headers = value.headers.items()
-            kept = (value.status_code, kept_headers(headers), bytes(value.body))
-            return Shown(Answer(value.status_code, headers), RESPONSE, kept)
+            kept = (value.status_code, storable_headers(headers), bytes(value.body))
+            return Rendered(ResponseInfo(value.status_code, headers), RESPONSE, kept)
         if hasattr(value, "__next__") or hasattr(value, "__anext__"):
             return None
-        route = self._scope.get("route") if self._answers else None
-        return Shown(Answer(getattr(route, "status_code", None) or 200, ()), DATA, value)
+        route = self._scope.get("route") if self._is_response else None
+        return Rendered(ResponseInfo(getattr(route, "status_code", None) or 200, ()), DATA, value)
 
     def is_private(self) -> bool:
         """Return whether the session was changed."""
         return _session(self._scope) != self._session
 
-    def rebuilt(self, status: int, headers: Pairs, body: bytes) -> Any:
+    def rebuild(self, status: int, headers: Pairs, body: bytes) -> Any:
         """Return a plain response."""
         content: bytes | None = body
-        if self._finish is not None and self._answers and not self._is_finished_later:
-            status, headers, content = _finished(self._finish, status, headers, body)
+        if self._headers is not None and self._is_response and not self._has_middleware:
+            status, headers, content = _with_headers(self._headers, status, headers, body)
         response = Response(content, status)
         for name, value in headers:
             response.headers.append(name, value)
         return response
 
-    def given(self, value: Any) -> Any:
-        """Return a response of its own, where it was stored: the view may have returned one that it keeps."""
-        if self._finish is None or not isinstance(value, Response):
+    def deliver(self, value: Any) -> Any:
+        """Return a copy, if it was stored: the view may keep the one that it returned."""
+        if self._headers is None or not isinstance(value, Response):
             return value
-        return self.rebuilt(value.status_code, kept_headers(value.headers.items()), bytes(value.body))
+        return self.rebuild(value.status_code, storable_headers(value.headers.items()), bytes(value.body))
 
-    def finish(self, finish: Finish) -> None:
-        """Have *finish* done at once with a response; with what FastAPI makes of data, by the middleware."""
-        # An old result may have been served before the one that refreshes it comes to this.
-        if finish.hit or self._finish is None:
-            self._finish = finish
-            if self._answers:
-                self._pending.finish = finish
+    def set_headers(self, headers: ResponseHeaders) -> None:
+        """Set *headers* at once on a Response; what FastAPI makes of data gets them from the middleware."""
+        # After a hit that was stale, this is called again for the new result, which is not served.
+        if headers.hit or self._headers is None:
+            self._headers = headers
+            if self._is_response:
+                self._pending.headers = headers
 
-    def in_background(self, compute: Callable[[], Any]) -> Callable[[], Any]:
-        """Return what calls *compute* with the context variables that are here."""
+    def bind_context(self, compute: Callable[[], Any]) -> Callable[[], Any]:
+        """Return a function that calls *compute* with a copy of the context variables."""
         return partial(copy_context().run, compute)
 
 
@@ -139,30 +139,32 @@ def _host(request: Request) -> str:
 
 
 def _session(scope: Scope) -> object:
-    """Return what is in the session, and whether it says that it was changed."""
+    """Return the contents of the session, and its own flag for having been changed."""
     session = scope.get("session")
     try:
         return getattr(session, "modified", None), copy.deepcopy(session)
-    except Exception:  # noqa: BLE001 - then it is never the same as before
+    except Exception:  # noqa: BLE001 - then it counts as changed
         return object()
 
 
 def _is_whole(response: Response) -> bool:
-    """Return whether *response* is no more than its status, headers and body."""
+    """Return True if *response* is no more than its status, headers and body."""
     if isinstance(response, StreamingResponse | FileResponse) or not hasattr(response, "body"):
         return False
     sends = next(base for base in type(response).__mro__ if "__call__" in vars(base))
-    return sends.__module__.partition(".")[0] in ("starlette", "fastapi")  # and nothing of somebody else's
+    return sends.__module__.partition(".")[0] in ("starlette", "fastapi")  # a class from elsewhere may do anything
 
 
-def _finished(finish: Finish, status: int, headers: Pairs, body: bytes | None) -> tuple[int, Pairs, bytes | None]:
-    """Return the response as it is to be sent; *body* None if it comes in parts."""
-    if status not in finish.terms.statuses:
-        return status, headers, body  # something else has come of it
-    added = finish.headers(headers, body)
-    names = {name.lower() for name in added}
-    headers = [*(pair for pair in headers if pair[0].lower() not in names), *added.items()]
-    if body is not None and finish.is_unmodified(status, headers):
+def _with_headers(
+    added: ResponseHeaders, status: int, headers: Pairs, body: bytes | None
+) -> tuple[int, Pairs, bytes | None]:
+    """Return the response with the headers *added*, or as 304; *body* is None if it comes in parts."""
+    if status not in added.rules.statuses:
+        return status, headers, body  # another response has taken its place
+    new = added.to_set(headers, body)
+    names = {name.lower() for name in new}
+    headers = [*(pair for pair in headers if pair[0].lower() not in names), *new.items()]
+    if body is not None and added.is_unmodified(status, headers):
         return 304, [pair for pair in headers if pair[0].lower() != "content-length"], b""
     return status, headers, body
 
@@ -171,17 +173,16 @@ class MemocacheMiddleware:
     """Adds Age, ETag, Vary and Cache-Control to what FastAPI makes of the data that a cached endpoint returns.
 
     It is not needed for `@cached`, nor for endpoints that return a Response: to that they are added at once. It goes
-    inside of all others: `add_middleware` calls it first. A response that comes in parts has no ETag.
+    inside of all others: add it first. A response that comes in parts has no ETag.
 
     >>> from fastapi import FastAPI
     >>> app = FastAPI()
     >>> app.add_middleware(MemocacheMiddleware, statuses=[404])
 
     Args:
-        app: what it stands before.
-        statuses: those of responses that may be stored, too, of 404 and 410.
-        ignored_cookies: names of cookies that do not matter, * and ? standing for anything. None: the usual ones of
-            analytics.
+        app: the next application.
+        statuses: more statuses of responses that may be stored, of 404 and 410.
+        ignored_cookies: names of cookies that do not matter; * and ? are wildcards. None: the usual ones of analytics.
 
     Raises:
         ConfigurationError: for options that cannot work.
@@ -197,47 +198,47 @@ class MemocacheMiddleware:
             raise ConfigurationError(f"ignored_cookies={ignored_cookies!r} is one text; wanted: a list of names")
         self.app = app
         self._statuses = frozenset(statuses)
-        self._harmless = HARMLESS_COOKIES if ignored_cookies is None else tuple(ignored_cookies)
+        self._ignored_cookies = HARMLESS_COOKIES if ignored_cookies is None else tuple(ignored_cookies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """ResponseInfo a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        pending = scope[IN_SCOPE] = Pending(self._statuses, self._harmless)
-        await self.app(scope, receive, Finishing(pending, send))
+        pending = scope[IN_SCOPE] = PendingResponse(self._statuses, self._ignored_cookies)
+        await self.app(scope, receive, ResponseSender(pending, send))
 
 
-class Finishing:
-    """Sends a response when it has been finished."""
+class ResponseSender:
+    """ResponseSender: sends a response; its start not before its first part, which the headers depend on."""
 
-    def __init__(self, pending: Pending, send: Send) -> None:
+    def __init__(self, pending: PendingResponse, send: Send) -> None:
         self._pending = pending
         self._send = send
         self._start: Message | None = None
 
     async def __call__(self, message: Message) -> None:
-        """Send *message*; the start of a response not before what comes next."""
-        if message["type"] == "http.response.start" and self._pending.finish is not None:
+        """Send *message*; the start of a response waits for the next message."""
+        if message["type"] == "http.response.start" and self._pending.headers is not None:
             self._start = message
             return
-        if self._start is not None and self._pending.finish is not None:
+        if self._start is not None and self._pending.headers is not None:
             start, self._start = self._start, None
-            message = self._finished(start, message, self._pending.finish)
+            message = self._with_headers(start, message, self._pending.headers)
             await self._send(start)
         await self._send(message)
 
-    def _finished(self, start: Message, message: Message, finish: Finish) -> Message:
-        """Return *message*, and change *start*, as they are to be sent."""
+    def _with_headers(self, start: Message, message: Message, added: ResponseHeaders) -> Message:
+        """Return *message* as it is to be sent; *start* is changed in place."""
         headers: Pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start.get("headers", ())]
         body = None
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             body = bytes(message.get("body", b""))
-        start["status"], headers, body = _finished(finish, start["status"], headers, body)
+        start["status"], headers, body = _with_headers(added, start["status"], headers, body)
         if body is not None:
             message = {**message, "body": body}
         start["headers"] = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         return message
 
 
-announce(Endpoints(Request, AsgiExchange, REFUSED), (Response,), (HTTPEndpoint,), (HTTPConnection,))
+announce(ArgumentAdapter(Request, AsgiViewRequest, REFUSED), (Response,), (HTTPEndpoint,), (HTTPConnection,))

@@ -1,13 +1,14 @@
-"""Django: `@cached` on a view, and MemocacheBackend for CACHES. What of Django views need is imported here only.
+"""Django: `@cached` on a view, and MemocacheBackend for CACHES. The only file that imports Django.
 
 A function that is given the HttpRequest is a view: the request says what of it counts, and is itself no part of the
-call's key. `report.uncache(None, 7)` so forgets the call, whatever the request.
+call's key. So `report.uncache(None, 7)` forgets the call, whatever the request was.
 
-A response with a template is rendered as soon as the view has returned it, so that whoever waits can have it. Where
-MIDDLEWARE has something with process_template_response, which changes it before that, it is not stored.
+A response with a template is rendered as soon as the view has returned it, so that other calls that wait can have it.
+If MIDDLEWARE has a process_template_response, which changes the template before that, the response is not stored.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any, Final
@@ -19,6 +20,7 @@ except ModuleNotFoundError as missing:
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.messages import get_messages
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import setting_changed
 from django.db import connections
@@ -31,14 +33,17 @@ from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 from django.views import View
 
+from memocache._fork import in_child
 from memocache._memoizer import Memoizer
 from memocache._views import announce
-from memocache.web._arguments import Arguments, Endpoints
-from memocache.web._django_cache import MemocacheBackend
-from memocache.web._exchange import Exchange, Finish, Shown
-from memocache.web._rules import Answer, Asked
-from memocache.web._settings import checked, terms_of
-from memocache.web._stored import RESPONSE, kept_headers
+from memocache.backends.base import Cache
+from memocache.backends.urls import cache_from_url
+from memocache.errors import ConfigurationError
+from memocache.web._calls import ViewRequest
+from memocache.web._discovery import ArgumentAdapter, RequestParameters
+from memocache.web._responses import RESPONSE, Rendered, ResponseHeaders, storable_headers
+from memocache.web._rules import RequestInfo, ResponseInfo
+from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["MemocacheBackend"]
 
@@ -47,12 +52,12 @@ SETTINGS: Final = (f"{PREFIX}IGNORED_COOKIES", f"{PREFIX}STATUSES")
 WITHOUT_PREFIX: Final = ("content-type", "content-length")
 
 
-class DjangoExchange(Exchange):
-    """A call of a function that was given a request."""
+class DjangoViewRequest(ViewRequest):
+    """DjangoViewRequest: a request that a function was given."""
 
-    def __init__(self, memo: Memoizer, known: Arguments, request: Any) -> None:
+    def __init__(self, memo: Memoizer, parameters: RequestParameters, request: Any) -> None:
         meta = request.META
-        asked = Asked(
+        info = RequestInfo(
             request.method or "",
             request.scheme or "",
             request.get_host() if request.method else "",
@@ -62,50 +67,50 @@ class DjangoExchange(Exchange):
             partial(_lines, meta),
             identified=meta.get("REMOTE_USER") is not None,
         )
-        super().__init__(asked, terms_of(memo, *_settings()))
+        super().__init__(info, view_rules(memo, *_settings()))
         self._memo = memo
-        self._known = known
+        self._parameters = parameters
         self._request = request
         self._language = get_language() if settings.USE_I18N else None
-        self._for_hit: Finish | None = None
-        self._for_own: Finish | None = None
-        # That of WSGI has a loop of its own for an async view.
+        self._headers_of_hit: ResponseHeaders | None = None
+        self._headers_of_new: ResponseHeaders | None = None
+        # In WSGI an async view gets an event loop of its own.
         self.loop_stays = not isinstance(request, WSGIRequest)
 
-    def where(self, *, shared: bool) -> tuple[object, ...]:
-        """Return the URL configuration of the request's own, the language, and the time zone."""
+    def location(self, *, shared: bool) -> tuple[object, ...]:
+        """Return the request's own URL configuration, the language, and the time zone."""
         zone = timezone.get_current_timezone_name() if settings.USE_TZ else None
         return (_urlconf(self._request), self._language, zone)
 
     def complete(self, value: Any) -> Any:
-        """Return *value*; rendered, if it has a template and nothing of MIDDLEWARE is to change it before."""
-        return value.render() if self._is_to_be_rendered(value) else value
+        """Return *value*; rendered, if it has a template and no middleware changes that first."""
+        return value.render() if self._must_render(value) else value
 
     async def complete_in_task(self, value: Any) -> Any:
-        """Do the same where Django renders."""
-        if not self._is_to_be_rendered(value):
+        """Do the same in the thread where Django renders."""
+        if not self._must_render(value):
             return value
         return await sync_to_async(value.render, thread_sensitive=True)()
 
-    def _is_to_be_rendered(self, value: Any) -> bool:
+    def _must_render(self, value: Any) -> bool:
         if not isinstance(value, SimpleTemplateResponse) or value.is_rendered:
             return False
         if not _changes_templates(tuple(settings.MIDDLEWARE)):
             return True
-        self._failed(
+        self._warn(
             "a response with a template was not stored, since something in MIDDLEWARE has process_template_response, "
             "which changes it after the view"
         )
         return False
 
-    def _failed(self, what: str) -> None:
+    def _warn(self, what: str) -> None:
         self._memo.binding().failed(what)
 
-    def shown(self, value: Any) -> Shown | None:
+    def render(self, value: Any) -> Rendered | None:
         """Return the response that *value* is."""
         if not isinstance(value, HttpResponseBase):
-            if value is not None:  # which Django is going to complain of
-                self._failed(
+            if value is not None:  # Django raises an error for None
+                self._warn(
                     f"it was given a request, and so taken for a view; it returned a {type(value).__name__}, which is "
                     "no response and was not stored; give it what it needs of the request, or view=False"
                 )
@@ -113,18 +118,18 @@ class DjangoExchange(Exchange):
         headers = _headers(value)
         is_whole = isinstance(value, HttpResponse) and getattr(value, "is_rendered", True)
         if not is_whole:
-            return Shown(Answer(value.status_code, headers, streamed=True), RESPONSE, None)
-        kept = (value.status_code, kept_headers(headers), value.content)
-        return Shown(Answer(value.status_code, headers), RESPONSE, kept)
+            return Rendered(ResponseInfo(value.status_code, headers, streamed=True), RESPONSE, None)
+        kept = (value.status_code, storable_headers(headers), value.content)
+        return Rendered(ResponseInfo(value.status_code, headers), RESPONSE, kept)
 
     def is_private(self) -> bool:
-        """Return whether the session, the CSRF token or messages were used, or another language has been chosen."""
+        """Return True if the session, the CSRF token or messages were used, or another language was chosen."""
         request = self._request
         session = getattr(request, "session", None)
         if session is not None and (
             getattr(session, "modified", True)
-            # Where the cookies count, what is read of the session does with them.
-            or (getattr(session, "accessed", True) and not self.terms.counts("cookie"))
+            # If cookies are part of the key, so is what the view reads from the session.
+            or (getattr(session, "accessed", True) and not self.rules.counts("cookie"))
         ):
             return True
         if request.META.get("CSRF_COOKIE_NEEDS_UPDATE"):
@@ -134,69 +139,69 @@ class DjangoExchange(Exchange):
             return True
         return _urlconf(request) is NO_NAME or (settings.USE_I18N and get_language() != self._language)
 
-    def rebuilt(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> HttpResponse:
+    def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> HttpResponse:
         """Return a plain response."""
         response = HttpResponse(body, status=status)
         del response.headers["Content-Type"]
         for name, value in headers:
             response.headers[name] = value
-        return self._finished(response, self._for_hit)
+        return self._with_headers(response, self._headers_of_hit)
 
-    def given(self, value: Any) -> Any:
+    def deliver(self, value: Any) -> Any:
         """Return the view's own response."""
-        return self._finished(value, self._for_own)
+        return self._with_headers(value, self._headers_of_new)
 
-    def finish(self, finish: Finish) -> None:
-        """Have *finish* done as soon as there is the response, if this is the view that the request is for."""
-        # Two, since an old result may be served while a new one is made.
-        if not self._is_answer():
+    def set_headers(self, headers: ResponseHeaders) -> None:
+        """Set *headers* as soon as there is the response, if this is the view of the request."""
+        # Two, since an old response may be served while a new one is made.
+        if not self._is_response():
             return
-        if finish.hit:
-            self._for_hit = finish
+        if headers.hit:
+            self._headers_of_hit = headers
         else:
-            self._for_own = finish
+            self._headers_of_new = headers
 
-    def _is_answer(self) -> bool:
+    def _is_response(self) -> bool:
         match = getattr(self._request, "resolver_match", None)
-        return self._known.is_answer(self._memo, None if match is None else match.func)
+        return self._parameters.is_response_of(self._memo, None if match is None else match.func)
 
-    def _finished(self, response: Any, finish: Finish | None) -> Any:
-        if finish is None:
+    def _with_headers(self, response: Any, headers: ResponseHeaders | None) -> Any:
+        if headers is None:
             return response
-        for name, value in finish.headers(_headers(response), response.content).items():
+        for name, value in headers.to_set(_headers(response), response.content).items():
             response.headers[name] = value
-        if finish.is_unmodified(response.status_code, _headers(response)):
+        if headers.is_unmodified(response.status_code, _headers(response)):
             response.status_code = 304
             response.content = b""
             for name in WITHOUT_PREFIX:
                 response.headers.pop(name, None)
         return response
 
-    def in_background(self, compute: Callable[[], Any]) -> Callable[[], Any]:
-        """Return what calls *compute* with what Django knows of this request in this thread only."""
+    def bind_context(self, compute: Callable[[], Any]) -> Callable[[], Any]:
+        """Return a function that calls *compute* with what Django keeps of this request in the present thread."""
         language, zone = get_language(), timezone.get_current_timezone()
         urlconf, prefix = get_urlconf(), get_script_prefix()
 
-        def computed() -> Any:
+        def compute_in_context() -> Any:
             set_urlconf(urlconf)
             set_script_prefix(prefix)
             try:
                 with translation.override(language), timezone.override(zone):
                     return compute()
             finally:
-                connections.close_all()  # those to databases, which are this thread's own
+                connections.close_all()  # the database connections of this thread
 
-        return computed
+        return compute_in_context
 
 
 @lru_cache
 def _settings() -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return what the settings say of all views."""
-    return checked({name: getattr(settings, name) for name in SETTINGS if hasattr(settings, name)}, PREFIX)
+    """Return the names of cookies and the statuses that the settings have for all views."""
+    return check_settings({name: getattr(settings, name) for name in SETTINGS if hasattr(settings, name)}, PREFIX)
 
 
 def _setting_changed(**_: object) -> None:
-    """Read the settings again: a test has overridden one."""
+    """Read the settings again after a test has overridden one."""
     _settings.cache_clear()
 
 
@@ -206,7 +211,7 @@ NO_NAME: Final = "?"
 
 
 def _urlconf(request: HttpRequest) -> str | None:
-    """Return the name of the URL configuration that somebody has given *request*; NO_NAME if that has none."""
+    """Return the name of the URL configuration that *request* was given, if any; NO_NAME if it has no name."""
     given = getattr(request, "urlconf", None)
     if isinstance(given, ModuleType):
         return given.__name__
@@ -220,7 +225,7 @@ def _query(request: HttpRequest) -> bytes:
 
 def _lines(meta: Mapping[str, Any], name: str) -> list[str]:
     key = name.upper().replace("-", "_")
-    value = meta.get(key if name in WITHOUT_PREFIX else f"HTTP_{key}")  # there is one of each name
+    value = meta.get(key if name in WITHOUT_PREFIX else f"HTTP_{key}")  # one line of each name
     return [] if value is None else [str(value)]
 
 
@@ -231,8 +236,189 @@ def _headers(response: HttpResponseBase) -> list[tuple[str, str]]:
 
 @lru_cache
 def _changes_templates(middleware: tuple[str, ...]) -> bool:
-    """Return whether some *middleware* has process_template_response; Django's own has not."""
+    """Return True if some *middleware* has process_template_response; Django's own has none."""
     return any(hasattr(import_string(path), "process_template_response") for path in middleware)
 
 
-announce(Endpoints(HttpRequest, DjangoExchange, {}), (HttpResponseBase,), (View,), (HttpRequest,))
+# ---- MemocacheBackend --------------------------------------------------------------------------------------------
+
+MAX_ENTRIES: Final = "MAX_ENTRIES"
+CULL_FREQUENCY: Final = "CULL_FREQUENCY"
+
+# `get` of a cache returns None for nothing; so None is stored as a text, and a text that begins like that gets a mark.
+MARK: Final = "memocache:"
+NONE: Final = f"{MARK}None"
+TEXT: Final = f"{MARK}="
+
+
+class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no types
+    """MemocacheBackend: a cache of memocache for Django's cache framework, its sessions and its decorators.
+
+    LOCATION is a URL, as `cache_from_url` takes it. TIMEOUT, KEY_PREFIX, VERSION and KEY_FUNCTION are as for Django's
+    own backends; OPTIONS are further arguments of the cache, such as `serializer`. All threads of the process share
+    the cache of one LOCATION and OPTIONS. What cannot be done raises what the cache raises.
+
+    Bytes from a cache are never executed: values are plain data, as SafeSerializer takes them, unless OPTIONS has a
+    PickleSerializer. Django's `cache_page`, which stores whole responses, needs that.
+
+    `touch` reads the value and sets it again: a value that is set between the two is lost.
+
+    >>> CACHES = {
+    ...     "default": {
+    ...         "BACKEND": "memocache.web.django.MemocacheBackend",
+    ...         "LOCATION": "memcached://10.0.0.1:11211,10.0.0.2:11211",
+    ...         "TIMEOUT": 60,
+    ...         "KEY_PREFIX": "shop",
+    ...     }
+    ... }
+
+    Raises:
+        ConfigurationError: for a LOCATION or OPTIONS that cannot work.
+    """
+
+    def __init__(self, location: object, params: dict[str, Any]) -> None:
+        super().__init__(params)
+        if not isinstance(location, str) or "://" not in location:
+            raise ConfigurationError(
+                f"CACHES has a MemocacheBackend whose LOCATION is a {type(location).__name__} and no URL; "
+                "wanted: one such as 'memcached://127.0.0.1:11211' or 'memory://', see cache_from_url"
+            )
+        self.cache = _cache_of(location, _cache_arguments(location, params.get("OPTIONS") or {}))
+        """The cache below."""
+
+    def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> bool:
+        """Store *value* unless *key* has one; return whether it had none."""
+        wire, seconds = self.make_and_validate_key(key, version), self._seconds(timeout)
+        return not self.cache.has(wire) if seconds < 0 else self.cache.add(wire, _pack(value), seconds)
+
+    def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
+        """Return the value under *key*, or *default* if there is none."""
+        found = self.cache.get(self.make_and_validate_key(key, version))
+        return default if found is None else _unpack(found)
+
+    def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> None:
+        """Store *value* for *timeout* seconds; None for ever, 0 not at all."""
+        self.cache.set(self.make_and_validate_key(key, version), _pack(value), self._seconds(timeout))
+
+    def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> bool:
+        """Have the value under *key* expire in *timeout* seconds from now; return whether there is one."""
+        wire, seconds = self.make_and_validate_key(key, version), self._seconds(timeout)
+        if seconds < 0:
+            return self.cache.delete(wire)
+        found = self.cache.get(wire)
+        return found is not None and self.cache.set(wire, found, seconds)
+
+    def delete(self, key: Any, version: Any = None) -> bool:
+        """Delete what is under *key*; return whether there was something."""
+        return self.cache.delete(self.make_and_validate_key(key, version))
+
+    def has_key(self, key: Any, version: Any = None) -> bool:
+        """Return whether *key* has a value, be it None."""
+        return self.cache.has(self.make_and_validate_key(key, version))
+
+    def incr(self, key: Any, delta: int = 1, version: Any = None) -> int:
+        """Add *delta* to the number under *key* atomically, and return the sum; ValueError if there is none."""
+        wire = self.make_and_validate_key(key, version)
+        if not self.cache.has(wire):
+            raise ValueError(f"Key {key!r} not found")
+        return self.cache.inc(wire, delta)
+
+    def get_many(self, keys: Iterable[Any], version: Any = None) -> dict[Any, Any]:
+        """Return the values by key, of the keys that have one; in one round trip."""
+        wires = {key: self.make_and_validate_key(key, version) for key in keys}
+        found = self.cache.get_dict(*wires.values())
+        return {key: _unpack(found[wire]) for key, wire in wires.items() if found[wire] is not None}
+
+    def set_many(self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> list[Any]:
+        """Store all of *data*; return the keys that could not be stored."""
+        wires = {self.make_and_validate_key(key, version): key for key in data}
+        seconds = self._seconds(timeout)
+        stored = set(self.cache.set_many({wire: _pack(data[key]) for wire, key in wires.items()}, seconds))
+        return [] if seconds < 0 else [key for wire, key in wires.items() if wire not in stored]
+
+    def delete_many(self, keys: Iterable[Any], version: Any = None) -> None:
+        """Delete what is under *keys*."""
+        self.cache.delete_many(*[self.make_and_validate_key(key, version) for key in keys])
+
+    def clear(self) -> None:
+        """Delete everything in the cache, whoever put it there."""
+        self.cache.clear()
+
+    def _seconds(self, timeout: Any) -> float:
+        """Return *timeout* as our caches take it: 0 is for ever, below 0 not at all."""
+        if timeout is DEFAULT_TIMEOUT:
+            timeout = self.default_timeout
+        if timeout is None:
+            return 0
+        return timeout if timeout > 0 else -1
+
+    # Django's own methods would take the keys one by one, or count up in two steps.
+
+    async def aincr(self, key: Any, delta: int = 1, version: Any = None) -> int:
+        """Do what `incr` does."""
+        return await sync_to_async(self.incr)(key, delta, version)
+
+    async def ahas_key(self, key: Any, version: Any = None) -> bool:
+        """Do what `has_key` does."""
+        return await sync_to_async(self.has_key)(key, version)
+
+    async def aget_many(self, keys: Iterable[Any], version: Any = None) -> dict[Any, Any]:
+        """Do what `get_many` does."""
+        return await sync_to_async(self.get_many)(keys, version)
+
+    async def aset_many(
+        self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: Any = None
+    ) -> list[Any]:
+        """Do what `set_many` does."""
+        return await sync_to_async(self.set_many)(data, timeout, version)
+
+    async def adelete_many(self, keys: Iterable[Any], version: Any = None) -> None:
+        """Do what `delete_many` does."""
+        await sync_to_async(self.delete_many)(keys, version)
+
+
+def _pack(value: Any) -> Any:
+    if value is None:
+        return NONE
+    return TEXT + value if isinstance(value, str) and value.startswith(MARK) else value
+
+
+def _unpack(found: Any) -> Any:
+    if not isinstance(found, str) or not found.startswith(MARK):
+        return found
+    return None if found == NONE else found.removeprefix(TEXT)
+
+
+def _cache_arguments(location: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a cache from OPTIONS; of Django's own options those that have a meaning there."""
+    arguments = {name: value for name, value in options.items() if name not in (MAX_ENTRIES, CULL_FREQUENCY)}
+    if MAX_ENTRIES in options and location.startswith("memory:"):
+        arguments.setdefault("threshold", options[MAX_ENTRIES])
+    return arguments
+
+
+# Django makes a backend for each thread and task: they share the caches here.
+_caches: Final[list[tuple[str, dict[str, Any], Cache]]] = []
+_lock = threading.RLock()
+
+
+def _cache_of(location: str, arguments: dict[str, Any]) -> Cache:
+    """Return the one cache of this process for a *location* and *arguments*."""
+    with _lock:
+        for known, with_arguments, cache in _caches:
+            if known == location and with_arguments == arguments:
+                return cache
+        cache = cache_from_url(location, **arguments)
+        _caches.append((location, arguments, cache))
+        return cache
+
+
+def _reset_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+in_child(_reset_in_child)
+
+
+announce(ArgumentAdapter(HttpRequest, DjangoViewRequest, {}), (HttpResponseBase,), (View,), (HttpRequest,))

@@ -37,12 +37,11 @@ from memocache._view_keys import plan_forget
 from memocache._views import announce
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
-from memocache.web._calls import Call
-from memocache.web._exchange import Exchange, Finish, Shown
-from memocache.web._reachable import Reachable, memos_in
-from memocache.web._rules import Answer, Asked, Terms
-from memocache.web._settings import cache_from_settings, checked, terms_of
-from memocache.web._stored import DATA, RESPONSE, kept_headers
+from memocache.web._calls import ViewCall, ViewRequest
+from memocache.web._discovery import RouteIndex, cached_in
+from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, storable_headers
+from memocache.web._rules import RequestInfo, ResponseInfo, ViewRules
+from memocache.web._settings import cache_from_settings, check_settings, view_rules
 
 __all__ = ["Memocache"]
 
@@ -51,54 +50,54 @@ KNOWN_VIEWS: Final = "memocache.views"
 PLAIN: Final = (str, bytes, bytearray, dict, list)
 
 
-class Views:
-    """The adapter: which calls in a request are those of views."""
+class FlaskViews:
+    """FlaskViews: the adapter, which knows the calls in a request that are calls of views."""
 
     def __init__(self) -> None:
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
-        # Before a request, so that no shortcut made outside of one is taken in it.
+        # Before a request: an entry that the fast index got outside of one must not be used in it.
         appcontext_pushed.connect(self._refresh)
         request_started.connect(self._refresh)
 
     def _refresh(self, app: Flask, **_: object) -> None:
-        self._reachable(app, thorough=True)
+        self._index(app, thorough=True)
 
-    def _reachable(self, app: Flask, *, thorough: bool = False) -> Reachable:
-        reachable: Reachable | None = app.extensions.get(KNOWN_VIEWS)
-        if reachable is None:
-            reachable = app.extensions.setdefault(KNOWN_VIEWS, Reachable())
+    def _index(self, app: Flask, *, thorough: bool = False) -> RouteIndex:
+        index: RouteIndex | None = app.extensions.get(KNOWN_VIEWS)
+        if index is None:
+            index = app.extensions.setdefault(KNOWN_VIEWS, RouteIndex())
             self._apps.add(app)
-        reachable.update(app.view_functions, thorough=thorough)
-        return reachable
+        index.update(app.view_functions, thorough=thorough)
+        return index
 
     def endpoints_of(self, app: Flask) -> dict[Memoizer, set[str]]:
-        """Return the endpoints that each cached function is a view of."""
-        return self._reachable(app, thorough=True).endpoints
+        """Return each cached function that is a view of *app*, with its endpoints."""
+        return self._index(app, thorough=True).endpoints
 
     def decorated(self, memo: Memoizer, /) -> None:
-        """Return: which functions are views is not known before they have routes."""
+        """Do nothing: a function is not known as a view before it has a route."""
 
     def may_be_view(self, memo: Memoizer, /) -> bool:
-        """Return whether it is a view of an application that has been in use here; or there has been none.
+        """Return True if it is a view of an application that has been in use here, or none has been.
 
-        A process that serves no requests may import views without any application of theirs.
+        A process that serves no requests may import views without their application.
         """
         apps = list(self._apps)
         return not apps or any(memo in self.endpoints_of(app) for app in apps)
 
-    def call(self, memo: Memoizer, arguments: Sequence[object], /) -> Call | None:
-        """Return the call of *memo*'s function, if it is in a request, and that of a view."""
+    def call(self, memo: Memoizer, arguments: Sequence[object], /) -> ViewCall | None:
+        """Return the ViewCall of a call of *memo*'s function, if that is a view and in a request."""
         if not has_request_context() or memo.options.view is False:
             return None
         app = current_app._get_current_object()  # type: ignore[attr-defined]
-        reachable = self._reachable(app)
-        endpoints = reachable.endpoints.get(memo)
+        index = self._index(app)
+        endpoints = index.endpoints.get(memo)
         if endpoints is None and memo.options.view is not True:
             return None
-        terms = reachable.terms.get(memo)
-        if terms is None:
-            terms = reachable.terms[memo] = terms_of(memo, *checked(app.config))
-        return Call(FlaskExchange(app, terms, endpoints))
+        rules = index.rules.get(memo)
+        if rules is None:
+            rules = index.rules[memo] = view_rules(memo, *check_settings(app.config))
+        return ViewCall(FlaskViewRequest(app, rules, endpoints))
 
 
 def _lines(name: str) -> list[str]:
@@ -106,13 +105,13 @@ def _lines(name: str) -> list[str]:
     return [] if value is None else [value]
 
 
-class FlaskExchange(Exchange):
-    """A call of a view in a request of Flask's."""
+class FlaskViewRequest(ViewRequest):
+    """FlaskViewRequest: a request of Flask that calls a view."""
 
     loop_stays = False  # an async view has a loop of its own
 
-    def __init__(self, app: Flask, terms: Terms, endpoints: set[str] | None) -> None:
-        asked = Asked(
+    def __init__(self, app: Flask, rules: ViewRules, endpoints: set[str] | None) -> None:
+        info = RequestInfo(
             request.method,
             request.scheme,
             request.host,
@@ -122,23 +121,23 @@ class FlaskExchange(Exchange):
             _lines,
             identified=request.remote_user is not None,
         )
-        super().__init__(asked, terms)
+        super().__init__(info, rules)
         self._app = app
-        # The response to the request is this call's, and not merely made with the help of it.
-        self._answers = endpoints is None or request.endpoint in endpoints
+        # True if the result is the response to the request, and not only used to make it.
+        self._is_response = endpoints is None or request.endpoint in endpoints
 
-    def where(self, *, shared: bool) -> tuple[object, ...]:
+    def location(self, *, shared: bool) -> tuple[object, ...]:
         """Return the application and the endpoint."""
         prefix = self._app.config.get("CACHE_KEY_PREFIX") or ""
         return (self._app.name, prefix, 0 if shared else int(token(self._app)), request.endpoint)
 
-    def shown(self, value: Any) -> Shown | None:
-        """Return how Flask makes a response of *value*."""
+    def render(self, value: Any) -> Rendered | None:
+        """Return the response that Flask makes of *value*."""
         body = value[0] if isinstance(value, tuple) and value else value
         if isinstance(body, PLAIN):
-            # Its class and headers, without making the body twice.
+            # Without the body, which need not be made twice.
             made = self._app.make_response((b"", *value[1:]) if isinstance(value, tuple) else b"")
-            return Shown(_answer(made), DATA, _plain(value))
+            return Rendered(_response_info(made), DATA, _plain(value))
         if callable(body) and not isinstance(body, BaseResponse):
             return None  # a WSGI application would be run
         if hasattr(body, "__next__") or body is None:
@@ -146,36 +145,36 @@ class FlaskExchange(Exchange):
         try:
             made = self._app.make_response(value)
         except TypeError:
-            return None  # Flask is going to say so
-        answer = _answer(made)
-        if answer.streamed:
-            return Shown(answer, RESPONSE, None)
-        return Shown(answer, RESPONSE, (made.status_code, kept_headers(answer.headers), made.get_data()))
+            return None  # Flask raises it again
+        info = _response_info(made)
+        if info.streamed:
+            return Rendered(info, RESPONSE, None)
+        return Rendered(info, RESPONSE, (made.status_code, storable_headers(info.headers), made.get_data()))
 
     def is_private(self) -> bool:
         """Return whether the session was changed."""
         return bool(session.modified)
 
-    def rebuilt(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
-        """Return a response of the application's class."""
+    def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
+        """Return a new response of the application's class."""
         return self._app.response_class(body, status=status, headers=Headers(list(headers)))
 
-    def finish(self, finish: Finish) -> None:
-        """Have *finish* done after the view and its decorators, before the application's own after_request."""
-        if self._answers:
-            after_this_request(functools.partial(_finished, finish))
+    def set_headers(self, headers: ResponseHeaders) -> None:
+        """Set *headers* after the view and its decorators, before the application's own after_request functions."""
+        if self._is_response:
+            after_this_request(functools.partial(_set_headers, headers))
 
-    def in_background(self, compute: Callable[[], Any]) -> Callable[[], Any]:
-        """Return what calls *compute* in a copy of the context of this request."""
+    def bind_context(self, compute: Callable[[], Any]) -> Callable[[], Any]:
+        """Return a function that calls *compute* in a copy of the context of this request."""
         return copy_current_request_context(compute)
 
 
-def _answer(made: BaseResponse) -> Answer:
-    return Answer(made.status_code, list(made.headers), made.is_streamed or made.direct_passthrough)
+def _response_info(made: BaseResponse) -> ResponseInfo:
+    return ResponseInfo(made.status_code, list(made.headers), made.is_streamed or made.direct_passthrough)
 
 
 def _plain(value: Any) -> Any:
-    """Return what a view returned, with text and headers of Flask's own types made plain."""
+    """Return a view's result with plain types in place of Flask's own for text and headers."""
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     if isinstance(value, Headers):
@@ -185,13 +184,13 @@ def _plain(value: Any) -> Any:
     return bytes(value) if isinstance(value, bytearray) else value
 
 
-def _finished(finish: Finish, response: Response) -> Response:
-    if response.status_code not in finish.terms.statuses:
-        return response  # something else has come of it
+def _set_headers(headers: ResponseHeaders, response: Response) -> Response:
+    if response.status_code not in headers.rules.statuses:
+        return response  # another response has taken its place
     body = None if response.is_streamed or response.direct_passthrough else response.get_data()
-    for name, value in finish.headers(list(response.headers), body).items():
+    for name, value in headers.to_set(list(response.headers), body).items():
         response.headers[name] = value
-    if finish.is_unmodified(response.status_code, list(response.headers)):
+    if headers.is_unmodified(response.status_code, list(response.headers)):
         response.status_code = 304
         response.response = []
         response.headers.pop("Content-Length", None)
@@ -226,7 +225,7 @@ class Memocache:
 
     def init_app(self, app: Flask) -> None:
         """Give *app* its cache and its commands; for applications that a factory makes."""
-        checked(app.config)
+        check_settings(app.config)
         views.endpoints_of(app)  # from now on it is known
         cache = cache_from_settings(app.config)
         if EXTENSION not in app.extensions:
@@ -283,7 +282,7 @@ def _clear() -> None:
 @_commands.command("uncache")
 @click.argument("url")
 def _uncache(url: str) -> None:
-    """Forget what is stored for the views that URL calls: with every query, host and variant."""
+    """Forget what is stored for the view of URL: with every query, host and variant."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     with app.test_request_context(url):
         if request.endpoint is None:
@@ -293,9 +292,11 @@ def _uncache(url: str) -> None:
             for preprocess in app.url_value_preprocessors.get(name, ()):
                 preprocess(request.endpoint, arguments)
         forgotten = []
-        for memo in memos_in(app.view_functions[request.endpoint]):
-            made = getattr(app.view_functions[request.endpoint], "view_class", None)
-            first: tuple[object, ...] = (object.__new__(made),) if isinstance(made, type) and memo.is_method else ()
+        for memo in cached_in(app.view_functions[request.endpoint]):
+            view_class = getattr(app.view_functions[request.endpoint], "view_class", None)
+            first: tuple[object, ...] = ()
+            if memo.is_method and isinstance(view_class, type):
+                first = (object.__new__(view_class),)
             blocking(plan_forget(memo, first, arguments)())
             forgotten.append(memo.title)
     if not forgotten:
@@ -304,5 +305,5 @@ def _uncache(url: str) -> None:
     click.echo("\n".join(f"Forgotten: {title}({given})" for title in forgotten))
 
 
-views: Final = Views()
+views: Final = FlaskViews()
 announce(views, (BaseResponse,), (View,))

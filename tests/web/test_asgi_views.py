@@ -35,7 +35,7 @@ from memocache import (
     configure,
     uncaches,
 )
-from memocache.web._arguments import Endpoints
+from memocache.web._discovery import ArgumentAdapter
 from memocache.web.asgi import MemocacheMiddleware
 from tests.support.servers import MemcachedServer
 from tests.web.asgi_sites import Answer, answer, run
@@ -751,12 +751,11 @@ def test_the_middleware_finishes_what_is_made_of_data(app: FastAPI, count: Calla
 
 
 def test_the_middleware_leaves_alone_what_comes_in_parts_and_what_is_no_request() -> None:
-    from memocache.web._exchange import Finish
-    from memocache.web._rules import Asked, Terms
-    from memocache.web._stored import DATA, Stored
+    from memocache.web._responses import DATA, ResponseHeaders, StoredResponse
+    from memocache.web._rules import RequestInfo, ViewRules
 
-    stored = Stored(DATA, None, 0.0, 60.0, 0.0, ())
-    asked = Asked("GET", "http", "", "", "/", b"", lambda name: [])
+    stored = StoredResponse(DATA, None, 0.0, 60.0, 0.0, ())
+    asked = RequestInfo("GET", "http", "", "", "/", b"", lambda name: [])
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -764,7 +763,7 @@ def test_the_middleware_leaves_alone_what_comes_in_parts_and_what_is_no_request(
 
     async def inner(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            scope["memocache"].finish = Finish(asked, Terms(), stored, 0.0, True)
+            scope["memocache"].headers = ResponseHeaders(asked, ViewRules(), stored, 0.0, True)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"a", "more_body": True})
         await send({"type": "http.response.body", "body": b"b"})
@@ -878,7 +877,7 @@ def test_forgetting_a_method_of_an_endpoint(count: Callable[[], int]) -> None:
 
 def test_a_function_that_takes_no_request_is_forgotten_in_one_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     # Flask's adapter cannot know that it is no view of an application that is not there.
-    monkeypatch.setattr(_views, "frameworks", [each for each in _views.frameworks if type(each) is Endpoints])
+    monkeypatch.setattr(_views, "frameworks", [each for each in _views.frameworks if type(each) is ArgumentAdapter])
     cache = SimpleCache()
     groups = []
     cache.forget_group = groups.append  # type: ignore[method-assign]

@@ -28,7 +28,7 @@ from django.views.decorators.vary import vary_on_cookie
 from django.views.generic import TemplateView
 
 from memocache import ConfigurationError, SimpleCache, SQLiteCache, _views, cached, configure
-from memocache.web._arguments import Endpoints
+from memocache.web._discovery import ArgumentAdapter
 from tests.web.django_site import urls
 
 Count = Callable[[], int]
@@ -402,7 +402,7 @@ def test_a_post_forgets(serve: Serve, count: Count) -> None:
 def test_functions_that_cannot_be_views_are_forgotten_as_ever(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     cache = SQLiteCache(tmp_path / "cache.sqlite")
     groups: list[str] = []
-    ours = [each for each in _views.frameworks if isinstance(each, Endpoints)]
+    ours = [each for each in _views.frameworks if isinstance(each, ArgumentAdapter)]
     monkeypatch.setattr(_views, "frameworks", ours)
     monkeypatch.setattr(cache, "forget_group", groups.append)
 

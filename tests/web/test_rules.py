@@ -1,46 +1,58 @@
 """The rules by themselves, on the matrix that every framework is tested with, and on fuzzed headers."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
-from memocache.web._finish import additions, entity_tag, is_unmodified
-from memocache.web._headers import Directives
-from memocache.web._query import sorted_query
-from memocache.web._rules import STATUSES, Answer, Asked, Terms, Way, judge, request_key, way_of
-from memocache.web._stored import RESPONSE, Stored, kept_headers
+from memocache.web._responses import RESPONSE, ResponseHeaders, StoredResponse, entity_tag, storable_headers
+from memocache.web._rules import (
+    STATUSES,
+    Directives,
+    RequestInfo,
+    RequestMode,
+    ResponseInfo,
+    ViewRules,
+    judge,
+    request_key,
+    request_mode,
+    sort_query,
+)
 from tests.web.fuzz import combinations
 from tests.web.matrix import CASES, Ask, Case, Reply
 
 NOW = 1_700_000_000.0
 
 
-def asked(ask: Ask) -> Asked:
+def request_info(ask: Ask) -> RequestInfo:
     path, _, query = ask.target.partition("?")
-    return Asked(ask.method, ask.scheme, ask.host, "", path, query.encode(), ask.values, bool(ask.user))
+    return RequestInfo(ask.method, ask.scheme, ask.host, "", path, query.encode(), ask.values, bool(ask.user))
 
 
-def may_serve(first: Ask, reply: Reply, second: Ask, terms: Terms) -> bool:
+def may_serve(first: Ask, reply: Reply, second: Ask, rules: ViewRules) -> bool:
     """Return what the rules say of a case."""
-    if way_of(asked(first), terms) not in (Way.USE, Way.REFRESH):
+    if request_mode(request_info(first), rules) not in (RequestMode.USE, RequestMode.REFRESH):
         return False
-    verdict = judge(Answer(reply.status, reply.headers, reply.streamed), terms, 300, 0, NOW)
+    storability = judge(ResponseInfo(reply.status, reply.headers, reply.streamed), rules, 300, 0, NOW)
     return (
-        verdict.lifetime > 0
-        and way_of(asked(second), terms) in (Way.USE, Way.READ)
-        and request_key(asked(first), terms, verdict.vary) == request_key(asked(second), terms, verdict.vary)
+        storability.lifetime > 0
+        and request_mode(request_info(second), rules) in (RequestMode.USE, RequestMode.READ)
+        and request_key(request_info(first), rules, storability.vary)
+        == request_key(request_info(second), rules, storability.vary)
     )
 
 
-def terms_of(case: Case) -> Terms:
-    return Terms(
+def view_rules(case: Case) -> ViewRules:
+    return ViewRules(
         vary=tuple(name.lower() for name in case.terms.get("vary", ())),
-        keyed=case.terms.get("keyed", False),
+        has_key_function=case.terms.get("keyed", False),
         statuses=STATUSES | set(case.terms.get("statuses", ())),
     )
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_matrix(case: Case) -> None:
-    assert may_serve(case.first, case.reply, case.second, terms_of(case)) is case.cached
+    assert may_serve(case.first, case.reply, case.second, view_rules(case)) is case.cached
 
 
 def test_the_matrix_has_both_sides() -> None:
@@ -52,7 +64,9 @@ def test_the_matrix_has_both_sides() -> None:
 
 def test_fuzzed_headers() -> None:
     wrong = [
-        each for each in combinations(10_000) if may_serve(each.ask, each.reply, each.ask, Terms()) is not each.cached
+        each
+        for each in combinations(10_000)
+        if may_serve(each.ask, each.reply, each.ask, ViewRules()) is not each.cached
     ]
     assert not wrong
 
@@ -78,7 +92,7 @@ def test_no_store_is_found_wherever_it_is(line: str) -> None:
 @pytest.mark.parametrize("line", ['x="no-store', "a b", "no-store;x", "é", '"no-store"', "=no-store", 'x="a"b"'])
 def test_what_is_no_directive_is_said_to_be_none(line: str) -> None:
     assert Directives([line]).malformed
-    assert way_of(asked(Ask(headers=(("Cache-Control", line),))), Terms()) is Way.BYPASS
+    assert request_mode(request_info(Ask(headers=(("Cache-Control", line),))), ViewRules()) is RequestMode.BYPASS
 
 
 @pytest.mark.parametrize(
@@ -120,50 +134,56 @@ def test_seconds(line: str, seconds: int | None) -> None:
     ],
 )
 def test_how_long(headers: dict[str, str], lifetime: float, stale: float) -> None:
-    verdict = judge(Answer(200, list(headers.items())), Terms(), 300, 7, NOW)
-    assert (verdict.lifetime, verdict.stale) == (lifetime, stale)
+    storability = judge(ResponseInfo(200, list(headers.items())), ViewRules(), 300, 7, NOW)
+    assert (storability.lifetime, storability.stale) == (lifetime, stale)
 
 
 def test_not_modified_says_nothing_of_the_next_time() -> None:
-    assert judge(Answer(304, ()), Terms(), 300, 0, NOW).again is False
-    assert judge(Answer(500, ()), Terms(), 300, 0, NOW).again is True
+    assert judge(ResponseInfo(304, ()), ViewRules(), 300, 0, NOW).is_lasting is False
+    assert judge(ResponseInfo(500, ()), ViewRules(), 300, 0, NOW).is_lasting is True
 
 
 def test_names_of_one_name_stay_in_order_whatever_they_are_decoded_to() -> None:
-    assert sorted_query(b"b=1&a=2&b=0&%62=3") == (b"a=2", b"b=1", b"b=0", b"%62=3")
-    assert sorted_query(b"%ff=1&%fe=2") != sorted_query(b"%fe=2&%ff=1")  # both are U+FFFD to some
-    assert sorted_query(b"a+b=1&a%20b=2") != sorted_query(b"a%20b=2&a+b=1")
-    assert sorted_query(b"a=1&b=2;a=3") == (b"a=1", b"b=2;a=3")
-    assert len(sorted_query(b"&" * 100_000)) == 1001
+    assert sort_query(b"b=1&a=2&b=0&%62=3") == (b"a=2", b"b=1", b"b=0", b"%62=3")
+    assert sort_query(b"%ff=1&%fe=2") != sort_query(b"%fe=2&%ff=1")  # both are U+FFFD to some
+    assert sort_query(b"a+b=1&a%20b=2") != sort_query(b"a%20b=2&a+b=1")
+    assert sort_query(b"a=1&b=2;a=3") == (b"a=1", b"b=2;a=3")
+    assert len(sort_query(b"&" * 100_000)) == 1001
 
 
-STORED = Stored(RESPONSE, (200, (), b"body"), NOW, 60.0, 0.0, ("accept-language",))
+STORED = StoredResponse(RESPONSE, (200, (), b"body"), NOW, 60.0, 0.0, ("accept-language",))
+
+
+def added_headers(
+    headers: Sequence[tuple[str, str]], body: bytes, rules: ViewRules, stored: StoredResponse, now: float, *, hit: bool
+) -> dict[str, str]:
+    return ResponseHeaders(request_info(Ask()), rules, stored, now, hit).to_set(headers, body)
 
 
 def test_what_is_added() -> None:
     html = [("Content-Type", "text/html")]
-    added = additions(html, b"body", Terms(), STORED, NOW + 5.9, hit=True)
+    added = added_headers(html, b"body", ViewRules(), STORED, NOW + 5.9, hit=True)
     assert added == {
         "Age": "5",
         "ETag": entity_tag(html, b"body"),
         "Vary": "Accept-Language, Authorization, Cookie",
         "Cache-Control": "private, max-age=60",
     }
-    assert "Age" not in additions(html, b"body", Terms(), STORED, NOW, hit=False)
-    assert additions([("Age", "7")], b"", Terms(), STORED, NOW + 5, hit=True)["Age"] == "12"
+    assert "Age" not in added_headers(html, b"body", ViewRules(), STORED, NOW, hit=False)
+    assert added_headers([("Age", "7")], b"", ViewRules(), STORED, NOW + 5, hit=True)["Age"] == "12"
 
 
 def test_what_the_view_has_set_stays() -> None:
     own = [("ETag", '"mine"'), ("Cache-Control", "max-age=5"), ("Vary", "Accept, accept-language")]
-    assert additions(own, b"body", Terms(), STORED, NOW, hit=False) == {}
-    assert additions([("Vary", "Accept")], b"", Terms(keyed=True), STORED, NOW, hit=False)["Vary"] == (
-        "Accept, Accept-Language, Authorization, Cookie"
-    )
-    assert "Cache-Control" not in additions([("Expires", "0")], b"", Terms(), STORED, NOW, hit=False)
+    assert added_headers(own, b"body", ViewRules(), STORED, NOW, hit=False) == {}
+    assert added_headers([("Vary", "Accept")], b"", ViewRules(has_key_function=True), STORED, NOW, hit=False)[
+        "Vary"
+    ] == ("Accept, Accept-Language, Authorization, Cookie")
+    assert "Cache-Control" not in added_headers([("Expires", "0")], b"", ViewRules(), STORED, NOW, hit=False)
 
 
 def test_stale_is_said() -> None:
-    added = additions([], b"", Terms(), STORED._replace(stale=30.0, lifetime=float("inf")), NOW, hit=False)
+    added = added_headers([], b"", ViewRules(), STORED._replace(stale=30.0, lifetime=float("inf")), NOW, hit=False)
     assert added["Cache-Control"] == "private, max-age=2147483648, stale-while-revalidate=30, stale-if-error=30"
 
 
@@ -216,8 +236,10 @@ def test_entity_tags_tell_bytes_and_forms_apart() -> None:
 )
 def test_not_modified(request_headers: object, status: int, response_headers: object, unmodified: bool) -> None:
     ask = Ask(headers=request_headers)  # type: ignore[arg-type]
-    assert is_unmodified(asked(ask), status, response_headers) is unmodified  # type: ignore[arg-type]
-    assert not is_unmodified(asked(Ask(method="POST", headers=ask.headers)), status, response_headers)  # type: ignore[arg-type]
+    headers = ResponseHeaders(request_info(ask), ViewRules(), STORED, NOW, hit=False)
+    assert headers.is_unmodified(status, response_headers) is unmodified  # type: ignore[arg-type]
+    headers = replace(headers, request=request_info(Ask(method="POST", headers=ask.headers)))
+    assert not headers.is_unmodified(status, response_headers)  # type: ignore[arg-type]
 
 
 def test_headers_of_one_connection_are_not_kept() -> None:
@@ -231,11 +253,11 @@ def test_headers_of_one_connection_are_not_kept() -> None:
         ("Link", "a"),
         ("Link", "b"),
     ]
-    assert kept_headers(headers) == (("Content-Type", "text/html"), ("Link", "a"), ("Link", "b"))
+    assert storable_headers(headers) == (("Content-Type", "text/html"), ("Link", "a"), ("Link", "b"))
 
 
 def test_stored_form() -> None:
-    assert Stored.unpacked(STORED.packed()) == STORED
-    assert Stored.unpacked(list(STORED.packed())) == STORED
-    for other in (None, "page", (), (2, *STORED), STORED.packed()[:-1]):
-        assert Stored.unpacked(other) is None
+    assert StoredResponse.unpack(STORED.pack()) == STORED
+    assert StoredResponse.unpack(list(STORED.pack())) == STORED
+    for other in (None, "page", (), (2, *STORED), STORED.pack()[:-1]):
+        assert StoredResponse.unpack(other) is None
