@@ -11,7 +11,6 @@ from itertools import chain
 from typing import Any, Final
 
 from memocache._compile import PLAIN
-from memocache._function import CacheMethods
 from memocache._hints import classes_in, resolved
 from memocache._memoizer import Memoizer, memoizers
 from memocache.errors import ConfigurationError
@@ -63,6 +62,8 @@ def cached_in(view: Any) -> Iterator[Memoizer]:
 
 def _memo_of(function: Any) -> Memoizer | None:
     """Return the memo of a cached *function* or method; None if it is not cached."""
+    from memocache._function import CacheMethods  # not before: that loads the adapters, which need this module
+
     if not isinstance(type(function), type) or not issubclass(type(function), CacheMethods):
         return None
     memo: Memoizer = function._self_memoizer
