@@ -86,8 +86,8 @@ class Ours:
         """See Scheme."""
         until = self._start + now + TIMEOUT
         cost = int(COMPUTATION * 1e6)
-        self._cache.fill(computing, self._base.AgingEntry("hot", 7, until, until + STALE, cost, until=until))
-        computing.flight.land(7)
+        self._cache.fill(computing, self._base.StaleableEntry("hot", 7, until, until + STALE, cost, until=until))
+        computing.flight.resolve(7)
 
 
 def computations(scheme: Scheme, cycles: int) -> list[int]:

@@ -7,9 +7,9 @@ from typing import Any, Final, TypeAlias
 
 from memocache._clock import now
 from memocache._compile import plain_types
-from memocache._current import CacheSource, Slot, as_cache
+from memocache._current import CacheRef, CacheSource, as_cache
 from memocache._effects import StoreDecision
-from memocache._entry import SECOND, AgingEntry, Alias, Aliases, Entry, Origin
+from memocache._entry import SECOND, Entry, EntryScope, FastIndex, FastKey, StaleableEntry
 from memocache._hints import resolved
 from memocache._policy import Policy, StoredException, refresh_margin
 from memocache._views import frameworks, is_response
@@ -86,8 +86,8 @@ class Binding:
         """What is known of the function as a view, if it has been one."""
         self._known_keys: dict[Hashable, str] = {}
         self._warned: set[str] = set()
-        self._scopes: dict[tuple[str, ...], Origin] = {}
-        self.scope = Origin((keys.group,), self.counters)
+        self._scopes: dict[tuple[str, ...], EntryScope] = {}
+        self.scope = EntryScope((keys.group,), self.counters)
         """The scope of the entries of calls without tags."""
         cache.introduce(self.scope)
 
@@ -119,13 +119,13 @@ class Binding:
             self._known_keys[typed] = key
         return key
 
-    def scope_of(self, tags: tuple[str, ...]) -> Origin:
+    def scope_of(self, tags: tuple[str, ...]) -> EntryScope:
         """Return the scope of the entries that have these *tags*."""
         scope = self._scopes.get(tags)
         if scope is None:
             if len(self._scopes) >= MOST_SCOPES:
                 self._scopes.clear()
-            scope = self._scopes[tags] = Origin((self.keys.group, *tags), self.counters)
+            scope = self._scopes[tags] = EntryScope((self.keys.group, *tags), self.counters)
             self.cache.introduce(scope)
         return scope
 
@@ -170,13 +170,13 @@ class Binding:
         kept = value if self.copy is None else self.copy(value)  # the leader may change its own
         return StoreDecision(value, kept, lifetime, self.policy.stale, shared=True)
 
-    def staleable(self, entry: Entry, lifetime: float, stale: float) -> AgingEntry:
+    def staleable(self, entry: Entry, lifetime: float, stale: float) -> StaleableEntry:
         """Return *entry* as one that may be served for *stale* seconds when its timeout is over."""
         until = entry.fresh
         # In this process it is decided now when the first refreshes it; elsewhere by everyone who looks.
         fresh = until - refresh_margin(entry, lifetime) if self.is_direct else until
         expires = until + stale
-        return AgingEntry(entry.key, entry.value, fresh, expires, entry.cost, entry.origin, until=until)
+        return StaleableEntry(entry.key, entry.value, fresh, expires, entry.cost, entry.origin, until=until)
 
     def unanswered(self, error: BackendError) -> None:
         """Count and tell that there was an *error* instead of an answer."""
@@ -197,7 +197,7 @@ class Binding:
         """Count and tell that there was an *error* instead of an answer, where nothing was to be computed."""
         self.failed("the cache did not answer", error)
 
-    def hit(self, entry: Entry, fast_key: "Alias | None" = None, *, waited: bool = False) -> Any:
+    def hit(self, entry: Entry, fast_key: "FastKey | None" = None, *, waited: bool = False) -> Any:
         """Count that *entry* is served, and return the value that the caller gets."""
         if not entry.counts:
             if waited:
@@ -212,7 +212,7 @@ class Binding:
             self.cache.alias(entry, fast_key)
         return value if self.copy is None else self.copy(value)
 
-    def serve_old(self, entry: AgingEntry) -> Any:
+    def serve_old(self, entry: StaleableEntry) -> Any:
         """Count that *entry* is served while somebody refreshes it, and return the value that the caller gets."""
         if now() >= entry.until:
             self.counters.stale += 1
@@ -278,13 +278,13 @@ class Bindings:
         self,
         title: str,
         source: CacheSource,
-        fast_index: Aliases | None,
+        fast_index: FastIndex | None,
         make: Callable[[Cache], Binding],
         get_ready: Callable[[Binding], None],
     ) -> None:
         self._title = title
         self._source = source
-        self._is_fixed = isinstance(source, Cache) or (isinstance(source, Slot) and source.is_fixed)
+        self._is_fixed = isinstance(source, Cache) or (isinstance(source, CacheRef) and source.is_fixed)
         self._fast_index = fast_index
         self._make = make
         self._get_ready = get_ready
@@ -306,7 +306,7 @@ class Bindings:
         binding, ref = self._latest, self._source
         if (
             binding is not None
-            and isinstance(ref, Slot)
+            and isinstance(ref, CacheRef)
             and not ref.is_chosen
             and binding.cache is ref.cache
             and (self._fast_index is None or self._fast_index.source is binding.near)
@@ -315,13 +315,13 @@ class Bindings:
         binding = self._found()
         if self._is_fixed:
             self.settled = binding
-        elif isinstance(ref, Slot):
+        elif isinstance(ref, CacheRef):
             self._latest = binding
         return binding
 
     def _found(self) -> Binding:
         source = self._source
-        if isinstance(source, Slot):
+        if isinstance(source, CacheRef):
             binding = source.use(self.on)
         elif isinstance(source, Cache):
             binding = self.on(source)

@@ -44,11 +44,11 @@ from inspect import Parameter, Signature
 from typing import Any, Final, TypeAlias
 
 from memocache._canonical import has_own_key
-from memocache._entry import Alias, Aliases
+from memocache._entry import FastIndex, FastKey
 from memocache._instances import tokens
 
 __all__ = [
-    "Writer",
+    "CallCompiler",
     "PLAIN",
     "Shortcut",
     "plain_types",
@@ -112,7 +112,7 @@ def {p}picked({parameters}):
 """
 
 
-class Writer:
+class CallCompiler:
     """Writes functions with the parameters of one decorated function, each when it is asked for.
 
     Args:
@@ -137,7 +137,7 @@ class Writer:
         *,
         begin: Callable[..., Any],
         key_function: Callable[..., Any] | None,
-        aliases: Aliases | None,
+        aliases: FastIndex | None,
         instance: str | None,
         is_async: bool,
         hands_over: bool,
@@ -217,7 +217,7 @@ def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
 # By id: a metaclass may have a __hash__ of its own.
 PLAIN: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))
 
-Shortcut: TypeAlias = Callable[[tuple[Any, ...]], "Alias | None"]
+Shortcut: TypeAlias = Callable[[tuple[Any, ...]], "FastKey | None"]
 """Takes the arguments that count; returns what makes the next call with these find the entry, or None."""
 
 
@@ -237,7 +237,7 @@ def _is_itself(value: object) -> bool:
     return type(value) is not float or (value != 0.0 and math.isfinite(value))  # there is also -0.0, and NaN
 
 
-def shortcut(aliases: Aliases | None, number: int, instance_at: int | None) -> Shortcut:
+def shortcut(aliases: FastIndex | None, number: int, instance_at: int | None) -> Shortcut:
     """Return the maker of the *aliases* of a function, *number* of whose arguments count, one perhaps as its instance.
 
     What it makes is written as the function's own call writes it: one argument alone and not as a tuple, with its type;
@@ -254,28 +254,28 @@ def _none(counted: tuple[Any, ...]) -> None:
     return None
 
 
-def _of_one(aliases: Aliases) -> Shortcut:
-    def alias(counted: tuple[Any, ...]) -> Alias | None:
+def _of_one(aliases: FastIndex) -> Shortcut:
+    def alias(counted: tuple[Any, ...]) -> FastKey | None:
         kind = plain_types(counted)
         return None if kind is None else (aliases, counted[0], kind)
 
     return alias
 
 
-def _of_some(aliases: Aliases) -> Shortcut:
+def _of_some(aliases: FastIndex) -> Shortcut:
     known: dict[object, object] = {}  # one tuple of types for all entries
 
-    def alias(counted: tuple[Any, ...]) -> Alias | None:
+    def alias(counted: tuple[Any, ...]) -> FastKey | None:
         types = plain_types(counted)
         return None if types is None else (aliases, counted, known.setdefault(types, types))
 
     return alias
 
 
-def _of_method(aliases: Aliases, at: int) -> Shortcut:
+def _of_method(aliases: FastIndex, at: int) -> Shortcut:
     known: dict[object, object] = {}
 
-    def alias(counted: tuple[Any, ...]) -> Alias | None:
+    def alias(counted: tuple[Any, ...]) -> FastKey | None:
         instance = counted[at]
         token = tokens.get(id(instance))
         if token is None or has_own_key(instance):  # what that says may change, while a token does not

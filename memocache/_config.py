@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from memocache import _current
-from memocache._current import Slot, as_cache, slot_of
+from memocache._current import CacheRef, as_cache, ref_of
 from memocache._policy import UNSET, Unset
 from memocache._tags import tag_group
 from memocache.backends.base import Cache, CacheCall
@@ -32,7 +32,7 @@ def default_cache(name: str | None = None) -> Cache:
     Raises:
         ConfigurationError: if no cache is configured under *name*, or MEMOCACHE_URL cannot work.
     """
-    return slot_of(name).get()
+    return ref_of(name).get()
 
 
 def configure(default: "Cache | Foreign | str | Unset" = UNSET, /, **named: "Cache | Foreign | str | None") -> None:
@@ -61,17 +61,19 @@ def configure(default: "Cache | Foreign | str | Unset" = UNSET, /, **named: "Cac
     for name in RESERVED:
         if name in named:
             raise ConfigurationError(f"configure() takes the default cache without a name; drop the {name}= before it")
-    caches: dict[Slot, Cache | None] = {_current.default: _checked(default)} if not isinstance(default, Unset) else {}
+    caches: dict[CacheRef, Cache | None] = (
+        {_current.default: _checked(default)} if not isinstance(default, Unset) else {}
+    )
     for name, given in named.items():
-        caches[slot_of(name)] = None if given is None else _checked(given, f"{name}=")
-    for slot, cache in caches.items():
-        slot.put(cache)
+        caches[ref_of(name)] = None if given is None else _checked(given, f"{name}=")
+    for ref, cache in caches.items():
+        ref.put(cache)
 
 
 def _checked(given: object, where: str = "") -> Cache:
     """Return the cache that is *given* to configure, or made from the URL."""
     if isinstance(given, str):
-        cache = slot_of(given).get() if "://" in given else None
+        cache = ref_of(given).get() if "://" in given else None
     else:
         cache = as_cache(given)
     if cache is not None:

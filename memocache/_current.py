@@ -1,4 +1,4 @@
-"""Slots: where functions find the cache that they use by name: the default, others by name or by URL."""
+"""CacheRefs: where functions find the cache that they use by name: the default, others by name or by URL."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from memocache._entry import Aliases
+from memocache._entry import FastIndex
 from memocache._fork import in_child
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
@@ -17,11 +17,21 @@ from memocache.errors import ConfigurationError
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
 
-__all__ = ["CacheSource", "Slot", "as_cache", "configured", "default", "disabled", "is_disabled", "register", "slot_of"]
+__all__ = [
+    "CacheSource",
+    "CacheRef",
+    "as_cache",
+    "configured",
+    "default",
+    "disabled",
+    "is_disabled",
+    "register",
+    "ref_of",
+]
 
 T = TypeVar("T")
 
-CacheSource: TypeAlias = "Cache | Slot | Callable[[], Cache | Foreign]"
+CacheSource: TypeAlias = "Cache | CacheRef | Callable[[], Cache | Foreign]"
 """Where a function's cache comes from."""
 
 DEFAULT_THRESHOLD: Final = 10_000
@@ -30,7 +40,7 @@ VARIABLE: Final = "MEMOCACHE_URL"
 _lock = threading.RLock()
 
 
-class Slot:
+class CacheRef:
     """A place for a cache. Functions may be decorated with it before there is one, and follow when there is another."""
 
     __slots__ = ("_choose", "_followers", "_make", "cache", "has_near", "is_fixed", "shared")
@@ -39,7 +49,7 @@ class Slot:
         self, make: Callable[[], Cache], *, is_fixed: bool = False, shared: bool = False, has_near: bool = True
     ) -> None:
         self._make = make
-        self._followers: weakref.WeakSet[Aliases] = weakref.WeakSet()
+        self._followers: weakref.WeakSet[FastIndex] = weakref.WeakSet()
         self.cache: Cache | None = None
         """The cache in it, if there is one already."""
         self._choose: Callable[[], Cache | None] | None = None
@@ -69,7 +79,7 @@ class Slot:
             for aliases in list(self._followers):
                 aliases.lead_to(None)
 
-    def follow(self, aliases: Aliases) -> None:
+    def follow(self, aliases: FastIndex) -> None:
         """Drop what *aliases* (kept weakly) lead to whenever another cache is put in."""
         with _lock:
             self._followers.add(aliases)
@@ -89,8 +99,8 @@ class Slot:
                 aliases.close()
 
 
-def slot_of(given: str | None) -> Slot:
-    """Return the slot of the cache that goes by what is *given*: a URL, a name, or None for the default.
+def ref_of(given: str | None) -> CacheRef:
+    """Return the ref of the cache that goes by what is *given*: a URL, a name, or None for the default.
 
     Raises:
         ConfigurationError: it is neither, or the URL is that of no cache.
@@ -98,7 +108,7 @@ def slot_of(given: str | None) -> Slot:
     if given is None:
         return default
     if "://" in given:
-        return _slot_at(given)
+        return _ref_at(given)
     if not given.isidentifier():  # which may be a URL with a mistake and a password, and so is not shown
         raise ConfigurationError(
             "cache= got a text that is neither a URL, such as 'memcached://127.0.0.1:11211', "
@@ -106,24 +116,24 @@ def slot_of(given: str | None) -> Slot:
         )
     with _lock:
         if given not in _named:
-            _named[given] = Slot(lambda: _unknown(given))
+            _named[given] = CacheRef(lambda: _unknown(given))
         return _named[given]
 
 
 def configured() -> list[str]:
     """Return the names under which there is a cache."""
     with _lock:
-        return sorted(name for name, slot in _named.items() if slot.cache is not None)
+        return sorted(name for name, ref in _named.items() if ref.cache is not None)
 
 
-def _slot_at(url: str) -> Slot:
+def _ref_at(url: str) -> CacheRef:
     from memocache.backends.urls import Url, recipe_for
 
     with _lock:
         if url not in _at_url:
             made_by = recipe_for(Url(url))
             kind = made_by.kind
-            _at_url[url] = Slot(made_by.make, is_fixed=True, shared=kind.shared, has_near=kind.has_near)
+            _at_url[url] = CacheRef(made_by.make, is_fixed=True, shared=kind.shared, has_near=kind.has_near)
         return _at_url[url]
 
 
@@ -139,19 +149,19 @@ def _first_default() -> Cache:
     if not url:
         return SimpleCache(threshold=DEFAULT_THRESHOLD)
     try:
-        return _slot_at(url).get()
+        return _ref_at(url).get()
     except ConfigurationError as error:
         raise ConfigurationError(f"{VARIABLE} in the environment: {error}") from None
 
 
-default: Final = Slot(_first_default)
-_named: Final[dict[str, Slot]] = {}
-_at_url: Final[dict[str, Slot]] = {}
+default: Final = CacheRef(_first_default)
+_named: Final[dict[str, CacheRef]] = {}
+_at_url: Final[dict[str, CacheRef]] = {}
 
 
 # ---- disabled -----------------------------------------------------------------------------------------------------
 
-_indexes: Final["weakref.WeakSet[Aliases]"] = weakref.WeakSet()
+_indexes: Final["weakref.WeakSet[FastIndex]"] = weakref.WeakSet()
 # Where `disabled(everywhere=True)` is on, there is something in it: so it is as good as True, and costs no call.
 _everywhere: Final[list[None]] = []
 _disabled: Final[ContextVar[bool | list[None]]] = ContextVar("memocache_disabled", default=_everywhere)
@@ -160,7 +170,7 @@ is_disabled: Final[Callable[[], bool | list[None]]] = _disabled.get
 _disabled_contexts = 0
 
 
-def register(aliases: Aliases) -> None:
+def register(aliases: FastIndex) -> None:
     """Keep *aliases* (weakly) among the shortcuts that `disabled` drops."""
     with _lock:
         _indexes.add(aliases)

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from memocache.stats import Counters
 
-__all__ = ["SECOND", "AgingEntry", "Alias", "Aliases", "Entry", "Origin"]
+__all__ = ["SECOND", "StaleableEntry", "FastKey", "FastIndex", "Entry", "EntryScope"]
 
 SECOND: Final = 1e6  # in the unit of an entry's cost
 FIRST_PAUSE: Final = 1.0
@@ -21,7 +21,7 @@ class Entry:
     *cost* is how long its computation took, in microseconds. Until *fresh* it is handed out, from *expires* on never.
     There may be millions of entries, so each has no more than it needs.
 
-    In process the very same object is found by key and by raw arguments (see Aliases), so that there is one truth: an
+    In process the very same object is found by key and by raw arguments (see FastIndex), so that there is one truth: an
     entry that leaves its cache is marked with `fresh = -inf`.
     """
 
@@ -47,7 +47,7 @@ class Entry:
         fresh: float,
         expires: float | None = None,
         cost: int = 0,
-        origin: "Origin | None" = None,
+        origin: "EntryScope | None" = None,
     ) -> None:
         self.key = key
         self.value = value
@@ -77,7 +77,7 @@ class Entry:
                 del aliases.table[self.raw]
 
 
-class AgingEntry(Entry):
+class StaleableEntry(Entry):
     """An entry that may be handed out when its timeout is over, while somebody refreshes it: until *expires*.
 
     *until* is when its timeout is over, and *fresh* when the first may refresh it, which may be a little earlier. After
@@ -93,7 +93,7 @@ class AgingEntry(Entry):
         fresh: float,
         expires: float,
         cost: int = 0,
-        origin: "Origin | None" = None,
+        origin: "EntryScope | None" = None,
         *,
         until: float,
         held: float = 0.0,
@@ -110,7 +110,7 @@ class AgingEntry(Entry):
         self.held = now + self.pause
 
 
-class Origin:
+class EntryScope:
     """Where entries come from: a function on one cache, with what is the same for all of them."""
 
     __slots__ = ("__weakref__", "aliases", "counters", "groups")
@@ -119,9 +119,9 @@ class Origin:
         self.groups = groups
         self.counters = counters  # whose hits those of the entries are
         # Those that lead to the entries: of one function, or of more, since those of one namespace share their entries.
-        self.aliases: Collection[Aliases] = ()
+        self.aliases: Collection[FastIndex] = ()
 
-    def link(self, entry: Entry, aliases: "Aliases", raw: Hashable, types: object) -> bool:
+    def link(self, entry: Entry, aliases: "FastIndex", raw: Hashable, types: object) -> bool:
         """Note that *aliases* lead to *entry* from *raw* arguments of these *types*; false if they must not."""
         if entry.types is None:
             entry.raw, entry.types = raw, types
@@ -133,7 +133,7 @@ class Origin:
         return True
 
 
-class Aliases:
+class FastIndex:
     """The shortcut from a function's raw arguments to its entries in one in-process cache, its *source*.
 
     *table* is read without a lock, by the function's own call. It is written under *lock* and the cache's own, and only
@@ -173,7 +173,7 @@ class Aliases:
             self._closed = True
             self.table.clear()
 
-    def add(self, source: object, alias: "Alias", entry: Entry) -> None:
+    def add(self, source: object, alias: "FastKey", entry: Entry) -> None:
         """Let *alias* lead to *entry*; only for *source*, under its lock."""
         with self.lock:
             if not self._open or self._closed or self.source is not source:
@@ -183,5 +183,5 @@ class Aliases:
                 self.table[raw] = entry
 
 
-Alias: TypeAlias = tuple[Aliases, Hashable, object]
+FastKey: TypeAlias = tuple[FastIndex, Hashable, object]
 """What may lead to an entry: whose table, the raw arguments there and their types."""

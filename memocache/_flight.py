@@ -14,7 +14,7 @@ from memocache._fork import in_child
 
 __all__ = ["Flight", "enclosing", "own_copy", "waiting", "in_background"]
 
-Outcome = Literal["landed", "crashed", "abandoned"]
+FlightState = Literal["resolved", "failed", "abandoned"]
 
 
 class Loop(Protocol):
@@ -27,7 +27,7 @@ class Loop(Protocol):
 class Flight:
     """A computation that is under way in this process.
 
-    Its leader ends it with `land`, `crash` or `abandon`, once; whatever comes second has no effect. A flight that has
+    Its leader ends it with `resolve`, `fail` or `abandon`, once; whatever comes second has no effect. A flight that has
     not ended when its *lease* (seconds) is over does not count any more: whoever led it may be gone.
 
     A leader in a task has a *loop*, and can *cancel*: the last one to leave has the computation cancelled.
@@ -43,8 +43,8 @@ class Flight:
         "key",
         "lease",
         "loop",
-        "outcome",
         "parent",
+        "state",
         "thread",
         "value",
         "waits_for",
@@ -57,7 +57,7 @@ class Flight:
         self.lease = lease
         self.parent = enclosing.get()
         self.thread = threading.get_ident()  # of the leader
-        self.outcome: Outcome | None = None
+        self.state: FlightState | None = None
         self.waits_for: list[Flight] = []  # by computations inside this one
         self._wake: list[Callable[[], None]] = []
         self.loop: Loop | None = None
@@ -73,7 +73,7 @@ class Flight:
     @property
     def has_lost_its_leader(self) -> bool:
         """Whether nobody leads it (any more)."""
-        return self.outcome is not None or (self.loop is not None and self.loop.is_closed())
+        return self.state is not None or (self.loop is not None and self.loop.is_closed())
 
     def lead_in(self, loop: Loop, cancel: Callable[[], None] | None) -> None:
         """Be led by a task of this thread's *loop*; *cancel* cancels it."""
@@ -84,27 +84,27 @@ class Flight:
         """Have no more to do with the call that came upon it: nothing waits for what is done in the background."""
         self.parent, self.thread = None, 0
 
-    def land(self, value: object) -> None:
+    def resolve(self, value: object) -> None:
         """End with a *value* for the waiters."""
         self.value = value
-        if self.outcome is None:
-            self.outcome = "landed"
+        if self.state is None:
+            self.state = "resolved"
         self.cancel = None
         if self._wake:
             self._wake_all()
 
-    def crash(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """End with the *error* of the computation for the waiters."""
         self.error = error
-        self._end("crashed")
+        self._end("failed")
 
     def abandon(self) -> None:
         """End without a result: a waiter may lead the next flight."""
         self._end("abandoned")
 
-    def _end(self, outcome: Outcome) -> None:
-        if self.outcome is None:
-            self.outcome = outcome
+    def _end(self, state: FlightState) -> None:
+        if self.state is None:
+            self.state = state
         self.cancel = None
         self._wake_all()
 
@@ -120,13 +120,13 @@ class Flight:
         """Have *wake* called once when the flight ends; False if it has ended already, and *wake* may not be called."""
         # Appended first and looked at second, while the leader does it the other way round: one of the two sees it.
         self._wake.append(wake)
-        return self.outcome is None
+        return self.state is None
 
     def leave(self, wake: Callable[[], None]) -> bool:
         """Take *wake* back. The last to leave a computation in a task has it cancelled: then it is true."""
         with contextlib.suppress(ValueError):
             self._wake.remove(wake)
-        if self._wake or self.outcome is not None or self.cancel is None:
+        if self._wake or self.state is not None or self.cancel is None:
             return False
         cancel, self.cancel = self.cancel, None
         cancel()
@@ -145,7 +145,7 @@ class Flight:
         except BaseException:
             self.leave(wake)  # whoever has merely waited too long may as well have the result stored
             raise
-        return self.outcome is not None
+        return self.state is not None
 
 
 enclosing: Final[ContextVar[Flight | None]] = ContextVar("memocache_flight", default=None)

@@ -13,10 +13,10 @@ from typing import Any, Final, TypeAlias
 
 from memocache._binding import Binding, Bindings
 from memocache._clock import now
-from memocache._compile import Writer, shortcut
-from memocache._current import Slot, is_disabled, register
+from memocache._compile import CallCompiler, shortcut
+from memocache._current import CacheRef, is_disabled, register
 from memocache._effects import Effects, PendingCall, blocking
-from memocache._entry import Aliases, Entry, Origin
+from memocache._entry import Entry, EntryScope, FastIndex
 from memocache._fork import in_child
 from memocache._instances import Owner
 from memocache._missing import MISSING
@@ -69,7 +69,7 @@ class Memoizer:
         self.alias = shortcut(self._aliases, len(self._counted.names), self._instance_at)
         self.notes: dict[object, Any] = {}
         """What each adapter of a web framework has found out about the function."""
-        self._writer = Writer(
+        self._writer = CallCompiler(
             function,
             signature,
             self._counted.names if self._counted.function is None else (),
@@ -87,20 +87,20 @@ class Memoizer:
         if isinstance(options.cache, Cache):
             self.bindings.on(options.cache)
         else:
-            self._key_maker(shared=isinstance(options.cache, Slot) and options.cache.shared)
+            self._key_maker(shared=isinstance(options.cache, CacheRef) and options.cache.shared)
         decorated(self)
 
-    def _own_aliases(self) -> Aliases | None:
+    def _own_aliases(self) -> FastIndex | None:
         cache = self.options.cache
         if self._counted.function is not None or self.options.copied is not None or self.options.view:
             return None
-        if not isinstance(cache, Cache | Slot) or not cache.has_near:
+        if not isinstance(cache, Cache | CacheRef) or not cache.has_near:
             return None
         if not set(self.tags.names).issubset(self._counted.names):
             return None  # calls that count as one may have different tags, and each is only served what has its own
-        aliases = Aliases()
+        aliases = FastIndex()
         register(aliases)
-        if isinstance(cache, Slot):
+        if isinstance(cache, CacheRef):
             cache.follow(aliases)
         return aliases
 
@@ -194,7 +194,7 @@ class Memoizer:
             self._counted_of = self._writer.counted()
         return self._counted_of
 
-    def locate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Binding, str, Origin]:
+    def locate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Binding, str, EntryScope]:
         """Return the binding of a call, and its key and origin there."""
         binding = self.binding()
         key = binding.keys.key(self.bind(*args, **kwargs))
@@ -204,7 +204,7 @@ class Memoizer:
             self._tagged_of = self._writer.tagged()
         return binding, key, self.scope(binding, self._tagged_of(*args, **kwargs))
 
-    def scope(self, binding: Binding, tagged: tuple[object, ...]) -> Origin:
+    def scope(self, binding: Binding, tagged: tuple[object, ...]) -> EntryScope:
         """Return the scope on *binding* of the call whose arguments for the tags are *tagged*."""
         return binding.scope_of(self.tags.groups(tagged)) if self.tags else binding.scope
 
@@ -325,7 +325,7 @@ class Memoizer:
         """Return what is stored for a call, or MISSING."""
         return self._run(self._peek(*self.locate(args, kwargs)))
 
-    async def _peek(self, binding: Binding, key: str, scope: Origin) -> Any:
+    async def _peek(self, binding: Binding, key: str, scope: EntryScope) -> Any:
         if is_disabled():
             return MISSING
         (entry,) = await peek(binding, (key,), (scope.groups,))
@@ -335,7 +335,7 @@ class Memoizer:
         """Store *value* as the result of a call."""
         return self._run(self._put(value, *self.locate(args, kwargs)))
 
-    async def _put(self, value: Any, binding: Binding, key: str, scope: Origin) -> None:
+    async def _put(self, value: Any, binding: Binding, key: str, scope: EntryScope) -> None:
         if not is_disabled():
             await put(binding, key, scope, value)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from memocache._current import CacheSource, slot_of
+from memocache._current import CacheSource, ref_of
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
@@ -168,7 +168,7 @@ def _checked_vary(vary: object) -> tuple[str, ...]:
 
 def _checked_cache(given: Any) -> CacheSource:
     if given is None or isinstance(given, str):
-        return slot_of(given)
+        return ref_of(given)
     if isinstance(given, Cache):
         return given
     # Not before somebody else's object is given: it needs a serializer, which takes time to import.

@@ -99,7 +99,7 @@ async def join(flight: Flight, seconds: float) -> bool | None:
             if flight.subscribe(tell):
                 await ended
         raise
-    return flight.outcome is not None
+    return flight.state is not None
 
 
 async def sleep(seconds: float) -> None:

@@ -29,7 +29,7 @@ from memocache._effects import (
     StoreDecision,
     blocking,
 )
-from memocache._entry import SECOND, AgingEntry, Alias, Entry, Origin
+from memocache._entry import SECOND, Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import own_copy, waiting
 from memocache._policy import StoredException
 from memocache._views import frameworks, is_response
@@ -60,8 +60,8 @@ NOT_LOOKED: Final = NotLooked()
 async def get_or_compute(
     binding: Binding,
     key: str,
-    scope: Origin,
-    fast_key: "Alias | None" = None,
+    scope: EntryScope,
+    fast_key: "FastKey | None" = None,
     found: "LookupResult | NotLooked" = NOT_LOOKED,
 ) -> Any:
     """Return the value under *key*, computed if need be; its entry is of this *scope*.
@@ -101,7 +101,7 @@ async def get_or_compute(
                 ended = await Join(flight, budget) if allowed else None
             if ended is None or flight.value is UNSHARED:
                 return await _compute_alone(binding)
-            if ended and flight.outcome != "abandoned":
+            if ended and flight.state != "abandoned":
                 binding.counters.waits += 1
                 return Raised(own_copy(flight.error)) if flight.error else binding.serve(flight.value)
         found = NOT_LOOKED
@@ -110,7 +110,7 @@ async def get_or_compute(
 
 
 def begin_fast(
-    binding: Binding, key: str, scope: Origin, fast_key: "Alias | None", compute: Callable[[], Any] | None
+    binding: Binding, key: str, scope: EntryScope, fast_key: "FastKey | None", compute: Callable[[], Any] | None
 ) -> PendingCall | Entry:
     """Begin the call of an ordinary function: `get_or_compute` once more, without a coroutine for what is usual.
 
@@ -144,7 +144,7 @@ def begin_fast(
     return PendingCall(get_or_compute(binding, key, scope, fast_key, found), compute)
 
 
-async def _look(binding: Binding, key: str, scope: Origin) -> LookupResult:
+async def _look(binding: Binding, key: str, scope: EntryScope) -> LookupResult:
     cache = binding.cache
     try:
         if binding.is_direct:
@@ -157,7 +157,7 @@ async def _look(binding: Binding, key: str, scope: Origin) -> LookupResult:
         return None
 
 
-async def _claim(binding: Binding, key: str, scope: Origin, excuse: Callable[[BackendError], None]) -> Lease | None:
+async def _claim(binding: Binding, key: str, scope: EntryScope, excuse: Callable[[BackendError], None]) -> Lease | None:
     """Return the right to replace what is under *key*; None if nothing is to be stored."""
     cache = binding.cache
     try:
@@ -184,7 +184,7 @@ async def compute_only() -> Any:
 # ---- leading: computing under a lease, storing, and waking those who wait ----------------------------------------
 
 
-async def _lead(binding: Binding, lease: Lease, scope: Origin, old: AgingEntry | None = None) -> Any:
+async def _lead(binding: Binding, lease: Lease, scope: EntryScope, old: StaleableEntry | None = None) -> Any:
     """Compute under *lease* and store; if that fails, the caller is served what is *old*."""
     flight = lease.flight
     if lease.unreadable is not None:
@@ -201,11 +201,11 @@ async def _lead(binding: Binding, lease: Lease, scope: Origin, old: AgingEntry |
 async def _lead_on(
     binding: Binding,
     lease: Lease,
-    scope: Origin,
+    scope: EntryScope,
     value: Any,
     error: BaseException | None,
     cost: float,
-    old: AgingEntry | None = None,
+    old: StaleableEntry | None = None,
 ) -> Any:
     """Go on after the computation, which returned *value* or raised *error*, in *cost* seconds."""
     flight = lease.flight
@@ -222,13 +222,13 @@ async def _lead_on(
             return Raised(wrong)
         if decision.error is not None:
             await _give_back(binding, lease, decision.error)
-            flight.land(UNSHARED)
+            flight.resolve(UNSHARED)
             return value if old is None else Instead(binding.serve_old(old))
         await _store(binding, lease, scope, decision.kept, decision.lifetime, cost, decision.stale)
-        flight.land(decision.kept if decision.shared else UNSHARED)
+        flight.resolve(decision.kept if decision.shared else UNSHARED)
         return value
     finally:
-        if flight.outcome is None:
+        if flight.state is None:
             flight.abandon()  # nothing above has ended it: a waiter leads the next
 
 
@@ -241,7 +241,7 @@ class PendingLeadFast(PendingCall):
 
     __slots__ = ("_binding", "_lease", "_scope")
 
-    def __init__(self, binding: Binding, lease: Lease, scope: Origin) -> None:
+    def __init__(self, binding: Binding, lease: Lease, scope: EntryScope) -> None:
         self._binding = binding
         self._lease = lease
         self._scope = scope
@@ -271,9 +271,9 @@ class PendingLeadFast(PendingCall):
                 binding.filled(cast(bool, binding.cache.fill(lease, entry)))
             except (BackendError, SerializationError) as error:
                 blocking(_not_stored(binding, lease, error))
-            flight.land(value)
+            flight.resolve(value)
         finally:
-            if flight.outcome is None:
+            if flight.state is None:
                 flight.abandon()
         return value
 
@@ -283,7 +283,7 @@ class PendingLeadFast(PendingCall):
 
 
 async def _lead_failed(
-    binding: Binding, lease: Lease, scope: Origin, error: BaseException, cost: float, old: AgingEntry | None
+    binding: Binding, lease: Lease, scope: EntryScope, error: BaseException, cost: float, old: StaleableEntry | None
 ) -> Any:
     """Go on after a computation that raised *error*."""
     lifetime = binding.policy.error_lifetime(error)
@@ -299,13 +299,13 @@ async def _lead_failed(
 
 def _fail(binding: Binding, lease: Lease, error: Exception) -> None:
     if binding.keeps_errors_apart:
-        lease.flight.land(UNSHARED)
+        lease.flight.resolve(UNSHARED)
     else:
-        lease.flight.crash(error)
+        lease.flight.fail(error)
 
 
 async def _store(
-    binding: Binding, lease: Lease, scope: Origin, value: Any, lifetime: float, cost: float, stale: float = 0.0
+    binding: Binding, lease: Lease, scope: EntryScope, value: Any, lifetime: float, cost: float, stale: float = 0.0
 ) -> None:
     """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
     if lifetime <= 0:
@@ -370,13 +370,13 @@ async def _give_back(binding: Binding, lease: Lease, error: BaseException | None
 # ---- what else can be done with a call ---------------------------------------------------------------------------
 
 
-async def refresh(binding: Binding, key: str, scope: Origin) -> Any:
+async def refresh(binding: Binding, key: str, scope: EntryScope) -> Any:
     """Compute now and store, whatever is there; return the value."""
     lease = await _claim(binding, key, scope, binding.unanswered)
     return await (_compute_alone(binding) if lease is None else _lead(binding, lease, scope))
 
 
-async def put(binding: Binding, key: str, scope: Origin, value: object) -> None:
+async def put(binding: Binding, key: str, scope: EntryScope, value: object) -> None:
     """Store *value* as if it had been computed now."""
     lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
     await put_if(binding, key, scope, binding.serve(value), lifetime, binding.policy.stale)
@@ -385,7 +385,7 @@ async def put(binding: Binding, key: str, scope: Origin, value: object) -> None:
 async def put_if(
     binding: Binding,
     key: str,
-    scope: Origin,
+    scope: EntryScope,
     kept: Any,
     lifetime: float,
     stale: float,
@@ -405,12 +405,12 @@ async def put_if(
             await _give_back(binding, lease)
             return
         await _store(binding, lease, scope, kept, lifetime, 0.0, stale)
-        lease.flight.land(kept)
+        lease.flight.resolve(kept)
     finally:
         lease.flight.abandon()
 
 
-async def _stands(binding: Binding, scope: Origin, key: str, is_ours: Callable[[Any], bool]) -> bool:
+async def _stands(binding: Binding, scope: EntryScope, key: str, is_ours: Callable[[Any], bool]) -> bool:
     (entry,) = await peek(binding, (key,), (scope.groups,))
     return entry is not None and is_ours(entry.value)
 

@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from memocache._clock import now as clock
-from memocache._entry import AgingEntry, Entry
+from memocache._entry import Entry, StaleableEntry
 from memocache._envelope import ERROR, LEASE, Envelope
 from memocache._flight import Flight
 from memocache.backends._shared import (
     ATTEMPTS,
     SKEW,
-    Address,
+    PreparedRead,
     ServerCache,
     due,
     expire_after,
@@ -39,7 +39,7 @@ from memocache.backends.base import Busy, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers._codec import ValueCodec
 
-__all__ = ["LeaseCache", "Stubs", "Leaders"]
+__all__ = ["LeaseCache", "OwnLeases", "LocalFlights"]
 
 AT_ONCE: Final = -1  # expire: gone with the command
 
@@ -48,12 +48,12 @@ class LeaseCache(ServerCache):
     """A cache on servers with `add`, `gets` and `cas`."""
 
     def __init__(self, default_timeout: float | str | None, key_prefix: str, codec: ValueCodec) -> None:
-        self._stubs = Stubs()
+        self._stubs = OwnLeases()
         super().__init__(default_timeout, key_prefix, codec)
 
     def after_fork(self) -> None:
         """Join no flight of the parent's."""
-        self._stubs = Stubs()
+        self._stubs = OwnLeases()
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class LeaseCache(ServerCache):
                     # Not the error itself: its traceback leads back here, and would keep the lease alive.
                     unreadable = SerializationError(str(error))
                 else:
-                    if type(entry) is not AgingEntry or now < due(entry, envelope):
+                    if type(entry) is not StaleableEntry or now < due(entry, envelope):
                         return entry
                     return Stale(entry, self._refreshing(address, now, lease, data, envelope, entry, stamps))
             elif envelope is not None and is_lease(envelope, now):
@@ -88,7 +88,7 @@ class LeaseCache(ServerCache):
                 return taken
         return Busy(None)
 
-    def _planted(self, address: Address) -> tuple[bytes | None, Envelope | None, bytes]:
+    def _planted(self, address: PreparedRead) -> tuple[bytes | None, Envelope | None, bytes]:
         """Plant stamps for groups that have none, and return what is at *address* then."""
         for _ in range(ATTEMPTS):
             self._plant(address.node, address.groups)
@@ -97,20 +97,20 @@ class LeaseCache(ServerCache):
                 return data, envelope, stamps
         raise BackendUnavailable("the server does not keep the stamps of groups")
 
-    def _lead(self, address: Address, now: float, lease: float, nonce: bytes, stamps: bytes) -> Lease:
+    def _lead(self, address: PreparedRead, now: float, lease: float, nonce: bytes, stamps: bytes) -> Lease:
         return self._stubs.lead(address.key, address.groups, now, lease, nonce, stamps)
 
-    def _taken_over(self, address: Address, now: float, lease: float, nonce: bytes, stamps: bytes) -> Lease | None:
+    def _taken_over(self, address: PreparedRead, now: float, lease: float, nonce: bytes, stamps: bytes) -> Lease | None:
         return self._stubs.taken_over(address.key, address.groups, now, lease, nonce, stamps)
 
     def _refreshing(
         self,
-        address: Address,
+        address: PreparedRead,
         now: float,
         lease: float,
         data: bytes | None,
         envelope: Envelope,
-        entry: AgingEntry,
+        entry: StaleableEntry,
         stamps: bytes,
     ) -> Lease | None:
         """Return the lease to replace *entry*, the same value with another nonce meanwhile; None if somebody has it."""
@@ -134,7 +134,7 @@ class LeaseCache(ServerCache):
             taken.replaces, taken.old = True, entry
         return taken
 
-    def _claim(self, address: Address, now: float, lease: float, old: bytes | None, stamps: bytes) -> Lease | None:
+    def _claim(self, address: PreparedRead, now: float, lease: float, old: bytes | None, stamps: bytes) -> Lease | None:
         """Put a stub where nothing was, or *old* data that does not count. None if somebody was quicker."""
         key, wire, node = address.key, address.wire, address.node
         nonce = os.urandom(16)
@@ -226,7 +226,7 @@ class LeaseCache(ServerCache):
 MOST: Final = 10_000
 
 
-class Stubs:
+class OwnLeases:
     """The stubs that this process has put on servers, by nonce, and who leads what they stand for."""
 
     def __init__(self) -> None:
@@ -267,7 +267,7 @@ MOST_FLIGHTS: Final = 10_000
 SLOTS: Final = 1024
 
 
-class Leaders:
+class LocalFlights:
     """Who computes what in this process, under which stamps; so that nobody joins a flight from before a forgetting.
 
     Whoever has looked in the cache and found nothing leads only if no flight on the key has ended since before that

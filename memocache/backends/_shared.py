@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeAlias
 
 from memocache import _envelope
 from memocache._clock import now as clock
-from memocache._entry import SECOND, AgingEntry, Entry
+from memocache._entry import SECOND, Entry, StaleableEntry
 from memocache._envelope import ERROR, LEASE, STAMP_SIZE, VALUE, Envelope, Header, unpack
 from memocache._policy import FOREVER, StoredException, refresh_margin
 from memocache.backends.base import Cache, call_verb, countable
@@ -79,7 +79,7 @@ class PackedCache(Cache):
             entry.expires,
             entry.cost / SECOND,
         )
-        if type(entry) is AgingEntry:
+        if type(entry) is StaleableEntry:
             header = header._replace(fresh=entry.until, held=entry.held, pause=entry.pause)
         return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), stamps)))
 
@@ -101,7 +101,7 @@ class PackedCache(Cache):
         if fresh >= expires:
             return Entry(key, value, fresh, expires, cost)
         held, pause = envelope.held, envelope.pause
-        return AgingEntry(key, value, fresh, expires, cost, until=fresh, held=held, pause=pause)
+        return StaleableEntry(key, value, fresh, expires, cost, until=fresh, held=held, pause=pause)
 
 
 def is_present(envelope: Envelope, now: float) -> bool:
@@ -115,14 +115,14 @@ def is_lease(envelope: Envelope, now: float) -> bool:
     return envelope.created - SKEW <= now < end
 
 
-def due(entry: AgingEntry, envelope: Envelope) -> float:
+def due(entry: StaleableEntry, envelope: Envelope) -> float:
     """Return when this caller is to refresh *entry*, a little before its timeout perhaps."""
     return entry.until - refresh_margin(entry, entry.until - envelope.created)
 
 
 def kept_until(entry: Entry) -> float:
     """Return until when the server has to keep *entry*: also while it is being refreshed."""
-    return max(entry.expires, entry.held) if type(entry) is AgingEntry else entry.expires
+    return max(entry.expires, entry.held) if type(entry) is StaleableEntry else entry.expires
 
 
 def _stored_exception(text: object) -> StoredException:
@@ -149,7 +149,7 @@ Seen: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None]
 """What is under a key: the data, the envelope in it if that counts, and the block of the present stamps, if all are."""
 
 
-class Node(Protocol):
+class KVServer(Protocol):
     """One server.
 
     Every method raises BackendUnavailable if it does not answer properly, and ValueTooLarge if it refuses a size.
@@ -184,12 +184,12 @@ class Node(Protocol):
 
 
 @dataclass(slots=True)
-class Address:
+class PreparedRead:
     """All that is needed to ask for a key and to know its answer."""
 
     key: str
     wire: str
-    node: Node
+    node: KVServer
     read: Read  # the key's data, and its groups' stamps
     digest: bytes
     groups: tuple[str, ...]
@@ -238,18 +238,18 @@ MOST_ADDRESSES: Final = 10_000
 
 
 class ServerCache(PackedCache):
-    """A cache on servers with `get_many`, `gets`, `cas` and the rest of Node."""
+    """A cache on servers with `get_many`, `gets`, `cas` and the rest of KVServer."""
 
     def __init__(self, default_timeout: float | str | None, key_prefix: str, codec: ValueCodec) -> None:
         super().__init__(default_timeout, key_prefix, codec)
-        self._addresses: dict[str, Address] = {}
+        self._addresses: dict[str, PreparedRead] = {}
 
     @abstractmethod
-    def _node(self, key: str) -> Node:
+    def _node(self, key: str) -> KVServer:
         """Return the server of a wire *key*."""
 
     @abstractmethod
-    def _nodes(self) -> Sequence[Node]:
+    def _nodes(self) -> Sequence[KVServer]:
         """Return all servers."""
 
     def _check_size(self, wire: str, data: bytes) -> None:
@@ -259,15 +259,15 @@ class ServerCache(PackedCache):
         """Return what a server is told for *seconds* to live."""
         return expire_after(seconds)
 
-    def _by_node(self, wires: Iterable[str]) -> list[tuple[Node, list[str]]]:
+    def _by_node(self, wires: Iterable[str]) -> list[tuple[KVServer, list[str]]]:
         """Return the *wires* of each server."""
-        groups: dict[int, tuple[Node, list[str]]] = {}
+        groups: dict[int, tuple[KVServer, list[str]]] = {}
         for wire in wires:
             node = self._node(wire)
             groups.setdefault(id(node), (node, []))[1].append(wire)
         return list(groups.values())
 
-    def _on_all(self, command: Callable[[Node], None]) -> None:
+    def _on_all(self, command: Callable[[KVServer], None]) -> None:
         """Give *command* to every server; raise if one of them did not answer, after the others have done it."""
         failed: BackendError | None = None
         for node in self._nodes():
@@ -280,7 +280,7 @@ class ServerCache(PackedCache):
 
     # ---- where a key is, in every form that is needed ------------------------------------------------------------
 
-    def _address(self, key: str, groups: tuple[str, ...]) -> Address:
+    def _address(self, key: str, groups: tuple[str, ...]) -> PreparedRead:
         """Return the address of *key* as a member of *groups*: remembered, since making it takes longer than a hit."""
         address = self._addresses.get(key)
         if address is None or address.groups != groups:
@@ -289,10 +289,10 @@ class ServerCache(PackedCache):
             address = self._addresses[key] = self._new_address(key, groups)
         return address
 
-    def _new_address(self, key: str, groups: tuple[str, ...]) -> Address:
+    def _new_address(self, key: str, groups: tuple[str, ...]) -> PreparedRead:
         wire = self._wire(key)
         node = self._node(wire)
-        return Address(
+        return PreparedRead(
             key=key,
             wire=wire,
             node=node,
@@ -304,7 +304,7 @@ class ServerCache(PackedCache):
 
     # ---- stamps --------------------------------------------------------------------------------------------------
 
-    def _plant(self, node: Node, groups: tuple[str, ...]) -> None:
+    def _plant(self, node: KVServer, groups: tuple[str, ...]) -> None:
         """Put a stamp for each group that has none."""
         for group in groups:
             name = self._wire(group)

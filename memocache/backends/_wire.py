@@ -11,7 +11,7 @@ from typing import Any, Final
 from memocache import _clock
 from memocache._clock import ticks
 
-__all__ = ["MOST_BYTES", "CipherLine", "Line", "Sockets", "closed_with", "Breaker"]
+__all__ = ["MOST_BYTES", "CipherSocket", "DeadlineSocket", "Sockets", "closed_with", "Breaker"]
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 
@@ -53,12 +53,12 @@ class Sockets:
         """Return the address as it is: the line tries all that the name stands for, pymemcache would only the first."""
         return [(socket.AF_UNSPEC, socket.SOCK_STREAM, 0, "", (host, port))]
 
-    def socket(self, family: int, *_: Any) -> "Line":
+    def socket(self, family: int, *_: Any) -> "DeadlineSocket":
         """Return a line that is not connected yet."""
-        return Line(self, family)
+        return DeadlineSocket(self, family)
 
 
-class Line:
+class DeadlineSocket:
     """As much of a socket as pymemcache and redis-py use."""
 
     def __init__(self, sockets: Sockets, family: int) -> None:
@@ -174,7 +174,7 @@ class Line:
         return opened
 
 
-class CipherLine(Line):
+class CipherSocket(DeadlineSocket):
     """A line over TLS: the socket may hold bytes that the kernel knows nothing of."""
 
     def adopt(self, connected: socket.socket) -> None:

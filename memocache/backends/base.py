@@ -8,7 +8,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
 from memocache._effects import Operation, blocking, in_task
-from memocache._entry import AgingEntry, Alias, Entry, Origin
+from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from memocache.backends.urls import Url
 
 __all__ = [
-    "AgingEntry",
+    "StaleableEntry",
     "Answer",
     "Busy",
     "Cache",
@@ -48,7 +48,7 @@ class Busy(NamedTuple):
 class Stale(NamedTuple):
     """What may still be served, though its timeout is over or nearly so; with a lease for whoever is to refresh it."""
 
-    entry: AgingEntry
+    entry: StaleableEntry
     lease: "Lease | None"
 
 
@@ -73,14 +73,14 @@ class Lease:
         self.nonce = nonce  # what stands under the key in a shared cache as long as the lease does
         self.stamps = stamps
         self.replaces = False  # whether something is there that readers are served meanwhile
-        self.old: AgingEntry | None = None  # what to give back if the refresh fails: it is served on
+        self.old: StaleableEntry | None = None  # what to give back if the refresh fails: it is served on
         self.unreadable: SerializationError | None = None  # why what is under the key is no hit
-        self.alias: Alias | None = None  # what shall lead to the entry, in process
+        self.alias: FastKey | None = None  # what shall lead to the entry, in process
 
     def __del__(self) -> None:
         # The leader was interrupted where no `finally` of ours could see it: nobody may wait for it.
         flight: Flight | None = getattr(self, "flight", None)  # or it was while it made this very lease
-        if flight is not None and flight.outcome is None:
+        if flight is not None and flight.state is None:
             flight.abandon()
 
 
@@ -286,10 +286,10 @@ class Cache(ABC):
         """
         return None
 
-    def alias(self, entry: Entry, alias: Alias) -> None:
+    def alias(self, entry: Entry, alias: FastKey) -> None:
         """Let *alias* lead to *entry*, as long as it lives in `near`."""
 
-    def introduce(self, origin: Origin) -> None:
+    def introduce(self, origin: EntryScope) -> None:
         """Learn whose the entries in the groups of *origin* are, which is not to be kept alive."""
 
     def receive(self, receiver: Callable[[str | None], object]) -> None:

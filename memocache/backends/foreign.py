@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._effects import Operation, blocks
-from memocache._entry import AgingEntry, Entry
+from memocache._entry import Entry, StaleableEntry
 from memocache._envelope import ERROR, LEASE, VALUE, Envelope
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER
-from memocache.backends._leases import Leaders
+from memocache.backends._leases import LocalFlights
 from memocache.backends._shared import (
     LONGEST_EXPIRY,
     PackedCache,
@@ -375,7 +375,7 @@ class GenerationCache(PackedCache):
         super().__init__(default_timeout, key_prefix, codec)
 
     def _start(self) -> None:
-        self._leaders = Leaders()
+        self._leaders = LocalFlights()
         self._planting = [threading.RLock() for _ in range(64)]
 
     def after_fork(self) -> None:
@@ -448,7 +448,7 @@ class GenerationCache(PackedCache):
                     # Not the error itself: its traceback leads back here, and would keep the lease alive.
                     unreadable = SerializationError(str(error))
                 else:
-                    if type(entry) is not AgingEntry or now < due(entry, envelope):
+                    if type(entry) is not StaleableEntry or now < due(entry, envelope):
                         return entry
                     if flight is not None or self._is_led_elsewhere(envelope, now):
                         return Stale(entry, None)
@@ -497,7 +497,7 @@ class GenerationCache(PackedCache):
         return taken if stood else None
 
     async def _refreshing(
-        self, place: Place, now: float, lease: float, envelope: Envelope, entry: AgingEntry, ended: int
+        self, place: Place, now: float, lease: float, envelope: Envelope, entry: StaleableEntry, ended: int
     ) -> Lease | None:
         """Return the lease to replace *entry*, the same value with another nonce meanwhile; None if somebody has it."""
         nonce, stamps = self._leaders.new_nonce(), envelope.stamps

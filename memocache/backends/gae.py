@@ -107,7 +107,7 @@ class GAEMemcachedCache(LeaseCache):
 
 
 class Service:
-    """The memcache of App Engine, as a Node.
+    """The memcache of App Engine, as a KVServer.
 
     The SDK's own methods answer an outage as if there were nothing. So each command is given as an RPC, with a
     deadline, and the RPC is asked whether it has succeeded.
@@ -141,7 +141,7 @@ class Service:
         client._cas_ids, client._unpickler_factory = {}, NothingPickled
         return client
 
-    # ---- commands: see Node --------------------------------------------------------------------------------------
+    # ---- commands: see KVServer --------------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*."""

@@ -56,7 +56,7 @@ class Server:
         self._local = threading.local()
         self._breaker = Breaker()
 
-    # ---- commands: see Node --------------------------------------------------------------------------------------
+    # ---- commands: see KVServer --------------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*."""
@@ -66,7 +66,7 @@ class Server:
         return {key: found for key, found in zip(keys, (data, *others), strict=True) if found is not None}
 
     def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
-        """Return a function that reads what is under *key* and under *others*; see Node."""
+        """Return a function that reads what is under *key* and under *others*; see KVServer."""
         question = Question([each.encode("ascii") for each in (key, *others)])
         return functools.partial(self._give, Connection.read, (question,), True)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from memocache._clock import now as clock
-from memocache._entry import SECOND, AgingEntry, Alias, Entry
+from memocache._entry import SECOND, Entry, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._policy import StoredException
 from memocache.backends._s3fifo import S3Fifo
@@ -172,7 +172,7 @@ class SimpleCache(Cache):
             flight = self._flights.get(key)
             is_led = flight is not None and not flight.over
             old = None
-            if type(entry) is AgingEntry and now < entry.expires and _belongs(entry, groups):
+            if type(entry) is StaleableEntry and now < entry.expires and _belongs(entry, groups):
                 if is_led or now < entry.held:
                     return Stale(entry, None)
                 old = entry
@@ -261,7 +261,7 @@ class SimpleCache(Cache):
         """The cache itself."""
         return self
 
-    def alias(self, entry: Entry, alias: Alias) -> None:
+    def alias(self, entry: Entry, alias: FastKey) -> None:
         """Let *alias* lead to *entry*, if that is still here."""
         with self._lock:
             if self._queue.get(entry.key) is entry:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from memocache._clock import now as clock
 from memocache._effects import blocks
-from memocache._entry import AgingEntry, Alias, Entry, Origin
+from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._policy import Duration, seconds
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage
 from memocache.backends.simple import SimpleCache
@@ -105,7 +105,7 @@ class Tiers(Cache):
         self._near_timeout = near_timeout
         self._channel = ForgetChannel(near, far)
         # By groups: what far gives does not say whose it is.
-        self._origins: weakref.WeakValueDictionary[tuple[str, ...], Origin] = weakref.WeakValueDictionary()
+        self._origins: weakref.WeakValueDictionary[tuple[str, ...], EntryScope] = weakref.WeakValueDictionary()
         self.awaited_only = far.awaited_only
         super().__init__(far.default_timeout)
 
@@ -133,12 +133,12 @@ class Tiers(Cache):
         end = moment + self._near_timeout
         if entry.fresh <= moment:
             return None
-        origin = entry.origin or self._origins.get(groups) or Origin(groups)
+        origin = entry.origin or self._origins.get(groups) or EntryScope(groups)
         if entry.fresh <= end:
             return Entry(entry.key, entry.value, entry.fresh, entry.fresh, entry.cost, origin)
         # Near takes that for an entry to be refreshed: one asks far, and the others are served meanwhile.
         early = end - self._near_timeout * EARLY
-        return AgingEntry(entry.key, entry.value, early, end, entry.cost, origin, until=end)
+        return StaleableEntry(entry.key, entry.value, early, end, entry.cost, origin, until=end)
 
     async def look(
         self, key: str, groups: tuple[str, ...], now: float, lease: float
@@ -229,7 +229,7 @@ class Tiers(Cache):
         """Let far make values of the types in *annotation*."""
         self._far.name_types(annotation)
 
-    def introduce(self, origin: Origin) -> None:
+    def introduce(self, origin: EntryScope) -> None:
         """Let near count the hits of *origin*'s entries for it."""
         self._origins[origin.groups] = origin
 
@@ -237,7 +237,7 @@ class Tiers(Cache):
         """Return what near holds of *group*."""
         return self._near.usage(group, counters)
 
-    def alias(self, entry: Entry, alias: Alias) -> None:
+    def alias(self, entry: Entry, alias: FastKey) -> None:
         """Let *alias* lead to *entry*, as long as it lives in near."""
         self._near.alias(entry, alias)
 

@@ -15,7 +15,7 @@ from memocache._binding import Binding
 from memocache._clock import now
 from memocache._current import is_disabled
 from memocache._effects import COMPUTE_ALONE, Effects, Instead, PendingCall, StoreDecision
-from memocache._entry import Origin
+from memocache._entry import EntryScope
 from memocache._options import MOST_VARY
 from memocache._readthrough import compute_only, get_or_compute, peek, put_if, refresh
 from memocache._view_keys import call_key, group_of
@@ -153,7 +153,7 @@ class ViewCall:
         if mode is RequestMode.BYPASS:
             return self._begin_change(compute)
         groups = () if tagged is None else memo.tags.groups(tagged)
-        self._origin: Origin = self._views.binding.scope_of((self._group, *groups))
+        self._origin: EntryScope = self._views.binding.scope_of((self._group, *groups))
         self._location = self._request.location(shared=binding.cache.shared)
         self._call = (call, counted if memo.has_key_function else None)
         self._url = self._key()

@@ -273,7 +273,7 @@ def test_a_service_that_the_sentinels_do_not_know(redis_binary: str) -> None:
 # ---- clusters --------------------------------------------------------------------------------------------------------
 
 
-def slot_of(cache: RedisCache, key: str) -> tuple[int, bytes]:
+def ref_of(cache: RedisCache, key: str) -> tuple[int, bytes]:
     from redis.crc import key_slot
 
     shard = cache._node(cache._wire(key))
@@ -311,7 +311,7 @@ def test_a_slot_that_moves_takes_its_stamps_along(redis_binary: str, prefix: str
 
         for x in range(50):
             assert f(x) == "old"
-        slot, _ = slot_of(cache, f.key(7))
+        slot, _ = ref_of(cache, f.key(7))
         move(cluster, slot, (owner_of(cluster, slot) + 1) % 3)
         assert f.peek(7) == "old"  # MOVED is followed
         f.uncache_all()
@@ -332,7 +332,7 @@ def test_a_slot_that_is_moving(redis_binary: str, prefix: str) -> None:
             return len(calls)
 
         assert f(7) == 1
-        slot, _ = slot_of(cache, f.key(7))
+        slot, _ = ref_of(cache, f.key(7))
         there = (owner_of(cluster, slot) + 1) % 3
         move(cluster, slot, there, until_moving=True)
         assert f.uncache(7) is True  # though neither of the two has all of the keys

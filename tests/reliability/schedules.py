@@ -112,8 +112,8 @@ class Stage:
     def _join(self, step: _effects.Join) -> bool | None:
         if step.flight.thread == threading.get_ident():
             return None
-        self.wait("join", lambda: step.flight.outcome is not None, step.seconds)
-        return step.flight.outcome is not None
+        self.wait("join", lambda: step.flight.state is not None, step.seconds)
+        return step.flight.state is not None
 
 
 def _never() -> bool:

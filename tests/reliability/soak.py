@@ -60,7 +60,7 @@ def main(stand: str, keys: int, seconds: float, naive: bool) -> dict[str, Any]:
         worker.join()
     took = ticks() - began
     gc.collect()
-    flights = sum(type(each) is Flight and each.outcome is None for each in gc.get_objects())
+    flights = sum(type(each) is Flight and each.state is None for each in gc.get_objects())
     return {"asked": sum(asked), "wrong": len(wrong), "flights": flights, "seconds": took, "samples": sorted(samples)}
 
 

@@ -50,7 +50,7 @@ def complaints(main: Callable[[], Awaitable[None]]) -> list[str]:
 
 def flights_left() -> list[str]:
     gc.collect()
-    return [each.key for each in gc.get_objects() if type(each) is Flight and each.outcome is None]
+    return [each.key for each in gc.get_objects() if type(each) is Flight and each.state is None]
 
 
 class Storm:

@@ -12,7 +12,7 @@ from freezegun import freeze_time
 
 from memocache import MemcachedCache, SimpleCache, _policy, cached
 from memocache import _flight as _background
-from memocache._entry import SECOND, AgingEntry, Entry, Origin
+from memocache._entry import SECOND, Entry, EntryScope, StaleableEntry
 from memocache._policy import refresh_margin
 from memocache.backends.base import Busy, Cache, Lease, Stale, call_verb
 from memocache.testing._harness import wait_for
@@ -31,10 +31,10 @@ def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
     return MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
 
 
-def aging(value: object = "old", cost: float = 0.0) -> AgingEntry:
+def aging(value: object = "old", cost: float = 0.0) -> StaleableEntry:
     """Return an entry that is fresh for a minute, and may be served for an hour."""
     fresh = START + 60
-    return AgingEntry("key", value, fresh, fresh + 3600, int(cost * SECOND), Origin(GROUPS), until=fresh)
+    return StaleableEntry("key", value, fresh, fresh + 3600, int(cost * SECOND), EntryScope(GROUPS), until=fresh)
 
 
 def filled(cache: Cache, entry: Entry) -> None:
@@ -209,7 +209,7 @@ def test_on_a_server_everyone_who_looks_may_be_early(
     monkeypatch.setattr(_policy.random, "random", lambda: chance)
     seen = call_verb(cache.look, "key", GROUPS, START + 50, 60)  # ten seconds before, which is twice the cost
     assert isinstance(seen, Stale) is is_early
-    assert isinstance(seen, AgingEntry) is not is_early
+    assert isinstance(seen, StaleableEntry) is not is_early
 
 
 def test_what_is_refreshed_early_is_a_hit_for_all(cache: Cache, monkeypatch: pytest.MonkeyPatch, stopped: Any) -> None:

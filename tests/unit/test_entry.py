@@ -3,27 +3,27 @@
 import gc
 from typing import Any
 
-from memocache._entry import AgingEntry, Aliases, Entry, Origin
+from memocache._entry import Entry, EntryScope, FastIndex, StaleableEntry
 
 HERE = object()
 
 
-def entry(origin: Origin | None = None) -> Entry:
-    return Entry("key", "value", 60.0, origin=Origin(("all",)) if origin is None else origin)
+def entry(origin: EntryScope | None = None) -> Entry:
+    return Entry("key", "value", 60.0, origin=EntryScope(("all",)) if origin is None else origin)
 
 
-def opened() -> Aliases:
-    aliases = Aliases()
+def opened() -> FastIndex:
+    aliases = FastIndex()
     aliases.lead_to(HERE)
     return aliases
 
 
-def add(aliases: Aliases, to: Entry, raw: Any = 1, types: object = (int,), source: object = HERE) -> None:
+def add(aliases: FastIndex, to: Entry, raw: Any = 1, types: object = (int,), source: object = HERE) -> None:
     aliases.add(source, (aliases, raw, types), to)
 
 
 def test_what_is_not_said_of_an_aging_entry_is_nothing() -> None:
-    aging = AgingEntry("key", "value", 60.0, 90.0, until=60.0)
+    aging = StaleableEntry("key", "value", 60.0, 90.0, until=60.0)
     assert (aging.cost, aging.held, aging.pause, aging.origin, aging.hits) == (0, 0.0, 0.0, None, 0)
 
 
@@ -38,7 +38,7 @@ def test_an_alias_leads_to_its_entry_until_that_is_killed() -> None:
 
 
 def test_a_new_table_leads_nowhere() -> None:
-    aliases, one = Aliases(), entry()
+    aliases, one = FastIndex(), entry()
     assert aliases.source is None
     add(aliases, one, source=None)
     assert aliases.table == {1: one}  # it is open, to its source
@@ -73,7 +73,7 @@ def test_a_table_begins_anew_in_a_child() -> None:
 
 
 def test_tables_of_functions_that_share_a_namespace_lead_to_one_entry() -> None:
-    tables, origin = [opened() for _ in range(3)], Origin(("all",))
+    tables, origin = [opened() for _ in range(3)], EntryScope(("all",))
     one, two = entry(origin), entry(origin)
     for aliases in tables:
         add(aliases, one)
@@ -85,7 +85,7 @@ def test_tables_of_functions_that_share_a_namespace_lead_to_one_entry() -> None:
 
 
 def test_the_second_table_and_later_ones_are_held_weakly() -> None:
-    first, second, origin = opened(), opened(), Origin(("all",))
+    first, second, origin = opened(), opened(), EntryScope(("all",))
     one = entry(origin)
     add(first, one)
     assert list(origin.aliases) == [first]

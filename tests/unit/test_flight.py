@@ -315,5 +315,5 @@ def test_a_flight_may_be_ended_twice_at_the_same_moment() -> None:
 
     flight = Flight("key", (), 60)
     flight._wake = JustEmptied()
-    flight.land(1)
-    assert (flight.outcome, flight.value) == ("landed", 1)
+    flight.resolve(1)
+    assert (flight.state, flight.value) == ("resolved", 1)

@@ -139,12 +139,12 @@ def flight(key: str = "k", lease: float = 60) -> Flight:
 
 def test_a_flight_ends_once() -> None:
     landed, crashed, abandoned = flight(), flight(), flight()
-    landed.land(1)
-    crashed.crash(ValueError())
+    landed.resolve(1)
+    crashed.fail(ValueError())
     abandoned.abandon()
     for each in (landed, crashed, abandoned):
         each.abandon()
-    assert [each.outcome for each in (landed, crashed, abandoned)] == ["landed", "crashed", "abandoned"]
+    assert [each.state for each in (landed, crashed, abandoned)] == ["resolved", "failed", "abandoned"]
     assert all(each.over for each in (landed, crashed, abandoned))
     assert landed.value == 1
 
@@ -152,21 +152,21 @@ def test_a_flight_ends_once() -> None:
 def test_a_late_end_does_not_change_the_result() -> None:
     one = flight()
     one.abandon()
-    one.land(1)
-    assert one.outcome == "abandoned"
+    one.resolve(1)
+    assert one.state == "abandoned"
 
 
 def test_a_flight_is_over_with_its_lease() -> None:
     assert not flight(lease=60).over
     assert flight(lease=0).over
-    assert flight(lease=0).outcome is None
+    assert flight(lease=0).state is None
 
 
 def test_whoever_subscribes_too_late_is_told() -> None:
     calls: list[int] = []
     one = flight()
     assert one.subscribe(lambda: calls.append(1))
-    one.land(None)
+    one.resolve(None)
     assert not one.subscribe(lambda: calls.append(2))
     assert calls == [1]
 
@@ -175,7 +175,7 @@ def test_join_says_whether_it_ended() -> None:
     one = flight()
     assert not one.join(0)
     assert not one.join(-1)
-    one.land(None)
+    one.resolve(None)
     assert one.join(0)
     assert one.join(1000)
 
@@ -186,7 +186,7 @@ def test_no_wake_up_is_lost() -> None:
         ready = threading.Barrier(3)
         joined = [start(lambda one=one, ready=ready: (ready.wait(PATIENCE), one.join(PATIENCE))[1]) for _ in range(2)]
         ready.wait(PATIENCE)
-        one.land(1)
+        one.resolve(1)
         assert [each.result(PATIENCE) for each in joined] == [True, True]
 
 
@@ -276,7 +276,7 @@ def test_leaving_a_leader_that_cannot_desert_is_nothing() -> None:
     flight = Flight("key", (), 60)
     flight.subscribe(print)
     assert not flight.leave(print)
-    assert flight.outcome is None
+    assert flight.state is None
 
 
 def test_a_waiter_that_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from memocache import (
     uncache_tag,
 )
 from memocache import _current as slots
-from memocache._current import Slot, configured, slot_of
+from memocache._current import CacheRef, configured, ref_of
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,9 @@ def test_no_shortcut_is_looked_for_where_there_can_be_none() -> None:
 
 def test_a_shared_cache_is_not_looked_up_again_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_up = []
-    monkeypatch.setattr(Slot, "use", lambda slot, use, original=Slot.use: looked_up.append(slot) or original(slot, use))
+    monkeypatch.setattr(
+        CacheRef, "use", lambda slot, use, original=CacheRef.use: looked_up.append(slot) or original(slot, use)
+    )
     configure("memcached:///nobody/listens", sessions="memcached:///nobody/else")
     for f in (named("sessions"), cached(namespace="f")(lambda: 1), named("memcached:///nobody/either")):
         f(), f(), f.peek()
@@ -265,6 +267,6 @@ def test_a_slot_keeps_no_function_alive() -> None:
 
 
 def test_one_name_is_one_slot() -> None:
-    assert slot_of("sessions") is slot_of("sessions")
-    assert slot_of(None) is slots.default
-    assert isinstance(slot_of("memory://"), Slot)
+    assert ref_of("sessions") is ref_of("sessions")
+    assert ref_of(None) is slots.default
+    assert isinstance(ref_of("memory://"), CacheRef)

@@ -598,7 +598,7 @@ def test_no_flight_and_no_task_is_left(cache: Cache) -> None:
 
     asyncio.run(main())
     gc.collect()
-    assert [each for each in gc.get_objects() if type(each) is Flight and each.outcome is None] == []
+    assert [each for each in gc.get_objects() if type(each) is Flight and each.state is None] == []
 
 
 def test_time_moves_for_coroutine_functions(cache: Cache) -> None:

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._effects import blocking
-from memocache._entry import AgingEntry, Entry
+from memocache._entry import Entry, StaleableEntry
 from memocache._envelope import LEASE, NONCE, Envelope
 from memocache._policy import seconds
-from memocache.backends._leases import Stubs
+from memocache.backends._leases import OwnLeases
 from memocache.backends._shared import (
     ATTEMPTS,
     STAMP_MAGIC,
-    Address,
+    PreparedRead,
     ServerCache,
     block_of,
     due,
@@ -138,7 +138,7 @@ Arguments: the old (empty: none), the new, its milliseconds.
 
 
 class Shard:
-    """Keys that are on one server, in one slot of a cluster; a Node."""
+    """Keys that are on one server, in one slot of a cluster; a KVServer."""
 
     def __init__(self, topology: "Topology", index: int) -> None:
         self._topology = topology
@@ -167,7 +167,7 @@ class Shard:
             (reply,) = await self.ask(Request(command(resp.integer, b"EVAL", script.text, *rest)))
         return bool(reply)
 
-    # ---- as a Node -----------------------------------------------------------------------------------------------
+    # ---- as a KVServer -----------------------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*."""
@@ -177,7 +177,7 @@ class Shard:
         return {key: data for key, data in zip(keys, found, strict=True) if data is not None}
 
     def reader(self, key: str, others: Sequence[str]) -> Callable[[], tuple[bytes | None, Sequence[bytes | None]]]:
-        """Return a function that reads what is under *key* and under *others*; see Node."""
+        """Return a function that reads what is under *key* and under *others*; see KVServer."""
         return functools.partial(self._read, Request(_mget(map(self.name, (key, *others))), retry=True))
 
     def _read(self, request: Request) -> tuple[bytes | None, Sequence[bytes | None]]:
@@ -230,7 +230,7 @@ StampedState: TypeAlias = tuple[bytes | None, Envelope | None, bytes, bytes | No
 
 
 @dataclass(slots=True, kw_only=True)
-class ShardRead(Address):
+class ShardRead(PreparedRead):
     """A prepared read of a key in its shard."""
 
     shard: Shard
@@ -323,7 +323,7 @@ class RedisCache(ServerCache):
 
         self._topology = topology = new_topology(settings, deadline)
         self._shards = [Shard(topology, index) for index in range(len(topology.hash_tags))]
-        self._stubs = Stubs()
+        self._stubs = OwnLeases()
         self._max_item_size = max_item_size
         codec = ValueCodec(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
         super().__init__(default_timeout, key_prefix, codec)
@@ -351,7 +351,7 @@ class RedisCache(ServerCache):
 
     def after_fork(self) -> None:
         """Use no connection and join no flight of the parent's."""
-        self._stubs = Stubs()
+        self._stubs = OwnLeases()
         for server in self._topology.known_servers():
             server.reset()
         self._channel = self._new_channel(self._prefix)
@@ -420,7 +420,7 @@ class RedisCache(ServerCache):
                     # Not the error itself: its traceback leads back here, and would keep the lease alive.
                     unreadable = SerializationError(str(error))
                 else:
-                    if type(entry) is not AgingEntry or now < due(entry, envelope):
+                    if type(entry) is not StaleableEntry or now < due(entry, envelope):
                         return entry
                     return Stale(entry, (await self._refresh_lease(target, now, lease, entry, state)))
             if marker is not None and _is_live(target, marker, stamps, now):
@@ -455,7 +455,7 @@ class RedisCache(ServerCache):
         return data, envelope, stamps, marker
 
     async def _refresh_lease(
-        self, target: ShardRead, now: float, lease: float, entry: AgingEntry, state: StampedState
+        self, target: ShardRead, now: float, lease: float, entry: StaleableEntry, state: StampedState
     ) -> Lease | None:
         """Return the lease to replace *entry*, which is served meanwhile; None if somebody has it."""
         _, _, stamps, marker = state

@@ -12,7 +12,7 @@ from typing import Any, Final
 from memocache._effects import Operation
 from memocache._flight import own_copy
 from memocache._pool import in_pool, ring
-from memocache.backends._wire import MOST_BYTES, Breaker, Line, closed_with
+from memocache.backends._wire import MOST_BYTES, Breaker, DeadlineSocket, closed_with
 from memocache.backends.redis import resp
 from memocache.backends.redis.resp import ErrorReply, NeedMoreData, ProtocolError, Reply, Request
 from memocache.backends.redis.settings import Connector, ServerAddress
@@ -182,8 +182,8 @@ class RoundTrip(Operation):
 class Connection:
     """A connection of one thread: a line, and its *owner*, an object of redis-py's."""
 
-    def __init__(self, line: Line, owner: Any) -> None:
-        self._line: Line | None = line
+    def __init__(self, line: DeadlineSocket, owner: Any) -> None:
+        self._line: DeadlineSocket | None = line
         self._owner = owner
         self.is_busy = False
 
@@ -222,7 +222,7 @@ class Connection:
         finally:
             self.is_busy = False
 
-    def _read_replies(self, line: Line, request: Request, buffer: bytes) -> list[Reply]:
+    def _read_replies(self, line: DeadlineSocket, request: Request, buffer: bytes) -> list[Reply]:
         while True:
             if not buffer:
                 raise EOFError
@@ -247,7 +247,7 @@ class Connection:
         return opened
 
 
-def _receive_up_to(line: Line, buffer: bytes, size: int) -> bytes:
+def _receive_up_to(line: DeadlineSocket, buffer: bytes, size: int) -> bytes:
     """Return *buffer* with what comes next, until it has at least *size* bytes."""
     parts, length = [buffer], len(buffer)
     while length < size:

@@ -8,7 +8,7 @@ from redis.connection import Connection as RedisPyConnection
 from redis.connection import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
-from memocache.backends._wire import CipherLine, Line, Sockets
+from memocache.backends._wire import CipherSocket, DeadlineSocket, Sockets
 from memocache.backends.urls import OptionType, Url, integer, suggestion, text
 from memocache.errors import ConfigurationError
 
@@ -186,30 +186,30 @@ class _WithDeadline:
     """A connection of redis-py whose socket is a line, with a deadline for all of it."""
 
     sockets: Sockets
-    line: Line
+    line: DeadlineSocket
 
-    def connect_line(self, family: Any, address: Any) -> Line:
-        self.line = Line(self.sockets, family)
+    def connect_line(self, family: Any, address: Any) -> DeadlineSocket:
+        self.line = DeadlineSocket(self.sockets, family)
         self.line.connect(address)
         return self.line
 
 
 class _Tcp(_WithDeadline, RedisPyConnection):
-    def _connect(self) -> Line:
+    def _connect(self) -> DeadlineSocket:
         return self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port))
 
 
 class _Unix(_WithDeadline, UnixDomainSocketConnection):
-    def _connect(self) -> Line:
+    def _connect(self) -> DeadlineSocket:
         return self.connect_line(Sockets.AF_UNIX, self.path)
 
 
 class _Tls(_WithDeadline, SSLConnection):
-    def _connect(self) -> Line:
+    def _connect(self) -> DeadlineSocket:
         opened = self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port)).detach()
         try:
             opened.settimeout(self.sockets.left())
-            self.line = CipherLine(self.sockets, Sockets.AF_UNSPEC)
+            self.line = CipherSocket(self.sockets, Sockets.AF_UNSPEC)
             self.line.adopt(self._wrap_socket_with_ssl(opened))  # type: ignore[no-untyped-call]
         except BaseException:  # an interrupt as well: nobody else knows of this socket yet
             opened.close()
@@ -241,7 +241,7 @@ class Connector:
     def _new_connection(self) -> Any:
         return self._kind(**self._options)  # which does not connect yet
 
-    def connect(self) -> tuple[Line, Any]:
+    def connect(self) -> tuple[DeadlineSocket, Any]:
         """Return a line that is ready for commands, and its owner, to be kept and at the end `disconnect`ed."""
         connection = self._new_connection()
         connection.sockets = sockets = Sockets(self._timeout)

@@ -199,7 +199,7 @@ class DatabaseFull(BackendUnavailable):
 
 
 class Database:
-    """One file with entries, as a Node; its commands are one statement or one transaction each.
+    """One file with entries, as a KVServer; its commands are one statement or one transaction each.
 
     It has a breaker for those who write or open it: readers need not wait for anybody.
     """
@@ -226,7 +226,7 @@ class Database:
         """Close this thread's connection."""
         self._connections.close()
 
-    # ---- commands: see Node ------------------------------------------------------------------------------------------
+    # ---- commands: see KVServer ----------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*."""
@@ -238,7 +238,7 @@ class Database:
         return found
 
     def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
-        """Return a function that reads what is under *key* and under *others*; see Node."""
+        """Return a function that reads what is under *key* and under *others*; see KVServer."""
         ids = tuple(map(id_of, (key, *others)))
         query = _select(len(ids))
         marks_in = marks_of(ids)

@@ -63,7 +63,7 @@ def test_a_lease_that_was_not_filled_for_a_damaged_answer_does_not_keep_others_w
     proxy.fault = Flip(80, 1, match=b"gets ")
     assert cache.fill(lease, make_entry("K", "k")) is False
     proxy.fault = None
-    lease.flight.land("K")
+    lease.flight.resolve("K")
     assert isinstance(cache.look("k", TAGS, time.time(), 60), Lease)
 
 
