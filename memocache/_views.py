@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 __all__ = [
     "ADAPTERS",
     "Framework",
-    "ViewCall",
+    "CallHandler",
     "announce",
     "decorated",
     "frameworks",
@@ -31,7 +31,7 @@ ADAPTERS: Final = {
 """By the name of the module that is imported wherever the framework is used: where its adapter is."""
 
 
-class ViewCall(Protocol):
+class CallHandler(Protocol):
     """A call of a view in a request: what has to be done with it instead of what is done with other calls."""
 
     def begin(self, memo: Any, counted: tuple[object, ...], compute: Any, tagged: tuple[object, ...] | None, /) -> Any:
@@ -44,7 +44,7 @@ class Framework(Protocol):
     def decorated(self, memo: Any, /) -> None:
         """Raise ConfigurationError if *memo*'s function, just decorated, is a view that cannot be cached."""
 
-    def call(self, memo: Any, arguments: Sequence[object], /) -> ViewCall | None:
+    def call(self, memo: Any, arguments: Sequence[object], /) -> CallHandler | None:
         """Return what the present call of *memo*'s function is, if it is inside a request and that of a view."""
 
     def may_be_view(self, memo: Any, /) -> bool:
@@ -105,7 +105,7 @@ class Later:
         if self._is_over():
             decorated(memo)
 
-    def call(self, memo: Any, arguments: Sequence[object], /) -> ViewCall | None:
+    def call(self, memo: Any, arguments: Sequence[object], /) -> CallHandler | None:
         """Load the adapter and ask that, as soon as it can be."""
         return _view_call(memo, arguments) if self._is_over() else None
 
@@ -133,7 +133,7 @@ def decorated(memo: Any) -> None:
         framework.decorated(memo)
 
 
-def view_call(memo: Any, counted: tuple[object, ...], compute: Any) -> ViewCall | None:
+def view_call(memo: Any, counted: tuple[object, ...], compute: Any) -> CallHandler | None:
     """Return what the present call of *memo*'s function is, if it is one of a view in a request.
 
     *compute* is there where *counted* are not all the arguments.
@@ -141,7 +141,7 @@ def view_call(memo: Any, counted: tuple[object, ...], compute: Any) -> ViewCall 
     return _view_call(memo, counted if compute is None else (*compute.args, *compute.keywords.values()))
 
 
-def _view_call(memo: Any, arguments: Sequence[object]) -> ViewCall | None:
+def _view_call(memo: Any, arguments: Sequence[object]) -> CallHandler | None:
     for framework in frameworks:
         call = framework.call(memo, arguments)
         if call is not None:

@@ -348,7 +348,7 @@ OWN: Final = ""  # the name, in a block, of the stamp that is a key's own
 
 
 @dataclass(slots=True)
-class Place:
+class StampedKey:
     """Where a key and its stamps stand, and what comes before the stamps in a block."""
 
     key: str
@@ -371,7 +371,7 @@ class GenerationCache(PackedCache):
     ) -> None:
         self._object = foreign
         self._start()
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, StampedKey] = {}
         super().__init__(default_timeout, key_prefix, codec)
 
     def _start(self) -> None:
@@ -388,17 +388,17 @@ class GenerationCache(PackedCache):
     def _own_stamp(self, key: str) -> str:
         return f"{self._prefix}#:{self._wire(key)[len(self._prefix) :]}"
 
-    def _place(self, key: str, groups: tuple[str, ...]) -> Place:
+    def _place(self, key: str, groups: tuple[str, ...]) -> StampedKey:
         place = self._places.get(key)
         if place is None or place.groups != groups:
             if len(self._places) >= MOST_PLACES:
                 self._places.clear()
             names = [self._wire(key), self._own_stamp(key), *map(self._wire, groups)]
             heads = [_envelope.stamp_head(name) for name in (OWN, *groups)]
-            place = self._places[key] = Place(key, groups, names, heads)
+            place = self._places[key] = StampedKey(key, groups, names, heads)
         return place
 
-    async def _read(self, place: Place) -> tuple[bytes | None, bytes]:
+    async def _read(self, place: StampedKey) -> tuple[bytes | None, bytes]:
         """Return what stands under the key, and the block of the present stamps; those that are missing are planted."""
         for _ in range(PLANTINGS):
             data, *stamps = await self._object.read(place.names)
@@ -465,7 +465,7 @@ class GenerationCache(PackedCache):
                 return taken
         return Busy(None)
 
-    def _new_flight(self, place: Place, lease: float) -> Flight:
+    def _new_flight(self, place: StampedKey, lease: float) -> Flight:
         flight = Flight(place.key, place.groups, lease)
         if self._object.is_async:
             flight.thread = 0  # for others in this thread's loop may find it before the task that leads it says so
@@ -476,7 +476,7 @@ class GenerationCache(PackedCache):
         return is_lease(envelope, now) and not self._leaders.has_made(envelope.nonce)
 
     async def _claim(
-        self, place: Place, now: float, lease: float, stamps: bytes, ended: int | None, *, empty: bool
+        self, place: StampedKey, now: float, lease: float, stamps: bytes, ended: int | None, *, empty: bool
     ) -> Lease | None:
         """Lead a flight, and put a stub where it is *empty*, or over what does not count. None if one was quicker."""
         key, nonce = place.key, self._leaders.new_nonce()
@@ -497,7 +497,7 @@ class GenerationCache(PackedCache):
         return taken if stood else None
 
     async def _refreshing(
-        self, place: Place, now: float, lease: float, envelope: Envelope, entry: StaleableEntry, ended: int
+        self, place: StampedKey, now: float, lease: float, envelope: Envelope, entry: StaleableEntry, ended: int
     ) -> Lease | None:
         """Return the lease to replace *entry*, the same value with another nonce meanwhile; None if somebody has it."""
         nonce, stamps = self._leaders.new_nonce(), envelope.stamps

@@ -68,7 +68,7 @@ class Server:
     def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
         """Return a function that reads what is under *key* and under *others*; see KVServer."""
         question = Question([each.encode("ascii") for each in (key, *others)])
-        return functools.partial(self._give, Connection.read, (question,), True)
+        return functools.partial(self._give, MemcachedConnection.read, (question,), True)
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, and its cas id."""
@@ -99,10 +99,10 @@ class Server:
 
     def _ask(self, command: str, *args: Any, again: bool = False, urgent: bool = False, **options: Any) -> Any:
         """Give one command of pymemcache's; see _give."""
-        return self._give(Connection.ask, (command, args, options), again, urgent)
+        return self._give(MemcachedConnection.ask, (command, args, options), again, urgent)
 
     def _give(self, command: Callable[..., T], words: tuple[Any, ...], again: bool, urgent: bool = False) -> T:
-        """Give one *command*, a method of Connection, with its *words*.
+        """Give one *command*, a method of MemcachedConnection, with its *words*.
 
         Args:
             command: the method.
@@ -113,10 +113,10 @@ class Server:
         breaker = self._breaker
         if breaker.failures and not urgent and not breaker.allows():
             raise BackendUnavailable(f"memcached at {self.name} failed before and is left alone for a moment")
-        connection: Connection | None = getattr(self._local, "connection", None)
+        connection: MemcachedConnection | None = getattr(self._local, "connection", None)
         # It is busy where a signal handler or a destructor of the user's asks in the middle of a command.
         if connection is None or connection.is_busy:
-            connection = self._local.connection = Connection(self._address, self._timeout)
+            connection = self._local.connection = MemcachedConnection(self._address, self._timeout)
         was_open = False
         try:
             connection.is_busy = True
@@ -197,7 +197,7 @@ class Question:
         return answer
 
 
-class Connection:
+class MemcachedConnection:
     """One thread's connection to one server."""
 
     def __init__(self, address: Any, timeout: float) -> None:
