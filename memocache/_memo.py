@@ -83,6 +83,8 @@ class Memo(ABC):
             return None
         if not isinstance(cache, Cache | Slot) or not cache.has_near:
             return None
+        if not set(self.tags.names).issubset(self._counted.names):
+            return None  # calls that count as one may have different tags, and each is only served what has its own
         aliases = Aliases()
         register(aliases)
         if isinstance(cache, Slot):

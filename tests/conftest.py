@@ -29,7 +29,7 @@ freezegun.configure(default_ignore_list=["_pytest.terminal.", "_pytest.runner."]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("reliability")
-    group.addoption("--chance", default="1", metavar="SEED", help="what the reliability suite draws its lots from")
+    group.addoption("--chance", default="1", metavar="SEED", help="what is drawn by lot follows from")
 
 
 @pytest.fixture(autouse=True)

@@ -102,6 +102,18 @@ class GroupTests:
         uncache_tag("b:2", cache)
         assert two.peek(1) is MISSING
 
+    @pytest.mark.parametrize("options", [{"ignore": ("b",)}, {"key": "{a}"}], ids=["ignore", "key"])
+    def test_a_call_is_not_served_what_has_another_tag(
+        self, cache: Cache, counted: Counted, options: dict[str, Any]
+    ) -> None:
+        f, calls = counted(cache, tags=("b:{b}",), **options)
+        assert f(1, 1) == f(1, 1) == (1, 1)
+        # Though both have one key: a forgetting of b:2 would leave the first result there.
+        assert f(1, 2) == f(1, 2) == (1, 2)
+        uncache_tag("b:2", cache)
+        assert f(1, 2) == (1, 2)
+        assert calls.count == 3
+
     def test_the_verbs_know_groups_by_key(self, cache: Cache) -> None:
         moment = time.time()
         for key, groups in (("x", ("all:1", "tag:1")), ("y", ("all:1", "tag:2"))):

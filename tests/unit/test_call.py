@@ -12,6 +12,7 @@ from functools import singledispatch
 import pytest
 
 from memocache import UnkeyableArgument, cached
+from tests.support.calls import CONFUSABLE, Bomb, Liar, LiarThroughout, LyingText, SlowBomb, Unhashable
 
 
 @cached
@@ -51,13 +52,6 @@ def test_an_in_process_hit_stays_within_one_frame() -> None:
     assert frames_of(lambda: call(1)) == 1
 
 
-CONFUSABLE = [
-    *(0, False, 0.0, -0.0, 0j, "0", b"0", "", None, "None", ()),
-    *(1, True, 1.0, 1 + 0j, "1", b"1", math.nan, math.inf, -math.inf, "nan"),
-    *((0.0,), (-0.0,), (1,), (True,), [1], {1: 1}, {1: True}, {True: 1}),
-]
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_equal_values_of_different_types_and_signs_never_share(seed: int) -> None:
     @cached
@@ -91,62 +85,6 @@ def test_every_nan_is_the_same_call() -> None:
 
 
 # ---- hostile arguments -------------------------------------------------------------------------------------------
-
-
-class Named:
-    """Keyable by a name, whatever its other special methods do."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def __cache_key__(self):
-        return self.name
-
-    def __repr__(self):
-        return self.name
-
-
-class Liar(Named):
-    def __hash__(self):
-        return hash(1)
-
-    def __eq__(self, other):
-        return True
-
-
-class LyingType(type):
-    def __eq__(cls, other):
-        return True
-
-    __hash__ = type.__hash__
-
-
-class LiarThroughout(Liar, metaclass=LyingType):
-    pass
-
-
-class Unhashable(Named):
-    __hash__ = None
-
-
-class Bomb(Named):
-    def __hash__(self):
-        raise RuntimeError("hash")
-
-    def __eq__(self, other):
-        raise RuntimeError("eq")
-
-
-class SlowBomb(Bomb):
-    def __hash__(self):
-        return hash(1)
-
-
-class LyingText(str):
-    def __eq__(self, other):
-        return True
-
-    __hash__ = str.__hash__
 
 
 @pytest.mark.parametrize("kind", [Liar, LiarThroughout, Unhashable, Bomb, SlowBomb])

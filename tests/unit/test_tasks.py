@@ -183,6 +183,18 @@ def test_disabled_computes(cache: Cache) -> None:
     asyncio.run(main())
 
 
+def test_while_disabled_a_wrong_one_among_many_leaves_the_other_calls_alone() -> None:
+    computed = []
+
+    @cached
+    async def f(x: int) -> None:
+        computed.append(x)
+
+    with disabled(), pytest.raises(TypeError, match=r"f\(\) takes 1 positional argument but 2 were given"):
+        asyncio.run(f.many([(1,), (2, 2), (3,)]))
+    assert computed == [1, 3]
+
+
 # ---- one computation -------------------------------------------------------------------------------------------------
 
 
