@@ -22,12 +22,21 @@ def question(*cases: Case, **options: Any) -> Question:
 
 
 def test_the_quickest_stands_first_and_the_missing_last():
+    slow, quick = Timing("many", False, 1, [9.0, 4.0]), Timing("some", False, 1, [2.0, 8.0])
+    grid = Table("sum", "some", "ns", [slow, quick], {"absent": "not installed"}).grid()
+    assert [row.name for row in grid.rows] == ["some", "many", "absent"]
+    assert [row.cells[1] for row in grid.rows[:2]] == ["1.00", "2.00"]
+    assert [row.missing for row in grid.rows] == [None, None, "not installed"]
+
+
+def test_a_table_has_all_who_are_there_and_those_who_are_not():
     told: list[str] = []
     asked = question()
     (grid,) = asked.ask(TINY, told.append).grids
-    assert [row.name for row in grid.rows] == ["some", "many", "absent"]
-    assert [row.missing for row in grid.rows] == [None, None, "not installed"]
-    assert grid.rows[0].cells[1] == "1.00"
+    rows = {row.name: row for row in grid.rows}
+    assert set(rows) == {"some", "many", "absent"}
+    assert {name: row.missing for name, row in rows.items() if row.missing} == {"absent": "not installed"}
+    assert rows["some"].cells[1] == "1.00"
     assert len(told) == asked.pieces(TINY)
     assert all(len(timing["rounds"]) == TINY.rounds for timing in grid.data["timings"])
 
