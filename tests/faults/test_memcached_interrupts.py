@@ -12,7 +12,7 @@ import pytest
 from memocache import MemcachedCache, cached
 from memocache._clock import ticks
 from memocache.backends import _wire as _line
-from memocache.backends.memcached import Connection
+from memocache.backends.memcached import MemcachedConnection
 from tests.support.faults import BlackHole, Fault, FaultProxy
 from tests.support.servers import MemcachedServer
 
@@ -225,5 +225,5 @@ def test_a_signal_handler_may_use_the_cache_while_the_connection_is_looked_at(
 
 def test_a_connection_that_was_interrupted_before_it_was_made_can_go() -> None:
     """Whatever `__del__` raised would be printed in the middle of the user's own output."""
-    unmade = Connection.__new__(Connection)
+    unmade = MemcachedConnection.__new__(MemcachedConnection)
     unmade.__del__()
