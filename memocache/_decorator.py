@@ -6,12 +6,12 @@
 import functools
 import inspect
 import types
-from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, overload
 
 from memocache._memoizer import Memoizer
-from memocache._options import CacheOption, KeyOption, Options
-from memocache._policy import UNSET, Duration, Errors, Timeout, Unset
+from memocache._options import KeyOption, MoreOptions, Options
+from memocache._policy import UNSET, Duration, Timeout, Unset
 from memocache.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,39 +39,14 @@ def cached(timeout: "classmethod[S, Q, R]", /) -> "CachedFunction[Concatenate[ty
 def cached(
     timeout: "Duration | Unset | None" = UNSET,
     key: KeyOption = None,
-    *,
-    cache: CacheOption = None,
-    namespace: str | None = None,
-    version: object = None,
-    ignore: Iterable[str] = (),
-    unless: Callable[[Any], object] | None = None,
-    errors: Errors | None = None,
-    stale: Duration = 0,
-    jitter: float = 0.0,
-    tags: Iterable[str] = (),
-    copy: "bool | Callable[[Any], Any]" = False,
-    wait: float | str = 10,
-    view: bool | None = None,
-    vary: Iterable[str] = (),
+    **options: Unpack[MoreOptions],
 ) -> "_Decorator": ...
 @overload
 def cached(
     *,
     timeout: Timeout,
     key: KeyOption = None,
-    cache: CacheOption = None,
-    namespace: str | None = None,
-    version: object = None,
-    ignore: Iterable[str] = (),
-    unless: Callable[[Any], object] | None = None,
-    errors: Errors | None = None,
-    stale: Duration = 0,
-    jitter: float = 0.0,
-    tags: Iterable[str] = (),
-    copy: "bool | Callable[[Any], Any]" = False,
-    wait: float | str = 10,
-    view: bool | None = None,
-    vary: Iterable[str] = (),
+    **options: Unpack[MoreOptions],
 ) -> "_Decorator": ...
 def cached(*args: Any, **options: Any) -> Any:
     """Keep the results of a function: look in the cache, or compute and store.

@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, cast
 
 from memocache._current import CacheSource, ref_of
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
@@ -15,15 +15,29 @@ from memocache.errors import ConfigurationError
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
 
-__all__ = ["MOST_VARY", "TOKEN", "CacheOption", "KeyOption", "Options"]
+__all__ = ["MOST_VARY", "TOKEN", "CacheOption", "KeyOption", "MoreOptions", "Options"]
 
 CacheOption: TypeAlias = "Cache | Foreign | str | Callable[[], Cache | Foreign] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"
 
-OURS: Final = (
-    *("timeout", "key", "cache", "namespace", "version", "ignore"),
-    *("unless", "errors", "stale", "jitter", "tags", "copy", "wait", "view", "vary"),
-)
+
+class MoreOptions(TypedDict, total=False):
+    """The options of `cached` besides *timeout* and *key*, which are given by name; see `Options` for what they are."""
+
+    cache: CacheOption
+    namespace: str | None
+    version: object
+    ignore: Iterable[str]
+    unless: Callable[[Any], object] | None
+    errors: Errors | None
+    stale: Duration
+    jitter: float
+    tags: Iterable[str]
+    copy: bool | Callable[[Any], Any]
+    wait: float | str
+    view: bool | None
+    vary: Iterable[str]
+
 
 TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 """What the name of a header is: RFC 9110, section 5.6.2."""
@@ -195,4 +209,4 @@ def _answer(word: str) -> str:
         return f"cached() has no option {word!r} and needs none: {NEEDLESS[word]}"
     if word in THEIRS:
         return f"cached() has no option {word!r}; use {THEIRS[word]}"
-    return f"cached() has no option {word!r}; it has: {', '.join(OURS)}"
+    return f"cached() has no option {word!r}; it has: {', '.join(['timeout', 'key', *MoreOptions.__annotations__])}"

@@ -11,7 +11,7 @@ from benchmarks import instructions as counting
 from benchmarks.answer import Unanswerable
 from benchmarks.gate import FILE, ROWS, Stored, compared, main, report
 from benchmarks.instructions import ROOT, environment, git, instructions, least, present_tree, require_valgrind, tree_of
-from tests.servers import skip_or_fail
+from tests.support.servers import skip_or_fail
 
 HITS = ("hit", "hit-of-two", "hit-of-method", "memcached", "redis")
 OTHERS = ("miss", "uncache", "import")
