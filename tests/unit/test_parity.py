@@ -3,9 +3,9 @@
 Both are taken through the same random operations in lockstep. What the caller gets is compared, what was computed and
 with which arguments, and what was counted; and the arguments with those that the function itself would have had.
 
-The slow path is had by public means: where `cache=` is a function, each call has to ask it for its cache, so that no
-call takes a shortcut, and nothing else is different. Whether a shortcut was taken the cache itself can tell, since it
-is not asked for the entry then.
+The slow path takes no shortcut since its `cache=` is a function, which each call has to ask; and where a miss or a
+forgetting in process has a fast way, in what is named `_fast`, it goes through the coroutines instead. Whether a
+shortcut was taken the cache itself can tell, since it is not asked for the entry then.
 
 Another implementation of the call would be another Runner, in IMPLEMENTATIONS. `--chance=7` has other operations drawn.
 """
@@ -26,7 +26,9 @@ from typing import Any, Final
 import pytest
 from freezegun import freeze_time
 
-from memocache import Info, SimpleCache, cached, configure, default_cache, disabled, uncache_tag
+from memocache import Info, SimpleCache, _memoizer, cached, configure, default_cache, disabled, uncache_tag
+from memocache._effects import PendingCall, blocking
+from memocache._readthrough import PendingLeadFast, begin_fast, forget, forget_fast, get_or_compute
 from tests.support.calls import (
     SUBJECTS,
     Missing,
@@ -55,6 +57,7 @@ class Asked(SimpleCache):
     """A cache that counts how often it is asked for an entry."""
 
     looks = 0
+    is_slow = False
 
     def look(self, *args: Any) -> Any:
         self.looks += 1
@@ -324,7 +327,11 @@ def _told_error(error: BaseException) -> str:
 
 
 class Slow(Runner):
-    """Each call makes its key, and asks the cache."""
+    """Each call makes its key, and asks the cache, in the coroutines of the read-through: see `slow_ways`."""
+
+    def new_cache(self) -> None:
+        super().new_cache()
+        self.cache.is_slow = True
 
     def decorated(self, function: Any) -> Any:
         cache = (lambda: default_cache(self._name)) if self.subject.is_by_name else lambda: self.cache
@@ -347,6 +354,22 @@ class Undecorated(Runner):
 
     def _deed(self) -> str:
         return "none"
+
+
+@pytest.fixture(autouse=True)
+def slow_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the caches of Slow used by coroutines alone: elsewhere `begin_fast` and `forget_fast` stand for them."""
+
+    def begin(binding: Any, key: str, scope: Any, fast_key: Any, compute: Any) -> Any:
+        if binding.cache.is_slow:
+            return PendingCall(get_or_compute(binding, key, scope, fast_key), compute)
+        return begin_fast(binding, key, scope, fast_key, compute)
+
+    def forget_call(binding: Any, key: str) -> bool:
+        return blocking(forget(binding, key)) if binding.cache.is_slow else forget_fast(binding, key)
+
+    monkeypatch.setattr(_memoizer, "begin_fast", begin)
+    monkeypatch.setattr(_memoizer, "forget_fast", forget_call)
 
 
 IMPLEMENTATIONS: Final = (Generated,)
@@ -565,3 +588,11 @@ def test_the_operations_follow_from_the_seed_and_are_of_every_kind() -> None:
     }
     assert {each.disabled for each in todo} == {"", "here", "everywhere"}
     assert {each.is_by_class for each in todo} == {False, True}
+
+
+def test_a_fast_way_that_does_something_else_is_noticed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = PendingLeadFast.computed
+    monkeypatch.setattr(PendingLeadFast, "computed", lambda pending, value: [original(pending, value)])
+    with frozen() as clock:
+        found = (Comparison(subject, Generated, None, clock, seed).smallest_difference() for subject in SUBJECTS)
+        assert any(found)
