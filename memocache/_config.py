@@ -113,7 +113,7 @@ def uncache_tag(tag: str, cache: "Cache | Foreign | str | None" = None) -> None:
             f"uncache_tag() got cache={cache!r}; wanted: a cache object, its name or URL, or None for the default"
         )
     try:
-        CacheCall(used, used.forget_group, (tag_group(tag),)).run()
+        CacheCall(used, used.forget_tag, (tag_group(tag),)).run()
     except BackendError as error:
         raise UncacheFailed(
             f"the cache did not acknowledge that the calls with the tag {tag!r} were forgotten, "

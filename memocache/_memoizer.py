@@ -239,7 +239,7 @@ class Memoizer:
         """Forget every call that is stored in this process, and count from zero on every cache."""
         for binding in self.bindings.known:
             if binding.near is not None:
-                binding.near.forget_group(binding.keys.group)
+                binding.near.forget_tag(binding.keys.group)
             binding.counters.reset()
 
     # ---- calls ---------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ async def _claim(binding: Binding, key: str, scope: EntryScope, excuse: Callable
     cache = binding.cache
     try:
         arguments = (key, scope.groups, now(), binding.lease_seconds)
-        return cast("Lease | None", await CacheCall(cache, cache.take, arguments, binding.decline))
+        return cast("Lease | None", await CacheCall(cache, cache.claim, arguments, binding.decline))
     except BackendError as error:
         excuse(error)
         return None
@@ -436,7 +436,7 @@ async def forget_tag(binding: Binding, tag: str) -> None:
     """Forget every call with this *tag*."""
     cache = binding.cache
     try:
-        await CacheCall(cache, cache.forget_group, (tag,))
+        await CacheCall(cache, cache.forget_tag, (tag,))
     except BackendError as error:
         raise binding.not_forgotten(error, "its calls were") from error
 

@@ -158,7 +158,7 @@ class LeaseCache(ServerCache):
             return None
         return taken
 
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
+    def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
         """Take the right to replace a value (by its nonce), or put a stub in place of anything else."""
         address = self._address(key, groups)
         taken: Lease | None
@@ -199,7 +199,7 @@ class LeaseCache(ServerCache):
         wire = self._wire(key)
         return self._node(wire).delete(wire)
 
-    def forget_group(self, group: str) -> None:
+    def forget_tag(self, group: str) -> None:
         """Give the group another stamp on every server; raise if one of them did not answer."""
         self._on_all(lambda node: node.set(self._wire(group), new_stamp(), 0))
 

@@ -103,7 +103,7 @@ class Cache(ABC):
 
     The methods from `look` to `peek` are what the read-through needs of a cache. They raise BackendError where the
     cache cannot be reached or does not answer properly, and no other exception. *groups* are names of groups that the
-    entry belongs to: `forget_group` ends all its entries at once. What a user has `set` under the key of a call
+    entry belongs to: `forget_tag` ends all its entries at once. What a user has `set` under the key of a call
     belongs to none, and so is no result of the call; `put` on the function makes one.
     """
 
@@ -208,7 +208,7 @@ class Cache(ABC):
         """
 
     @abstractmethod
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> "Answer[Lease | None]":
+    def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> "Answer[Lease | None]":
         """Take the right to replace what is under *key*, whatever it is; readers go on being served the entry.
 
         None means that nothing is to be stored.
@@ -231,7 +231,7 @@ class Cache(ABC):
         """
 
     @abstractmethod
-    def forget_group(self, group: str) -> "Answer[None]":
+    def forget_tag(self, group: str) -> "Answer[None]":
         """End all entries and leases of *group*, as `forget` does."""
 
     @abstractmethod
@@ -252,6 +252,7 @@ class Cache(ABC):
         """
         from memocache._pool import in_own_task, in_pool  # asyncio takes longer to import than all of ours
 
+        self.remember_loop()
         is_coroutine = getattr(getattr(call, "__code__", None), "co_flags", 0) & CO_COROUTINE
         runs_in_tasks = bool(is_coroutine) and self.runs_in_tasks()
         if not (runs_in_tasks or (is_coroutine and self.has_near)):
@@ -268,6 +269,9 @@ class Cache(ABC):
     def runs_in_tasks(self) -> bool:
         """Return whether the operations of its coroutines, if it has some, can be done in the running event loop."""
         return False
+
+    def remember_loop(self) -> None:
+        """Learn of the running event loop, before something is done for one of its tasks in a thread of the pool."""
 
     # ---- what only some caches have ------------------------------------------------------------------------------
 

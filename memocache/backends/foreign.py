@@ -515,7 +515,7 @@ class GenerationCache(PackedCache):
         taken.replaces, taken.old = True, entry
         return taken
 
-    async def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
+    async def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
         """Take the right to replace a value (by its nonce), or put a stub in place of anything else."""
         place = self._place(key, groups)
         taken: Lease | None
@@ -570,7 +570,7 @@ class GenerationCache(PackedCache):
         now = clock()
         return is_present(envelope, now) or is_lease(envelope, now)
 
-    async def forget_group(self, group: str) -> None:
+    async def forget_tag(self, group: str) -> None:
         """Give the group another stamp, and see that it has it."""
         await self._stamp_anew(self._wire(group))
 
@@ -685,20 +685,13 @@ class ForeignCache(GenerationCache):
         """Return whether the object's methods are coroutine functions."""
         return self.awaited_only
 
-    async def awaited(
-        self,
-        call: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        unwanted: Callable[[Any], object] | None = None,
-        /,
-    ) -> Any:
-        """Return what *call* returns: from the object's own coroutine functions, or else from a thread of the pool."""
+    def remember_loop(self) -> None:
+        """Learn where the object's methods can be awaited."""
         if self.awaited_only:
             import asyncio
 
             loop = self._object.loop = asyncio.get_running_loop()
             _home.set(loop)
-        return await super().awaited(call, arguments, unwanted)
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class NullCache(Cache):
         """Return None: whoever asks computes for itself."""
         return
 
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> None:
+    def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> None:
         """Return None: nothing is to be stored."""
         return
 
@@ -91,7 +91,7 @@ class NullCache(Cache):
         """Return False: there was nothing."""
         return False
 
-    def forget_group(self, group: str) -> None:
+    def forget_tag(self, group: str) -> None:
         """Do nothing: there is nothing."""
 
     def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:

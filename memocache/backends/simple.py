@@ -185,7 +185,7 @@ class SimpleCache(Cache):
         taken.replaces, taken.old = True, old
         return Stale(old, taken)
 
-    def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
+    def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
         """Lead a new flight on *key*; one that was under way will not store its result."""
         with self._lock:
             flight = self._flights[key] = Flight(key, groups, lease)
@@ -224,7 +224,7 @@ class SimpleCache(Cache):
         left.clear()
         return was_present or flight is not None
 
-    def forget_group(self, group: str) -> None:
+    def forget_tag(self, group: str) -> None:
         """End all entries and flights of *group*."""
         left: list[Entry] = []
         with self._lock:

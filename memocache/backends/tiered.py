@@ -61,7 +61,7 @@ class ForgetChannel:
         elif name != self._name and what == KEY:
             self._near.forget(which)
         elif name != self._name and what == GROUP:
-            self._near.forget_group(which)
+            self._near.forget_tag(which)
 
     async def send_key(self, key: str) -> None:
         """Tell that *key* was forgotten or replaced in far."""
@@ -116,6 +116,10 @@ class Tiers(Cache):
         """Return whether far can be asked in the running event loop."""
         return self._far.runs_in_tasks()
 
+    def remember_loop(self) -> None:
+        """Let far learn of the running event loop."""
+        self._far.remember_loop()
+
     @property
     def near(self) -> SimpleCache:
         """The tier in this process."""
@@ -164,9 +168,9 @@ class Tiers(Cache):
             is_near = type(ticket) is Lease and self._near.fill(ticket, twin)
         return _hit(twin) if is_near and twin is not None else found
 
-    async def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
+    async def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
         """Take far's lease."""
-        taken: Lease | None = await self._ask(self._far.take, key, groups, now, lease)
+        taken: Lease | None = await self._ask(self._far.claim, key, groups, now, lease)
         return taken
 
     async def fill(self, lease: Lease, entry: Entry | None) -> bool:
@@ -194,12 +198,12 @@ class Tiers(Cache):
         await self._channel.send_key(key)
         return was_far or was_near
 
-    async def forget_group(self, group: str) -> None:
+    async def forget_tag(self, group: str) -> None:
         """Forget the group in far, then in near."""
         try:
-            await self._ask(self._far.forget_group, group)
+            await self._ask(self._far.forget_tag, group)
         finally:
-            self._near.forget_group(group)
+            self._near.forget_tag(group)
         await self._channel.send_group(group)
 
     async def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
@@ -212,7 +216,7 @@ class Tiers(Cache):
         if not missing:
             return entries
         self._channel.receive()
-        tickets = [self._near.take(keys[at], groups[at], now, TICKET) for at in missing]
+        tickets = [self._near.claim(keys[at], groups[at], now, TICKET) for at in missing]
         found: Sequence[Entry | None] = [None] * len(missing)
         try:
             found = await self._ask(self._far.peek, [keys[at] for at in missing], [groups[at] for at in missing], now)

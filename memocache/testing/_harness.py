@@ -203,5 +203,5 @@ class BlockingCache(Cache):
 
     get, get_dict, set, add = map(_block, ("get", "get_dict", "set", "add"))
     delete, has, clear, inc = map(_block, ("delete", "has", "clear", "inc"))
-    look, take, fill, peek = map(_block, ("look", "take", "fill", "peek"))
-    forget, forget_group = map(_block, ("forget", "forget_group"))
+    look, claim, fill, peek = map(_block, ("look", "claim", "fill", "peek"))
+    forget, forget_tag = map(_block, ("forget", "forget_tag"))

@@ -26,7 +26,7 @@ def miss(cache: Cache, key: str = "key") -> Lease:
 
 def claim(cache: Cache, key: str = "key") -> Lease:
     """Return the lease to replace the entry of *key*."""
-    lease = call_verb(cache.take, key, TAGS, time.time(), 60)
+    lease = call_verb(cache.claim, key, TAGS, time.time(), 60)
     assert lease is not None
     return lease
 
@@ -255,7 +255,7 @@ class InvalidationTests:
         both = (("all:1", "tag:1"), ("all:1", "tag:2"))
         assert [each and each.value for each in call_verb(cache.peek, ("x", "y"), both, moment)] == ["x", "y"]
         assert call_verb(cache.peek, ("x", "y"), both[::-1], moment) == [None, None]
-        call_verb(cache.forget_group, "tag:2")
+        call_verb(cache.forget_tag, "tag:2")
         assert [each and each.value for each in call_verb(cache.peek, ("x", "y"), both, moment)] == ["x", None]
 
     # ---- leases ------------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ class InvalidationTests:
         assert call_verb(peer.fill, newer, make_entry("new", lifetime=100)) is True
         assert peek_value(cache, now=late) == "new"
 
-    @pytest.mark.parametrize("how", ["forget", "forget_group"])
+    @pytest.mark.parametrize("how", ["forget", "forget_tag"])
     def test_forgetting_voids_the_lease(self, cache: Cache, peer: Cache, how: str) -> None:
         lease = miss(cache)
         call_verb(getattr(peer, how), "key" if how == "forget" else TAGS[0])

@@ -219,7 +219,7 @@ class ViewCall:
         if rendered is None or rendered.response.status < FIRST_ERROR:
             binding = self._views.binding
             try:
-                await CacheCall(binding.cache, binding.cache.forget_group, (self._group,))
+                await CacheCall(binding.cache, binding.cache.forget_tag, (self._group,))
             except BackendError as failure:
                 binding.failed("after a request that may have changed something, old results may be served", failure)
         return value

@@ -489,7 +489,7 @@ def test_two_that_forget_at_once_are_content_with_each_other_s_stamps() -> None:
             super().set(key, value)
             if key.startswith("all:") and others[0]:
                 others[0] -= 1
-                call_verb(cache.forget_group, key)  # which another one sets before we have read ours
+                call_verb(cache.forget_tag, key)  # which another one sets before we have read ours
 
     store.__class__ = Contended
     f.uncache_all()

@@ -145,15 +145,15 @@ class Model(RuleBasedStateMachine):
 
     @rule(group=st.integers(0, 1))
     def uncache_where(self, group: int) -> None:
-        self.forget_group(group)
+        self.forget_tag(group)
         self.same(self.f.uncache_where(group=group), None)
 
     @rule(group=st.integers(0, 1))
     def uncache_tag(self, group: int) -> None:
-        self.forget_group(group)
+        self.forget_tag(group)
         uncache_tag(f"group:{group}", self.f.cache)
 
-    def forget_group(self, group: int) -> None:
+    def forget_tag(self, group: int) -> None:
         self.held = {x: held for x, held in self.held.items() if x % 2 != group}
 
     @rule(x=numbers)

@@ -29,8 +29,8 @@ class Watched(MemcachedCache):
     def look(self, *arguments: Any) -> Any:
         return self._watched("look", *arguments)
 
-    def take(self, *arguments: Any) -> Any:
-        return self._watched("take", *arguments)
+    def claim(self, *arguments: Any) -> Any:
+        return self._watched("claim", *arguments)
 
     def fill(self, *arguments: Any) -> Any:
         return self._watched("fill", *arguments)
@@ -38,8 +38,8 @@ class Watched(MemcachedCache):
     def forget(self, *arguments: Any) -> Any:
         return self._watched("forget", *arguments)
 
-    def forget_group(self, *arguments: Any) -> Any:
-        return self._watched("forget_group", *arguments)
+    def forget_tag(self, *arguments: Any) -> Any:
+        return self._watched("forget_tag", *arguments)
 
     def peek(self, *arguments: Any) -> Any:
         return self._watched("peek", *arguments)

@@ -158,7 +158,7 @@ def test_who_comes_when_the_old_value_is_gone_waits_for_the_refresh(cache: Cache
     assert late.flight is first.lease.flight
 
 
-@pytest.mark.parametrize("how", ["forget", "forget_group"])
+@pytest.mark.parametrize("how", ["forget", "forget_tag"])
 def test_forgetting_voids_the_lease_of_a_refresh(cache: Cache, how: str) -> None:
     filled(cache, aging())
     seen = call_verb(cache.look, "key", GROUPS, START + 61, 60)

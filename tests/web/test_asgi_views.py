@@ -880,7 +880,7 @@ def test_a_function_that_takes_no_request_is_forgotten_in_one_round_trip(monkeyp
     monkeypatch.setattr(_views, "frameworks", [each for each in _views.frameworks if type(each) is ArgumentAdapter])
     cache = SimpleCache()
     groups = []
-    cache.forget_group = groups.append  # type: ignore[method-assign]
+    cache.forget_tag = groups.append  # type: ignore[method-assign]
     typed = cached(cache=cache)(typed_function)
     typed(1)
     assert typed.uncache(1) is True

@@ -404,7 +404,7 @@ def test_functions_that_cannot_be_views_are_forgotten_as_ever(monkeypatch: pytes
     groups: list[str] = []
     ours = [each for each in _views.frameworks if isinstance(each, ArgumentAdapter)]
     monkeypatch.setattr(_views, "frameworks", ours)
-    monkeypatch.setattr(cache, "forget_group", groups.append)
+    monkeypatch.setattr(cache, "forget_tag", groups.append)
 
     @cached(cache=cache, namespace="typed")
     def typed(i: int) -> int:

@@ -154,8 +154,8 @@ def test_an_ordinary_function_is_forgotten_in_one_round_trip_where_the_applicati
 ) -> None:
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
     groups: list[str] = []
-    real = cache.forget_group
-    monkeypatch.setattr(cache, "forget_group", lambda group: groups.append(group) or real(group))
+    real = cache.forget_tag
+    monkeypatch.setattr(cache, "forget_tag", lambda group: groups.append(group) or real(group))
 
     @cached(cache=cache, namespace="helper")
     def helper(x: int) -> int:

@@ -100,7 +100,7 @@ def test_a_fence_while_a_response_is_computed(app: Flask, cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("moment", ["take", "fill", "peek"])
+@pytest.mark.parametrize("moment", ["claim", "fill", "peek"])
 def test_a_fence_while_a_variant_is_stored(
     app: Flask, cache: Cache, moment: str, before: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

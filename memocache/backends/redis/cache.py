@@ -501,7 +501,7 @@ class RedisCache(ServerCache):
         (found,) = await target.shard.ask(Request(_mget(target.names[1:2]), retry=True, urgent=True))
         return bool(found == [lease.nonce])
 
-    async def take(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
+    async def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
         """Take the lease from whoever has it."""
         target = self._shard_read(key, groups)
         _, _, stamps, _ = await self._read_stamped(target, lease)
@@ -535,7 +535,7 @@ class RedisCache(ServerCache):
         shard = self._node(wire)
         return any(await shard.ask(Request(*shard.forget_commands(wire), retry=True, urgent=True)))
 
-    async def forget_group(self, group: str) -> None:
+    async def forget_tag(self, group: str) -> None:
         """Delete the group's stamp in every shard; raise if one of them was not acknowledged."""
         wire = self._wire(group)
         deletes = [command(resp.integer, b"DEL", shard.name(wire)) for shard in self._shards]
