@@ -298,6 +298,7 @@ def move(cluster: RedisCluster, slot: int, there: int, *, until_moving: bool = F
             source.execute_command("MIGRATE", host, port, key, 0, 5000)
         for each in (target, source):
             each.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
+    cluster.wait_until_agreed()  # the third has only heard of it
 
 
 def test_a_slot_that_moves_takes_its_stamps_along(redis_binary: str, prefix: str) -> None:

@@ -8,6 +8,7 @@ from pymemcache import Client
 from pymemcache.exceptions import MemcacheServerError, MemcacheUnexpectedCloseError
 
 from tests.support import binaries
+from tests.support.redis_servers import RedisCluster
 from tests.support.servers import (
     MemcachedBinary,
     MemcachedServer,
@@ -188,6 +189,10 @@ def test_a_broken_copy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(binaries, "OWN_COPY", tmp_path)
     with pytest.raises(binaries.NoMemcached, match=f"remove {tmp_path} to have it fetched anew"):
         binaries._own_copy()
+
+
+def test_the_nodes_of_a_cluster_are_of_one_mind_from_the_start(redis_cluster: RedisCluster) -> None:
+    assert redis_cluster.epochs() == [[1, 2, 3]] * 3
 
 
 @pytest.mark.parametrize("promise", ["CI", "MEMOCACHE_REQUIRE_SERVERS"])

@@ -101,7 +101,7 @@ class RedisServer(Server):
 
 
 class RedisCluster:
-    """A cluster of three masters, all slots assigned."""
+    """A cluster of three masters, all slots assigned, and all of one mind."""
 
     def __init__(self, binary: str, *options: str) -> None:
         self.nodes: list[RedisServer] = []
@@ -115,7 +115,9 @@ class RedisCluster:
             raise
 
     def _start(self) -> Self:
-        clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port")
+        # Who is silent for longer than this is taken for dead, and then the others answer nothing for seconds. On a
+        # busy machine one may be: it waits for a disk as often as it writes down what the cluster is.
+        clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", "60000", "--cluster-port")
         for _ in range(3):
             node = RedisServer(*clustered, str(free_port()), *self._options, binary=self._binary, tcp=True)
             self.nodes.append(node.start())
@@ -123,23 +125,36 @@ class RedisCluster:
         for index, node in enumerate(self.nodes):
             with node.client() as client:
                 client.execute_command("CLUSTER ADDSLOTSRANGE", 5462 * index, min(5462 * index + 5461, 16_383))
+                # Of two nodes that both claim a slot, the one with the higher epoch has it. They all begin at 0 and
+                # raise their own for a while, until no two are alike: meanwhile a slot that was moved may move back.
+                client.execute_command("CLUSTER SET-CONFIG-EPOCH", index + 1)
                 if index:
                     bus = node.command()[node.command().index("--cluster-port") + 1]
                     with first.client() as other:
                         other.execute_command("CLUSTER MEET", *node.address, bus)
-        if not wait_until(self.is_ready, STEP_SECONDS):
-            raise ServerFailed("the cluster does not come up")
+        self.wait_until_agreed()
         return self
 
-    def is_ready(self) -> bool:
-        """Return whether all agree on who has which slots."""
+    def wait_until_agreed(self) -> None:
+        """Return when all are well, and agree on who has which slots."""
+        if not wait_until(self._is_agreed, STEP_SECONDS):
+            raise ServerFailed("the nodes of the cluster do not agree")
+
+    def _is_agreed(self) -> bool:
+        states, views = set(), []
         for node in self.nodes:
             with node.client() as client:
-                info = client.execute_command("CLUSTER INFO")
-                text = info if isinstance(info, dict) else dict(line.split(":") for line in str(info).splitlines())
-                if text["cluster_state"] != "ok" or text["cluster_known_nodes"] != "3":
-                    return False
-        return True
+                states.add(client.execute_command("CLUSTER INFO")["cluster_state"])
+                views.append(_view(client))
+        return states == {"ok"} and len(views[0]) == len(self.nodes) and all(view == views[0] for view in views)
+
+    def epochs(self) -> list[list[int]]:
+        """Return, for each node, the epochs that it knows of, of itself and of the others."""
+        found = []
+        for node in self.nodes:
+            with node.client() as client:
+                found.append(sorted(epoch for epoch, _ in _view(client).values()))
+        return found
 
     @property
     def url(self) -> str:
@@ -149,6 +164,12 @@ class RedisCluster:
         for node in self.nodes:
             node.kill()
             node.stop()
+
+
+def _view(client: "redis.Redis") -> dict[str, tuple[int, tuple[tuple[str, ...], ...]]]:
+    """Return what a node knows of each of the cluster: its epoch and its slots."""
+    nodes = client.execute_command("CLUSTER NODES").values()
+    return {node["node_id"]: (int(node["epoch"]), tuple(map(tuple, node["slots"]))) for node in nodes}
 
 
 class Sentinel(RedisServer):
