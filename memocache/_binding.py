@@ -11,8 +11,8 @@ from memocache._current import CacheRef, CacheSource, as_cache
 from memocache._effects import StoreDecision
 from memocache._entry import SECOND, Entry, EntryScope, FastIndex, FastKey, StaleableEntry
 from memocache._hints import resolved
+from memocache._hooks import adapters
 from memocache._policy import Policy, StoredException, refresh_margin
-from memocache._views import frameworks, is_response
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import KeyMaker
@@ -159,12 +159,8 @@ class Binding:
 
     def decide(self, value: Any) -> StoreDecision:
         """Return what is to become of a computed *value*; what the user's functions raise, this does."""
-        if frameworks and is_response(value):
-            self.failed(
-                "a function that is no view returned a response, which belongs to one request, so it was not stored; "
-                "return the data, or put @cached on the view itself (view=True if it is not found to be one; an "
-                "endpoint of Starlette or FastAPI is one if it takes the request)"
-            )
+        if adapters and (why := adapters.refusal(value)):
+            self.failed(why)
             return StoreDecision(value, None, 0.0, 0.0, shared=False)
         lifetime = self.policy.lifetime(value, self.cache.default_lifetime)
         kept = value if self.copy is None else self.copy(value)  # the leader may change its own

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, S
 
 import wrapt
 
+from memocache._hooks import ADAPTERS, Decorated, load
 from memocache._memoizer import Memoizer
 from memocache._missing import Missing
-from memocache._views import ADAPTERS, load
 from memocache.backends.base import Cache
 from memocache.stats import Info
 
@@ -34,7 +34,7 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 
-class CacheMethods(Generic[P, R]):
+class CacheMethods(Decorated, Generic[P, R]):
     """What can be done with a call in no time, be the function a coroutine function or not.
 
     Every method binds its arguments as the call itself does, so that each spelling of a call means the same entry.

@@ -5,19 +5,21 @@ What may have to wait is written once, as coroutines over operations. A Memoizer
 """
 
 import functools
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from inspect import Signature
-from typing import Any, Final, TypeAlias
+from inspect import Parameter, Signature
+from typing import Any, TypeAlias, cast
 
 from memocache._binding import Binding, Bindings
 from memocache._clock import now
 from memocache._compile import CallCompiler, shortcut
 from memocache._current import CacheRef, is_disabled, register
 from memocache._effects import Effects, PendingCall, blocking
+from memocache._engine import CallEngine, TaskEngine, may_have_views, plan_forget
 from memocache._entry import Entry, EntryScope, FastIndex
 from memocache._fork import in_child
+from memocache._hints import classes_in, resolved
+from memocache._hooks import adapters
 from memocache._instances import Owner
 from memocache._missing import MISSING
 from memocache._options import Options
@@ -33,19 +35,15 @@ from memocache._readthrough import (
     refresh,
 )
 from memocache._tags import Tags
-from memocache._view_keys import may_have_views, plan_forget
-from memocache._views import decorated, frameworks, view_call
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument
 from memocache.keys import KeyMaker, KeySpec, Namespace
 from memocache.stats import Info
 
-__all__ = ["Call", "Memoizer", "as_call", "forget_each", "memoizers"]
+__all__ = ["Call", "Memoizer", "as_call", "forget_each"]
 
 Call: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 """The arguments of a call, positional and named."""
-
-_memoizers: Final["weakref.WeakSet[Memoizer]"] = weakref.WeakSet()
 
 
 class Memoizer:
@@ -64,11 +62,10 @@ class Memoizer:
         self._owner = Owner(function)
         self._aliases = self._own_aliases()
         self.bindings = Bindings(self.title, options.cache, self._aliases, self._new_binding, self._get_ready)
-        _memoizers.add(self)
         self._instance_at = self._counted.instance_at if self._owner.is_named else None
         self.alias = shortcut(self._aliases, len(self._counted.names), self._instance_at)
         self.notes: dict[object, Any] = {}
-        """What each adapter of a web framework has found out about the function."""
+        """What each adapter of a web framework keeps about the function."""
         self._writer = CallCompiler(
             function,
             signature,
@@ -88,7 +85,7 @@ class Memoizer:
             self.bindings.on(options.cache)
         else:
             self._key_maker(shared=isinstance(options.cache, CacheRef) and options.cache.shared)
-        decorated(self)
+        adapters.decorated(self)
 
     def _own_aliases(self) -> FastIndex | None:
         cache = self.options.cache
@@ -142,7 +139,29 @@ class Memoizer:
             )
         binding.get_ready(self.function)
 
-    # ---- views ----------------------------------------------------------------------------------------------------
+    # ---- for adapters of web frameworks, as HookedFunction says --------------------------------------------------
+
+    @property
+    def view(self) -> bool | None:
+        """The option `view=`."""
+        return self.options.view
+
+    @property
+    def vary(self) -> tuple[str, ...]:
+        """The option `vary=`."""
+        return self.options.vary
+
+    def types_of(self, parameter: Parameter, /) -> list[type | None]:
+        """Return the classes in the hint of *parameter*."""
+        return list(classes_in(resolved(self.function, parameter.annotation)))
+
+    def warn(self, what: str, /) -> None:
+        """Count a failure, and log the first of each kind."""
+        self.binding().failed(what)
+
+    def forget(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> bool:
+        """Do what `uncache` does, and block until it is done, also for a coroutine function."""
+        return blocking(plan_forget(self, args, kwargs)())
 
     @property
     def has_key_function(self) -> bool:
@@ -159,12 +178,12 @@ class Memoizer:
         """Whether the function is written in the body of a class."""
         return self._owner.is_named
 
-    def counts(self, parameter: str) -> bool:
+    def counts(self, parameter: str, /) -> bool:
         """Return whether what is given for *parameter* is part of the key as it is."""
         return parameter in self._counted.names
 
     def become_view(self) -> None:
-        """Take no shortcut any more, since what is served depends on the request."""
+        """Take no shortcut any more, since the request decides what is served."""
         if self._aliases is not None:
             self._aliases.close()
 
@@ -256,11 +275,10 @@ class Memoizer:
         *compute* calls the function, where somebody else than that may have to. *tagged* are the arguments that its
         tags name.
         """
-        if frameworks:
-            view = view_call(self, counted, compute)
-            if view is not None:
-                pending: PendingCall = view.begin(self, counted, compute, tagged)
-                return pending
+        if adapters:
+            begin = adapters.find_call(self, counted, compute)
+            if begin is not None and not is_disabled():
+                return cast("PendingCall", begin(CallEngine(self, counted, compute, tagged)))
         if is_disabled():
             return PendingCall(compute_only())
         binding = self.bindings.settled or self.bindings.current()
@@ -277,10 +295,10 @@ class Memoizer:
         tagged: tuple[object, ...] | None = None,
     ) -> Any:
         """Return the result of a coroutine function's call that is no hit in process."""
-        if frameworks:
-            view = view_call(self, counted, compute)
-            if view is not None:
-                return await view.begin(self, counted, compute, tagged)
+        if adapters:
+            begin = adapters.find_call(self, counted, compute)
+            if begin is not None and not is_disabled():
+                return await begin(TaskEngine(self, counted, compute, tagged))
         if is_disabled():
             return await compute()
         binding = self.bindings.settled or self.bindings.current()
@@ -456,14 +474,9 @@ async def forget_each(plans: "Sequence[Callable[[], Effects[Any]]]") -> None:
         raise failed
 
 
-def memoizers() -> "list[Memoizer]":
-    """Return those of the functions that were decorated in this process and are still there."""
-    return list(_memoizers)
-
-
 def _start_anew() -> None:
-    for memoizer in memoizers():
-        memoizer.bindings.start_anew()
+    for memoizer in list(adapters.functions):
+        cast(Memoizer, memoizer).bindings.start_anew()
 
 
 in_child(_start_anew)

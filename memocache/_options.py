@@ -1,13 +1,13 @@
 """The options of `cached`, checked at decoration; and the words of other caches, answered with ours."""
 
 import copy as copying
-import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, cast
 
 from memocache._current import CacheSource, ref_of
+from memocache._hooks import check_view_options
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError
@@ -15,7 +15,7 @@ from memocache.errors import ConfigurationError
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
 
-__all__ = ["MOST_VARY", "TOKEN", "CacheOption", "KeyOption", "MoreOptions", "Options"]
+__all__ = ["CacheOption", "KeyOption", "MoreOptions", "Options"]
 
 CacheOption: TypeAlias = "Cache | Foreign | str | Callable[[], Cache | Foreign] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"
@@ -38,10 +38,6 @@ class MoreOptions(TypedDict, total=False):
     view: bool | None
     vary: Iterable[str]
 
-
-TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-"""What the name of a header is: RFC 9110, section 5.6.2."""
-MOST_VARY: Final = 8
 
 # What other caching decorators call it -> what to write here.
 THEIRS: Final = {
@@ -158,26 +154,8 @@ class Options:
         waits = min(waits, threading.TIMEOUT_MAX)  # a lock cannot wait longer
         copied = copying.deepcopy if copy is True else copy or None
         policy = Policy(timeout, unless, errors=errors, stale=stale, jitter=jitter)
-        if not (view is None or isinstance(view, bool)):
-            raise ConfigurationError(
-                f"view={view!r}; wanted: True for a web view, False for no view, None for noticing by itself"
-            )
-        headers = _checked_vary(vary)
-        return cls(policy, key, used, namespace, version, tuple(ignore), tags, copied, waits, view, headers)
-
-
-def _checked_vary(vary: object) -> tuple[str, ...]:
-    """Return the names of the headers in *vary*, lower-case."""
-    wanted = "wanted: a tuple of request headers that matter, such as vary=('Accept-Language',)"
-    if isinstance(vary, str) or not isinstance(vary, Iterable):
-        raise ConfigurationError(f"vary={vary!r}; {wanted}")
-    names = tuple(vary)
-    for name in names:
-        if not isinstance(name, str) or not re.fullmatch(TOKEN, name) or name == "*":
-            raise ConfigurationError(f"vary= names {name!r}, which is no header; {wanted}")
-    if len(names) > MOST_VARY:
-        raise ConfigurationError(f"vary= names {len(names)} headers; {MOST_VARY} are the most")
-    return tuple(sorted({name.lower() for name in names}))
+        is_view, headers = check_view_options(view, vary)
+        return cls(policy, key, used, namespace, version, tuple(ignore), tags, copied, waits, is_view, headers)
 
 
 def _checked_cache(given: Any) -> CacheSource:

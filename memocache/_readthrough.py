@@ -31,8 +31,8 @@ from memocache._effects import (
 )
 from memocache._entry import SECOND, Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import own_copy, waiting
+from memocache._hooks import adapters
 from memocache._policy import StoredException
-from memocache._views import frameworks, is_response
 from memocache.backends.base import Busy, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
@@ -257,7 +257,9 @@ class PendingLeadFast(PendingCall):
         """Store what the function returned, and return it."""
         binding, lease = self._binding, self._lease
         lifetime, kind = binding.fixed_lifetime, type(value)
-        is_result = kind is not StoreDecision and kind is not CoroutineType and not (frameworks and is_response(value))
+        is_result = (
+            kind is not StoreDecision and kind is not CoroutineType and not (adapters and adapters.refusal(value))
+        )
         if lifetime is None or not is_result:
             return super().computed(value)
         cost = self._leave()

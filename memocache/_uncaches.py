@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from memocache._effects import Effects, blocking
+from memocache._engine import plan_forget
 from memocache._memoizer import as_call, forget_each
 from memocache._readthrough import forget_tag
 from memocache._tags import fill_template, join_names, plain_text, tag_group, template_names, template_shape
-from memocache._view_keys import plan_forget
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
 if TYPE_CHECKING:

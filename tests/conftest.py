@@ -13,7 +13,7 @@ from pymemcache import Client
 
 from memocache import SimpleCache, configure
 from memocache._current import configured
-from memocache._views import frameworks
+from memocache._hooks import adapters
 from tests.support.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
 from tests.support.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
 
@@ -44,11 +44,11 @@ def fresh_default() -> Iterator[SimpleCache]:
 @pytest.fixture(autouse=True)
 def only_web_tests_have_frameworks(request: pytest.FixtureRequest) -> Iterator[None]:
     """As in a process that has not imported one: there, forgetting a call takes one command less."""
-    held = [] if "web" in request.path.parts or request.path.name == "test_readme.py" else frameworks[:]
+    held = [] if "web" in request.path.parts or request.path.name == "test_readme.py" else adapters[:]
     for each in held:
-        frameworks.remove(each)
+        adapters.remove(each)
     yield
-    frameworks.extend(held)
+    adapters.extend(held)
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import Parameter
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, Final
 
-from memocache._compile import PLAIN
-from memocache._hints import classes_in, resolved
-from memocache._memoizer import Memoizer, memoizers
+from memocache._hooks import Engine, HookedFunction, adapters, function_of
 from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._rules import ViewRules
@@ -22,6 +21,8 @@ __all__ = ["ArgumentAdapter", "RequestParameters", "RouteIndex", "cached_in"]
 HANDLERS: Final = ("dispatch_request", "dispatch", "get", "post", "head", "options", "delete", "put", "trace", "patch")
 DEEPEST: Final = 200
 OWN_ARGUMENTS: Final = ("self", "cls")
+# The types of nearly all arguments; by id, since a metaclass may have a __hash__ of its own.
+NO_REQUESTS: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))
 STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
@@ -33,41 +34,28 @@ class RouteIndex:
 
     def __init__(self) -> None:
         self._views: list[Any] = []
-        self.endpoints: dict[Memoizer, set[str]] = {}
-        self.rules: dict[Memoizer, ViewRules] = {}
+        self.endpoints: dict[HookedFunction, set[str]] = {}
+        self.rules: dict[HookedFunction, ViewRules] = {}
 
     def update(self, views: dict[str, Any], *, thorough: bool) -> None:
         """Index the *views* again, by endpoint, if they are not those of before; *thorough* compares each of them."""
         known = self._views
         if len(known) == len(views) and (not thorough or all(map(operator.is_, known, views.values()))):
             return
-        endpoints: dict[Memoizer, set[str]] = {}
+        endpoints: dict[HookedFunction, set[str]] = {}
         snapshot = dict(views)
         for endpoint, view in snapshot.items():
-            for memo in cached_in(view):
-                endpoints.setdefault(memo, set()).add(endpoint)
-        for memo in endpoints:
-            if memo.options.view is not False:
-                memo.become_view()
+            for function in cached_in(view):
+                endpoints.setdefault(function, set()).add(endpoint)
+        for function in endpoints:
+            if function.view is not False:
+                function.become_view()
         self.endpoints, self._views = endpoints, list(snapshot.values())
 
 
-def cached_in(view: Any) -> Iterator[Memoizer]:
+def cached_in(view: Any) -> Iterator[HookedFunction]:
     """Return the cached functions among *view*, what it wraps, and the methods of its class."""
-    for each in _walk(view):
-        memo = _memo_of(each)
-        if memo is not None:
-            yield memo
-
-
-def _memo_of(function: Any) -> Memoizer | None:
-    """Return the memo of a cached *function* or method; None if it is not cached."""
-    from memocache._function import CacheMethods  # not before: that loads the adapters, which need this module
-
-    if not isinstance(type(function), type) or not issubclass(type(function), CacheMethods):
-        return None
-    memo: Memoizer = function._self_memoizer
-    return memo
+    yield from filter(None, map(function_of, _walk(view)))
 
 
 def _walk(view: Any) -> Iterator[Any]:
@@ -96,7 +84,7 @@ class RequestParameters:
     """RequestParameters: the parameters of a function that may be given a request, by its annotations.
 
     Args:
-        memo: the function's.
+        function: the function.
         request: the type of requests.
         refused: other types that belong to one request, and cannot be cached -> why, and what to do.
 
@@ -104,47 +92,47 @@ class RequestParameters:
         ConfigurationError: for a parameter of a refused type.
     """
 
-    def __init__(self, memo: Memoizer, request: type, refused: Mapping[type, str]) -> None:
+    def __init__(self, function: HookedFunction, request: type, refused: Mapping[type, str]) -> None:
         self._request = request
         self._refused = refused
         self.are_known = True
         """True if all annotations could be resolved."""
         self.is_final = False
         """True if there is no use in trying again to resolve the others."""
-        parameters = () if memo.options.view is False else memo.signature.parameters.values()
-        positions = [at for at, each in enumerate(parameters) if self._may_be_request(memo, each)]
+        parameters = () if function.view is False else function.signature.parameters.values()
+        positions = [at for at, each in enumerate(parameters) if self._may_be_request(function, each)]
         self.are_none = not positions
         """True if there is none."""
-        names = tuple(memo.signature.parameters)
-        self.are_hidden = not all(memo.counts(names[at]) for at in positions)
+        names = tuple(function.signature.parameters)
+        self.are_hidden = not all(function.counts(names[at]) for at in positions)
         """True if one of them is no part of the key: the fast index, which goes by the key, would not see a request."""
         stars = any(each.kind in STARS for each in parameters)
         self.positions: Sequence[int] | None = None if stars and positions else positions
         """Where they are among the arguments; None for anywhere."""
         self._answer: tuple[Any, bool] = (lambda: None, False)  # the latest endpoint, weakly, and the answer for it
 
-    def _may_be_request(self, memo: Memoizer, parameter: Parameter) -> bool:
+    def _may_be_request(self, function: HookedFunction, parameter: Parameter) -> bool:
         if parameter.annotation is Parameter.empty:
             return parameter.name not in OWN_ARGUMENTS
         try:
-            classes = list(classes_in(resolved(memo.function, parameter.annotation)))
+            classes = list(function.types_of(parameter))
         except Exception:  # noqa: BLE001 - from whatever a name stands for that is not defined yet
             self.are_known = False
             return True
         for kind, why in self._refused.items():
             for found in classes:
                 if found is not None and _is_subclass(found, kind):
-                    raise ConfigurationError(f"{memo.title}: {parameter.name!r} is a {found.__name__}, {why}")
+                    raise ConfigurationError(f"{function.title}: {parameter.name!r} is a {found.__name__}, {why}")
         kind = self._request
         return any(each is None or _is_subclass(each, kind) or _is_subclass(kind, each) for each in classes)
 
-    def is_response_of(self, memo: Memoizer, endpoint: object) -> bool:
+    def is_response_of(self, function: HookedFunction, endpoint: object) -> bool:
         """Return True if the function's result is the response of *endpoint*, and not only used to make it."""
         if endpoint is None:  # none is known
             return True
         latest, answer = self._answer
         if latest() is not endpoint:
-            answer = any(each is memo.function or _memo_of(each) is memo for each in _walk(endpoint))
+            answer = any(each is function.function or function_of(each) is function for each in _walk(endpoint))
             with contextlib.suppress(TypeError):  # it has no weak references
                 self._answer = weakref.ref(endpoint), answer
         return answer
@@ -155,7 +143,7 @@ class RequestParameters:
             # Short, because every call of a function that is no view comes through here.
             for at in self.positions:
                 kind = type(arguments[at])
-                if id(kind) not in PLAIN and issubclass(kind, self._request):
+                if id(kind) not in NO_REQUESTS and issubclass(kind, self._request):
                     return arguments[at]
             return None
         found = self._first_in(arguments)
@@ -174,53 +162,65 @@ class ArgumentAdapter:
 
     Args:
         request: the type of requests.
-        view_request: makes the ViewRequest of a call, of the function's memo, its RequestParameters and the request.
+        view_request: makes the ViewRequest of a call, of the function, its RequestParameters and the request.
+        responses: the types of responses.
+        view_classes: the types of objects whose methods are views.
+        requests: the types of what a view may be given for a request.
         refused: other types that belong to one request, as RequestParameters takes them.
     """
 
     def __init__(
         self,
         request: type,
-        view_request: Callable[[Memoizer, RequestParameters, Any], ViewRequest],
-        refused: Mapping[type, str],
+        view_request: Callable[[HookedFunction, RequestParameters, Any], ViewRequest],
+        *,
+        responses: tuple[type, ...],
+        view_classes: tuple[type, ...],
+        requests: tuple[type, ...],
+        refused: Mapping[type, str] = MappingProxyType({}),
     ) -> None:
+        self.responses = responses
+        self.view_classes = view_classes
+        self.requests = requests
         self._request = request
         self._view_request = view_request
         self._refused = refused
-        for memo in memoizers():  # which may have entries in the fast index from before the framework was imported
+        for function in list(adapters.functions):  # they may have entries in the fast index from before this framework
             with contextlib.suppress(ConfigurationError):  # a call raises it
-                self._look_at(memo)
+                self._look_at(function)
 
-    def _look_at(self, memo: Memoizer) -> RequestParameters:
-        parameters = memo.notes[self] = RequestParameters(memo, self._request, self._refused)
+    def _look_at(self, function: HookedFunction) -> RequestParameters:
+        parameters = function.notes[self] = RequestParameters(function, self._request, self._refused)
         if parameters.are_hidden:
-            memo.become_view()
+            function.become_view()
         return parameters
 
-    def decorated(self, memo: Memoizer, /) -> None:
+    def decorated(self, function: HookedFunction, /) -> None:
         """Raise ConfigurationError if the function takes something that the framework makes for one request."""
         if self._refused:  # otherwise there is time until a call, when every name in an annotation is defined
-            parameters = self._look_at(memo)
+            parameters = self._look_at(function)
             parameters.is_final = parameters.are_known
 
-    def _parameters_of(self, memo: Memoizer) -> RequestParameters:
-        parameters: RequestParameters | None = memo.notes.get(self)
+    def _parameters_of(self, function: HookedFunction) -> RequestParameters:
+        parameters: RequestParameters | None = function.notes.get(self)
         if parameters is None or not parameters.is_final:
-            parameters = self._look_at(memo)
+            parameters = self._look_at(function)
             parameters.is_final = True  # a name that is not defined at a call never will be
         return parameters
 
-    def may_be_view(self, memo: Memoizer, /) -> bool:
+    def may_be_view(self, function: HookedFunction, /) -> bool:
         """Return True if the function may be given a request."""
-        return not self._parameters_of(memo).are_none
+        return not self._parameters_of(function).are_none
 
-    def call(self, memo: Memoizer, arguments: Sequence[object], /) -> ViewCall | None:
-        """Return the ViewCall of a call of *memo*'s function, if there is a request among its arguments."""
-        parameters = self._parameters_of(memo)
+    def call(self, function: HookedFunction, arguments: Sequence[object], /) -> Callable[[Engine], Any] | None:
+        """Return what begins the present call, if there is a request among its arguments."""
+        parameters: RequestParameters | None = function.notes.get(self)
+        if parameters is None or not parameters.is_final:  # looked at here, since every call of any function comes here
+            parameters = self._parameters_of(function)
         if parameters.are_none:
             return None
         request = parameters.request_in(arguments)
-        return None if request is None else ViewCall(self._view_request(memo, parameters, request))
+        return None if request is None else ViewCall(function, self._view_request(function, parameters, request)).begin
 
 
 def _is_subclass(kind: type, other: type) -> bool:

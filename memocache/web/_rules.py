@@ -14,20 +14,22 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from memocache._options import MOST_VARY, TOKEN
+from memocache.errors import ConfigurationError
 
 __all__ = [
     "HARMLESS_COOKIES",
     "MORE_STATUSES",
+    "MOST_VARY",
     "STATUSES",
     "ResponseInfo",
     "RequestInfo",
     "ViewRules",
     "Storability",
     "RequestMode",
+    "check_options",
     "judge",
     "request_key",
     "request_mode",
@@ -43,7 +45,7 @@ __all__ = [
 
 # ---- header fields ---------------------------------------------------------------------------------------------------
 
-NAME: Final = re.compile(TOKEN)
+NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # of a header: a token, RFC 9110, section 5.6.2
 # One element of a list; a comma in a quoted string does not end it.
 ELEMENT: Final = re.compile(r'(?:[^",\\]|"(?:[^"\\]|\\.)*")*')
 ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
@@ -189,6 +191,8 @@ def sort_query(query: bytes) -> tuple[bytes, ...]:
     >>> sort_query(b"q=2&page=3&q=1")
     (b'page=3', b'q=2', b'q=1')
     """
+    if b"&" not in query:  # nothing to sort, as nearly always
+        return (query,)
     pairs = query.split(b"&", MOST_PAIRS)  # the rest stays one piece
     return tuple(sorted(pairs, key=_name))
 
@@ -199,6 +203,7 @@ def _name(pair: bytes) -> str:
 
 # ---- requests and responses ------------------------------------------------------------------------------------------
 
+MOST_VARY: Final = 8
 STATUSES: Final = frozenset({200, 203, 301, 308})
 MORE_STATUSES: Final = frozenset({404, 410})
 """Statuses that are stored if the settings say so."""
@@ -225,6 +230,28 @@ FOR_ONE: Final = {
 PARTIAL: Final = ("range", "if-range", "if-match", "if-unmodified-since")
 """Request headers that ask for a part, or depend on what the client has: the view may answer them itself."""
 FORBIDDING: Final = ("no-store", "private", "no-cache")
+
+
+def check_options(view: Any, vary: Any) -> tuple[bool | None, tuple[str, ...]]:
+    """Return the options view= and vary= of `cached`, the names of headers sorted and in lower case.
+
+    Raises:
+        ConfigurationError: if they cannot work.
+    """
+    if not (view is None or isinstance(view, bool)):
+        raise ConfigurationError(
+            f"view={view!r}; wanted: True for a web view, False for no view, None for noticing by itself"
+        )
+    wanted = "wanted: a tuple of request headers that matter, such as vary=('Accept-Language',)"
+    if isinstance(vary, str) or not isinstance(vary, Iterable):
+        raise ConfigurationError(f"vary={vary!r}; {wanted}")
+    names = tuple(vary)
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name == "*":
+            raise ConfigurationError(f"vary= names {name!r}, which is no header; {wanted}")
+    if len(names) > MOST_VARY:
+        raise ConfigurationError(f"vary= names {len(names)} headers; {MOST_VARY} are the most")
+    return view, tuple(sorted({name.lower() for name in names}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,9 +449,9 @@ def _new_vary(lines: Sequence[str], rules: ViewRules, *, encoded: bool) -> tuple
 def _freshness(control: Directives, expires: Sequence[str], now: float) -> float | None:
     """Return the seconds that the response itself says it is fresh, or None. RFC 9111, 4.2.1: s-maxage goes first."""
     for name in ("s-maxage", "max-age"):
-        given = control.seconds(name)
-        if given is not None:
-            return float(given)
+        seconds = control.seconds(name)
+        if seconds is not None:
+            return float(seconds)
     return (parse_date(expires) or 0.0) - now if expires else None
 
 

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from memocache._memoizer import Memoizer
-from memocache.backends.base import Cache
-from memocache.backends.urls import cache_from_url
+from memocache import Cache, cache_from_url
+from memocache._hooks import HookedFunction
 from memocache.errors import ConfigurationError
 from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, ViewRules
 
@@ -19,11 +18,11 @@ PREFIX: Final = "CACHE_"
 Settings = Mapping[str, Any]
 
 
-def view_rules(memo: Memoizer, cookies: tuple[str, ...], statuses: Iterable[int]) -> ViewRules:
-    """Return the rules for *memo*'s function as a view: *cookies* are ignored, and *statuses* may be stored, too."""
+def view_rules(function: HookedFunction, cookies: tuple[str, ...], statuses: Iterable[int]) -> ViewRules:
+    """Return the rules for *function* as a view: *cookies* are ignored, and *statuses* may be stored, too."""
     return ViewRules(
-        vary=memo.options.vary,
-        has_key_function=memo.has_key_function,
+        vary=function.vary,
+        has_key_function=function.has_key_function,
         ignored_cookies=cookies,
         statuses=STATUSES.union(statuses),
     )
@@ -47,8 +46,8 @@ def check_settings(settings: Settings, prefix: str = PREFIX) -> tuple[tuple[str,
     return tuple(cookies), tuple(statuses)
 
 
-def _is_list(given: object) -> bool:
-    return isinstance(given, list | tuple | set | frozenset)
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple | set | frozenset)
 
 
 def cache_from_settings(settings: Settings) -> Cache | None:
@@ -60,14 +59,14 @@ def cache_from_settings(settings: Settings) -> Cache | None:
     url = settings.get("MEMOCACHE_URL")
     if url:
         return cache_from_url(url)
-    given = settings.get("CACHE_TYPE")
-    if given is None:
+    cache_type = settings.get("CACHE_TYPE")
+    if cache_type is None:
         return None
-    name = str(given).rpartition(".")[2].lower().removesuffix("cache")
+    name = str(cache_type).rpartition(".")[2].lower().removesuffix("cache")
     if name not in TYPES:
         raise ConfigurationError(
-            f"CACHE_TYPE={given!r}; there are: SimpleCache, MemcachedCache, RedisCache, FileSystemCache, NullCache; "
-            "or give MEMOCACHE_URL, see cache_from_url"
+            f"CACHE_TYPE={cache_type!r}; there are: SimpleCache, MemcachedCache, RedisCache, FileSystemCache, "
+            "NullCache; or give MEMOCACHE_URL, see cache_from_url"
         )
     return TYPES[name](settings, _options(settings, prefixed=name not in ("simple", "null")))
 

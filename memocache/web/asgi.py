@@ -21,9 +21,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from memocache._instances import token
-from memocache._memoizer import Memoizer
-from memocache._views import announce
+from memocache._hooks import Engine, HookedFunction, adapters
 from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
@@ -59,7 +57,7 @@ class PendingResponse:
 class AsgiViewRequest(ViewRequest):
     """AsgiViewRequest: a request of HTTP that a function was given."""
 
-    def __init__(self, memo: Memoizer, parameters: RequestParameters, request: Request) -> None:
+    def __init__(self, function: HookedFunction, parameters: RequestParameters, request: Request) -> None:
         scope = self._scope = request.scope
         pending = scope.get(IN_SCOPE)
         self._has_middleware = pending is not None
@@ -74,15 +72,15 @@ class AsgiViewRequest(ViewRequest):
             request.headers.getlist,
             identified=bool(getattr(scope.get("user"), "is_authenticated", "user" in scope)),
         )
-        super().__init__(info, view_rules(memo, self._pending.ignored_cookies, self._pending.statuses))
-        self._is_response = parameters.is_response_of(memo, scope.get("endpoint"))
+        super().__init__(info, view_rules(function, self._pending.ignored_cookies, self._pending.statuses))
+        self._is_response = parameters.is_response_of(function, scope.get("endpoint"))
         self._headers: ResponseHeaders | None = None
         self._session = _session(scope)
 
-    def location(self, *, shared: bool) -> tuple[object, ...]:
+    def location(self, engine: Engine) -> tuple[object, ...]:
         """Return a number for the application, in this process; the key has the path."""
         app = self._scope.get("app")
-        return (0 if shared or app is None else int(token(app)),)
+        return (0 if engine.cache.shared or app is None else engine.token(app),)
 
     def render(self, value: Any) -> Rendered | None:
         """Return the response that *value* is, or that FastAPI makes of it if it is data."""
@@ -141,6 +139,8 @@ def _host(request: Request) -> str:
 def _session(scope: Scope) -> object:
     """Return the contents of the session, and its own flag for having been changed."""
     session = scope.get("session")
+    if session is None:
+        return None
     try:
         return getattr(session, "modified", None), copy.deepcopy(session)
     except Exception:  # noqa: BLE001 - then it counts as changed
@@ -241,4 +241,13 @@ class ResponseSender:
         return message
 
 
-announce(ArgumentAdapter(Request, AsgiViewRequest, REFUSED), (Response,), (HTTPEndpoint,), (HTTPConnection,))
+adapters.register(
+    ArgumentAdapter(
+        Request,
+        AsgiViewRequest,
+        responses=(Response,),
+        view_classes=(HTTPEndpoint,),
+        requests=(HTTPConnection,),
+        refused=REFUSED,
+    )
+)

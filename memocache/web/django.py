@@ -7,7 +7,6 @@ A response with a template is rendered as soon as the view has returned it, so t
 If MIDDLEWARE has a process_template_response, which changes the template before that, the response is not stored.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from types import ModuleType
@@ -33,11 +32,8 @@ from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 from django.views import View
 
-from memocache._fork import in_child
-from memocache._memoizer import Memoizer
-from memocache._views import announce
-from memocache.backends.base import Cache
-from memocache.backends.urls import cache_from_url
+from memocache import Cache, cache_from_url
+from memocache._hooks import Engine, HookedFunction, adapters
 from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
@@ -55,7 +51,7 @@ WITHOUT_PREFIX: Final = ("content-type", "content-length")
 class DjangoViewRequest(ViewRequest):
     """DjangoViewRequest: a request that a function was given."""
 
-    def __init__(self, memo: Memoizer, parameters: RequestParameters, request: Any) -> None:
+    def __init__(self, function: HookedFunction, parameters: RequestParameters, request: Any) -> None:
         meta = request.META
         info = RequestInfo(
             request.method or "",
@@ -67,8 +63,8 @@ class DjangoViewRequest(ViewRequest):
             partial(_lines, meta),
             identified=meta.get("REMOTE_USER") is not None,
         )
-        super().__init__(info, view_rules(memo, *_settings()))
-        self._memo = memo
+        super().__init__(info, view_rules(function, *_settings()))
+        self._function = function
         self._parameters = parameters
         self._request = request
         self._language = get_language() if settings.USE_I18N else None
@@ -77,7 +73,7 @@ class DjangoViewRequest(ViewRequest):
         # In WSGI an async view gets an event loop of its own.
         self.loop_stays = not isinstance(request, WSGIRequest)
 
-    def location(self, *, shared: bool) -> tuple[object, ...]:
+    def location(self, engine: Engine) -> tuple[object, ...]:
         """Return the request's own URL configuration, the language, and the time zone."""
         zone = timezone.get_current_timezone_name() if settings.USE_TZ else None
         return (_urlconf(self._request), self._language, zone)
@@ -97,20 +93,17 @@ class DjangoViewRequest(ViewRequest):
             return False
         if not _changes_templates(tuple(settings.MIDDLEWARE)):
             return True
-        self._warn(
+        self._function.warn(
             "a response with a template was not stored, since something in MIDDLEWARE has process_template_response, "
             "which changes it after the view"
         )
         return False
 
-    def _warn(self, what: str) -> None:
-        self._memo.binding().failed(what)
-
     def render(self, value: Any) -> Rendered | None:
         """Return the response that *value* is."""
         if not isinstance(value, HttpResponseBase):
             if value is not None:  # Django raises an error for None
-                self._warn(
+                self._function.warn(
                     f"it was given a request, and so taken for a view; it returned a {type(value).__name__}, which is "
                     "no response and was not stored; give it what it needs of the request, or view=False"
                 )
@@ -163,7 +156,7 @@ class DjangoViewRequest(ViewRequest):
 
     def _is_response(self) -> bool:
         match = getattr(self._request, "resolver_match", None)
-        return self._parameters.is_response_of(self._memo, None if match is None else match.func)
+        return self._parameters.is_response_of(self._function, None if match is None else match.func)
 
     def _with_headers(self, response: Any, headers: ResponseHeaders | None) -> Any:
         if headers is None:
@@ -212,10 +205,10 @@ NO_NAME: Final = "?"
 
 def _urlconf(request: HttpRequest) -> str | None:
     """Return the name of the URL configuration that *request* was given, if any; NO_NAME if it has no name."""
-    given = getattr(request, "urlconf", None)
-    if isinstance(given, ModuleType):
-        return given.__name__
-    return given if given is None or isinstance(given, str) else NO_NAME
+    urlconf = getattr(request, "urlconf", None)
+    if isinstance(urlconf, ModuleType):
+        return urlconf.__name__
+    return urlconf if urlconf is None or isinstance(urlconf, str) else NO_NAME
 
 
 def _query(request: HttpRequest) -> bytes:
@@ -399,26 +392,29 @@ def _cache_arguments(location: str, options: Mapping[str, Any]) -> dict[str, Any
 
 # Django makes a backend for each thread and task: they share the caches here.
 _caches: Final[list[tuple[str, dict[str, Any], Cache]]] = []
-_lock = threading.RLock()
 
 
 def _cache_of(location: str, arguments: dict[str, Any]) -> Cache:
     """Return the one cache of this process for a *location* and *arguments*."""
-    with _lock:
-        for known, with_arguments, cache in _caches:
-            if known == location and with_arguments == arguments:
-                return cache
-        cache = cache_from_url(location, **arguments)
-        _caches.append((location, arguments, cache))
-        return cache
+    cache = _known_cache(location, arguments)
+    if cache is None:
+        # Without a lock, which a child process might inherit held: of caches made at once, the first one counts.
+        _caches.append((location, arguments, cache_from_url(location, **arguments)))
+        cache = _known_cache(location, arguments)
+        assert cache is not None
+    return cache
 
 
-def _reset_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
+def _known_cache(location: str, arguments: dict[str, Any]) -> Cache | None:
+    return next((cache for known, used, cache in _caches if known == location and used == arguments), None)
 
 
-in_child(_reset_in_child)
-
-
-announce(ArgumentAdapter(HttpRequest, DjangoViewRequest, {}), (HttpResponseBase,), (View,), (HttpRequest,))
+adapters.register(
+    ArgumentAdapter(
+        HttpRequest,
+        DjangoViewRequest,
+        responses=(HttpResponseBase,),
+        view_classes=(View,),
+        requests=(HttpRequest,),
+    )
+)

@@ -27,15 +27,8 @@ from flask.views import View
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
-from memocache._config import configure, default_cache
-from memocache._current import default
-from memocache._effects import blocking
-from memocache._function import cached_functions
-from memocache._instances import token
-from memocache._memoizer import Memoizer
-from memocache._view_keys import plan_forget
-from memocache._views import announce
-from memocache.backends.base import Cache
+from memocache import Cache, cached_functions, configure, default_cache
+from memocache._hooks import Engine, HookedFunction, adapters, choose_default, function_of
 from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._discovery import RouteIndex, cached_in
@@ -52,6 +45,10 @@ PLAIN: Final = (str, bytes, bytearray, dict, list)
 
 class FlaskViews:
     """FlaskViews: the adapter, which knows the calls in a request that are calls of views."""
+
+    responses: tuple[type, ...] = (BaseResponse,)
+    requests: tuple[type, ...] = ()
+    view_classes: tuple[type, ...] = (View,)
 
     def __init__(self) -> None:
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
@@ -70,34 +67,34 @@ class FlaskViews:
         index.update(app.view_functions, thorough=thorough)
         return index
 
-    def endpoints_of(self, app: Flask) -> dict[Memoizer, set[str]]:
+    def endpoints_of(self, app: Flask) -> dict[HookedFunction, set[str]]:
         """Return each cached function that is a view of *app*, with its endpoints."""
         return self._index(app, thorough=True).endpoints
 
-    def decorated(self, memo: Memoizer, /) -> None:
+    def decorated(self, function: HookedFunction, /) -> None:
         """Do nothing: a function is not known as a view before it has a route."""
 
-    def may_be_view(self, memo: Memoizer, /) -> bool:
+    def may_be_view(self, function: HookedFunction, /) -> bool:
         """Return True if it is a view of an application that has been in use here, or none has been.
 
         A process that serves no requests may import views without their application.
         """
         apps = list(self._apps)
-        return not apps or any(memo in self.endpoints_of(app) for app in apps)
+        return not apps or any(function in self.endpoints_of(app) for app in apps)
 
-    def call(self, memo: Memoizer, arguments: Sequence[object], /) -> ViewCall | None:
-        """Return the ViewCall of a call of *memo*'s function, if that is a view and in a request."""
-        if not has_request_context() or memo.options.view is False:
+    def call(self, function: HookedFunction, arguments: Sequence[object], /) -> Callable[[Engine], Any] | None:
+        """Return what begins the present call, if *function* is a view and this is in a request."""
+        if not has_request_context() or function.view is False:
             return None
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         index = self._index(app)
-        endpoints = index.endpoints.get(memo)
-        if endpoints is None and memo.options.view is not True:
+        endpoints = index.endpoints.get(function)
+        if endpoints is None and function.view is not True:
             return None
-        rules = index.rules.get(memo)
+        rules = index.rules.get(function)
         if rules is None:
-            rules = index.rules[memo] = view_rules(memo, *check_settings(app.config))
-        return ViewCall(FlaskViewRequest(app, rules, endpoints))
+            rules = index.rules[function] = view_rules(function, *check_settings(app.config))
+        return ViewCall(function, FlaskViewRequest(app, rules, endpoints)).begin
 
 
 def _lines(name: str) -> list[str]:
@@ -126,10 +123,10 @@ class FlaskViewRequest(ViewRequest):
         # True if the result is the response to the request, and not only used to make it.
         self._is_response = endpoints is None or request.endpoint in endpoints
 
-    def location(self, *, shared: bool) -> tuple[object, ...]:
+    def location(self, engine: Engine) -> tuple[object, ...]:
         """Return the application and the endpoint."""
         prefix = self._app.config.get("CACHE_KEY_PREFIX") or ""
-        return (self._app.name, prefix, 0 if shared else int(token(self._app)), request.endpoint)
+        return (self._app.name, prefix, 0 if engine.cache.shared else engine.token(self._app), request.endpoint)
 
     def render(self, value: Any) -> Rendered | None:
         """Return the response that Flask makes of *value*."""
@@ -234,7 +231,7 @@ class Memocache:
         if cache is None:
             return
         if _caches and cache not in _caches:
-            default.choose(_cache_here)
+            choose_default(_cache_here)
         _caches.add(cache)
         configure(cache)
 
@@ -259,16 +256,16 @@ def _stats() -> None:
     """List the cached functions, and what this process has counted of them."""
     click.echo(f"{default_cache()!r}")
     endpoints = views.endpoints_of(current_app._get_current_object())  # type: ignore[attr-defined]
-    for function in sorted(cached_functions(), key=lambda each: each._self_memoizer.title):
-        memo = function._self_memoizer
+    known = [(function, each) for each in cached_functions() if (function := function_of(each)) is not None]
+    for function, cached in sorted(known, key=lambda pair: pair[0].title):
         try:
-            info = function.info()
+            info = cached.info()
         except ConfigurationError as error:  # as where its cache is not configured yet
-            click.echo(f"{memo.title}: {error}")
+            click.echo(f"{function.title}: {error}")
             continue
-        what = f"view of {', '.join(sorted(endpoints[memo]))}" if memo in endpoints else "function"
+        what = f"view of {', '.join(sorted(endpoints[function]))}" if function in endpoints else "function"
         size = "" if info.currsize is None else f", {info.currsize} stored"
-        click.echo(f"{memo.title}: {what}, {info.hits} hits, {info.misses} misses{size}")
+        click.echo(f"{function.title}: {what}, {info.hits} hits, {info.misses} misses{size}")
 
 
 @_commands.command("clear")
@@ -292,18 +289,18 @@ def _uncache(url: str) -> None:
             for preprocess in app.url_value_preprocessors.get(name, ()):
                 preprocess(request.endpoint, arguments)
         forgotten = []
-        for memo in cached_in(app.view_functions[request.endpoint]):
+        for function in cached_in(app.view_functions[request.endpoint]):
             view_class = getattr(app.view_functions[request.endpoint], "view_class", None)
             first: tuple[object, ...] = ()
-            if memo.is_method and isinstance(view_class, type):
+            if function.is_method and isinstance(view_class, type):
                 first = (object.__new__(view_class),)
-            blocking(plan_forget(memo, first, arguments)())
-            forgotten.append(memo.title)
+            function.forget(first, arguments)
+            forgotten.append(function.title)
     if not forgotten:
         raise click.ClickException(f"the view of {url} is not cached")
-    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    click.echo("\n".join(f"Forgotten: {title}({given})" for title in forgotten))
+    call = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    click.echo("\n".join(f"Forgotten: {title}({call})" for title in forgotten))
 
 
 views: Final = FlaskViews()
-announce(views, (BaseResponse,), (View,))
+adapters.register(views)

@@ -30,11 +30,11 @@ from memocache import (
     MemcachedCache,
     SimpleCache,
     UnkeyableArgument,
-    _views,
     cached,
     configure,
     uncaches,
 )
+from memocache._hooks import adapters
 from memocache.web._discovery import ArgumentAdapter
 from memocache.web.asgi import MemocacheMiddleware
 from tests.support.servers import MemcachedServer
@@ -877,7 +877,9 @@ def test_forgetting_a_method_of_an_endpoint(count: Callable[[], int]) -> None:
 
 def test_a_function_that_takes_no_request_is_forgotten_in_one_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     # Flask's adapter cannot know that it is no view of an application that is not there.
-    monkeypatch.setattr(_views, "frameworks", [each for each in _views.frameworks if type(each) is ArgumentAdapter])
+    for each in adapters:
+        if type(each) is not ArgumentAdapter:
+            monkeypatch.setattr(each, "may_be_view", lambda function: False)
     cache = SimpleCache()
     groups = []
     cache.forget_tag = groups.append  # type: ignore[method-assign]

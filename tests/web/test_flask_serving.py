@@ -13,6 +13,7 @@ from freezegun import freeze_time
 
 from memocache import Cache, MemcachedCache, cached, uncache_tag, uncaches
 from memocache.backends.base import Lease
+from memocache.web._calls import UrlMemory
 from tests.support.servers import MemcachedServer, wait_until
 from tests.support.threads import PATIENCE, Held, start
 from tests.web.tenants import TASKS, requests
@@ -147,7 +148,7 @@ def test_the_first_response_of_a_variant_is_stored_at_once(app: Flask, cache: Ca
     place = view._self_memoizer.binding()
     place.views = None  # as in another process
     assert get(app, "/?vary=X-One", X_One="a") == "1"
-    assert list(place.views.learned.values()) == [("x-one",)]
+    assert list(place.views.notes[UrlMemory].learned.values()) == [("x-one",)]
 
 
 def test_vary_that_grows(app: Flask, cache: Cache, count: Callable[[], int]) -> None:

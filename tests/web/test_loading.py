@@ -88,10 +88,10 @@ def test_in_the_middle_of_a_circular_import() -> None:
 def test_the_adapter_is_loaded_once() -> None:
     source = """
         from flask import Flask
-        from memocache import cached, _views
+        from memocache import cached, _hooks
         cached(lambda: 1)
         import memocache.web.flask
-        print(len(_views.frameworks))
+        print(len(_hooks.adapters))
     """
     assert printed(source) == ["1"]
 

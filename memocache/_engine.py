@@ -1,0 +1,313 @@
+"""Engine of a call: what an adapter of a web framework can do with one call that it has taken over; see _hooks.
+
+All that is stored for one call, in whatever request, has the tag of the call: so it is forgotten.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from memocache._binding import Binding
+from memocache._canonical import encode
+from memocache._clock import now
+from memocache._effects import COMPUTE_ALONE, Effects, Instead, PendingCall, StoreDecision
+from memocache._entry import EntryScope
+from memocache._hooks import Decision, adapters
+from memocache._instances import token
+from memocache._readthrough import compute_only, forget, forget_tag, get_or_compute, peek, put_if
+from memocache._readthrough import refresh as refresh_call
+from memocache.backends.base import Cache, CacheCall
+from memocache.errors import BackendError, UnkeyableArgument
+
+if TYPE_CHECKING:
+    from memocache._memoizer import Memoizer
+
+__all__ = ["CallEngine", "TaskEngine", "may_have_views", "plan_forget"]
+
+
+class ViewState:
+    """ViewState: a function's binding as a view, and what adapters know about it there."""
+
+    __slots__ = ("binding", "notes")
+
+    def __init__(self, binding: Binding) -> None:
+        self.binding = binding.for_views()
+        self.notes: dict[Any, Any] = {}
+
+
+class CallEngine:
+    """CallEngine: one call of a decorated function, for the adapter that has taken it over; for tasks, see TaskEngine.
+
+    Args:
+        memoizer: the function's.
+        counted: the arguments that are part of the key.
+        compute: calls the function; None if its own call does.
+        tagged: the arguments for the tags, if there are tags.
+    """
+
+    __slots__ = (
+        *("_binding", "_call_key", "_compute", "_counted", "_memoizer", "_tag", "_tagged"),
+        *("cache", "notes", "serves_old"),
+    )
+
+    notes: dict[Any, Any]
+    cache: Cache
+    _binding: Binding
+
+    def __init__(
+        self, memoizer: "Memoizer", counted: tuple[object, ...], compute: Any, tagged: tuple[object, ...] | None
+    ) -> None:
+        self._memoizer = memoizer
+        self._counted = counted
+        self._compute = compute
+        self._tagged = tagged
+        self.serves_old = False
+        """True if the caller gets an old result in place of an error."""
+
+    def bypass(self) -> Any:
+        return PendingCall(compute_only())
+
+    def open(self) -> None:
+        memoizer = self._memoizer
+        memoizer.become_view()
+        binding = memoizer.binding()
+        if binding.views is None:
+            binding.views = ViewState(binding)
+        self._binding = binding.views.binding
+        self.notes = binding.views.notes
+        self.cache = binding.cache
+        args, kwargs = (self._compute.args, self._compute.keywords) if memoizer.has_key_function else ((), {})
+        self._call_key = _call_key(memoizer, binding, self._counted, args, kwargs)
+        self._tag = _call_tag(self._call_key)
+
+    def _scope(self) -> EntryScope:
+        """Return the scope of the entries of this call; not for a call that only forgets, whose tags do not matter."""
+        tags = () if self._tagged is None else self._memoizer.tags.groups(self._tagged)
+        return self._binding.scope_of((self._tag, *tags))
+
+    # ---- a run ---------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        serve: Callable[[], Any],
+        decide: Callable[[Any, float], Any] | None = None,
+        deliver: Callable[[Any], Any] | None = None,
+        bind_context: Callable[[Callable[[], Any]], Callable[[], Any]] | None = None,
+    ) -> Any:
+        if decide is None or deliver is None:
+            return PendingCall(serve())
+        background = None
+        if self._binding.policy.stale and bind_context is not None:
+            background = bind_context(partial(self._compute_in_background, decide))
+        return PendingDecision(self, serve, decide, deliver, background)
+
+    def _compute_in_background(self, decide: Callable[[Any, float], Any]) -> Any:
+        began = now()
+        return decide(self._compute(), began)
+
+    # ---- what the options say ------------------------------------------------------------------------------------
+
+    def key(self, *parts: object) -> str:
+        counted = self._counted if self._memoizer.has_key_function else None
+        return self._binding.keys.request_key(self._call_key, (*parts, counted))
+
+    def token(self, value: object, /) -> int:
+        return int(token(value))
+
+    def lifetime(self, value: Any, /) -> float:
+        return self._binding.policy.lifetime(value, self.cache.default_lifetime)
+
+    @property
+    def stale(self) -> float:
+        return self._binding.policy.stale
+
+    def copy(self, value: Any, /) -> Any:
+        copy = self._memoizer.options.copied
+        return value if copy is None else copy(value)
+
+    def keep(self, value: Any, kept: Any, lifetime: float, stale: float = 0.0) -> Decision:
+        return StoreDecision(value, kept, lifetime, stale, shared=True)
+
+    def decline(self, value: Any, error: Exception | None = None) -> Decision:
+        return StoreDecision(value, None, 0.0, 0.0, shared=False, error=error)
+
+    # ---- what may wait -------------------------------------------------------------------------------------------
+
+    async def compute(self) -> Any:
+        return await compute_only()
+
+    async def change(self, is_error: Callable[[Any], bool], /) -> Any:
+        value, error, _ = await COMPUTE_ALONE
+        if error is None and not is_error(value):
+            try:
+                await CacheCall(self.cache, self.cache.forget_tag, (self._tag,))
+            except BackendError as failure:
+                self._binding.failed(
+                    "after a request that may have changed something, old results may be served", failure
+                )
+        return value
+
+    async def read_through(self, key: str, *, refresh: bool = False) -> tuple[Decision | None, Any]:
+        result = await (refresh_call if refresh else get_or_compute)(self._binding, key, self._scope())
+        if result is None or type(result) is StoreDecision:
+            return result, None
+        if type(result) is Instead:
+            self.serves_old = True
+            return None, result.value
+        return None, result
+
+    async def peek(self, key: str, /) -> Any:
+        (entry,) = await peek(self._binding, (key,), (self._scope().groups,))
+        return None if entry is None or now() >= entry.fresh else entry
+
+    def count(self, entry: Any, /) -> None:
+        if entry is None:
+            self._binding.counters.misses += 1
+        else:
+            self._binding.hit(entry)
+
+    async def store(
+        self, key: str, kept: Any, lifetime: float, stale: float, proof: tuple[str, Callable[[Any], bool]]
+    ) -> None:
+        await put_if(self._binding, key, self._scope(), kept, lifetime, stale, proof)
+
+
+class TaskEngine(CallEngine):
+    """TaskEngine: the engine of a call of a coroutine function."""
+
+    __slots__ = ()
+
+    def bypass(self) -> Any:
+        return self._compute()
+
+    async def run(
+        self,
+        serve: Callable[[], Any],
+        decide: Callable[[Any, float], Awaitable[Any]] | None = None,
+        deliver: Callable[[Any], Any] | None = None,
+        bind_context: Callable[[Callable[[], Any]], Callable[[], Any]] | None = None,
+    ) -> Any:
+        from memocache._tasks import in_task  # asyncio takes longer to import than all of ours
+
+        async def compute() -> Any:
+            began = now()
+            value = await self._compute()
+            return value if decide is None else await decide(value, began)
+
+        result = await in_task(self._serve(serve), compute, detaches=bind_context is not None)
+        return result if deliver is None else deliver(result)
+
+    async def _serve(self, serve: Callable[[], Any]) -> Any:
+        result = await serve()
+        return Instead(result) if self.serves_old else result
+
+
+class PendingDecision(PendingCall):
+    """PendingDecision: a call in this thread, in which an adapter decides what becomes of the computed value."""
+
+    __slots__ = ("_decide", "_deliver", "_engine", "_start")
+
+    def __init__(
+        self,
+        engine: CallEngine,
+        serve: Callable[[], Any],
+        decide: Callable[[Any, float], Any],
+        deliver: Callable[[Any], Any],
+        compute: Callable[[], Any] | None,
+    ) -> None:
+        self._engine = engine
+        self._decide = decide
+        self._deliver = deliver
+        super().__init__(serve(), compute)
+        if self.ready:
+            self.value = deliver(self.value)
+        else:
+            self._start = now()
+
+    def computed(self, value: Any) -> Any:
+        """Go on with what the function returned, and return what the caller gets."""
+        try:
+            decision = self._decide(value, self._start)
+        except BaseException as error:
+            if not self.failed(error):
+                raise
+            return self.value
+        return self._deliver(super().computed(decision))
+
+    def failed(self, error: BaseException) -> bool:
+        """Go on with what the function raised; return True if the caller gets *value* in its place."""
+        if not super().failed(error):
+            return False
+        self.value = self._deliver(self.value)
+        return True
+
+    def _end(self, value: Any, error: BaseException | None) -> bool:
+        super()._end(value, error)
+        return self._engine.serves_old
+
+
+# ---- keys and forgetting -----------------------------------------------------------------------------------------
+
+
+def _call_key(
+    memoizer: "Memoizer", binding: Binding, counted: tuple[object, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> str:
+    """Return the key of a call, whatever the request, of the arguments that count, *counted*.
+
+    A request counts as None, and an object that is made for each request as its class. If `key=` is a function, which
+    may go by the request, all arguments that can be part of a key count here.
+    """
+    if not memoizer.has_key_function:
+        return binding.keys.key(tuple(map(adapters.lasting, counted)))
+    bound = memoizer.signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return binding.keys.key(tuple(map(_keyable, map(adapters.lasting, bound.arguments.values()))))
+
+
+def _keyable(value: object) -> object:
+    """Return *value*, or None if it has no stable key: the user has not asked for it to have one."""
+    try:
+        encode(value)
+    except UnkeyableArgument:
+        return None
+    return value
+
+
+def _call_tag(call_key: str) -> str:
+    """Return the tag of all that is stored for the call with this key, in whatever request."""
+    return f"call:{call_key}"
+
+
+def may_have_views(memoizer: "Memoizer", binding: Binding) -> bool:
+    """Return True if an adapter may have stored something at *binding* for *memoizer*'s function."""
+    if binding.is_direct:
+        return binding.views is not None  # only this process stores anything there
+    return adapters.may_be_view(memoizer)
+
+
+def plan_forget(memoizer: "Memoizer", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Effects[bool]]:
+    """Return what forgets exactly this call, as it is now, and returns True if there was anything."""
+    binding = memoizer.bindings.settled or memoizer.bindings.current()
+    if may_have_views(memoizer, binding):
+        return partial(_forget_view, memoizer, binding, args, kwargs)
+    try:
+        key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))
+    except UnkeyableArgument:
+        if not adapters.may_be_view(memoizer):
+            raise
+        return partial(_forget_view, memoizer, binding, args, kwargs)  # it may have been given a request
+    return partial(forget, binding, key)
+
+
+async def _forget_view(memoizer: "Memoizer", binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    counted = () if memoizer.has_key_function else memoizer.bind(*args, **kwargs)
+    tag = _call_tag(_call_key(memoizer, binding, counted, args, kwargs))
+    size = binding.cache.usage(tag, binding.counters).size
+    await forget_tag(binding, tag)
+    # Nobody can count the entries with a tag in a shared cache.
+    existed = bool(size) if size is not None else binding.views is not None
+    try:
+        key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))
+    except Exception:  # noqa: BLE001 - `key=` may need a request, or an argument be made for one
+        return existed
+    return await forget(binding, key) or existed
