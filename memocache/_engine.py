@@ -282,7 +282,9 @@ def may_have_views(memoizer: "Memoizer", binding: Binding) -> bool:
     """Return True if an adapter may have stored something at *binding* for *memoizer*'s function."""
     if binding.is_direct:
         return binding.views is not None  # only this process stores anything there
-    return adapters.may_be_view(memoizer)
+    if memoizer.view is not None:
+        return memoizer.view
+    return bool(adapters) and adapters.may_be_view(memoizer)
 
 
 def plan_forget(memoizer: "Memoizer", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Effects[bool]]:
