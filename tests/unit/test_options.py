@@ -1,14 +1,17 @@
 """The options copy, wait and cache of cached; and the words of others."""
 
+import inspect
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from inspect import Parameter
 
 import cachelib
 import pytest
 
 from memocache import ConfigurationError, SimpleCache, cached
 from memocache._flight import Flight
+from memocache._options import MoreOptions
 
 
 def refusal(**options: object) -> str:
@@ -206,3 +209,8 @@ def test_options_in_the_wrong_place_are_refused(call: Callable[[], object]) -> N
         "cached() takes timeout and key in this order, and all else by name; "
         "to decorate a function in one line, write cached(timeout=300)(function)"
     )
+
+
+def test_checkers_are_told_of_every_option() -> None:
+    assert list(MoreOptions.__annotations__) == list(inspect.signature(cached).parameters)[2:]
+    assert {each.kind for each in list(inspect.signature(cached).parameters.values())[2:]} == {Parameter.KEYWORD_ONLY}
