@@ -73,7 +73,7 @@ class Binding:
         self.longest = 0.0  # computation that was seen, in seconds
         self.lease_seconds = FIRST_LEASE  # for which a computation may hold its key
         self.is_direct = not cache.shared
-        """Whether the cache is in this process, so that nothing in it can block."""
+        """True if the cache is in this process, so that nothing in it can block."""
         is_plain = self.is_direct and copy is None
         self.fixed_lifetime = policy.fixed_lifetime(cache.default_lifetime) if is_plain else None
         """In process, the lifetime of all results, if it depends on nothing."""
@@ -83,7 +83,7 @@ class Binding:
         self.key: Callable[[tuple[object, ...]], str] = keys.key if self.is_direct else self._remembered_key
         """Returns the key of a call."""
         self.views: Any = None
-        """What is known of the function as a view, if it has been one."""
+        """The state of the function as a view, if it has been one; None if not."""
         self._known_keys: dict[Hashable, str] = {}
         self._warned: set[str] = set()
         self._scopes: dict[tuple[str, ...], EntryScope] = {}

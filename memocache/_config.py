@@ -1,4 +1,4 @@
-"""What users call to say which caches are used: configure, default_cache, uncache_tag."""
+"""The functions by which users say which caches are used: configure, default_cache, uncache_tag."""
 
 from typing import TYPE_CHECKING, Final
 

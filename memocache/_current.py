@@ -88,7 +88,7 @@ class CacheRef:
 
     @property
     def is_chosen(self) -> bool:
-        """Whether each call asks anew which of several caches it is."""
+        """True if each call asks anew which of several caches it is."""
         return self._choose is not None
 
     def choose(self, choose: Callable[[], Cache | None]) -> None:

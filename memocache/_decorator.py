@@ -119,7 +119,7 @@ TRIED_BY_DJANGO: Final = ("django.utils.decorators", "_update_method_wrapper.<lo
 
 
 class _Decorator:
-    """What `cached(...)` returns: it decorates functions with the options it was given."""
+    """The result of `cached(...)`: it decorates functions with the options that it was given."""
 
     __slots__ = ("_methods", "_options")
 

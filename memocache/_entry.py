@@ -63,7 +63,7 @@ class Entry:
 
     @property
     def counts(self) -> bool:
-        """Whether it is in this process, and its hits are those of a function."""
+        """True if it is in this process, and its hits are those of a function."""
         return self.origin is not None and self.origin.counters is not None
 
     def kill(self) -> None:
@@ -184,4 +184,4 @@ class FastIndex:
 
 
 FastKey: TypeAlias = tuple[FastIndex, Hashable, object]
-"""What may lead to an entry: whose table, the raw arguments there and their types."""
+"""A key of a fast index: the index, the raw arguments in its table, and their types."""

@@ -48,7 +48,7 @@ START: Final = HEAD + CHECKSUM.size
 
 
 class Header(NamedTuple):
-    """What an envelope says of its content."""
+    """The head of an envelope, which describes its content."""
 
     kind: int
     codec: int

@@ -18,7 +18,7 @@ FlightState = Literal["resolved", "failed", "abandoned"]
 
 
 class Loop(Protocol):
-    """What a flight must know of the event loop that its leader runs in."""
+    """The event loop in which a flight's leader runs, as far as the flight must know it."""
 
     def is_closed(self) -> bool:
         """Return whether nothing will ever run in it again."""
@@ -67,12 +67,12 @@ class Flight:
 
     @property
     def over(self) -> bool:
-        """Whether nobody should wait for this flight any more."""
+        """True if nobody should wait for this flight any more."""
         return self.has_lost_its_leader or ticks() >= self.began + self.lease
 
     @property
     def has_lost_its_leader(self) -> bool:
-        """Whether nobody leads it (any more)."""
+        """True if nobody leads it (any more)."""
         return self.state is not None or (self.loop is not None and self.loop.is_closed())
 
     def lead_in(self, loop: Loop, cancel: Callable[[], None] | None) -> None:

@@ -1,4 +1,4 @@
-"""What a child process must not inherit: locks that nobody in it will release, flights, connections."""
+"""The registry for forks: functions that reset, in a child process, locks, flights and connections of the parent."""
 
 import os
 from collections.abc import Callable

@@ -35,7 +35,7 @@ S = TypeVar("S")
 
 
 class CacheMethods(Decorated, Generic[P, R]):
-    """What can be done with a call in no time, be the function a coroutine function or not.
+    """The methods of a cached function that never wait, be it a coroutine function or not.
 
     Every method binds its arguments as the call itself does, so that each spelling of a call means the same entry.
     """
@@ -65,7 +65,7 @@ class CacheMethods(Decorated, Generic[P, R]):
 
 
 class SyncMethods(CacheMethods[P, R]):
-    """What can be done with a call of an ordinary function."""
+    """The methods of a cached function that is an ordinary function."""
 
     __slots__ = ()
 
@@ -154,7 +154,7 @@ class SyncMethods(CacheMethods[P, R]):
 
 
 class AsyncMethods(CacheMethods[P, R]):
-    """What can be done with a call of a coroutine function: the same under the same names, to be awaited."""
+    """The methods of a cached coroutine function: the same names, to be awaited."""
 
     __slots__ = ()
 
@@ -366,7 +366,7 @@ class CompiledOnFirstUse:
 
 
 class FunctionProxy(_Proxy):
-    """What a cached function is for those who look at it: the function itself."""
+    """A proxy that looks like the function itself."""
 
     # For each function there is a class of its own, made below, with `__get__` and, when there has been a call, with
     # `__call__`.

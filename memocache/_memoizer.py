@@ -52,7 +52,7 @@ class Memoizer:
     def __init__(self, function: Callable[..., Any], signature: Signature, options: Options, *, is_async: bool) -> None:
         self.function = function
         self.is_async = is_async
-        """Whether it is a coroutine function, so that what it does is awaited."""
+        """True if it is a coroutine function, so that its methods are awaited."""
         self.options = options
         self.namespace = Namespace(function, options.namespace)
         self.title = self.namespace.title
@@ -65,7 +65,7 @@ class Memoizer:
         self._instance_at = self._counted.instance_at if self._owner.is_named else None
         self.alias = shortcut(self._aliases, len(self._counted.names), self._instance_at)
         self.notes: dict[object, Any] = {}
-        """What each adapter of a web framework keeps about the function."""
+        """Facts that each adapter of a web framework keeps about the function."""
         self._writer = CallCompiler(
             function,
             signature,
@@ -165,7 +165,7 @@ class Memoizer:
 
     @property
     def has_key_function(self) -> bool:
-        """Whether key= is a function, so that what counts is what it returns."""
+        """True if key= is a function: then its result is the key."""
         return self._counted.function is not None
 
     @property
@@ -175,7 +175,7 @@ class Memoizer:
 
     @property
     def is_method(self) -> bool:
-        """Whether the function is written in the body of a class."""
+        """True if the function is written in the body of a class."""
         return self._owner.is_named
 
     def counts(self, parameter: str, /) -> bool:
@@ -208,7 +208,7 @@ class Memoizer:
 
     @property
     def bind(self) -> Callable[..., tuple[object, ...]]:
-        """What binds a call and returns the arguments that count."""
+        """A function that binds a call and returns the arguments that are part of the key."""
         if self._counted_of is None:
             self._counted_of = self._writer.counted()
         return self._counted_of

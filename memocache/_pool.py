@@ -23,7 +23,7 @@ _pool: ThreadPoolExecutor | None = None
 
 
 class Awaited(Protocol):
-    """What calls something that may block, without blocking the event loop."""
+    """A function that calls something that may block, without blocking the event loop."""
 
     async def __call__(
         self,

@@ -1,4 +1,4 @@
-"""What a cached function counts."""
+"""The figures that a cached function counts."""
 
 from dataclasses import dataclass
 

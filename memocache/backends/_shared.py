@@ -143,10 +143,10 @@ STAMP_MAGIC: Final = b"\xf1ms"
 LONGEST_REMEMBERED: Final = 1024  # bytes of an answer
 
 Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
-"""What is under a key, and under others."""
+"""The data under a key, and under others."""
 Read: TypeAlias = Callable[[], Answer]
 Seen: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None]
-"""What is under a key: the data, the envelope in it if that counts, and the block of the present stamps, if all are."""
+"""The state of a key: its data, the envelope in it if that is valid, and the block of the stamps if all are there."""
 
 
 class KVServer(Protocol):

@@ -36,7 +36,7 @@ __all__ = [
 R = TypeVar("R")
 
 Answer: TypeAlias = R | Coroutine[Any, Any, R]
-"""What a verb returns: the answer itself, or a coroutine over operations (see `_effects`) that returns it."""
+"""The result of a verb: the answer itself, or a coroutine over operations (see `_effects`) that returns it."""
 
 
 class Busy(NamedTuple):
@@ -46,7 +46,7 @@ class Busy(NamedTuple):
 
 
 class Stale(NamedTuple):
-    """What may still be served, though its timeout is over or nearly so; with a lease for whoever is to refresh it."""
+    """An entry whose timeout is over, or nearly, that may still be served; with a lease for the one who refreshes it."""
 
     entry: StaleableEntry
     lease: "Lease | None"
@@ -85,7 +85,7 @@ class Lease:
 
 
 class Usage(NamedTuple):
-    """What an in-process cache holds of a group, with the hits of those entries that are not in Counters yet."""
+    """The entries of a group in an in-process cache: their number, and their hits that are not in Counters yet."""
 
     size: int | None = None
     limit: int | None = None
@@ -108,16 +108,16 @@ class Cache(ABC):
     """
 
     shared: ClassVar[bool]
-    """Whether other processes see the entries: then keys must be made of names that those know, too."""
+    """True if other processes see the entries: then keys must be made of names that those know, too."""
 
     has_near: ClassVar[bool] = False
-    """Whether it holds entries in this process: see `near`."""
+    """True if it holds entries in this process: see `near`."""
 
     can_send: ClassVar[bool] = False
     """True if `send` reaches those who `receive`."""
 
     awaited_only: bool = False
-    """Whether it serves coroutine functions only, since what is below it can only be awaited."""
+    """True if it serves coroutine functions only, since what is below it can only be awaited."""
 
     def __init__(self, default_timeout: "float | str | None") -> None:
         given = 0 if default_timeout is None else seconds(default_timeout, "default_timeout")

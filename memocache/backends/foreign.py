@@ -60,7 +60,7 @@ LONG: Final = 20 * 365 * 86400  # seconds
 
 
 class Getting(Protocol):
-    """What has get, set and delete, whatever else they take."""
+    """An object that has get, set and delete, whatever else they take."""
 
     def get(self, key: Any, /) -> Any: ...
     def set(self, key: Any, value: Any, /) -> Any: ...
@@ -68,7 +68,7 @@ class Getting(Protocol):
 
 
 Foreign: TypeAlias = "Getting | MutableMapping[Any, Any]"
-"""What a ForeignCache takes."""
+"""An object that ForeignCache takes."""
 
 
 def is_foreign(given: object) -> bool:

@@ -89,7 +89,7 @@ EARLY: Final = 0.1  # of near_timeout: so much before its end, the first who com
 
 
 class Tiers(Cache):
-    """What a function's entries go through: *near* before *far*, for *near_timeout* seconds at a time.
+    """Two tiers, for the read-through: *near* before *far*, for *near_timeout* seconds at a time.
 
     Whatever is put into near, somebody may be forgetting at that very moment. So a ticket is taken first, which is a
     lease of near's own; then far is asked; then near takes what came of it, if the ticket still stands. Forgetting goes
