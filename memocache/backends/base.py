@@ -46,7 +46,7 @@ class Busy(NamedTuple):
 
 
 class Stale(NamedTuple):
-    """An entry whose timeout is over, or nearly, that may still be served; with a lease for the one who refreshes it."""
+    """An entry whose timeout is over, or nearly, that may still be served; with a lease for whoever refreshes it."""
 
     entry: StaleableEntry
     lease: "Lease | None"
