@@ -16,17 +16,8 @@ from memocache._current import default
 from memocache.backends.base import Cache
 
 __all__ = [
-    "ADAPTERS",
-    "Adapter",
-    "Decision",
-    "Decorated",
-    "Engine",
-    "HookedFunction",
-    "adapters",
-    "check_view_options",
-    "choose_default",
-    "function_of",
-    "load",
+    *("ADAPTERS", "Adapter", "Decision", "Decorated", "Engine", "HookedFunction", "adapters"),
+    *("check_view_options", "choose_default", "function_of", "load"),
 ]
 
 ADAPTERS: Final = {
@@ -46,30 +37,16 @@ class HookedFunction(Protocol):
 
     function: Callable[..., Any]
     signature: Signature
-    title: str
-    """Its name in messages."""
-    notes: dict[Any, Any]
-    """Facts that each adapter keeps about it."""
+    title: str  # its name in messages
+    view: bool | None  # the option `view=`
+    vary: tuple[str, ...]  # the option `vary=`, in lower case
+    has_key_function: bool  # True if `key=` is a function
+    is_method: bool  # True if it is written in the body of a class
+    notes: dict[Any, Any]  # facts that each adapter keeps about it
 
     @property
     def is_async(self) -> bool:
         """True for a coroutine function."""
-
-    @property
-    def is_method(self) -> bool:
-        """True if it is written in the body of a class."""
-
-    @property
-    def view(self) -> bool | None:
-        """The option `view=`."""
-
-    @property
-    def vary(self) -> tuple[str, ...]:
-        """The option `vary=`, in lower case."""
-
-    @property
-    def has_key_function(self) -> bool:
-        """True if `key=` is a function."""
 
     def counts(self, parameter: str, /) -> bool:
         """Return True if the argument for *parameter* is part of the key as it is."""
@@ -107,10 +84,8 @@ class Engine(Protocol):
     in a thread or in a task of asyncio; that can await nothing else.
     """
 
-    cache: Cache
-    """The cache in use."""
-    notes: dict[Any, Any]
-    """Facts that adapters keep about the function on this cache, in this process."""
+    cache: Cache  # the one in use
+    notes: dict[Any, Any]  # facts that adapters keep about the function on this cache, in this process
 
     def bypass(self) -> Any:
         """Return what a hook returns for a call that only computes."""
@@ -336,12 +311,8 @@ def _is_being_imported(module: object) -> bool:
 
 
 def check_view_options(view: Any, vary: Any) -> tuple[bool | None, tuple[str, ...]]:
-    """Return the options view= and vary= of `cached` as they are used; the rules of the web check what is given.
-
-    Raises:
-        ConfigurationError: if they cannot work.
-    """
-    if view is None and vary == () and type(vary) is tuple:
+    """Return the options view= and vary= of `cached` after the web's rules have checked them: ConfigurationError."""
+    if view is None and type(vary) is tuple and not vary:
         return None, ()  # nothing to check, so nothing of the web is loaded
     checked: tuple[bool | None, tuple[str, ...]] = importlib.import_module(VIEW_OPTIONS).check_options(view, vary)
     return checked

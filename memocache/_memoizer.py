@@ -64,8 +64,11 @@ class Memoizer:
         self.bindings = Bindings(self.title, options.cache, self._aliases, self._new_binding, self._get_ready)
         self._instance_at = self._counted.instance_at if self._owner.is_named else None
         self.alias = shortcut(self._aliases, len(self._counted.names), self._instance_at)
-        self.notes: dict[object, Any] = {}
-        """Facts that each adapter of a web framework keeps about the function."""
+        # For adapters of web frameworks, see HookedFunction.
+        self.notes: dict[Any, Any] = {}
+        self.view, self.vary = options.view, options.vary
+        self.has_key_function = self._counted.function is not None
+        self.is_method = self._owner.is_named
         self._writer = CallCompiler(
             function,
             signature,
@@ -141,16 +144,6 @@ class Memoizer:
 
     # ---- for adapters of web frameworks, as HookedFunction says --------------------------------------------------
 
-    @property
-    def view(self) -> bool | None:
-        """The option `view=`."""
-        return self.options.view
-
-    @property
-    def vary(self) -> tuple[str, ...]:
-        """The option `vary=`."""
-        return self.options.vary
-
     def types_of(self, parameter: Parameter, /) -> list[type | None]:
         """Return the classes in the hint of *parameter*."""
         return list(classes_in(resolved(self.function, parameter.annotation)))
@@ -162,21 +155,6 @@ class Memoizer:
     def forget(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> bool:
         """Do what `uncache` does, and block until it is done, also for a coroutine function."""
         return blocking(plan_forget(self, args, kwargs)())
-
-    @property
-    def has_key_function(self) -> bool:
-        """True if key= is a function: then its result is the key."""
-        return self._counted.function is not None
-
-    @property
-    def instance_at(self) -> int | None:
-        """Where among the arguments that count a method's instance would be."""
-        return self._counted.instance_at
-
-    @property
-    def is_method(self) -> bool:
-        """True if the function is written in the body of a class."""
-        return self._owner.is_named
 
     def counts(self, parameter: str, /) -> bool:
         """Return whether what is given for *parameter* is part of the key as it is."""

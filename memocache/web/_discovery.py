@@ -165,23 +165,22 @@ class ArgumentAdapter:
         view_request: makes the ViewRequest of a call, of the function, its RequestParameters and the request.
         responses: the types of responses.
         view_classes: the types of objects whose methods are views.
-        requests: the types of what a view may be given for a request.
         refused: other types that belong to one request, as RequestParameters takes them.
+        base: the base of all that is no lasting part of a call, if it is not the type of requests.
     """
 
     def __init__(
         self,
         request: type,
         view_request: Callable[[HookedFunction, RequestParameters, Any], ViewRequest],
-        *,
         responses: tuple[type, ...],
         view_classes: tuple[type, ...],
-        requests: tuple[type, ...],
         refused: Mapping[type, str] = MappingProxyType({}),
+        base: type | None = None,
     ) -> None:
+        self.requests: tuple[type, ...] = (base or request,)
         self.responses = responses
         self.view_classes = view_classes
-        self.requests = requests
         self._request = request
         self._view_request = view_request
         self._refused = refused

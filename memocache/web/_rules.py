@@ -20,26 +20,9 @@ from urllib.parse import unquote_to_bytes
 from memocache.errors import ConfigurationError
 
 __all__ = [
-    "HARMLESS_COOKIES",
-    "MORE_STATUSES",
-    "MOST_VARY",
-    "STATUSES",
-    "ResponseInfo",
-    "RequestInfo",
-    "ViewRules",
-    "Storability",
-    "RequestMode",
-    "check_options",
-    "judge",
-    "request_key",
-    "request_mode",
-    "Directives",
-    "entity_tags",
-    "group_headers",
-    "join_lines",
-    "parse_date",
-    "parse_names",
-    "parse_seconds",
+    *("HARMLESS_COOKIES", "MORE_STATUSES", "MOST_VARY", "STATUSES", "check_options", "judge", "request_key"),
+    *("request_mode", "RequestInfo", "RequestMode", "ResponseInfo", "Storability", "ViewRules"),
+    *("Directives", "entity_tags", "group_headers", "join_lines", "parse_date", "parse_names", "parse_seconds"),
     "sort_query",
 ]
 

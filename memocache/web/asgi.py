@@ -241,13 +241,4 @@ class ResponseSender:
         return message
 
 
-adapters.register(
-    ArgumentAdapter(
-        Request,
-        AsgiViewRequest,
-        responses=(Response,),
-        view_classes=(HTTPEndpoint,),
-        requests=(HTTPConnection,),
-        refused=REFUSED,
-    )
-)
+adapters.register(ArgumentAdapter(Request, AsgiViewRequest, (Response,), (HTTPEndpoint,), REFUSED, HTTPConnection))

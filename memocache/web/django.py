@@ -409,12 +409,4 @@ def _known_cache(location: str, arguments: dict[str, Any]) -> Cache | None:
     return next((cache for known, used, cache in _caches if known == location and used == arguments), None)
 
 
-adapters.register(
-    ArgumentAdapter(
-        HttpRequest,
-        DjangoViewRequest,
-        responses=(HttpResponseBase,),
-        view_classes=(View,),
-        requests=(HttpRequest,),
-    )
-)
+adapters.register(ArgumentAdapter(HttpRequest, DjangoViewRequest, (HttpResponseBase,), (View,)))
