@@ -20,6 +20,8 @@ OPTIONS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
     *("--remote-debugging-pipe", "--window-size=1000,760"),
 ]
+WRITES = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
+"""Variables that say where it writes, wherever its profile is."""
 
 
 def find_chromium() -> tuple[str | None, str]:
@@ -43,6 +45,7 @@ class Chromium:
         self._process = subprocess.Popen(
             ["bash", "-c", shell, program, *OPTIONS, f"--user-data-dir={self._profile.name}", "about:blank"],
             pass_fds=(commands, answers),
+            env={**os.environ, **{name: self._profile.name for name in WRITES}},
             stderr=subprocess.DEVNULL,
         )
         os.close(commands)
