@@ -45,7 +45,7 @@ class Chromium:
         self._process = subprocess.Popen(
             ["bash", "-c", shell, program, *OPTIONS, f"--user-data-dir={self._profile.name}", "about:blank"],
             pass_fds=(commands, answers),
-            env={**os.environ, **{name: self._profile.name for name in WRITES}},
+            env={**os.environ, **dict.fromkeys(WRITES, self._profile.name)},
             stderr=subprocess.DEVNULL,
         )
         os.close(commands)
