@@ -263,6 +263,9 @@ def _stats() -> None:
         except ConfigurationError as error:  # as where its cache is not configured yet
             click.echo(f"{function.title}: {error}")
             continue
+        except Exception as error:  # noqa: BLE001 - of a function given as cache=, which may need more than there is
+            click.echo(f"{function.title}: its cache= raised {type(error).__name__}: {error}")
+            continue
         what = f"view of {', '.join(sorted(endpoints[function]))}" if function in endpoints else "function"
         size = "" if info.currsize is None else f", {info.currsize} stored"
         click.echo(f"{function.title}: {what}, {info.hits} hits, {info.misses} misses{size}")

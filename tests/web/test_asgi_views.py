@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Query
 from fastapi.routing import APIRouter
+from freezegun import freeze_time
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
@@ -222,7 +223,8 @@ def test_endpoints_that_take_the_request_are_views(make: Callable[..., Any], cou
     assert bodies(app, "/1?a=1", "/1?a=2", "/1?a=1", "/2?a=1") == ["a=1 1", "a=2 2", "a=1 1", "a=1 3"]
     assert get(app, "/1", "POST").status_code == 405
     assert bodies(app, "/1?a=1", Cookie="session=alice") == ["a=1 4"]  # passed by
-    first, second = get(app, "/1"), get(app, "/1")
+    with freeze_time(real_asyncio=True):
+        first, second = get(app, "/1"), get(app, "/1")
     assert (first.headers["ETag"], "Age" in first.headers) == (second.headers["ETag"], False)
     assert second.headers["Age"] == "0"
     assert (second.headers["Cache-Control"], second.headers["Vary"]) == (
@@ -726,6 +728,7 @@ def test_304_and_head(count: Callable[[], int]) -> None:
     assert count() == 2
 
 
+@freeze_time("2030-01-01", real_asyncio=True)  # for Age
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
 def test_the_middleware_finishes_what_is_made_of_data(app: FastAPI, count: Callable[[], int], is_async: bool) -> None:
     def page(request: Request) -> dict[str, int]:

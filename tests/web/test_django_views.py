@@ -26,6 +26,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import condition, require_safe
 from django.views.decorators.vary import vary_on_cookie
 from django.views.generic import TemplateView
+from freezegun import freeze_time
 
 from memocache import ConfigurationError, SimpleCache, SQLiteCache, cached, configure
 from memocache._hooks import adapters
@@ -544,6 +545,7 @@ MESSAGES = [*SESSIONS, "django.contrib.messages.middleware.MessageMiddleware"]
 CSRF = ["django.middleware.csrf.CsrfViewMiddleware"]
 
 
+@freeze_time("2030-01-01", real_asyncio=True)  # for Age
 def test_where_the_session_was_used_nothing_is_stored(serve: Serve, count: Count) -> None:
     @cached
     def view(request: Any) -> HttpResponse:
@@ -676,6 +678,7 @@ def test_what_decorators_below_do_is_stored_and_above_is_done_each_time(serve: S
     assert "public" in client.get("/over").headers["Cache-Control"]
 
 
+@freeze_time("2030-01-01", real_asyncio=True)  # for Age
 def test_conditions_of_django_s_own(serve: Serve, count: Count) -> None:
     @cached
     @condition(etag_func=lambda request: '"mine"')
@@ -761,6 +764,7 @@ class Template:
         return f"{context} {request.META['QUERY_STRING']} {self.count()}"
 
 
+@freeze_time("2030-01-01", real_asyncio=True)  # for Age
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_a_response_with_a_template_is_stored_when_it_is_rendered(serve: Serve, count: Count, is_async: bool) -> None:
     after = []

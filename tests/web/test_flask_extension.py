@@ -251,6 +251,22 @@ def test_stats(shop: Flask) -> None:
     assert any(line.endswith("report: view of shop.report, 1 hits, 1 misses") for line in output.splitlines())
 
 
+def test_stats_list_functions_whose_cache_cannot_be_had(shop: Flask) -> None:
+    caches: dict[str, Cache] = {}
+
+    @cached(cache=lambda: caches["of this tenant"])
+    def early() -> None: ...
+
+    @cached(cache="not_yet")
+    def unconfigured() -> None: ...
+
+    code, output = run(shop, "stats")
+    assert code == 0, output
+    assert "early: its cache= raised KeyError: 'of this tenant'\n" in output
+    assert "unconfigured: no cache is configured as 'not_yet'; call configure(not_yet=...)" in output
+    assert "report: view of shop.report, 0 hits, 0 misses" in output
+
+
 def test_clear_asks_first() -> None:
     app = made(CACHE_TYPE="simple")
     cache: Cache = Memocache(app).cache_of(app)
