@@ -37,7 +37,7 @@ class Tier:
 TIERS: Final = (
     Tier(
         "--faults",
-        "connections, outages, clusters, tools that watch; fences and single flight among threads and processes",
+        "connections, outages, clusters, full files, tools that watch; fences among threads and processes",
         ("tests/faults", "tests/race"),
     ),
     Tier(
@@ -48,13 +48,15 @@ TIERS: Final = (
     ),
     Tier(
         "--all",
-        "these, every variant of the caches, other libraries' caches, kills and mayhem, types, the benchmarks",
+        "these, variants of the caches, others' caches, kills, types, the demo, the plugin, the benchmarks",
         (
             "tests/contract/test_foreign.py",
             "tests/contract/test_gae.py",
             "tests/contract/test_variants.py",
             "tests/reliability",
             "tests/typing",
+            "tests/unit/test_cli.py",
+            "tests/unit/test_plugin.py",
             "benchmarks/tests",
         ),
         ("aiocache", "cachetools", "diskcache", "mypy"),
