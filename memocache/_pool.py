@@ -7,32 +7,19 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from memocache._clock import ticks
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache.errors import ConfigurationError
 
-__all__ = ["Awaited", "hand_over", "in_own_task", "in_pool", "join", "keep", "ring", "running_loop", "sleep", "wake"]
+__all__ = ["hand_over", "in_own_task", "in_pool", "join", "keep", "ring", "running_loop", "sleep", "wake"]
 
 MOST_THREADS: Final = 16
 STANDING: Final = 1.0  # seconds by which a loop's clock differs from ours if a test tool has stopped it
 
 _pool: ThreadPoolExecutor | None = None
-
-
-class Awaited(Protocol):
-    """A function that calls something that may block, without blocking the event loop."""
-
-    async def __call__(
-        self,
-        call: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        unwanted: Callable[[Any], object] | None = None,
-        /,
-    ) -> Any:
-        """Return what *call* returns; if nobody waits for that any more when it comes, hand it to *unwanted*."""
 
 
 def _threads() -> ThreadPoolExecutor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from memocache import _envelope
 from memocache._clock import now as clock
@@ -610,8 +610,6 @@ class GenerationCache(PackedCache):
             entries.append(entry)
         return entries
 
-
-R = TypeVar("R")
 
 GLANCE: Final = 1.0  # seconds
 _home: Final["ContextVar[AbstractEventLoop | None]"] = ContextVar("memocache_home", default=None)

@@ -11,7 +11,7 @@ import pytest
 
 from memocache import MemcachedCache, cached
 from memocache._clock import ticks
-from memocache.backends import _wire as _line
+from memocache.backends import _wire
 from memocache.backends.memcached import MemcachedConnection
 from tests.support.faults import BlackHole, Fault, FaultProxy
 from tests.support.servers import MemcachedServer
@@ -199,7 +199,7 @@ def test_a_signal_handler_may_use_the_cache_while_the_connection_is_looked_at(
     memcached: MemcachedServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handlers: list[Callable[[], object]] = []  # each is called once, in the middle of a poll
-    real = _line._ready
+    real = _wire._ready
 
     def interrupted_ready(opened: socket.socket, *, writing: bool) -> Callable[[float], object]:
         poll, running = real(opened, writing=writing), False
@@ -215,7 +215,7 @@ def test_a_signal_handler_may_use_the_cache_while_the_connection_is_looked_at(
 
         return poll_once
 
-    monkeypatch.setattr(_line, "_ready", interrupted_ready)
+    monkeypatch.setattr(_wire, "_ready", interrupted_ready)
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
     cache.set("k", 1)
     handlers.append(lambda: cache.inc("k"))

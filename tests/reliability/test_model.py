@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from memocache import MISSING, cached, uncache_tag
-from memocache import _flight as _background
+from memocache import MISSING, _flight, cached, uncache_tag
 from tests.reliability.caches import Stand
 from tests.reliability.ledger import Ledger
 from tests.support.servers import wait_until
@@ -128,7 +127,7 @@ class Model(RuleBasedStateMachine):
     def settle(self) -> None:
         """Wait for what is done in the background."""
         if self.stale:
-            assert wait_until(lambda: not (_background._running or _background._waiting))
+            assert wait_until(lambda: not (_flight._running or _flight._waiting))
 
     @rule(x=numbers)
     def uncache(self, x: int) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import MemcachedCache, SimpleCache, _policy, cached
-from memocache import _flight as _background
+from memocache import MemcachedCache, SimpleCache, _flight, _policy, cached
 from memocache._entry import SECOND, Entry, EntryScope, StaleableEntry
 from memocache._policy import refresh_margin
 from memocache.backends.base import Busy, Cache, Lease, Stale, call_verb
@@ -263,11 +262,11 @@ def test_refreshes_are_done_by_a_few_threads(stopped: Any) -> None:
         f(x)
     stopped.tick(timedelta(seconds=61))
     assert [f(x) for x in range(30)] == list(range(30))
-    for _ in range(_background.MOST_THREADS):
+    for _ in range(_flight.MOST_THREADS):
         assert busy.acquire(timeout=PATIENCE)
     go.set()
     wait_for(f, lambda info: info.stored == 60)
-    assert max(most) <= _background.MOST_THREADS
+    assert max(most) <= _flight.MOST_THREADS
 
 
 def test_when_too_much_is_waiting_it_is_computed_in_the_foreground(
@@ -276,7 +275,7 @@ def test_when_too_much_is_waiting_it_is_computed_in_the_foreground(
     f = cached(timeout=60, stale=600)(lambda: object())
     first = f()
     stopped.tick(timedelta(seconds=61))
-    monkeypatch.setattr(_background, "MOST_WAITING", 0)
+    monkeypatch.setattr(_flight, "MOST_WAITING", 0)
     assert f() is not first
     assert f.info().stale == 0
 
@@ -295,7 +294,7 @@ def test_what_fails_in_the_foreground_leaves_the_old_result_to_its_caller_too(
 
     f()
     stopped.tick(timedelta(seconds=61))
-    monkeypatch.setattr(_background, "MOST_WAITING", 0)
+    monkeypatch.setattr(_flight, "MOST_WAITING", 0)
     assert [f(), f()] == [1, 1]
     assert (f.info().failures, f.info().stale) == (1, 2)
     assert "a refresh raised, so that the old result is served on: down" in caplog.text
@@ -315,7 +314,7 @@ def test_when_no_thread_can_be_started_it_is_computed_in_the_foreground(
     f = cached(timeout=60, stale=600)(lambda: object())
     first = f()
     stopped.tick(timedelta(seconds=61))
-    monkeypatch.setattr(_background.threading, "Thread", NoThread)
+    monkeypatch.setattr(_flight.threading, "Thread", NoThread)
     assert f() is not first
     monkeypatch.undo()
     stopped.tick(timedelta(seconds=61))
@@ -393,10 +392,10 @@ def test_a_loop_that_ends_in_the_middle_of_a_refresh_leaves_it_to_the_next(cache
 
 
 def test_a_child_process_starts_without_the_parents_queue() -> None:
-    _background._waiting.append(print)
-    _background._reset_in_child()
-    assert not _background._waiting
-    assert _background._running == 0
+    _flight._waiting.append(print)
+    _flight._reset_in_child()
+    assert not _flight._waiting
+    assert _flight._running == 0
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from memocache import (
     ConfigurationError,
     MemcachedCache,
     SimpleCache,
+    _current,
     cache_from_url,
     cached,
     configure,
@@ -19,13 +20,12 @@ from memocache import (
     disabled,
     uncache_tag,
 )
-from memocache import _current as slots
 from memocache._current import CacheRef, configured, ref_of
 
 
 @pytest.fixture(autouse=True)
 def no_caches_by_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "_at_url", {})
+    monkeypatch.setattr(_current, "_at_url", {})
 
 
 def named(name: str, **options: Any) -> Any:
@@ -268,5 +268,5 @@ def test_a_slot_keeps_no_function_alive() -> None:
 
 def test_one_name_is_one_slot() -> None:
     assert ref_of("sessions") is ref_of("sessions")
-    assert ref_of(None) is slots.default
+    assert ref_of(None) is _current.default
     assert isinstance(ref_of("memory://"), CacheRef)

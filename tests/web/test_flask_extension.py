@@ -8,8 +8,7 @@ import pytest
 from flask import Blueprint, Flask
 from flask.views import MethodView
 
-from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, cached, default_cache
-from memocache import _current as _slots
+from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, _current, cached, default_cache
 from memocache.web import flask as flask_adapter
 from memocache.web._settings import cache_from_settings
 from memocache.web.flask import Memocache
@@ -22,7 +21,7 @@ def one_default(monkeypatch: pytest.MonkeyPatch) -> None:
     from memocache.web import flask
 
     monkeypatch.setattr(flask, "_caches", type(flask._caches)())
-    monkeypatch.setattr(_slots.default, "_choose", None)
+    monkeypatch.setattr(_current.default, "_choose", None)
 
 
 def made(**config: Any) -> Flask:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b, sha1
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from memocache import _envelope
 from memocache._clock import now as clock
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
     from memocache.backends.redis.topology import Topology
 
 __all__ = ["RedisCache"]
-
-R = TypeVar("R")
 
 LARGEST_ITEM: Final = 48 * 1024 * 1024  # bytes; of an answer no more is read than somewhat above that
 MARGIN: Final = 1.0  # seconds for which a server keeps what is over: the entry itself knows better
@@ -656,11 +654,6 @@ def _is_live(target: ShardRead, marker: bytes, stamps: bytes, now: float) -> boo
 def _split_stamps(block: bytes) -> list[bytes]:
     """Return the stamps in a *block*, as they stand on the server."""
     return [STAMP_MAGIC + stamp for stamp in _envelope.stamps_of(block)]
-
-
-def _as_backend_error(error: Exception) -> BackendError:
-    """Return *error*: the servers have said what it means."""
-    return error if isinstance(error, BackendError) else BackendUnavailable(repr(error))
 
 
 def _redis_settings() -> Any:

@@ -20,7 +20,7 @@ from memocache import (
     cache_from_url,
     cached,
 )
-from memocache.backends import _wire as _breaker
+from memocache.backends import _wire
 from tests.support.threads import PATIENCE, start
 
 
@@ -240,7 +240,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 def test_hits_are_served_and_misses_computed_while_somebody_else_writes(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_breaker, "FIRST_PAUSE", 1000)
+    monkeypatch.setattr(_wire, "FIRST_PAUSE", 1000)
     cache = SQLiteCache(path, timeout=0.01)
     f = cached(cache=cache, namespace="f")(lambda x: x)
     f(1)
