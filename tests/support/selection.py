@@ -2,8 +2,11 @@
 
 `python -m pytest` takes the quick tier. `--faults` and `--web` add one each, `--all` adds everything, and `--long` has
 the reliability suite make all its attempts, too. Files and folders that are named are run whole, whatever their tier.
+
+The quick tier is run by one process a core, where pytest-xdist is installed: `-n 0` has it run by one.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,7 +15,7 @@ from typing import Final
 
 import pytest
 
-__all__ = ["TIERS", "Tier", "missing", "tier_of"]
+__all__ = ["TIERS", "Tier", "examples", "missing", "tier_of"]
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -48,21 +51,26 @@ TIERS: Final = (
     ),
     Tier(
         "--all",
-        "these, variants of the caches, others' caches, kills, types, the demo, the plugin, the benchmarks",
+        "these, variants of the caches, others' caches, kills, types, the demo, the plugin, secrets, the benchmarks",
         (
             "tests/contract/test_foreign.py",
             "tests/contract/test_gae.py",
             "tests/contract/test_variants.py",
+            "tests/docs/test_own_cache.py",
             "tests/reliability",
             "tests/typing",
             "tests/unit/test_cli.py",
             "tests/unit/test_plugin.py",
+            "tests/unit/test_urls_secrets.py",
             "benchmarks/tests",
         ),
         ("aiocache", "cachetools", "diskcache", "mypy"),
     ),
 )
 QUICK: Final = Tier("", "the quick tests")
+MOST_WORKERS: Final = 4  # each starts servers of its own
+
+_is_quick = False
 
 
 def tier_of(path: Path) -> Tier:
@@ -72,6 +80,11 @@ def tier_of(path: Path) -> Tier:
         if any(place == each or place.startswith(f"{each}/") for each in tier.paths):
             return tier
     return QUICK
+
+
+def examples(number: int) -> int:
+    """Return how many examples of *number* a property is tried with: the quick tier takes one of ten."""
+    return number // 10 if _is_quick else number
 
 
 def missing(tiers: Iterable[Tier]) -> list[str]:
@@ -98,8 +111,28 @@ def _chooses(config: pytest.Config) -> bool:
     return config.args_source is not pytest.Config.ArgsSource.ARGS
 
 
+def _is_watched(config: pytest.Config) -> bool:
+    """Return whether somebody wants to see or stop the tests as they run."""
+    option = config.option
+    return bool(option.usepdb or option.trace or option.collectonly or option.capture == "no")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Share the quick tier out among the cores; what is beyond it needs a machine that does nothing else."""
+    if not config.pluginmanager.hasplugin("xdist") or config.option.numprocesses is not None:
+        return
+    if "PYTEST_XDIST_WORKER" in os.environ:  # this is one of them
+        return
+    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, MOST_WORKERS)
+    if workers > 1 and _chooses(config) and not _taken(config) and not _is_watched(config):
+        config.option.numprocesses = workers
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    global _is_quick
     taken = _taken(config) if _chooses(config) else []
+    _is_quick = _chooses(config) and not taken
     if names := missing(taken):
         options = " ".join(tier.option for tier in taken if missing([tier]))
         raise pytest.UsageError(

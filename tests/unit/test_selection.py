@@ -23,7 +23,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     """A project with a test in each tier."""
     monkeypatch.setattr(selection, "ROOT", pytester.path)
     monkeypatch.setattr(selection, "TIERS", tuple(replace(tier, needs=()) for tier in TIERS))
-    pytester.makeini("[pytest]\ntestpaths = tests\naddopts = -p tests.support.selection -p no:cacheprovider")
+    pytester.makeini("[pytest]\ntestpaths = tests\naddopts = -n 0 -p tests.support.selection -p no:cacheprovider")
     for name in FILES:
         path = pytester.path / name
         path.parent.mkdir(parents=True, exist_ok=True)

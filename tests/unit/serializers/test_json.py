@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from memocache.errors import SerializationError
 from memocache.serializers import JSONSerializer
+from tests.support.selection import examples
 from tests.unit.serializers.samples import Level, Owner, Point, same
 
 SERIALIZER = JSONSerializer()
@@ -35,7 +36,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=examples(300), deadline=None, database=None)
 @given(JSON)
 def test_json_values_come_back(value: Any) -> None:
     assert same(trip(value), value)

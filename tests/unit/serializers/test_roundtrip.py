@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memocache.serializers import PickleSerializer, SafeSerializer
+from tests.support.selection import examples
 from tests.unit.serializers.samples import (
     RECORDS,
     BesideSlots,
@@ -269,10 +270,10 @@ ANY = st.recursive(
     ),
     max_leaves=8,
 )  # fmt: skip
-THOROUGH = settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+THOROUGH = settings(max_examples=examples(300), deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
-@settings(THOROUGH, max_examples=2000)
+@settings(THOROUGH, max_examples=examples(2000))
 @given(SCALARS)
 def test_any_scalar_comes_back(value: Any) -> None:
     assert same(trip(value), value)
@@ -290,7 +291,7 @@ def test_any_moment_in_utc_comes_back(value: datetime) -> None:
     assert same(trip(value), value)
 
 
-@settings(THOROUGH, max_examples=200)
+@settings(THOROUGH, max_examples=examples(200))
 @given(ANY, st.binary(max_size=20))
 def test_any_value_comes_back_from_a_signed_pickle(value: Any, context: bytes) -> None:
     serializer = PickleSerializer(secret=b"0123456789abcdef")
