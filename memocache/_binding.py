@@ -105,15 +105,15 @@ class Binding:
         for hint in _return_hint(function):
             self.cache.name_types(hint)
 
-    def _remembered_key(self, counted: tuple[object, ...]) -> str:
+    def _remembered_key(self, key_args: tuple[object, ...]) -> str:
         """Return the key of a call; remembered for plain arguments, since on a shared cache every hit needs it."""
-        types = plain_types(counted)
+        types = plain_types(key_args)
         if types is None:
-            return self.keys.key(counted)
-        typed = (types, counted)
+            return self.keys.key(key_args)
+        typed = (types, key_args)
         key = self._known_keys.get(typed)
         if key is None:
-            key = self.keys.key(counted)
+            key = self.keys.key(key_args)
             if len(self._known_keys) >= MOST_KEYS:
                 self._known_keys.clear()
             self._known_keys[typed] = key
@@ -252,7 +252,7 @@ class Bindings:
     Args:
         title: what the function is called in messages.
         source: where the function's cache comes from.
-        fast_index: the function's shortcut, if it has one.
+        fast_index: the function's, if it has one.
         make: returns a new binding on a cache.
         get_ready: is told of a binding that is not ready before the first call there.
     """

@@ -14,18 +14,18 @@ parameter has):
                 return entry.value
         except Exception:
             pass
-        run = begin((w, h))
-        if run.ready:
-            return run.value
+        pending = begin((w, h))
+        if pending.ready:
+            return pending.value
         try:
             value = function(w, h)
         except BaseException as error:
-            if run.failed(error):
-                return run.value
+            if pending.failed(error):
+                return pending.value
             raise
-        return run.computed(value)
+        return pending.computed(value)
 
-A single argument stands in the table as it is, not as a tuple. The bound twin of a method has a second function, which
+A single argument stands in the table as it is, not as a tuple. The bound proxy of a method has a second function, which
 takes the instance from that; in the table the instance is the number of its token.
 
 A coroutine function has the lines for a hit, too, and then `return await begin((w, h), partial(function, w, h))`.
@@ -50,9 +50,9 @@ from memocache._instances import tokens
 __all__ = [
     "CallCompiler",
     "PLAIN",
-    "Shortcut",
+    "FastKeyMaker",
     "plain_types",
-    "shortcut",
+    "fast_key_maker",
     "as_tuple",
     "declared",
     "forwarded",
@@ -78,16 +78,16 @@ TYPES: Final = """\
 """
 
 BODY: Final = """\
-{hit}    {p}run = {p}begin({handed})
-    if {p}run.ready:
-        return {p}run.value
+{hit}    {p}pending = {p}begin({handed})
+    if {p}pending.ready:
+        return {p}pending.value
     try:
         {p}value = {p}function({forward})
     except {p}BaseException as {p}error:
-        if {p}run.failed({p}error):
-            return {p}run.value
+        if {p}pending.failed({p}error):
+            return {p}pending.value
         raise
-    return {p}run.computed({p}value)
+    return {p}pending.computed({p}value)
 
 """
 
@@ -102,8 +102,8 @@ CALL: Final = """\
 {body}"""
 
 BOUND: Final = """\
-{define} {p}bound({p}twin{parameters}):
-    {instance} = {p}twin._self_instance
+{define} {p}bound({p}proxy{parameters}):
+    {instance} = {p}proxy._self_instance
 {body}"""
 
 PICKED: Final = """\
@@ -118,15 +118,15 @@ class CallCompiler:
     Args:
         function: what is computed.
         signature: its parameters.
-        names: the parameters that count.
+        names: the parameters that are part of the key.
         begin: starts the read-through for these.
-        key_function: the user's; what it returns counts instead.
-        aliases: the shortcut to in-process entries, if this function may use it.
-        instance: the parameter that is the instance of a method, if it counts; it stands in the aliases as its token.
+        key_function: the user's; its result is in the key instead.
+        fast_index: leads to entries in process, if this function may use it.
+        instance: the parameter for the instance of a method, if that is in the key; its token stands in the index.
         is_async: whether *function* is a coroutine function, so that what *begin* returns is awaited.
         hands_over: whether *begin* is to have what computes, for others to call it, or for all of the arguments; for a
             coroutine function always.
-        tagged: the parameters that *begin* is to have for the tags, if there are tags.
+        tag_args: the parameters that *begin* is to have for the tags, if there are tags.
     """
 
     def __init__(
@@ -137,28 +137,28 @@ class CallCompiler:
         *,
         begin: Callable[..., Any],
         key_function: Callable[..., Any] | None,
-        aliases: FastIndex | None,
+        fast_index: FastIndex | None,
         instance: str | None,
         is_async: bool,
         hands_over: bool,
-        tagged: tuple[str, ...] | None,
+        tag_args: tuple[str, ...] | None,
     ) -> None:
         self._function = function
         self._parameters = signature.parameters
         p = self._prefix = free_prefix(signature.parameters)
         forward = forwarded(signature.parameters)
-        self._counted = f"({p}key_function({forward}),)" if key_function else as_tuple(names)
-        hit = "" if aliases is None else _hit(p, names, instance)
+        self._key_args = f"({p}key_function({forward}),)" if key_function else as_tuple(names)
+        hit = "" if fast_index is None else _hit(p, names, instance)
         self._define = "async def" if is_async else "def"
-        self._tagged = as_tuple(tagged or ())
-        handed = self._counted
+        self._tag_args = as_tuple(tag_args or ())
+        handed = self._key_args
         if is_async or hands_over:
             handed += f", {p}partial({p}function{forward and ', '}{forward})"
-        if tagged is not None:
-            handed += f", tagged={self._tagged}"
+        if tag_args is not None:
+            handed += f", tag_args={self._tag_args}"
         self._body = (AWAITED_BODY if is_async else BODY).format(p=p, hit=hit, handed=handed, forward=forward)
         self._variables = {
-            f"{p}table": aliases.table if aliases is not None else None,
+            f"{p}table": fast_index.table if fast_index is not None else None,
             f"{p}clock": time,
             f"{p}tokens": tokens,
             f"{p}id": id,
@@ -177,20 +177,20 @@ class CallCompiler:
         return self._written("call", CALL, body=self._body)
 
     def bound(self) -> Callable[..., Any] | None:
-        """Return the call of a bound method: it takes its twin in place of the instance. None if nothing can be one."""
+        """Return the call of a bound method, which takes its proxy in place of the instance; None if there can be none."""
         first, *others = self._parameters.values() if self._parameters else (None,)
         if first is None or first.kind not in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD):
             return None
         rest = declared({each.name: each for each in others}, self._prefix)
         return self._written("bound", BOUND, parameters=rest and f", {rest}", instance=first.name, body=self._body)
 
-    def counted(self) -> Callable[..., tuple[object, ...]]:
-        """Return what binds a call and returns the arguments that count, or the result of the user's key function."""
-        return self._written("picked", PICKED, picked=self._counted)
+    def key_args(self) -> Callable[..., tuple[object, ...]]:
+        """Return a function that binds a call and returns the arguments in its key, or the result of the user's function."""
+        return self._written("picked", PICKED, picked=self._key_args)
 
-    def tagged(self) -> Callable[..., tuple[object, ...]]:
-        """Return what binds a call and returns the arguments that its tags name."""
-        return self._written("picked", PICKED, picked=self._tagged)
+    def tag_args(self) -> Callable[..., tuple[object, ...]]:
+        """Return a function that binds a call and returns the arguments that its tags name."""
+        return self._written("picked", PICKED, picked=self._tag_args)
 
     def _written(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
         parts.setdefault("parameters", declared(self._parameters, self._prefix))
@@ -217,8 +217,8 @@ def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
 # By id: a metaclass may have a __hash__ of its own.
 PLAIN: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))
 
-Shortcut: TypeAlias = Callable[[tuple[Any, ...]], "FastKey | None"]
-"""Takes the arguments that count; returns what makes the next call with these find the entry, or None."""
+FastKeyMaker: TypeAlias = Callable[[tuple[Any, ...]], "FastKey | None"]
+"""Takes the arguments in a key; returns what makes the next call with these find the entry, or None."""
 
 
 def plain_types(values: Sequence[object]) -> type | tuple[type, ...] | None:
@@ -237,56 +237,56 @@ def _is_itself(value: object) -> bool:
     return type(value) is not float or (value != 0.0 and math.isfinite(value))  # there is also -0.0, and NaN
 
 
-def shortcut(aliases: FastIndex | None, number: int, instance_at: int | None) -> Shortcut:
-    """Return the maker of the *aliases* of a function, *number* of whose arguments count, one perhaps as its instance.
+def fast_key_maker(fast_index: FastIndex | None, number: int, instance_at: int | None) -> FastKeyMaker:
+    """Return the maker of the keys in *fast_index* of a function, which has *number* arguments in its keys.
 
     What it makes is written as the function's own call writes it: one argument alone and not as a tuple, with its type;
     an instance as its token, and no type.
     """
-    if aliases is None:
+    if fast_index is None:
         return _none
     if instance_at is not None:
-        return _of_method(aliases, instance_at)
-    return _of_one(aliases) if number == 1 else _of_some(aliases)
+        return _of_method(fast_index, instance_at)
+    return _of_one(fast_index) if number == 1 else _of_some(fast_index)
 
 
-def _none(counted: tuple[Any, ...]) -> None:
+def _none(key_args: tuple[Any, ...]) -> None:
     return None
 
 
-def _of_one(aliases: FastIndex) -> Shortcut:
-    def alias(counted: tuple[Any, ...]) -> FastKey | None:
-        kind = plain_types(counted)
-        return None if kind is None else (aliases, counted[0], kind)
+def _of_one(fast_index: FastIndex) -> FastKeyMaker:
+    def fast_key(key_args: tuple[Any, ...]) -> FastKey | None:
+        kind = plain_types(key_args)
+        return None if kind is None else (fast_index, key_args[0], kind)
 
-    return alias
+    return fast_key
 
 
-def _of_some(aliases: FastIndex) -> Shortcut:
+def _of_some(fast_index: FastIndex) -> FastKeyMaker:
     known: dict[object, object] = {}  # one tuple of types for all entries
 
-    def alias(counted: tuple[Any, ...]) -> FastKey | None:
-        types = plain_types(counted)
-        return None if types is None else (aliases, counted, known.setdefault(types, types))
+    def fast_key(key_args: tuple[Any, ...]) -> FastKey | None:
+        types = plain_types(key_args)
+        return None if types is None else (fast_index, key_args, known.setdefault(types, types))
 
-    return alias
+    return fast_key
 
 
-def _of_method(aliases: FastIndex, at: int) -> Shortcut:
+def _of_method(fast_index: FastIndex, at: int) -> FastKeyMaker:
     known: dict[object, object] = {}
 
-    def alias(counted: tuple[Any, ...]) -> FastKey | None:
-        instance = counted[at]
+    def fast_key(key_args: tuple[Any, ...]) -> FastKey | None:
+        instance = key_args[at]
         token = tokens.get(id(instance))
         if token is None or has_own_key(instance):  # what that says may change, while a token does not
             return None
-        types = plain_types(counted[:at] + counted[at + 1 :])
+        types = plain_types(key_args[:at] + key_args[at + 1 :])
         if types is None:
             return None
-        raw: Hashable = (*counted[:at], token, *counted[at + 1 :]) if len(counted) > 1 else token
-        return aliases, raw, known.setdefault(types, types)
+        raw: Hashable = (*key_args[:at], token, *key_args[at + 1 :]) if len(key_args) > 1 else token
+        return fast_index, raw, known.setdefault(types, types)
 
-    return alias
+    return fast_key
 
 
 STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}

@@ -76,15 +76,15 @@ class CacheRef:
         """Put another *cache* in; None for none."""
         with _lock:
             self.cache = cache
-            for aliases in list(self._followers):
-                aliases.lead_to(None)
+            for index in list(self._followers):
+                index.lead_to(None)
 
-    def follow(self, aliases: FastIndex) -> None:
-        """Drop what *aliases* (kept weakly) lead to whenever another cache is put in."""
+    def follow(self, fast_index: FastIndex) -> None:
+        """Empty *fast_index* (kept weakly) whenever another cache is put in."""
         with _lock:
-            self._followers.add(aliases)
+            self._followers.add(fast_index)
             if self._choose is not None:
-                aliases.close()
+                fast_index.close()
 
     @property
     def is_chosen(self) -> bool:
@@ -92,11 +92,11 @@ class CacheRef:
         return self._choose is not None
 
     def choose(self, choose: Callable[[], Cache | None]) -> None:
-        """Use what *choose* returns, where it returns a cache; and take no shortcut any more, which would not ask."""
+        """Use what *choose* returns, where it returns a cache; and use no fast index any more, which would not ask."""
         with _lock:
             self._choose = choose
-            for aliases in list(self._followers):
-                aliases.close()
+            for index in list(self._followers):
+                index.close()
 
 
 def ref_of(given: str | None) -> CacheRef:
@@ -170,11 +170,11 @@ is_disabled: Final[Callable[[], bool | list[None]]] = _disabled.get
 _disabled_contexts = 0
 
 
-def register(aliases: FastIndex) -> None:
-    """Keep *aliases* (weakly) among the shortcuts that `disabled` drops."""
+def register(fast_index: FastIndex) -> None:
+    """Keep *fast_index* (weakly) among those that `disabled` switches off."""
     with _lock:
-        _indexes.add(aliases)
-        aliases.switch(on=not _disabled_contexts)
+        _indexes.add(fast_index)
+        fast_index.switch(on=not _disabled_contexts)
 
 
 def as_cache(given: object) -> Cache | None:
@@ -204,9 +204,9 @@ def disabled(*, everywhere: bool = False) -> Iterator[None]:
         _everywhere.append(None)
     with _lock:
         _disabled_contexts += 1
-        # A shortcut does not look at the switch, so there must be none while it is on anywhere.
-        for aliases in list(_indexes):
-            aliases.switch(on=False)
+        # A fast index does not look at the switch, so it must be empty while that is on anywhere.
+        for index in list(_indexes):
+            index.switch(on=False)
     try:
         yield
     finally:
@@ -215,16 +215,16 @@ def disabled(*, everywhere: bool = False) -> Iterator[None]:
         with _lock:
             _disabled_contexts -= 1
             if not _disabled_contexts:
-                for aliases in list(_indexes):
-                    aliases.switch(on=True)
+                for index in list(_indexes):
+                    index.switch(on=True)
         _disabled.reset(token)
 
 
 def _reset_in_child() -> None:
     global _lock
     _lock = threading.RLock()
-    for aliases in list(_indexes):
-        aliases.reset()
+    for index in list(_indexes):
+        index.reset()
 
 
 in_child(_reset_in_child)

@@ -40,13 +40,13 @@ class CallEngine:
 
     Args:
         memoizer: the function's.
-        counted: the arguments that are part of the key.
+        key_args: the arguments that are part of the key.
         compute: calls the function; None if its own call does.
-        tagged: the arguments for the tags, if there are tags.
+        tag_args: the arguments for the tags, if there are tags.
     """
 
     __slots__ = (
-        *("_binding", "_call_key", "_compute", "_counted", "_memoizer", "_tag", "_tagged"),
+        *("_binding", "_call_key", "_compute", "_key_args", "_memoizer", "_tag", "_tag_args"),
         *("cache", "notes", "serves_old"),
     )
 
@@ -55,12 +55,12 @@ class CallEngine:
     _binding: Binding
 
     def __init__(
-        self, memoizer: "Memoizer", counted: tuple[object, ...], compute: Any, tagged: tuple[object, ...] | None
+        self, memoizer: "Memoizer", key_args: tuple[object, ...], compute: Any, tag_args: tuple[object, ...] | None
     ) -> None:
         self._memoizer = memoizer
-        self._counted = counted
+        self._key_args = key_args
         self._compute = compute
-        self._tagged = tagged
+        self._tag_args = tag_args
         self.serves_old = False
         """True if the caller gets an old result in place of an error."""
 
@@ -77,12 +77,12 @@ class CallEngine:
         self.notes = binding.views.notes
         self.cache = binding.cache
         args, kwargs = (self._compute.args, self._compute.keywords) if memoizer.has_key_function else ((), {})
-        self._call_key = _call_key(memoizer, binding, self._counted, args, kwargs)
+        self._call_key = _call_key(memoizer, binding, self._key_args, args, kwargs)
         self._tag = _call_tag(self._call_key)
 
     def _scope(self) -> EntryScope:
         """Return the scope of the entries of this call; not for a call that only forgets, whose tags do not matter."""
-        tags = () if self._tagged is None else self._memoizer.tags.groups(self._tagged)
+        tags = () if self._tag_args is None else self._memoizer.tags.groups(self._tag_args)
         return self._binding.scope_of((self._tag, *tags))
 
     # ---- a run ---------------------------------------------------------------------------------------------------
@@ -108,8 +108,8 @@ class CallEngine:
     # ---- what the options say ------------------------------------------------------------------------------------
 
     def key(self, *parts: object) -> str:
-        counted = self._counted if self._memoizer.has_key_function else None
-        return self._binding.keys.request_key(self._call_key, (*parts, counted))
+        key_args = self._key_args if self._memoizer.has_key_function else None
+        return self._binding.keys.request_key(self._call_key, (*parts, key_args))
 
     def token(self, value: object, /) -> int:
         return int(token(value))
@@ -250,15 +250,15 @@ class PendingDecision(PendingCall):
 
 
 def _call_key(
-    memoizer: "Memoizer", binding: Binding, counted: tuple[object, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    memoizer: "Memoizer", binding: Binding, key_args: tuple[object, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> str:
-    """Return the key of a call, whatever the request, of the arguments that count, *counted*.
+    """Return the key of a call, whatever the request, of the arguments in its key, *key_args*.
 
-    A request counts as None, and an object that is made for each request as its class. If `key=` is a function, which
-    may go by the request, all arguments that can be part of a key count here.
+    A request stands there as None, and an object that is made for each request as its class. If `key=` is a function, which
+    may go by the request, all arguments that can be part of a key are in it.
     """
     if not memoizer.has_key_function:
-        return binding.keys.key(tuple(map(adapters.lasting, counted)))
+        return binding.keys.key(tuple(map(adapters.lasting, key_args)))
     bound = memoizer.signature.bind(*args, **kwargs)
     bound.apply_defaults()
     return binding.keys.key(tuple(map(_keyable, map(adapters.lasting, bound.arguments.values()))))
@@ -302,8 +302,8 @@ def plan_forget(memoizer: "Memoizer", args: tuple[Any, ...], kwargs: dict[str, A
 
 
 async def _forget_view(memoizer: "Memoizer", binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    counted = () if memoizer.has_key_function else memoizer.bind(*args, **kwargs)
-    tag = _call_tag(_call_key(memoizer, binding, counted, args, kwargs))
+    key_args = () if memoizer.has_key_function else memoizer.bind(*args, **kwargs)
+    tag = _call_tag(_call_key(memoizer, binding, key_args, args, kwargs))
     size = binding.cache.usage(tag, binding.counters).size
     await forget_tag(binding, tag)
     # Nobody can count the entries with a tag in a shared cache.

@@ -1,4 +1,4 @@
-"""An entry: a value and its times; and the shortcuts that lead to it in process."""
+"""Entry: a value and its times; EntryScope: where entries come from; FastIndex: leads to entries in process."""
 
 import threading
 import weakref
@@ -57,7 +57,7 @@ class Entry:
         self.origin = origin  # None for what a user has set
         self.hits = 0
         self.seen = 0  # the hits that the eviction policy has taken into account
-        # The raw arguments that lead to it in the aliases of its origin, and their types; None if there are none.
+        # The raw arguments that lead to it in the fast indexes of its origin, and their types; None if there are none.
         self.raw: Hashable = None
         self.types: object = None
 
@@ -72,9 +72,9 @@ class Entry:
         origin = self.origin
         if self.types is None or origin is None:
             return
-        for aliases in origin.aliases:
-            if aliases.table.get(self.raw) is self:
-                del aliases.table[self.raw]
+        for index in origin.indexes:
+            if index.table.get(self.raw) is self:
+                del index.table[self.raw]
 
 
 class StaleableEntry(Entry):
@@ -113,28 +113,28 @@ class StaleableEntry(Entry):
 class EntryScope:
     """Where entries come from: a function on one cache, with what is the same for all of them."""
 
-    __slots__ = ("__weakref__", "aliases", "counters", "groups")
+    __slots__ = ("__weakref__", "counters", "groups", "indexes")
 
     def __init__(self, groups: tuple[str, ...], counters: Counters | None = None) -> None:
         self.groups = groups
         self.counters = counters  # whose hits those of the entries are
         # Those that lead to the entries: of one function, or of more, since those of one namespace share their entries.
-        self.aliases: Collection[FastIndex] = ()
+        self.indexes: Collection[FastIndex] = ()
 
-    def link(self, entry: Entry, aliases: "FastIndex", raw: Hashable, types: object) -> bool:
-        """Note that *aliases* lead to *entry* from *raw* arguments of these *types*; false if they must not."""
+    def link(self, entry: Entry, fast_index: "FastIndex", raw: Hashable, types: object) -> bool:
+        """Note that *fast_index* leads to *entry* from *raw* arguments of these *types*; false if they must not."""
         if entry.types is None:
             entry.raw, entry.types = raw, types
         elif entry.types != types or entry.raw != raw:
             return False
-        if aliases not in self.aliases:
+        if fast_index not in self.indexes:
             # Weakly, where there are more: nobody knows how many functions will share a namespace.
-            self.aliases = (aliases,) if not self.aliases else weakref.WeakSet((*self.aliases, aliases))
+            self.indexes = (fast_index,) if not self.indexes else weakref.WeakSet((*self.indexes, fast_index))
         return True
 
 
 class FastIndex:
-    """The shortcut from a function's raw arguments to its entries in one in-process cache, its *source*.
+    """A table from the raw arguments of a function to its entries in one in-process cache, its *source*.
 
     *table* is read without a lock, by the function's own call. It is written under *lock* and the cache's own, and only
     while the source is the function's cache and nobody has closed it.
@@ -150,7 +150,7 @@ class FastIndex:
         self._closed = False
 
     def reset(self) -> None:
-        """Start again without shortcuts, in a process that was forked while anybody may have held the lock."""
+        """Start again empty, in a process that was forked while anybody may have held the lock."""
         self.lock = threading.RLock()
         self.table.clear()
 
@@ -161,24 +161,24 @@ class FastIndex:
             self.table.clear()
 
     def switch(self, *, on: bool) -> None:
-        """Allow shortcuts, or drop those that are there and allow no new ones."""
+        """Let it lead to entries; or let it lead to none, and empty it."""
         with self.lock:
             self._open = on
             if not on:
                 self.table.clear()
 
     def close(self) -> None:
-        """Have no shortcuts, for good."""
+        """Lead to nothing any more, for good."""
         with self.lock:
             self._closed = True
             self.table.clear()
 
-    def add(self, source: object, alias: "FastKey", entry: Entry) -> None:
-        """Let *alias* lead to *entry*; only for *source*, under its lock."""
+    def add(self, source: object, fast_key: "FastKey", entry: Entry) -> None:
+        """Let *fast_key* lead to *entry*; only for *source*, under its lock."""
         with self.lock:
             if not self._open or self._closed or self.source is not source:
                 return
-            _, raw, types = alias
+            _, raw, types = fast_key
             if entry.origin is not None and entry.origin.link(entry, self, raw, types):
                 self.table[raw] = entry
 

@@ -392,7 +392,7 @@ class FunctionProxy(_Proxy):
             self._self_show_attributes()
 
     def _self_show_attributes(self) -> None:
-        """Let the bound twins have the attributes that the user gave the function, if there are any."""
+        """Let the bound proxies have the attributes that the user gave the function, if there are any."""
         own = getattr(self.__wrapped__, "__dict__", None)
         if self._self_bound_class is not None and (own is None or own.keys() - {"__wrapped__"}):
             self._self_bound_class.__getattr__ = _attribute_of_function  # type: ignore[attr-defined]
@@ -488,28 +488,28 @@ def cached_functions() -> list[CachedFunction[..., Any] | AsyncCachedFunction[..
     return list(_functions.values())
 
 
-def _attribute_of_function(twin: BoundProxy[..., Any], name: str) -> Any:
-    return getattr(twin.__wrapped__, name)
+def _attribute_of_function(proxy: BoundProxy[..., Any], name: str) -> Any:
+    return getattr(proxy.__wrapped__, name)
 
 
 def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
     """Return the `__get__` of *memoizer*'s function."""
-    twins: Any = None
+    proxies: Any = None
     qualname = ""
 
     def bind(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to *instance*, as a function in a class does."""
-        nonlocal twins, qualname
+        nonlocal proxies, qualname
         if instance is None:
             return function
-        if twins is None:
-            twins, qualname = _twins(memoizer, function), getattr(memoizer.function, "__qualname__", "")
-            function._self_bound_class = twins
+        if proxies is None:
+            proxies, qualname = _bound_proxies(memoizer, function), getattr(memoizer.function, "__qualname__", "")
+            function._self_bound_class = proxies
             function._self_show_attributes()
-        twin = twins()
-        twin._self_instance = instance
-        twin.__qualname__ = qualname
-        return twin
+        proxy = proxies()
+        proxy._self_instance = instance
+        proxy.__qualname__ = qualname
+        return proxy
 
     def bind_class(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to the class, as a class method does."""
@@ -522,12 +522,12 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
     return bind_class if kind is classmethod else bind_nothing if kind is staticmethod else bind
 
 
-def _twins(memoizer: Memoizer, function: FunctionProxy) -> type[BoundProxy[..., Any]]:
-    """Return the class of *function*'s bound twins: what is the same for all instances is an attribute of it."""
+def _bound_proxies(memoizer: Memoizer, function: FunctionProxy) -> type[BoundProxy[..., Any]]:
+    """Return the class of *function*'s bound proxies: what is the same for all instances is an attribute of it."""
     memoizer.serve_instances()
 
-    def call_generally(twin: BoundProxy[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return memoizer.call(twin._self_instance, *args, **kwargs)
+    def call_generally(proxy: BoundProxy[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return memoizer.call(proxy._self_instance, *args, **kwargs)
 
     members: dict[str, Any] = {
         "__slots__": (),

@@ -48,7 +48,7 @@ class HookedFunction(Protocol):
     def is_async(self) -> bool:
         """True for a coroutine function."""
 
-    def counts(self, parameter: str, /) -> bool:
+    def is_in_key(self, parameter: str, /) -> bool:
         """Return True if the argument for *parameter* is part of the key as it is."""
 
     def types_of(self, parameter: Parameter, /) -> Iterable[type | None]:
@@ -210,13 +210,13 @@ class AdapterRegistry(list[Adapter]):
             adapter.decorated(function)
 
     def find_call(
-        self, function: HookedFunction, counted: Sequence[object], compute: Any = None
+        self, function: HookedFunction, key_args: Sequence[object], compute: Any = None
     ) -> Callable[[Engine], Any] | None:
         """Return what begins the present call of *function*, if an adapter takes it over; else None.
 
-        *compute* is there where *counted* are not all the arguments.
+        *compute* is there where *key_args* are not all the arguments.
         """
-        arguments = counted if compute is None else (*compute.args, *compute.keywords.values())
+        arguments = key_args if compute is None else (*compute.args, *compute.keywords.values())
         for adapter in self:
             begin = adapter.call(function, arguments)
             if begin is not None:

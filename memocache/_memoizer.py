@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 
 from memocache._binding import Binding, Bindings
 from memocache._clock import now
-from memocache._compile import CallCompiler, shortcut
+from memocache._compile import CallCompiler, fast_key_maker
 from memocache._current import CacheRef, is_disabled, register
 from memocache._effects import Effects, PendingCall, blocking
 from memocache._engine import CallEngine, TaskEngine, may_have_views, plan_forget
@@ -57,32 +57,32 @@ class Memoizer:
         self.namespace = Namespace(function, options.namespace)
         self.title = self.namespace.title
         self.signature = signature
-        self._counted = KeySpec(self.title, signature, options.key, options.ignore)
+        self._spec = KeySpec(self.title, signature, options.key, options.ignore)
         self.tags = Tags(self.title, options.tags, signature.parameters)
         self._owner = Owner(function)
-        self._aliases = self._own_aliases()
-        self.bindings = Bindings(self.title, options.cache, self._aliases, self._new_binding, self._get_ready)
-        self._instance_at = self._counted.instance_at if self._owner.is_named else None
-        self.alias = shortcut(self._aliases, len(self._counted.names), self._instance_at)
+        self._fast_index = self._new_fast_index()
+        self.bindings = Bindings(self.title, options.cache, self._fast_index, self._new_binding, self._get_ready)
+        self._instance_at = self._spec.instance_at if self._owner.is_named else None
+        self.fast_key = fast_key_maker(self._fast_index, len(self._spec.names), self._instance_at)
         # For adapters of web frameworks, see HookedFunction.
         self.notes: dict[Any, Any] = {}
         self.view, self.vary = options.view, options.vary
-        self.has_key_function = self._counted.function is not None
+        self.has_key_function = self._spec.function is not None
         self.is_method = self._owner.is_named
-        self._writer = CallCompiler(
+        self._compiler = CallCompiler(
             function,
             signature,
-            self._counted.names if self._counted.function is None else (),
+            self._spec.names if self._spec.function is None else (),
             begin=self.begin_in_task if is_async else self.begin,
-            key_function=self._counted.function,
-            aliases=self._aliases,
-            instance=None if self._instance_at is None else self._counted.names[self._instance_at],
+            key_function=self._spec.function,
+            fast_index=self._fast_index,
+            instance=None if self._instance_at is None else self._spec.names[self._instance_at],
             is_async=is_async,
-            hands_over=bool(options.policy.stale) or not self._counted.are_all,
-            tagged=self.tags.names if self.tags else None,
+            hands_over=bool(options.policy.stale) or not self._spec.are_all,
+            tag_args=self.tags.names if self.tags else None,
         )
-        self._counted_of: Callable[..., tuple[object, ...]] | None = None
-        self._tagged_of: Callable[..., tuple[object, ...]] | None = None
+        self._key_args_of: Callable[..., tuple[object, ...]] | None = None
+        self._tag_args_of: Callable[..., tuple[object, ...]] | None = None
         # Refuse now what will be refused.
         if isinstance(options.cache, Cache):
             self.bindings.on(options.cache)
@@ -90,19 +90,19 @@ class Memoizer:
             self._key_maker(shared=isinstance(options.cache, CacheRef) and options.cache.shared)
         adapters.decorated(self)
 
-    def _own_aliases(self) -> FastIndex | None:
+    def _new_fast_index(self) -> FastIndex | None:
         cache = self.options.cache
-        if self._counted.function is not None or self.options.copied is not None or self.options.view:
+        if self._spec.function is not None or self.options.copied is not None or self.options.view:
             return None
         if not isinstance(cache, Cache | CacheRef) or not cache.has_near:
             return None
-        if not set(self.tags.names).issubset(self._counted.names):
-            return None  # calls that count as one may have different tags, and each is only served what has its own
-        aliases = FastIndex()
-        register(aliases)
+        if not set(self.tags.names).issubset(self._spec.names):
+            return None  # calls with one key may have different tags, and each is only served what has its own
+        fast_index = FastIndex()
+        register(fast_index)
         if isinstance(cache, CacheRef):
-            cache.follow(aliases)
-        return aliases
+            cache.follow(fast_index)
+        return fast_index
 
     # ---- where its entries are -----------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class Memoizer:
     def _key_maker(self, *, shared: bool) -> KeyMaker:
         """Return the maker of its keys on a cache that is *shared* or not; ConfigurationError if it can have none."""
         namespace = self.namespace.text(shared=shared)
-        return KeyMaker(self.title, namespace, self._counted, self.options.version, self._owner, shared=shared)
+        return KeyMaker(self.title, namespace, self._spec, self.options.version, self._owner, shared=shared)
 
     def _get_ready(self, binding: Binding) -> None:
         """Begin to use *binding*; ConfigurationError if another cached function goes by this one's name.
@@ -156,21 +156,21 @@ class Memoizer:
         """Do what `uncache` does, and block until it is done, also for a coroutine function."""
         return blocking(plan_forget(self, args, kwargs)())
 
-    def counts(self, parameter: str, /) -> bool:
+    def is_in_key(self, parameter: str, /) -> bool:
         """Return whether what is given for *parameter* is part of the key as it is."""
-        return parameter in self._counted.names
+        return parameter in self._spec.names
 
     def become_view(self) -> None:
-        """Take no shortcut any more, since the request decides what is served."""
-        if self._aliases is not None:
-            self._aliases.close()
+        """Use the fast index no more, since the request decides what is served."""
+        if self._fast_index is not None:
+            self._fast_index.close()
 
     # ---- its own call ---------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def call(self) -> Callable[..., Any]:
         """The function's own call: written when it is called first, since that takes longer than all else here."""
-        return self._writer.call()
+        return self._compiler.call()
 
     # ---- methods -------------------------------------------------------------------------------------------------
 
@@ -179,17 +179,17 @@ class Memoizer:
         self._owner.own_anything()
 
     def bound_call(self) -> Callable[..., Any] | None:
-        """Return the call of the function's bound twins, if it can have some."""
-        return self._writer.bound()
+        """Return the call of the function's bound proxies, if it can have some."""
+        return self._compiler.bound()
 
     # ---- what needs no waiting -----------------------------------------------------------------------------------
 
     @property
     def bind(self) -> Callable[..., tuple[object, ...]]:
         """A function that binds a call and returns the arguments that are part of the key."""
-        if self._counted_of is None:
-            self._counted_of = self._writer.counted()
-        return self._counted_of
+        if self._key_args_of is None:
+            self._key_args_of = self._compiler.key_args()
+        return self._key_args_of
 
     def locate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Binding, str, EntryScope]:
         """Return the binding of a call, and its key and origin there."""
@@ -197,23 +197,25 @@ class Memoizer:
         key = binding.keys.key(self.bind(*args, **kwargs))
         if not self.tags:
             return binding, key, binding.scope
-        if self._tagged_of is None:
-            self._tagged_of = self._writer.tagged()
-        return binding, key, self.scope(binding, self._tagged_of(*args, **kwargs))
+        if self._tag_args_of is None:
+            self._tag_args_of = self._compiler.tag_args()
+        return binding, key, self.scope(binding, self._tag_args_of(*args, **kwargs))
 
-    def scope(self, binding: Binding, tagged: tuple[object, ...]) -> EntryScope:
-        """Return the scope on *binding* of the call whose arguments for the tags are *tagged*."""
-        return binding.scope_of(self.tags.groups(tagged)) if self.tags else binding.scope
+    def scope(self, binding: Binding, tag_args: tuple[object, ...]) -> EntryScope:
+        """Return the scope on *binding* of the call whose arguments for the tags are *tag_args*."""
+        return binding.scope_of(self.tags.groups(tag_args)) if self.tags else binding.scope
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the key of a call in the cache."""
         return self.locate(args, kwargs)[1]
 
-    def known_key(self, binding: Binding, counted: tuple[object, ...]) -> str:
+    def known_key(self, binding: Binding, key_args: tuple[object, ...]) -> str:
         """Return the key of a call: it takes long to make, and an entry that the arguments lead to knows it."""
-        alias = self.alias(counted) if binding.near is not None else None
-        entry = None if alias is None else alias[0].table.get(alias[1])
-        return entry.key if entry is not None and alias and entry.types == alias[2] else binding.keys.key(counted)
+        fast_key = self.fast_key(key_args) if binding.near is not None else None
+        entry = None if fast_key is None else fast_key[0].table.get(fast_key[1])
+        return (
+            entry.key if entry is not None and fast_key and entry.types == fast_key[2] else binding.keys.key(key_args)
+        )
 
     def info(self) -> Info:
         """Return the figures of the function on the cache in use."""
@@ -243,47 +245,47 @@ class Memoizer:
 
     def begin(
         self,
-        counted: tuple[object, ...],
+        key_args: tuple[object, ...],
         compute: Callable[[], Any] | None = None,
         *,
-        tagged: tuple[object, ...] | None = None,
+        tag_args: tuple[object, ...] | None = None,
     ) -> PendingCall | Entry:
         """Begin a call that is no hit in process, for the function's own call to go on with.
 
-        *compute* calls the function, where somebody else than that may have to. *tagged* are the arguments that its
+        *compute* calls the function, where somebody else than that may have to. *tag_args* are the arguments that its
         tags name.
         """
         if adapters:
-            begin = adapters.find_call(self, counted, compute)
+            begin = adapters.find_call(self, key_args, compute)
             if begin is not None and not is_disabled():
-                return cast("PendingCall", begin(CallEngine(self, counted, compute, tagged)))
+                return cast("PendingCall", begin(CallEngine(self, key_args, compute, tag_args)))
         if is_disabled():
             return PendingCall(compute_only())
         binding = self.bindings.settled or self.bindings.current()
-        key = binding.key(counted)
-        alias = self.alias(counted) if binding.near is not None else None
-        scope = binding.scope if tagged is None else self.scope(binding, tagged)
-        return begin_fast(binding, key, scope, alias, compute)
+        key = binding.key(key_args)
+        fast_key = self.fast_key(key_args) if binding.near is not None else None
+        scope = binding.scope if tag_args is None else self.scope(binding, tag_args)
+        return begin_fast(binding, key, scope, fast_key, compute)
 
     async def begin_in_task(
         self,
-        counted: tuple[object, ...],
+        key_args: tuple[object, ...],
         compute: Callable[[], Awaitable[Any]],
         *,
-        tagged: tuple[object, ...] | None = None,
+        tag_args: tuple[object, ...] | None = None,
     ) -> Any:
         """Return the result of a coroutine function's call that is no hit in process."""
         if adapters:
-            begin = adapters.find_call(self, counted, compute)
+            begin = adapters.find_call(self, key_args, compute)
             if begin is not None and not is_disabled():
-                return await begin(TaskEngine(self, counted, compute, tagged))
+                return await begin(TaskEngine(self, key_args, compute, tag_args))
         if is_disabled():
             return await compute()
         binding = self.bindings.settled or self.bindings.current()
-        key = binding.key(counted)
-        alias = self.alias(counted) if binding.near is not None else None
-        scope = binding.scope if tagged is None else self.scope(binding, tagged)
-        return await self._run(get_or_compute(binding, key, scope, alias), compute)
+        key = binding.key(key_args)
+        fast_key = self.fast_key(key_args) if binding.near is not None else None
+        scope = binding.scope if tag_args is None else self.scope(binding, tag_args)
+        return await self._run(get_or_compute(binding, key, scope, fast_key), compute)
 
     @functools.cached_property
     def _run(self) -> Callable[..., Any]:
@@ -299,7 +301,7 @@ class Memoizer:
         binding = self.bindings.settled or self.bindings.current()
         if not may_have_views(self, binding):
             try:
-                key = self.known_key(binding, (self._counted_of or self.bind)(*args, **kwargs))
+                key = self.known_key(binding, (self._key_args_of or self.bind)(*args, **kwargs))
             except UnkeyableArgument:
                 pass
             else:

@@ -1,6 +1,6 @@
 """Keys: the texts under which caches keep the results of calls.
 
-A Namespace stands for the function, a KeySpec says which of its arguments count, and a KeyMaker makes keys of both.
+A Namespace stands for the function, a KeySpec says which of its arguments are in a key, and a KeyMaker makes keys of both.
 """
 
 import inspect
@@ -123,13 +123,13 @@ def _codes(function: Any) -> list[CodeType]:
 
 
 class KeySpec:
-    """The arguments that count in a key: the options key= and ignore=, checked against the signature."""
+    """The arguments that are part of a key: the options key= and ignore=, checked against the signature."""
 
     def __init__(
         self, title: str, signature: Signature, key: "str | Callable[..., Any] | None", ignore: tuple[str, ...]
     ) -> None:
         self.function: Callable[..., Any] | None = None
-        """The user's own key function: then its result is all that counts."""
+        """The user's own key function: then its result is all that is in a key."""
         self.template = ""
         parameters = signature.parameters
         for name in ignore:
@@ -155,7 +155,7 @@ class KeySpec:
                 "or a function that takes the call's arguments and returns what counts"
             )
         self.are_all = self.function is None and len(self.names) == len(parameters)
-        """True if all arguments count, as they are."""
+        """True if all arguments are in a key, as they are."""
         self.instance_at: int | None = None
         """The position among the names at which a method's instance would be."""
         first = next(iter(parameters.values()), None)
@@ -198,7 +198,7 @@ class KeyMaker:
         """The name of the group of all entries of this namespace, whichever function or version made them."""
 
     def key(self, values: tuple[object, ...]) -> str:
-        """Return the key of the call whose counted arguments are *values*, in the order of KeySpec.names."""
+        """Return the key of the call whose arguments in it are *values*, in the order of KeySpec.names."""
         at = self._instance_at
         try:
             if at is not None and self._owner.is_possible and id(type(values[at])) not in BUILTIN_TYPES:
@@ -221,7 +221,7 @@ class KeyMaker:
         return self._from_digest(digest)
 
     def request_key(self, key: str, request: tuple[object, ...]) -> str:
-        """Return the key of the call with this *key* in a web request, which says what of it counts."""
+        """Return the key of the call with this *key* in a web request, which says what of that matters."""
         digest = blake2b(encode((key, request)), digest_size=16)
         return self._from_digest(digest)
 

@@ -104,7 +104,7 @@ class RequestParameters:
         self.are_none = not positions
         """True if there is none."""
         names = tuple(function.signature.parameters)
-        self.are_hidden = not all(function.counts(names[at]) for at in positions)
+        self.are_hidden = not all(function.is_in_key(names[at]) for at in positions)
         """True if one of them is no part of the key: the fast index, which goes by the key, would not see a request."""
         stars = any(each.kind in STARS for each in parameters)
         self.positions: Sequence[int] | None = None if stars and positions else positions

@@ -288,7 +288,7 @@ class ViewRules:
     ignored_cookies: tuple[str, ...] = HARMLESS_COOKIES
     statuses: frozenset[int] = STATUSES
 
-    def counts(self, header: str) -> bool:
+    def is_in_key(self, header: str) -> bool:
         """Return True if the request *header* (lower-case) is part of the key, or if `key=` decides that."""
         return header in self.vary or (header == "cookie" and self.has_key_function)
 
@@ -327,11 +327,11 @@ def _must_bypass(request: RequestInfo, rules: ViewRules) -> bool:
         return True
     authorization = values("authorization")
     # If the server in front knows the user by other means than this header, no part of the key names the user.
-    if (authorization or request.identified) and not (authorization and rules.counts("authorization")):
+    if (authorization or request.identified) and not (authorization and rules.is_in_key("authorization")):
         return True
     if values("transfer-encoding") or any(length.strip() not in ("", "0") for length in values("content-length")):
         return True  # it has a body
-    return not rules.counts("cookie") and any(
+    return not rules.is_in_key("cookie") and any(
         not is_ignored(name, rules.ignored_cookies) for name in cookie_names(values("cookie"))
     )
 
@@ -421,7 +421,7 @@ def _new_vary(lines: Sequence[str], rules: ViewRules, *, encoded: bool) -> tuple
         return "its Vary is *"
     names = {*listed, "accept-encoding"} if encoded else set(listed)
     for name in ("cookie", "authorization"):
-        if name in names and not rules.counts(name):
+        if name in names and not rules.is_in_key(name):
             return f"its Vary is {name.title()}"
     names -= {"cookie", *rules.vary}
     if len(names) > MOST_VARY:

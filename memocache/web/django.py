@@ -122,7 +122,7 @@ class DjangoViewRequest(ViewRequest):
         if session is not None and (
             getattr(session, "modified", True)
             # If cookies are part of the key, so is what the view reads from the session.
-            or (getattr(session, "accessed", True) and not self.rules.counts("cookie"))
+            or (getattr(session, "accessed", True) and not self.rules.is_in_key("cookie"))
         ):
             return True
         if request.META.get("CSRF_COOKIE_NEEDS_UPDATE"):

@@ -78,7 +78,7 @@ def test_tables_of_functions_that_share_a_namespace_lead_to_one_entry() -> None:
     for aliases in tables:
         add(aliases, one)
         add(aliases, two, raw=2)
-    assert len(origin.aliases) == 3
+    assert len(origin.indexes) == 3
     assert [aliases.table for aliases in tables] == [{1: one, 2: two}] * 3
     one.kill()
     assert [aliases.table for aliases in tables] == [{2: two}] * 3
@@ -88,12 +88,12 @@ def test_the_second_table_and_later_ones_are_held_weakly() -> None:
     first, second, origin = opened(), opened(), EntryScope(("all",))
     one = entry(origin)
     add(first, one)
-    assert list(origin.aliases) == [first]
+    assert list(origin.indexes) == [first]
     add(second, one)
-    assert set(origin.aliases) == {first, second}
+    assert set(origin.indexes) == {first, second}
     del second
     gc.collect()
-    assert set(origin.aliases) == {first}
+    assert set(origin.indexes) == {first}
 
 
 def test_an_entry_has_one_spelling_in_all_tables() -> None:

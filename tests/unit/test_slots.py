@@ -90,16 +90,16 @@ def test_a_hit_in_process_takes_the_shortcut(cache: str) -> None:
     f = named(cache)
     first = f(1)
     assert f(1) is first
-    aliases = f._self_memoizer._aliases
-    assert [entry.value for entry in aliases.table.values()] == [first]
+    index = f._self_memoizer._fast_index
+    assert [entry.value for entry in index.table.values()] == [first]
     with disabled():
         assert f(1) is not first
-        assert not aliases.table
+        assert not index.table
     assert f(1) is first
 
 
 def test_no_shortcut_is_looked_for_where_there_can_be_none() -> None:
-    assert named("memcached://nowhere.invalid")._self_memoizer._aliases is None
+    assert named("memcached://nowhere.invalid")._self_memoizer._fast_index is None
 
 
 def test_a_shared_cache_is_not_looked_up_again_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +259,7 @@ def test_a_slot_keeps_no_function_alive() -> None:
     configure(sessions=SimpleCache())
     f = named("sessions")
     f()
-    gone = weakref.ref(f._self_memoizer._aliases)
+    gone = weakref.ref(f._self_memoizer._fast_index)
     configure(sessions=SimpleCache())  # the entries of the former one know it, too
     del f
     gc.collect()

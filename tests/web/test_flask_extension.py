@@ -110,7 +110,7 @@ def test_one_application_s_cache_is_the_default_everywhere() -> None:
     extension.init_app(app)
     assert extension.cache_of(app) is default_cache() is function.cache
     assert function() is function()
-    assert function._self_memoizer._aliases.table  # and by shortcut, as ever
+    assert function._self_memoizer._fast_index.table  # and by shortcut, as ever
 
 
 def test_without_a_type_the_default_stays() -> None:

@@ -451,7 +451,7 @@ def test_as_the_default_it_has_shortcuts_and_leaves_none_behind(world: World) ->
     for _ in range(3):
         assert f(1) == 1
     looks = world.far.asked.count("look")
-    table = f._self_memoizer._aliases.table
+    table = f._self_memoizer._fast_index.table
     assert list(table) == [1]
     for _ in range(3):
         assert f(1) == 1
@@ -463,7 +463,7 @@ def test_as_the_default_it_has_shortcuts_and_leaves_none_behind(world: World) ->
     f(1)
     assert not table
     assert world.far.asked.count("look") == looks + 1
-    assert f._self_memoizer._aliases.source is None
+    assert f._self_memoizer._fast_index.source is None
 
 
 def test_a_url_makes_both_tiers_and_functions_have_shortcuts(memcached: MemcachedServer, prefix: str) -> None:
@@ -480,12 +480,12 @@ def test_a_url_makes_both_tiers_and_functions_have_shortcuts(memcached: Memcache
 
     for _ in range(3):
         f(1)
-    assert list(f._self_memoizer._aliases.table) == [1]
+    assert list(f._self_memoizer._fast_index.table) == [1]
 
 
 def test_shared_caches_by_url_have_none() -> None:
     f: Any = cached(cache="memcached://127.0.0.1:1", namespace="by url")(lambda x: x)
-    assert f._self_memoizer._aliases is None
+    assert f._self_memoizer._fast_index is None
 
 
 # ---- what a user calls -----------------------------------------------------------------------------------------------
