@@ -12,7 +12,8 @@ from memocache._effects import StoreDecision
 from memocache._entry import SECOND, Entry, EntryScope, FastIndex, FastKey, StaleableEntry
 from memocache._hints import resolved
 from memocache._hooks import adapters
-from memocache._policy import Policy, StoredException, refresh_margin
+from memocache._policy import Policy, refresh_margin
+from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import KeyMaker
@@ -174,24 +175,12 @@ class Binding:
         expires = until + stale
         return StaleableEntry(entry.key, entry.value, fresh, expires, entry.cost, entry.origin, until=until)
 
-    def unanswered(self, error: BackendError) -> None:
-        """Count and tell that there was an *error* instead of an answer."""
-        self.failed("the cache did not answer, so the call was computed and not stored", error)
-
     def not_forgotten(self, error: BackendError, what: str = "the call was") -> UncacheFailed:
         """Return what a forgetting raises that the cache answered with an *error*."""
         return UncacheFailed(
             f"{self.title}: the cache did not acknowledge that {what} forgotten, "
             f"so that old results may still be served: {error}"
         )
-
-    def untaken(self, error: BackendError) -> None:
-        """Count and tell that there was an *error* instead of storing."""
-        self.failed("the cache did not take a result", error)
-
-    def unseen(self, error: BackendError) -> None:
-        """Count and tell that there was an *error* instead of an answer, where nothing was to be computed."""
-        self.failed("the cache did not answer", error)
 
     def hit(self, entry: Entry, fast_key: "FastKey | None" = None, *, waited: bool = False) -> Any:
         """Count that *entry* is served, and return the value that the caller gets."""
@@ -258,16 +247,8 @@ class Bindings:
     """
 
     __slots__ = (
-        "_fast_index",
-        "_get_ready",
-        "_is_fixed",
-        "_latest",
-        "_lock",
-        "_make",
-        "_source",
-        "_title",
-        "known",
-        "settled",
+        *("_fast_index", "_get_ready", "_is_fixed", "_latest", "_lock", "_make", "_source", "_title"),
+        *("known", "settled"),
     )
 
     def __init__(

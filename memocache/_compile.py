@@ -177,7 +177,7 @@ class CallCompiler:
         return self._written("call", CALL, body=self._body)
 
     def bound(self) -> Callable[..., Any] | None:
-        """Return the call of a bound method, which takes its proxy in place of the instance; None if there can be none."""
+        """Return the call of a bound method, which takes its proxy, not the instance; None if there can be none."""
         first, *others = self._parameters.values() if self._parameters else (None,)
         if first is None or first.kind not in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD):
             return None
@@ -185,7 +185,7 @@ class CallCompiler:
         return self._written("bound", BOUND, parameters=rest and f", {rest}", instance=first.name, body=self._body)
 
     def key_args(self) -> Callable[..., tuple[object, ...]]:
-        """Return a function that binds a call and returns the arguments in its key, or the result of the user's function."""
+        """Return a function that binds a call and returns its arguments in the key, or the user function's result."""
         return self._written("picked", PICKED, picked=self._key_args)
 
     def tag_args(self) -> Callable[..., tuple[object, ...]]:

@@ -14,17 +14,16 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
 from memocache._flight import Flight, enclosing, in_background
 
 __all__ = [
     *("COMPUTE_ALONE", "Compute", "Computed", "Effects", "InBackground", "Instead", "Join", "Operation"),
-    *("PendingCall", "Raised", "Sleep", "StoreDecision", "blocking", "blocks", "in_task"),
+    *("PendingCall", "Raised", "Sleep", "StoreDecision", "blocking", "in_task"),
 ]
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 Effects: TypeAlias = Coroutine["Operation", Any, R]
@@ -172,18 +171,6 @@ def blocking(coroutine: Effects[R], operation: Operation | None = None) -> R:
                 operation = coroutine.send(answer)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-
-
-def blocks(
-    method: "Callable[Concatenate[Any, P], Effects[R]]",
-) -> "Callable[Concatenate[Any, P], R]":
-    """Return the method that blocks this thread until the coroutine of *method* has ended."""
-
-    @functools.wraps(method)
-    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return blocking(method(self, *args, **kwargs))
-
-    return call
 
 
 async def in_task(coroutine: Effects[R], operation: Operation) -> R:

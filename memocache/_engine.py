@@ -254,8 +254,8 @@ def _call_key(
 ) -> str:
     """Return the key of a call, whatever the request, of the arguments in its key, *key_args*.
 
-    A request stands there as None, and an object that is made for each request as its class. If `key=` is a function, which
-    may go by the request, all arguments that can be part of a key are in it.
+    A request stands there as None, and an object that is made for each request as its class. If `key=` is a function,
+    which may go by the request, all arguments that can be part of a key are in it.
     """
     if not memoizer.has_key_function:
         return binding.keys.key(tuple(map(adapters.lasting, key_args)))

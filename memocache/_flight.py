@@ -1,4 +1,4 @@
-"""One computation per key in this process: a leader computes, waiters share what it lands."""
+"""Flight: one computation of a key in this process; its leader computes, its waiters share the result."""
 
 import contextlib
 import copy
@@ -34,20 +34,8 @@ class Flight:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_wake",
-        "began",
-        "cancel",
-        "error",
-        "groups",
-        "key",
-        "lease",
-        "loop",
-        "parent",
-        "state",
-        "thread",
-        "value",
-        "waits_for",
+        *("__weakref__", "_wake", "began", "cancel", "error", "groups", "key", "lease", "loop", "parent"),
+        *("state", "thread", "value", "waits_for"),
     )
 
     def __init__(self, key: str, groups: tuple[str, ...], lease: float) -> None:
@@ -211,15 +199,15 @@ def own_copy(error: Exception) -> Exception:
     An exception that does not copy faithfully is shared after all.
     """
     try:
-        twin = copy.copy(error)
+        own = copy.copy(error)
     except Exception:  # noqa: BLE001 - the user's class may raise anything from its constructor
-        twin = error
-    if type(twin) is not type(error) or twin.args != error.args:
-        twin = error
-    if twin is not error:
-        twin.__cause__, twin.__context__ = error.__cause__, error.__context__
-        twin.__suppress_context__ = error.__suppress_context__
-    return twin.with_traceback(error.__traceback__)
+        own = error
+    if type(own) is not type(error) or own.args != error.args:
+        own = error
+    if own is not error:
+        own.__cause__, own.__context__ = error.__cause__, error.__context__
+        own.__suppress_context__ = error.__suppress_context__
+    return own.with_traceback(error.__traceback__)
 
 
 MOST_THREADS: Final = 8

@@ -255,12 +255,10 @@ class Memoizer:
         *compute* calls the function, where somebody else than that may have to. *tag_args* are the arguments that its
         tags name.
         """
-        if adapters:
-            begin = adapters.find_call(self, key_args, compute)
-            if begin is not None and not is_disabled():
-                return cast("PendingCall", begin(CallEngine(self, key_args, compute, tag_args)))
         if is_disabled():
             return PendingCall(compute_only())
+        if adapters and (begin := adapters.find_call(self, key_args, compute)):
+            return cast("PendingCall", begin(CallEngine(self, key_args, compute, tag_args)))
         binding = self.bindings.settled or self.bindings.current()
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None
@@ -275,12 +273,10 @@ class Memoizer:
         tag_args: tuple[object, ...] | None = None,
     ) -> Any:
         """Return the result of a coroutine function's call that is no hit in process."""
-        if adapters:
-            begin = adapters.find_call(self, key_args, compute)
-            if begin is not None and not is_disabled():
-                return await begin(TaskEngine(self, key_args, compute, tag_args))
         if is_disabled():
             return await compute()
+        if adapters and (begin := adapters.find_call(self, key_args, compute)):
+            return await begin(TaskEngine(self, key_args, compute, tag_args))
         binding = self.bindings.settled or self.bindings.current()
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None

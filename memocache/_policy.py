@@ -1,4 +1,4 @@
-"""Policy: how long a result, or an exception, is kept; durations as users write them; exceptions in a stored form."""
+"""Policy: for how long a result, or an exception, is kept; and durations as users write them."""
 
 import random
 import re
@@ -8,9 +8,9 @@ from math import inf, isfinite, log
 from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
-from memocache._canonical import module_name
 from memocache._entry import SECOND, Entry
-from memocache.errors import ConfigurationError, SerializationError
+from memocache._stored_exception import allow_exception
+from memocache.errors import ConfigurationError
 
 __all__ = [
     "FOREVER",
@@ -18,10 +18,8 @@ __all__ = [
     "Duration",
     "Errors",
     "Policy",
-    "StoredException",
     "Timeout",
     "Unset",
-    "allow_exception",
     "refresh_margin",
     "seconds",
 ]
@@ -29,17 +27,12 @@ __all__ = [
 Duration: TypeAlias = float | timedelta | str
 Errors: TypeAlias = Mapping[type[Exception], float | timedelta | str | None]
 Timeout: TypeAlias = "Duration | Callable[[Any], Duration | None] | None"
-PlainException: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any]]
-"""An exception as a value that has a form as bytes: the name of its type, its arguments, its attributes."""
 
 FOREVER: Final = inf
 BETA: Final = 1.0  # above 1 for earlier
 UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 DURATION_PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])")
 WANTED: Final = "seconds as a number, a timedelta, or text such as '90s', '5m', '1h30m' or '2d'"
-
-_allowed: Final[list[type[Exception]]] = []
-_by_name: Final[dict[str, type[Exception]]] = {}
 
 
 class Unset:
@@ -207,73 +200,3 @@ def _check_errors(errors: object) -> dict[type, float]:
 
 def _name_of(function: object) -> str:
     return str(getattr(function, "__qualname__", type(function).__name__))
-
-
-class StoredException:
-    """An exception that a call raised, as its type, arguments and attributes.
-
-    Not the exception itself: its traceback keeps frames alive, and grows each time it is raised.
-    """
-
-    __slots__ = ("arguments", "attributes", "kind")
-
-    def __init__(self, kind: type[Exception], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> None:
-        self.kind = kind
-        self.arguments = arguments
-        self.attributes = attributes
-
-    @classmethod
-    def of(cls, error: Exception) -> "StoredException":
-        return cls(type(error), error.args, vars(error).copy())
-
-    def rebuild(self) -> Exception:
-        """Return a new exception of the same type, arguments and attributes, that has no traceback yet."""
-        try:
-            error = self.kind(*self.arguments)
-        except Exception:  # noqa: BLE001 - its constructor may take other arguments than those it has
-            error = None
-        if type(error) is not self.kind or error.args != self.arguments:
-            error = self.kind.__new__(self.kind, *self.arguments)
-            error.args = self.arguments
-        vars(error).update(self.attributes)
-        return error
-
-    def to_plain(self) -> PlainException:
-        return _type_name(self.kind), self.arguments, self.attributes
-
-    @classmethod
-    def from_plain(cls, plain: object) -> "StoredException":
-        """Return the exception in *plain*, which anybody may have written; SerializationError if it is none of ours.
-
-        Its type is one of those that functions of this process name in `errors=`, or a subclass; nothing is imported.
-        """
-        if not (isinstance(plain, tuple) and list(map(type, plain)) == [str, tuple, dict]):
-            raise SerializationError("what is stored is no exception's type, arguments and attributes")
-        name, arguments, attributes = plain
-        kind = _find_allowed(name)
-        if kind is None:
-            raise SerializationError(
-                f"a call raised {name}, which no errors= of this process names; give all processes the same"
-            )
-        return cls(kind, arguments, attributes)
-
-
-def allow_exception(kind: type[Exception]) -> None:
-    """Allow exceptions of this *kind*, and of its subclasses, to be made again from what a cache holds."""
-    if kind not in _allowed:
-        _allowed.append(kind)
-
-
-def _find_allowed(name: str) -> type[Exception] | None:
-    """Return the allowed exception type that goes by *name*; if two do, the first."""
-    if name not in _by_name:
-        todo = list(_allowed)
-        while todo:  # every time, since there may be new subclasses
-            kind = todo.pop(0)
-            _by_name.setdefault(_type_name(kind), kind)
-            todo += type.__subclasses__(kind)
-    return _by_name.get(name)
-
-
-def _type_name(kind: type) -> str:
-    return f"{module_name(kind)}:{kind.__qualname__}"

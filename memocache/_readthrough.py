@@ -32,7 +32,7 @@ from memocache._effects import (
 from memocache._entry import SECOND, Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import own_copy, waiting
 from memocache._hooks import adapters
-from memocache._policy import StoredException
+from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 
@@ -43,6 +43,8 @@ __all__ = [
 
 FIRST_SLEEP: Final = 0.002
 LONGEST_SLEEP: Final = 0.08
+UNANSWERED: Final = "the cache did not answer, so the call was computed and not stored"
+NOT_TAKEN: Final = "the cache did not take a result"
 
 UNSHARED: Final = object()
 """The value of a flight whose result is for its own caller only."""
@@ -126,7 +128,7 @@ def begin_fast(
         if type(found) is CoroutineType:
             found = blocking(found)
     except BackendError as error:
-        binding.unanswered(error)
+        binding.failed(UNANSWERED, error)
         found = None
     if isinstance(found, Entry):  # as Binding.hit does
         value = found.value
@@ -153,18 +155,18 @@ async def _look(binding: Binding, key: str, scope: EntryScope) -> LookupResult:
         return cast("LookupResult", await CacheCall(cache, cache.look, arguments, binding.decline))
     except BackendError as error:
         # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
-        binding.unanswered(error)
+        binding.failed(UNANSWERED, error)
         return None
 
 
-async def _claim(binding: Binding, key: str, scope: EntryScope, excuse: Callable[[BackendError], None]) -> Lease | None:
-    """Return the right to replace what is under *key*; None if nothing is to be stored."""
+async def _claim(binding: Binding, key: str, scope: EntryScope, failure: str) -> Lease | None:
+    """Return the right to replace what is under *key*; None if nothing is to be stored, perhaps for a *failure*."""
     cache = binding.cache
     try:
         arguments = (key, scope.groups, now(), binding.lease_seconds)
         return cast("Lease | None", await CacheCall(cache, cache.claim, arguments, binding.decline))
     except BackendError as error:
-        excuse(error)
+        binding.failed(failure, error)
         return None
 
 
@@ -330,7 +332,7 @@ async def _store(
 async def _not_stored(binding: Binding, lease: Lease, error: Exception) -> None:
     """Count and tell that the cache did not take a result; if it never will, nothing shall stand in its place."""
     if isinstance(error, BackendUnavailable):
-        binding.untaken(error)
+        binding.failed(NOT_TAKEN, error)
     else:
         binding.failed("a result cannot be stored", error)
         await _leave_nothing(binding, lease)
@@ -374,7 +376,7 @@ async def _give_back(binding: Binding, lease: Lease, error: BaseException | None
 
 async def refresh(binding: Binding, key: str, scope: EntryScope) -> Any:
     """Compute now and store, whatever is there; return the value."""
-    lease = await _claim(binding, key, scope, binding.unanswered)
+    lease = await _claim(binding, key, scope, UNANSWERED)
     return await (_compute_alone(binding) if lease is None else _lead(binding, lease, scope))
 
 
@@ -399,7 +401,7 @@ async def put_if(
     forgotten since. The proof is that key, and a function that knows what was filled in there. Our own lease is taken
     before we look whether that still stands: a forgetting before takes it away, and one after voids our lease.
     """
-    lease = await _claim(binding, key, scope, binding.untaken)
+    lease = await _claim(binding, key, scope, NOT_TAKEN)
     if lease is None:
         return
     try:
@@ -451,5 +453,5 @@ async def peek(binding: Binding, keys: Sequence[str], tags: Sequence[tuple[str, 
     try:
         return cast("list[Entry | None]", await CacheCall(cache, cache.peek, (keys, tags, now())))
     except BackendError as error:
-        binding.unseen(error)
+        binding.failed("the cache did not answer", error)
         return [None] * len(keys)

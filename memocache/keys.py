@@ -1,6 +1,6 @@
 """Keys: the texts under which caches keep the results of calls.
 
-A Namespace stands for the function, a KeySpec says which of its arguments are in a key, and a KeyMaker makes keys of both.
+A Namespace stands for the function, a KeySpec says which of its arguments are in a key; a KeyMaker makes keys of both.
 """
 
 import inspect

@@ -13,7 +13,8 @@ from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._entry import SECOND, Entry, StaleableEntry
 from memocache._envelope import ERROR, LEASE, STAMP_SIZE, VALUE, Envelope, Header, unpack
-from memocache._policy import FOREVER, StoredException, refresh_margin
+from memocache._policy import FOREVER, refresh_margin
+from memocache._stored_exception import StoredException
 from memocache.backends.base import Cache, call_verb, countable
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
 from memocache.serializers import SafeSerializer

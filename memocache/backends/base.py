@@ -1,13 +1,14 @@
 """Cache: what a user calls, and the small contract that the read-through needs."""
 
+import functools
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from inspect import CO_COROUTINE
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
-from memocache._effects import Operation, blocking, in_task
+from memocache._effects import Effects, Operation, blocking, in_task
 from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._fork import in_child
@@ -28,11 +29,13 @@ __all__ = [
     "Lease",
     "Stale",
     "Usage",
+    "blocks",
     "call_verb",
     "countable",
 ]
 
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 Answer: TypeAlias = R | Coroutine[Any, Any, R]
@@ -344,6 +347,18 @@ def call_verb(verb: "Callable[..., Answer[R]]", *arguments: Any) -> R:
     """Return the answer of a cache's *verb*, in this thread."""
     answer = verb(*arguments)
     return blocking(answer) if isinstance(answer, CoroutineType) else answer  # type: ignore[return-value]
+
+
+def blocks(
+    method: "Callable[Concatenate[Any, P], Effects[R]]",
+) -> "Callable[Concatenate[Any, P], R]":
+    """Return the method that blocks this thread until the coroutine of *method* has ended."""
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return blocking(method(self, *args, **kwargs))
+
+    return call
 
 
 def countable(key: str, value: object) -> int:

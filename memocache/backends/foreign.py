@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from memocache import _envelope
 from memocache._clock import now as clock
-from memocache._effects import Operation, blocks
+from memocache._effects import Operation
 from memocache._entry import Entry, StaleableEntry
 from memocache._envelope import ERROR, LEASE, VALUE, Envelope
 from memocache._flight import Flight
@@ -32,7 +32,7 @@ from memocache.backends._shared import (
     new_stamp,
 )
 from memocache.backends._wire import Breaker
-from memocache.backends.base import Busy, Lease, Stale, countable
+from memocache.backends.base import Busy, Lease, Stale, blocks, countable
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec

@@ -7,7 +7,7 @@ from typing import Any
 from memocache._clock import now as clock
 from memocache._entry import SECOND, Entry, FastKey, StaleableEntry
 from memocache._flight import Flight
-from memocache._policy import StoredException
+from memocache._stored_exception import StoredException
 from memocache.backends._s3fifo import S3Fifo
 from memocache.backends.base import Busy, Cache, Lease, Stale, Usage, countable
 from memocache.backends.urls import Url, duration, integer

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from memocache._clock import now as clock
-from memocache._effects import blocks
 from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._policy import Duration, seconds
-from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage
+from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage, blocks
 from memocache.backends.simple import SimpleCache
 from memocache.backends.urls import Url, tier_arguments
 from memocache.errors import BackendError, ConfigurationError

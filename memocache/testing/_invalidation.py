@@ -8,7 +8,7 @@ import pytest
 
 from memocache import MISSING, uncache_tag
 from memocache._entry import Entry, EntryScope
-from memocache._policy import StoredException, allow_exception
+from memocache._stored_exception import StoredException, allow_exception
 from memocache.backends.base import Busy, Cache, Lease, call_verb
 from memocache.testing._harness import PATIENCE, Decorator, Gate, start
 

@@ -1,0 +1,84 @@
+"""StoredException: an exception that a call raised, in the form in which caches remember it."""
+
+from typing import Any, Final, TypeAlias
+
+from memocache._canonical import module_name
+from memocache.errors import SerializationError
+
+__all__ = ["StoredException", "allow_exception"]
+
+PlainException: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any]]
+"""An exception as a value that has a form as bytes: the name of its type, its arguments, its attributes."""
+
+_allowed: Final[list[type[Exception]]] = []
+_by_name: Final[dict[str, type[Exception]]] = {}
+
+
+class StoredException:
+    """An exception that a call raised, as its type, arguments and attributes.
+
+    Not the exception itself: its traceback keeps frames alive, and grows each time it is raised.
+    """
+
+    __slots__ = ("arguments", "attributes", "kind")
+
+    def __init__(self, kind: type[Exception], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> None:
+        self.kind = kind
+        self.arguments = arguments
+        self.attributes = attributes
+
+    @classmethod
+    def of(cls, error: Exception) -> "StoredException":
+        return cls(type(error), error.args, vars(error).copy())
+
+    def rebuild(self) -> Exception:
+        """Return a new exception of the same type, arguments and attributes, that has no traceback yet."""
+        try:
+            error = self.kind(*self.arguments)
+        except Exception:  # noqa: BLE001 - its constructor may take other arguments than those it has
+            error = None
+        if type(error) is not self.kind or error.args != self.arguments:
+            error = self.kind.__new__(self.kind, *self.arguments)
+            error.args = self.arguments
+        vars(error).update(self.attributes)
+        return error
+
+    def to_plain(self) -> PlainException:
+        return _type_name(self.kind), self.arguments, self.attributes
+
+    @classmethod
+    def from_plain(cls, plain: object) -> "StoredException":
+        """Return the exception in *plain*, which anybody may have written; SerializationError if it is none of ours.
+
+        Its type is one of those that functions of this process name in `errors=`, or a subclass; nothing is imported.
+        """
+        if not (isinstance(plain, tuple) and list(map(type, plain)) == [str, tuple, dict]):
+            raise SerializationError("what is stored is no exception's type, arguments and attributes")
+        name, arguments, attributes = plain
+        kind = _find_allowed(name)
+        if kind is None:
+            raise SerializationError(
+                f"a call raised {name}, which no errors= of this process names; give all processes the same"
+            )
+        return cls(kind, arguments, attributes)
+
+
+def allow_exception(kind: type[Exception]) -> None:
+    """Allow exceptions of this *kind*, and of its subclasses, to be made again from what a cache holds."""
+    if kind not in _allowed:
+        _allowed.append(kind)
+
+
+def _find_allowed(name: str) -> type[Exception] | None:
+    """Return the allowed exception type that goes by *name*; if two do, the first."""
+    if name not in _by_name:
+        todo = list(_allowed)
+        while todo:  # every time, since there may be new subclasses
+            kind = todo.pop(0)
+            _by_name.setdefault(_type_name(kind), kind)
+            todo += type.__subclasses__(kind)
+    return _by_name.get(name)
+
+
+def _type_name(kind: type) -> str:
+    return f"{module_name(kind)}:{kind.__qualname__}"
