@@ -151,13 +151,6 @@ class Binding:
         finally:
             lease.flight.abandon()
 
-    def filled(self, stood: bool) -> None:
-        """Count that a result was stored; or tell that it was not, since its lease no longer *stood*."""
-        if stood:
-            self.counters.stored += 1
-        else:
-            self.failed("a lease was lost while computing, so the result was not stored")
-
     def decide(self, value: Any) -> StoreDecision:
         """Return what is to become of a computed *value*; what the user's functions raise, this does."""
         if adapters and (why := adapters.refusal(value)):

@@ -22,7 +22,7 @@ from memocache.errors import BackendError, UnkeyableArgument
 if TYPE_CHECKING:
     from memocache._memoizer import Memoizer
 
-__all__ = ["CallEngine", "TaskEngine", "may_have_views", "plan_forget"]
+__all__ = ["CallEngine", "TaskEngine", "plan_forget"]
 
 
 class ViewState:
@@ -278,19 +278,10 @@ def _call_tag(call_key: str) -> str:
     return f"call:{call_key}"
 
 
-def may_have_views(memoizer: "Memoizer", binding: Binding) -> bool:
-    """Return True if an adapter may have stored something at *binding* for *memoizer*'s function."""
-    if binding.is_direct:
-        return binding.views is not None  # only this process stores anything there
-    if memoizer.view is not None:
-        return memoizer.view
-    return bool(adapters) and adapters.may_be_view(memoizer)
-
-
 def plan_forget(memoizer: "Memoizer", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Effects[bool]]:
     """Return what forgets exactly this call, as it is now, and returns True if there was anything."""
     binding = memoizer.bindings.settled or memoizer.bindings.current()
-    if may_have_views(memoizer, binding):
+    if memoizer.may_have_views(binding):
         return partial(_forget_view, memoizer, binding, args, kwargs)
     try:
         key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))

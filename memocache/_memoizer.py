@@ -15,7 +15,7 @@ from memocache._clock import now
 from memocache._compile import CallCompiler, fast_key_maker
 from memocache._current import CacheRef, is_disabled, register
 from memocache._effects import Effects, PendingCall, blocking
-from memocache._engine import CallEngine, TaskEngine, may_have_views, plan_forget
+from memocache._engine import CallEngine, TaskEngine, plan_forget
 from memocache._entry import Entry, EntryScope, FastIndex
 from memocache._fork import in_child
 from memocache._hints import classes_in, resolved
@@ -160,6 +160,12 @@ class Memoizer:
         """Return whether what is given for *parameter* is part of the key as it is."""
         return parameter in self._spec.names
 
+    def may_have_views(self, binding: Binding) -> bool:
+        """Return True if an adapter may have stored something at *binding*."""
+        if binding.is_direct:
+            return binding.views is not None  # only this process stores anything there
+        return bool(adapters) and adapters.may_be_view(self) if self.view is None else self.view
+
     def become_view(self) -> None:
         """Use the fast index no more, since the request decides what is served."""
         if self._fast_index is not None:
@@ -295,7 +301,7 @@ class Memoizer:
     def uncache(self, /, *args: Any, **kwargs: Any) -> Any:
         """Forget exactly this call, and return whether there was anything to forget; see CachedFunction."""
         binding = self.bindings.settled or self.bindings.current()
-        if not may_have_views(self, binding):
+        if not self.may_have_views(binding):
             try:
                 key = self.known_key(binding, (self._key_args_of or self.bind)(*args, **kwargs))
             except UnkeyableArgument:

@@ -44,6 +44,7 @@ __all__ = [
 FIRST_SLEEP: Final = 0.002
 LONGEST_SLEEP: Final = 0.08
 UNANSWERED: Final = "the cache did not answer, so the call was computed and not stored"
+LEASE_LOST: Final = "a lease was lost while computing, so the result was not stored"
 NOT_TAKEN: Final = "the cache did not take a result"
 
 UNSHARED: Final = object()
@@ -269,10 +270,13 @@ class PendingLeadFast(PendingCall):
         try:
             if cost > binding.longest:
                 binding.took(cost)
-            end = now() + lifetime
+            end = time.time() + lifetime  # see `now`
             entry = Entry(lease.key, value, end, end, int(cost * SECOND), self._scope)
             try:
-                binding.filled(cast(bool, binding.cache.fill(lease, entry)))
+                if binding.cache.fill(lease, entry):
+                    binding.counters.stored += 1
+                else:
+                    binding.failed(LEASE_LOST)
             except (BackendError, SerializationError) as error:
                 blocking(_not_stored(binding, lease, error))
             flight.resolve(value)
@@ -322,11 +326,12 @@ async def _store(
     elif stale:
         entry = binding.staleable(entry, lifetime, stale)
     try:
-        stood = await _fill(binding, lease, entry)
+        if await _fill(binding, lease, entry):
+            binding.counters.stored += 1
+        else:
+            binding.failed(LEASE_LOST)
     except (BackendError, SerializationError) as error:
         await _not_stored(binding, lease, error)
-    else:
-        binding.filled(stood)
 
 
 async def _not_stored(binding: Binding, lease: Lease, error: Exception) -> None:

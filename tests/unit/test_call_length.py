@@ -11,10 +11,10 @@ from tests.support.servers import MemcachedServer
 # The files that each call may enter, after calls with other arguments; the aim in the comment. Lower them, never raise.
 MOST_FILES: Final = {
     "hit in process": 1,
-    "miss in process": 14,  # 12
+    "miss in process": 12,
     "hit on memcached": 12,
     "miss on memcached": 20,  # 18
-    "uncache on Redis": 14,  # 13
+    "uncache on Redis": 13,
 }
 
 
