@@ -39,7 +39,7 @@ def configure(default: "Cache | Foreign | str | Unset" = UNSET, /, **named: "Cac
     """Make a cache the default, and others known by name; also for functions that are decorated already.
 
     A cache is given as an object, ours or any with `get`, `set` and `delete`, or as a URL (see `cache_from_url`). What
-    the former cache holds stays there, and does not count any more.
+    the former cache holds stays there, and is not used any more.
 
     >>> configure(SimpleCache(threshold=50_000))
     >>> @cached(timeout=60, cache="sessions")
@@ -51,7 +51,7 @@ def configure(default: "Cache | Foreign | str | Unset" = UNSET, /, **named: "Cac
 
     Args:
         default: the cache of all functions that name none.
-        named: by name, the caches of those that say `cache="name"`; None takes a name away.
+        named: by name, the caches of those that pass `cache="name"`; None takes a name away.
 
     Raises:
         ConfigurationError: for anything else; then nothing is changed.

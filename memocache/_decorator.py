@@ -67,8 +67,8 @@ def cached(*args: Any, **options: Any) -> Any:
         timeout: for how long a result is fresh: seconds, a timedelta, text such as "90s", "5m", "1h30m", "2d"; None for
             ever; or a function that takes the result and returns any of these, 0 or less for not storing it. Not
             given: the cache's default_timeout, 300 seconds unless it was set.
-        key: what counts of the arguments: a template that names parameters, "user:{user_id}", or a function that
-            takes the call's own arguments and returns any keyable value. None: all arguments count.
+        key: what of the arguments is in the key: a template that names parameters, "user:{user_id}", or a function that
+            takes the call's own arguments and returns any keyable value. None: all arguments.
         cache: a cache object; or its URL, see `cache_from_url`: all functions that give the same URL share one cache
             object, made when it is first needed; or a name that `configure` gives a cache, before or after; or a
             function without arguments that returns a cache, asked each time. None: the default cache at the time of the
@@ -76,7 +76,7 @@ def cached(*args: Any, **options: Any) -> Any:
         namespace: the first part of the keys; functions of one namespace share entries. None: module and
             qualified name.
         version: any keyable value; a new one leaves the old entries behind.
-        ignore: names of parameters that do not count and are never looked at.
+        ignore: names of parameters that are no part of the key and are never looked at.
         unless: a function that takes the result and returns True where it is not to be stored.
         errors: {NotFound: 30}: for how long it is remembered that a call raised such an exception, or one of a
             subclass: a duration, or None for ever. A call that finds it raises a new one, with the same arguments.

@@ -28,7 +28,7 @@ class Flight:
     """A computation that is under way in this process.
 
     Its leader ends it with `resolve`, `fail` or `abandon`, once; whatever comes second has no effect. A flight that has
-    not ended when its *lease* (seconds) is over does not count any more: whoever led it may be gone.
+    not ended when its *lease* (seconds) is over is no longer waited for: whoever led it may be gone.
 
     A leader in a task has a *loop*, and can *cancel*: the last one to leave has the computation cancelled.
     """

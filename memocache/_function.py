@@ -359,7 +359,7 @@ class CompiledOnFirstUse:
         if function is None:
             return self
         # Python looks `__call__` up on the class. As a static method it costs nothing to bind there, and errors about
-        # arguments count as the function's own.
+        # arguments are taken as the function's own.
         call = function._self_memoizer.call
         type(function).__call__ = staticmethod(call)  # type: ignore[method-assign]
         return call

@@ -146,7 +146,7 @@ class Engine(Protocol):
         """
 
     def peek(self, key: str, /) -> Awaitable[Any]:
-        """Return the entry, which has a *value*, if there is a fresh one; it counts nothing."""
+        """Return the entry, which has a *value*, if there is a fresh one; no figure changes."""
 
     def count(self, entry: Any, /) -> None:
         """Count a hit of an *entry* that `peek` has returned; None counts a miss."""

@@ -139,7 +139,7 @@ class KeySpec:
                 )
         if key is not None and ignore:
             raise ConfigurationError(
-                f"{title}: key= says what counts, so ignore={ignore!r} has nothing to add; give one of the two"
+                f"{title}: key= says what is in the key, so ignore={ignore!r} has nothing to add; give one of the two"
             )
         if key is None:
             self.names = tuple(name for name in parameters if name not in ignore)
@@ -152,7 +152,7 @@ class KeySpec:
         else:
             raise ConfigurationError(
                 f"{title}: key={key!r} is a {type(key).__name__}; wanted: a template such as 'user:{{user_id}}', "
-                "or a function that takes the call's arguments and returns what counts"
+                "or a function that takes the call's arguments and returns what is in the key"
             )
         self.are_all = self.function is None and len(self.names) == len(parameters)
         """True if all arguments are in a key, as they are."""

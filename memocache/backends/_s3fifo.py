@@ -3,11 +3,11 @@
 Yang et al., "FIFO Queues are All You Need for Cache Eviction", SOSP 2023. New entries go through a small queue; those
 that were hit there more than once go on to the main queue, the others leave and are remembered by key for a while (the
 ghosts), so that they go straight to main should they come back. In the main queue an entry gets another round for each
-hit, at most three. A hit costs nothing but the count that the entry keeps anyway.
+hit, at most three. A hit costs no more than the count that the entry keeps anyway.
 
 How large the small queue should be depends on what is asked for, so it is learnt, as in ARC (Megiddo and Modha, FAST
 2003): those that leave the main queue are remembered, too. A key that comes back from small would have been kept by a
-larger small queue, one from main by a larger main queue; the rarer of the two sorts counts for more.
+larger small queue, one from main by a larger main queue; the rarer of the two sorts weighs more.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ LEAST_SHARE: Final = 0.01
 MOST_SHARE: Final = 0.5
 STEP_SHARE: Final = 1 / 2000
 PROMOTE_AT: Final = 2  # hits in the small queue
-MOST: Final = 3  # hits that count in the main queue
+MOST: Final = 3  # hits that the main queue looks at
 MOST_GAPS: Final = 16  # that an order may have besides one for each entry
 
 

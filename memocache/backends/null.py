@@ -13,7 +13,7 @@ class NullCache(Cache):
     """A cache that keeps nothing: every call computes, as if its function were not decorated.
 
     For tests and for looking for faults, where what is asked for is the function itself: calls at the same time compute
-    each for itself, too. Forgetting has nothing to do, and never fails. What functions count is misses.
+    each for itself, too. Forgetting has nothing to do, and never fails. All their calls are misses.
 
     >>> cache = NullCache()
     >>> cache.set("answer", 42)

@@ -64,7 +64,7 @@ class Serializer(ABC):
     def name_types(self, *annotations: object) -> None:
         """Let `loads` make instances of the types in *annotations*: resolved hints, as `list[Report] | None`.
 
-        All types inside count: arguments of generics, fields of dataclasses, NamedTuples and Structs. Naming
+        All types inside are named, too: arguments of generics, fields of dataclasses, NamedTuples and Structs. Naming
         a type twice does nothing. A serializer that makes no types of the user's ignores this.
         """
 

@@ -74,7 +74,7 @@ class SafeSerializer(Serializer):
     def name_types(self, *annotations: object) -> None:
         """Let `loads` make instances of the types in *annotations*, their arguments and their fields.
 
-        Of two types with one name the one named last counts, as it does when a module is loaded again.
+        Of two types with one name the one named last is used, as it does when a module is loaded again.
         """
         found = [shape for kind in record_types(*annotations) if (shape := shape_of(kind)) is not None]
         # Without a lock: each is one step, and two threads that name the same do no harm.

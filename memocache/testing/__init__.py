@@ -33,7 +33,7 @@ def assert_cached(function: "CacheMethods[..., Any]") -> Iterator[None]:
     >>> with assert_cached(area):
     ...     assert area(width=2, height=3) == 6
 
-    A call that waited for another's computation counts as served; a refresh in the background as a computation.
+    A call that waited for another's computation was served; a refresh in the background is a computation.
     """
     before = _count_calls(function)
     yield

@@ -32,7 +32,7 @@ NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # of a header: a toke
 # One element of a list; a comma in a quoted string does not end it.
 ELEMENT: Final = re.compile(r'(?:[^",\\]|"(?:[^"\\]|\\.)*")*')
 ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
-MOST_SECONDS: Final = 2**31  # RFC 9111, section 1.2.2: a larger number counts as this one
+MOST_SECONDS: Final = 2**31  # RFC 9111, section 1.2.2: a larger number is read as this one
 SPACE: Final = " \t\r\n"
 
 
@@ -57,7 +57,7 @@ def _elements(field: str) -> list[str] | None:
 
 
 class Directives:
-    """Directives: what a Cache-Control field says, by lower-case name; of repeated ones the smallest number counts."""
+    """Directives: what a Cache-Control field says, by lower-case name; of repeated ones the smallest number applies."""
 
     __slots__ = ("_values", "malformed")
 
@@ -315,7 +315,7 @@ def request_mode(request: RequestInfo, rules: ViewRules) -> RequestMode:
     if control.malformed or "no-store" in control:
         return RequestMode.BYPASS
     is_head = request.method == "HEAD"
-    # RFC 9111, section 5.4: Pragma counts where there is no Cache-Control.
+    # RFC 9111, section 5.4: Pragma applies where there is no Cache-Control.
     if "no-cache" in control or (not control and any("no-cache" in each.lower() for each in values("pragma"))):
         return RequestMode.BYPASS if is_head else RequestMode.REFRESH
     return RequestMode.READ if is_head else RequestMode.USE

@@ -1,6 +1,6 @@
 """Starlette and FastAPI: `@cached` on an endpoint. The only file that imports Starlette.
 
-An endpoint that takes the request is a view: the request says what of it counts, and is itself no part of the call's
+An endpoint that takes the request is a view: its URL and headers are in the key, and it is itself no part of the call's
 key. `page.uncache(None, 7)` so forgets the call, whatever the request. What takes no request is an ordinary function.
 """
 
@@ -143,7 +143,7 @@ def _session(scope: Scope) -> object:
         return None
     try:
         return getattr(session, "modified", None), copy.deepcopy(session)
-    except Exception:  # noqa: BLE001 - then it counts as changed
+    except Exception:  # noqa: BLE001 - then it is taken as changed
         return object()
 
 
@@ -201,7 +201,7 @@ class MemocacheMiddleware:
         self._ignored_cookies = HARMLESS_COOKIES if ignored_cookies is None else tuple(ignored_cookies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ResponseInfo a request."""
+        """Serve a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

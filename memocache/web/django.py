@@ -1,6 +1,6 @@
 """Django: `@cached` on a view, and MemocacheBackend for CACHES. The only file that imports Django.
 
-A function that is given the HttpRequest is a view: the request says what of it counts, and is itself no part of the
+A function that is given the HttpRequest is a view: its URL and headers are in the key, and it is itself no part of the
 call's key. So `report.uncache(None, 7)` forgets the call, whatever the request was.
 
 A response with a template is rendered as soon as the view has returned it, so that other calls that wait can have it.
@@ -398,7 +398,7 @@ def _cache_of(location: str, arguments: dict[str, Any]) -> Cache:
     """Return the one cache of this process for a *location* and *arguments*."""
     cache = _known_cache(location, arguments)
     if cache is None:
-        # Without a lock, which a child process might inherit held: of caches made at once, the first one counts.
+        # Without a lock, which a child process might inherit held: of caches made at once, the first one is used.
         _caches.append((location, arguments, cache_from_url(location, **arguments)))
         cache = _known_cache(location, arguments)
         assert cache is not None

@@ -157,7 +157,7 @@ def test_a_key_function_of_a_method_is_given_the_instance() -> None:
 def test_any_other_key_is_refused(key: object, kind: str) -> None:
     assert refusal(key=key) == (
         f"f: key={key!r} is a {kind}; wanted: a template such as 'user:{{user_id}}', "
-        "or a function that takes the call's arguments and returns what counts"
+        "or a function that takes the call's arguments and returns what is in the key"
     )
 
 
@@ -220,7 +220,7 @@ def test_ignore_takes_names_of_parameters() -> None:
 @pytest.mark.parametrize("key", ["{a}", lambda *args, **kwargs: 1], ids=["template", "function"])
 def test_key_leaves_nothing_to_ignore(key: object) -> None:
     assert refusal(key=key, ignore=("b", "c")) == (
-        "f: key= says what counts, so ignore=('b', 'c') has nothing to add; give one of the two"
+        "f: key= says what is in the key, so ignore=('b', 'c') has nothing to add; give one of the two"
     )
 
 

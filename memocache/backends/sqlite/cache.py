@@ -95,7 +95,7 @@ class SQLiteCache(LeaseCache):
         default_timeout: seconds for which a value is kept that was given no timeout of its own; 0 for ever.
         key_prefix: stands before all keys, so that applications can share a file; printable ASCII, at most 100
             characters.
-        timeout: seconds that one command may wait for other processes before the cache counts as down.
+        timeout: seconds that one command may wait for other processes before the cache is taken as down.
         serializer: makes bytes of values; None for a SafeSerializer.
         compress, compress_above, secret: as of MemcachedCache; without *compress*, nothing is compressed.
         size_limit: bytes that the file may grow to, from 1 MiB; the log and what the processes share take up to 8 MiB

@@ -62,7 +62,7 @@ class DatabaseConnection:
         self._close = weakref.finalize(self, sql.close)
 
     def read(self, query: str, ids: tuple[int, ...]) -> tuple[bytes | None, ...]:
-        """Return the only row that answers a *query*; CorruptDatabase if there is anything but bytes in it."""
+        """Return the only row that answers a *query*; CorruptDatabase if there is anything other than bytes in it."""
         with self.lock:
             row: tuple[bytes | None, ...] = self.execute(query, ids).fetchone()
         for each in row:

@@ -54,7 +54,7 @@ class DatabaseFile:
         self.shared: SharedMemory | None = None
         self._shared_path = path + "-shared"
         self._map_inode: tuple[int, int] | None = None  # which of them is in memory
-        # Which files were there, with a mark from before, and until when that counts.
+        # Which files were there, with a mark from before, and until when that is valid.
         self._last_check: tuple[FileIdentity, object, float] | None = None
         self._timeout = timeout
         self._size_limit = size_limit
@@ -324,7 +324,7 @@ def resolve_path(given: object) -> str:
 
 
 def check_directory(directory: str) -> None:
-    """Make sure that *directory* is there, and that nobody but us (and root) can put anything in its place.
+    """Make sure that *directory* is there, and that nobody other than us (and root) can put anything in its place.
 
     Raises:
         ConfigurationError: others could.
