@@ -3,6 +3,7 @@
 import inspect
 import threading
 from collections.abc import Callable, Hashable
+from copy import deepcopy
 from typing import Any, Final, TypeAlias
 
 from memocache._clock import now
@@ -19,13 +20,17 @@ from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import KeyMaker
 from memocache.stats import Counters
 
-__all__ = ["Binding", "Bindings", "LookupResult"]
+__all__ = ["ONE_SHOT", "Binding", "Bindings", "LookupResult", "is_one_shot"]
 
 FIRST_LEASE: Final = 60.0
 LEAST_LEASE: Final = 2.0
 MOST_SCOPES: Final = 10_000
 MOST_KEYS: Final = 10_000
 MOST_BINDINGS: Final = 16
+
+ONE_SHOT: Final = (
+    "the function returned an iterator, whose first reader uses it up, so it was not stored; return a list"
+)
 
 LookupResult: TypeAlias = "Entry | Stale | Lease | Busy | None"
 """A cache's answer about a key; None if it does not answer."""
@@ -153,11 +158,18 @@ class Binding:
 
     def decide(self, value: Any) -> StoreDecision:
         """Return what is to become of a computed *value*; what the user's functions raise, this does."""
-        if adapters and (why := adapters.refusal(value)):
+        why = ONE_SHOT if is_one_shot(type(value)) else adapters.refusal(value) if adapters else ""
+        if why:
             self.failed(why)
             return StoreDecision(value, None, 0.0, 0.0, shared=False)
         lifetime = self.policy.lifetime(value, self.cache.default_lifetime)
-        kept = value if self.copy is None else self.copy(value)  # the leader may change its own
+        try:
+            kept = value if self.copy is None else self.copy(value)  # the leader may change its own
+        except Exception as error:
+            if self.copy is not deepcopy:  # a function of the user's, whose errors are the user's to see
+                raise
+            self.failed("a result cannot be copied, as copy=True asks, so it was not stored", error)
+            return StoreDecision(value, None, 0.0, 0.0, shared=False)
         return StoreDecision(value, kept, lifetime, self.policy.stale, shared=True)
 
     def staleable(self, entry: Entry, lifetime: float, stale: float) -> StaleableEntry:
@@ -218,6 +230,11 @@ class Binding:
             logging.getLogger("memocache").warning(
                 "%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else ""
             )
+
+
+def is_one_shot(kind: type) -> bool:
+    """Return True if what is of this *kind* is used up by its first reader: iterators, and so open files."""
+    return hasattr(kind, "__next__") or hasattr(kind, "__anext__")
 
 
 def _return_hint(function: Callable[..., Any]) -> list[object]:

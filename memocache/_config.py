@@ -116,6 +116,6 @@ def uncache_tag(tag: str, cache: "Cache | Foreign | str | None" = None) -> None:
         CacheCall(used, used.forget_tag, (tag_group(tag),)).run()
     except BackendError as error:
         raise UncacheFailed(
-            f"the cache did not acknowledge that the calls with the tag {tag!r} were forgotten, "
+            f"the cache did not acknowledge that the calls with this tag were forgotten, "
             f"so that old results may still be served: {error}"
         ) from error

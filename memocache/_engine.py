@@ -282,25 +282,31 @@ def plan_forget(memoizer: "Memoizer", args: tuple[Any, ...], kwargs: dict[str, A
     """Return what forgets exactly this call, as it is now, and returns True if there was anything."""
     binding = memoizer.bindings.settled or memoizer.bindings.current()
     if memoizer.may_have_views(binding):
-        return partial(_forget_view, memoizer, binding, args, kwargs)
+        return _plan_forget_view(memoizer, binding, args, kwargs)
     try:
         key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))
     except UnkeyableArgument:
         if not adapters.may_be_view(memoizer):
             raise
-        return partial(_forget_view, memoizer, binding, args, kwargs)  # it may have been given a request
+        return _plan_forget_view(memoizer, binding, args, kwargs)  # it may have been given a request
     return partial(forget, binding, key)
 
 
-async def _forget_view(memoizer: "Memoizer", binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _plan_forget_view(
+    memoizer: "Memoizer", binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Callable[[], Effects[bool]]:
     key_args = () if memoizer.has_key_function else memoizer.bind(*args, **kwargs)
     tag = _call_tag(_call_key(memoizer, binding, key_args, args, kwargs))
+    try:
+        key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))
+    except Exception:  # noqa: BLE001 - `key=` may need a request, or an argument be made for one
+        key = None
+    return partial(_forget_view, binding, tag, key)
+
+
+async def _forget_view(binding: Binding, tag: str, key: str | None) -> bool:
     size = binding.cache.usage(tag, binding.counters).size
     await forget_tag(binding, tag)
     # Nobody can count the entries with a tag in a shared cache.
     existed = bool(size) if size is not None else binding.views is not None
-    try:
-        key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))
-    except Exception:  # noqa: BLE001 - `key=` may need a request, or an argument be made for one
-        return existed
-    return await forget(binding, key) or existed
+    return (key is not None and await forget(binding, key)) or existed

@@ -74,7 +74,7 @@ class Entry:
             return
         for index in origin.indexes:
             if index.table.get(self.raw) is self:
-                del index.table[self.raw]
+                index.table.pop(self.raw, None)  # `disabled` may have emptied it since
 
 
 class StaleableEntry(Entry):

@@ -205,6 +205,8 @@ def own_copy(error: Exception) -> Exception:
     if type(own) is not type(error) or own.args != error.args:
         own = error
     if own is not error:
+        if (notes := getattr(own, "__notes__", None)) is not None:
+            own.__notes__ = list(notes)
         own.__cause__, own.__context__ = error.__cause__, error.__context__
         own.__suppress_context__ = error.__suppress_context__
     return own.with_traceback(error.__traceback__)

@@ -485,7 +485,8 @@ def cached_functions() -> list[CachedFunction[..., Any] | AsyncCachedFunction[..
     >>> area in cached_functions()
     True
     """
-    return list(_functions.values())
+    # Of the references, which are copied in one step: another thread may be decorating.
+    return [function for reference in _functions.valuerefs() if (function := reference()) is not None]
 
 
 def _attribute_of_function(proxy: BoundProxy[..., Any], name: str) -> Any:

@@ -7,6 +7,7 @@ when their framework has been imported (see `_function`); before that the regist
 """
 
 import importlib
+import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import Parameter, Signature
@@ -190,8 +191,8 @@ class AdapterRegistry(list[Adapter]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.functions: weakref.WeakSet[HookedFunction] = weakref.WeakSet()
-        """Those that were decorated in this process and are still there."""
+        self._functions: weakref.WeakSet[HookedFunction] = weakref.WeakSet()
+        self._lock = threading.RLock()
         self._responses: tuple[type, ...] = ()
         self._requests: tuple[type, ...] = ()
         self._view_classes: tuple[type, ...] = ()
@@ -205,9 +206,15 @@ class AdapterRegistry(list[Adapter]):
 
     def decorated(self, function: HookedFunction) -> None:
         """Raise ConfigurationError if *function*, just decorated, is a view that cannot be cached."""
-        self.functions.add(function)
+        with self._lock:
+            self._functions.add(function)
         for adapter in self[:]:
             adapter.decorated(function)
+
+    def functions(self) -> list[HookedFunction]:
+        """Return the functions that were decorated in this process and are still there."""
+        with self._lock:
+            return list(self._functions)
 
     def find_call(
         self, function: HookedFunction, key_args: Sequence[object], compute: Any = None

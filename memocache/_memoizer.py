@@ -397,8 +397,8 @@ def as_call(first: tuple[Any, ...], given: object) -> Call:
     if isinstance(given, dict):
         return first, given
     raise TypeError(
-        f"many() got {given!r}, a {type(given).__name__}; "
-        f"wanted: calls, each a tuple of arguments, such as ({given!r},), or a dict of named ones"
+        f"a call is given as a {type(given).__name__}; "  # without its arguments, which may be secret
+        "wanted: a tuple of arguments, such as (7,), or a dict of named ones"
     )
 
 
@@ -457,7 +457,7 @@ async def forget_each(plans: "Sequence[Callable[[], Effects[Any]]]") -> None:
 
 
 def _start_anew() -> None:
-    for memoizer in list(adapters.functions):
+    for memoizer in adapters.functions():
         cast(Memoizer, memoizer).bindings.start_anew()
 
 

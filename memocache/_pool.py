@@ -17,6 +17,7 @@ from memocache.errors import ConfigurationError
 __all__ = ["hand_over", "in_own_task", "in_pool", "join", "keep", "ring", "running_loop", "sleep", "wake"]
 
 MOST_THREADS: Final = 16
+LOOK_AGAIN: Final = 0.5  # seconds after which a waiter looks whether the event loop of its leader has been closed
 STANDING: Final = 1.0  # seconds by which a loop's clock differs from ours if a test tool has stopped it
 
 _pool: ThreadPoolExecutor | None = None
@@ -81,12 +82,17 @@ async def join(flight: Flight, seconds: float) -> bool | None:
             await ring(ended, seconds)
     except BaseException as error:  # whoever has merely waited too long may as well have the result stored
         if flight.leave(tell) and isinstance(error, asyncio.CancelledError):
-            # As the last one, wait for what the computation has to clean up: without us it would be awaited.
-            tell, ended = _bell(loop)
-            if flight.subscribe(tell):
-                await ended
+            await _wait_for_cleanup(flight)
         raise
     return flight.state is not None
+
+
+async def _wait_for_cleanup(flight: Flight) -> None:
+    """Wait, as the last who did, until *flight* has cleaned up after it was cancelled; not for one whose loop ended."""
+    while not flight.has_lost_its_leader:
+        tell, ended = _bell(asyncio.get_running_loop())
+        if flight.subscribe(tell):
+            await ring(ended, LOOK_AGAIN)
 
 
 async def sleep(seconds: float) -> None:

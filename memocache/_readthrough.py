@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
-from memocache._binding import Binding, LookupResult
+from memocache._binding import ONE_SHOT, Binding, LookupResult, is_one_shot
 from memocache._clock import now, ticks
 from memocache._effects import (
     COMPUTE_ALONE,
@@ -261,7 +261,10 @@ class PendingLeadFast(PendingCall):
         binding, lease = self._binding, self._lease
         lifetime, kind = binding.fixed_lifetime, type(value)
         is_result = (
-            kind is not StoreDecision and kind is not CoroutineType and not (adapters and adapters.refusal(value))
+            kind is not StoreDecision
+            and kind is not CoroutineType
+            and not is_one_shot(kind)
+            and not (adapters and adapters.refusal(value))
         )
         if lifetime is None or not is_result:
             return super().computed(value)
@@ -388,6 +391,9 @@ async def refresh(binding: Binding, key: str, scope: EntryScope) -> Any:
 async def put(binding: Binding, key: str, scope: EntryScope, value: object) -> None:
     """Store *value* as if it had been computed now."""
     lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
+    if is_one_shot(type(value)):
+        binding.failed(ONE_SHOT)
+        lifetime = 0.0
     await put_if(binding, key, scope, binding.serve(value), lifetime, binding.policy.stale)
 
 

@@ -29,7 +29,7 @@ class StoredException:
 
     @classmethod
     def of(cls, error: Exception) -> "StoredException":
-        return cls(type(error), error.args, vars(error).copy())
+        return cls(type(error), error.args, _own_notes(vars(error)))
 
     def rebuild(self) -> Exception:
         """Return a new exception of the same type, arguments and attributes, that has no traceback yet."""
@@ -40,7 +40,7 @@ class StoredException:
         if type(error) is not self.kind or error.args != self.arguments:
             error = self.kind.__new__(self.kind, *self.arguments)
             error.args = self.arguments
-        vars(error).update(self.attributes)
+        vars(error).update(_own_notes(self.attributes))
         return error
 
     def to_plain(self) -> PlainException:
@@ -61,6 +61,12 @@ class StoredException:
                 f"a call raised {name}, which no errors= of this process names; give all processes the same"
             )
         return cls(kind, arguments, attributes)
+
+
+def _own_notes(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of *attributes* with a list of notes of its own: what one caller adds is not for the next."""
+    notes = attributes.get("__notes__")
+    return attributes.copy() if notes is None else {**attributes, "__notes__": list(notes)}
 
 
 def allow_exception(kind: type[Exception]) -> None:

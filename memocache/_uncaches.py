@@ -99,8 +99,9 @@ def _decorated(writer: Any, planner: "ForgetPlanner", after: After | None) -> An
 
         @functools.wraps(writer)
         async def write_in_task(*args: Any, **kwargs: Any) -> Any:
+            plan = planner.prepare(args, kwargs)
             result = await writer(*args, **kwargs)
-            plans = planner.plans(args, kwargs)
+            plans = plan()
             if after is None:
                 await _forget_in_task(plans)
             elif isinstance(later := after(functools.partial(_forget, plans)), Awaitable):
@@ -111,8 +112,9 @@ def _decorated(writer: Any, planner: "ForgetPlanner", after: After | None) -> An
 
     @functools.wraps(writer)
     def write(*args: Any, **kwargs: Any) -> Any:
+        plan = planner.prepare(args, kwargs)
         result = writer(*args, **kwargs)
-        plans = planner.plans(args, kwargs)
+        plans = plan()
         if after is None:
             _forget(plans)
         else:
@@ -147,26 +149,31 @@ class ForgetPlanner:
         self._title = f"uncaches({self._memoizer.title})"
         _refuse_unfit(self._title, writer)
         self._writer = inspect.signature(writer)
-        self._given = self._maker(call, every=every)
+        self._prepare = self._preparer(call, every=every)
 
-    def plans(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Plan]:
-        """Return what is to be forgotten after the writer was called with these arguments."""
+    def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], list[Plan]]:
+        """Look at the arguments before the writer, which may change them; return what says afterwards what to forget.
+
+        A function given as call= is called afterwards, since it may need what the writer has written.
+        """
         bound = self._writer.bind(*args, **kwargs)
         bound.apply_defaults()
-        return self._given(bound)
+        return self._prepare(bound)
 
     # ---- what call= says, made a function of the writer's arguments ----------------------------------------------
 
-    def _maker(self, call: CallOption, *, every: bool) -> Callable[[inspect.BoundArguments], list[Plan]]:
+    def _preparer(
+        self, call: CallOption, *, every: bool
+    ) -> Callable[[inspect.BoundArguments], Callable[[], list[Plan]]]:
         if every:
-            return lambda bound: self._every()
+            return lambda bound: self._every
         if isinstance(call, str):
-            return self._by_tag(call)
+            return _now(self._by_tag(call))
         if call is None or isinstance(call, tuple | dict):
-            return self._by_template(self._same_names() if call is None else call)
+            return _now(self._by_template(self._same_names() if call is None else call))
         if not callable(call):
             raise ConfigurationError(f"{self._title}: call={call!r} is a {type(call).__name__}; {WANTED}")
-        return lambda bound: [self._one(each) for each in _listed(call(*bound.args, **bound.kwargs))]
+        return lambda bound: lambda: [self._one(each) for each in _listed(call(*bound.args, **bound.kwargs))]
 
     def _every(self) -> list[Plan]:
         binding = self._memoizer.binding()
@@ -221,6 +228,18 @@ class ForgetPlanner:
                 f"not clear which call is meant; say so with call=, or every=True; {WANTED}"
             )
         return {name: f"{{{name}}}" for name in wanted}
+
+
+def _now(
+    plans: Callable[[inspect.BoundArguments], list[Plan]],
+) -> Callable[[inspect.BoundArguments], Callable[[], list[Plan]]]:
+    """Return the preparer that makes *plans* at once."""
+
+    def prepare(bound: inspect.BoundArguments) -> Callable[[], list[Plan]]:
+        made = plans(bound)
+        return lambda: made
+
+    return prepare
 
 
 def _refuse_unfit(title: str, writer: Any) -> None:

@@ -9,7 +9,7 @@ __all__ = ["Counters", "Info"]
 class Info:
     """The figures of one function on the cache in use, counted in this process.
 
-    A call is counted once: as a hit if it was served a stored value, as stale if that was one whose timeout was over, as a
+    A call is counted once: as a hit if it was served a stored value, as stale if the timeout of that was over, as a
     wait if it was served the result of a computation that another call had begun, else as a miss. A refresh, also one
     in the background, is a miss, too. A failure is whatever was not done for us: the cache was down, a value
     could not be stored, a lease was lost while computing, a refresh in the background raised. *stored*

@@ -184,7 +184,7 @@ class ArgumentAdapter:
         self._request = request
         self._view_request = view_request
         self._refused = refused
-        for function in list(adapters.functions):  # they may have entries in the fast index from before this framework
+        for function in adapters.functions():  # they may have entries in the fast index from before this framework
             with contextlib.suppress(ConfigurationError):  # a call raises it
                 self._look_at(function)
 

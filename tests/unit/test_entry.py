@@ -3,6 +3,8 @@
 import gc
 from typing import Any
 
+import pytest
+
 from memocache._entry import Entry, EntryScope, FastIndex, StaleableEntry
 
 HERE = object()
@@ -119,3 +121,24 @@ def test_nothing_leads_to_what_a_user_has_set() -> None:
     aliases = opened()
     add(aliases, Entry("key", "value", 60.0))
     assert aliases.table == {}
+
+
+class EmptiedInBetween(dict[Any, Any]):
+    """A table that another thread empties between a look into it and what follows."""
+
+    def get(self, *args: Any) -> Any:
+        found = super().get(*args)
+        self.clear()
+        return found
+
+
+def test_an_entry_may_end_while_its_table_is_emptied() -> None:
+    index, one = opened(), entry()
+    add(index, one)
+    index.table = EmptiedInBetween(index.table)
+    assert index.table.get(1) is one
+    with pytest.raises(KeyError):  # the naive way
+        del index.table[1]
+    index.table = EmptiedInBetween({1: one})
+    one.kill()
+    assert one.fresh == float("-inf")

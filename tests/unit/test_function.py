@@ -3,11 +3,14 @@
 import copy
 import pickle
 import re
+import sys
+import threading
 
 import freezegun
 import pytest
 
-from memocache import MISSING, SimpleCache, UnkeyableArgument, cached
+from memocache import MISSING, SimpleCache, UnkeyableArgument, cached, cached_functions
+from memocache._hooks import adapters
 
 
 class Numbered:
@@ -248,3 +251,29 @@ def test_the_key_is_short_readable_ascii(numbered: Numbered) -> None:
     shared = numbered.f.cache.shared
     assert re.fullmatch(r"v1:tests\.test_function\.[ -~]+:[0-9a-f]{32}" if shared else "v1:[0-9A-Za-z+/]{22}==", key)
     assert len(key) < 250
+
+
+def test_the_functions_can_be_listed_while_others_are_decorated() -> None:
+    kept, errors, is_over = [], [], threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            try:
+                cached_functions(), adapters.functions()
+            except RuntimeError as error:
+                errors.append(error)
+                return
+
+    former = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=look)
+    try:
+        thread.start()
+        for number in range(1_000):
+            kept.append(cached(lambda: 1))
+            del kept[: -100 if number % 2 else 0]
+    finally:
+        is_over.set()
+        thread.join()
+        sys.setswitchinterval(former)
+    assert errors == []

@@ -1,12 +1,20 @@
 """The options timeout and unless: for how long a result is fresh, and which are not stored."""
 
+import asyncio
+import copy
+import csv
 import functools
+import io
+import threading
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import freezegun
 import pytest
 
 from memocache import MISSING, ConfigurationError, SimpleCache, cached
+from memocache._flight import own_copy
 from memocache._policy import UNSET, Policy
 from tests.unit.test_options import refusal
 
@@ -158,3 +166,102 @@ def test_what_is_wrong_is_told_of_a_callable_without_a_name_by_its_type() -> Non
 
 def test_what_is_unset_says_so() -> None:
     assert repr(UNSET) == "UNSET"
+
+
+ITERATORS: list[Callable[[], Any]] = [
+    lambda: map(abs, [1, -2]),
+    lambda: (number for number in [1, 2]),
+    lambda: zip([1, 2], strict=True),
+    lambda: iter([1, 2]),
+    lambda: reversed([2, 1]),
+    lambda: csv.reader(["1", "2"]),
+    lambda: io.StringIO("1\n2"),
+]
+
+
+@pytest.mark.parametrize("make", ITERATORS)
+@pytest.mark.parametrize("options", [{}, {"copy": copy.copy}, {"stale": 5}, {"jitter": 0.1}], ids=str)
+def test_what_can_be_read_once_only_is_not_stored(
+    make: Callable[[], Any], options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    if "copy" in options and not isinstance(make(), io.StringIO):
+        options = {"copy": lambda value: value}
+
+    @cached(timeout=60, cache=SimpleCache(), **options)
+    def rows() -> Any:
+        return make()
+
+    first, second = list(rows()), list(rows())
+    assert first == second != []
+    assert (rows.info().stored, rows.info().failures) == (0, 2)
+    assert caplog.text.count("an iterator, whose first reader uses it up, so it was not stored; return a list") == 1
+    rows.put(iter([3]))
+    assert list(rows()) == first
+    rows.put([3])
+    assert list(rows()) == [3]
+    rows.put(iter([4]))  # and what it was to replace is gone
+    assert list(rows()) == first
+
+
+def test_an_iterator_of_a_coroutine_function_is_for_its_own_caller_only() -> None:
+    entered, computed = asyncio.Event(), []
+
+    @cached(timeout=60, cache=SimpleCache())
+    async def rows() -> Any:
+        computed.append(1)
+        await entered.wait()
+        return iter([1, 2])
+
+    async def ask() -> list[Any]:
+        tasks = [asyncio.ensure_future(rows()) for _ in range(3)]
+        await asyncio.sleep(0)
+        entered.set()
+        return [list(each) for each in await asyncio.gather(*tasks)]
+
+    assert asyncio.run(ask()) == [[1, 2]] * 3
+    assert len(computed) == 3
+
+
+def test_what_cannot_be_copied_is_returned_and_not_stored(caplog: pytest.LogCaptureFixture) -> None:
+    @cached(timeout=60, cache=SimpleCache(), copy=True)
+    def locked() -> dict[str, Any]:
+        return {"lock": threading.Lock()}
+
+    assert locked()["lock"] is not locked()["lock"]
+    assert (locked.info().stored, locked.info().failures) == (0, 2)
+    assert caplog.text.count("a result cannot be copied, as copy=True asks, so it was not stored") == 1
+
+
+def test_what_the_users_own_copy_raises_is_the_caller_s_to_see() -> None:
+    def fail(value: object) -> object:
+        raise RuntimeError("no copies today")
+
+    with pytest.raises(RuntimeError, match="no copies today"):
+        cached(timeout=60, cache=SimpleCache(), copy=fail)(lambda: 1)()
+
+
+class NotFound(LookupError):
+    pass
+
+
+def test_what_a_caller_notes_on_a_remembered_exception_is_not_for_the_next() -> None:
+    @cached(timeout=60, cache=SimpleCache(), errors={NotFound: 60})
+    def find() -> None:
+        error = NotFound(1)
+        error.add_note("while asking the index")
+        raise error
+
+    for user in ("alice", "bob", "carol"):
+        with pytest.raises(NotFound) as raised:
+            find()
+        assert raised.value.__notes__ == ["while asking the index"]
+        raised.value.add_note(f"asked by {user}")
+
+
+def test_what_one_waiter_notes_on_an_exception_is_not_for_the_others() -> None:
+    error = NotFound(1)
+    error.add_note("while asking the index")
+    first, second = own_copy(error), own_copy(error)
+    first.add_note("asked by alice")
+    assert first.__notes__ == ["while asking the index", "asked by alice"]
+    assert second.__notes__ == error.__notes__ == ["while asking the index"]

@@ -6,6 +6,7 @@ import gc
 import inspect
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
@@ -544,6 +545,30 @@ def test_what_a_loop_left_unfinished_is_taken_over(cache: Cache) -> None:
         other._log_destroy_pending = False
     assert asyncio.run(f(1)) == [1]
     assert gate.computed == 2
+
+
+def test_the_last_waiter_for_a_loop_that_was_closed_can_be_cancelled() -> None:
+    """Nobody is left there who could clean up after the computation."""
+    cache, closed = SimpleCache(), asyncio.new_event_loop()
+    f, gate = gated(cache)
+    caller = closed.create_task(f(1))
+    thread = ThreadPoolExecutor(1)
+    thread.submit(closed.run_until_complete, gate.began.wait()).result(PATIENCE)
+
+    async def wait() -> None:
+        waiter = asyncio.create_task(f(1))
+        await joined(cache, 2)
+        thread.submit(closed.run_until_complete, cancelled(caller)).result(PATIENCE)
+        leader = _all_of(caller)
+        closed.close()
+        for task in leader:
+            task._log_destroy_pending = False
+        waiter.cancel()
+        await asyncio.wait({waiter}, timeout=PATIENCE)
+        assert waiter.cancelled()
+
+    with thread:
+        asyncio.run(wait())
 
 
 def _all_of(task: Any) -> list[Any]:

@@ -389,3 +389,42 @@ def test_a_value_that_has_no_text_is_refused_at_the_call() -> None:
         "uncaches(report): call=('tenant-{tenant}',): parameter 'tenant' cannot be part of a text, since it is a list; "
         "wanted: text, numbers, dates, UUIDs or None"
     )
+
+
+@pytest.mark.parametrize("call", [None, ("{query}",), {"query": "{query}"}], ids=["same names", "tuple", "dict"])
+def test_the_call_is_that_of_the_arguments_as_they_were_given(cache: Cache, kind: str, call: Any) -> None:
+    """A writer may note something in an argument, which names another call from then on."""
+    rows = {"open": 1}
+
+    @cached(timeout=60, cache=cache, namespace="test.rows")
+    def count(query: dict[str, Any]) -> int:
+        return rows[query["state"]]
+
+    def add(query: dict[str, Any]) -> None:
+        rows[query["state"]] += 1
+        query["done"] = True
+
+    async def awaited_add(query: dict[str, Any]) -> None:
+        add(query)
+
+    assert count({"state": "open"}) == 1
+    done(uncaches(count, call)(add if kind == "function" else awaited_add)({"state": "open"}))
+    assert count({"state": "open"}) == 2
+
+
+def test_a_function_as_call_sees_what_was_written(cache: Cache, kind: str) -> None:
+    owners: dict[str, int] = {}
+
+    @cached(timeout=60, cache=cache, namespace="test.owners")
+    def owned(owner: int) -> list[str]:
+        return [name for name, each in owners.items() if each == owner]
+
+    def give(name: str, owner: int) -> None:
+        owners[name] = owner
+
+    async def awaited_give(name: str, owner: int) -> None:
+        give(name, owner)
+
+    assert owned(7) == []
+    done(uncaches(owned, lambda name, owner: (owners[name],))(give if kind == "function" else awaited_give)("tea", 7))
+    assert owned(7) == ["tea"]
