@@ -38,8 +38,6 @@ nitpick_ignore_regex = [("py:.*", r"(?!memocache\.).*")]
 
 html_theme = "furo"
 html_title = f"memocache {release}"
-html_static_path = ["_static"]
-html_css_files = ["memocache.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"sidebar_hide_name": False}
