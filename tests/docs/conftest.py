@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.docs.pages import run_page
+import memocache
+from tests.docs.pages import PREFIX, run_page
 from tests.support.redis_servers import RedisServer
 from tests.support.servers import MemcachedServer
 
@@ -34,4 +35,8 @@ def run(replaced: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
+    every = memocache.cached_functions  # in this process, of other tests, too, which may not have a cache any more
+    monkeypatch.setattr(
+        memocache, "cached_functions", lambda: [each for each in every() if each.__module__.startswith(PREFIX)]
+    )
     return lambda page: run_page(page, replaced)

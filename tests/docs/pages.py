@@ -9,11 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["DOCS", "README", "ROOT", "Example", "examples", "name_of", "page_module", "pages", "run_page"]
+__all__ = ["DOCS", "PREFIX", "README", "ROOT", "Example", "examples", "name_of", "page_module", "pages", "run_page"]
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 README: Final = ROOT / "README.md"
+PREFIX: Final = "page_"  # of the names of pages' modules
 
 TIERS: Final = {
     "--web": (
@@ -76,7 +77,7 @@ def examples(page: Path) -> list[Example]:
 @contextmanager
 def page_module(page: Path) -> Iterator[ModuleType]:
     """Give a page a module of its own, by whose name its functions and classes are found."""
-    name = "page_" + re.sub(r"\W", "_", page.relative_to(ROOT).with_suffix("").as_posix())
+    name = PREFIX + re.sub(r"\W", "_", page.relative_to(ROOT).with_suffix("").as_posix())
     module = sys.modules[name] = ModuleType(name)
     try:
         yield module
