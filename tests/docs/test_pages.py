@@ -1,5 +1,6 @@
 """The examples of docs/ run, one after the other on each page, and print what the page says."""
 
+import codeop
 import inspect
 import re
 from pathlib import Path
@@ -9,12 +10,37 @@ import pytest
 import memocache
 from memocache import MISSING
 from tests.docs.conftest import PageRunner
-from tests.docs.pages import DOCS, TIERS, examples, name_of, pages
+from tests.docs.pages import DOCS, README, TIERS, Example, examples, name_of, pages
+
+IN_A_FILE = ("caches/own.md",)  # too long for a prompt; the page says so
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 def test_the_examples_of_the_page_run(page: Path, run: PageRunner) -> None:
     run(page)
+
+
+def every_example() -> list[Example]:
+    every = (page for page in DOCS.rglob("*.md") if name_of(page) not in IN_A_FILE)
+    return [each for page in [README, *every] for each in examples(page) if each.kind == "python"]
+
+
+def test_every_example_can_be_pasted_into_a_prompt() -> None:
+    assert [each.name for each in every_example() if not is_pasteable(each.source)] == []
+    assert not is_pasteable("class A:\n    x = 1\n\n    y = 2\n")
+
+
+def is_pasteable(source: str) -> bool:
+    """Return whether a prompt takes *source* line by line: an empty line ends a block there."""
+    compiler, typed = codeop.CommandCompiler(), list[str]()
+    for line in [*source.splitlines(), ""]:
+        typed.append(line)
+        try:
+            if compiler("\n".join(typed), symbol="single") is not None:
+                typed.clear()
+        except SyntaxError:
+            return False
+    return not typed
 
 
 def test_every_page_of_another_tier_has_examples() -> None:
