@@ -20,6 +20,7 @@ from tests.support.servers import Address, MemcachedBinary, MemcachedServer, fin
 pytest_plugins = ["pytester", "tests.support.selection"]
 
 TESTS_A_COLLECTION = 200
+WITH_VIEWS = ("test_readme.py", "test_pages_web.py")
 _tests = itertools.count(1)
 
 # By default freezegun gives the real time to code that threading, queue or multiprocessing called within five
@@ -45,7 +46,7 @@ def fresh_default() -> Iterator[SimpleCache]:
 @pytest.fixture(autouse=True)
 def only_web_tests_have_frameworks(request: pytest.FixtureRequest) -> Iterator[None]:
     """As in a process that has not imported one: there, forgetting a call takes one command less."""
-    held = [] if "web" in request.path.parts or request.path.name == "test_readme.py" else adapters[:]
+    held = [] if "web" in request.path.parts or request.path.name in WITH_VIEWS else adapters[:]
     for each in held:
         adapters.remove(each)
     yield

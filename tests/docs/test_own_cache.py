@@ -1,4 +1,4 @@
-"""A cache of a user's own: as README shows it, in under 40 lines, it passes the suite; and one that fails."""
+"""A cache of a user's own: as docs/ shows it, in under 40 lines, it passes the suite; and one that fails."""
 
 import textwrap
 from collections.abc import Callable
@@ -11,20 +11,20 @@ from memocache import Cache, SimpleCache, cached
 from memocache.backends.base import Entry, Lease
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.testing import BackendContract
-from tests.docs.test_readme import blocks
+from tests.docs.pages import DOCS, examples
 
 MARK = "class FolderCache("
 MOST_LINES = 40
 
 
 def text() -> str:
-    """Return README's example."""
-    return next(block for block in blocks() if MARK in block)
+    """Return the example of docs/."""
+    return next(each.source for each in examples(DOCS / "caches" / "own.md") if MARK in each.source)
 
 
 def made() -> Callable[..., Cache]:
     module: dict[str, Any] = {"__name__": "own"}
-    exec(compile(textwrap.dedent(text()), "README", "exec"), module)
+    exec(compile(textwrap.dedent(text()), "docs", "exec"), module)
     kind = module["FolderCache"]
     assert issubclass(kind, Cache)
     return kind

@@ -1,108 +1,90 @@
-"""README's examples run, and say what is true."""
+"""README's examples run, each by itself, and README says what is true."""
 
-import asyncio
+import code
+import contextlib
 import inspect
+import io
 import re
-import tempfile
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from freezegun import freeze_time
 
 import memocache
-from memocache import SimpleCache
-from tests.support.redis_servers import RedisServer
-from tests.support.servers import MemcachedServer
+from tests.docs.pages import README, examples
 
-README = Path(__file__).parents[2] / "README.md"
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MOST_LINES = 250
+WIDEST_ROW = 100
 
 
 @pytest.fixture
-def default_restored() -> Iterator[None]:
-    yield
-    memocache.configure(SimpleCache(threshold=10_000))
-
-
-@pytest.mark.usefixtures("default_restored")
-def test_the_examples_run_one_after_the_other(
-    memcached_tcp: MemcachedServer,
-    redis_server: RedisServer,
-    prefix: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Paste an example into a prompt of its own, line by line; returns what it has defined."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    host, port = memcached_tcp.address
-    module: dict[str, object] = {"__name__": "readme"}
-    for number, block in enumerate(blocks(), 1):
-        source = block.replace("127.0.0.1:11211", f"{host}:{port}")
-        source = source.replace("redis://127.0.0.1:6379/0", redis_server.url)
-        # With a deadline that a busy machine keeps: half a second is enough for users, who are served all the same.
-        source = source.replace('"shop:"', f'"{prefix}", timeout=60').replace("=shop:", f"={prefix}&timeout=60s")
-        exec(compile(source, f"README example {number}", "exec"), module)
-    report, balance, shared = module["report"], module["balance"], module["shared"]
-    assert isinstance(report, memocache.CachedFunction)
-    assert isinstance(balance, memocache.CachedFunction)
-    assert isinstance(shared, memocache.MemcachedCache)
-    assert balance.info().stored == 1
-    assert shared.get("motd") == "hello"
-    assert asyncio.run(tenants(module["app"])) == [1, 1, 2]
-    pay, statement, on_commit = module["pay"], module["statement"], module["on_commit"]
-    assert (statement(7), statement.info().hits) == ("7: current", 0)
-    for month in ("current", "May", "June", "July"):
-        statement(7, month)
-    pay(7, 1)
-    assert [statement.peek(7, month) for month in ("current", "May", "June", "July")] == [memocache.MISSING] * 4
-    assert len(on_commit) == 2
-    module["test_a_report_is_computed_once"](None)
-    assert asyncio.run(module["cart"](7)) == ["tea"]
-    assert module["setting"]("x") == module["setting"]("x") == "value of x"
-    assert module["setting"].info().hits == 1
-    module["carts"].close()
-    with freeze_time():  # on a busy machine, there may be a second between two requests
-        asked = module["web"].test_client()
-        assert [asked.get("/reports/7?x=1").headers.get("Age") for _ in range(2)] == [None, "0"]
-        module["page"].uncache(number=7)
-        assert "Age" not in asked.get("/reports/7?x=1").headers
-    for before, after, argument in [
-        ("square_before", "square", 3),
-        ("user_before", "user", 7),
-        ("thumbnail_before", "thumbnail", "a.png"),
-    ]:
-        assert module[before](argument) == module[after](argument)
-    assert module["old"].get_many("motd", "visitors") == module["new"].get_many("motd", "visitors") == ["hello", 2]
+
+    def paste(source: str) -> dict[str, Any]:
+        names: dict[str, Any] = {"__name__": "__main__"}
+        prompt = code.InteractiveConsole(names)
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            for line in [*source.splitlines(), ""]:
+                prompt.push(line)
+        assert said.getvalue() == ""
+        return names
+
+    return paste
 
 
-async def tenants(app: Any) -> list[int]:
-    """Return the numbers of orders that the web application shows: twice, and after another one was made."""
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        seen = [(await client.get("/tenants/7")).json()["orders"] for _ in range(2)]
-        assert (await client.post("/tenants/7/orders", params={"what": "cake"})).status_code == 200
-        return [*seen, (await client.get("/tenants/7")).json()["orders"]]
+def sources() -> list[str]:
+    return [each.source for each in examples(README)]
 
 
-def test_the_table_of_options_has_them_all() -> None:
-    table = re.findall(r"^\| `(\w+)` \|[^|]*\|[^|]*\|[^|]*\|$", README.read_text(), re.MULTILINE)
-    assert table == list(inspect.signature(memocache.cached).parameters)
+def test_there_are_four_examples() -> None:
+    assert len(sources()) == 4
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_an_example_can_be_pasted_as_it_stands(number: int, pasted: Any) -> None:
+    pasted(sources()[number])
 
 
 def test_the_first_example_does_what_its_comments_say() -> None:
     computed: list[int] = []
-    source = blocks()[0].replace("    return {", "    computed.append(account_id)\n    return {")
+    source = sources()[0].replace("    return {", "    computed.append(account_id)\n    return {")
     module: dict[str, object] = {"__name__": "readme.first", "computed": computed}
     lines = source.strip().splitlines()
     exec("\n".join(lines[:-1]), module)
     assert computed == [7]
     assert eval(lines[-1], module) is True
-    exec(textwrap.dedent("report(7)"), module)
+    exec("report(7)", module)
     assert computed == [7, 7]
+
+
+def test_the_second_one_forgets_in_the_file(pasted: Any) -> None:
+    names = pasted(sources()[1])
+    assert names["in_stock"]("tea") == 2
+    assert (names["in_stock"].info().hits, names["in_stock"].info().misses) == (1, 2)
+    names["disk"].close()
+
+
+def test_the_third_one_computes_once(pasted: Any) -> None:
+    names = pasted(sources()[2])
+    info = names["dashboard"].info()
+    assert (info.misses, info.waits + info.hits, info.currsize) == (1, 99, 0)
+
+
+def test_the_fourth_one_is_a_view(pasted: Any) -> None:
+    names = pasted(sources()[3])
+    client = names["app"].test_client()
+    assert ["Age" in client.get("/reports/7?x=1").headers for _ in range(2)] == [False, True]
+    names["page"].uncache(7)
+    assert "Age" not in client.get("/reports/7?x=1").headers
+
+
+def test_the_table_of_options_has_them_all() -> None:
+    table = README.read_text().partition("## The options of `cached`")[2].partition("\n## ")[0]
+    options = re.findall(r"^\| `(\w+)` \|[^|]*\|$", table, re.MULTILINE)
+    assert options == list(inspect.signature(memocache.cached).parameters)
 
 
 def test_the_two_commands_are_there() -> None:
@@ -119,5 +101,12 @@ def test_every_public_name_of_a_cached_function_is_explained() -> None:
         assert f".{name}" in text, name
 
 
-def blocks() -> list[str]:
-    return BLOCK.findall(README.read_text())
+def test_it_is_short_and_narrow() -> None:
+    lines = README.read_text().splitlines()
+    assert len(lines) <= MOST_LINES
+    assert [line for line in lines if line.startswith("|") and len(line) > WIDEST_ROW] == []
+
+
+def test_every_link_leads_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#:\s]+)\)", README.read_text())
+    assert [target for target in targets if not (README.parent / target).exists()] == []

@@ -46,7 +46,7 @@ TIERS: Final = (
     Tier(
         "--web",
         "views of Flask, Django, Starlette and FastAPI, over HTTP and in a browser",
-        ("tests/web",),
+        ("tests/web", "tests/docs/test_pages_web.py"),
         ("django", "fastapi", "fastapi_cache", "flask", "flask_caching", "gunicorn", "httpx", "uvicorn"),
     ),
     Tier(
@@ -57,6 +57,7 @@ TIERS: Final = (
             "tests/contract/test_gae.py",
             "tests/contract/test_variants.py",
             "tests/docs/test_own_cache.py",
+            "tests/docs/test_pages_more.py",
             "tests/reliability",
             "tests/typing",
             "tests/unit/test_cli.py",
