@@ -26,7 +26,9 @@ __all__ = ["KeyMaker", "KeySpec", "Namespace"]
 SCHEME: Final = "v1"
 READABLE_LENGTH: Final = 100  # characters of the namespace at the front of a key
 LONGEST_INLINE: Final = 22  # bytes of arguments that stand in a key as they are: no longer than a digest of them
+DEFAULT: Final = b"default0:"  # a frame, as `encode` makes them: stands for a default that has no form
 MOST_HEADS: Final = 10_000
+MOST_NAMES: Final = 10_000
 UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
 # Types without methods of the user's; by id, since a metaclass may have a __hash__ of its own.
 BUILTIN_TYPES: Final = frozenset(
@@ -74,8 +76,9 @@ class Namespace:
         self._is_local = bool(self._why_unnamed) or "<locals>" in self.title
         if not (self._is_local or given):
             # Two functions may have one name, as those that singledispatch registers do, or the cell of a notebook
-            # that is run again.
-            self._is_local = _codes_by_path.setdefault(self._path, codes) != codes
+            # that is run again. Where many names have come and gone, each further function has entries of its own.
+            is_known = self._path in _codes_by_path or len(_codes_by_path) < MOST_NAMES
+            self._is_local = not is_known or _codes_by_path.setdefault(self._path, codes) != codes
         self._number = next(_local_numbers) if self._is_local else 0
 
     def text(self, *, shared: bool) -> str:
@@ -154,6 +157,9 @@ class KeySpec:
                 f"{title}: key={key!r} is a {type(key).__name__}; wanted: a template such as 'user:{{user_id}}', "
                 "or a function that takes the call's arguments and returns what is in the key"
             )
+        defaults = {name: parameter.default for name, parameter in parameters.items()}
+        self.defaults = tuple(defaults.get(name, Parameter.empty) for name in self.names)
+        """The default of each; Parameter.empty where there is none."""
         self.are_all = self.function is None and len(self.names) == len(parameters)
         """True if all arguments are in a key, as they are."""
         self.instance_at: int | None = None
@@ -211,7 +217,9 @@ class KeyMaker:
             else:
                 content = encode(values[0]) if len(values) == 1 else b"".join(map(encode, values))
         except UnkeyableArgument as error:
-            raise UnkeyableArgument(self._message(values) or str(error)) from None
+            content = self._content_with_defaults(values)
+            if not content:
+                raise UnkeyableArgument(self._message(values) or str(error)) from None
         if self._number is not None and len(content) <= LONGEST_INLINE and content.isascii():
             text = content.decode("ascii")
             if text.isprintable():
@@ -229,6 +237,28 @@ class KeyMaker:
         text = digest.hexdigest() if self._shared else b2a_base64(digest.digest(), newline=False).decode()
         return self._prefix + text
 
+    def _content_with_defaults(self, values: tuple[object, ...]) -> bytes:
+        """Return the content of the key where a default that was left out has no form; empty if another value has none.
+
+        Such as a sentinel, a lock or a lambda, which nobody thinks of as an argument.
+        """
+        parts = []
+        for position, value in enumerate(values):
+            try:
+                parts.append(self._encode_at(position, value))
+            except UnkeyableArgument:
+                if not self._is_default(position, value):
+                    return b""
+                parts.append(DEFAULT)
+        return b"".join(parts)
+
+    def _encode_at(self, position: int, value: object) -> bytes:
+        return encode(value) if position != self._instance_at else self._encode_instance(value)
+
+    def _is_default(self, position: int, value: object) -> bool:
+        defaults = self._spec.defaults
+        return position < len(defaults) and value is defaults[position]
+
     def _encode_instance(self, value: object) -> bytes:
         """Return what stands for the first argument of a method in process."""
         if has_own_key(value) or not self._owner.owns(value):
@@ -242,8 +272,10 @@ class KeyMaker:
         """Return what to say of the first of *values* that cannot be part of a key."""
         for position, value in enumerate(values):
             try:
-                encode(value) if position != self._instance_at else self._encode_instance(value)
+                self._encode_at(position, value)
             except UnkeyableArgument as error:
+                if self._is_default(position, value):
+                    continue
                 return self._message_for(position, value, str(error))
         return ""
 

@@ -4,14 +4,17 @@ import gc
 import linecache
 import math
 import random
+import re
 import sys
+import threading
 import traceback
 import types
 from functools import singledispatch
+from pathlib import Path
 
 import pytest
 
-from memocache import UnkeyableArgument, cached
+from memocache import SimpleCache, SQLiteCache, UnkeyableArgument, cached
 from tests.support.calls import CONFUSABLE, Bomb, Liar, LiarThroughout, LyingText, SlowBomb, Unhashable
 
 
@@ -225,3 +228,38 @@ def test_a_function_that_is_written_anew_does_not_serve_the_results_of_the_old_o
     for factor in (2, 3, 4):
         exec(f"from memocache import cached\n@cached\ndef f(x):\n    return x * {factor}", vars(module))
         assert [module.f(5), module.f(5)] == [5 * factor] * 2
+
+
+NOT_GIVEN = object()
+WITHOUT_FORM = [NOT_GIVEN, threading.Lock(), lambda value: value, iter([1]), re.compile]
+
+
+@pytest.mark.parametrize("default", WITHOUT_FORM, ids=lambda default: type(default).__name__)
+@pytest.mark.parametrize("shared", [False, True], ids=["in process", "shared"])
+def test_a_default_without_a_form_may_be_left_out(default: object, shared: bool, tmp_path: Path) -> None:
+    cache = SQLiteCache(tmp_path / "cache.db") if shared else SimpleCache()
+    computed = []
+
+    @cached(timeout=60, cache=cache, namespace="test.default")
+    def get(name, default=default, *, again=default):
+        computed.append(name)
+        return name
+
+    assert [get("a"), get("a"), get("b"), get("a", again=default), get("a", default)] == ["a", "a", "b", "a", "a"]
+    assert computed == ["a", "b"]
+    assert get.uncache("a") is True
+    for other in (None, "default0:", b"default0:"):  # what has a form is another call, whatever it looks like
+        get("a", other)
+    assert len(computed) == 5
+    assert len({get.key("a"), get.key("a", None), get.key("a", b"default0:")}) == 3
+
+
+@pytest.mark.parametrize("given", [{"default": object()}, {"again": object()}])
+def test_another_value_without_a_form_is_refused(given: dict[str, object]) -> None:
+    @cached
+    def get(name, default=NOT_GIVEN, again=NOT_GIVEN):
+        return name
+
+    assert get("a") == "a"
+    with pytest.raises(UnkeyableArgument, match=f"get: parameter '{next(iter(given))}' has no stable key"):
+        get("a", **given)

@@ -3,10 +3,11 @@
 import functools
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from memocache import MISSING, ConfigurationError, MemcachedCache, SimpleCache, cached
+from memocache import MISSING, ConfigurationError, MemcachedCache, SimpleCache, cached, keys
 from tests.unit.test_options_key import f, refusal
 
 NO_SERVER = MemcachedCache(["/nobody/listens"])
@@ -172,3 +173,20 @@ def test_functions_of_one_namespace_forget_for_each_other() -> None:
         assert forgetting.uncache(1)
         assert functions[1](1) is not first
         assert len({f(1) for f in functions * 2}) == 1
+
+
+def test_names_that_come_and_go_take_a_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_codes_by_path", {})
+    monkeypatch.setattr(keys, "MOST_NAMES", 3)
+    cache = SimpleCache()
+
+    def plugin(number: int) -> Any:
+        names: dict[str, Any] = {"__name__": "plugins"}
+        exec(f"def fn_{number % 5}(x): return x + {number}", names)
+        return cached(cache=cache)(names[f"fn_{number % 5}"])
+
+    functions = [plugin(number) for number in range(10)]
+    assert len(keys._codes_by_path) == 3
+    for _ in range(2):  # none is given another's, of the same name or not
+        assert [f(100) for f in functions] == [100 + number for number in range(10)]
+    assert all(f.info().misses == 1 for f in functions)
