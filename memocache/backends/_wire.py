@@ -6,14 +6,30 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from memocache import _clock
 from memocache._clock import ticks
 
-__all__ = ["MOST_BYTES", "CipherSocket", "DeadlineSocket", "Sockets", "closed_with", "Breaker"]
+__all__ = [
+    *("LONGEST_REMEMBERED", "MOST_BYTES", "Breaker", "CipherSocket", "DeadlineSocket", "LastReply", "Sockets"),
+    "closed_with",
+]
 
 MOST_BYTES: Final = 64 * 1024 * 1024
+LONGEST_REMEMBERED: Final = 1024  # bytes of a reply
+
+M = TypeVar("M")
+
+
+class LastReply(NamedTuple, Generic[M]):
+    """The last reply to a question, and its *meaning*.
+
+    A hot key has the same reply many times over, and one comparison tells that it need not be read again.
+    """
+
+    raw: Any
+    meaning: M
 
 
 class Sockets:

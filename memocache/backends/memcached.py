@@ -18,8 +18,8 @@ from pymemcache.exceptions import (
 
 from memocache._policy import seconds
 from memocache.backends._leases import LeaseCache
-from memocache.backends._shared import LONGEST_REMEMBERED, Answer
-from memocache.backends._wire import Breaker, Sockets
+from memocache.backends._shared import Answer
+from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, LastReply, Sockets
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
@@ -172,17 +172,14 @@ class StrictClient(Client):  # type: ignore[misc]
 
 
 class Question:
-    """A `get` for some keys, and the answer to it the last time.
-
-    A hot key has the same answer many times over, and one comparison tells that it need not be taken apart again.
-    """
+    """A `get` for some keys, which remembers the last answer."""
 
     __slots__ = ("_last", "command", "wanted")
 
     def __init__(self, wanted: list[bytes]) -> None:
         self.wanted = wanted
         self.command = b"get %b\r\n" % b" ".join(wanted)
-        self._last: tuple[bytes, Answer] | None = None  # as it came, and what it says
+        self._last: LastReply[Answer] | None = None
 
     def known(self, buffer: bytes) -> Answer | None:
         """Return what *buffer* says if it is the same as the last time."""
@@ -193,7 +190,7 @@ class Question:
         """Return the answer in which this was *found*; remember it if it is small. Nothing is known of b""."""
         answer = found.get(self.wanted[0]), list(map(found.get, self.wanted[1:]))
         if 0 < len(buffer) <= LONGEST_REMEMBERED:
-            self._last = buffer, answer
+            self._last = LastReply(buffer, answer)
         return answer
 
 

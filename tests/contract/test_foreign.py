@@ -451,7 +451,7 @@ def test_a_forgetting_that_the_object_swallows_raises(set_: Any) -> None:
     store.__class__ = type_
     for forget in (lambda: f.uncache(1), f.uncache_all):
         with pytest.raises(
-            UncacheFailed, match=r"did not store|does not keep the stamp that it was given to forget by"
+            UncacheFailed, match=r"did not store|does not keep the generation that it was given to forget by"
         ):
             forget()
 
@@ -474,7 +474,7 @@ def test_a_forgetting_raises_also_where_the_object_swallows_what_goes_before(how
             self.sets += 1
 
     store.__class__ = Faltering
-    with pytest.raises(UncacheFailed, match="does not keep the stamp that it was given to forget by"):
+    with pytest.raises(UncacheFailed, match="does not keep the generation that it was given to forget by"):
         f.uncache(1) if how == "uncache" else f.uncache_all()
 
 

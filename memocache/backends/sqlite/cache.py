@@ -20,8 +20,8 @@ from memocache._clock import ticks
 from memocache._envelope import VALUE, end_of, key_digest
 from memocache._policy import seconds
 from memocache.backends._leases import LeaseCache
-from memocache.backends._shared import LONGEST_REMEMBERED, Answer, is_present
-from memocache.backends._wire import Breaker
+from memocache.backends._shared import Answer, is_present
+from memocache.backends._wire import LONGEST_REMEMBERED, Breaker
 from memocache.backends.sqlite.connection import PAGE, Connections, DatabaseConnection, Error, ErrorKind, kind_of
 from memocache.backends.sqlite.file import CHECK_INTERVAL, EVERYTHING, DatabaseFile, marks_of, resolve_path
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
@@ -168,7 +168,7 @@ class SQLiteCache(LeaseCache):
 
     def get(self, key: str) -> object:
         """Return the value under *key*, or None if there is none or it has expired."""
-        data, envelope, _ = self._address(key, ()).ask()
+        data, envelope, *_ = self._prepare(key, ()).ask()
         if data is None:
             return None
         if envelope is not None and envelope.kind == VALUE and is_present(envelope, clock()):
