@@ -1,7 +1,6 @@
 """An object of somebody else's with get, set and delete: how to call it, found out once by its signatures."""
 
 import inspect
-import logging
 import math
 import threading
 import weakref
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 __all__ = ["Foreign", "ForeignObject", "is_foreign", "OWN", "ForeignCache", "wrapping"]
-
-log: Final = logging.getLogger("memocache")
 
 NEEDED: Final = ("get", "set", "delete")
 MANY: Final = ("get_many", "multi_get", "get_multi", "mget")
@@ -174,7 +171,7 @@ class ForeignObject:
 
     def start_anew(self) -> None:
         """Use no lock that a parent process may hold."""
-        self._breaker = Breaker()
+        self._breaker = Breaker(self.name)
         self.loop = None
         if self._mapped is not None:
             self._mapped.start_anew()
@@ -194,17 +191,13 @@ class ForeignObject:
         While it is failing, it is left alone for growing moments, unless it is *urgent*. Only reading decides that: an
         error of writing may be one value's own.
         """
-        breaker = self._breaker
-        if breaker.failures and not urgent and not breaker.allows():
-            raise BackendUnavailable(f"{self.name} failed before and is left alone for a moment")
+        self._breaker.guard(urgent=urgent)
         try:
             found = await self._read(keys)
         except BackendUnavailable as error:
-            if breaker.failed():
-                log.warning("%s; calls are computed until it is back", error)
+            self._breaker.note(error)
             raise
-        if breaker.failures:
-            breaker.succeeded()
+        self._breaker.succeeded()
         return [data if type(data) is bytes else None for data in found]
 
     async def _read(self, keys: Sequence[str]) -> list[object]:

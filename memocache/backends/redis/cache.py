@@ -22,7 +22,6 @@ from memocache import _envelope
 from memocache._effects import blocking
 from memocache._entry import StaleableEntry
 from memocache._envelope import LEASE, NONCE
-from memocache._policy import seconds
 from memocache.backends._leases import FencedCache, KeyState, LeaseRequest, OwnLeases, PreparedRead
 from memocache.backends._shared import (
     GENERATION_MAGIC,
@@ -32,6 +31,7 @@ from memocache.backends._shared import (
     is_present,
     new_generation,
 )
+from memocache.backends._wire import seconds_allowed
 from memocache.backends.base import Busy, Lease
 from memocache.backends.redis import resp
 from memocache.backends.redis.pubsub import Channel
@@ -290,9 +290,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         max_item_size: int = 16 * 1024 * 1024,
         **connection: Any,
     ) -> None:
-        deadline = seconds(timeout, "timeout")
-        if deadline <= 0:
-            raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one exchange may take")
+        allowed = seconds_allowed(timeout, "exchange")
         if type(max_item_size) is not int or not 1024 <= max_item_size <= LARGEST_ITEM:
             raise ConfigurationError(
                 f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024 to {LARGEST_ITEM}"
@@ -300,7 +298,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         settings = _redis_settings().read_settings(url_or_client, connection)
         from memocache.backends.redis.topology import new_topology  # not before it is clear that there is redis-py
 
-        self._topology = topology = new_topology(settings, deadline)
+        self._topology = topology = new_topology(settings, allowed)
         self._shards = [Shard(topology, index) for index in range(len(topology.hash_tags))]
         self._own_leases = OwnLeases()
         self._max_item_size = max_item_size
