@@ -233,8 +233,8 @@ class ShardRead(PreparedRead):
 
 def _mget(names: Iterable[bytes]) -> Command:
     """Return the command that reads the content of *names*."""
-    words = list(names)
-    return command(resp.bulks(len(words)), b"MGET", *words)
+    words = tuple(names)
+    return command(resp.bulks(len(words)), b"MGET", *words)._replace(keys=words)
 
 
 def _set(name: bytes, data: bytes, expire: int, *conditions: bytes) -> Command:

@@ -97,10 +97,11 @@ def any_reply(reply: Reply) -> bool:
 
 
 class Command(NamedTuple):
-    """A command as bytes, and the shape of its reply."""
+    """A command as bytes, and the shape of its reply; and the *keys* of one that only reads what is under them."""
 
     shape: Shape
     data: bytes
+    keys: tuple[bytes, ...] = ()
 
 
 def command(shape: Shape, *words: bytes) -> Command:
@@ -143,7 +144,7 @@ class Request:
         """
         replies: list[Reply] = []
         end = 0
-        for shape, _ in self.commands:
+        for shape, _, _ in self.commands:
             reply, end = _parse_reply(buffer, end, 0)
             if type(reply) is not ErrorReply and not shape(reply):
                 raise ProtocolError("an answer to something else")
