@@ -289,9 +289,9 @@ class Bindings:
         self._latest: Binding | None = None  # unless each call asks for its cache
         self.settled: Binding | None = None
         """The one in use, once it will not be another any more."""
-        self.start_anew()
+        self.after_fork()
 
-    def start_anew(self) -> None:
+    def after_fork(self) -> None:
         """Have a lock that nobody holds: in the beginning, and in a process that was forked while anybody may have."""
         self._lock = threading.RLock()
 

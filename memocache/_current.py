@@ -220,11 +220,9 @@ def disabled(*, everywhere: bool = False) -> Iterator[None]:
         _disabled.reset(token)
 
 
-def _reset_in_child() -> None:
+@in_child
+def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
     for aliases in list(_indexes):
-        aliases.reset()
-
-
-in_child(_reset_in_child)
+        aliases.after_fork()

@@ -356,9 +356,7 @@ def countable(key: str, value: object) -> int:
 _caches: Final["weakref.WeakSet[Cache]"] = weakref.WeakSet()
 
 
+@in_child
 def _after_fork() -> None:
     for cache in list(_caches):
         cache.after_fork()
-
-
-in_child(_after_fork)

@@ -158,7 +158,7 @@ class ForeignObject:
         self._add_options = Timing(given.add) if callable(getattr(given, "add", None)) else None
         self._delete_options = _acknowledged(given.delete)
         self._clear = _first(given, CLEAR)
-        self.start_anew()
+        self.after_fork()
 
     def _is_async(self, given: Any) -> bool:
         kinds = {name: inspect.iscoroutinefunction(getattr(given, name)) for name in NEEDED}
@@ -169,12 +169,12 @@ class ForeignObject:
             )
         return kinds["get"]
 
-    def start_anew(self) -> None:
+    def after_fork(self) -> None:
         """Use no lock that a parent process may hold."""
         self._breaker = Breaker(self.name)
         self.loop = None
         if self._mapped is not None:
-            self._mapped.start_anew()
+            self._mapped.after_fork()
 
     def failed(self, error: Exception) -> BackendUnavailable:
         """Return what to raise for an *error* of the object's."""
@@ -277,9 +277,9 @@ class Mapped:
 
     def __init__(self, mapping: MutableMapping[Any, Any]) -> None:
         self._mapping = mapping
-        self.start_anew()
+        self.after_fork()
 
-    def start_anew(self) -> None:
+    def after_fork(self) -> None:
         self._lock = threading.RLock()
 
     def get(self, key: str) -> Any:
@@ -395,14 +395,9 @@ class ForeignCache(FencedCache[ForeignRead]):
         """The object."""
         self._object = ForeignObject(given)
         self.awaited_only = self._object.is_async
-        self._start()
+        self.after_fork()
         codec = ValueCodec(serializer, compress, compress_above, secret)
         super().__init__(default_timeout, key_prefix, codec)
-
-    def _start(self) -> None:
-        self._flights = LocalFlights()
-        self._counting = threading.RLock()
-        self._init_locks = [threading.RLock() for _ in range(64)]
 
     def __repr__(self) -> str:
         return (
@@ -411,8 +406,10 @@ class ForeignCache(FencedCache[ForeignRead]):
 
     def after_fork(self) -> None:
         """Join no flight of the parent's, and wait for none of its locks."""
-        self._start()
-        self._object.start_anew()
+        self._flights = LocalFlights()
+        self._counting = threading.RLock()
+        self._init_locks = [threading.RLock() for _ in range(64)]
+        self._object.after_fork()
 
     # ---- threads and tasks ---------------------------------------------------------------------------------------
 
@@ -694,9 +691,7 @@ def wrapping(given: object) -> ForeignCache | None:
         return cache
 
 
-def _reset_in_child() -> None:
+@in_child
+def _after_fork() -> None:
     global _making
     _making = threading.RLock()
-
-
-in_child(_reset_in_child)

@@ -84,7 +84,7 @@ class GAEMemcachedCache(LeaseCache):
     def after_fork(self) -> None:
         """Join no flight of the parent's, and hold no lock of its."""
         super().after_fork()
-        self._service.start_anew()
+        self._service.after_fork()
 
     def _node(self, key: str) -> "Service":
         return self._service
@@ -120,9 +120,9 @@ class Service:
         self._memcache: Any = _sdk() if client is None else client
         self._given = given
         self._reading = self._new_client()
-        self.start_anew()
+        self.after_fork()
 
-    def start_anew(self) -> None:
+    def after_fork(self) -> None:
         """Use a breaker that nobody holds."""
         self._breaker = Breaker("the memcache of App Engine")
 

@@ -40,13 +40,13 @@ class Server:
         self.name = address if isinstance(address, str) else "{}:{}".format(*address)
         self._address = address
         self._timeout = timeout
-        self.drop_connections()
+        self.after_fork()
 
     def weight(self, key: str) -> bytes:
         """Return how much this server wants *key*: rendezvous hashing (Thaler and Ravishankar, 1998)."""
         return blake2b(f"{self.name}\0{key}".encode(), digest_size=8).digest()
 
-    def drop_connections(self) -> None:
+    def after_fork(self) -> None:
         """Start again without connections, and with a breaker that nobody holds."""
         self._local = threading.local()
         self._breaker = Breaker(f"memcached at {self.name}")
@@ -348,7 +348,7 @@ class MemcachedCache(LeaseCache):
         """Use no connection and join no flight of the parent's."""
         super().after_fork()
         for server in self._servers:
-            server.drop_connections()
+            server.after_fork()
 
     def _node(self, key: str) -> "Server":
         servers = self._servers

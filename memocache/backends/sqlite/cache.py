@@ -142,7 +142,7 @@ class SQLiteCache(LeaseCache):
     def after_fork(self) -> None:
         """Join no flight of the parent's; its connections were closed before the fork."""
         super().after_fork()
-        self._database.reset()
+        self._database.after_fork()
 
     def _node(self, key: str) -> "Database":
         return self._database
@@ -203,9 +203,9 @@ class Database:
         self._file = DatabaseFile(path, timeout, size_limit)
         self._connections = Connections(self._file, timeout, size_limit)
         self._most_pages = size_limit // PAGE
-        self.reset()
+        self.after_fork()
 
-    def reset(self) -> None:
+    def after_fork(self) -> None:
         """Have a breaker that nobody holds: in the beginning, and in a process that was forked."""
         self._breaker = Breaker(f"SQLite at {self.path}")
 
