@@ -90,7 +90,7 @@ class PreparedRead:
         """Return the state that these parts of a *reply* tell of; remembered, unless that is None."""
         block = block_of(self.heads, generations)
         envelope = None if data is None else _envelope.unpack(data, self.digest)
-        counts = envelope is not None and envelope.stamps == block
+        counts = envelope is not None and envelope.block == block
         state = KeyState(data, envelope if counts else None, block, generations, marker, ended)
         if reply is not None:  # long ones are not remembered: there are many reads
             self._last = LastReply(reply, state) if data is None or len(data) <= LONGEST_REMEMBERED else None
@@ -199,7 +199,7 @@ class FencedCache(PackedCache, Generic[R]):
         target = self._prepare(lease.key, lease.groups)
         if entry is None:
             return await self._store(target, lease, None, 0.0)
-        packed = self._pack(lease.key, entry, lease.created, lease.stamps)
+        packed = self._pack(lease.key, entry, lease.created, lease.block)
         self._check_size(target.wire, packed)
         return await self._store(target, lease, packed, kept_until(entry) - clock())
 
@@ -373,7 +373,7 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
             tags=tags,
             wire=wire,
             digest=self._digest(key),
-            heads=[_envelope.stamp_head(tag) for tag in tags],
+            heads=[_envelope.generation_head(tag) for tag in tags],
             node=node,
             read=node.reader(wire, list(map(self._wire, tags))),
         )
@@ -403,14 +403,14 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
         envelope = wanted.state.envelope
         if envelope is None or not is_lease(envelope, wanted.now):
             return None
-        return self._own_leases.leader(wanted, envelope.nonce)
+        return self._own_leases.leader(wanted, envelope.id)
 
     async def _take(self, wanted: LeaseRequest[ServerRead], old: StaleableEntry | None = None) -> Lease | None:
         """Put a marker where nothing was, or something that does not count; or give what is *old* another id."""
         before, wire, node = wanted.state.data, wanted.target.wire, wanted.target.node
         # Before the marker leaves: whoever reads it in this process must find the flight.
         taken = self._own_leases.lead(wanted, os.urandom(16))
-        packed, lifetime = self._claiming(wanted, taken.nonce, old)
+        packed, lifetime = self._claiming(wanted, taken.id, old)
         expire = expire_after(lifetime)
         try:
             if before is None:
@@ -423,32 +423,32 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
             if old is not None:
                 raise
             envelope = self._unpack(taken.key, node.gets(wire, urgent=True)[0])
-            if envelope is None or envelope.nonce != taken.nonce:
+            if envelope is None or envelope.id != taken.id:
                 raise
             return taken
         if is_ours:
             return taken
-        self._own_leases.drop(taken.nonce)
+        self._own_leases.drop(taken.id)
         return None
 
     async def _overrule(self, wanted: LeaseRequest[ServerRead]) -> Lease | None:
         """Have the lease by a value's own id, or put a marker in place of anything else."""
         envelope = wanted.state.envelope
-        return await self._take(wanted) if envelope is None or envelope.kind > ERROR else wanted.lease(envelope.nonce)
+        return await self._take(wanted) if envelope is None or envelope.kind > ERROR else wanted.lease(envelope.id)
 
     async def _store(self, target: ServerRead, lease: Lease, packed: bytes | None, lifetime: float) -> bool:
         """Swap it in if what is under the key still has the lease's id; None takes our marker away."""
         wire, node = target.wire, target.node
         data, swap = node.gets(wire)
         envelope = self._unpack(target.key, data)
-        if envelope is None or envelope.nonce != lease.nonce:
+        if envelope is None or envelope.id != lease.id:
             return False
         if packed is not None:
             is_stored = node.cas(wire, packed, swap, expire_after(lifetime))
         else:  # of a lease that was to replace a value there is nothing to give back: that stays
             is_stored = envelope.kind == LEASE and node.cas(wire, b"", swap, AT_ONCE)
         if is_stored:  # else it may still be there, where what was read was damaged, and nobody leads it
-            self._own_leases.drop(lease.nonce)
+            self._own_leases.drop(lease.id)
         return is_stored
 
 

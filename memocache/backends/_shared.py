@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeAlias
 from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._entry import SECOND, Entry, StaleableEntry
-from memocache._envelope import ERROR, LEASE, STAMP_SIZE, VALUE, Envelope, Header
+from memocache._envelope import ERROR, GENERATION_SIZE, LEASE, VALUE, Envelope, Header
 from memocache._policy import FOREVER, StoredException, refresh_margin
 from memocache.backends.base import Cache, call_verb, countable
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
@@ -194,12 +194,12 @@ def block_of(heads: Sequence[bytes], generations: Sequence[bytes | None]) -> byt
 
 def is_generation(data: bytes) -> bool:
     """Return whether *data* is the generation of a tag."""
-    return len(data) == len(GENERATION_MAGIC) + STAMP_SIZE and data.startswith(GENERATION_MAGIC)
+    return len(data) == len(GENERATION_MAGIC) + GENERATION_SIZE and data.startswith(GENERATION_MAGIC)
 
 
 def new_generation() -> bytes:
     """Return a generation that no tag ever had."""
-    return GENERATION_MAGIC + os.urandom(STAMP_SIZE)
+    return GENERATION_MAGIC + os.urandom(GENERATION_SIZE)
 
 
 MOST_SWAPS: Final = 1000
@@ -246,11 +246,11 @@ class ServerCache(PackedCache):
         envelope = self._unpack(key, data)
         if envelope is None or envelope.kind != VALUE or not is_present(envelope, clock()):
             return None
-        if envelope.stamps:
-            tags = _envelope.stamp_names(envelope.stamps)
+        if envelope.block:
+            tags = _envelope.tags_of(envelope.block)
             wires = list(map(self._wire, tags))
             found = self._node(self._wire(key)).get_many(wires)
-            if block_of(list(map(_envelope.stamp_head, tags)), list(map(found.get, wires))) != envelope.stamps:
+            if block_of(list(map(_envelope.generation_head, tags)), list(map(found.get, wires))) != envelope.block:
                 return None
         return envelope
 

@@ -440,7 +440,7 @@ class ForeignCache(FencedCache[ForeignRead]):
             tags=tags,
             wire=wire,
             digest=self._digest(key),
-            heads=[_envelope.stamp_head(name) for name in (OWN, *tags)],
+            heads=[_envelope.generation_head(name) for name in (OWN, *tags)],
             names=[wire, self._own_generation(key), *map(self._wire, tags)],
         )
 
@@ -484,7 +484,7 @@ class ForeignCache(FencedCache[ForeignRead]):
         if flight is not None:
             return Busy(flight)
         # Where it was this process, that has lost its leader.
-        is_led = envelope is not None and is_lease(envelope, wanted.now) and not self._flights.has_made(envelope.nonce)
+        is_led = envelope is not None and is_lease(envelope, wanted.now) and not self._flights.has_made(envelope.id)
         return Busy(None) if is_led else None
 
     async def _take(self, wanted: LeaseRequest[ForeignRead], old: StaleableEntry | None = None) -> Lease | None:
@@ -494,7 +494,7 @@ class ForeignCache(FencedCache[ForeignRead]):
             return None
         is_ours = False
         try:
-            packed, lifetime = self._claiming(wanted, taken.nonce, old)
+            packed, lifetime = self._claiming(wanted, taken.id, old)
             # An `add` is refused also where something stands that is not to be read.
             if wanted.state.data is None and wanted.attempt < ATTEMPTS // 2:
                 is_ours = await self._object.add(wanted.target.wire, packed, lifetime)
@@ -520,13 +520,13 @@ class ForeignCache(FencedCache[ForeignRead]):
         wanted = wanted._replace(state=wanted.state._replace(ended=None))
         if envelope is None or envelope.kind > ERROR:
             return await self._take(wanted)
-        return self._lead(wanted, envelope.nonce)
+        return self._lead(wanted, envelope.id)
 
     async def _store(self, target: ForeignRead, lease: Lease, packed: bytes | None, lifetime: float) -> bool:
         """Set it if the lease's id and generations are there; should they change meanwhile, it does not count."""
         try:
             envelope = (await self._read(target)).envelope
-            if envelope is None or envelope.nonce != lease.nonce:
+            if envelope is None or envelope.id != lease.id:
                 return False
             if packed is not None:
                 await self._object.set(target.wire, packed, lifetime)
@@ -536,7 +536,7 @@ class ForeignCache(FencedCache[ForeignRead]):
                 return False
             return True
         finally:
-            self._flights.end(lease.flight, lease.stamps)
+            self._flights.end(lease.flight, lease.block)
 
     # ---- forgetting ----------------------------------------------------------------------------------------------
 
@@ -551,8 +551,8 @@ class ForeignCache(FencedCache[ForeignRead]):
         if data is not None and left == data:
             with suppress(BackendError):  # it does not count any more, and only takes room
                 await self._object.delete(wire)
-        envelope, generation = self._unpack(key, data), block_of([_envelope.stamp_head(OWN)], [before])
-        if envelope is None or generation is None or not envelope.stamps.startswith(generation):
+        envelope, generation = self._unpack(key, data), block_of([_envelope.generation_head(OWN)], [before])
+        if envelope is None or generation is None or not envelope.block.startswith(generation):
             return False
         now = clock()
         return is_present(envelope, now) or is_lease(envelope, now)
@@ -591,7 +591,7 @@ class ForeignCache(FencedCache[ForeignRead]):
         for key in keys:
             envelope = self._unpack(key, found[self._wire(key)])
             if envelope is not None and envelope.kind == VALUE and is_present(envelope, now):
-                tags = _envelope.stamp_names(envelope.stamps)[1:]
+                tags = _envelope.tags_of(envelope.block)[1:]
                 present[key] = envelope, [self._own_generation(key), *map(self._wire, tags)]
         further = [name for _, names in present.values() for name in names if name not in found]
         if further:
@@ -599,7 +599,7 @@ class ForeignCache(FencedCache[ForeignRead]):
         return {
             key: envelope
             for key, (envelope, names) in present.items()
-            if block_of(_heads(envelope), [found[name] for name in names]) == envelope.stamps
+            if block_of(_heads(envelope), [found[name] for name in names]) == envelope.block
         }
 
     def get(self, key: str) -> object:
@@ -631,7 +631,7 @@ class ForeignCache(FencedCache[ForeignRead]):
     async def _put(self, entry: Entry, now: float) -> None:
         """Set *entry* under another generation, so that what is being computed now will not count."""
         generation = new_generation()
-        block = block_of([_envelope.stamp_head(OWN)], [generation])
+        block = block_of([_envelope.generation_head(OWN)], [generation])
         assert block is not None
         packed = self._pack(entry.key, entry, now, block)
         await self._object.set(self._own_generation(entry.key), generation, FOREVER)
@@ -670,7 +670,7 @@ class ForeignCache(FencedCache[ForeignRead]):
 
 def _heads(envelope: Envelope) -> list[bytes]:
     """Return what comes before each generation in the block of *envelope*."""
-    return [_envelope.stamp_head(name) for name in (OWN, *_envelope.stamp_names(envelope.stamps)[1:])]
+    return [_envelope.generation_head(name) for name in (OWN, *_envelope.tags_of(envelope.block)[1:])]
 
 
 _made: Final["weakref.WeakValueDictionary[int, ForeignCache]"] = weakref.WeakValueDictionary()

@@ -309,7 +309,7 @@ def move(cluster: RedisCluster, slot: int, there: int, *, until_moving: bool = F
     cluster.wait_until_agreed()  # the third has only heard of it
 
 
-def test_a_slot_that_moves_takes_its_stamps_along(redis_binary: str, prefix: str) -> None:
+def test_a_slot_that_moves_takes_its_generations_along(redis_binary: str, prefix: str) -> None:
     with RedisCluster(redis_binary) as cluster:
         cache, other = (RedisCache(cluster.url, key_prefix=prefix, timeout=5) for _ in range(2))
         truth = "old"

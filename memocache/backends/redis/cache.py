@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from memocache import _envelope
 from memocache._effects import blocking
 from memocache._entry import StaleableEntry
-from memocache._envelope import LEASE, NONCE
+from memocache._envelope import ID, LEASE
 from memocache.backends._leases import FencedCache, KeyState, LeaseRequest, OwnLeases, PreparedRead
 from memocache.backends._shared import (
     GENERATION_MAGIC,
@@ -360,7 +360,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
             tags=tags,
             wire=wire,
             digest=self._digest(key),
-            heads=[_envelope.stamp_head(tag) for tag in tags],
+            heads=[_envelope.generation_head(tag) for tag in tags],
             shard=shard,
             names=names,
             request=Request(_mget(names), retry=True),
@@ -393,7 +393,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         envelope, marker = wanted.state.envelope, wanted.state.marker
         if marker is not None:
             held = _envelope.unpack(marker, wanted.target.digest)
-            if held is not None and held.kind == LEASE and held.stamps == wanted.block and is_lease(held, wanted.now):
+            if held is not None and held.kind == LEASE and held.block == wanted.block and is_lease(held, wanted.now):
                 return self._own_leases.leader(wanted, marker)
         is_resting = envelope is not None and is_present(envelope, wanted.now) and wanted.now < envelope.held
         return Busy(None) if is_resting else None
@@ -401,9 +401,9 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
     async def _take(self, wanted: LeaseRequest[ShardRead], old: StaleableEntry | None = None) -> Lease | None:
         """Have a script put a marker beside the key."""
         target, state, taken = wanted.target, wanted.state, self._lead(wanted)
-        lease_id = b"" if state.data is None else state.data[NONCE]
+        lease_id = b"" if state.data is None else state.data[ID]
         expire = b"%d" % self._expire(wanted.seconds)
-        arguments = (lease_id, state.marker or b"", taken.nonce, expire, *_generations(taken))
+        arguments = (lease_id, state.marker or b"", taken.id, expire, *_generations(taken))
         try:
             is_ours = await target.shard.run(CLAIM, target.names, arguments)
         except BackendUnavailable:
@@ -413,14 +413,14 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
             return taken
         if is_ours:
             return taken
-        self._own_leases.drop(taken.nonce)
+        self._own_leases.drop(taken.id)
         return None
 
     async def _overrule(self, wanted: LeaseRequest[ShardRead]) -> Lease | None:
         """Put a marker over whichever is there."""
         target, taken = wanted.target, self._lead(wanted)
         try:
-            await target.shard.ask(Request(_set(target.names[1], taken.nonce, self._expire(wanted.seconds))))
+            await target.shard.ask(Request(_set(target.names[1], taken.id, self._expire(wanted.seconds))))
         except BackendUnavailable:
             if not await self._holds(target, taken):
                 raise
@@ -435,17 +435,17 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
     async def _holds(self, target: ShardRead, lease: Lease) -> bool:
         """Return whether *lease* is on the server."""
         (found,) = await target.shard.ask(Request(_mget(target.names[1:2]), retry=True, urgent=True))
-        return bool(found == [lease.nonce])
+        return bool(found == [lease.id])
 
     async def _store(self, target: ShardRead, lease: Lease, packed: bytes | None, lifetime: float) -> bool:
         """Have a script store it if the marker is still there and the generations are those of the lease."""
         if packed is None:
-            is_stored = await target.shard.run(GIVE_BACK, target.names[:2], (lease.nonce,))
+            is_stored = await target.shard.run(GIVE_BACK, target.names[:2], (lease.id,))
         else:
-            arguments = (lease.nonce, packed, b"%d" % self._expire(lifetime), *_generations(lease))
+            arguments = (lease.id, packed, b"%d" % self._expire(lifetime), *_generations(lease))
             is_stored = await target.shard.run(FILL, target.names, arguments)
         if is_stored:  # else, or if there was no answer, it may still be there, and nobody leads it
-            self._own_leases.drop(lease.nonce)
+            self._own_leases.drop(lease.id)
         return is_stored
 
     # ---- forgetting ----------------------------------------------------------------------------------------------
@@ -557,7 +557,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
 
 def _generations(lease: Lease) -> list[bytes]:
     """Return the generations under which *lease* was taken, as they stand on the server."""
-    return [GENERATION_MAGIC + generation for generation in _envelope.stamps_of(lease.stamps)]
+    return [GENERATION_MAGIC + generation for generation in _envelope.generations_of(lease.block)]
 
 
 def _redis_settings() -> Any:

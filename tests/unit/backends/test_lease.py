@@ -39,7 +39,7 @@ def test_a_server_keeps_what_is_needed_and_no_longer(proxy: FaultProxy, prefix: 
         f = aging(MemcachedCache([proxy.address], key_prefix=prefix))
         f(1)
         f.uncache_all()
-        # The stamp of the group for ever, the stub for the first lease, the entry while it may be served.
+        # The generation of the tag for ever, the marker for the first lease, the entry while it may be served.
         assert expiries(proxy) == [("add", 0), ("add", 61), ("cas", 81), ("set", 0)]
         f(1)
         clock.tick(60)
