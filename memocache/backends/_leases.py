@@ -19,9 +19,9 @@ import threading
 import weakref
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from memocache import _envelope
 from memocache._clock import now as clock
@@ -33,7 +33,6 @@ from memocache.backends._shared import (
     SKEW,
     KVServer,
     PackedCache,
-    Read,
     ServerCache,
     block_of,
     due,
@@ -289,11 +288,32 @@ class FencedCache(PackedCache, Generic[R]):
 # ---- leases by compare-and-swap --------------------------------------------------------------------------------------
 
 
+Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
+"""The data under a key, and under others."""
+Read: TypeAlias = Callable[[], Answer]
+
+
+class LeaseServer(KVServer, Protocol):
+    """A server of a LeaseCache."""
+
+    def reader(self, key: str, others: Sequence[str]) -> Read:
+        """Return a function that reads what is under *key* and, in their order, under *others*, in one round trip.
+
+        While the answer is what it was the last time, the function may return the same object.
+        """
+
+    def delete(self, key: str) -> bool:
+        """Delete what is under *key*; acknowledged."""
+
+    def flush(self) -> None:
+        """Delete everything."""
+
+
 @dataclass(slots=True, kw_only=True)
 class ServerRead(PreparedRead):
     """A prepared read of a key on its server."""
 
-    node: KVServer
+    node: LeaseServer
     read: Read  # the key's data, and the generations of its tags
 
     def ask(self) -> KeyState:
@@ -362,6 +382,47 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
     def forget_tag(self, tag: str) -> None:
         """Give the tag another generation on every server; raise if one of them did not answer."""
         self._on_all(lambda node: node.set(self._wire(tag), new_generation(), 0))
+
+    def clear(self) -> bool:
+        """Delete everything on the servers, whoever put it there, whatever its key_prefix."""
+        self._on_all(lambda node: node.flush())
+        return True
+
+    # ---- its servers ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _node(self, key: str) -> LeaseServer:
+        """Return the server of a wire *key*."""
+
+    @abstractmethod
+    def _nodes(self) -> Sequence[LeaseServer]:
+        """Return all servers."""
+
+    def _by_node(self, wires: Iterable[str]) -> list[tuple[LeaseServer, list[str]]]:
+        """Return the *wires* of each server."""
+        groups: dict[int, tuple[LeaseServer, list[str]]] = {}
+        for wire in wires:
+            node = self._node(wire)
+            groups.setdefault(id(node), (node, []))[1].append(wire)
+        return list(groups.values())
+
+    def _on_all(self, command: Callable[[LeaseServer], None]) -> None:
+        """Give *command* to every server; raise if one of them did not answer, after the others have done it."""
+        failed: BackendError | None = None
+        for node in self._nodes():
+            try:
+                command(node)
+            except BackendError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+
+    def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
+        by_wire = {self._wire(key): key for key in keys}
+        found: dict[str, bytes] = {}
+        for node, wires in self._by_node(by_wire):
+            found.update((by_wire[wire], data) for wire, data in node.get_many(wires).items())
+        return found
 
     # ---- their steps ---------------------------------------------------------------------------------------------
 

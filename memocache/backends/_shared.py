@@ -4,9 +4,9 @@ import math
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from memocache import _envelope
 from memocache._clock import now as clock
@@ -14,7 +14,7 @@ from memocache._entry import SECOND, Entry, StaleableEntry
 from memocache._envelope import ERROR, GENERATION_SIZE, LEASE, VALUE, Envelope, Header
 from memocache._policy import FOREVER, StoredException, refresh_margin
 from memocache.backends.base import Cache, call_verb, countable
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
+from memocache.errors import BackendUnavailable, ConfigurationError, SerializationError
 from memocache.serializers import SafeSerializer
 from memocache.serializers._codec import ValueCodec
 
@@ -143,10 +143,6 @@ def expire_after(seconds: float) -> int:
 
 GENERATION_MAGIC: Final = b"\xf1ms"
 
-Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
-"""The data under a key, and under others."""
-Read: TypeAlias = Callable[[], Answer]
-
 
 class KVServer(Protocol):
     """One server.
@@ -156,12 +152,6 @@ class KVServer(Protocol):
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*, in one round trip."""
-
-    def reader(self, key: str, others: Sequence[str]) -> Read:
-        """Return a function that reads what is under *key* and, in their order, under *others*, in one round trip.
-
-        While the answer is what it was the last time, the function may return the same object.
-        """
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, and the id with which to swap it; *urgent*: even if it is left alone now."""
@@ -174,12 +164,6 @@ class KVServer(Protocol):
 
     def set(self, key: str, data: bytes, expire: int) -> None:
         """Store *data*."""
-
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*; acknowledged."""
-
-    def flush(self) -> None:
-        """Delete everything."""
 
 
 def block_of(heads: Sequence[bytes], generations: Sequence[bytes | None]) -> bytes | None:
@@ -206,38 +190,15 @@ MOST_SWAPS: Final = 1000
 
 
 class ServerCache(PackedCache):
-    """A cache on servers with `get_many`, `gets`, `cas` and the rest of KVServer: the methods that a user calls."""
+    """A cache on servers with `gets`, `cas` and the rest of KVServer: the methods that a user calls."""
 
     @abstractmethod
     def _node(self, key: str) -> KVServer:
         """Return the server of a wire *key*."""
 
-    @abstractmethod
-    def _nodes(self) -> Sequence[KVServer]:
-        """Return all servers."""
-
     def _expire(self, seconds: float) -> int:
         """Return what a server is told for *seconds* to live."""
         return expire_after(seconds)
-
-    def _by_node(self, wires: Iterable[str]) -> list[tuple[KVServer, list[str]]]:
-        """Return the *wires* of each server."""
-        groups: dict[int, tuple[KVServer, list[str]]] = {}
-        for wire in wires:
-            node = self._node(wire)
-            groups.setdefault(id(node), (node, []))[1].append(wire)
-        return list(groups.values())
-
-    def _on_all(self, command: Callable[[KVServer], None]) -> None:
-        """Give *command* to every server; raise if one of them did not answer, after the others have done it."""
-        failed: BackendError | None = None
-        for node in self._nodes():
-            try:
-                command(node)
-            except BackendError as error:
-                failed = error
-        if failed is not None:
-            raise failed
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
@@ -267,12 +228,9 @@ class ServerCache(PackedCache):
                 values[key] = self._opened(key, envelope).value
         return values
 
+    @abstractmethod
     def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
-        by_wire = {self._wire(key): key for key in keys}
-        found: dict[str, bytes] = {}
-        for node, wires in self._by_node(by_wire):
-            found.update((by_wire[wire], data) for wire, data in node.get_many(wires).items())
-        return found
+        """Return what is under *keys*, by key, in one round trip to each server."""
 
     def has(self, key: str) -> bool:
         """Return whether *key* has a value, be it None."""
@@ -305,11 +263,6 @@ class ServerCache(PackedCache):
     def delete(self, key: str) -> bool:
         """Delete what is under *key*; True if there was something."""
         return call_verb(self.forget, key)
-
-    def clear(self) -> bool:
-        """Delete everything on the servers, whoever put it there, whatever its key_prefix."""
-        self._on_all(lambda node: node.flush())
-        return True
 
     def inc(self, key: str, delta: int = 1) -> int:
         """Add *delta* to the number under *key* atomically, and return the sum."""

@@ -15,8 +15,7 @@ from pymemcache.exceptions import (
     MemcacheUnknownError,
 )
 
-from memocache.backends._leases import LeaseCache
-from memocache.backends._shared import Answer
+from memocache.backends._leases import Answer, LeaseCache
 from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, LastReply, Sockets, seconds_allowed
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, ValueTooLarge

@@ -9,7 +9,6 @@ carries.
 Everything is written once, as coroutines over round trips (see `_effects`), for threads and for tasks.
 """
 
-import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -167,14 +166,6 @@ class Shard:
         found = blocking(self.ask(Request(_mget(map(self.name, keys)), retry=True)))[0]
         return {key: data for key, data in zip(keys, found, strict=True) if data is not None}
 
-    def reader(self, key: str, others: Sequence[str]) -> Callable[[], tuple[bytes | None, Sequence[bytes | None]]]:
-        """Return a function that reads what is under *key* and under *others*; see KVServer."""
-        return functools.partial(self._read, Request(_mget(map(self.name, (key, *others))), retry=True))
-
-    def _read(self, request: Request) -> tuple[bytes | None, Sequence[bytes | None]]:
-        data, *others = blocking(self.ask(request))[0]
-        return data, others
-
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, twice: with that it is swapped."""
         (data,) = blocking(self.ask(Request(command(resp.bulk, b"GET", self.name(key)), retry=True, urgent=urgent)))
@@ -192,16 +183,6 @@ class Shard:
     def set(self, key: str, data: bytes, expire: int) -> None:
         """Store *data*; and end the lease."""
         blocking(self.ask(Request(*self.set_commands(key, data, expire))))
-
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*."""
-        return bool(
-            blocking(self.ask(Request(command(resp.integer, b"DEL", self.name(key)), retry=True, urgent=True)))[0]
-        )
-
-    def flush(self) -> None:
-        """Delete everything of ours."""
-        blocking(self._topology.delete_all(KEYS))
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
@@ -347,9 +328,6 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
 
     def _node(self, key: str) -> Shard:
         return self._shards[self._shard_index(key)]
-
-    def _nodes(self) -> Sequence[Shard]:
-        return self._shards
 
     def _new_read(self, key: str, tags: tuple[str, ...]) -> ShardRead:
         wire = self._wire(key)

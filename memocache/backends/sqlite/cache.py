@@ -17,8 +17,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 from memocache._clock import now as clock
 from memocache._clock import ticks
 from memocache._envelope import VALUE, end_of, key_digest
-from memocache.backends._leases import LeaseCache
-from memocache.backends._shared import Answer, is_present
+from memocache.backends._leases import Answer, LeaseCache
+from memocache.backends._shared import is_present
 from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, seconds_allowed
 from memocache.backends.sqlite.connection import PAGE, Connections, DatabaseConnection, Error, ErrorKind, kind_of
 from memocache.backends.sqlite.file import CHECK_INTERVAL, EVERYTHING, DatabaseFile, marks_of, resolve_path
