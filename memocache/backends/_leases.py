@@ -272,7 +272,7 @@ class FencedCache(PackedCache, Generic[R]):
     async def _overrule(self, wanted: LeaseRequest[R]) -> Lease | None:
         """Take the lease whoever has it; None if it could not be had at once."""
 
-    def _claiming(self, wanted: LeaseRequest[R], lease_id: bytes, old: StaleableEntry | None) -> tuple[bytes, float]:
+    def _pack_claim(self, wanted: LeaseRequest[R], lease_id: bytes, old: StaleableEntry | None) -> tuple[bytes, float]:
         """Return what says under the key that the lease is taken, and for how long: a marker, or *old* with its id."""
         target, envelope = wanted.target, wanted.state.envelope
         if old is None or envelope is None:
@@ -471,7 +471,7 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
         before, wire, node = wanted.state.data, wanted.target.wire, wanted.target.node
         # Before the marker leaves: whoever reads it in this process must find the flight.
         taken = self._own_leases.lead(wanted, os.urandom(16))
-        packed, lifetime = self._claiming(wanted, taken.id, old)
+        packed, lifetime = self._pack_claim(wanted, taken.id, old)
         expire = expire_after(lifetime)
         try:
             if before is None:

@@ -494,7 +494,7 @@ class ForeignCache(FencedCache[ForeignRead]):
             return None
         is_ours = False
         try:
-            packed, lifetime = self._claiming(wanted, taken.id, old)
+            packed, lifetime = self._pack_claim(wanted, taken.id, old)
             # An `add` is refused also where something stands that is not to be read.
             if wanted.state.data is None and wanted.attempt < ATTEMPTS // 2:
                 is_ours = await self._object.add(wanted.target.wire, packed, lifetime)
