@@ -3,16 +3,13 @@
 import inspect
 import threading
 from collections.abc import Callable, Hashable
-from copy import deepcopy
 from typing import Any, Final, TypeAlias
 
+from memocache._canonical import plain_types
 from memocache._clock import now
-from memocache._compile import plain_types
 from memocache._current import CacheRef, CacheSource, as_cache
-from memocache._effects import StoreDecision
 from memocache._entry import SECOND, Entry, EntryScope, FastIndex, FastKey, StaleableEntry
 from memocache._hints import resolved
-from memocache._hooks import adapters
 from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
@@ -20,17 +17,13 @@ from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import KeyMaker
 from memocache.stats import Counters
 
-__all__ = ["ONE_SHOT", "Binding", "Bindings", "LookupResult", "is_one_shot"]
+__all__ = ["Binding", "Bindings", "LookupResult"]
 
 FIRST_LEASE: Final = 60.0
 LEAST_LEASE: Final = 2.0
 MOST_SCOPES: Final = 10_000
 MOST_KEYS: Final = 10_000
 MOST_BINDINGS: Final = 16
-
-ONE_SHOT: Final = (
-    "the function returned an iterator, whose first reader uses it up, so it was not stored; return a list"
-)
 
 LookupResult: TypeAlias = "Entry | Stale | Lease | Busy | None"
 """A cache's answer about a key; None if it does not answer."""
@@ -156,22 +149,6 @@ class Binding:
         finally:
             lease.flight.abandon()
 
-    def decide(self, value: Any) -> StoreDecision:
-        """Return what is to become of a computed *value*; what the user's functions raise, this does."""
-        why = ONE_SHOT if is_one_shot(type(value)) else adapters.refusal(value) if adapters else ""
-        if why:
-            self.failed(why)
-            return StoreDecision(value, None, 0.0, 0.0, shared=False)
-        lifetime = self.policy.lifetime(value, self.cache.default_lifetime)
-        try:
-            kept = value if self.copy is None else self.copy(value)  # the leader may change its own
-        except Exception as error:
-            if self.copy is not deepcopy:  # a function of the user's, whose errors are the user's to see
-                raise
-            self.failed("a result cannot be copied, as copy=True asks, so it was not stored", error)
-            return StoreDecision(value, None, 0.0, 0.0, shared=False)
-        return StoreDecision(value, kept, lifetime, self.policy.stale, shared=True)
-
     def staleable(self, entry: Entry, lifetime: float, stale: float) -> StaleableEntry:
         """Return *entry* as one that may be served for *stale* seconds when its timeout is over."""
         until = entry.fresh
@@ -232,11 +209,6 @@ class Binding:
             )
 
 
-def is_one_shot(kind: type) -> bool:
-    """Return True if what is of this *kind* is used up by its first reader: iterators, and so open files."""
-    return hasattr(kind, "__next__") or hasattr(kind, "__anext__")
-
-
 def _return_hint(function: Callable[..., Any]) -> list[object]:
     """Return the hint of the result, resolved, if there is one that can be."""
     try:
@@ -280,9 +252,9 @@ class Bindings:
         self._latest: Binding | None = None  # unless each call asks for its cache
         self.settled: Binding | None = None
         """The one in use, once it will not be another any more."""
-        self.start_anew()
+        self.after_fork()
 
-    def start_anew(self) -> None:
+    def after_fork(self) -> None:
         """Have a lock that nobody holds: in the beginning, and in a process that was forked while anybody may have."""
         self._lock = threading.RLock()
 

@@ -12,23 +12,25 @@ import datetime
 import enum
 import functools
 import itertools
+import math
 import operator
 import os
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from memocache import _canonical_arrays
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["encode", "has_own_key", "module_name"]
+__all__ = ["encode", "has_own_key", "module_name", "plain_types"]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
 FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method
 MAIN: Final = frozenset({"__main__", "__mp_main__"})  # the second in children that multiprocessing spawns
 NO_KEY: Final = object()
+PLAIN_TYPES: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))  # a metaclass may have a __hash__
 SHOWN_STEPS: Final = 8  # of the way to a refused value that its message shows
 
 Encoder = Callable[[Any, int], bytes]
@@ -258,6 +260,26 @@ def _own_key(value: Any, kind: type) -> object:
     if found is None:  # also as with __hash__ = None: not even what it would inherit
         return NO_KEY
     return found() if callable(found) else found
+
+
+def plain_types(values: Sequence[object]) -> type | tuple[type, ...] | None:
+    """Return the types of *values*, or of the only one, if they may be looked up as they are; else None.
+
+    They may where what equals one of them, in the same type, is the same value.
+    """
+    if len(values) == 1:
+        kind = type(values[0])
+        return kind if id(kind) in PLAIN_TYPES and (kind is not float or _is_itself(values[0])) else None
+    types = tuple(map(type, values))
+    return (
+        types
+        if PLAIN_TYPES.issuperset(map(id, types)) and (float not in types or all(map(_is_itself, values)))
+        else None
+    )
+
+
+def _is_itself(value: object) -> bool:
+    return type(value) is not float or (value != 0.0 and math.isfinite(value))  # there is also -0.0, and NaN
 
 
 def has_own_key(value: Any) -> bool:

@@ -36,22 +36,19 @@ It computes here, not in the driver of the read-through, so that recursion needs
 import functools
 import itertools
 import linecache
-import math
 import time
 import weakref
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from inspect import Parameter, Signature
 from typing import Any, Final, TypeAlias
 
-from memocache._canonical import has_own_key
+from memocache._canonical import has_own_key, plain_types
 from memocache._entry import FastIndex, FastKey
 from memocache._instances import tokens
 
 __all__ = [
     "CallCompiler",
-    "PLAIN",
     "FastKeyMaker",
-    "plain_types",
     "fast_key_maker",
     "as_tuple",
     "declared",
@@ -214,27 +211,8 @@ def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
     return HIT.format(p=p, raw=raw[0] if len(raw) == 1 else as_tuple(raw), single=single, types=types)
 
 
-# By id: a metaclass may have a __hash__ of its own.
-PLAIN: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))
-
 FastKeyMaker: TypeAlias = Callable[[tuple[Any, ...]], "FastKey | None"]
 """Takes the arguments in a key; returns what makes the next call with these find the entry, or None."""
-
-
-def plain_types(values: Sequence[object]) -> type | tuple[type, ...] | None:
-    """Return the types of *values*, or of the only one, if they may be looked up as they are; else None.
-
-    They may where what equals one of them, in the same type, is the same value.
-    """
-    if len(values) == 1:
-        kind = type(values[0])
-        return kind if id(kind) in PLAIN and (kind is not float or _is_itself(values[0])) else None
-    types = tuple(map(type, values))
-    return types if PLAIN.issuperset(map(id, types)) and (float not in types or all(map(_is_itself, values))) else None
-
-
-def _is_itself(value: object) -> bool:
-    return type(value) is not float or (value != 0.0 and math.isfinite(value))  # there is also -0.0, and NaN
 
 
 def fast_key_maker(fast_index: FastIndex | None, number: int, instance_at: int | None) -> FastKeyMaker:

@@ -220,11 +220,9 @@ def disabled(*, everywhere: bool = False) -> Iterator[None]:
         _disabled.reset(token)
 
 
-def _reset_in_child() -> None:
+@in_child
+def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
     for index in list(_indexes):
-        index.reset()
-
-
-in_child(_reset_in_child)
+        index.after_fork()

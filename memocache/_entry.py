@@ -149,7 +149,7 @@ class FastIndex:
         self._open = True
         self._closed = False
 
-    def reset(self) -> None:
+    def after_fork(self) -> None:
         """Start again empty, in a process that was forked while anybody may have held the lock."""
         self.lock = threading.RLock()
         self.table.clear()

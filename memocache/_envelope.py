@@ -1,8 +1,7 @@
-"""An entry, a lease or a stamp as bytes: what lies in a cache that processes share."""
+"""An entry, a lease or a generation as bytes: what lies in a cache that processes share."""
 
 import struct
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf
@@ -11,9 +10,9 @@ from typing import Final, NamedTuple
 __all__ = [
     "ERROR",
     "LEASE",
-    "NONCE",
-    "STAMP",
-    "STAMP_SIZE",
+    "ID",
+    "GENERATION",
+    "GENERATION_SIZE",
     "VALUE",
     "Envelope",
     "Header",
@@ -21,24 +20,23 @@ __all__ = [
     "end_of",
     "key_digest",
     "pack",
-    "stamp_block",
-    "stamp_head",
-    "stamp_names",
-    "stamps_of",
+    "generation_head",
+    "tags_of",
+    "generations_of",
     "unpack",
     "with_codec",
 ]
 
 MAGIC: Final = b"\xf1mc"
 VERSION: Final = 2
-VALUE, ERROR, LEASE, STAMP = 1, 2, 3, 4  # the results of calls first
-STAMP_SIZE: Final = 16
+VALUE, ERROR, LEASE, GENERATION = 1, 2, 3, 4  # the results of calls first
+GENERATION_SIZE: Final = 16
 
-# magic, version, kind, codec, stamps' length | nonce | created, fresh, expires, cost, held, pause | digest of the key
+# magic, version, kind, codec, length of the block | id | created, fresh, expires, cost, held, pause | digest of the key
 HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
-NONCE: Final = slice(8, 24)
-"""Where the nonce is in an envelope."""
+ID: Final = slice(8, 24)
+"""Where the id is in an envelope."""
 
 CODEC_AT: Final = 5
 ENDS: Final = struct.Struct(">ddd")  # expires, cost, held
@@ -52,7 +50,7 @@ class Header(NamedTuple):
 
     kind: int
     codec: int
-    nonce: bytes
+    id: bytes
     created: float
     fresh: float
     expires: float
@@ -63,18 +61,18 @@ class Header(NamedTuple):
 
 @dataclass(slots=True)
 class Envelope:
-    """An entry, a lease or a stamp as it was read from a shared cache: what its header says, and what it holds."""
+    """An entry, a lease or a generation as it was read from a shared cache: what its header says, and what it holds."""
 
     kind: int
     codec: int
-    nonce: bytes
+    id: bytes
     created: float
     fresh: float
     expires: float
     cost: float
     held: float  # before that, nobody else is to refresh it
     pause: float
-    stamps: bytes  # a stamp_block
+    block: bytes  # of the generations of its tags: it counts while that is the present one
     payload: bytes
     context: bytes  # what a signature covers besides the payload
 
@@ -84,10 +82,10 @@ def key_digest(key: str) -> bytes:
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def context(header: Header, digest: bytes, stamps: bytes) -> bytes:
+def context(header: Header, digest: bytes, block: bytes) -> bytes:
     """Return the bytes that a payload is bound to: all of the envelope but the payload itself."""
-    kind, codec, nonce, *times = header
-    return HEADER.pack(MAGIC, VERSION, kind, codec, len(stamps), nonce, *times, digest) + stamps
+    kind, codec, id_, *times = header
+    return HEADER.pack(MAGIC, VERSION, kind, codec, len(block), id_, *times, digest) + block
 
 
 def with_codec(bound: bytes, codec: int) -> bytes:
@@ -97,26 +95,24 @@ def with_codec(bound: bytes, codec: int) -> bytes:
 
 def pack(bound: bytes, payload: bytes) -> bytes:
     """Return the envelope of *payload*, which is bound to `context(...)` *bound*."""
-    head, stamps = bound[: HEADER.size], bound[HEADER.size :]
+    head, block = bound[: HEADER.size], bound[HEADER.size :]
     checksum = zlib.crc32(payload, zlib.crc32(bound))
-    return b"".join((head, CHECKSUM.pack(checksum), stamps, payload))
+    return b"".join((head, CHECKSUM.pack(checksum), block, payload))
 
 
 def unpack(data: bytes, digest: bytes) -> Envelope | None:
     """Return the envelope in *data*, or None if it is not whole, not ours, or not of the key with this *digest*."""
     if len(data) < START:
         return None
-    magic, version, kind, codec, length, nonce, created, fresh, expires, cost, held, pause, key = HEADER.unpack_from(
-        data
-    )
+    magic, version, kind, codec, length, id_, created, fresh, expires, cost, held, pause, key = HEADER.unpack_from(data)
     end = START + length
     if magic != MAGIC or version != VERSION or key != digest or len(data) < end:
         return None
-    stamps, payload = data[START:end], data[end:]
-    bound = data[:HEAD] + stamps
+    block, payload = data[START:end], data[end:]
+    bound = data[:HEAD] + block
     if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
         return None
-    return Envelope(kind, codec, nonce, created, fresh, expires, cost, held, pause, stamps, payload, bound)
+    return Envelope(kind, codec, id_, created, fresh, expires, cost, held, pause, block, payload, bound)
 
 
 def end_of(data: bytes) -> float:
@@ -127,31 +123,26 @@ def end_of(data: bytes) -> float:
     return float(max(expires, held))  # also while it is being refreshed
 
 
-def stamp_block(names: Sequence[str], stamps: Sequence[bytes]) -> bytes:
-    """Return the groups *names* with their *stamps* as bytes: an entry holds while its block is the present one."""
-    return b"".join(stamp_head(name) + stamp for name, stamp in zip(names, stamps, strict=True))
-
-
-def stamp_head(name: str) -> bytes:
-    """Return what stands before the stamp of the group *name* in a block."""
+def generation_head(name: str) -> bytes:
+    """Return what stands before the generation of the tag *name* in a block."""
     return bytes((len(name),)) + name.encode("ascii")
 
 
-def stamps_of(block: bytes) -> list[bytes]:
-    """Return the stamps in a stamp_block."""
-    stamps, position = [], 0
+def generations_of(block: bytes) -> list[bytes]:
+    """Return the generations in a *block*."""
+    generations, position = [], 0
     while position < len(block):
         end = position + 1 + block[position]
-        stamps.append(block[end : end + STAMP_SIZE])
-        position = end + STAMP_SIZE
-    return stamps
+        generations.append(block[end : end + GENERATION_SIZE])
+        position = end + GENERATION_SIZE
+    return generations
 
 
-def stamp_names(block: bytes) -> list[str]:
-    """Return the names of the groups in a stamp_block; none if it is a forger's junk."""
+def tags_of(block: bytes) -> list[str]:
+    """Return the names of the tags in a *block*; none if it is a forger's junk."""
     names, position = [], 0
     while position < len(block):
         end = position + 1 + block[position]
         names.append(block[position + 1 : end])
-        position = end + STAMP_SIZE
+        position = end + GENERATION_SIZE
     return [name.decode("ascii") for name in names] if all(map(bytes.isascii, names)) else []

@@ -260,11 +260,9 @@ def _work() -> None:
         del call
 
 
-def _reset_in_child() -> None:
+@in_child
+def _after_fork() -> None:
     global _graph, _lock, _running
     _graph, _lock = threading.RLock(), threading.RLock()
     _running = 0
     _waiting.clear()
-
-
-in_child(_reset_in_child)

@@ -1,15 +1,23 @@
-"""The registry for forks: functions that reset, in a child process, locks, flights and connections of the parent."""
+"""The registry for forks: how locks, flights and connections of the parent are replaced in a child process.
+
+Whoever holds some has a method `after_fork`, which makes them anew. A module has a function `_after_fork`, registered
+with `in_child`, which calls those of the objects that it knows of.
+"""
 
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 __all__ = ["around_fork", "in_child"]
 
+C = TypeVar("C", bound=Callable[[], object])
 
-def in_child(reset: Callable[[], object]) -> None:
-    """Have *reset* called in every child that this process forks, before anything else runs there."""
+
+def in_child(after_fork: C) -> C:
+    """Have *after_fork* called in every child that this process forks, before anything else runs there."""
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=reset)
+        os.register_at_fork(after_in_child=after_fork)
+    return after_fork
 
 
 def around_fork(before: Callable[[], object], after: Callable[[], object]) -> None:

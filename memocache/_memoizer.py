@@ -456,9 +456,7 @@ async def forget_each(plans: "Sequence[Callable[[], Effects[Any]]]") -> None:
         raise failed
 
 
-def _start_anew() -> None:
+@in_child
+def _after_fork() -> None:
     for memoizer in adapters.functions():
-        cast(Memoizer, memoizer).bindings.start_anew()
-
-
-in_child(_start_anew)
+        cast(Memoizer, memoizer).bindings.after_fork()

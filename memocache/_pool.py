@@ -161,9 +161,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
-def _reset_in_child() -> None:
+@in_child
+def _after_fork() -> None:
     global _pool
     _pool = None
-
-
-in_child(_reset_in_child)

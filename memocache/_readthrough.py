@@ -11,10 +11,11 @@ None                the cache did not answer: compute for this caller only
 import random
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
-from memocache._binding import ONE_SHOT, Binding, LookupResult, is_one_shot
+from memocache._binding import Binding, LookupResult
 from memocache._clock import now, ticks
 from memocache._effects import (
     COMPUTE_ALONE,
@@ -43,6 +44,9 @@ __all__ = [
 
 FIRST_SLEEP: Final = 0.002
 LONGEST_SLEEP: Final = 0.08
+ONE_SHOT: Final = (
+    "the function returned an iterator, whose first reader uses it up, so it was not stored; return a list"
+)
 UNANSWERED: Final = "the cache did not answer, so the call was computed and not stored"
 LEASE_LOST: Final = "a lease was lost while computing, so the result was not stored"
 NOT_TAKEN: Final = "the cache did not take a result"
@@ -218,7 +222,7 @@ async def _lead_on(
         if error is not None:
             return await _lead_failed(binding, lease, scope, error, cost, old)
         try:
-            decision = value if type(value) is StoreDecision else binding.decide(value)
+            decision = value if type(value) is StoreDecision else _decide(binding, value)
         except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
             await _give_back(binding, lease, wrong)
             _fail(binding, lease, wrong)
@@ -233,6 +237,28 @@ async def _lead_on(
     finally:
         if flight.state is None:
             flight.abandon()  # nothing above has ended it: a waiter leads the next
+
+
+def _decide(binding: Binding, value: Any) -> StoreDecision:
+    """Return what is to become of a computed *value*; what the user's functions raise, this does."""
+    why = ONE_SHOT if _is_one_shot(type(value)) else adapters.refusal(value) if adapters else ""
+    if why:
+        binding.failed(why)
+        return StoreDecision(value, None, 0.0, 0.0, shared=False)
+    lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
+    try:
+        kept = value if binding.copy is None else binding.copy(value)  # the leader may change its own
+    except Exception as error:
+        if binding.copy is not deepcopy:  # a function of the user's, whose errors are the user's to see
+            raise
+        binding.failed("a result cannot be copied, as copy=True asks, so it was not stored", error)
+        return StoreDecision(value, None, 0.0, 0.0, shared=False)
+    return StoreDecision(value, kept, lifetime, binding.policy.stale, shared=True)
+
+
+def _is_one_shot(kind: type) -> bool:
+    """Return True if what is of this *kind* is used up by its first reader: iterators, and so open files."""
+    return hasattr(kind, "__next__") or hasattr(kind, "__anext__")
 
 
 class PendingLeadFast(PendingCall):
@@ -263,7 +289,7 @@ class PendingLeadFast(PendingCall):
         is_result = (
             kind is not StoreDecision
             and kind is not CoroutineType
-            and not is_one_shot(kind)
+            and not _is_one_shot(kind)
             and not (adapters and adapters.refusal(value))
         )
         if lifetime is None or not is_result:
@@ -322,7 +348,7 @@ async def _store(
     if lifetime <= 0:
         await _leave_nothing(binding, lease)
         return
-    end = now() + lifetime
+    end = time.time() + lifetime  # see `now`
     entry = Entry(lease.key, value, end, end, int(cost * SECOND), scope)
     if type(value) is StoredException:
         lease.alias = None  # which would hand it out as a value
@@ -391,7 +417,7 @@ async def refresh(binding: Binding, key: str, scope: EntryScope) -> Any:
 async def put(binding: Binding, key: str, scope: EntryScope, value: object) -> None:
     """Store *value* as if it had been computed now."""
     lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
-    if is_one_shot(type(value)):
+    if _is_one_shot(type(value)):
         binding.failed(ONE_SHOT)
         lifetime = 0.0
     await put_if(binding, key, scope, binding.serve(value), lifetime, binding.policy.stale)

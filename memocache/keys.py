@@ -45,12 +45,10 @@ _next_number: Final = itertools.count()
 _head_lock = threading.RLock()
 
 
-def _start_anew() -> None:
+@in_child
+def _after_fork() -> None:
     global _head_lock
     _head_lock = threading.RLock()
-
-
-in_child(_start_anew)
 
 
 class Namespace:

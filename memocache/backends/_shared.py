@@ -1,22 +1,21 @@
-"""The parts that caches whose entries are bytes share: wire keys, envelopes, tag stamps, the methods a user calls."""
+"""The parts that caches whose entries are bytes share: wire keys, envelopes, generations, the methods a user calls."""
 
 import math
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._entry import SECOND, Entry, StaleableEntry
-from memocache._envelope import ERROR, LEASE, STAMP_SIZE, VALUE, Envelope, Header, unpack
+from memocache._envelope import ERROR, GENERATION_SIZE, LEASE, VALUE, Envelope, Header
 from memocache._policy import FOREVER, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Cache, call_verb, countable
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
+from memocache.errors import BackendUnavailable, ConfigurationError, SerializationError
 from memocache.serializers import SafeSerializer
 from memocache.serializers._codec import ValueCodec
 
@@ -61,12 +60,15 @@ class PackedCache(Cache):
     def _digest(self, key: str) -> bytes:
         return _envelope.key_digest(f"{self._prefix}\0{key}")
 
-    def _stub(self, key: str, nonce: bytes, now: float, lease: float, stamps: bytes) -> bytes:
-        """Return what stands under *key* while somebody computes it."""
-        header = Header(LEASE, 0, nonce, now, now, now + lease, 0.0)
-        return _envelope.pack(_envelope.context(header, self._digest(key), stamps), b"")
+    def _check_size(self, wire: str, data: bytes) -> None:
+        """Raise ValueTooLarge if *data* is more than may be stored."""
 
-    def _pack(self, key: str, entry: Entry, created: float, stamps: bytes = b"", nonce: bytes = b"") -> bytes:
+    def _pack_lease(self, key: str, lease_id: bytes, now: float, lease: float, block: bytes) -> bytes:
+        """Return the marker that says that somebody computes *key*."""
+        header = Header(LEASE, 0, lease_id, now, now, now + lease, 0.0)
+        return _envelope.pack(_envelope.context(header, self._digest(key), block), b"")
+
+    def _pack(self, key: str, entry: Entry, created: float, block: bytes = b"", lease_id: bytes = b"") -> bytes:
         value, kind = entry.value, VALUE
         if type(value) is StoredException:
             # As a text, which every serializer can write; by the codec of the cache, since that may sign it.
@@ -74,7 +76,7 @@ class PackedCache(Cache):
         header = Header(
             kind,
             self._codec.serializer.codec,
-            nonce or os.urandom(16),
+            lease_id or os.urandom(16),
             created,
             entry.fresh,
             entry.expires,
@@ -82,7 +84,7 @@ class PackedCache(Cache):
         )
         if type(entry) is StaleableEntry:
             header = header._replace(fresh=entry.until, held=entry.held, pause=entry.pause)
-        return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), stamps)))
+        return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), block)))
 
     def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
         return None if data is None else _envelope.unpack(data, self._digest(key))
@@ -111,7 +113,7 @@ def is_present(envelope: Envelope, now: float) -> bool:
 
 
 def is_lease(envelope: Envelope, now: float) -> bool:
-    """Return whether somebody may be computing under *envelope*: a stub, or a value that is being refreshed."""
+    """Return whether somebody may be computing under *envelope*: a marker, or a value that is being refreshed."""
     end = envelope.expires if envelope.kind == LEASE else envelope.held
     return envelope.created - SKEW <= now < end
 
@@ -140,14 +142,7 @@ def expire_after(seconds: float) -> int:
     return max(2, math.ceil(seconds) + 1)  # a server counts in ticks of a second, and drops the first
 
 
-STAMP_MAGIC: Final = b"\xf1ms"
-LONGEST_REMEMBERED: Final = 1024  # bytes of an answer
-
-Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
-"""The data under a key, and under others."""
-Read: TypeAlias = Callable[[], Answer]
-Seen: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None]
-"""The state of a key: its data, the envelope in it if that is valid, and the block of the stamps if all are there."""
+GENERATION_MAGIC: Final = b"\xf1ms"
 
 
 class KVServer(Protocol):
@@ -158,12 +153,6 @@ class KVServer(Protocol):
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*, in one round trip."""
-
-    def reader(self, key: str, others: Sequence[str]) -> Read:
-        """Return a function that reads what is under *key* and, in their order, under *others*, in one round trip.
-
-        While the answer is what it was the last time, the function may return the same object.
-        """
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, and the id with which to swap it; *urgent*: even if it is left alone now."""
@@ -177,140 +166,40 @@ class KVServer(Protocol):
     def set(self, key: str, data: bytes, expire: int) -> None:
         """Store *data*."""
 
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*; acknowledged."""
 
-    def flush(self) -> None:
-        """Delete everything."""
-
-
-@dataclass(slots=True)
-class PreparedRead:
-    """All that is needed to ask for a key and to know its answer."""
-
-    key: str
-    wire: str
-    node: KVServer
-    read: Read  # the key's data, and its groups' stamps
-    digest: bytes
-    groups: tuple[str, ...]
-    heads: list[bytes]  # what stands before the stamps of the groups in a block
-    _last: "tuple[Answer, Seen] | None" = None  # what was answered the last time, and what that means
-
-    def ask(self) -> "Seen":
-        """Return what is under the key, and the block of its groups' stamps, in one round trip."""
-        answer = self.read()
-        last = self._last
-        if last is not None and last[0] is answer:
-            return last[1]
-        data, stamps = answer
-        block = block_of(self.heads, stamps)
-        envelope = None if data is None else unpack(data, self.digest)
-        counts = envelope is not None and envelope.stamps == block
-        seen = data, envelope if counts else None, block
-        # Long ones are not: there are many addresses.
-        self._last = (answer, seen) if data is None or len(data) <= LONGEST_REMEMBERED else None
-        return seen
-
-
-def block_of(heads: Sequence[bytes], stamps: Sequence[bytes | None]) -> bytes | None:
-    """Return the block of *stamps*, each with its head before it; None if one is missing."""
+def block_of(heads: Sequence[bytes], generations: Sequence[bytes | None]) -> bytes | None:
+    """Return the block of *generations*, each with its head before it; None if one is missing."""
     block = b""
-    for head, stamp in zip(heads, stamps, strict=True):
-        if stamp is None or not is_stamp(stamp):
+    for head, generation in zip(heads, generations, strict=True):
+        if generation is None or not is_generation(generation):
             return None
-        block += head + stamp[len(STAMP_MAGIC) :]
+        block += head + generation[len(GENERATION_MAGIC) :]
     return block
 
 
-def is_stamp(data: bytes) -> bool:
-    """Return whether *data* is the stamp of a group."""
-    return len(data) == len(STAMP_MAGIC) + STAMP_SIZE and data.startswith(STAMP_MAGIC)
+def is_generation(data: bytes) -> bool:
+    """Return whether *data* is the generation of a tag."""
+    return len(data) == len(GENERATION_MAGIC) + GENERATION_SIZE and data.startswith(GENERATION_MAGIC)
 
 
-def new_stamp() -> bytes:
-    """Return a stamp that no group ever had."""
-    return STAMP_MAGIC + os.urandom(STAMP_SIZE)
+def new_generation() -> bytes:
+    """Return a generation that no tag ever had."""
+    return GENERATION_MAGIC + os.urandom(GENERATION_SIZE)
 
 
-ATTEMPTS: Final = 8
 MOST_SWAPS: Final = 1000
-MOST_ADDRESSES: Final = 10_000
 
 
 class ServerCache(PackedCache):
-    """A cache on servers with `get_many`, `gets`, `cas` and the rest of KVServer."""
-
-    def __init__(self, default_timeout: float | str | None, key_prefix: str, codec: ValueCodec) -> None:
-        super().__init__(default_timeout, key_prefix, codec)
-        self._addresses: dict[str, PreparedRead] = {}
+    """A cache on servers with `gets`, `cas` and the rest of KVServer: the methods that a user calls."""
 
     @abstractmethod
     def _node(self, key: str) -> KVServer:
         """Return the server of a wire *key*."""
 
-    @abstractmethod
-    def _nodes(self) -> Sequence[KVServer]:
-        """Return all servers."""
-
-    def _check_size(self, wire: str, data: bytes) -> None:
-        """Raise ValueTooLarge if the server will not take *data*."""
-
     def _expire(self, seconds: float) -> int:
         """Return what a server is told for *seconds* to live."""
         return expire_after(seconds)
-
-    def _by_node(self, wires: Iterable[str]) -> list[tuple[KVServer, list[str]]]:
-        """Return the *wires* of each server."""
-        groups: dict[int, tuple[KVServer, list[str]]] = {}
-        for wire in wires:
-            node = self._node(wire)
-            groups.setdefault(id(node), (node, []))[1].append(wire)
-        return list(groups.values())
-
-    def _on_all(self, command: Callable[[KVServer], None]) -> None:
-        """Give *command* to every server; raise if one of them did not answer, after the others have done it."""
-        failed: BackendError | None = None
-        for node in self._nodes():
-            try:
-                command(node)
-            except BackendError as error:
-                failed = error
-        if failed is not None:
-            raise failed
-
-    # ---- where a key is, in every form that is needed ------------------------------------------------------------
-
-    def _address(self, key: str, groups: tuple[str, ...]) -> PreparedRead:
-        """Return the address of *key* as a member of *groups*: remembered, since making it takes longer than a hit."""
-        address = self._addresses.get(key)
-        if address is None or address.groups != groups:
-            if len(self._addresses) >= MOST_ADDRESSES:
-                self._addresses.clear()
-            address = self._addresses[key] = self._new_address(key, groups)
-        return address
-
-    def _new_address(self, key: str, groups: tuple[str, ...]) -> PreparedRead:
-        wire = self._wire(key)
-        node = self._node(wire)
-        return PreparedRead(
-            key=key,
-            wire=wire,
-            node=node,
-            read=node.reader(wire, [self._wire(group) for group in groups]),
-            digest=self._digest(key),
-            groups=groups,
-            heads=[_envelope.stamp_head(group) for group in groups],
-        )
-
-    # ---- stamps --------------------------------------------------------------------------------------------------
-
-    def _plant(self, node: KVServer, groups: tuple[str, ...]) -> None:
-        """Put a stamp for each group that has none."""
-        for group in groups:
-            name = self._wire(group)
-            if not node.add(name, new_stamp(), 0) and not is_stamp(node.get_many([name]).get(name, b"")):
-                node.set(name, new_stamp(), 0)  # junk of somebody else's
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
@@ -319,10 +208,11 @@ class ServerCache(PackedCache):
         envelope = self._unpack(key, data)
         if envelope is None or envelope.kind != VALUE or not is_present(envelope, clock()):
             return None
-        if envelope.stamps:
-            names = {group: self._wire(group) for group in _envelope.stamp_names(envelope.stamps)}
-            found = self._node(self._wire(key)).get_many(list(names.values()))
-            if stamps_in(found, names) != envelope.stamps:
+        if envelope.block:
+            tags = _envelope.tags_of(envelope.block)
+            wires = list(map(self._wire, tags))
+            found = self._node(self._wire(key)).get_many(wires)
+            if block_of(list(map(_envelope.generation_head, tags)), list(map(found.get, wires))) != envelope.block:
                 return None
         return envelope
 
@@ -339,12 +229,9 @@ class ServerCache(PackedCache):
                 values[key] = self._opened(key, envelope).value
         return values
 
+    @abstractmethod
     def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
-        by_wire = {self._wire(key): key for key in keys}
-        found: dict[str, bytes] = {}
-        for node, wires in self._by_node(by_wire):
-            found.update((by_wire[wire], data) for wire, data in node.get_many(wires).items())
-        return found
+        """Return what is under *keys*, by key, in one round trip to each server."""
 
     def has(self, key: str) -> bool:
         """Return whether *key* has a value, be it None."""
@@ -378,11 +265,6 @@ class ServerCache(PackedCache):
         """Delete what is under *key*; True if there was something."""
         return call_verb(self.forget, key)
 
-    def clear(self) -> bool:
-        """Delete everything on the servers, whoever put it there, whatever its key_prefix."""
-        self._on_all(lambda node: node.flush())
-        return True
-
     def inc(self, key: str, delta: int = 1) -> int:
         """Add *delta* to the number under *key* atomically, and return the sum."""
         total = 0
@@ -410,11 +292,3 @@ class ServerCache(PackedCache):
             if node.add(wire, *made) if data is None else node.cas(wire, made[0], swap, made[1]):
                 return True
         raise BackendUnavailable(f"{key} was changed by others {MOST_SWAPS} times in a row")
-
-
-def stamps_in(found: Mapping[str, bytes], names: Mapping[str, str]) -> bytes | None:
-    """Return the block of the stamps that were *found*, for groups by their wire *names*; None if one is missing."""
-    stamps = [found.get(name, b"") for name in names.values()]
-    if not all(map(is_stamp, stamps)):
-        return None
-    return _envelope.stamp_block(tuple(names), [stamp[len(STAMP_MAGIC) :] for stamp in stamps])

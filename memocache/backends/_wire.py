@@ -1,19 +1,48 @@
 """A connection's socket with one deadline for a whole exchange, and the breaker that leaves a failed server alone."""
 
+import logging
 import random
 import select
 import socket
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from memocache import _clock
 from memocache._clock import ticks
+from memocache._policy import seconds
+from memocache.errors import BackendUnavailable, ConfigurationError
 
-__all__ = ["MOST_BYTES", "CipherSocket", "DeadlineSocket", "Sockets", "closed_with", "Breaker"]
+__all__ = [
+    *("LONGEST_REMEMBERED", "MOST_BYTES", "Breaker", "CipherSocket", "DeadlineSocket", "LastReply", "Sockets"),
+    *("closed_with", "seconds_allowed"),
+]
 
 MOST_BYTES: Final = 64 * 1024 * 1024
+LONGEST_REMEMBERED: Final = 1024  # bytes of a reply
+
+log: Final = logging.getLogger("memocache")
+
+M = TypeVar("M")
+
+
+class LastReply(NamedTuple, Generic[M]):
+    """The last reply to a question, and its *meaning*.
+
+    A hot key has the same reply many times over, and one comparison tells that it need not be read again.
+    """
+
+    raw: Any
+    meaning: M
+
+
+def seconds_allowed(timeout: object, work: str = "command") -> float:
+    """Return *timeout* as the seconds that one *work* may take; ConfigurationError if it is none."""
+    allowed = seconds(timeout, "timeout")
+    if allowed <= 0:
+        raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one {work} may take")
+    return allowed
 
 
 class Sockets:
@@ -219,17 +248,35 @@ LONGEST_PAUSE: Final = 30.0
 
 
 class Breaker:
-    """Tells whether a server may be asked. After each failure in a row it says no for twice as long, at most 30 s.
+    """Breaker: leaves a server that failed alone; after each failure in a row for twice as long, at most 30 s.
 
-    When a pause is over, one caller is let through to try, and the others wait for what comes of it.
+    When a pause is over, one caller is let through to try, and the others wait for what comes of it. Whoever is in a
+    hurry looks at *failures* first: without any, there is nothing to ask, and of a success nothing to note.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name  # of the server
         self.failures = 0  # in a row
         self._lock = threading.RLock()  # a signal handler may ask while this thread has it
         self._closed_until = 0.0
         self._pause = 0.0
         self._trying = False
+
+    def guard(self, *, urgent: bool = False) -> None:
+        """Raise BackendUnavailable if the server is left alone now, unless what it is to be asked is *urgent*."""
+        if self.failures and not urgent and not self.allows():
+            raise BackendUnavailable(f"{self.name} failed before and is left alone for a moment")
+
+    def failure(self, problem: str) -> BackendUnavailable:
+        """Note a failure, and return what to raise for it."""
+        failure = BackendUnavailable(f"{self.name} failed: {problem}")
+        self.note(failure)
+        return failure
+
+    def note(self, failure: BackendUnavailable) -> None:
+        """Note a *failure*; the log is told of the first in a row."""
+        if self.failed():
+            log.warning("%s; calls are computed until it is back", str(failure))
 
     def allows(self) -> bool:
         """Return whether the server may be asked now."""

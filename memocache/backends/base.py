@@ -58,7 +58,7 @@ class Stale(NamedTuple):
 class Lease:
     """The right to fill a key, for a while. Whoever drops it without filling gives it back."""
 
-    __slots__ = ("alias", "created", "flight", "groups", "key", "nonce", "old", "replaces", "stamps", "unreadable")
+    __slots__ = ("alias", "block", "created", "flight", "groups", "id", "key", "old", "replaces", "unreadable")
 
     def __init__(
         self,
@@ -66,15 +66,15 @@ class Lease:
         groups: tuple[str, ...],
         flight: Flight,
         created: float,
-        nonce: bytes = b"",
-        stamps: bytes = b"",
+        id_: bytes = b"",
+        block: bytes = b"",
     ) -> None:
         self.key = key
         self.groups = groups
         self.flight = flight
         self.created = created  # by the wall clock: before computing, so that what changes meanwhile is not in it
-        self.nonce = nonce  # what stands under the key in a shared cache as long as the lease does
-        self.stamps = stamps
+        self.id = id_  # in a shared cache it stands under or beside the key as long as the lease does
+        self.block = block  # of the generations under which it was taken
         self.replaces = False  # whether something is there that readers are served meanwhile
         self.old: StaleableEntry | None = None  # what to give back if the refresh fails: it is served on
         self.unreadable: SerializationError | None = None  # why what is under the key is no hit
@@ -371,9 +371,7 @@ def countable(key: str, value: object) -> int:
 _caches: Final["weakref.WeakSet[Cache]"] = weakref.WeakSet()
 
 
+@in_child
 def _after_fork() -> None:
     for cache in list(_caches):
         cache.after_fork()
-
-
-in_child(_after_fork)

@@ -1,7 +1,6 @@
 """An object of somebody else's with get, set and delete: how to call it, found out once by its signatures."""
 
 import inspect
-import logging
 import math
 import threading
 import weakref
@@ -16,24 +15,20 @@ from memocache._clock import now as clock
 from memocache._effects import Operation
 from memocache._entry import Entry, StaleableEntry
 from memocache._envelope import ERROR, LEASE, VALUE, Envelope
-from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER
-from memocache.backends._leases import LocalFlights
+from memocache.backends._leases import ATTEMPTS, FencedCache, KeyState, LeaseRequest, LocalFlights, PreparedRead
 from memocache.backends._shared import (
     LONGEST_EXPIRY,
-    PackedCache,
     block_of,
-    due,
+    is_generation,
     is_lease,
     is_present,
-    is_stamp,
-    kept_until,
-    new_stamp,
+    new_generation,
 )
 from memocache.backends._wire import Breaker
-from memocache.backends.base import Busy, Lease, Stale, blocks, countable
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError
+from memocache.backends.base import Busy, Lease, blocks, countable
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -42,9 +37,7 @@ from memocache.serializers._signing import Secret
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-__all__ = ["Foreign", "ForeignObject", "is_foreign", "OWN", "GenerationCache", "ForeignCache", "wrapping"]
-
-log: Final = logging.getLogger("memocache")
+__all__ = ["Foreign", "ForeignObject", "is_foreign", "OWN", "ForeignCache", "wrapping"]
 
 NEEDED: Final = ("get", "set", "delete")
 MANY: Final = ("get_many", "multi_get", "get_multi", "mget")
@@ -165,7 +158,7 @@ class ForeignObject:
         self._add_options = Timing(given.add) if callable(getattr(given, "add", None)) else None
         self._delete_options = _acknowledged(given.delete)
         self._clear = _first(given, CLEAR)
-        self.start_anew()
+        self.after_fork()
 
     def _is_async(self, given: Any) -> bool:
         kinds = {name: inspect.iscoroutinefunction(getattr(given, name)) for name in NEEDED}
@@ -176,12 +169,12 @@ class ForeignObject:
             )
         return kinds["get"]
 
-    def start_anew(self) -> None:
+    def after_fork(self) -> None:
         """Use no lock that a parent process may hold."""
-        self._breaker = Breaker()
+        self._breaker = Breaker(self.name)
         self.loop = None
         if self._mapped is not None:
-            self._mapped.start_anew()
+            self._mapped.after_fork()
 
     def failed(self, error: Exception) -> BackendUnavailable:
         """Return what to raise for an *error* of the object's."""
@@ -198,17 +191,13 @@ class ForeignObject:
         While it is failing, it is left alone for growing moments, unless it is *urgent*. Only reading decides that: an
         error of writing may be one value's own.
         """
-        breaker = self._breaker
-        if breaker.failures and not urgent and not breaker.allows():
-            raise BackendUnavailable(f"{self.name} failed before and is left alone for a moment")
+        self._breaker.guard(urgent=urgent)
         try:
             found = await self._read(keys)
         except BackendUnavailable as error:
-            if breaker.failed():
-                log.warning("%s; calls are computed until it is back", error)
+            self._breaker.note(error)
             raise
-        if breaker.failures:
-            breaker.succeeded()
+        self._breaker.succeeded()
         return [data if type(data) is bytes else None for data in found]
 
     async def _read(self, keys: Sequence[str]) -> list[object]:
@@ -288,9 +277,9 @@ class Mapped:
 
     def __init__(self, mapping: MutableMapping[Any, Any]) -> None:
         self._mapping = mapping
-        self.start_anew()
+        self.after_fork()
 
-    def start_anew(self) -> None:
+    def after_fork(self) -> None:
         self._lock = threading.RLock()
 
     def get(self, key: str) -> Any:
@@ -341,274 +330,14 @@ def _acknowledged(method: Callable[..., Any]) -> dict[str, object]:
     return {"noreply": False} if "noreply" in _parameters(method) else {}
 
 
-ATTEMPTS: Final = 8
-PLANTINGS: Final = 3
-MOST_PLACES: Final = 10_000
-OWN: Final = ""  # the name, in a block, of the stamp that is a key's own
+OWN: Final = ""  # the name, in a block, of the generation that is a key's own
 
 
-@dataclass(slots=True)
-class StampedKey:
-    """Where a key and its stamps stand, and what comes before the stamps in a block."""
+@dataclass(slots=True, kw_only=True)
+class ForeignRead(PreparedRead):
+    """A prepared read of a key, its own generation and those of its tags."""
 
-    key: str
-    groups: tuple[str, ...]
-    names: list[str]  # of the key, its own stamp, those of its groups
-    heads: list[bytes]
-
-
-class GenerationCache(PackedCache):
-    """A cache in an object with get, set and delete."""
-
-    longest_key = 200  # the object may have a prefix of its own
-
-    def __init__(
-        self,
-        foreign: ForeignObject,
-        default_timeout: float | str | None,
-        key_prefix: str,
-        codec: ValueCodec,
-    ) -> None:
-        self._object = foreign
-        self._start()
-        self._places: dict[str, StampedKey] = {}
-        super().__init__(default_timeout, key_prefix, codec)
-
-    def _start(self) -> None:
-        self._leaders = LocalFlights()
-        self._planting = [threading.RLock() for _ in range(64)]
-
-    def after_fork(self) -> None:
-        """Join no flight of the parent's, and wait for none of its locks."""
-        self._start()
-        self._object.start_anew()
-
-    # ---- where things stand --------------------------------------------------------------------------------------
-
-    def _own_stamp(self, key: str) -> str:
-        return f"{self._prefix}#:{self._wire(key)[len(self._prefix) :]}"
-
-    def _place(self, key: str, groups: tuple[str, ...]) -> StampedKey:
-        place = self._places.get(key)
-        if place is None or place.groups != groups:
-            if len(self._places) >= MOST_PLACES:
-                self._places.clear()
-            names = [self._wire(key), self._own_stamp(key), *map(self._wire, groups)]
-            heads = [_envelope.stamp_head(name) for name in (OWN, *groups)]
-            place = self._places[key] = StampedKey(key, groups, names, heads)
-        return place
-
-    async def _read(self, place: StampedKey) -> tuple[bytes | None, bytes]:
-        """Return what stands under the key, and the block of the present stamps; those that are missing are planted."""
-        for _ in range(PLANTINGS):
-            data, *stamps = await self._object.read(place.names)
-            block = block_of(place.heads, stamps)
-            if block is not None:
-                return data, block
-            for name, stamp in zip(place.names[1:], stamps, strict=True):
-                if stamp is None or not is_stamp(stamp):
-                    await self._plant(name)
-        raise BackendUnavailable(f"{self._object.name} does not keep the stamps that it is given")
-
-    async def _plant(self, name: str) -> None:
-        """Set a stamp where there is none, one thread at a time: else each would overwrite what another has read."""
-        with nullcontext() if self._object.is_async else self._planting[hash(name) % len(self._planting)]:
-            (stamp,) = await self._object.read([name])
-            if stamp is None:
-                await self._object.add(name, new_stamp(), FOREVER)
-            elif not is_stamp(stamp):  # junk of somebody else's
-                await self._object.set(name, new_stamp(), FOREVER)
-
-    async def _named(self, names: Iterable[str]) -> dict[str, bytes | None]:
-        """Return what stands under *names*, by name."""
-        different = list(dict.fromkeys(names))
-        return dict(zip(different, (await self._object.read(different)), strict=True)) if different else {}
-
-    def _valid(self, key: str, data: bytes | None, stamps: bytes | None) -> Envelope | None:
-        """Return the envelope in *data* if it carries these *stamps*."""
-        envelope = self._unpack(key, data)
-        return envelope if envelope is not None and envelope.stamps == stamps else None
-
-    # ---- what the read-through needs -----------------------------------------------------------------------------
-
-    async def look(
-        self, key: str, groups: tuple[str, ...], now: float, lease: float
-    ) -> Entry | Stale | Lease | Busy | None:
-        """Return the entry; else lead the flight on *key*, with a stub for other processes; else say who does."""
-        place, unreadable = self._place(key, groups), None
-        for attempt in range(ATTEMPTS):
-            ended = self._leaders.ended(key)
-            data, stamps = await self._read(place)
-            envelope = self._valid(key, data, stamps)
-            flight = self._leaders.flight(key, stamps)
-            if envelope is not None and is_present(envelope, now):
-                try:
-                    entry = self._opened(key, envelope)
-                except SerializationError as error:
-                    # Not the error itself: its traceback leads back here, and would keep the lease alive.
-                    unreadable = SerializationError(str(error))
-                else:
-                    if type(entry) is not StaleableEntry or now < due(entry, envelope):
-                        return entry
-                    if flight is not None or self._is_led_elsewhere(envelope, now):
-                        return Stale(entry, None)
-                    return Stale(entry, (await self._refreshing(place, now, lease, envelope, entry, ended)))
-            if flight is not None:
-                return Busy(flight)
-            if envelope is not None and self._is_led_elsewhere(envelope, now):
-                return Busy(None)
-            # An `add` is refused also where something stands that is not to be read.
-            empty = data is None and attempt < ATTEMPTS // 2
-            taken = await self._claim(place, now, lease, stamps, ended, empty=empty)
-            if taken is not None:
-                taken.unreadable = unreadable
-                return taken
-        return Busy(None)
-
-    def _new_flight(self, place: StampedKey, lease: float) -> Flight:
-        flight = Flight(place.key, place.groups, lease)
-        if self._object.is_async:
-            flight.thread = 0  # for others in this thread's loop may find it before the task that leads it says so
-        return flight
-
-    def _is_led_elsewhere(self, envelope: Envelope, now: float) -> bool:
-        """Return whether another process computes; if it was this one, that has lost its leader."""
-        return is_lease(envelope, now) and not self._leaders.has_made(envelope.nonce)
-
-    async def _claim(
-        self, place: StampedKey, now: float, lease: float, stamps: bytes, ended: int | None, *, empty: bool
-    ) -> Lease | None:
-        """Lead a flight, and put a stub where it is *empty*, or over what does not count. None if one was quicker."""
-        key, nonce = place.key, self._leaders.new_nonce()
-        flight = self._new_flight(place, lease)
-        if not self._leaders.lead(flight, stamps, ended):
-            return None
-        taken = Lease(key, place.groups, flight, now, nonce, stamps)
-        stub, stood = self._stub(key, nonce, now, lease, stamps), False
-        try:
-            if empty:
-                stood = await self._object.add(place.names[0], stub, lease)
-            else:
-                await self._object.set(place.names[0], stub, lease)
-                stood = True
-        finally:
-            if not stood:
-                self._leaders.end(flight, stamps)
-        return taken if stood else None
-
-    async def _refreshing(
-        self, place: StampedKey, now: float, lease: float, envelope: Envelope, entry: StaleableEntry, ended: int
-    ) -> Lease | None:
-        """Return the lease to replace *entry*, the same value with another nonce meanwhile; None if somebody has it."""
-        nonce, stamps = self._leaders.new_nonce(), envelope.stamps
-        flight = self._new_flight(place, lease)
-        if not self._leaders.lead(flight, stamps, ended):
-            return None
-        taken = Lease(place.key, place.groups, flight, now, nonce, stamps)
-        entry.held = now + lease
-        try:
-            packed = self._pack(place.key, entry, envelope.created, stamps, nonce)
-            await self._object.set(place.names[0], packed, kept_until(entry) - now)
-        except (BackendError, SerializationError):
-            self._leaders.end(flight, stamps)
-            return None  # there is something to serve all the same
-        taken.replaces, taken.old = True, entry
-        return taken
-
-    async def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
-        """Take the right to replace a value (by its nonce), or put a stub in place of anything else."""
-        place = self._place(key, groups)
-        taken: Lease | None
-        for attempt in range(ATTEMPTS):
-            data, stamps = await self._read(place)
-            envelope = self._valid(key, data, stamps)
-            if envelope is not None and envelope.kind <= ERROR:
-                flight = self._new_flight(place, lease)
-                self._leaders.lead(flight, stamps, None)
-                taken = Lease(key, groups, flight, now, envelope.nonce, stamps)
-            else:
-                empty = data is None and attempt < ATTEMPTS // 2
-                taken = await self._claim(place, now, lease, stamps, None, empty=empty)
-            if taken is not None:
-                taken.replaces = True
-                return taken
-        raise BackendUnavailable(f"the lease on {key} could not be had in {ATTEMPTS} attempts")
-
-    async def fill(self, lease: Lease, entry: Entry | None) -> bool:
-        """Set *entry* if the lease's nonce and stamps are there; should they change meanwhile, it does not count."""
-        packed = b"" if entry is None else self._pack(lease.key, entry, lease.created, lease.stamps)
-        place = self._place(lease.key, lease.groups)
-        try:
-            data, *stamps = await self._object.read(place.names)
-            envelope = self._valid(lease.key, data, block_of(place.heads, stamps))
-            if envelope is None or envelope.nonce != lease.nonce:
-                return False
-            if entry is not None:
-                await self._object.set(place.names[0], packed, kept_until(entry) - clock())
-            elif envelope.kind == LEASE:  # where it was to replace a value, that stays
-                await self._object.delete(place.names[0])
-            else:
-                return False
-            return True
-        finally:
-            self._leaders.end(lease.flight, lease.stamps)
-
-    async def forget(self, key: str) -> bool:
-        """Give the key another stamp, and see that it has it; and delete what stands there."""
-        return await self._forgotten(key)
-
-    async def _forgotten(self, key: str) -> bool:
-        wire, own = self._wire(key), self._own_stamp(key)
-        data, before = await self._object.read([wire, own], urgent=True)
-        (left,) = await self._stamp_anew(own, wire)
-        if data is not None and left == data:
-            with suppress(BackendError):  # it does not count any more, and only takes room
-                await self._object.delete(wire)
-        envelope, stamp = self._unpack(key, data), block_of([_envelope.stamp_head(OWN)], [before])
-        if envelope is None or stamp is None or not envelope.stamps.startswith(stamp):
-            return False
-        now = clock()
-        return is_present(envelope, now) or is_lease(envelope, now)
-
-    async def forget_tag(self, group: str) -> None:
-        """Give the group another stamp, and see that it has it."""
-        await self._stamp_anew(self._wire(group))
-
-    async def _stamp_anew(self, name: str, *beside: str) -> list[bytes | None]:
-        """Set another stamp; return what stands under *beside* when it is there.
-
-        Many an object says nothing when it could not set, or not get. So what was set is read. Another stamp may be
-        somebody else's new one, or the old one; it is new where it was not there after we had begun.
-        """
-        seen: set[bytes] = set()
-        for _ in range(ATTEMPTS):
-            stamp = new_stamp()
-            await self._object.set(name, stamp, FOREVER)
-            after, *left = await self._object.read([name, *beside], urgent=True)
-            if after is None:
-                break
-            if after == stamp or (seen and after not in seen and is_stamp(after)):
-                return left
-            seen.add(after)
-        raise BackendUnavailable(
-            f"{self._object.name} does not keep the stamp that it was given to forget by "
-            "(if it never keeps anything: that is what NullCache is for)"
-        )
-
-    async def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
-        """Return the entries that have not expired, in one round trip if the object can do that."""
-        places = [self._place(key, own) for key, own in zip(keys, groups, strict=True)]
-        found = await self._named([name for place in places for name in place.names])
-        entries: list[Entry | None] = []
-        for place in places:
-            data, *stamps = [found[name] for name in place.names]
-            envelope = self._valid(place.key, data, block_of(place.heads, stamps))
-            entry = None
-            if envelope is not None and is_present(envelope, now):
-                with suppress(SerializationError):
-                    entry = self._opened(place.key, envelope)
-            entries.append(entry)
-        return entries
+    names: list[str]
 
 
 GLANCE: Final = 1.0  # seconds
@@ -616,7 +345,7 @@ _home: Final["ContextVar[AbstractEventLoop | None]"] = ContextVar("memocache_hom
 """The event loop in which this thread may have something awaited."""
 
 
-class ForeignCache(GenerationCache):
+class ForeignCache(FencedCache[ForeignRead]):
     """A cache in an object of another library, with all that this one promises.
 
     The object has `get`, `set` and `delete`: one of cachelib, Flask-Caching's or Django's, a pymemcache client, a
@@ -649,6 +378,8 @@ class ForeignCache(GenerationCache):
         ConfigurationError: for an object that lacks one of the three, and for options that cannot work.
     """
 
+    longest_key = 200  # the object may have a prefix of its own
+
     def __init__(
         self,
         given: Foreign,
@@ -662,10 +393,11 @@ class ForeignCache(GenerationCache):
     ) -> None:
         self.wrapped = given
         """The object."""
-        self._counting = threading.RLock()
-        codec = ValueCodec(serializer, compress, compress_above, secret)
-        super().__init__(ForeignObject(given), default_timeout, key_prefix, codec)
+        self._object = ForeignObject(given)
         self.awaited_only = self._object.is_async
+        self.after_fork()
+        codec = ValueCodec(serializer, compress, compress_above, secret)
+        super().__init__(default_timeout, key_prefix, codec)
 
     def __repr__(self) -> str:
         return (
@@ -674,8 +406,10 @@ class ForeignCache(GenerationCache):
 
     def after_fork(self) -> None:
         """Join no flight of the parent's, and wait for none of its locks."""
-        super().after_fork()
+        self._flights = LocalFlights()
         self._counting = threading.RLock()
+        self._init_locks = [threading.RLock() for _ in range(64)]
+        self._object.after_fork()
 
     # ---- threads and tasks ---------------------------------------------------------------------------------------
 
@@ -691,24 +425,181 @@ class ForeignCache(GenerationCache):
             loop = self._object.loop = asyncio.get_running_loop()
             _home.set(loop)
 
+    # ---- where things stand --------------------------------------------------------------------------------------
+
+    def _own_generation(self, key: str) -> str:
+        """Return the name of the generation that is the key's own."""
+        return f"{self._prefix}#:{self._wire(key)[len(self._prefix) :]}"
+
+    # ---- the steps of the read-through ---------------------------------------------------------------------------
+
+    def _new_read(self, key: str, tags: tuple[str, ...]) -> ForeignRead:
+        wire = self._wire(key)
+        return ForeignRead(
+            key=key,
+            tags=tags,
+            wire=wire,
+            digest=self._digest(key),
+            heads=[_envelope.generation_head(name) for name in (OWN, *tags)],
+            names=[wire, self._own_generation(key), *map(self._wire, tags)],
+        )
+
+    async def _read(self, target: ForeignRead) -> KeyState:
+        ended = self._flights.ended(target.key)
+        data, *generations = await self._object.read(target.names)
+        return target.interpret(None, data, generations, ended=ended)
+
+    async def _read_many(self, targets: Sequence[ForeignRead]) -> list[KeyState]:
+        found = await self._named([name for target in targets for name in target.names])
+        states = []
+        for target in targets:
+            data, *generations = [found[name] for name in target.names]
+            states.append(target.interpret(None, data, generations))
+        return states
+
+    async def _init(self, target: ForeignRead, state: KeyState, lease: float, attempt: int) -> KeyState:
+        for name, generation in zip(target.names[1:], state.generations, strict=True):
+            if generation is None or not is_generation(generation):
+                await self._init_one(name)
+        return await self._read(target)
+
+    async def _init_one(self, name: str) -> None:
+        """Set a generation where there is none, one thread at a time: each would overwrite what another has read."""
+        with nullcontext() if self._object.is_async else self._init_locks[hash(name) % len(self._init_locks)]:
+            (generation,) = await self._object.read([name])
+            if generation is None:
+                await self._object.add(name, new_generation(), FOREVER)
+            elif not is_generation(generation):  # junk of somebody else's
+                await self._object.set(name, new_generation(), FOREVER)
+
+    async def _named(self, names: Iterable[str]) -> dict[str, bytes | None]:
+        """Return what stands under *names*, by name."""
+        different = list(dict.fromkeys(names))
+        return dict(zip(different, (await self._object.read(different)), strict=True)) if different else {}
+
+    def _leader(self, wanted: LeaseRequest[ForeignRead]) -> Busy | None:
+        """Return the flight in this process, or that there is one in another."""
+        envelope = wanted.state.envelope
+        flight = self._flights.flight(wanted.target.key, wanted.block)
+        if flight is not None:
+            return Busy(flight)
+        # Where it was this process, that has lost its leader.
+        is_led = envelope is not None and is_lease(envelope, wanted.now) and not self._flights.has_made(envelope.id)
+        return Busy(None) if is_led else None
+
+    async def _take(self, wanted: LeaseRequest[ForeignRead], old: StaleableEntry | None = None) -> Lease | None:
+        """Lead a flight in this process; and put a marker for others, or give what is *old* another id."""
+        taken = self._lead(wanted, self._flights.new_id())
+        if taken is None:
+            return None
+        is_ours = False
+        try:
+            packed, lifetime = self._pack_claim(wanted, taken.id, old)
+            # An `add` is refused also where something stands that is not to be read.
+            if wanted.state.data is None and wanted.attempt < ATTEMPTS // 2:
+                is_ours = await self._object.add(wanted.target.wire, packed, lifetime)
+            else:
+                await self._object.set(wanted.target.wire, packed, lifetime)
+                is_ours = True
+        finally:
+            if not is_ours:
+                self._flights.end(taken.flight, wanted.block)
+        return taken if is_ours else None
+
+    def _lead(self, wanted: LeaseRequest[ForeignRead], lease_id: bytes) -> Lease | None:
+        """Return the lease with this *lease_id*, whose flight others in this process find; None if one was quicker."""
+        taken = wanted.lease(lease_id)
+        if self._object.is_async:
+            # For others in this thread's loop may find it before the task that leads it says so.
+            taken.flight.thread = 0
+        return taken if self._flights.lead(taken.flight, wanted.block, wanted.state.ended) else None
+
+    async def _overrule(self, wanted: LeaseRequest[ForeignRead]) -> Lease | None:
+        """Have the lease by a value's own id, or put a marker in place of anything else."""
+        envelope = wanted.state.envelope
+        wanted = wanted._replace(state=wanted.state._replace(ended=None))
+        if envelope is None or envelope.kind > ERROR:
+            return await self._take(wanted)
+        return self._lead(wanted, envelope.id)
+
+    async def _store(self, target: ForeignRead, lease: Lease, packed: bytes | None, lifetime: float) -> bool:
+        """Set it if the lease's id and generations are there; should they change meanwhile, it does not count."""
+        try:
+            envelope = (await self._read(target)).envelope
+            if envelope is None or envelope.id != lease.id:
+                return False
+            if packed is not None:
+                await self._object.set(target.wire, packed, lifetime)
+            elif envelope.kind == LEASE:  # where it was to replace a value, that stays
+                await self._object.delete(target.wire)
+            else:
+                return False
+            return True
+        finally:
+            self._flights.end(lease.flight, lease.block)
+
+    # ---- forgetting ----------------------------------------------------------------------------------------------
+
+    async def forget(self, key: str) -> bool:
+        """Give the key another generation, and see that it has it; and delete what stands there."""
+        return await self._forgotten(key)
+
+    async def _forgotten(self, key: str) -> bool:
+        wire, own = self._wire(key), self._own_generation(key)
+        data, before = await self._object.read([wire, own], urgent=True)
+        (left,) = await self._renew(own, wire)
+        if data is not None and left == data:
+            with suppress(BackendError):  # it does not count any more, and only takes room
+                await self._object.delete(wire)
+        envelope, generation = self._unpack(key, data), block_of([_envelope.generation_head(OWN)], [before])
+        if envelope is None or generation is None or not envelope.block.startswith(generation):
+            return False
+        now = clock()
+        return is_present(envelope, now) or is_lease(envelope, now)
+
+    async def forget_tag(self, tag: str) -> None:
+        """Give the tag another generation, and see that it has it."""
+        await self._renew(self._wire(tag))
+
+    async def _renew(self, name: str, *beside: str) -> list[bytes | None]:
+        """Set another generation; return what stands under *beside* when it is there.
+
+        Many an object says nothing when it could not set, or not get. So what was set is read. Another generation may
+        be somebody else's new one, or the old one; it is new where it was not there after we had begun.
+        """
+        seen: set[bytes] = set()
+        for _ in range(ATTEMPTS):
+            generation = new_generation()
+            await self._object.set(name, generation, FOREVER)
+            after, *left = await self._object.read([name, *beside], urgent=True)
+            if after is None:
+                break
+            if after == generation or (seen and after not in seen and is_generation(after)):
+                return left
+            seen.add(after)
+        raise BackendUnavailable(
+            f"{self._object.name} does not keep the generation that it was given to forget by "
+            "(if it never keeps anything: that is what NullCache is for)"
+        )
+
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
     async def _found(self, *keys: str) -> dict[str, Envelope]:
         """Return the envelopes of values that count now, be they the user's own or a function's."""
         now, present = clock(), dict[str, tuple[Envelope, list[str]]]()
-        found = await self._named([name for key in keys for name in (self._wire(key), self._own_stamp(key))])
+        found = await self._named([name for key in keys for name in (self._wire(key), self._own_generation(key))])
         for key in keys:
             envelope = self._unpack(key, found[self._wire(key)])
             if envelope is not None and envelope.kind == VALUE and is_present(envelope, now):
-                groups = _envelope.stamp_names(envelope.stamps)[1:]
-                present[key] = envelope, [self._own_stamp(key), *map(self._wire, groups)]
+                tags = _envelope.tags_of(envelope.block)[1:]
+                present[key] = envelope, [self._own_generation(key), *map(self._wire, tags)]
         further = [name for _, names in present.values() for name in names if name not in found]
         if further:
             found.update(await self._named(further))
         return {
             key: envelope
             for key, (envelope, names) in present.items()
-            if block_of(_heads(envelope), [found[name] for name in names]) == envelope.stamps
+            if block_of(_heads(envelope), [found[name] for name in names]) == envelope.block
         }
 
     def get(self, key: str) -> object:
@@ -738,12 +629,12 @@ class ForeignCache(GenerationCache):
         return True
 
     async def _put(self, entry: Entry, now: float) -> None:
-        """Set *entry* under another stamp, so that what is being computed now will not count."""
-        stamp = new_stamp()
-        block = block_of([_envelope.stamp_head(OWN)], [stamp])
+        """Set *entry* under another generation, so that what is being computed now will not count."""
+        generation = new_generation()
+        block = block_of([_envelope.generation_head(OWN)], [generation])
         assert block is not None
         packed = self._pack(entry.key, entry, now, block)
-        await self._object.set(self._own_stamp(entry.key), stamp, FOREVER)
+        await self._object.set(self._own_generation(entry.key), generation, FOREVER)
         await self._object.set(self._wire(entry.key), packed, entry.expires - now)
 
     def add(self, key: str, value: object, timeout: float | None = None) -> bool:
@@ -778,8 +669,8 @@ class ForeignCache(GenerationCache):
 
 
 def _heads(envelope: Envelope) -> list[bytes]:
-    """Return what comes before each stamp in the block of *envelope*."""
-    return [_envelope.stamp_head(name) for name in (OWN, *_envelope.stamp_names(envelope.stamps)[1:])]
+    """Return what comes before each generation in the block of *envelope*."""
+    return [_envelope.generation_head(name) for name in (OWN, *_envelope.tags_of(envelope.block)[1:])]
 
 
 _made: Final["weakref.WeakValueDictionary[int, ForeignCache]"] = weakref.WeakValueDictionary()
@@ -800,9 +691,7 @@ def wrapping(given: object) -> ForeignCache | None:
         return cache
 
 
-def _reset_in_child() -> None:
+@in_child
+def _after_fork() -> None:
     global _making
     _making = threading.RLock()
-
-
-in_child(_reset_in_child)

@@ -2,14 +2,12 @@
 
 import copy
 import functools
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from memocache._policy import seconds
 from memocache.backends._leases import LeaseCache
-from memocache.backends._wire import Breaker
+from memocache.backends._wire import Breaker, seconds_allowed
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, text
 from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
@@ -18,8 +16,6 @@ from memocache.serializers._compression import Method
 from memocache.serializers._signing import Secret
 
 __all__ = ["GAEMemcachedCache"]
-
-log: Final = logging.getLogger("memocache")
 
 LARGEST_VALUE: Final = 1_000_000  # bytes
 SAFE_NAMESPACE: Final = re.compile(r"[0-9A-Za-z._-]{1,100}")
@@ -69,10 +65,7 @@ class GAEMemcachedCache(LeaseCache):
                 f"namespace={namespace!r}; wanted: 1 to 100 letters, digits, '.', '_' or '-', "
                 "or None for the namespace that is set"
             )
-        deadline = seconds(timeout, "timeout")
-        if deadline <= 0:
-            raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
-        self._service = Service(client, namespace, deadline)
+        self._service = Service(client, namespace, seconds_allowed(timeout))
         codec = ValueCodec(serializer, compress, compress_above, secret, largest=LARGEST_VALUE * 7 // 8)
         super().__init__(default_timeout, key_prefix, codec)
 
@@ -91,7 +84,7 @@ class GAEMemcachedCache(LeaseCache):
     def after_fork(self) -> None:
         """Join no flight of the parent's, and hold no lock of its."""
         super().after_fork()
-        self._service.start_anew()
+        self._service.after_fork()
 
     def _node(self, key: str) -> "Service":
         return self._service
@@ -127,11 +120,11 @@ class Service:
         self._memcache: Any = _sdk() if client is None else client
         self._given = given
         self._reading = self._new_client()
-        self.start_anew()
+        self.after_fork()
 
-    def start_anew(self) -> None:
+    def after_fork(self) -> None:
         """Use a breaker that nobody holds."""
-        self._breaker = Breaker()
+        self._breaker = Breaker("the memcache of App Engine")
 
     def _new_client(self) -> Any:
         """Return a client that has read nothing for a `cas` yet: it knows that by key, for one thread only."""
@@ -204,8 +197,7 @@ class Service:
     ) -> Any:
         """Give one *command* of the SDK's, and return what it answers; *urgent*: whatever the breaker says."""
         breaker = self._breaker
-        if breaker.failures and not urgent and not breaker.allows():
-            raise BackendUnavailable("the memcache of App Engine failed before and is left alone for a moment")
+        breaker.guard(urgent=urgent)
         if not everywhere:
             options["namespace"] = self.namespace
         try:
@@ -213,12 +205,8 @@ class Service:
             rpc.check_success()
             answer = rpc.get_result()
         except Exception as error:
-            message = f"the memcache of App Engine failed: {type(error).__name__}: {error}"
-            if breaker.failed():
-                log.warning("%s; calls are computed until it is back", message)
-            raise BackendUnavailable(message) from error
-        if breaker.failures:
-            breaker.succeeded()
+            raise breaker.failure(f"{type(error).__name__}: {error}") from error
+        breaker.succeeded()
         return answer
 
 

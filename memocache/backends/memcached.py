@@ -1,7 +1,6 @@
 """MemcachedCache: values on one or many memcached servers. The only user of pymemcache."""
 
 import functools
-import logging
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +15,8 @@ from pymemcache.exceptions import (
     MemcacheUnknownError,
 )
 
-from memocache._policy import seconds
-from memocache.backends._leases import LeaseCache
-from memocache.backends._shared import LONGEST_REMEMBERED, Answer
-from memocache.backends._wire import Breaker, Sockets
+from memocache.backends._leases import Answer, LeaseCache
+from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, LastReply, Sockets, seconds_allowed
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
@@ -28,8 +25,6 @@ from memocache.serializers._compression import Method
 from memocache.serializers._signing import Secret
 
 __all__ = ["Server", "MemcachedCache"]
-
-log: Final = logging.getLogger("memocache")
 
 T = TypeVar("T")
 
@@ -44,17 +39,16 @@ class Server:
         self.name = address if isinstance(address, str) else "{}:{}".format(*address)
         self._address = address
         self._timeout = timeout
-        self._breaker = Breaker()
-        self._local = threading.local()
+        self.after_fork()
 
     def weight(self, key: str) -> bytes:
         """Return how much this server wants *key*: rendezvous hashing (Thaler and Ravishankar, 1998)."""
         return blake2b(f"{self.name}\0{key}".encode(), digest_size=8).digest()
 
-    def drop_connections(self) -> None:
+    def after_fork(self) -> None:
         """Start again without connections, and with a breaker that nobody holds."""
         self._local = threading.local()
-        self._breaker = Breaker()
+        self._breaker = Breaker(f"memcached at {self.name}")
 
     # ---- commands: see KVServer --------------------------------------------------------------------------------------
 
@@ -111,8 +105,8 @@ class Server:
             urgent: it is given whatever the breaker says.
         """
         breaker = self._breaker
-        if breaker.failures and not urgent and not breaker.allows():
-            raise BackendUnavailable(f"memcached at {self.name} failed before and is left alone for a moment")
+        if breaker.failures:
+            breaker.guard(urgent=urgent)
         connection: MemcachedConnection | None = getattr(self._local, "connection", None)
         # It is busy where a signal handler or a destructor of the user's asks in the middle of a command.
         if connection is None or connection.is_busy:
@@ -155,10 +149,7 @@ class Server:
     def _failed(self, error: Exception) -> BackendUnavailable:
         """Return what to raise for *error*, whatever it is: hostile bytes make pymemcache raise many kinds."""
         what = str(error) if isinstance(error, OSError | MemcacheError) else "an answer that makes no sense"
-        message = f"memcached at {self.name} failed: {type(error).__name__}: {what}"
-        if self._breaker.failed():
-            log.warning("%s; calls are computed until it is back", message)
-        return BackendUnavailable(message)
+        return self._breaker.failure(f"{type(error).__name__}: {what}")
 
 
 class StrictClient(Client):  # type: ignore[misc]
@@ -172,17 +163,14 @@ class StrictClient(Client):  # type: ignore[misc]
 
 
 class Question:
-    """A `get` for some keys, and the answer to it the last time.
-
-    A hot key has the same answer many times over, and one comparison tells that it need not be taken apart again.
-    """
+    """A `get` for some keys, which remembers the last answer."""
 
     __slots__ = ("_last", "command", "wanted")
 
     def __init__(self, wanted: list[bytes]) -> None:
         self.wanted = wanted
         self.command = b"get %b\r\n" % b" ".join(wanted)
-        self._last: tuple[bytes, Answer] | None = None  # as it came, and what it says
+        self._last: LastReply[Answer] | None = None
 
     def known(self, buffer: bytes) -> Answer | None:
         """Return what *buffer* says if it is the same as the last time."""
@@ -193,7 +181,7 @@ class Question:
         """Return the answer in which this was *found*; remember it if it is small. Nothing is known of b""."""
         answer = found.get(self.wanted[0]), list(map(found.get, self.wanted[1:]))
         if 0 < len(buffer) <= LONGEST_REMEMBERED:
-            self._last = buffer, answer
+            self._last = LastReply(buffer, answer)
         return answer
 
 
@@ -332,12 +320,10 @@ class MemcachedCache(LeaseCache):
         secret: Secret | None = None,
         max_item_size: int = 1024 * 1024,
     ) -> None:
-        deadline = seconds(timeout, "timeout")
-        if deadline <= 0:
-            raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
+        allowed = seconds_allowed(timeout)
         if isinstance(max_item_size, bool) or not isinstance(max_item_size, int) or max_item_size < 1024:
             raise ConfigurationError(f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024")
-        self._servers = [Server(address, deadline) for address in _addresses(servers)]
+        self._servers = [Server(address, allowed) for address in _addresses(servers)]
         self._max_item_size = max_item_size
         codec = ValueCodec(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
         super().__init__(default_timeout, key_prefix, codec)
@@ -361,7 +347,7 @@ class MemcachedCache(LeaseCache):
         """Use no connection and join no flight of the parent's."""
         super().after_fork()
         for server in self._servers:
-            server.drop_connections()
+            server.after_fork()
 
     def _node(self, key: str) -> "Server":
         servers = self._servers

@@ -304,7 +304,7 @@ def test_a_value_that_is_set_too_late_is_there_in_vain(how: str) -> None:
     f = function(store, lambda x: "old" if len(f.calls) == 1 else "new", tags=("x:{x}",))
     key = f.key(1)
     f.peek(1)
-    # The first set of the key is the stub's, where there is no `add`.
+    # The first set of the key is the marker's, where there is no `add`.
     sets: list[str] = []
     store.late = lambda at: at == key and (sets.append(at) or len(sets) == 2)
     before = start(f, 1)
@@ -371,7 +371,7 @@ def test_who_looked_before_a_flight_ended_looks_again() -> None:
     store = Many()
     f = function(store)
     f.peek(1)
-    f(2)  # plants the stamp of the group
+    f(2)  # puts a generation of the tag there
     read, looked, go = store.get_many, threading.Event(), threading.Event()
 
     def slow(*keys: str) -> Any:
@@ -451,7 +451,7 @@ def test_a_forgetting_that_the_object_swallows_raises(set_: Any) -> None:
     store.__class__ = type_
     for forget in (lambda: f.uncache(1), f.uncache_all):
         with pytest.raises(
-            UncacheFailed, match=r"did not store|does not keep the stamp that it was given to forget by"
+            UncacheFailed, match=r"did not store|does not keep the generation that it was given to forget by"
         ):
             forget()
 
@@ -459,7 +459,7 @@ def test_a_forgetting_that_the_object_swallows_raises(set_: Any) -> None:
 @pytest.mark.parametrize("lost", [1, 2])
 @pytest.mark.parametrize("how", ["uncache", "uncache_all"])
 def test_a_forgetting_raises_also_where_the_object_swallows_what_goes_before(how: str, lost: int) -> None:
-    """It says of the old stamp that there is none, loses the new one, and has the old one again."""
+    """It says of the old generation that there is none, loses the new one, and has the old one again."""
     store = Store()
     f = function(store)
     f(1)
@@ -474,11 +474,11 @@ def test_a_forgetting_raises_also_where_the_object_swallows_what_goes_before(how
             self.sets += 1
 
     store.__class__ = Faltering
-    with pytest.raises(UncacheFailed, match="does not keep the stamp that it was given to forget by"):
+    with pytest.raises(UncacheFailed, match="does not keep the generation that it was given to forget by"):
         f.uncache(1) if how == "uncache" else f.uncache_all()
 
 
-def test_two_that_forget_at_once_are_content_with_each_other_s_stamps() -> None:
+def test_two_that_forget_at_once_are_content_with_each_other_s_generations() -> None:
     store = Many()
     f = function(store)
     f(1)

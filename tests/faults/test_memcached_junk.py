@@ -25,7 +25,7 @@ from memocache import (
     Serializer,
     cached,
 )
-from memocache._envelope import LEASE, STAMP, VALUE, Header, context, key_digest, pack, unpack
+from memocache._envelope import GENERATION, LEASE, VALUE, Header, context, key_digest, pack, unpack
 from tests.support.faults import FaultProxy
 from tests.support.servers import MemcachedServer
 
@@ -57,19 +57,19 @@ def canary(tmp_path: Path) -> Any:
     assert not path.exists(), "bytes from the cache were executed"
 
 
-def envelope(key: str, payload: bytes = b"\x01", stamps: bytes = b"", **header: Any) -> bytes:
+def envelope(key: str, payload: bytes = b"\x01", generations: bytes = b"", **header: Any) -> bytes:
     """Return what somebody writes who knows our format: there is no secret in it."""
-    fields = {"kind": VALUE, "codec": 1, "nonce": b"n" * 16, "created": NOW, "fresh": NOW + 60, "expires": NOW + 60}
-    return pack(context(Header(**{**fields, "cost": 0.0, **header}), key_digest(key), stamps), payload)
+    fields = {"kind": VALUE, "codec": 1, "id": b"n" * 16, "created": NOW, "fresh": NOW + 60, "expires": NOW + 60}
+    return pack(context(Header(**{**fields, "cost": 0.0, **header}), key_digest(key), generations), payload)
 
 
 def junk(key: str, canary: Path, present: bytes = b"") -> dict[str, bytes]:
-    """Return bytes that are no value, for the *key* (with its prefix) that they are put under; *present* stamps."""
+    """Return bytes that are no value, for the *key* (with its prefix) that they are put under; *present*: a block."""
     chance = random.Random(3)
     bomb = pickle.dumps(Bomb(canary))
 
-    def forged(payload: bytes = b"\x01", stamps: bytes = present, **header: Any) -> bytes:
-        return envelope(key, payload, stamps, **header)
+    def forged(payload: bytes = b"\x01", generations: bytes = present, **header: Any) -> bytes:
+        return envelope(key, payload, generations, **header)
 
     good = forged()
     return {
@@ -83,12 +83,12 @@ def junk(key: str, canary: Path, present: bytes = b"") -> dict[str, bytes]:
         "a packed pickle": zlib.compress(bomb),
         "noise": chance.randbytes(500),
         "a lot of noise": chance.randbytes(900_000),
-        "a stamp": b"\xf1ms" + bytes(16),
+        "a generation": b"\xf1ms" + bytes(16),
         "half an envelope": good[:-1],
         "a changed envelope": good[:-1] + b"\x02",
-        "the envelope of another key": envelope(key + "x", stamps=present),
+        "the envelope of another key": envelope(key + "x", generations=present),
         "an envelope of no kind we know": forged(kind=99),
-        "an envelope that should be elsewhere": forged(kind=STAMP),
+        "an envelope that should be elsewhere": forged(kind=GENERATION),
         "an expired value": forged(fresh=NOW - 1, expires=NOW - 1),
         "a value without times": forged(created=float("nan"), fresh=float("nan"), expires=float("nan")),
         "a value from the future": forged(created=NOW + 3600, fresh=float("inf")),
@@ -100,10 +100,10 @@ def junk(key: str, canary: Path, present: bytes = b"") -> dict[str, bytes]:
         "noise in an envelope": forged(chance.randbytes(50)),
         "an empty envelope": forged(b""),
         "another codec": forged(b"1", codec=77),
-        "odd stamps": forged(stamps=b"\x05\xff\xfe\r\n\0" + bytes(16)),
-        "a part of a stamp": forged(stamps=b"\xff"),
-        "stamps of no group": forged(stamps=b"\x00" + bytes(16)),
-        "stamps of other groups": forged(stamps=b"\x03all" + bytes(16)),
+        "odd generations": forged(generations=b"\x05\xff\xfe\r\n\0" + bytes(16)),
+        "a part of a generation": forged(generations=b"\xff"),
+        "generations of no group": forged(generations=b"\x00" + bytes(16)),
+        "generations of other groups": forged(generations=b"\x03all" + bytes(16)),
     }
 
 
@@ -139,7 +139,7 @@ def test_junk_under_a_functions_key_is_a_miss_and_healed(
         assert f(0) == 1
         real = unpack(plain.get(prefix + f.key(0)), key_digest(f"{prefix}\0{f.key(0)}"))
         assert real is not None
-        data = junk(f"{prefix}\0{f.key(1)}", canary, real.stamps)[name]
+        data = junk(f"{prefix}\0{f.key(1)}", canary, real.block)[name]
         for count in (2, 3):
             plain.set(prefix + f.key(1), data, flags=count)
             assert f.peek(1) is MISSING, name
@@ -149,25 +149,25 @@ def test_junk_under_a_functions_key_is_a_miss_and_healed(
 
 
 @freeze_time("2023-11-14 22:13:20")
-def test_junk_under_a_stamps_key_is_a_miss_and_healed(
+def test_junk_under_a_generations_key_is_a_miss_and_healed(
     memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Path
 ) -> None:
     plain = client_for(memcached.address)
     with FaultProxy(memcached.address, unix=True) as proxy:
         cache = MemcachedCache([proxy.address], key_prefix=prefix)
         value_function(cache)(1)
-        _, _, stamp = proxy.requests[0].split()
-        kinds = {**junk("", canary), "too long": plain.get(stamp) + b"x", "too short": plain.get(stamp)[:-1]}
-        del kinds["a stamp"]
+        _, _, generation = proxy.requests[0].split()
+        kinds = {**junk("", canary), "too long": plain.get(generation) + b"x", "too short": plain.get(generation)[:-1]}
+        del kinds["a generation"]
         for name, data in kinds.items():
             f = value_function(cache)
             f.uncache_all()
             assert f(1) == 1
-            present = plain.get(stamp)
-            plain.set(stamp, data)
+            present = plain.get(generation)
+            plain.set(generation, data)
             assert [f(1), f(1), f(1)] == [2, 2, 2], name
-            # The old stamp must not come back: nobody knows what was forgotten meanwhile.
-            assert plain.get(stamp) not in {present, data}, name
+            # The old generation must not come back: nobody knows what was forgotten meanwhile.
+            assert plain.get(generation) not in {present, data}, name
             f.uncache_all()
             assert [f(1), f(1)] == [3, 3], name
 
@@ -219,7 +219,7 @@ def test_a_forged_lease_holds_nobody_up_for_longer_than_wait(
     real = cache._unpack(f.key(), plain.get(prefix + f.key()))
     assert real is not None
     with freeze_time("2023-11-14 22:13:20"):
-        lease = envelope(f"{prefix}\0{f.key()}", b"", stamps=real.stamps, kind=LEASE, expires=float("inf"))
+        lease = envelope(f"{prefix}\0{f.key()}", b"", generations=real.block, kind=LEASE, expires=float("inf"))
         plain.set(prefix + f.key(), lease)
         assert [f(), f()] == [1, 1]
         f.uncache()
@@ -274,7 +274,7 @@ def test_a_signature_holds_for_one_key_and_its_times_only(
     found = cache._unpack("k", data)
     assert found is not None
     header = Header(*(getattr(found, name) for name in Header._fields))
-    for forged in (header._replace(fresh=header.fresh + 1e9), header._replace(nonce=b"n" * 16), header):
+    for forged in (header._replace(fresh=header.fresh + 1e9), header._replace(id=b"n" * 16), header):
         digest = key_digest(f"{prefix}\0k")
         plain.set(f"{prefix}k", pack(context(forged, digest, b""), found.payload))
         if forged == header:

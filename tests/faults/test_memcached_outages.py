@@ -193,7 +193,7 @@ def test_a_full_server_is_no_outage(cache: MemcachedCache, proxy: FaultProxy, ca
 # ---- answers that get lost -------------------------------------------------------------------------------------------
 
 
-def test_a_lease_whose_answer_was_lost_is_known_by_its_nonce(cache: MemcachedCache, proxy: FaultProxy) -> None:
+def test_a_lease_whose_answer_was_lost_is_known_by_its_id(cache: MemcachedCache, proxy: FaultProxy) -> None:
     f = counting(cache, wait=0)
     f(0)
     proxy.fault = LoseAnswer(match=b"add ", times=1)
@@ -297,7 +297,7 @@ def test_a_late_stub_does_not_bring_back_what_was_forgotten(
             exchange.hang_up()
 
     proxy.fault = Hold(match=b"add ", times=1)
-    assert f(1) == 2  # computed, not stored: the stub was not there
+    assert f(1) == 2  # computed, not stored: the marker was not there
     assert not f.uncache(1)
     with connect(memcached.address, 5) as stream:
         stream.sendall(held[0])

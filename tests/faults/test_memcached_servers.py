@@ -46,7 +46,7 @@ def asked(proxy: FaultProxy) -> Callable[[Callable[[], object]], str]:
 
 def test_the_round_trips_of_a_function(proxy: FaultProxy, prefix: str, asked: Callable[..., str]) -> None:
     f = counting(MemcachedCache([proxy.address], key_prefix=prefix))
-    assert asked(lambda: f(1)) == "get add get add gets cas"  # with the function's very first stamp
+    assert asked(lambda: f(1)) == "get add get add gets cas"  # with the function's very first generation
     for _ in range(3):
         assert asked(lambda: f(1)) == "get"
     assert asked(lambda: f(2)) == "get add gets cas"
@@ -56,7 +56,7 @@ def test_the_round_trips_of_a_function(proxy: FaultProxy, prefix: str, asked: Ca
     assert asked(lambda: f.put(9, 1)) == "get gets cas"
     assert asked(lambda: f.put(9, 3)) == "get add gets cas"
     assert asked(f.uncache_all) == "set"
-    assert asked(lambda: f(1)) == "get gets cas gets cas"  # what is there does not count, and is swapped for a stub
+    assert asked(lambda: f(1)) == "get gets cas gets cas"  # what is there does not count, and is swapped for a marker
     assert asked(lambda: f(1)) == "get"
     assert asked(lambda: (f.info(), f.key(1), f.cache)) == ""
 
@@ -95,7 +95,7 @@ def test_the_round_trips_of_the_users_methods(proxy: FaultProxy, prefix: str, as
     assert asked(lambda: cache.add("l", 1)) == "gets add"
     assert asked(lambda: cache.delete("k")) == "delete"
     assert asked(lambda: cache.set("k", 1, -1)) == "delete"
-    assert asked(lambda: cache.get(f.key(1))) == "get get"  # and the stamp that it was made under
+    assert asked(lambda: cache.get(f.key(1))) == "get get"  # and the generation that it was made under
     assert asked(lambda: cache.get_many()) == ""
 
 

@@ -207,7 +207,7 @@ def test_a_lease_that_a_cancelled_task_has_taken_is_given_back(proxy: FaultProxy
     reached, go = threading.Event(), threading.Event()
 
     async def ask() -> None:
-        await f(9)  # the script is known now, and the stamp is there
+        await f(9)  # the script is known now, and the generation is there
         proxy.fault = HeldBack(match=b"EVALSHA ", times=1, reached=reached, go=go)
         task = asyncio.create_task(f(1))
         while not reached.is_set():

@@ -306,7 +306,7 @@ def test_the_lease_is_an_own_key_with_a_time_to_live(redis_server: RedisServer, 
     lease = call_verb(cache.look, "k", (), 1e9, 60)
     assert isinstance(lease, Lease)
     with redis_server.client() as client:
-        assert client.get(f"memocache-lease:{prefix}k") == lease.nonce
+        assert client.get(f"memocache-lease:{prefix}k") == lease.id
         assert 50_000 < client.pttl(f"memocache-lease:{prefix}k") <= 61_000
         assert call_verb(cache.forget, "k") is True
         assert client.exists(f"memocache-lease:{prefix}k") == 0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from memocache import BackendUnavailable, ConfigurationError, RedisCache, UncacheFailed, cache_from_url, cached
+from memocache import MISSING, BackendUnavailable, ConfigurationError, RedisCache, UncacheFailed, cache_from_url, cached
 from memocache._clock import ticks
 from tests.support.redis_servers import Certificates, RedisCluster, RedisServer, RedisWithSentinel, TlsServer
 from tests.support.servers import skip_or_fail, wait_until
@@ -284,6 +284,16 @@ def owner_of(cluster: RedisCluster, slot: int) -> int:
     return slot // 5462
 
 
+def carry(cluster: RedisCluster, slot: int, there: int, most: int = 1000) -> list[bytes]:
+    """Move keys of a slot that is moving to another node, and return them: at *most* so many, in no order."""
+    host, port = cluster.nodes[there].address
+    with cluster.nodes[owner_of(cluster, slot)].client() as source:
+        keys: list[bytes] = source.execute_command("CLUSTER GETKEYSINSLOT", slot, most)
+        for key in keys:
+            source.execute_command("MIGRATE", host, port, key, 0, 5000)
+    return keys
+
+
 def move(cluster: RedisCluster, slot: int, there: int, *, until_moving: bool = False) -> None:
     """Move a slot with its keys to another node; or only begin with it."""
     here = owner_of(cluster, slot)
@@ -293,15 +303,13 @@ def move(cluster: RedisCluster, slot: int, there: int, *, until_moving: bool = F
         source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
         if until_moving:
             return
-        host, port = cluster.nodes[there].address
-        for key in source.execute_command("CLUSTER GETKEYSINSLOT", slot, 1000):
-            source.execute_command("MIGRATE", host, port, key, 0, 5000)
+        carry(cluster, slot, there)
         for each in (target, source):
             each.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
     cluster.wait_until_agreed()  # the third has only heard of it
 
 
-def test_a_slot_that_moves_takes_its_stamps_along(redis_binary: str, prefix: str) -> None:
+def test_a_slot_that_moves_takes_its_generations_along(redis_binary: str, prefix: str) -> None:
     with RedisCluster(redis_binary) as cluster:
         cache, other = (RedisCache(cluster.url, key_prefix=prefix, timeout=5) for _ in range(2))
         truth = "old"
@@ -337,14 +345,41 @@ def test_a_slot_that_is_moving(redis_binary: str, prefix: str) -> None:
         there = (owner_of(cluster, slot) + 1) % 3
         move(cluster, slot, there, until_moving=True)
         assert f.uncache(7) is True  # though neither of the two has all of the keys
-        host, port = cluster.nodes[there].address
-        with cluster.nodes[owner_of(cluster, slot)].client() as source:
-            for key in source.execute_command("CLUSTER GETKEYSINSLOT", slot, 1000):
-                source.execute_command("MIGRATE", host, port, key, 0, 5000)
-        assert [f(7), f(7)] == [2, 3]  # Redis refuses to read several keys meanwhile
+        carry(cluster, slot, there)
+        assert [f(7), f(7)] == [2, 3]  # Redis lets nobody take the lease meanwhile
         assert f.uncache(7) is False  # ASK is followed
         move(cluster, slot, there)
         assert [f(7), f(7)] == [4, 4]
+
+
+def test_a_hit_in_a_slot_that_is_moving(redis_binary: str, prefix: str) -> None:
+    """An entry and its generations are here or there already, each for itself; and there is no lease anywhere."""
+    with RedisCluster(redis_binary) as cluster:
+        cache = RedisCache(cluster.url, key_prefix=prefix, timeout=5)
+        calls: list[int] = []
+
+        @cached(cache=cache, namespace="f", tags=("a:{x}",))
+        def f(x: int) -> int:
+            calls.append(x)
+            return len(calls)
+
+        assert f(7) == 1
+        key = f.key(7)
+        slot, _ = ref_of(cache, key)
+        there = (owner_of(cluster, slot) + 1) % 3
+        move(cluster, slot, there, until_moving=True)
+        moved = 0
+        while True:
+            assert (f(7), f.peek(7), f.many([(7,)]), cache.get(key)) == (1, 1, [1], 1)
+            if not carry(cluster, slot, there, 1):
+                break
+            moved += 1
+        assert moved == 3
+        assert (calls, f.info().failures) == ([7], 0)
+        f.uncache_where(x=7)
+        assert (f(7), f.peek(7), cache.get(key)) == (2, MISSING, None)
+        move(cluster, slot, there)
+        assert (f(7), f(7)) == (3, 3)
 
 
 def test_a_node_that_is_down_costs_its_own_keys_only(redis_binary: str, prefix: str) -> None:

@@ -203,7 +203,7 @@ def test_a_reader_does_not_join_a_flight_from_before(address: Address) -> None:
         elsewhere = start(there, KEY)
         new.wait()
         asked = len(proxy.requests)
-        after = start(here, KEY)  # it sees the other one's stub, while a flight on the same key is under way here
+        after = start(here, KEY)  # it sees the other one's marker, while a flight on the same key is under way here
         assert wait_until(lambda: len(proxy.requests) > asked)
         old.go()
         assert before.result(PATIENCE) == "old"
@@ -260,13 +260,13 @@ def test_a_forgetting_may_come_between_any_two_commands(
     what: str, there: Callable[[Ours], None], proxy: FaultProxy, address: Address
 ) -> None:
     commands = (b"get ", b"add ", b"gets ", b"cas ")
-    often = (1, 2) if there is void_entry else (1,)  # where a void entry is swapped for a stub, some come twice
+    often = (1, 2) if there is void_entry else (1,)  # where a void entry is swapped for a marker, some come twice
     tried = set()
     for how, command, after, times in itertools.product(FORGETTINGS, commands, (False, True), often):
         MemcachedCache([address]).clear()
         world = Ours(MemcachedCache([proxy.address], timeout=5), MemcachedCache([address]))
         world.held.go()
-        world.reader.put(0, 0)  # so that there is a stamp
+        world.reader.put(0, 0)  # so that there is a generation
         there(world)
 
         def change(world: Ours = world, how: str = how, step: Any = (command, after)) -> None:
@@ -324,7 +324,7 @@ def test_a_naive_cache_is_caught_there(proxy: FaultProxy) -> None:
 
 
 def test_a_restarted_server_takes_no_result_from_before(own_memcached: MemcachedServer) -> None:
-    # The new server counts its cas ids from 1 again: only the nonce tells the old lease from the new one.
+    # The new server counts its cas ids from 1 again: only the id tells the old lease from the new one.
     world = on_memcached_elsewhere(own_memcached.address)
     first = start(world.read)
     world.held.wait()
@@ -345,8 +345,8 @@ def test_what_a_lost_stamp_had_made_void_does_not_come_back(address: Address, cl
         world = on_memcached_elsewhere(proxy.address)
         world.held.go()
         world.read()
-        stamp = proxy.requests[0].split()[2]
+        generation = proxy.requests[0].split()[2]
         world.truth = 2
         world.writer.uncache_all()
-        client_for(address).delete(stamp)  # evicted: the next one must be no earlier one
+        client_for(address).delete(generation)  # evicted: the next one must be no earlier one
         assert world.read() == 2

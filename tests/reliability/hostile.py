@@ -115,8 +115,8 @@ def _forged(cache: MemcachedCache, like: Envelope, payload: bytes, chance: rando
             header = header._replace(cost=chance.choice(odd), pause=chance.choice(odd), held=chance.choice(odd))
         case 3:
             header = header._replace(fresh=chance.choice(odd), expires=chance.choice(odd), created=chance.choice(odd))
-    stamps = chance.choice([like.stamps, like.stamps, chance.randbytes(chance.randrange(40))])
-    return pack(context(header, cache._digest(KEY), stamps), payload)
+    generations = chance.choice([like.block, like.block, chance.randbytes(chance.randrange(40))])
+    return pack(context(header, cache._digest(KEY), generations), payload)
 
 
 def _bomb(cache: MemcachedCache, mebibytes: int) -> bytes:

@@ -393,7 +393,7 @@ def test_a_loop_that_ends_in_the_middle_of_a_refresh_leaves_it_to_the_next(cache
 
 def test_a_child_process_starts_without_the_parents_queue() -> None:
     _flight._waiting.append(print)
-    _flight._reset_in_child()
+    _flight._after_fork()
     assert not _flight._waiting
     assert _flight._running == 0
 

@@ -66,7 +66,7 @@ def test_a_table_begins_anew_in_a_child() -> None:
     add(aliases, entry())
     aliases.lock.acquire()  # as somebody else in the parent may have
     held = aliases.lock
-    aliases.reset()
+    aliases.after_fork()
     assert aliases.table == {}
     assert aliases.lock is not held
     held.release()

@@ -19,10 +19,10 @@ from memocache._envelope import (
     Header,
     context,
     end_of,
+    generation_head,
     key_digest,
     pack,
-    stamp_block,
-    stamp_names,
+    tags_of,
     unpack,
 )
 
@@ -31,9 +31,15 @@ DIGEST = key_digest(KEY)
 HEAD = Header(
     VALUE, 1, bytes(range(16)), 1_700_000_000.25, 1_700_000_300.5, 1_700_000_360.75, 1.5, 1_700_000_330.25, 2.0
 )
-STAMPS = stamp_block(["all:ab", "tag:c"], [b"\x11" * 16, b"\x22" * 16])
+
+
+def block_of(generations: list[tuple[str, bytes]]) -> bytes:
+    return b"".join(generation_head(tag) + generation for tag, generation in generations)
+
+
+BLOCK = block_of([("all:ab", b"\x11" * 16), ("tag:c", b"\x22" * 16)])
 PAYLOAD = b"\x00the payload\xff"
-PACKED = pack(context(HEAD, DIGEST, STAMPS), PAYLOAD)
+PACKED = pack(context(HEAD, DIGEST, BLOCK), PAYLOAD)
 
 # An envelope of format 2, as the first release wrote it. If this test fails, the format has changed: entries that a
 # running system has stored would be misread or lost. Give it a new VERSION, and a golden string of its own.
@@ -42,8 +48,8 @@ GOLDEN = bytes.fromhex(
     "02"  # version
     "01"  # kind
     "01"  # codec
-    "002d"  # the stamps' length
-    "000102030405060708090a0b0c0d0e0f"  # nonce
+    "002d"  # the generations' length
+    "000102030405060708090a0b0c0d0e0f"  # id
     "41d954fc40100000"  # created
     "41d954fc8b200000"  # fresh
     "41d954fc9a300000"  # expires
@@ -62,7 +68,7 @@ def test_format_2_is_what_it_was() -> None:
 
 def test_an_envelope_of_format_2_is_read() -> None:
     envelope = unpack(GOLDEN, DIGEST)
-    assert envelope == Envelope(*HEAD, STAMPS, PAYLOAD, context(HEAD, DIGEST, STAMPS))
+    assert envelope == Envelope(*HEAD, BLOCK, PAYLOAD, context(HEAD, DIGEST, BLOCK))
 
 
 def test_every_flipped_bit_is_noticed() -> None:
@@ -89,11 +95,11 @@ def test_bytes_too_many_are_noticed(more: bytes) -> None:
     assert unpack(PACKED + more, DIGEST) is None
 
 
-def forged(magic: bytes = MAGIC, version: int = VERSION, stamps_length: int | None = None, key: str = KEY) -> bytes:
+def forged(magic: bytes = MAGIC, version: int = VERSION, block_length: int | None = None, key: str = KEY) -> bytes:
     """Return what somebody writes who knows the format, checksum and all."""
-    length = len(STAMPS) if stamps_length is None else stamps_length
-    kind, codec, nonce, *times = HEAD
-    return pack(HEADER.pack(magic, version, kind, codec, length, nonce, *times, key_digest(key)) + STAMPS, PAYLOAD)
+    length = len(BLOCK) if block_length is None else block_length
+    kind, codec, id_, *times = HEAD
+    return pack(HEADER.pack(magic, version, kind, codec, length, id_, *times, key_digest(key)) + BLOCK, PAYLOAD)
 
 
 def test_forging_works_at_all() -> None:
@@ -116,9 +122,9 @@ def test_the_envelope_of_another_key_is_a_miss(key: str) -> None:
     assert unpack(PACKED, key_digest(key)) is None
 
 
-@pytest.mark.parametrize("length", [len(STAMPS) + len(PAYLOAD) + 1, 0xFFFF])
-def test_stamps_longer_than_the_envelope_are_a_miss(length: int) -> None:
-    assert unpack(forged(stamps_length=length), DIGEST) is None
+@pytest.mark.parametrize("length", [len(BLOCK) + len(PAYLOAD) + 1, 0xFFFF])
+def test_generations_longer_than_the_envelope_are_a_miss(length: int) -> None:
+    assert unpack(forged(block_length=length), DIGEST) is None
 
 
 def test_junk_is_a_miss() -> None:
@@ -129,7 +135,7 @@ def test_junk_is_a_miss() -> None:
         MAGIC + bytes([VERSION]),
         PACKED[: HEADER.size],
         PACKED[:START],
-        PACKED[: START + len(STAMPS)],
+        PACKED[: START + len(BLOCK)],
     ]
     for _ in range(50_000):
         data = chance.choice(starts) + chance.randbytes(chance.randrange(150))
@@ -148,9 +154,9 @@ times = st.floats(allow_nan=False)
     st.binary(max_size=200),
     st.binary(max_size=200),
 )  # fmt: skip
-def test_what_was_packed_is_unpacked(header: Header, key: str, stamps: bytes, payload: bytes) -> None:
-    bound = context(header, key_digest(key), stamps)
-    assert unpack(pack(bound, payload), key_digest(key)) == Envelope(*header, stamps, payload, bound)
+def test_what_was_packed_is_unpacked(header: Header, key: str, generations: bytes, payload: bytes) -> None:
+    bound = context(header, key_digest(key), generations)
+    assert unpack(pack(bound, payload), key_digest(key)) == Envelope(*header, generations, payload, bound)
 
 
 def test_times_may_be_any_float() -> None:
@@ -167,7 +173,7 @@ def test_times_may_be_any_float() -> None:
 @pytest.mark.parametrize(("expires", "held", "end"), [(3.0, 0.0, 3.0), (3.0, 5.0, 5.0), (inf, 0.0, inf)])
 def test_the_end_of_an_envelope_is_known_without_opening_it(expires: float, held: float, end: float) -> None:
     header = Header(VALUE, 1, b"n" * 16, 1.0, 2.0, expires, 9.0, held, 8.0)
-    assert end_of(pack(context(header, key_digest("k"), b"stamps"), b"payload")) == end
+    assert end_of(pack(context(header, key_digest("k"), b"generations"), b"payload")) == end
 
 
 @pytest.mark.parametrize("data", [b"", b"\xf1mc", b"\xf1ms" + bytes(16), b"x" * 200])
@@ -186,28 +192,23 @@ groups = st.lists(st.tuples(names, st.binary(min_size=16, max_size=16)), max_siz
 
 
 @given(groups)
-def test_a_stamp_block_names_its_groups(given: list[tuple[str, bytes]]) -> None:
-    block = stamp_block([name for name, _ in given], [stamp for _, stamp in given])
-    assert stamp_names(block) == [name for name, _ in given]
+def test_a_block_names_its_tags(given: list[tuple[str, bytes]]) -> None:
+    assert tags_of(block_of(given)) == [name for name, _ in given]
 
 
 @given(groups, groups)
-def test_different_stamps_have_different_blocks(one: list[tuple[str, bytes]], two: list[tuple[str, bytes]]) -> None:
-    blocks = [stamp_block([name for name, _ in each], [stamp for _, stamp in each]) for each in (one, two)]
-    assert (blocks[0] == blocks[1]) == (one == two)
-
-
-def test_each_group_has_its_stamp() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        stamp_block(["all:a", "tag:b"], [b"\x11" * 16])
+def test_different_generations_have_different_blocks(
+    one: list[tuple[str, bytes]], two: list[tuple[str, bytes]]
+) -> None:
+    assert (block_of(one) == block_of(two)) == (one == two)
 
 
 @given(st.binary(max_size=60))
-def test_no_stamp_block_is_too_odd_to_be_looked_at(block: bytes) -> None:
-    names = stamp_names(block)
+def test_no_block_is_too_odd_to_be_looked_at(block: bytes) -> None:
+    names = tags_of(block)
     assert all(name.isascii() for name in names)
     if names:  # then a block can be made of them, to compare this one with
-        assert len(stamp_block(names, [b"\0" * 16] * len(names))) > len(names)
+        assert len(block_of([(name, b"\0" * 16) for name in names])) > len(names)
 
 
 def test_the_header_has_the_size_it_had() -> None:

@@ -92,7 +92,7 @@ def test_nothing_is_left_behind(cache: Cache) -> None:
         f(number)
         f.refresh(number)
         f.put(number, number)
-    assert len(getattr(cache, "_stubs", cache)._flights) == 0  # type: ignore[attr-defined]
+    assert len(getattr(cache, "_own_leases", cache)._flights) == 0  # type: ignore[attr-defined]
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------------

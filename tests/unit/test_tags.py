@@ -213,7 +213,7 @@ def asked(proxy: FaultProxy) -> Callable[[Callable[[], object]], str]:
     return commands
 
 
-def test_a_hit_with_stamps_is_one_round_trip(proxy: FaultProxy, prefix: str, asked: Callable[..., str]) -> None:
+def test_a_hit_with_generations_is_one_round_trip(proxy: FaultProxy, prefix: str, asked: Callable[..., str]) -> None:
     tags = ("a:{a}", "b:{b}", "all")
     f = cached(cache=MemcachedCache([proxy.address], key_prefix=prefix), namespace="f", tags=tags)(lambda a, b: a)
     f(1, 1)

@@ -62,7 +62,7 @@ def gated(cache: Cache, **options: Any) -> tuple[Any, Gated]:
 
 async def joined(cache: Any, count: int) -> None:
     """Return once *count* calls wait for one computation: on a server, each has to look first."""
-    while sum(len(flight._wake) for flight in getattr(cache, "_stubs", cache)._flights.values()) < count:
+    while sum(len(flight._wake) for flight in getattr(cache, "_own_leases", cache)._flights.values()) < count:
         await asyncio.sleep(0)
 
 
@@ -337,7 +337,7 @@ def test_polling_goes_on_while_a_test_has_stopped_the_clocks(memcached: Memcache
             leader = asyncio.create_task(f(1))
             await gate.began.wait()
             other = asyncio.create_task(g(1))
-            while not there._addresses:  # it has looked, or is about to
+            while not there._reads:  # it has looked, or is about to
                 await asyncio.sleep(0)
             gate.go.set()
             assert [await leader, await other] == [[1], [1]]
@@ -464,7 +464,7 @@ def test_a_lease_that_comes_too_late_is_given_back(own_memcached: MemcachedServe
         await f.peek(0)  # connected
         own_memcached.pause()
         task = asyncio.create_task(f(1))
-        while not here._addresses:
+        while not here._reads:
             await asyncio.sleep(0)
         task.cancel()
         own_memcached.resume()

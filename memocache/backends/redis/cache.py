@@ -1,50 +1,42 @@
 """RedisCache: values on Redis or Valkey, be it one server, one with sentinels, or a cluster.
 
-What stands for a computation is a lease beside the key: a marker with a random nonce and the stamps of the key's groups
-in it. A script takes the lease, if all is as it was seen; another stores the result, while that very marker is there
-and the stamps are those under which it was taken. Forgetting deletes the marker, and with it the right to fill, and the
-entry; acknowledged. A group is forgotten by deleting its stamp: the next one who looks plants another, which no entry
+A lease is a marker beside the key, with a random id and the generations of the key's tags in it. A script puts it
+there, if all is as it was found; another stores the result, while that very marker is there and the generations are
+those under which it was taken. Forgetting deletes the marker, and with it the right to fill, and the entry;
+acknowledged. A tag is forgotten by deleting its generation: the next one who looks puts another there, which no entry
 carries.
 
 Everything is written once, as coroutines over round trips (see `_effects`), for threads and for tasks.
 """
 
-import contextlib
-import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b, sha1
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from memocache import _envelope
-from memocache._clock import now as clock
 from memocache._effects import blocking
-from memocache._entry import Entry, StaleableEntry
-from memocache._envelope import LEASE, NONCE, Envelope
-from memocache._policy import seconds
-from memocache.backends._leases import OwnLeases
+from memocache._entry import StaleableEntry
+from memocache._envelope import ID, LEASE
+from memocache.backends._leases import FencedCache, KeyState, LeaseRequest, OwnLeases, PreparedRead
 from memocache.backends._shared import (
-    ATTEMPTS,
-    STAMP_MAGIC,
-    PreparedRead,
+    GENERATION_MAGIC,
     ServerCache,
-    block_of,
-    due,
+    is_generation,
     is_lease,
     is_present,
-    is_stamp,
-    kept_until,
-    new_stamp,
+    new_generation,
 )
-from memocache.backends.base import Busy, Lease, Stale
+from memocache.backends._wire import seconds_allowed
+from memocache.backends.base import Busy, Lease
 from memocache.backends.redis import resp
 from memocache.backends.redis.pubsub import Channel
-from memocache.backends.redis.resp import Command, ErrorReply, LastReply, Reply, Request, command
+from memocache.backends.redis.resp import Command, ErrorReply, Reply, Request, command
 from memocache.backends.urls import SHARED_OPTIONS, Recipe, Url, duration, integer
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, SerializationError, ValueTooLarge
+from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -58,7 +50,7 @@ __all__ = ["RedisCache"]
 
 LARGEST_ITEM: Final = 48 * 1024 * 1024  # bytes; of an answer no more is read than somewhat above that
 MARGIN: Final = 1.0  # seconds for which a server keeps what is over: the entry itself knows better
-STAMP_MARGIN: Final = 3600.0
+GENERATION_MARGIN: Final = 3600.0
 LONGEST_EXPIRY: Final = 1e9  # seconds; what is to be kept for longer is kept for ever
 
 # Ours can be told from everybody else's; and a user's key cannot be taken for a lease.
@@ -66,7 +58,7 @@ KEYS: Final = b"memocache:"
 LEASES: Final = b"memocache-lease:"
 
 
-# ---- scripts: keys come first, the key, its lease, and the stamps of its groups --------------------------------------
+# ---- scripts: keys come first, the key, its lease, and the generations of its tags -----------------------------------
 
 
 class Script:
@@ -88,9 +80,9 @@ end
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
 return 1
 """)
-"""Take the lease, if all is as it was seen: the nonce under the key, the lease, the stamps.
+"""Take the lease, if all is as it was found: the id under the key, the lease, the generations.
 
-Arguments: the nonce and the lease that were seen (empty: none), the new lease, its milliseconds; the stamps seen.
+Arguments: the id and the lease that were found (empty: none), the new lease, its milliseconds; the generations found.
 """
 
 FILL: Final = Script("""
@@ -108,10 +100,10 @@ for i = 3, #KEYS do
 end
 return 1
 """)
-"""Store a value under the key, if the lease and the stamps are those under which it was made; and end the lease.
+"""Store a value under the key, if the lease and the generations are those under which it was made; and end the lease.
 
-The stamps are kept for as long as the value. Arguments: the lease, the value, its milliseconds (0: for ever); the
-stamps.
+The generations are kept for as long as the value. Arguments: the lease, the value, its milliseconds (0: for ever); the
+generations.
 """
 
 GIVE_BACK: Final = Script("""
@@ -174,14 +166,6 @@ class Shard:
         found = blocking(self.ask(Request(_mget(map(self.name, keys)), retry=True)))[0]
         return {key: data for key, data in zip(keys, found, strict=True) if data is not None}
 
-    def reader(self, key: str, others: Sequence[str]) -> Callable[[], tuple[bytes | None, Sequence[bytes | None]]]:
-        """Return a function that reads what is under *key* and under *others*; see KVServer."""
-        return functools.partial(self._read, Request(_mget(map(self.name, (key, *others))), retry=True))
-
-    def _read(self, request: Request) -> tuple[bytes | None, Sequence[bytes | None]]:
-        data, *others = blocking(self.ask(request))[0]
-        return data, others
-
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, twice: with that it is swapped."""
         (data,) = blocking(self.ask(Request(command(resp.bulk, b"GET", self.name(key)), retry=True, urgent=urgent)))
@@ -200,16 +184,6 @@ class Shard:
         """Store *data*; and end the lease."""
         blocking(self.ask(Request(*self.set_commands(key, data, expire))))
 
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*."""
-        return bool(
-            blocking(self.ask(Request(command(resp.integer, b"DEL", self.name(key)), retry=True, urgent=True)))[0]
-        )
-
-    def flush(self) -> None:
-        """Delete everything of ours."""
-        blocking(self._topology.delete_all(KEYS))
-
     # ---- commands ------------------------------------------------------------------------------------------------
 
     def set_commands(self, key: str, data: bytes, expire: int) -> tuple[Command, Command]:
@@ -221,39 +195,27 @@ class Shard:
         return command(resp.integer, b"DEL", self.lease_name(key)), command(resp.integer, b"DEL", self.name(key))
 
 
-KeyState: TypeAlias = tuple[bytes | None, Envelope | None, bytes | None, bytes | None]
-"""The data under a key, the envelope in it if that counts, the block of the present stamps, and the lease's marker."""
-StampedState: TypeAlias = tuple[bytes | None, Envelope | None, bytes, bytes | None]
-"""A KeyState with a stamp for each group."""
-
-
 @dataclass(slots=True, kw_only=True)
 class ShardRead(PreparedRead):
     """A prepared read of a key in its shard."""
 
     shard: Shard
-    names: list[bytes]  # of the key, its lease, its groups' stamps
+    names: list[bytes]  # of the key, its lease, the generations of its tags
     request: Request
-    _last_reply: LastReply[KeyState] | None = None
 
-    def interpret(self, replies: list[Reply]) -> KeyState:
+    def state(self, replies: list[Reply]) -> KeyState:
         """Return the state of the key, as *replies* to the request tell."""
-        last = self._last_reply
+        last = self._last
         if last is not None and last[0] is replies:
             return last[1]
-        data, marker, *stamps = replies[0]
-        block = block_of(self.heads, stamps)
-        envelope = None if data is None else _envelope.unpack(data, self.digest)
-        counts = envelope is not None and envelope.stamps == block
-        state = data, envelope if counts else None, block, marker
-        self._last_reply = LastReply(replies, state)
-        return state
+        data, marker, *generations = replies[-1]
+        return self.interpret(replies, data, generations, marker)
 
 
 def _mget(names: Iterable[bytes]) -> Command:
     """Return the command that reads the content of *names*."""
-    words = list(names)
-    return command(resp.bulks(len(words)), b"MGET", *words)
+    words = tuple(names)
+    return command(resp.bulks(len(words)), b"MGET", *words)._replace(keys=words)
 
 
 def _set(name: bytes, data: bytes, expire: int, *conditions: bytes) -> Command:
@@ -265,7 +227,7 @@ def _set(name: bytes, data: bytes, expire: int, *conditions: bytes) -> Command:
 # ---- the cache -------------------------------------------------------------------------------------------------------
 
 
-class RedisCache(ServerCache):
+class RedisCache(FencedCache[ShardRead], ServerCache):
     """A cache on Redis or Valkey, shared by all processes that use the same one.
 
     Create it once and keep it around: it holds one connection for each thread and each event loop. Coroutine functions
@@ -309,9 +271,7 @@ class RedisCache(ServerCache):
         max_item_size: int = 16 * 1024 * 1024,
         **connection: Any,
     ) -> None:
-        deadline = seconds(timeout, "timeout")
-        if deadline <= 0:
-            raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one exchange may take")
+        allowed = seconds_allowed(timeout, "exchange")
         if type(max_item_size) is not int or not 1024 <= max_item_size <= LARGEST_ITEM:
             raise ConfigurationError(
                 f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024 to {LARGEST_ITEM}"
@@ -319,9 +279,9 @@ class RedisCache(ServerCache):
         settings = _redis_settings().read_settings(url_or_client, connection)
         from memocache.backends.redis.topology import new_topology  # not before it is clear that there is redis-py
 
-        self._topology = topology = new_topology(settings, deadline)
+        self._topology = topology = new_topology(settings, allowed)
         self._shards = [Shard(topology, index) for index in range(len(topology.hash_tags))]
-        self._stubs = OwnLeases()
+        self._own_leases = OwnLeases()
         self._max_item_size = max_item_size
         codec = ValueCodec(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
         super().__init__(default_timeout, key_prefix, codec)
@@ -349,7 +309,7 @@ class RedisCache(ServerCache):
 
     def after_fork(self) -> None:
         """Use no connection and join no flight of the parent's."""
-        self._stubs = OwnLeases()
+        self._own_leases = OwnLeases()
         for server in self._topology.known_servers():
             server.reset()
         self._channel = self._new_channel(self._prefix)
@@ -369,163 +329,104 @@ class RedisCache(ServerCache):
     def _node(self, key: str) -> Shard:
         return self._shards[self._shard_index(key)]
 
-    def _nodes(self) -> Sequence[Shard]:
-        return self._shards
-
-    def _new_address(self, key: str, groups: tuple[str, ...]) -> ShardRead:
+    def _new_read(self, key: str, tags: tuple[str, ...]) -> ShardRead:
         wire = self._wire(key)
         shard = self._node(wire)
-        others = [self._wire(group) for group in groups]
-        names = [shard.name(wire), shard.lease_name(wire), *map(shard.name, others)]
+        names = [shard.name(wire), shard.lease_name(wire), *(shard.name(self._wire(tag)) for tag in tags)]
         return ShardRead(
             key=key,
+            tags=tags,
             wire=wire,
-            node=shard,
-            read=shard.reader(wire, others),
             digest=self._digest(key),
-            groups=groups,
-            heads=[_envelope.stamp_head(group) for group in groups],
+            heads=[_envelope.generation_head(tag) for tag in tags],
             shard=shard,
             names=names,
             request=Request(_mget(names), retry=True),
         )
 
-    def _shard_read(self, key: str, groups: tuple[str, ...]) -> ShardRead:
-        target = self._addresses.get(key)
-        if target is None or target.groups is not groups:
-            target = self._address(key, groups)
-        assert type(target) is ShardRead
-        return target
-
     def _expire(self, seconds: float) -> int:
         return 0 if seconds > LONGEST_EXPIRY else math.ceil((max(0.0, seconds) + MARGIN) * 1000)
 
-    # ---- what the read-through needs -----------------------------------------------------------------------------
+    # ---- the steps of the read-through ---------------------------------------------------------------------------
 
-    async def look(
-        self, key: str, groups: tuple[str, ...], now: float, lease: float
-    ) -> Entry | Stale | Lease | Busy | None:
-        """Return the entry in one round trip; else take the lease; else say whose lease is there."""
-        target = self._shard_read(key, groups)
-        unreadable = None
-        for _ in range(ATTEMPTS):
-            state = await self._read_stamped(target, lease)
-            _, envelope, stamps, marker = state
-            if envelope is not None and is_present(envelope, now):
-                try:
-                    entry = self._opened(key, envelope)
-                except SerializationError as error:
-                    # Not the error itself: its traceback leads back here, and would keep the lease alive.
-                    unreadable = SerializationError(str(error))
-                else:
-                    if type(entry) is not StaleableEntry or now < due(entry, envelope):
-                        return entry
-                    return Stale(entry, (await self._refresh_lease(target, now, lease, entry, state)))
-            if marker is not None and _is_live(target, marker, stamps, now):
-                flight = self._stubs.flight(marker)
-                new_lease = self._stubs.taken_over(key, groups, now, lease, marker, stamps)
-                return Busy(flight) if new_lease is None else new_lease
-            new_lease = await self._claim(target, now, lease, state)
-            if new_lease is not None:
-                new_lease.unreadable = unreadable
-                return new_lease
-        return Busy(None)
+    async def _read(self, target: ShardRead) -> KeyState:
+        return target.state(await target.shard.ask(target.request))
 
-    async def _read_stamped(self, target: ShardRead, lease: float) -> StampedState:
-        """Return the state at *target*, with a stamp for each group: those that have none are given one."""
-        replies = await target.shard.ask(target.request)
-        state = target.interpret(replies)
-        for conditions in ((b"NX",), ()):
-            if state[2] is not None:
-                break
-            expire = self._expire(lease + STAMP_MARGIN)
-            # Over a stamp only another may be put. What is no stamp the second time is junk of somebody else's.
-            inits = [
-                _set(name, new_stamp(), expire, *conditions)
-                for name, stamp in zip(target.names[2:], replies[-1][2:], strict=True)
-                if not is_stamp(stamp or b"")
-            ]
-            replies = await target.shard.ask(Request(*inits, *target.request.commands))
-            state = target.interpret(replies[-1:])
-        data, envelope, stamps, marker = state
-        if stamps is None:
-            raise BackendUnavailable("the server does not keep the stamps of groups")
-        return data, envelope, stamps, marker
+    async def _read_many(self, targets: Sequence[ShardRead]) -> list[KeyState]:
+        replies = await self._ask_by_key({target.key: target.request.commands for target in targets}, retry=True)
+        return [target.state(replies[target.key]) for target in targets]
 
-    async def _refresh_lease(
-        self, target: ShardRead, now: float, lease: float, entry: StaleableEntry, state: StampedState
-    ) -> Lease | None:
-        """Return the lease to replace *entry*, which is served meanwhile; None if somebody has it."""
-        _, _, stamps, marker = state
-        if marker is not None and _is_live(target, marker, stamps, now):
-            new_lease = self._stubs.taken_over(target.key, target.groups, now, lease, marker, stamps)
-        elif now < entry.held:
-            return None
-        else:
-            try:
-                new_lease = await self._claim(target, now, lease, state)
-            except BackendError:
-                return None  # there is something to serve all the same; if the lease stands, the next look has it
-        if new_lease is not None:
-            new_lease.replaces, new_lease.old = True, entry
-        return new_lease
+    async def _init(self, target: ShardRead, state: KeyState, lease: float, attempt: int) -> KeyState:
+        expire = self._expire(lease + GENERATION_MARGIN)
+        # What is no generation the second time is junk of somebody else's.
+        conditions = () if attempt else (b"NX",)
+        inits = [
+            _set(name, new_generation(), expire, *conditions)
+            for name, generation in zip(target.names[2:], state.generations, strict=True)
+            if not is_generation(generation or b"")
+        ]
+        return target.state(await target.shard.ask(Request(*inits, *target.request.commands)))
 
-    def _lead(self, target: ShardRead, now: float, lease: float, stamps: bytes) -> Lease:
-        """Return a lease, with a flight that others in this process find by what will stand for it on the server."""
-        stub = self._stub(target.key, os.urandom(16), now, lease, stamps)
-        # Before it leaves: whoever reads it in this process must find the flight.
-        return self._stubs.lead(target.key, target.groups, now, lease, stub, stamps)
+    def _leader(self, wanted: LeaseRequest[ShardRead]) -> Lease | Busy | None:
+        envelope, marker = wanted.state.envelope, wanted.state.marker
+        if marker is not None:
+            held = _envelope.unpack(marker, wanted.target.digest)
+            if held is not None and held.kind == LEASE and held.block == wanted.block and is_lease(held, wanted.now):
+                return self._own_leases.leader(wanted, marker)
+        is_resting = envelope is not None and is_present(envelope, wanted.now) and wanted.now < envelope.held
+        return Busy(None) if is_resting else None
 
-    async def _claim(self, target: ShardRead, now: float, lease: float, state: StampedState) -> Lease | None:
-        """Take the lease if all is as it was in *state*. None if somebody was quicker."""
-        data, _, stamps, marker = state
-        new_lease = self._lead(target, now, lease, stamps)
-        nonce = b"" if data is None else data[NONCE]
-        arguments = (nonce, marker or b"", new_lease.nonce, b"%d" % self._expire(lease), *_split_stamps(stamps))
+    async def _take(self, wanted: LeaseRequest[ShardRead], old: StaleableEntry | None = None) -> Lease | None:
+        """Have a script put a marker beside the key."""
+        target, state, taken = wanted.target, wanted.state, self._lead(wanted)
+        lease_id = b"" if state.data is None else state.data[ID]
+        expire = b"%d" % self._expire(wanted.seconds)
+        arguments = (lease_id, state.marker or b"", taken.id, expire, *_generations(taken))
         try:
             is_ours = await target.shard.run(CLAIM, target.names, arguments)
         except BackendUnavailable:
-            # The answer was lost, perhaps not the command. If the lease is there, it is ours all the same.
-            is_ours = await self._holds(target, new_lease)
-            if not is_ours:
+            # The answer was lost, perhaps not the command. If the marker is there, it is ours all the same.
+            if not await self._holds(target, taken):
                 raise
-        if not is_ours:
-            self._stubs.drop(new_lease.nonce)
-            return None
-        return new_lease
+            return taken
+        if is_ours:
+            return taken
+        self._own_leases.drop(taken.id)
+        return None
+
+    async def _overrule(self, wanted: LeaseRequest[ShardRead]) -> Lease | None:
+        """Put a marker over whichever is there."""
+        target, taken = wanted.target, self._lead(wanted)
+        try:
+            await target.shard.ask(Request(_set(target.names[1], taken.id, self._expire(wanted.seconds))))
+        except BackendUnavailable:
+            if not await self._holds(target, taken):
+                raise
+        return taken
+
+    def _lead(self, wanted: LeaseRequest[ShardRead]) -> Lease:
+        """Return a lease, with a flight that others in this process find by its marker, which is its id as well."""
+        marker = self._pack_lease(wanted.target.key, os.urandom(16), wanted.now, wanted.seconds, wanted.block)
+        # Before it leaves: whoever reads it in this process must find the flight.
+        return self._own_leases.lead(wanted, marker)
 
     async def _holds(self, target: ShardRead, lease: Lease) -> bool:
         """Return whether *lease* is on the server."""
         (found,) = await target.shard.ask(Request(_mget(target.names[1:2]), retry=True, urgent=True))
-        return bool(found == [lease.nonce])
+        return bool(found == [lease.id])
 
-    async def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
-        """Take the lease from whoever has it."""
-        target = self._shard_read(key, groups)
-        _, _, stamps, _ = await self._read_stamped(target, lease)
-        new_lease = self._lead(target, now, lease, stamps)
-        new_lease.replaces = True
-        try:
-            await target.shard.ask(Request(_set(target.names[1], new_lease.nonce, self._expire(lease))))
-        except BackendUnavailable:
-            if not (await self._holds(target, new_lease)):
-                raise
-        return new_lease
-
-    async def fill(self, lease: Lease, entry: Entry | None) -> bool:
-        """Store *entry* if the lease is still there and the stamps are those under which it was taken."""
-        target = self._shard_read(lease.key, lease.groups)
-        if entry is None:
-            is_stored = await target.shard.run(GIVE_BACK, target.names[:2], (lease.nonce,))
+    async def _store(self, target: ShardRead, lease: Lease, packed: bytes | None, lifetime: float) -> bool:
+        """Have a script store it if the marker is still there and the generations are those of the lease."""
+        if packed is None:
+            is_stored = await target.shard.run(GIVE_BACK, target.names[:2], (lease.id,))
         else:
-            data = self._pack(lease.key, entry, lease.created, lease.stamps)
-            self._check_size(target.wire, data)
-            expire = b"%d" % self._expire(kept_until(entry) - clock())
-            arguments = (lease.nonce, data, expire, *_split_stamps(lease.stamps))
+            arguments = (lease.id, packed, b"%d" % self._expire(lifetime), *_generations(lease))
             is_stored = await target.shard.run(FILL, target.names, arguments)
         if is_stored:  # else, or if there was no answer, it may still be there, and nobody leads it
-            self._stubs.drop(lease.nonce)
+            self._own_leases.drop(lease.id)
         return is_stored
+
+    # ---- forgetting ----------------------------------------------------------------------------------------------
 
     async def forget(self, key: str) -> bool:
         """Delete the lease and the entry; acknowledged."""
@@ -533,25 +434,12 @@ class RedisCache(ServerCache):
         shard = self._node(wire)
         return any(await shard.ask(Request(*shard.forget_commands(wire), retry=True, urgent=True)))
 
-    async def forget_tag(self, group: str) -> None:
-        """Delete the group's stamp in every shard; raise if one of them was not acknowledged."""
-        wire = self._wire(group)
+    async def forget_tag(self, tag: str) -> None:
+        """Delete the tag's generation in every shard; raise if one of them was not acknowledged."""
+        wire = self._wire(tag)
         deletes = [command(resp.integer, b"DEL", shard.name(wire)) for shard in self._shards]
         requests = {index: Request(delete, retry=True, urgent=True) for index, delete in enumerate(deletes)}
         await self._topology.ask_all(requests)
-
-    async def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
-        """Return the entries that have not expired, in one round trip to each server."""
-        reads = {key: self._shard_read(key, own) for key, own in zip(keys, groups, strict=True)}
-        commands = {key: target.request.commands for key, target in reads.items()}
-        replies = await self._ask_by_key(commands, retry=True)
-        entries: dict[str, Entry] = {}
-        for key, target in reads.items():
-            _, envelope, _, _ = target.interpret(replies[key])
-            if envelope is not None and is_present(envelope, now):
-                with contextlib.suppress(SerializationError):
-                    entries[key] = self._opened(key, envelope)
-        return [entries.get(key) for key in keys]
 
     async def _ask_by_key(
         self, commands: Mapping[str, Sequence[Command]], *, retry: bool = False, urgent: bool = False
@@ -645,15 +533,9 @@ class RedisCache(ServerCache):
         return True
 
 
-def _is_live(target: ShardRead, marker: bytes, stamps: bytes, now: float) -> bool:
-    """Return whether *marker* is the lease of somebody who may be computing what *target* is for."""
-    stub = _envelope.unpack(marker, target.digest)
-    return stub is not None and stub.kind == LEASE and stub.stamps == stamps and is_lease(stub, now)
-
-
-def _split_stamps(block: bytes) -> list[bytes]:
-    """Return the stamps in a *block*, as they stand on the server."""
-    return [STAMP_MAGIC + stamp for stamp in _envelope.stamps_of(block)]
+def _generations(lease: Lease) -> list[bytes]:
+    """Return the generations under which *lease* was taken, as they stand on the server."""
+    return [GENERATION_MAGIC + generation for generation in _envelope.generations_of(lease.block)]
 
 
 def _redis_settings() -> Any:

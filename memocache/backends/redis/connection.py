@@ -2,7 +2,6 @@
 
 import asyncio  # redis-py has imported it before
 import contextlib
-import logging
 import ssl
 import threading
 import weakref
@@ -19,8 +18,6 @@ from memocache.backends.redis.settings import Connector, ServerAddress
 from memocache.errors import BackendUnavailable
 
 __all__ = ["RedisServer", "RoundTrip", "can_watch_sockets"]
-
-log: Final = logging.getLogger("memocache")
 
 RECEIVE: Final = 64 * 1024
 ROLE: Final = Request(resp.command(resp.any_reply, b"ROLE"))
@@ -47,7 +44,7 @@ class RedisServer:
         """Begin again without connections, and with a breaker that nobody holds."""
         self._local = threading.local()
         self._loops: dict[asyncio.AbstractEventLoop, LoopConnection] = {}
-        self._breaker = Breaker()
+        self._breaker = Breaker(f"redis at {self.name}")
 
     def close(self) -> None:
         """Close the connections, but for those that somebody is just using: they are closed after that."""
@@ -75,7 +72,7 @@ class RedisServer:
         """Return the replies to *request*, in this thread."""
         breaker = self._breaker
         if breaker.failures:
-            self._ask_breaker(request)
+            breaker.guard(urgent=request.urgent)
         connection: Connection | None = getattr(self._local, "connection", None)
         was_open = False
         try:
@@ -99,8 +96,8 @@ class RedisServer:
 
     async def exchange_in_task(self, request: Request) -> list[Reply]:
         """Return the replies to *request*, in this task, without blocking its event loop."""
-        if self._breaker.failures:
-            self._ask_breaker(request)
+        breaker = self._breaker
+        breaker.guard(urgent=request.urgent)
         connection = None
         try:
             connection, is_new = await self._loop_connection()
@@ -117,8 +114,7 @@ class RedisServer:
             raise self._failure(error) from error
         finally:
             del connection  # an exception leads to this frame
-        if self._breaker.failures:
-            self._breaker.succeeded()
+        breaker.succeeded()
         return replies
 
     async def _loop_connection(self) -> "tuple[LoopConnection, bool]":
@@ -140,18 +136,9 @@ class RedisServer:
         opening.result()
         return connection, True
 
-    def _ask_breaker(self, request: Request) -> None:
-        """Raise BackendUnavailable if this server failed a moment ago, unless *request* is urgent."""
-        if not request.urgent and not self._breaker.allows():
-            raise BackendUnavailable(f"redis at {self.name} failed before and is left alone for a moment")
-
     def _failure(self, error: Exception) -> BackendUnavailable:
         """Count *error* as a failure of the server, and return the exception to raise."""
-        what = str(error) or "the connection was closed"
-        message = f"redis at {self.name} failed: {type(error).__name__}: {what}"
-        if self._breaker.failed():
-            log.warning("%s; calls are computed until it is back", message)
-        return BackendUnavailable(message)
+        return self._breaker.failure(f"{type(error).__name__}: {str(error) or 'the connection was closed'}")
 
     def refusal(self, reply: ErrorReply) -> BackendUnavailable:
         """Return the exception to raise for a command that the server does not take."""

@@ -2,19 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from memocache.backends._wire import MOST_BYTES
+from memocache.backends._wire import LONGEST_REMEMBERED, MOST_BYTES, LastReply
 
 __all__ = [
-    *("Command", "Desynchronized", "EchoedRequest", "ErrorReply", "LastReply", "NeedMoreData", "ProtocolError"),
+    *("Command", "Desynchronized", "EchoedRequest", "ErrorReply", "NeedMoreData", "ProtocolError"),
     *("Reply", "Request", "any_reply", "bulk", "bulks", "command", "integer", "ok_or_nil", "scan_page"),
 ]
 
-M = TypeVar("M")
-
 MAX_DEPTH: Final = 8
-LONGEST_REMEMBERED: Final = 1024  # bytes of a reply
 
 
 class ErrorReply:
@@ -55,16 +52,6 @@ class NeedMoreData(Exception):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
-
-
-class LastReply(NamedTuple, Generic[M]):
-    """The last reply to a request, and its *meaning*.
-
-    A hot key has the same reply many times over, and one comparison tells that it need not be read again.
-    """
-
-    raw: Any
-    meaning: M
 
 
 # ---- shapes ----------------------------------------------------------------------------------------------------------
@@ -110,10 +97,11 @@ def any_reply(reply: Reply) -> bool:
 
 
 class Command(NamedTuple):
-    """A command as bytes, and the shape of its reply."""
+    """A command as bytes, and the shape of its reply; and the *keys* of one that only reads what is under them."""
 
     shape: Shape
     data: bytes
+    keys: tuple[bytes, ...] = ()
 
 
 def command(shape: Shape, *words: bytes) -> Command:
@@ -156,7 +144,7 @@ class Request:
         """
         replies: list[Reply] = []
         end = 0
-        for shape, _ in self.commands:
+        for shape, _, _ in self.commands:
             reply, end = _parse_reply(buffer, end, 0)
             if type(reply) is not ErrorReply and not shape(reply):
                 raise ProtocolError("an answer to something else")

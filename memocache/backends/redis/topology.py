@@ -1,7 +1,7 @@
 """Topology: the servers of a RedisCache, and which of them has which keys; one server, sentinels, or a cluster.
 
-Keys are in shards. What one request is about, a key, its lease and the stamps of its groups, is in one shard, and that
-is all on one server.
+Keys are in shards. What one request is about, a key, its lease and the generations of its tags, is in one shard, and
+that is all on one server.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from memocache._clock import ticks
 from memocache.backends.redis import resp
 from memocache.backends.redis.connection import RedisServer, RoundTrip
-from memocache.backends.redis.resp import ErrorReply, Reply, Request, command
+from memocache.backends.redis.resp import Command, ErrorReply, Reply, Request, command
 from memocache.backends.redis.settings import ClientSettings, ServerAddress
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError
 
@@ -216,7 +216,7 @@ def _slot(tag: bytes) -> int:
 class Cluster(Topology):
     """The servers of a cluster, some *seeds* of which are known.
 
-    It has 64 shards, each a hash tag, spread evenly over its 16 384 slots; so a shard moves with its slot, the stamps
+    It has 64 shards, each a hash tag, spread evenly over its 16 384 slots; so a shard moves with its slot, generations
     along with the entries that carry them, and nothing that was forgotten comes back to life when the slots are spread
     in another way. The number of shards is part of where a key is, and so it is the same for everybody, for ever.
     """
@@ -331,6 +331,9 @@ class Cluster(Topology):
             errors = [reply for reply in replies if type(reply) is ErrorReply]
             if not errors:
                 return replies
+            if any(map(_is_split, request.commands, replies)):
+                replies = await self._read_apart(shard, server, request, replies)
+                continue
             self._is_outdated = self._is_outdated or any(error.word == "CLUSTERDOWN" for error in errors)
             _check_errors(server, [error for error in errors if not _is_redirection(error)])
             first = next(filter(_is_redirection, errors), None)
@@ -348,6 +351,22 @@ class Cluster(Topology):
             replies = [next(rest) if _is_redirection(reply) else reply for reply in replies]
         raise BackendUnavailable(f"the cluster at {self} sends us in circles")
 
+    async def _read_apart(self, shard: int, server: RedisServer, request: Request, replies: list[Reply]) -> list[Reply]:
+        """Return *replies*, with the keys read one by one where they could not be read together.
+
+        While a slot is on the move, no node reads keys some of which it does not have, be it that they are nowhere; and
+        beside what is stored there is no lease. An entry counts only if its generations are those that are read, so
+        they may be read one after the other: what was forgotten before is gone from both nodes.
+        """
+        whole = []
+        for each, reply in zip(request.commands, replies, strict=True):
+            if _is_split(each, reply):
+                owner = self._owners[shard] or server
+                single = request.of(command(resp.bulk, b"GET", key) for key in each.keys)
+                reply = await self._follow(shard, owner, single, await self._round_trip(owner, single))
+            whole.append(reply)
+        return whole
+
 
 def _check_errors(server: RedisServer, replies: Iterable[Reply]) -> None:
     """Raise what the first error in *replies* means, unless the caller can do something about it."""
@@ -358,6 +377,11 @@ def _check_errors(server: RedisServer, replies: Iterable[Reply]) -> None:
 
 def _is_redirection(reply: Reply) -> bool:
     return type(reply) is ErrorReply and reply.word in ("MOVED", "ASK")
+
+
+def _is_split(given: Command, reply: Reply) -> bool:
+    """Return whether *given* is a command that reads keys, which were not in one place."""
+    return bool(given.keys) and type(reply) is ErrorReply and reply.word == "TRYAGAIN"
 
 
 def _redirection_target(reply: ErrorReply, server: RedisServer) -> ServerAddress:

@@ -9,7 +9,6 @@ becomes free, or has room again. What is kept is as good as with LRU, measured.
 
 import contextlib
 import functools
-import logging
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,10 +17,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 from memocache._clock import now as clock
 from memocache._clock import ticks
 from memocache._envelope import VALUE, end_of, key_digest
-from memocache._policy import seconds
-from memocache.backends._leases import LeaseCache
-from memocache.backends._shared import LONGEST_REMEMBERED, Answer, is_present
-from memocache.backends._wire import Breaker
+from memocache.backends._leases import Answer, LeaseCache
+from memocache.backends._shared import is_present
+from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, seconds_allowed
 from memocache.backends.sqlite.connection import PAGE, Connections, DatabaseConnection, Error, ErrorKind, kind_of
 from memocache.backends.sqlite.file import CHECK_INTERVAL, EVERYTHING, DatabaseFile, marks_of, resolve_path
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
@@ -32,8 +30,6 @@ from memocache.serializers._compression import Method
 from memocache.serializers._signing import Secret
 
 __all__ = ["SQLiteCache"]
-
-log: Final = logging.getLogger("memocache")
 
 T = TypeVar("T")
 Execute: TypeAlias = Callable[..., Any]
@@ -119,13 +115,11 @@ class SQLiteCache(LeaseCache):
         secret: Secret | None = None,
         size_limit: int = GIBIBYTE,
     ) -> None:
-        deadline = seconds(timeout, "timeout")
-        if deadline <= 0:
-            raise ConfigurationError(f"timeout={timeout!r}; wanted: seconds above 0 that one command may take")
+        allowed = seconds_allowed(timeout)
         if isinstance(size_limit, bool) or not isinstance(size_limit, int) or size_limit < LEAST_SIZE:
             raise ConfigurationError(f"size_limit={size_limit!r}; wanted: bytes, as an int from {LEAST_SIZE} (1 MiB)")
         self._largest = min(size_limit // SHARE_OF_ONE, LARGEST_VALUE)
-        self._database = Database(resolve_path(path), deadline, size_limit)
+        self._database = Database(resolve_path(path), allowed, size_limit)
         super().__init__(default_timeout, key_prefix, ValueCodec(serializer, compress, compress_above, secret))
         self._database.open()
 
@@ -148,7 +142,7 @@ class SQLiteCache(LeaseCache):
     def after_fork(self) -> None:
         """Join no flight of the parent's; its connections were closed before the fork."""
         super().after_fork()
-        self._database.reset()
+        self._database.after_fork()
 
     def _node(self, key: str) -> "Database":
         return self._database
@@ -168,7 +162,7 @@ class SQLiteCache(LeaseCache):
 
     def get(self, key: str) -> object:
         """Return the value under *key*, or None if there is none or it has expired."""
-        data, envelope, _ = self._address(key, ()).ask()
+        data, envelope, *_ = self._prepare(key, ()).ask()
         if data is None:
             return None
         if envelope is not None and envelope.kind == VALUE and is_present(envelope, clock()):
@@ -209,18 +203,18 @@ class Database:
         self._file = DatabaseFile(path, timeout, size_limit)
         self._connections = Connections(self._file, timeout, size_limit)
         self._most_pages = size_limit // PAGE
-        self.reset()
+        self.after_fork()
 
-    def reset(self) -> None:
+    def after_fork(self) -> None:
         """Have a breaker that nobody holds: in the beginning, and in a process that was forked."""
-        self._breaker = Breaker()
+        self._breaker = Breaker(f"SQLite at {self.path}")
 
     def open(self) -> None:
         """Open the file, made if need be; ConfigurationError if it must not be used, nothing if it cannot be now."""
         try:
             self._connections.open()
         except (BackendUnavailable, Error, OSError) as error:
-            self._failure(error)
+            self._breaker.failure(str(error))
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -358,7 +352,7 @@ class Database:
     def _make_room(self, around: int, attempt: int, needed: int, full: DatabaseFull) -> None:
         (pages,) = self._run(lambda connection: connection.execute("PRAGMA page_count").fetchone())
         if pages + needed // PAGE + PAGES_PER_VALUE < self._most_pages:
-            raise self._failure(full) from full  # it is the disk
+            raise self._breaker.failure(str(full)) from full  # it is the disk
         try:
             self._run(
                 lambda connection: connection.transact(
@@ -368,7 +362,7 @@ class Database:
                 urgent=True,
             )
         except DatabaseFull as error:
-            raise self._failure(error) from error
+            raise self._breaker.failure(str(error)) from error
 
     def _change(self, statement: str, id_: int, *values: object, urgent: bool = False) -> int:
         """Return how many entries a *statement* has changed: one or none."""
@@ -396,8 +390,8 @@ class Database:
             connection = self._connections.current()
             if writes and connection is not None and connection.is_transacting:
                 raise BackendUnavailable("a signal handler or a destructor came in the middle of a transaction")
-            if breaker.failures and (writes or connection is None) and not urgent and not breaker.allows():
-                raise BackendUnavailable(f"SQLite at {self.path} failed before and is left alone for a moment")
+            if writes or connection is None:
+                breaker.guard(urgent=urgent)
             try:
                 if connection is None:
                     connection = self._connections.open()
@@ -409,14 +403,14 @@ class Database:
                             self._file.mark_changed(changes)
             except Error as error:
                 if not self._recover(connection, error):
-                    raise self._failure(error) from error
+                    raise self._breaker.failure(str(error)) from error
             except (OSError, BackendUnavailable, ConfigurationError) as error:
-                raise self._failure(error) from error
+                raise self._breaker.failure(str(error)) from error
             else:
-                if writes and breaker.failures:
+                if writes:
                     breaker.succeeded()
                 return answer
-        raise self._failure(BackendUnavailable("it was taken away again and again"))
+        raise self._breaker.failure("it was taken away again and again")
 
     def _recover(self, connection: DatabaseConnection | None, error: Exception) -> bool:
         """Return whether another attempt may do better after an *error*; DatabaseFull if there has to be room first."""
@@ -432,12 +426,6 @@ class Database:
         if kind is ErrorKind.OTHER:
             connection.close()  # the next command begins with another
         return kind is ErrorKind.CLOSED
-
-    def _failure(self, error: Exception) -> BackendUnavailable:
-        message = f"SQLite at {self.path} failed: {error}"
-        if self._breaker.failed():
-            log.warning("%s; calls are computed until it is back", message)
-        return BackendUnavailable(message)
 
 
 def id_of(key: str) -> int:

@@ -200,7 +200,7 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
 MARKS: Final = 4096
 WIDTH: Final = 8
 MARKS_SIZE: Final = MARKS * WIDTH
-BEGINNING: Final = 64  # bytes of an entry in which its nonce is
+BEGINNING: Final = 64  # bytes of an entry in which its id is
 CHECK_SUMS: Final = 2**24
 TIME_WIDTH: Final = 4
 LEAST_TIMES, MOST_TIMES = 2**10, 2**20

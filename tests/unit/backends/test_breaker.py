@@ -41,14 +41,14 @@ def pause_of(ticks: Ticks) -> Callable[[Breaker], float]:
 
 
 def test_nothing_is_held_back_before_a_failure(ticks: Ticks) -> None:
-    breaker = Breaker()
+    breaker = Breaker("the server")
     assert all(breaker.allows() for _ in range(10))
     breaker.succeeded()
     assert breaker.allows()
 
 
 def test_the_first_failure_in_a_row_is_told(ticks: Ticks) -> None:
-    breaker = Breaker()
+    breaker = Breaker("the server")
     assert breaker.failed()
     assert not breaker.failed()
     ticks.now += 60
@@ -60,7 +60,7 @@ def test_the_first_failure_in_a_row_is_told(ticks: Ticks) -> None:
 
 
 def test_pauses_grow_and_end(pause_of: Callable[[Breaker], float]) -> None:
-    breaker = Breaker()
+    breaker = Breaker("the server")
     pauses = []
     for _ in range(20):
         breaker.failed()
@@ -74,14 +74,14 @@ def test_pauses_grow_and_end(pause_of: Callable[[Breaker], float]) -> None:
 def test_two_processes_do_not_come_back_together(pause_of: Callable[[Breaker], float]) -> None:
     pauses = set()
     for _ in range(5):
-        breaker = Breaker()
+        breaker = Breaker("the server")
         breaker.failed()
         pauses.add(pause_of(breaker))
     assert len(pauses) > 1
 
 
 def test_success_lets_everybody_through_and_starts_again(ticks: Ticks, pause_of: Callable[[Breaker], float]) -> None:
-    breaker = Breaker()
+    breaker = Breaker("the server")
     for _ in range(6):
         breaker.failed()
         pause_of(breaker)
@@ -92,7 +92,7 @@ def test_success_lets_everybody_through_and_starts_again(ticks: Ticks, pause_of:
 
 
 def test_one_caller_tries_when_the_pause_is_over(ticks: Ticks) -> None:
-    breaker = Breaker()
+    breaker = Breaker("the server")
     breaker.failed()
     for _ in range(3):  # whoever tries may be gone before it can tell: then another one tries after a pause
         ticks.now += FIRST_PAUSE
@@ -112,7 +112,7 @@ def test_one_caller_tries_when_the_pause_is_over(ticks: Ticks) -> None:
 
 
 def test_one_hiccup_that_many_calls_meet_is_one_failure(ticks: Ticks, pause_of: Callable[[Breaker], float]) -> None:
-    breaker = Breaker()
+    breaker = Breaker("the server")
     for _ in range(64):
         breaker.failed()
         ticks.now += 0.001

@@ -198,19 +198,19 @@ def test_forged_values_are_misses(make: Any, plain: Client, prefix: str, canary:
     for number, (name, payload) in enumerate(bombs.items(), 2):
         assert len(payload) < megabyte / 2
         forged = header._replace(kind=VALUE, codec=codec.WRAPPED)
-        plain.set(prefix + f.key(), pack(context(forged, key_digest(f"{prefix}\0{f.key()}"), found.stamps), payload))
+        plain.set(prefix + f.key(), pack(context(forged, key_digest(f"{prefix}\0{f.key()}"), found.block), payload))
         assert [f(), f()] == [("x" * 5000, number)] * 2, name
     assert f.info().failures == len(bombs)
 
 
-def test_leases_and_stamps_say_nothing_that_could_be_signed(make: Any, plain: Client, prefix: str) -> None:
+def test_leases_and_generations_say_nothing_that_could_be_signed(make: Any, plain: Client, prefix: str) -> None:
     f = counting(make(secret=SECRET))
     seen = []
 
     @cached(cache=make(secret=SECRET), namespace="g")
     def g() -> int:
-        stub = unpack(plain.get(prefix + g.key()), key_digest(f"{prefix}\0{g.key()}"))
-        seen.append((stub.kind, stub.payload))
+        marker = unpack(plain.get(prefix + g.key()), key_digest(f"{prefix}\0{g.key()}"))
+        seen.append((marker.kind, marker.payload))
         return 1
 
     assert (g(), g(), f()) == (1, 1, (ROWS, 1))

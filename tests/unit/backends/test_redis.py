@@ -69,7 +69,7 @@ def test_a_hit_is_one_round_trip_and_a_miss_three(
                 return runner.run(function(x))
 
         f(0)
-        # a stamp for the tag that nobody has had before is one more
+        # a generation for the tag that nobody has had before is one more
         assert sent(f, 1) == ["MGET", "SET", "MGET", "EVALSHA", "EVALSHA"]
         assert sent(f, 1) == ["MGET"]
         uncache = f.uncache if kind == "function" else lambda x: runner.run(function.uncache(x))
@@ -98,8 +98,8 @@ def test_keys_say_whose_they_are(cache: RedisCache, client: "redis.Redis", prefi
     f = cached(cache=cache, namespace="shop")(lambda x: x)
     f(1)
     cache.set("k", 1)
-    (stamp,) = set(client.keys(f"*{prefix}*")) - {f"memocache:{prefix}{name}".encode() for name in ("k", f.key(1))}
-    assert stamp.startswith(f"memocache:{prefix}".encode())
+    (generation,) = set(client.keys(f"*{prefix}*")) - {f"memocache:{prefix}{name}".encode() for name in ("k", f.key(1))}
+    assert generation.startswith(f"memocache:{prefix}".encode())
 
 
 def test_nothing_stays_for_ever_that_was_not_told_to(cache: RedisCache, client: "redis.Redis", prefix: str) -> None:
@@ -110,7 +110,7 @@ def test_nothing_stays_for_ever_that_was_not_told_to(cache: RedisCache, client: 
     left = {key: client.pttl(key) for key in client.keys(f"memocache*:{prefix}*")}
     assert len(left) == 4
     assert min(left.values()) > 29_000
-    # A stamp is kept for longer than what was made under it.
+    # A generation is kept for longer than what was made under it.
     assert sorted(left.values())[-2] > 9_990_000 < sorted(left.values())[-1] - 9_000_000
     forever = cached(cache=cache, timeout=None, namespace="g")(lambda x: x)
     forever(1)
@@ -136,7 +136,7 @@ def test_a_group_that_is_forgotten_leaves_no_stamp(cache: RedisCache, client: "r
     assert len(client.keys(f"memocache:{prefix}*")) == before - 20
 
 
-@pytest.mark.parametrize("what", ["entry", "stamps", "everything", "scripts"])
+@pytest.mark.parametrize("what", ["entry", "generations", "everything", "scripts"])
 def test_what_is_evicted_is_computed_again_and_nothing_comes_back(
     cache: RedisCache, client: "redis.Redis", prefix: str, what: str
 ) -> None:
@@ -161,7 +161,7 @@ def test_what_is_evicted_is_computed_again_and_nothing_comes_back(
 
 
 def test_an_old_entry_that_is_put_back_does_not_count(cache: RedisCache, client: "redis.Redis", prefix: str) -> None:
-    """As a replica does that has missed something: it would need the stamp of then, too."""
+    """As a replica does that has missed something: it would need the generation of then, too."""
     f = cached(cache=cache, namespace="f")(lambda x: x)
     f(1)
     name = f"memocache:{prefix}{f.key(1)}"
@@ -210,7 +210,7 @@ def test_clear_reaches_every_server_of_a_cluster(redis_cluster: Any, prefix: str
     assert cache.get_many(*map(str, range(300))) == [None] * 300
 
 
-@pytest.mark.parametrize("junk", ["text", "list", "stub"])
+@pytest.mark.parametrize("junk", ["text", "list", "long"])
 def test_junk_under_our_names_is_replaced(cache: RedisCache, client: "redis.Redis", prefix: str, junk: str) -> None:
     f = cached(cache=cache, namespace="f")(lambda x: x)
     f(1)

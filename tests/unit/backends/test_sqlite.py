@@ -173,7 +173,7 @@ def test_long_values_are_not_remembered(cache: SQLiteCache) -> None:
     for key, text in (("long", "x" * 5000), ("short", "x" * 50)):
         cache.set(key, text)
         assert cache.get(key) == cache.get(key) == text
-    remembered = {key: address._last is not None for key, address in cache._addresses.items()}
+    remembered = {key: read._last is not None for key, read in cache._reads.items()}
     assert remembered == {"long": False, "short": True}
 
 
