@@ -86,7 +86,7 @@ class Ours:
         """See Scheme."""
         until = self._start + now + TIMEOUT
         cost = int(COMPUTATION * 1e6)
-        self._cache.fill(computing, self._base.StaleableEntry("hot", 7, until, until + STALE, cost, until=until))
+        self._cache.fill(computing, self._base.StaleableEntry("hot", 7, until, until + STALE, cost, fresh_until=until))
         computing.flight.resolve(7)
 
 

@@ -141,7 +141,7 @@ class Binding:
         if type(lease) is not Lease:
             return
         if lease.old is not None:
-            lease.old.held = 0.0
+            lease.old.retry_at = 0.0
         try:
             CacheCall(self.cache, self.cache.fill, (lease, lease.old)).run()
         except BackendError as error:
@@ -151,11 +151,11 @@ class Binding:
 
     def staleable(self, entry: Entry, lifetime: float, stale: float) -> StaleableEntry:
         """Return *entry* as one that may be served for *stale* seconds when its timeout is over."""
-        until = entry.fresh
+        until = entry.serve_until
         # In this process it is decided now when the first refreshes it; elsewhere by everyone who looks.
         fresh = until - refresh_margin(entry, lifetime) if self.is_direct else until
         expires = until + stale
-        return StaleableEntry(entry.key, entry.value, fresh, expires, entry.cost, entry.origin, until=until)
+        return StaleableEntry(entry.key, entry.value, fresh, expires, entry.cost, entry.scope, fresh_until=until)
 
     def not_forgotten(self, error: BackendError, what: str = "the call was") -> UncacheFailed:
         """Return what a forgetting raises that the cache answered with an *error*."""
@@ -166,7 +166,7 @@ class Binding:
 
     def hit(self, entry: Entry, fast_key: "FastKey | None" = None, *, waited: bool = False) -> Any:
         """Count that *entry* is served, and return the value that the caller gets."""
-        if not entry.counts:
+        if not entry.counts_its_hits:
             if waited:
                 self.counters.waits += 1
             else:
@@ -181,9 +181,9 @@ class Binding:
 
     def serve_old(self, entry: StaleableEntry) -> Any:
         """Count that *entry* is served while somebody refreshes it, and return the value that the caller gets."""
-        if now() >= entry.until:
+        if now() >= entry.fresh_until:
             self.counters.stale += 1
-        elif entry.counts:
+        elif entry.counts_its_hits:
             entry.hits += 1
         else:
             self.counters.hits += 1

@@ -6,8 +6,8 @@ parameter has):
     def call(w, h=default_h):
         try:
             entry = table[w, h]
-            if clock.time() < entry.fresh:
-                type_w, type_h = entry.types
+            if clock.time() < entry.serve_until:
+                type_w, type_h = entry.arg_types
                 if not (type(w) is type_w and type(h) is type_h):
                     raise Exception
                 entry.hits += 1
@@ -60,7 +60,7 @@ __all__ = [
 HIT: Final = """\
     try:
         {p}entry = {p}table[{raw}]
-        if {p}clock.time() < {p}entry.fresh{single}:
+        if {p}clock.time() < {p}entry.serve_until{single}:
 {types}            {p}entry.hits += 1
             return {p}entry.value
     except {p}Exception:
@@ -69,7 +69,7 @@ HIT: Final = """\
 
 # The types are compared by identity: a metaclass may have an __eq__ of its own.
 TYPES: Final = """\
-            {expected} = {p}entry.types
+            {expected} = {p}entry.arg_types
             if not ({same}):
                 raise {p}Exception
 """
@@ -201,7 +201,7 @@ def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
     typed = [each for each in names if each != instance]
     single = types = ""
     if len(typed) == 1:
-        single = f" and {p}type({typed[0]}) is {p}entry.types"
+        single = f" and {p}type({typed[0]}) is {p}entry.arg_types"
     elif typed:
         types = TYPES.format(
             p=p,

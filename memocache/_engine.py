@@ -158,7 +158,7 @@ class CallEngine:
 
     async def peek(self, key: str, /) -> Any:
         (entry,) = await peek(self._binding, (key,), (self._scope().groups,))
-        return None if entry is None or now() >= entry.fresh else entry
+        return None if entry is None or now() >= entry.serve_until else entry
 
     def count(self, entry: Any, /) -> None:
         if entry is None:

@@ -11,32 +11,32 @@ from memocache.stats import Counters
 __all__ = ["SECOND", "StaleableEntry", "FastKey", "FastIndex", "Entry", "EntryScope"]
 
 SECOND: Final = 1e6  # in the unit of an entry's cost
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 30.0
+FIRST_BACKOFF: Final = 1.0
+LONGEST_BACKOFF: Final = 30.0
 
 
 class Entry:
     """A value with its times, in seconds of the wall clock.
 
-    *cost* is how long its computation took, in microseconds. Until *fresh* it is handed out, from *expires* on never.
-    There may be millions of entries, so each has no more than it needs.
+    *cost* is how long its computation took, in microseconds. Until *serve_until* it is handed out without a question,
+    from *expires_at* on never. There may be millions of entries, so each has no more than it needs.
 
     In process the very same object is found by key and by raw arguments (see FastIndex), so that there is one truth: an
-    entry that leaves its cache is marked with `fresh = -inf`.
+    entry that leaves its cache is marked with `serve_until = -inf`.
     """
 
-    ready = True  # as a Run: the call that finds it has nothing left to do
+    ready = True  # as a PendingCall: the call that finds it has nothing left to do
 
     __slots__ = (
+        "arg_types",
+        "args",
         "cost",
-        "expires",
-        "fresh",
+        "expires_at",
         "hits",
+        "hits_counted",
         "key",
-        "origin",
-        "raw",
-        "seen",
-        "types",
+        "scope",
+        "serve_until",
         "value",
     )
 
@@ -44,70 +44,70 @@ class Entry:
         self,
         key: str,
         value: object,
-        fresh: float,
-        expires: float | None = None,
+        serve_until: float,
+        expires_at: float | None = None,
         cost: int = 0,
-        origin: "EntryScope | None" = None,
+        scope: "EntryScope | None" = None,
     ) -> None:
         self.key = key
         self.value = value
-        self.fresh = fresh
-        self.expires = fresh if expires is None else expires
+        self.serve_until = serve_until
+        self.expires_at = serve_until if expires_at is None else expires_at
         self.cost = cost
-        self.origin = origin  # None for what a user has set
+        self.scope = scope  # None for what a user has set
         self.hits = 0
-        self.seen = 0  # the hits that the eviction policy has taken into account
-        # The raw arguments that lead to it in the fast indexes of its origin, and their types; None if there are none.
-        self.raw: Hashable = None
-        self.types: object = None
+        self.hits_counted = 0  # the hits that the eviction policy has taken into account
+        # The raw arguments that lead to it in the fast indexes of its scope, and their types; None if there are none.
+        self.args: Hashable = None
+        self.arg_types: object = None
 
     @property
-    def counts(self) -> bool:
+    def counts_its_hits(self) -> bool:
         """True if it is in this process, and its hits are those of a function."""
-        return self.origin is not None and self.origin.counters is not None
+        return self.scope is not None and self.scope.counters is not None
 
-    def kill(self) -> None:
+    def end(self) -> None:
         """Let nobody be served this entry any more."""
-        self.fresh = self.expires = -inf
-        origin = self.origin
-        if self.types is None or origin is None:
+        self.serve_until = self.expires_at = -inf
+        scope = self.scope
+        if self.arg_types is None or scope is None:
             return
-        for index in origin.indexes:
-            if index.table.get(self.raw) is self:
-                index.table.pop(self.raw, None)  # `disabled` may have emptied it since
+        for index in scope.indexes:
+            if index.table.get(self.args) is self:
+                index.table.pop(self.args, None)  # `disabled` may have emptied it since
 
 
 class StaleableEntry(Entry):
-    """An entry that may be handed out when its timeout is over, while somebody refreshes it: until *expires*.
+    """An entry that may be handed out when its timeout is over, while somebody refreshes it: until *expires_at*.
 
-    *until* is when its timeout is over, and *fresh* when the first may refresh it, which may be a little earlier. After
-    a refresh that failed, nobody tries again before *held*.
+    *fresh_until* is when its timeout is over, and *serve_until* when the first may refresh it, which may be a little
+    earlier. After a refresh that failed, nobody tries again before *retry_at*.
     """
 
-    __slots__ = ("held", "pause", "until")
+    __slots__ = ("backoff", "fresh_until", "retry_at")
 
     def __init__(
         self,
         key: str,
         value: object,
-        fresh: float,
-        expires: float,
+        serve_until: float,
+        expires_at: float,
         cost: int = 0,
-        origin: "EntryScope | None" = None,
+        scope: "EntryScope | None" = None,
         *,
-        until: float,
-        held: float = 0.0,
-        pause: float = 0.0,
+        fresh_until: float,
+        retry_at: float = 0.0,
+        backoff: float = 0.0,
     ) -> None:
-        super().__init__(key, value, fresh, expires, cost, origin)
-        self.until = until
-        self.held = held
-        self.pause = pause  # seconds from the last failure to the next attempt
+        super().__init__(key, value, serve_until, expires_at, cost, scope)
+        self.fresh_until = fresh_until
+        self.retry_at = retry_at
+        self.backoff = backoff  # seconds from the last failure to the next attempt
 
-    def hold(self, now: float) -> None:
+    def back_off(self, now: float) -> None:
         """Let nobody try to refresh it for a while, that grows with every failure."""
-        self.pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * self.pause))
-        self.held = now + self.pause
+        self.backoff = min(LONGEST_BACKOFF, max(FIRST_BACKOFF, 2 * self.backoff))
+        self.retry_at = now + self.backoff
 
 
 class EntryScope:
@@ -121,11 +121,11 @@ class EntryScope:
         # Those that lead to the entries: of one function, or of more, since those of one namespace share their entries.
         self.indexes: Collection[FastIndex] = ()
 
-    def link(self, entry: Entry, fast_index: "FastIndex", raw: Hashable, types: object) -> bool:
-        """Note that *fast_index* leads to *entry* from *raw* arguments of these *types*; false if they must not."""
-        if entry.types is None:
-            entry.raw, entry.types = raw, types
-        elif entry.types != types or entry.raw != raw:
+    def link(self, entry: Entry, fast_index: "FastIndex", args: Hashable, arg_types: object) -> bool:
+        """Note that *fast_index* leads to *entry* from the raw *args* of these types; false if they must not."""
+        if entry.arg_types is None:
+            entry.args, entry.arg_types = args, arg_types
+        elif entry.arg_types != arg_types or entry.args != args:
             return False
         if fast_index not in self.indexes:
             # Weakly, where there are more: nobody knows how many functions will share a namespace.
@@ -178,9 +178,9 @@ class FastIndex:
         with self.lock:
             if not self._open or self._closed or self.source is not source:
                 return
-            _, raw, types = fast_key
-            if entry.origin is not None and entry.origin.link(entry, self, raw, types):
-                self.table[raw] = entry
+            _, args, arg_types = fast_key
+            if entry.scope is not None and entry.scope.link(entry, self, args, arg_types):
+                self.table[args] = entry
 
 
 FastKey: TypeAlias = tuple[FastIndex, Hashable, object]

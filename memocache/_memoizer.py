@@ -220,7 +220,9 @@ class Memoizer:
         fast_key = self.fast_key(key_args) if binding.near is not None else None
         entry = None if fast_key is None else fast_key[0].table.get(fast_key[1])
         return (
-            entry.key if entry is not None and fast_key and entry.types == fast_key[2] else binding.keys.key(key_args)
+            entry.key
+            if entry is not None and fast_key and entry.arg_types == fast_key[2]
+            else binding.keys.key(key_args)
         )
 
     def info(self) -> Info:
@@ -415,11 +417,11 @@ class BatchLookup:
         """Return the fresh entry of each call; what is older its own call shall have refreshed."""
         entries = await peek(self._binding, self._keys, self._tags)
         moment = now()
-        return [entry if entry is not None and moment < entry.fresh else None for entry in entries]
+        return [entry if entry is not None and moment < entry.serve_until else None for entry in entries]
 
     def hit(self, entry: Entry) -> Any:
         """Count that *entry* is served, and return the value that the caller gets."""
-        if entry.counts:
+        if entry.counts_its_hits:
             entry.hits += 1
         return self._binding.hit(entry)
 

@@ -137,7 +137,7 @@ def begin_fast(
         found = None
     if isinstance(found, Entry):  # as Binding.hit does
         value = found.value
-        if not found.counts:
+        if not found.counts_its_hits:
             binding.counters.hits += 1
             binding.counters.saved += found.cost / SECOND
         if type(value) is StoredException:
@@ -394,9 +394,9 @@ async def _give_back(binding: Binding, lease: Lease, error: BaseException | None
     """Give *lease* back; if it was to refresh something, that is served on, and an *error* is counted."""
     old = lease.old
     if old is not None:
-        old.held = 0.0
+        old.retry_at = 0.0
         if isinstance(error, Exception):
-            old.hold(now())
+            old.back_off(now())
     try:
         await _fill(binding, lease, old)
     except BackendError as unavailable:

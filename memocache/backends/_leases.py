@@ -277,7 +277,7 @@ class FencedCache(PackedCache, Generic[R]):
         target, envelope = wanted.target, wanted.state.envelope
         if old is None or envelope is None:
             return self._pack_lease(target.key, lease_id, wanted.now, wanted.seconds, wanted.block), wanted.seconds
-        old.held = wanted.now + wanted.seconds
+        old.retry_at = wanted.now + wanted.seconds
         return self._pack(target.key, old, envelope.created, wanted.block, lease_id), kept_until(old) - wanted.now
 
     @abstractmethod

@@ -129,14 +129,14 @@ class S3Fifo:
     def drop(self, entry: Entry) -> list[Entry]:
         """End *entry* and remove it, with what a signal handler may just have put under its key; return what left."""
         # Ended first: should a signal interrupt this between two lines, nobody is served an entry that is gone.
-        entry.kill()
+        entry.end()
         left = []
         for queue in (self._small, self._main):
             gone = queue.drop(entry.key) if entry.key in queue else None
             if gone is not None:
                 left.append(gone)
                 if gone is not entry:
-                    gone.kill()
+                    gone.end()
         return left
 
     def insert(self, entry: Entry, now: float) -> list[Entry]:
@@ -157,7 +157,7 @@ class S3Fifo:
         # Until something is evicted there is room for everybody.
         to_main = from_small or (not self._full_once and len(small) + 1 > self._small_limit)
         if not (main if to_main else small).append(entry):  # a handler has put another there in the middle of this
-            entry.kill()
+            entry.end()
             evicted.append(entry)
         return evicted
 
@@ -166,9 +166,9 @@ class S3Fifo:
         entry = self._small.oldest()
         if entry is None:
             return None
-        if now < entry.expires:
-            if entry.hits - entry.seen >= PROMOTE_AT:
-                entry.seen = entry.hits
+        if now < entry.expires_at:
+            if entry.hits - entry.hits_counted >= PROMOTE_AT:
+                entry.hits_counted = entry.hits
                 if self._main.append(entry):
                     self._small.pop_oldest(entry)
                     return None
@@ -178,10 +178,10 @@ class S3Fifo:
     def _oldest_of_main(self, now: float) -> Entry | None:
         """Drop the oldest of the main queue that gets no other round, and return it."""
         while (entry := self._main.oldest()) is not None:
-            if now < entry.expires:
-                rounds = min(entry.hits - entry.seen, MOST)
+            if now < entry.expires_at:
+                rounds = min(entry.hits - entry.hits_counted, MOST)
                 if rounds > 0:
-                    entry.seen = entry.hits - (rounds - 1)
+                    entry.hits_counted = entry.hits - (rounds - 1)
                     self._main.renew_oldest()
                     continue
                 self._remember(entry.key, from_small=False)
@@ -190,10 +190,10 @@ class S3Fifo:
 
     def _ended(self, queue: Queue, entry: Entry) -> Entry | None:
         """End *entry*, the oldest of *queue*, and remove it; return what was under its key."""
-        entry.kill()  # first, as in drop
+        entry.end()  # first, as in drop
         gone = queue.pop_oldest(entry)
         if gone is not None and gone is not entry:
-            gone.kill()
+            gone.end()
         return gone
 
     def _remember(self, key: str, *, from_small: bool) -> None:

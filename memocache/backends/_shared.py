@@ -78,12 +78,12 @@ class PackedCache(Cache):
             self._codec.serializer.codec,
             lease_id or os.urandom(16),
             created,
-            entry.fresh,
-            entry.expires,
+            entry.serve_until,
+            entry.expires_at,
             entry.cost / SECOND,
         )
         if type(entry) is StaleableEntry:
-            header = header._replace(fresh=entry.until, held=entry.held, pause=entry.pause)
+            header = header._replace(fresh=entry.fresh_until, held=entry.retry_at, pause=entry.backoff)
         return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), block)))
 
     def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
@@ -104,7 +104,7 @@ class PackedCache(Cache):
         if fresh >= expires:
             return Entry(key, value, fresh, expires, cost)
         held, pause = envelope.held, envelope.pause
-        return StaleableEntry(key, value, fresh, expires, cost, until=fresh, held=held, pause=pause)
+        return StaleableEntry(key, value, fresh, expires, cost, fresh_until=fresh, retry_at=held, backoff=pause)
 
 
 def is_present(envelope: Envelope, now: float) -> bool:
@@ -120,12 +120,12 @@ def is_lease(envelope: Envelope, now: float) -> bool:
 
 def due(entry: StaleableEntry, envelope: Envelope) -> float:
     """Return when this caller is to refresh *entry*, a little before its timeout perhaps."""
-    return entry.until - refresh_margin(entry, entry.until - envelope.created)
+    return entry.fresh_until - refresh_margin(entry, entry.fresh_until - envelope.created)
 
 
 def kept_until(entry: Entry) -> float:
     """Return until when the server has to keep *entry*: also while it is being refreshed."""
-    return max(entry.expires, entry.held) if type(entry) is StaleableEntry else entry.expires
+    return max(entry.expires_at, entry.retry_at) if type(entry) is StaleableEntry else entry.expires_at
 
 
 def _stored_exception(text: object) -> StoredException:
@@ -272,7 +272,7 @@ class ServerCache(PackedCache):
         def counted(old: Entry | None) -> tuple[bytes, int]:
             nonlocal total
             now = clock()
-            fresh = now + self.default_lifetime if old is None else old.fresh
+            fresh = now + self.default_lifetime if old is None else old.serve_until
             total = delta + (0 if old is None else countable(key, old.value))
             return self._pack(key, Entry(key, total, fresh), now), self._expire(fresh - now)
 

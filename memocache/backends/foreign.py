@@ -635,7 +635,7 @@ class ForeignCache(FencedCache[ForeignRead]):
         assert block is not None
         packed = self._pack(entry.key, entry, now, block)
         await self._object.set(self._own_generation(entry.key), generation, FOREVER)
-        await self._object.set(self._wire(entry.key), packed, entry.expires - now)
+        await self._object.set(self._wire(entry.key), packed, entry.expires_at - now)
 
     def add(self, key: str, value: object, timeout: float | None = None) -> bool:
         """Store *value* unless *key* has a value already; True if it is stored. Atomic within this process."""
@@ -663,7 +663,7 @@ class ForeignCache(FencedCache[ForeignRead]):
         total, fresh = delta, now + self.default_lifetime
         if envelope is not None:
             old = self._opened(key, envelope)
-            total, fresh = total + countable(key, old.value), old.fresh
+            total, fresh = total + countable(key, old.value), old.serve_until
         await self._put(Entry(key, total, fresh), now)
         return total
 

@@ -123,7 +123,7 @@ class SimpleCache(Cache):
 
     def _present(self, key: str, now: float) -> Entry | None:
         entry = self._queue.get(key)
-        if entry is None or now >= entry.expires or type(entry.value) is StoredException:
+        if entry is None or now >= entry.expires_at or type(entry.value) is StoredException:
             return None
         return entry
 
@@ -131,8 +131,8 @@ class SimpleCache(Cache):
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
         left = self._remove_key(entry.key)
         # First: should a signal come between, the group must not miss an entry.
-        if entry.origin is not None:
-            self._groups.join(entry, entry.origin.groups)
+        if entry.scope is not None:
+            self._groups.join(entry, entry.scope.groups)
         for evicted in self._queue.insert(entry, now):
             self._left(evicted)
             left.append(evicted)
@@ -143,8 +143,8 @@ class SimpleCache(Cache):
         for gone in left:
             self._left(gone)
         # It may be in its groups only, where a handler cleared the cache or raised before it came into the queue.
-        if entry not in left and entry.origin is not None:
-            self._groups.part(entry, entry.origin.groups)
+        if entry not in left and entry.scope is not None:
+            self._groups.part(entry, entry.scope.groups)
         return left
 
     def _remove_key(self, key: str) -> list[Entry]:
@@ -152,7 +152,7 @@ class SimpleCache(Cache):
         return [] if entry is None else self._remove(entry)
 
     def _left(self, entry: Entry) -> None:
-        origin = entry.origin
+        origin = entry.scope
         if origin is None:
             return
         if entry.hits and origin.counters is not None:
@@ -166,14 +166,14 @@ class SimpleCache(Cache):
         """Return the entry, or lead the flight on *key*, or say which one to join."""
         with self._lock:
             entry = self._queue.get(key)
-            if entry is not None and now < entry.fresh and _belongs(entry, groups):
+            if entry is not None and now < entry.serve_until and _belongs(entry, groups):
                 entry.hits += 1
                 return entry
             flight = self._flights.get(key)
             is_led = flight is not None and not flight.over
             old = None
-            if type(entry) is StaleableEntry and now < entry.expires and _belongs(entry, groups):
-                if is_led or now < entry.held:
+            if type(entry) is StaleableEntry and now < entry.expires_at and _belongs(entry, groups):
+                if is_led or now < entry.retry_at:
                     return Stale(entry, None)
                 old = entry
             elif is_led:
@@ -219,7 +219,7 @@ class SimpleCache(Cache):
             entry = self._queue.get(key)  # let go of outside the lock
             if entry is None:
                 return flight is not None
-            was_present = clock() < entry.expires
+            was_present = clock() < entry.expires_at
             left = self._remove(entry)
         left.clear()
         return was_present or flight is not None
@@ -240,7 +240,7 @@ class SimpleCache(Cache):
         with self._lock:
             entries = [self._queue.get(key) for key in keys]
         return [
-            entry if entry and now < entry.expires and _belongs(entry, own) else None
+            entry if entry and now < entry.expires_at and _belongs(entry, own) else None
             for entry, own in zip(entries, groups, strict=True)
         ]
 
@@ -248,7 +248,7 @@ class SimpleCache(Cache):
         """Return how many entries *group* has, and the hits of those that belong to *counters*."""
         with self._lock:
             entries = self._groups.members(group)
-            own = [entry for entry in entries if entry.origin is not None and entry.origin.counters is counters]
+            own = [entry for entry in entries if entry.scope is not None and entry.scope.counters is counters]
             return Usage(
                 size=len(entries),
                 limit=self._threshold,
@@ -311,12 +311,12 @@ class SimpleCache(Cache):
         with self._lock:
             self._flights.clear()
             for entry in self._queue.everything():
-                entry.kill()  # first: should a handler raise here, nobody is served what `forget` would not find
+                entry.end()  # first: should a handler raise here, nobody is served what `forget` would not find
             # At once: what a handler adds is in both.
             queue, self._queue, self._groups = self._queue, S3Fifo(self._threshold), Groups()
             left = queue.everything()
             for entry in left:
-                entry.kill()  # there may be more by now
+                entry.end()  # there may be more by now
                 self._left(entry)
         left.clear()
         return True
@@ -328,7 +328,7 @@ class SimpleCache(Cache):
         with self._lock:
             entry = self._present(key, now)
             old = 0 if entry is None else countable(key, entry.value)
-            fresh = now + self.default_lifetime if entry is None else entry.fresh
+            fresh = now + self.default_lifetime if entry is None else entry.serve_until
             self._flights.pop(key, None)
             left = self._store(Entry(key, old + delta, fresh), now)
         left.clear()
@@ -337,4 +337,4 @@ class SimpleCache(Cache):
 
 def _belongs(entry: Entry, groups: tuple[str, ...]) -> bool:
     """Return whether *entry* is the result of a function in these *groups*."""
-    return entry.origin is not None and entry.origin.groups == groups
+    return entry.scope is not None and entry.scope.groups == groups

@@ -134,14 +134,14 @@ class Tiers(Cache):
     def _twin(self, entry: Entry, groups: tuple[str, ...], moment: float) -> Entry | None:
         """Return what near may serve of *entry*, which far had at this *moment* or later; None if it is not fresh."""
         end = moment + self._near_timeout
-        if entry.fresh <= moment:
+        if entry.serve_until <= moment:
             return None
-        origin = entry.origin or self._origins.get(groups) or EntryScope(groups)
-        if entry.fresh <= end:
-            return Entry(entry.key, entry.value, entry.fresh, entry.fresh, entry.cost, origin)
+        origin = entry.scope or self._origins.get(groups) or EntryScope(groups)
+        if entry.serve_until <= end:
+            return Entry(entry.key, entry.value, entry.serve_until, entry.serve_until, entry.cost, origin)
         # Near takes that for an entry to be refreshed: one asks far, and the others are served meanwhile.
         early = end - self._near_timeout * EARLY
-        return StaleableEntry(entry.key, entry.value, early, end, entry.cost, origin, until=end)
+        return StaleableEntry(entry.key, entry.value, early, end, entry.cost, origin, fresh_until=end)
 
     async def look(
         self, key: str, groups: tuple[str, ...], now: float, lease: float
@@ -211,7 +211,7 @@ class Tiers(Cache):
 
     async def _peeked(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         entries = self._near.peek(keys, groups, now)
-        missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.fresh]
+        missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.serve_until]
         if not missing:
             return entries
         self._channel.receive()

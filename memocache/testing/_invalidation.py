@@ -33,7 +33,7 @@ def claim(cache: Cache, key: str = "key") -> Lease:
 
 def make_entry(value: object, key: str = "key", lifetime: float = 60.0) -> Entry:
     """Return an entry like those of a cached function."""
-    return Entry(key, value, time.time() + lifetime, origin=EntryScope(TAGS))
+    return Entry(key, value, time.time() + lifetime, scope=EntryScope(TAGS))
 
 
 def peek_value(cache: Cache, key: str = "key", now: float | None = None) -> object:
@@ -251,7 +251,7 @@ class InvalidationTests:
         for key, groups in (("x", ("all:1", "tag:1")), ("y", ("all:1", "tag:2"))):
             lease = call_verb(cache.look, key, groups, moment, 60)
             assert isinstance(lease, Lease)
-            assert call_verb(cache.fill, lease, Entry(key, key, moment + 60, origin=EntryScope(groups)))
+            assert call_verb(cache.fill, lease, Entry(key, key, moment + 60, scope=EntryScope(groups)))
         both = (("all:1", "tag:1"), ("all:1", "tag:2"))
         assert [each and each.value for each in call_verb(cache.peek, ("x", "y"), both, moment)] == ["x", "y"]
         assert call_verb(cache.peek, ("x", "y"), both[::-1], moment) == [None, None]

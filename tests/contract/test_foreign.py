@@ -360,7 +360,7 @@ def test_a_flight_is_joined_by_those_only_who_found_its_generation() -> None:
     second = call_verb(cache.look, "key", GROUPS, moment, 60)
     assert isinstance(second, Lease)
     assert second.flight is not first.flight
-    assert call_verb(cache.fill, first, Entry("key", "old", moment + 60, origin=EntryScope(GROUPS))) is False
+    assert call_verb(cache.fill, first, Entry("key", "old", moment + 60, scope=EntryScope(GROUPS))) is False
     joined = call_verb(cache.look, "key", GROUPS, moment, 60)
     assert isinstance(joined, Busy)
     assert joined.flight is second.flight

@@ -22,7 +22,7 @@ from tests.support.servers import wait_until
 MODEL = "steps of state machines, compared with a dictionary"
 START = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 TIMEOUT, REMEMBERED = 60.0, 30.0
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # between refreshes that fail
+FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 30.0  # between refreshes that fail
 NUMBERS = 4
 
 
@@ -99,7 +99,7 @@ class Model(RuleBasedStateMachine):
         if held.until <= now and held.next_try <= now:
             self.computed(x, self.serial + 1)
             if x in self.failing:  # the old one is served on, and it is tried again later and later
-                held.pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * held.pause))
+                held.pause = min(LONGEST_BACKOFF, max(FIRST_BACKOFF, 2 * held.pause))
                 held.next_try = now + held.pause
                 self.failures += 1
         return held.value

@@ -33,7 +33,7 @@ def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
 def aging(value: object = "old", cost: float = 0.0) -> StaleableEntry:
     """Return an entry that is fresh for a minute, and may be served for an hour."""
     fresh = START + 60
-    return StaleableEntry("key", value, fresh, fresh + 3600, int(cost * SECOND), EntryScope(GROUPS), until=fresh)
+    return StaleableEntry("key", value, fresh, fresh + 3600, int(cost * SECOND), EntryScope(GROUPS), fresh_until=fresh)
 
 
 def filled(cache: Cache, entry: Entry) -> None:
@@ -129,7 +129,7 @@ def test_what_is_given_up_the_next_one_refreshes(cache: Cache) -> None:
         seen = call_verb(cache.look, "key", GROUPS, START + 61, 60)
         assert isinstance(seen, Stale)
         assert seen.lease is not None
-        seen.entry.held = 0.0
+        seen.entry.retry_at = 0.0
         assert call_verb(cache.fill, seen.lease, seen.lease.old)
         seen.lease.flight.abandon()
 

@@ -11,7 +11,7 @@ HERE = object()
 
 
 def entry(origin: EntryScope | None = None) -> Entry:
-    return Entry("key", "value", 60.0, origin=EntryScope(("all",)) if origin is None else origin)
+    return Entry("key", "value", 60.0, scope=EntryScope(("all",)) if origin is None else origin)
 
 
 def opened() -> FastIndex:
@@ -25,18 +25,18 @@ def add(aliases: FastIndex, to: Entry, raw: Any = 1, types: object = (int,), sou
 
 
 def test_what_is_not_said_of_an_aging_entry_is_nothing() -> None:
-    aging = StaleableEntry("key", "value", 60.0, 90.0, until=60.0)
-    assert (aging.cost, aging.held, aging.pause, aging.origin, aging.hits) == (0, 0.0, 0.0, None, 0)
+    aging = StaleableEntry("key", "value", 60.0, 90.0, fresh_until=60.0)
+    assert (aging.cost, aging.retry_at, aging.backoff, aging.scope, aging.hits) == (0, 0.0, 0.0, None, 0)
 
 
-def test_an_alias_leads_to_its_entry_until_that_is_killed() -> None:
+def test_an_alias_leads_to_its_entry_until_that_ends() -> None:
     aliases, one = opened(), entry()
     assert (aliases.source, aliases.table) == (HERE, {})
     add(aliases, one)
     assert aliases.table == {1: one}
-    one.kill()
+    one.end()
     assert aliases.table == {}
-    assert one.fresh == one.expires == float("-inf")
+    assert one.serve_until == one.expires_at == float("-inf")
 
 
 def test_a_new_table_leads_nowhere() -> None:
@@ -82,7 +82,7 @@ def test_tables_of_functions_that_share_a_namespace_lead_to_one_entry() -> None:
         add(aliases, two, raw=2)
     assert len(origin.indexes) == 3
     assert [aliases.table for aliases in tables] == [{1: one, 2: two}] * 3
-    one.kill()
+    one.end()
     assert [aliases.table for aliases in tables] == [{2: two}] * 3
 
 
@@ -105,7 +105,7 @@ def test_an_entry_has_one_spelling_in_all_tables() -> None:
     add(aliases, one, raw=2)
     add(aliases, one, raw=2, types=(bool,))
     assert aliases.table == {1: one}  # or killing it would leave the others
-    one.kill()
+    one.end()
     assert aliases.table == {}
 
 
@@ -113,7 +113,7 @@ def test_another_entry_s_shortcut_is_left_alone() -> None:
     aliases, old, new = opened(), entry(), entry()
     add(aliases, old)
     add(aliases, new)
-    old.kill()
+    old.end()
     assert aliases.table == {1: new}
 
 
@@ -140,5 +140,5 @@ def test_an_entry_may_end_while_its_table_is_emptied() -> None:
     with pytest.raises(KeyError):  # the naive way
         del index.table[1]
     index.table = EmptiedInBetween({1: one})
-    one.kill()
-    assert one.fresh == float("-inf")
+    one.end()
+    assert one.serve_until == float("-inf")

@@ -50,12 +50,6 @@ def test_copy_may_be_a_function_that_copies() -> None:
     assert f() == [["seen, for list() is shallow"]]
 
 
-def test_what_a_copy_raises_is_the_caller_s_to_see() -> None:
-    f = cached(copy=True)(lambda: threading.Lock())
-    with pytest.raises(TypeError, match="pickle"):
-        f()
-
-
 @pytest.mark.parametrize("copy", ["yes", 1, None, []], ids=repr)
 def test_copy_must_be_a_function_or_a_bool(copy: object) -> None:
     assert (

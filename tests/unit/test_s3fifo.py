@@ -68,7 +68,7 @@ def test_what_is_there_is_not_put_out_by_another_under_its_key() -> None:
     first, second = entry("a"), entry("a")
     assert s3fifo.insert(first, 0.0) == []
     assert s3fifo.insert(second, 0.0) == [second]
-    assert second.expires < 0.0
+    assert second.expires_at < 0.0
     assert s3fifo.get("a") is first
     assert s3fifo.everything() == [first]
 

@@ -121,12 +121,12 @@ def lease_of_another(cache: MemcachedCache, peer: MemcachedCache) -> Lease:
 
 def staleable(cache: MemcachedCache, peer: MemcachedCache, **times: float) -> None:
     now = time.time()
-    entry = StaleableEntry("k", "K", now - 10, now + 20, until=now - times.pop("over", 10), **times)
+    entry = StaleableEntry("k", "K", now - 10, now + 20, fresh_until=now - times.pop("over", 10), **times)
     cache.fill(miss(cache, "k"), entry)
 
 
 def resting(cache: MemcachedCache, peer: MemcachedCache) -> None:
-    staleable(cache, peer, held=time.time() + 10)
+    staleable(cache, peer, retry_at=time.time() + 10)
 
 
 def young(cache: MemcachedCache, peer: MemcachedCache) -> None:
@@ -170,7 +170,7 @@ def _told(found: Any) -> object:
         return "lease", found.key, found.groups, found.replaces, str(found.unreadable), _told(found.old)
     if isinstance(found, Busy):
         return "busy", found.flight is None
-    return found and (type(found).__name__, found.key, found.value, found.fresh, found.expires)
+    return found and (type(found).__name__, found.key, found.value, found.serve_until, found.expires_at)
 
 
 CASES = (
