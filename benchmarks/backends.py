@@ -3,12 +3,12 @@
 import itertools
 import os
 import pickle
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Final
 
 import memocache
-from benchmarks.harness import Case, Group, Peer, Peers, TimedBenchmark, tally
+from benchmarks.harness import Case, Group, Peer, Peers, TimedBenchmark, Venue, tally
 from benchmarks.peers import TIMEOUT, directory
 from benchmarks.servers import MEMCACHED, REDIS
 
@@ -170,7 +170,7 @@ def kind(
     package: str,
     build: Callable[[Any], dict[str, Any]],
     operations: tuple[str, str, str] = COMMANDS,
-    venue: Callable[[], AbstractContextManager[Sequence[str]]] = nullcontext,
+    venue: Venue = lambda: nullcontext(()),
 ) -> TimedBenchmark:
     """Return the benchmark of the caches that *make* returns; *build* returns what *operations* below it use."""
     get, put, drop = operations

@@ -53,6 +53,10 @@ def three(a: int, b: int = 0, c: int = 0) -> int:
     return a + b + c
 
 
+def prepared(f: Any) -> Callable[[Decorator], dict[str, Any]]:
+    return lambda decorate: {"f": decorate(f)}
+
+
 def method(decorate: Decorator) -> dict[str, Any]:
     class Shop:
         @decorate
@@ -69,7 +73,7 @@ hit = TimedBenchmark(
     "hit",
     "A hit in this process",
     [
-        *(Case(call, call, lambda decorate, f=f: {"f": decorate(f)}) for call, f in FUNCTIONS.items()),
+        *(Case(call, call, prepared(f)) for call, f in FUNCTIONS.items()),
         Case(METHOD, METHOD, method),
     ],
     [

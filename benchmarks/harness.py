@@ -23,6 +23,8 @@ HOW: Final = "For one call, the quickest of many rounds; spread: how much longer
 TRIALS: Final = 3  # of each number of calls while calibrating: the quickest counts
 UNITS: Final = {"ns": 1e9, "us": 1e6, "ms": 1e3}
 
+Venue = Callable[[], AbstractContextManager[Sequence[str]]]
+
 at_the_end: Final = ExitStack()  # what peers leave open is closed when they have been measured
 
 
@@ -138,7 +140,8 @@ class Group(Benchmark):
 
     def run(self, effort: Effort) -> Result:
         """Return all their tables."""
-        tables, notes = [], dict.fromkeys(self.notes)
+        tables: list[Table] = []
+        notes = dict.fromkeys(self.notes)
         for part in self.parts:
             try:
                 result = part.run(effort)
@@ -176,7 +179,7 @@ class TimedBenchmark(Benchmark):
     baseline: str  # the peer that all others are compared with
     unit: str  # of the times: "ns", "us" or "ms"
     notes: Sequence[str] = ()
-    venue: Callable[[], AbstractContextManager[Sequence[str]]] = nullcontext  # a server meanwhile; it gives notes
+    venue: Venue = lambda: nullcontext(())  # a server meanwhile; it gives notes
     complete: bool = False  # whether it means nothing if any of its peers is missing
     given: Sequence[Any] = ()  # what peers are built with
 
@@ -187,7 +190,7 @@ class TimedBenchmark(Benchmark):
                 peer.module()
         with self.venue() as notes:
             tables = [self.table(case, effort) for case in self.cases]
-        return Result(self.name, self.title, tables, (*self.notes, *(notes or ()), HOW))
+        return Result(self.name, self.title, tables, (*self.notes, *notes, HOW))
 
     def table(self, case: Case, effort: Effort) -> Table:
         """Return what the peers took for *case*."""

@@ -240,7 +240,7 @@ def computations(peer: Peer, effort: Effort) -> list[int]:
     A cycle begins with a computation while none is under way. The first, into an empty cache, does not count.
     """
     scheme = peer.built()
-    events = [(random.uniform(0, BETWEEN), worker, None) for worker in range(WORKERS)]
+    events: list[tuple[float, int, Any]] = [(random.uniform(0, BETWEEN), worker, None) for worker in range(WORKERS)]
     heapq.heapify(events)
     counts: list[int] = []
     under_way = 0

@@ -163,7 +163,6 @@ def bare_dict(builtins: Any, size: int) -> Decorator:
     return Decorator(decorate)
 
 
-@IN_PROCESS.add("cachetools.cachedmethod TTLCache", "cachetools")
 def cachetools_method(cachetools: Any, size: int, **options: Any) -> Decorator:
     cache, key = cachetools.TTLCache(size, TIMEOUT), cachetools.keys.hashkey
     return Decorator(lambda f: cachetools.cachedmethod(lambda self: cache, key=key, **options)(f))
@@ -173,6 +172,9 @@ def cachetools_method(cachetools: Any, size: int, **options: Any) -> Decorator:
 def cachetools_method_with_lock(cachetools: Any, size: int) -> Decorator:
     lock = threading.Lock()
     return cachetools_method(cachetools, size, lock=lambda self: lock)
+
+
+IN_PROCESS.add("cachetools.cachedmethod TTLCache", "cachetools")(cachetools_method)
 
 
 @IN_PROCESS.add("theine", "theine")

@@ -24,7 +24,7 @@ from benchmarks.servers import MEMCACHED, one_core
 from benchmarks.workers import Worker, together
 
 HOT_KEYS: Final = 100
-QUICK_ONES: Final = "memocache; functools.lru_cache; cachetools TTLCache, lock; cachebox TTLCache; moka-py ttl"
+USUAL: Final = "memocache; functools.lru_cache; cachetools TTLCache, lock; cachebox TTLCache; moka-py ttl"
 Function = Callable[[int], object]
 
 # ---- entries -----------------------------------------------------------------------------------------------------
@@ -132,9 +132,9 @@ def filled(name: str, size: int, entries: int) -> Filled:
 
 def measure_entries(peer: Peer, effort: Effort) -> dict[str, dict[int, float | None]]:
     """Return what *peer* takes, for each title and size."""
-    sizes, entries, rounds = (1_000, 10_000, 100_000, 1_000_000), 100_000, 100
+    sizes, entries, rounds = [1_000, 10_000, 100_000, 1_000_000], 100_000, 100
     if effort.quick:
-        sizes, entries, rounds = (1_000, 4_000), 8_000, 2
+        sizes, entries, rounds = [1_000, 4_000], 8_000, 2
     with one_core(), ExitStack() as stack:
         workers = {size: stack.enter_context(Worker(filled, peer.name, size, entries)) for size in sizes}
 
@@ -161,10 +161,10 @@ def scale_tables(
         figures: dict[Peer, Figures] = {}
         unknown = dict(missing)
         for peer, by_title in measured.items():
-            if None in by_title[title].values():
+            figures[peer] = {size: number * factor for size, number in by_title[title].items() if number is not None}
+            if not figures[peer]:
+                del figures[peer]
                 unknown[peer.name] = "not known on this system"
-            else:
-                figures[peer] = {size: number * factor for size, number in by_title[title].items()}
         tables.append(series(f"{title}, {unit}", figures, unknown, "entry entries", log_x=True))
     return tables
 
@@ -172,7 +172,7 @@ def scale_tables(
 scale = Survey(
     "scale",
     "A thousand entries, and a million",
-    chosen(f"{QUICK_ONES}; a dict, without a limit").values(),
+    chosen(f"{USUAL}; a dict, without a limit").values(),
     measure_entries,
     scale_tables,
     lambda effort: SCALE_NOTES,
@@ -181,8 +181,8 @@ scale = Survey(
 # ---- threads and processes, on hot keys --------------------------------------------------------------------------
 
 
-THREADS: Final[dict[str, Any]] = {"of": "thread threads", "log": False, "more_is_better": True}
-PROCESSES: Final = THREADS | {"of": "process processes"}
+SHOWN: Final[dict[str, Any]] = {"of": "thread threads", "log": False, "more_is_better": True}
+PROCESSES_SHOWN: Final = SHOWN | {"of": "process processes"}
 
 
 class Hot:
@@ -242,9 +242,9 @@ class ThreadSurvey(Survey):
 threads = ThreadSurvey(
     "threads",
     "Hits of many threads on hot keys",
-    chosen(f"{QUICK_ONES}; dogpile.cache memory").values(),
+    chosen(f"{USUAL}; dogpile.cache memory").values(),
     measure=lambda peer, effort: None,
-    tables=lambda measured, missing: [series("1 000 hits a second, of all threads", measured, missing, **THREADS)],
+    tables=lambda measured, missing: [series("1 000 hits a second, of all threads", measured, missing, **SHOWN)],
     notes=lambda effort: [
         f"Hits of all threads in a second, on {HOT_KEYS} keys that are there: the best of several rounds.",
         "last / first: of the most threads, in units of one. With one interpreter lock, more cores do not help.",
@@ -308,7 +308,7 @@ processes = Survey(
     "Hits of several processes on one memcached",
     SHARING.values(),
     measure_processes,
-    tables=lambda measured, missing: [series("Hits a second, of all processes", measured, missing, **PROCESSES)],
+    tables=lambda measured, missing: [series("Hits a second, of all processes", measured, missing, **PROCESSES_SHOWN)],
     notes=lambda effort: [
         f"Hits of all processes in a second, each with a connection of its own, on the same {HOT_KEYS} keys: the best "
         "of several rounds.",
