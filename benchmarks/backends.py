@@ -1,28 +1,20 @@
-"""How long a call takes on each kind of cache, beside what is below it: a dict, or the bare client of its server."""
+"""Calls on memcached beside other libraries; and on each kind of cache beside what is below it, a dict or a client."""
 
 import itertools
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+import pickle
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Final
 
-from benchmarks.answer import Answer, Effort, Grid, Told, Unanswerable
-from benchmarks.command import main
-from benchmarks.harness import Case, Missing, Question, Tally, imported
-from benchmarks.server import MemcachedServer, RedisServer
-from benchmarks.timing import HOW
+import memocache
+from benchmarks.harness import Case, Group, Peer, Peers, TimedBenchmark, Venue, tally
+from benchmarks.peers import TIMEOUT, directory
+from benchmarks.servers import MEMCACHED, REDIS
 
-SECONDS: Final = 300
-ABOUT_AS_MANY: Final = 350  # bytes, as what memocache stores has
-SELECT: Final = "SELECT value FROM bare WHERE key = ?"
-PUT: Final = "INSERT OR REPLACE INTO bare VALUES (?, ?)"
-DROP: Final = "DELETE FROM bare WHERE key = ?"
 HIT: Final = "hit"
-MISS: Final = "miss: uncache, call"
-UNCACHE: Final = "uncache"
-
+BARE: Final = "pymemcache Client.get"
+ABOUT_AS_MANY: Final = 350  # bytes, as what memocache stores has
 ROW: Final = {
     "id": 7,
     "name": "Ada Lovelace",
@@ -33,7 +25,6 @@ ROW: Final = {
     "city": "London",
 }
 
-tally = Tally()
 numbers = itertools.count()
 
 
@@ -42,234 +33,242 @@ def report(account: int) -> dict[str, object]:
     return ROW
 
 
-def bytes_of(cache: Any, prefix: str, get: Callable[[str], bytes]) -> dict[str, Any]:
-    """Return the bytes that *cache* stores for a result, and a key as long as that of the result."""
-    import memocache
+def cached(cache: Any, **options: Any) -> dict[str, Any]:
+    """Return what the statements use of a function on *cache*."""
+    f = memocache.cached(timeout=TIMEOUT, cache=cache, **options)(report)
+    return {"f": f, "forget": f.uncache}
 
-    f = memocache.cached(timeout=SECONDS, cache=cache)(report)
+
+def commands(client: Any, cache: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a client's commands, with a key of their own, as long as *cache*'s, and the bytes that it stores."""
+    f = cached(cache)["f"]
     f(7)
-    return {"key": f"{prefix}{f.key(7)[:-2]}-{next(numbers)}", "data": get(prefix + f.key(7))}
+    key, data = f"{prefix}{f.key(7)[:-2]}-{next(numbers)}", client.get(prefix + f.key(7))
+    client.set(key, data)
+    return {"get": client.get, "set": client.set, "delete": client.delete, "key": key, "data": data}
 
 
-@dataclass
-class Subject:
-    """A kind of cache, and what it is compared with.
-
-    Args:
-        name: of the class.
-        make: returns one, given the module memocache.
-        bare: what is below it.
-        package: on PyPI or in the standard library, that has that.
-        build: returns what the statements use, given the module of the package.
-        get, put, drop: what is done there instead: for a hit; besides, for a miss; to uncache.
-        venue: what has to be there meanwhile.
-    """
-
-    name: str
-    make: Callable[[Any], Any]
-    bare: str
-    package: str
-    build: Callable[[Any], dict[str, Any]]
-    get: str
-    put: str
-    drop: str
-    venue: Callable[[], AbstractContextManager[Sequence[str]]] = lambda: nullcontext(())
-
-    def question(self) -> Question:
-        """Return the question about this one alone."""
-        cases = [
-            Case(f"{HIT}, {self.name}", "f(7)"),
-            Case(f"{MISS}, {self.name}", "uncache(7); f(7)", computes=1),
-            Case(f"{UNCACHE}, {self.name}", "uncache(7)"),
-        ]
-        question = Question("backends", self.name, cases, self.bare, "us", venue=self.venue, tally=tally)
-
-        @question.contestant("memocache", "memocache")
-        def ours(memocache: Any) -> dict[str, Any]:
-            f = memocache.cached(timeout=SECONDS, cache=self.make(memocache))(report)
-            return {"f": f, "uncache": f.uncache}
-
-        instead = (self.get, f"{self.drop}; {self.get}; {self.put}", self.drop)
-        for case, statement in zip(cases, instead, strict=True):
-            question.contestant(self.bare, self.package, cases=[case.name], statement=statement)(self.build)
-        return question
-
-
-memcached, redis = MemcachedServer(), RedisServer()
-
-
-def bare_dict(_: Any) -> dict[str, Any]:
-    values = {"key": ROW}
-    return {"values": values, "ROW": ROW}
+def on_memcached() -> Any:
+    return memocache.MemcachedCache([MEMCACHED.address])
 
 
 def bare_pymemcache(pymemcache: Any) -> dict[str, Any]:
-    import memocache
-
-    client = pymemcache.Client(memcached.address, default_noreply=False)
-    found = bytes_of(memocache.MemcachedCache([memcached.address]), "", client.get)
-    client.set(found["key"], found["data"])
-    return {"get": client.get, "set": client.set, "delete": client.delete, **found}
+    return commands(pymemcache.Client(MEMCACHED.address, default_noreply=False), on_memcached())
 
 
-def bare_redis(redis_py: Any) -> dict[str, Any]:
-    import memocache
+# ---- on memcached ------------------------------------------------------------------------------------------------
 
-    client = redis_py.Redis(unix_socket_path=redis.address)
-    found = bytes_of(memocache.RedisCache(f"unix://{redis.address}"), "memocache:", client.get)
-    client.set(found["key"], found["data"])
-    return {"get": client.get, "set": client.set, "delete": client.delete, **found}
+MISS: Final = "miss: forget, call"
+FORGET: Final = "forget"
+PEERS: Final = Peers()
 
 
-class Folder:
-    """A directory that is there for as long as the question is asked."""
+def pickling_client() -> Any:
+    """Return a client that takes any object: for peers that leave that to the client."""
+    from pymemcache import Client, serde
 
-    def __init__(self) -> None:
-        self.path = ""
-
-    @contextmanager
-    def there(self) -> Iterator[Sequence[str]]:
-        """Have it there; there is nothing to note of it."""
-        with tempfile.TemporaryDirectory() as self.path:
-            yield ()
+    return Client(MEMCACHED.address, default_noreply=False, serde=serde.pickle_serde)
 
 
-folder = Folder()
+@PEERS.add("memocache", "memocache")
+def ours(memocache: Any) -> dict[str, Any]:
+    return cached(on_memcached())
+
+
+@PEERS.add("memocache, with the stamps of three tags", "memocache", cases=[HIT])
+def ours_with_tags(memocache: Any) -> dict[str, Any]:
+    return cached(on_memcached(), tags=("account:{account}", "reports", "everything"), namespace="tagged")
+
+
+@PEERS.add("memocache, with a near tier", "memocache", cases=[HIT])
+def ours_with_near(memocache: Any) -> dict[str, Any]:
+    return cached(memocache.TieredCache(memocache.SimpleCache(), on_memcached()), namespace="near")
+
+
+PEERS.add(BARE, "pymemcache", statement="get(key)")(bare_pymemcache)
+PEERS.add("pymemcache delete, get, set", "pymemcache", cases=[MISS], statement="delete(key); get(key); set(key, data)")(
+    bare_pymemcache
+)
+PEERS.add("pymemcache delete", "pymemcache", cases=[FORGET], statement="delete(key)")(bare_pymemcache)
+
+
+@PEERS.add("libmc Client.get", "libmc", cases=[HIT], statement="get(key)")
+def bare_libmc(libmc: Any) -> dict[str, Any]:
+    client, key = libmc.Client([MEMCACHED.address]), f"libmc-{next(numbers)}"
+    client.set(key, pickle.dumps(ROW))
+    return {"get": client.get, "key": key}
+
+
+@PEERS.add("by hand: pymemcache, pickle", "pymemcache")
+def by_hand(pymemcache: Any) -> dict[str, Any]:
+    client = pymemcache.Client(MEMCACHED.address, default_noreply=False)
+
+    def f(account: int) -> object:
+        key = f"report:{account}"
+        data = client.get(key)
+        if data is not None:
+            return pickle.loads(data)  # noqa: S301 - the bytes are our own
+        row = report(account)
+        client.set(key, pickle.dumps(row), expire=TIMEOUT)
+        return row
+
+    return {"f": f, "forget": lambda account: client.delete(f"report:{account}")}
+
+
+@PEERS.add("dogpile.cache over pymemcache", "dogpile.cache")
+def dogpile_pymemcache(dogpile_cache: Any) -> dict[str, Any]:
+    region = dogpile_cache.make_region()
+    region.configure("dogpile.cache.pymemcache", expiration_time=TIMEOUT, arguments={"url": [MEMCACHED.address]})
+    f = region.cache_on_arguments()(report)
+    return {"f": f, "forget": f.invalidate}
+
+
+@PEERS.add("Flask-Caching over pymemcache", "flask-caching")
+def flask_caching_pymemcache(flask_caching: Any) -> dict[str, Any]:
+    from flask import Flask
+
+    config = {"CACHE_TYPE": "MemcachedCache", "CACHE_MEMCACHED_SERVERS": pickling_client()}
+    cache = flask_caching.Cache(Flask(__name__), config=config)
+    f = cache.memoize(TIMEOUT)(report)
+    return {"f": f, "forget": lambda account: cache.delete_memoized(f, account)}
+
+
+@PEERS.add("ring over pymemcache", "ring")
+def ring_pymemcache(ring: Any) -> dict[str, Any]:
+    f = ring.memcache(pickling_client(), expire=TIMEOUT)(report)
+    return {"f": f, "forget": f.delete}
+
+
+memcached = TimedBenchmark(
+    "memcached",
+    f"A call on memcached; its result is a dict that takes {len(pickle.dumps(ROW))} bytes as a pickle",
+    [Case(HIT, "f(7)"), Case(MISS, "forget(7); f(7)", computes=1), Case(FORGET, "forget(7)")],
+    PEERS.values(),
+    baseline=BARE,
+    unit="us",
+    notes=[
+        f"{BARE} gets, undecoded, the very bytes that memocache stores, in each table.",
+        "The computation is free.",
+        f"{FORGET}: what was forgotten before, which is a delete all the same.",
+        "A near tier asks memcached once in 5 s, and serves the same object in between.",
+        "Peers wait for the answer to each command, as memocache does, but have no deadline, which is quicker.",
+    ],
+    venue=MEMCACHED.running,
+)
+
+# ---- on each kind of cache ---------------------------------------------------------------------------------------
+
+PUT: Final = "INSERT OR REPLACE INTO bare VALUES (?, ?)"
+SQL: Final = {"SELECT": "SELECT value FROM bare WHERE key = ?", "PUT": PUT, "DROP": "DELETE FROM bare WHERE key = ?"}
+COMMANDS: Final = ("get(key)", "set(key, data)", "delete(key)")
+
+
+def kind(
+    name: str,
+    make: Callable[[], Any],
+    bare: str,
+    package: str,
+    build: Callable[[Any], dict[str, Any]],
+    operations: tuple[str, str, str] = COMMANDS,
+    venue: Venue = lambda: nullcontext(()),
+) -> TimedBenchmark:
+    """Return the benchmark of the caches that *make* returns; *build* returns what *operations* below it use."""
+    get, put, drop = operations
+    hit, miss, uncache = (f"{call}, {name}" for call in (HIT, "miss: uncache, call", "uncache"))
+    return TimedBenchmark(
+        "backends",
+        name,
+        [Case(hit, "f(7)"), Case(miss, "forget(7); f(7)", computes=1), Case(uncache, "forget(7)")],
+        [
+            Peer("memocache", "memocache", lambda memocache: cached(make())),
+            *(
+                Peer(bare, package, build, [case], statement)
+                for case, statement in {hit: get, miss: f"{drop}; {get}; {put}", uncache: drop}.items()
+            ),
+        ],
+        baseline=bare,
+        unit="us",
+        venue=venue,
+        complete=True,
+    )
+
+
+def bare_redis(redis: Any) -> dict[str, Any]:
+    return commands(redis.Redis(unix_socket_path=REDIS.address), on_redis(), "memocache:")
+
+
+def on_redis() -> Any:
+    return memocache.RedisCache(f"unix://{REDIS.address}")
 
 
 def bare_sqlite(sqlite3: Any) -> dict[str, Any]:
-    table = sqlite3.connect(f"{folder.path}/bare.db", isolation_level=None)
+    table = sqlite3.connect(f"{directory()}/bare.db", isolation_level=None)
     table.execute("PRAGMA journal_mode=WAL")
     table.execute("PRAGMA synchronous=NORMAL")
     table.execute("CREATE TABLE IF NOT EXISTS bare (key TEXT PRIMARY KEY, value BLOB)")
     data = os.urandom(ABOUT_AS_MANY)
     table.execute(PUT, ("key", data))
-    return {"do": table.execute, "data": data, "SELECT": SELECT, "PUT": PUT, "DROP": DROP}
+    return {"do": table.execute, "data": data, **SQL}
 
 
 def bare_cachelib(cachelib: Any) -> dict[str, Any]:
-    values = cachelib.SimpleCache()
-    data = os.urandom(ABOUT_AS_MANY)
+    values, data = cachelib.SimpleCache(), os.urandom(ABOUT_AS_MANY)
     values.set("key", data)
     return {"values": values, "data": data}
 
 
-def over_cachelib(memocache: Any) -> Any:
+def over_cachelib() -> Any:
     import cachelib
 
     return memocache.ForeignCache(cachelib.SimpleCache())
 
 
-def beside_pymemcache(name: str, make: Callable[[Any], Any]) -> Subject:
-    return Subject(
-        name,
-        make,
-        "pymemcache",
-        "pymemcache",
-        bare_pymemcache,
-        get="get(key)",
-        put="set(key, data)",
-        drop="delete(key)",
-        venue=memcached.running,
-    )
+def near_memcached() -> Any:
+    return memocache.TieredCache(memocache.SimpleCache(), on_memcached(), near_timeout=300)
 
 
-SUBJECTS: Final = (
-    Subject(
-        "SimpleCache",
-        lambda memocache: memocache.SimpleCache(),
-        "dict",
-        "builtins",
-        bare_dict,
-        get='values.get("key")',
-        put='values["key"] = ROW',
-        drop='values.pop("key", None)',
-    ),
-    beside_pymemcache("MemcachedCache", lambda memocache: memocache.MemcachedCache([memcached.address])),
-    Subject(
-        "RedisCache",
-        lambda memocache: memocache.RedisCache(f"unix://{redis.address}"),
-        "redis-py",
-        "redis",
-        bare_redis,
-        get="get(key)",
-        put="set(key, data)",
-        drop="delete(key)",
-        venue=redis.running,
-    ),
-    Subject(
-        "SQLiteCache",
-        lambda memocache: memocache.SQLiteCache(f"{folder.path}/cache.db"),
-        "sqlite3",
-        "sqlite3",
-        bare_sqlite,
-        get='do(SELECT, ("key",)).fetchone()',
-        put='do(PUT, ("key", data))',
-        drop='do(DROP, ("key",))',
-        venue=folder.there,
-    ),
-    Subject(
-        "ForeignCache of a cachelib.SimpleCache",
-        over_cachelib,
-        "cachelib",
-        "cachelib",
-        bare_cachelib,
-        get='values.get("key")',
-        put='values.set("key", data)',
-        drop='values.delete("key")',
-    ),
-    beside_pymemcache(
-        "TieredCache over MemcachedCache",
-        lambda memocache: memocache.TieredCache(
-            memocache.SimpleCache(), memocache.MemcachedCache([memcached.address]), near_timeout=SECONDS
+backends = Group(
+    "backends",
+    "A call on each kind of cache, beside a dict or the bare client of its server",
+    [
+        kind(
+            "SimpleCache",
+            lambda: memocache.SimpleCache(),
+            "dict",
+            "builtins",
+            lambda builtins: {"values": {"key": ROW}, "ROW": ROW},
+            ('values.get("key")', 'values["key"] = ROW', 'values.pop("key", None)'),
         ),
-    ),
+        kind("MemcachedCache", on_memcached, "pymemcache", "pymemcache", bare_pymemcache, venue=MEMCACHED.running),
+        kind("RedisCache", on_redis, "redis-py", "redis", bare_redis, venue=REDIS.running),
+        kind(
+            "SQLiteCache",
+            lambda: memocache.SQLiteCache(f"{directory()}/cache.db"),
+            "sqlite3",
+            "sqlite3",
+            bare_sqlite,
+            ('do(SELECT, ("key",)).fetchone()', 'do(PUT, ("key", data))', 'do(DROP, ("key",))'),
+        ),
+        kind(
+            "ForeignCache of a cachelib.SimpleCache",
+            over_cachelib,
+            "cachelib",
+            "cachelib",
+            bare_cachelib,
+            ('values.get("key")', 'values.set("key", data)', 'values.delete("key")'),
+        ),
+        kind(
+            "TieredCache over MemcachedCache",
+            near_memcached,
+            "pymemcache",
+            "pymemcache",
+            bare_pymemcache,
+            venue=MEMCACHED.running,
+        ),
+    ],
+    [
+        "The bare client gets, undecoded, the very bytes that memocache stores, with its default options;",
+        "sqlite3 and cachelib about as many bytes, sqlite3 with WAL and synchronous=NORMAL.",
+        "The computation is free. uncache: what was forgotten before, which is a delete all the same.",
+    ],
 )
-
-
-@dataclass
-class Backends:
-    """The same question about each kind of cache."""
-
-    name: str = "backends"
-    title: str = "A call on each kind of cache, beside a dict or the bare client of its server"
-    subjects: Sequence[Subject] = SUBJECTS
-    _questions: list[Question] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._questions = [subject.question() for subject in self.subjects]
-
-    @property
-    def packages(self) -> Iterable[str]:
-        """Those that take part."""
-        return {package for question in self._questions for package in question.packages} - {"builtins"}
-
-    def pieces(self, effort: Effort) -> int:
-        """Return how many times `ask` tells how far it is."""
-        return sum(question.pieces(effort) for question in self._questions)
-
-    def ask(self, effort: Effort, told: Told = lambda done: None) -> Answer:
-        """Return a table for each kind of cache and each call; where there is no server, a note says so."""
-        grids: list[Grid] = []
-        notes = [
-            "The bare client gets, undecoded, the very bytes that memocache stores, with its default options;",
-            "sqlite3 and cachelib about as many bytes, sqlite3 with WAL and synchronous=NORMAL.",
-            "The computation is free. uncache: what was forgotten before, which is a delete all the same.",
-        ]
-        for question in self._questions:
-            try:
-                for package in question.packages:
-                    imported(package)
-                answer = question.ask(effort, told)
-            except (Missing, Unanswerable) as reason:
-                notes.append(f"{question.title}: skipped, {reason}.")
-            else:
-                grids += answer.grids
-                notes += [note for note in answer.notes if note != HOW]
-        return Answer(self.name, self.title, grids, (*notes, HOW))
-
-
-question = Backends()
-
-if __name__ == "__main__":
-    main([question])

@@ -1,14 +1,13 @@
-"""Answers as pictures, for a page: one SVG for each grid that is to be drawn. The only user of matplotlib."""
+"""Results as pictures, for a page: one SVG for each table that is to be drawn. The only user of matplotlib."""
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.answer import Answer, Chart, Grid, Unanswerable, figure
-
-__all__ = ["draw", "file_name", "require"]
+from benchmarks.harness import Unavailable
+from benchmarks.report import Chart, Result, Table, figure
 
 STYLE: Final = {
     "svg.fonttype": "none",  # text stays text: small, and it can be searched
@@ -35,65 +34,55 @@ FEW_TICKS: Final = 100  # below this ratio of an axis' ends, 2 and 5 are figures
 
 
 def require() -> Any:
-    """Return matplotlib.
-
-    Raises:
-        Unanswerable: if it is not installed.
-    """
+    """Return matplotlib."""
     try:
         import matplotlib
     except ModuleNotFoundError:
-        raise Unanswerable("charts need matplotlib: pip install 'matplotlib>=3.9'") from None
+        raise Unavailable("charts need matplotlib: pip install 'matplotlib>=3.9'") from None
     return matplotlib
 
 
-def draw(answers: Iterable[Answer], directory: Path, kind: str = "svg") -> list[Path]:
-    """Draw the grids of *answers* that have a chart into *directory*; return the files, of that *kind*."""
+def draw(results: Iterable[Result], directory: Path) -> list[Path]:
+    """Draw the tables of *results* that have a chart into *directory*; return the files."""
     matplotlib = require()
     directory.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with matplotlib.rc_context(STYLE):
-        for answer in answers:
-            for grid in answer.grids:
-                if grid.chart is None or not _drawable(grid):
-                    continue
-                path = directory / f"{file_name(answer, grid)}.{kind}"
-                _picture(answer, grid, grid.chart).savefig(path, metadata={"Date": None} if kind == "svg" else None)
-                written.append(path)
+        for result in results:
+            for table in result.tables:
+                if table.chart is not None and (table.chart.lines or _bars(table, table.chart)):
+                    path = directory / f"{file_name(result, table)}.svg"
+                    _picture(result, table, table.chart).savefig(path, metadata={"Date": None})
+                    written.append(path)
     return written
 
 
-def file_name(answer: Answer, grid: Grid) -> str:
-    """Return the name of the picture of *grid*, without its ending: it does not change from run to run."""
-    title = re.sub(r"[()']", "", grid.title.lower())
-    return f"{answer.name}-{re.sub(r'[^a-z0-9]+', '-', title).strip('-')}"
+def file_name(result: Result, table: Table) -> str:
+    """Return the name of the picture of *table*, without its ending: it does not change from run to run."""
+    title = re.sub(r"[()']", "", table.title.lower())
+    return f"{result.name}-{re.sub(r'[^a-z0-9]+', '-', title).strip('-')}"
 
 
-def _drawable(grid: Grid) -> bool:
-    assert grid.chart is not None
-    return bool(grid.chart.lines if grid.chart.kind == "lines" else _bars(grid))
-
-
-def _bars(grid: Grid) -> list[tuple[str, float, bool]]:
+def _bars(table: Table, chart: Chart) -> list[tuple[str, float, bool]]:
     """Return name, value, and whether it is ours, the best first."""
-    bars = [(row.name, row.value, row.ours) for row in grid.rows if row.value is not None]
-    more = grid.chart is not None and grid.chart.more_is_better
-    return sorted(bars, key=lambda bar: bar[1], reverse=more)
+    bars = [(row.name, row.value, row.ours) for row in table.rows if row.value is not None]
+    return sorted(bars, key=lambda bar: bar[1], reverse=chart.more_is_better)
 
 
-def _picture(answer: Answer, grid: Grid, chart: Chart) -> Any:
+def _picture(result: Result, table: Table, chart: Chart) -> Any:
     from matplotlib.figure import Figure
 
-    height = LINES_HEIGHT if chart.kind == "lines" else FRAME + BAR * len(_bars(grid))
+    bars = _bars(table, chart)
+    height = LINES_HEIGHT if chart.lines else FRAME + BAR * len(bars)
     picture = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = picture.add_subplot()
     axes.set_axisbelow(True)
-    title = grid.title if grid.title == answer.title else f"{answer.title}: {grid.title}"
+    title = table.title if table.title == result.title else f"{result.title}: {table.title}"
     picture.suptitle(textwrap.fill(title, TITLE_CHARACTERS), x=0.01, ha="left", weight="bold", fontsize=11)
-    if chart.kind == "lines":
-        _draw_lines(axes, grid, chart)
+    if chart.lines:
+        _draw_lines(axes, chart, {row.name for row in table.rows if row.ours})
     else:
-        _draw_bars(axes, _bars(grid), chart)
+        _draw_bars(axes, bars, chart)
     return picture
 
 
@@ -118,8 +107,7 @@ def _draw_bars(axes: Any, bars: Sequence[tuple[str, float, bool]], chart: Chart)
     _ruled(axes, "x", chart.axis, chart.log and lowest > 0)
 
 
-def _draw_lines(axes: Any, grid: Grid, chart: Chart) -> None:
-    ours = {row.name for row in grid.rows if row.ours}
+def _draw_lines(axes: Any, chart: Chart, ours: Collection[str]) -> None:
     best_first = sorted(chart.lines, key=lambda name: chart.lines[name][-1][1], reverse=chart.more_is_better)
     others = 0
     for name in best_first:

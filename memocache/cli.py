@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from memocache import __version__
@@ -29,9 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help(sys.stderr)
         return MISUSED
+    from memocache._demo import DemoError, tell
+
     try:
         with _exit_on_signals():
-            return _demo(options.memcached)
+            return 0 if tell(__version__, options.memcached) else FAILED
+    except DemoError as error:
+        print(f"memocache demo: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return BY_SIGNAL + signal.SIGINT
@@ -67,17 +72,6 @@ def _address(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r} is neither HOST:PORT nor the path of a socket")
 
 
-def _demo(memcached: str | None) -> int:
-    from memocache._demo.server import DemoError
-    from memocache._demo.story import tell
-
-    try:
-        return 0 if tell(__version__, memcached) else FAILED
-    except DemoError as error:
-        print(f"memocache demo: {error}", file=sys.stderr)
-        return FAILED
-
-
 @contextmanager
 def _exit_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the program as an exception does, so that what it has started is stopped."""
@@ -85,16 +79,11 @@ def _exit_on_signals() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(BY_SIGNAL + number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    former = {number: signal.signal(number, end) for number in numbers}
-    try:
+    with ExitStack() as former:
+        if threading.current_thread() is threading.main_thread():  # only that may say what a signal does
+            for number in {getattr(signal, name, signal.SIGTERM) for name in ("SIGTERM", "SIGHUP")}:
+                former.callback(signal.signal, number, signal.signal(number, end))
         yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """SQLiteCache among processes: forks, kills at any moment, leases of the dead, numbers counted by many."""
 
 import contextlib
-import json
 import multiprocessing
 import sqlite3
 import subprocess
@@ -14,11 +13,9 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import SQLiteCache, cached
+from memocache import SQLiteCache
 from memocache.backends.base import Busy, Lease
-from tests.support import killed
 
-KILLS = 50
 _spawn = multiprocessing.get_context("spawn")
 
 
@@ -33,28 +30,6 @@ def is_whole(path: Path) -> bool:
 
 
 # ---- kill -9 ---------------------------------------------------------------------------------------------------------
-
-
-def test_processes_that_are_killed_at_any_moment_hurt_nobody(path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.support.killed", str(path), str(KILLS)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    told = json.loads(run.stdout)
-    assert told["stale"] == 0
-    assert told["asked"] > 50 * KILLS
-    assert told["forgot"] > 5 * KILLS
-    assert is_whole(path)
-    assert not list(path.parent.glob("*.corrupt-*"))
-    # What they had taken ends with its lease, or has ended.
-    f = cached(cache=SQLiteCache(path), namespace="f", wait=30)(lambda key: -1)
-    for key in range(killed.WORKERS):
-        assert f(key) == f.peek(key)
-    assert f.info().failures == 0
 
 
 TAKES_A_LEASE = """

@@ -1,20 +1,25 @@
-"""Processes that use a cache and may be killed at any moment, and one that changes the truth and forgets."""
+"""Processes that use a cache and may be killed at any moment, as they read, compute, store or forget.
+
+The one that kills them changes the truth of some keys and forgets; each of them does so with a key of its own.
+"""
 
 import logging
 import multiprocessing
 import random
 import time
+from contextlib import suppress
 from typing import Any
 
-from memocache import UncacheFailed, cached
+from memocache import UncacheFailed, _binding, cached
 from tests.reliability.caches import Stand, reopened
 from tests.support import race
 
 __all__ = ["Mayhem"]
 
-KEYS = 4
 WORKERS = 3
+KEYS = 4 + WORKERS  # the last are the workers' own
 COMPUTING = 0.002  # seconds at most
+LEASE = 0.2  # seconds: those that die are soon followed
 
 _processes = multiprocessing.get_context("forkserver")
 
@@ -26,7 +31,8 @@ class Mayhem:
         # Without locks: whoever is killed would keep them.
         self._truth = _processes.RawArray("Q", KEYS)
         self._floor = _processes.RawArray("Q", KEYS)  # the oldest truth that whoever asks from now on may be given
-        self._counts = [_processes.RawArray("Q", 2) for _ in range(WORKERS)]  # reads, and those that were stale
+        # Reads, those that were stale, and what the workers forgot.
+        self._counts = [_processes.RawArray("Q", 3) for _ in range(WORKERS)]
         self._where = stand.spelt(), prefix, naive
         self._delay = 2 * stand.kind.near  # until which others may be served what was near them
         _processes.set_forkserver_preload([__name__])
@@ -36,7 +42,8 @@ class Mayhem:
         self._forget: Any = self._f.uncache if self._naive is None else self._naive.forget
 
     def _started(self, number: int) -> Any:
-        arguments = (self._where, self._truth, self._floor, self._counts[number])
+        own = KEYS - 1 - number
+        arguments = (self._where, self._delay, own, self._truth, self._floor, self._counts[number])
         process = _processes.Process(target=_work, args=arguments, daemon=True)
         process.start()
         return process
@@ -49,6 +56,10 @@ class Mayhem:
     def stale(self) -> int:
         return sum(counts[1] for counts in self._counts)
 
+    @property
+    def forgotten(self) -> int:
+        return sum(counts[2] for counts in self._counts)
+
     def kill_one(self) -> None:
         number = random.randrange(WORKERS)
         self._workers[number].kill()
@@ -58,7 +69,7 @@ class Mayhem:
 
     def change(self) -> None:
         """Let there be another truth, and forget the old one until that is acknowledged."""
-        key = random.randrange(KEYS)
+        key = random.randrange(KEYS - WORKERS)
         self._truth[key] += 1
         for _ in range(1_000):
             try:
@@ -80,8 +91,9 @@ class Mayhem:
             process.close()
 
 
-def _work(where: tuple[str, str, bool], truth: Any, floor: Any, counts: Any) -> None:
-    logging.disable()
+def _work(where: tuple[str, str, bool], delay: float, own: int, truth: Any, floor: Any, counts: Any) -> None:
+    logging.disable()  # that leases are lost is what this is about
+    _binding.FIRST_LEASE = _binding.LEAST_LEASE = LEASE  # type: ignore[misc]
     spelt, prefix, naive = where
     stand = reopened(spelt)
 
@@ -91,10 +103,17 @@ def _work(where: tuple[str, str, bool], truth: Any, floor: Any, counts: Any) -> 
         return value
 
     f: Any = cached(cache=stand.open(prefix), namespace="f")(lambda key: compute(key))
-    read = race.naive_memcached(compute, stand.where).read if naive else f
-    refresh = read if naive else f.refresh
+    others = race.naive_memcached(compute, stand.where)
+    read, refresh, forget = (others.read, others.read, others.forget) if naive else (f, f.refresh, f.uncache)
     chance = random.Random()
     while True:
+        if chance.random() < 0.02:
+            truth[own] += 1
+            with suppress(UncacheFailed):
+                forget(own)
+                time.sleep(delay)
+                floor[own] = truth[own]
+                counts[2] += 1
         key = chance.randrange(KEYS)
         oldest = floor[key]
         value = refresh(key) if chance.random() < 0.02 else read(key)

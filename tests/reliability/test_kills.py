@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -241,13 +242,19 @@ def test_workers_may_be_killed_at_any_moment(
     own_stand: Stand, kind: str, ledger: Ledger, scaled: Callable[[int, int], int]
 ) -> None:
     kills = scaled(10, 60)
-    reads, stale = raged(Mayhem(own_stand, "mayhem"), kills)
+    mayhem = Mayhem(own_stand, "mayhem")
+    reads, stale = raged(mayhem, kills)
     ledger.add(USING, kind, reads, stale_reads=stale)
     ledger.sum(USING, "{:.0f} workers killed", kills)
     assert stale == 0
     assert reads > 20 * kills
+    assert mayhem.forgotten > kills / 2
     f: Any = cached(cache=own_stand.open("mayhem"), namespace="f", wait=60)(lambda x: x)
     assert [f(x) for x in range(100, 103)] == [100, 101, 102]
+    if kind == "SQLite":
+        with contextlib.closing(sqlite3.connect(f"{own_stand.where}/cache.db")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert not [name for name in os.listdir(own_stand.where) if ".corrupt-" in name]
 
 
 def test_naive_workers_are_stale(ledger: Ledger) -> None:

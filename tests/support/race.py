@@ -1,7 +1,5 @@
 """The race for the fence: readers and writers at once, and how many reads were stale.
 
-By itself: python -m tests.support.race [seconds].
-
 A writer changes the truth and calls `uncache`. When that has returned, nobody who asks later may be given the truth of
 before. Next to our caches runs what most others do: get, or compute and set. It must be caught, or the race is too slow
 to catch anybody.
@@ -14,7 +12,6 @@ import multiprocessing
 import random
 import sqlite3
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -39,34 +36,7 @@ from memocache import (
 )
 from memocache._clock import ticks
 from memocache.backends.base import Cache, Entry
-from tests.support.redis_servers import RedisServer, find_redis
-from tests.support.servers import Address, MemcachedServer
-
-__all__ = [
-    "Tally",
-    "Truth",
-    "in_processes",
-    "in_threads",
-    "late_tiers",
-    "naive_dict",
-    "naive_files",
-    "naive_memcached",
-    "our_client",
-    "our_files",
-    "naive_tiers",
-    "naive_sqlite",
-    "naive_redis",
-    "our_memcached",
-    "our_redis",
-    "our_redis_in_tasks",
-    "our_shaky_memcached",
-    "our_shaky_sqlite",
-    "our_shaky_redis",
-    "our_simple",
-    "our_tiers",
-    "our_sqlite",
-    "quick_switches",
-]
+from tests.support.servers import Address
 
 KEYS = 4
 FORGETTING = 0.06
@@ -173,11 +143,6 @@ class Persistent(Ours):
                 time.sleep(0.01)
 
 
-def our_shaky_memcached(compute: Compute, address: Address) -> Runner:
-    """For a server that is killed and stopped meanwhile."""
-    return Persistent(compute, MemcachedCache([address], timeout=0.1))
-
-
 def our_files(compute: Compute, directory: str) -> Runner:
     """On an object of somebody else's, that has no compare-and-swap and an `add` that is not atomic."""
     return Ours(compute, ForeignCache(FileSystemCache(directory, threshold=0)))
@@ -222,10 +187,6 @@ def our_redis_in_tasks(compute: Compute, url: str) -> Runner:
     return InTasks(compute, RedisCache(url, timeout=10))
 
 
-def our_shaky_redis(compute: Compute, url: str) -> Runner:
-    return Persistent(compute, RedisCache(url, timeout=0.1))
-
-
 def our_simple(compute: Compute, _: None) -> Runner:
     return Ours(compute, SimpleCache())
 
@@ -261,17 +222,19 @@ class Unfenced(TieredCache):
         return found
 
 
-class naive_memcached:
-    """Get, or compute and set, as it is done everywhere."""
+class Naive:
+    """Get, or compute and set, as it is done everywhere; each thread has a client of its own."""
 
-    def __init__(self, compute: Compute, address: Address) -> None:
+    connect: Callable[[Any], Any]
+
+    def __init__(self, compute: Compute, where: Any) -> None:
         self._compute = compute
-        self._address = address
+        self._where = where
         self._local = threading.local()
 
     def _client(self) -> Any:
         if not hasattr(self._local, "client"):
-            self._local.client = Client(self._address, timeout=10, default_noreply=False)
+            self._local.client = self.connect(self._where)
         return self._local.client
 
     def read(self, key: int) -> int:
@@ -286,87 +249,55 @@ class naive_memcached:
         self._client().delete(f"naive{key}")
 
 
-class naive_files:
-    """The same in files."""
-
-    def __init__(self, compute: Compute, directory: str) -> None:
-        self._compute = compute
-        self._cache = FileSystemCache(directory, threshold=0)
-
-    def read(self, key: int) -> int:
-        found = self._cache.get(f"naive{key}")
-        if found is not None:
-            return int(found)
-        value = self._compute(key)
-        self._cache.set(f"naive{key}", value, 300)
-        return value
-
-    def forget(self, key: int) -> None:
-        self._cache.delete(f"naive{key}")
+class naive_memcached(Naive):
+    connect = staticmethod(lambda address: Client(address, timeout=10, default_noreply=False))
 
 
-class naive_sqlite:
-    """The same in a file."""
-
-    def __init__(self, compute: Compute, path: str) -> None:
-        self._compute = compute
-        self._path = path
-        self._local = threading.local()
-        with contextlib.suppress(sqlite3.OperationalError):  # another process is just doing it, and it stays
-            self._ask("PRAGMA journal_mode=WAL")
-        self._ask("CREATE TABLE IF NOT EXISTS naive (key INTEGER PRIMARY KEY, value INTEGER)")
-
-    def _ask(self, statement: str, *values: int) -> list[Any]:
-        if not hasattr(self._local, "connection"):
-            self._local.connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-        return self._local.connection.execute(statement, values).fetchall()
-
-    def read(self, key: int) -> int:
-        for (found,) in self._ask("SELECT value FROM naive WHERE key = ?", key):
-            return int(found)
-        value = self._compute(key)
-        self._ask("INSERT OR REPLACE INTO naive VALUES (?, ?)", key, value)
-        return value
-
-    def forget(self, key: int) -> None:
-        self._ask("DELETE FROM naive WHERE key = ?", key)
+class naive_files(Naive):
+    connect = staticmethod(lambda directory: FileSystemCache(directory, threshold=0))
 
 
-class naive_redis:
-    """The same on Redis."""
-
-    def __init__(self, compute: Compute, url: str) -> None:
-        self._compute = compute
-        self._client = redis.from_url(url)
-
-    def read(self, key: int) -> int:
-        found = self._client.get(f"naive{key}")
-        if found is not None:
-            return int(found)
-        value = self._compute(key)
-        self._client.set(f"naive{key}", value, ex=300)
-        return value
-
-    def forget(self, key: int) -> None:
-        self._client.delete(f"naive{key}")
+class naive_redis(Naive):
+    connect = staticmethod(redis.from_url)
 
 
-class naive_dict:
-    """The same in a process."""
+class naive_dict(Naive):
+    """The same in a process, on one dictionary."""
+
+    connect = staticmethod(lambda table: table)
 
     def __init__(self, compute: Compute, _: None) -> None:
-        self._compute = compute
-        self._values: dict[int, int] = {}
+        super().__init__(compute, _Table())
 
-    def read(self, key: int) -> int:
-        try:
-            return self._values[key]
-        except KeyError:
-            value = self._values[key] = self._compute(key)
-            return value
 
-    def forget(self, key: int) -> None:
-        self._values.pop(key, None)
+class _Table(dict[str, bytes]):
+    def set(self, key: str, value: bytes, seconds: int) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+class naive_sqlite(Naive):
+    connect = staticmethod(lambda path: _Rows(path))
+
+
+class _Rows:
+    def __init__(self, path: str) -> None:
+        self._ask = sqlite3.connect(path, timeout=10, isolation_level=None).execute
+        with contextlib.suppress(sqlite3.OperationalError):  # another process is just doing it, and it stays
+            self._ask("PRAGMA journal_mode=WAL")
+        self._ask("CREATE TABLE IF NOT EXISTS naive (key TEXT PRIMARY KEY, value BLOB)")
+
+    def get(self, key: str) -> bytes | None:
+        row = self._ask("SELECT value FROM naive WHERE key = ?", (key,)).fetchone()
+        return row and row[0]
+
+    def set(self, key: str, value: bytes, seconds: int) -> None:
+        self._ask("INSERT OR REPLACE INTO naive VALUES (?, ?)", (key, value))
+
+    def delete(self, key: str) -> None:
+        self._ask("DELETE FROM naive WHERE key = ?", (key,))
 
 
 def _run(runner: Runner, truth: Truth, until: float, tally: Tally, own: list[int]) -> None:
@@ -450,37 +381,3 @@ def quick_switches() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
-
-
-def main(seconds: float) -> None:
-    """Print a table."""
-    logging.disable()
-    print(f"{'':32}{'reads':>9}{'stale':>9}{'forgot':>9}{'computed':>9}   in {seconds:g} s each")
-    with MemcachedServer() as server:
-        for maker in (naive_memcached, our_memcached, our_client, naive_tiers, late_tiers, our_tiers):
-            _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.address, seconds))
-        with quick_switches():
-            for maker in (naive_dict, our_simple, naive_tiers, our_tiers):
-                _print(f"{maker.__name__}, 8 threads", in_threads(maker, server.address, Truth(), seconds, threads=8))
-    with tempfile.TemporaryDirectory() as directory:
-        for maker in (naive_files, our_files):
-            _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, directory, seconds))
-        for maker in (naive_sqlite, our_sqlite):
-            path = f"{directory}/{maker.__name__}"
-            _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, path, seconds))
-
-    binary, reason = find_redis()
-    if binary is None:
-        print(reason)
-    else:
-        with RedisServer(binary=binary) as server:
-            for maker in (naive_redis, our_redis, our_redis_in_tasks):
-                _print(f"{maker.__name__}, {PROCESSES} processes", in_processes(maker, server.url, seconds))
-
-
-def _print(what: str, tally: Tally) -> None:
-    print(f"{what:32}" + "".join(f"{number:9,}" for number in astuple(tally)))
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 8)

@@ -16,10 +16,8 @@ from time import perf_counter
 import pytest
 
 import memocache
-from memocache._demo import server as demo_server
-from memocache._demo import story as demo_story
-from memocache._demo.screen import Screen
-from memocache._demo.story import Measurement, Story
+from memocache import _demo
+from memocache._demo import Measurement, Screen, Story
 from memocache.cli import main
 from tests.support.servers import MemcachedBinary, MemcachedServer, free_port, wait_until
 
@@ -148,7 +146,7 @@ def _assert_gone(shown: str) -> None:
 
 
 def test_it_shows_the_code_that_runs(demo_with_own_server: tuple[str, float]) -> None:
-    source = inspect.getsource(demo_story)
+    source = inspect.getsource(_demo)
     heads = re.findall(r"^ {4}(@cached.*)\n {4}(def .*:) \.\.\.$", demo_with_own_server[0], re.MULTILINE)
     assert len(heads) == 2
     for decorator, head in heads:
@@ -194,22 +192,22 @@ def test_a_memcached_that_does_not_start_is_told_and_left_out(tmp_path: Path) ->
     program = tmp_path / "memcached"
     program.write_text("#!/bin/sh\necho out of order >&2\nexit 3\n")
     program.chmod(0o700)
-    with pytest.raises(demo_server.DemoError, match="does not start: out of order"), demo_server.start(str(program)):
+    with pytest.raises(_demo.DemoError, match="does not start: out of order"), _demo.start(str(program)):
         pass
-    with pytest.raises(demo_server.DemoError, match="does not start"), demo_server.start(str(tmp_path / "none")):
+    with pytest.raises(_demo.DemoError, match="does not start"), _demo.start(str(tmp_path / "none")):
         pass
 
 
 def test_memcached_is_looked_for_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MEMOCACHE_MEMCACHED", "/some/memcached")
-    assert demo_server.find_program() == "/some/memcached"
+    assert _demo.find_program() == "/some/memcached"
     monkeypatch.setenv("MEMOCACHE_MEMCACHED", "")
-    assert demo_server.find_program() is None
+    assert _demo.find_program() is None
     monkeypatch.delenv("MEMOCACHE_MEMCACHED")
     program = tmp_path / "memcached"
     program.touch(0o700)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert demo_server.find_program() == str(program)
+    assert _demo.find_program() == str(program)
 
 
 def test_what_did_not_go_as_it_should_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,19 +1,45 @@
-"""A process that does a part of the work, so that it has memory, a garbage collector and a core of its own."""
+"""Threads that begin at the same moment, and processes that do a part of the work."""
 
 import multiprocessing
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-__all__ = ["Worker"]
+from benchmarks.harness import WrongWork
 
 END = None
 PATIENCE = 10.0  # seconds in which an idle process ends when it is told to
 
+T = TypeVar("T")
+
+
+def together(count: int, act: Callable[[], T]) -> list[T]:
+    """Return what *act* returns in so many threads, which begin at the same moment.
+
+    Raises:
+        WrongWork: if it has raised in any of them.
+    """
+    barrier = threading.Barrier(count)
+    results: list[T] = []
+
+    def run() -> None:
+        barrier.wait()
+        results.append(act())
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(results) != count:
+        raise WrongWork(f"{count - len(results)} of {count} threads have failed")
+    return results
+
 
 class Worker:
-    """A process that makes an object, and does what it is told with it.
+    """A process that makes an object, and does what it is told with it: it has memory and a core of its own.
 
     Args:
         make: a function of a module, for the process is a new one, not a fork: it imports what it needs.
