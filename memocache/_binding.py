@@ -86,7 +86,7 @@ class Binding:
         self._known_keys: dict[Hashable, str] = {}
         self._warned: set[str] = set()
         self._scopes: dict[tuple[str, ...], EntryScope] = {}
-        self.scope = EntryScope((keys.group,), self.counters)
+        self.scope = EntryScope((keys.all_tag,), self.counters)
         """The scope of the entries of calls without tags."""
         cache.introduce(self.scope)
 
@@ -124,7 +124,7 @@ class Binding:
         if scope is None:
             if len(self._scopes) >= MOST_SCOPES:
                 self._scopes.clear()
-            scope = self._scopes[tags] = EntryScope((self.keys.group, *tags), self.counters)
+            scope = self._scopes[tags] = EntryScope((self.keys.all_tag, *tags), self.counters)
             self.cache.introduce(scope)
         return scope
 

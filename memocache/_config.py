@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from memocache import _current
 from memocache._current import CacheRef, as_cache, ref_of
 from memocache._policy import UNSET, Unset
-from memocache._tags import tag_group
+from memocache._tags import tag_name
 from memocache.backends.base import Cache, CacheCall
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 
@@ -113,7 +113,7 @@ def uncache_tag(tag: str, cache: "Cache | Foreign | str | None" = None) -> None:
             f"uncache_tag() got cache={cache!r}; wanted: a cache object, its name or URL, or None for the default"
         )
     try:
-        CacheCall(used, used.forget_tag, (tag_group(tag),)).run()
+        CacheCall(used, used.forget_tag, (tag_name(tag),)).run()
     except BackendError as error:
         raise UncacheFailed(
             f"the cache did not acknowledge that the calls with this tag were forgotten, "

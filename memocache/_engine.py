@@ -82,7 +82,7 @@ class CallEngine:
 
     def _scope(self) -> EntryScope:
         """Return the scope of the entries of this call; not for a call that only forgets, whose tags do not matter."""
-        tags = () if self._tag_args is None else self._memoizer.tags.groups(self._tag_args)
+        tags = () if self._tag_args is None else self._memoizer.tags.of_call(self._tag_args)
         return self._binding.scope_of((self._tag, *tags))
 
     # ---- a run ---------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class CallEngine:
         return None, result
 
     async def peek(self, key: str, /) -> Any:
-        (entry,) = await peek(self._binding, (key,), (self._scope().groups,))
+        (entry,) = await peek(self._binding, (key,), (self._scope().tags,))
         return None if entry is None or now() >= entry.serve_until else entry
 
     def count(self, entry: Any, /) -> None:

@@ -113,10 +113,10 @@ class StaleableEntry(Entry):
 class EntryScope:
     """Where entries come from: a function on one cache, with what is the same for all of them."""
 
-    __slots__ = ("__weakref__", "counters", "groups", "indexes")
+    __slots__ = ("__weakref__", "counters", "indexes", "tags")
 
-    def __init__(self, groups: tuple[str, ...], counters: Counters | None = None) -> None:
-        self.groups = groups
+    def __init__(self, tags: tuple[str, ...], counters: Counters | None = None) -> None:
+        self.tags = tags
         self.counters = counters  # whose hits those of the entries are
         # Those that lead to the entries: of one function, or of more, since those of one namespace share their entries.
         self.indexes: Collection[FastIndex] = ()

@@ -34,13 +34,13 @@ class Flight:
     """
 
     __slots__ = (
-        *("__weakref__", "_wake", "began", "cancel", "error", "groups", "key", "lease", "loop", "parent"),
+        *("__weakref__", "_wake", "began", "cancel", "error", "tags", "key", "lease", "loop", "parent"),
         *("state", "thread", "value", "waits_for"),
     )
 
-    def __init__(self, key: str, groups: tuple[str, ...], lease: float) -> None:
+    def __init__(self, key: str, tags: tuple[str, ...], lease: float) -> None:
         self.key = key
-        self.groups = groups
+        self.tags = tags
         self.began = ticks()
         self.lease = lease
         self.parent = enclosing.get()

@@ -198,7 +198,7 @@ class Memoizer:
         return self._key_args_of
 
     def locate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Binding, str, EntryScope]:
-        """Return the binding of a call, and its key and origin there."""
+        """Return the binding of a call, and its key and scope there."""
         binding = self.binding()
         key = binding.keys.key(self.bind(*args, **kwargs))
         if not self.tags:
@@ -209,7 +209,7 @@ class Memoizer:
 
     def scope(self, binding: Binding, tag_args: tuple[object, ...]) -> EntryScope:
         """Return the scope on *binding* of the call whose arguments for the tags are *tag_args*."""
-        return binding.scope_of(self.tags.groups(tag_args)) if self.tags else binding.scope
+        return binding.scope_of(self.tags.of_call(tag_args)) if self.tags else binding.scope
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the key of a call in the cache."""
@@ -229,7 +229,7 @@ class Memoizer:
         """Return the figures of the function on the cache in use."""
         binding = self.binding()
         counters = binding.counters
-        usage = binding.cache.usage(binding.keys.group, counters)
+        usage = binding.cache.usage(binding.keys.all_tag, counters)
         return Info(
             hits=counters.hits + usage.hits,
             misses=counters.misses,
@@ -246,7 +246,7 @@ class Memoizer:
         """Forget every call that is stored in this process, and count from zero on every cache."""
         for binding in self.bindings.known:
             if binding.near is not None:
-                binding.near.forget_tag(binding.keys.group)
+                binding.near.forget_tag(binding.keys.all_tag)
             binding.counters.reset()
 
     # ---- calls ---------------------------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ class Memoizer:
     def uncache_all(self) -> Any:
         """Forget every call."""
         binding = self.binding()
-        return self._run(forget_tag(binding, binding.keys.group))
+        return self._run(forget_tag(binding, binding.keys.all_tag))
 
     def uncache_where(self, some: dict[str, Any]) -> Any:
         """Forget the calls with *some* arguments."""
@@ -330,7 +330,7 @@ class Memoizer:
     async def _peek(self, binding: Binding, key: str, scope: EntryScope) -> Any:
         if is_disabled():
             return MISSING
-        (entry,) = await peek(binding, (key,), (scope.groups,))
+        (entry,) = await peek(binding, (key,), (scope.tags,))
         return MISSING if entry is None else binding.serve(entry.value)
 
     def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -346,7 +346,7 @@ class Memoizer:
         return self._run(self._clear(self.binding()))
 
     async def _clear(self, binding: Binding) -> None:
-        await forget_tag(binding, binding.keys.group)
+        await forget_tag(binding, binding.keys.all_tag)
         binding.counters.reset()
 
     def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -411,7 +411,7 @@ class BatchLookup:
         located = [memoizer.locate(args, kwargs) for args, kwargs in calls]
         self._binding = located[0][0] if located else memoizer.binding()
         self._keys = [key for _, key, _ in located]
-        self._tags = [scope.groups for _, _, scope in located]
+        self._tags = [scope.tags for _, _, scope in located]
 
     async def fresh_entries(self) -> list[Entry | None]:
         """Return the fresh entry of each call; what is older its own call shall have refreshed."""

@@ -129,7 +129,7 @@ def begin_fast(
     found: Any
     try:
         # With the clock's own function: see `now`.
-        found = cache.look(key, scope.groups, time.time(), binding.lease_seconds)
+        found = cache.look(key, scope.tags, time.time(), binding.lease_seconds)
         if type(found) is CoroutineType:
             found = blocking(found)
     except BackendError as error:
@@ -155,8 +155,8 @@ async def _look(binding: Binding, key: str, scope: EntryScope) -> LookupResult:
     cache = binding.cache
     try:
         if binding.is_direct:
-            return cast("LookupResult", cache.look(key, scope.groups, now(), binding.lease_seconds))
-        arguments = (key, scope.groups, now(), binding.lease_seconds)
+            return cast("LookupResult", cache.look(key, scope.tags, now(), binding.lease_seconds))
+        arguments = (key, scope.tags, now(), binding.lease_seconds)
         return cast("LookupResult", await CacheCall(cache, cache.look, arguments, binding.decline))
     except BackendError as error:
         # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
@@ -168,7 +168,7 @@ async def _claim(binding: Binding, key: str, scope: EntryScope, failure: str) ->
     """Return the right to replace what is under *key*; None if nothing is to be stored, perhaps for a *failure*."""
     cache = binding.cache
     try:
-        arguments = (key, scope.groups, now(), binding.lease_seconds)
+        arguments = (key, scope.tags, now(), binding.lease_seconds)
         return cast("Lease | None", await CacheCall(cache, cache.claim, arguments, binding.decline))
     except BackendError as error:
         binding.failed(failure, error)
@@ -452,7 +452,7 @@ async def put_if(
 
 
 async def _stands(binding: Binding, scope: EntryScope, key: str, is_ours: Callable[[Any], bool]) -> bool:
-    (entry,) = await peek(binding, (key,), (scope.groups,))
+    (entry,) = await peek(binding, (key,), (scope.tags,))
     return entry is not None and is_ours(entry.value)
 
 

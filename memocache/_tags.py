@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
-__all__ = ["Tags", "fill_template", "join_names", "plain_text", "tag_group", "template_names", "template_shape"]
+__all__ = ["Tags", "fill_template", "join_names", "plain_text", "tag_name", "template_names", "template_shape"]
 
 # Types whose text says which value it is, in every process and version of Python. By name: not all are always imported.
 PLAIN_TYPES: Final = frozenset(
@@ -40,17 +40,17 @@ class Tags:
     def __bool__(self) -> bool:
         return bool(self._templates)
 
-    def groups(self, values: tuple[object, ...]) -> tuple[str, ...]:
-        """Return the groups of the call whose arguments for `names` are *values*."""
+    def of_call(self, values: tuple[object, ...]) -> tuple[str, ...]:
+        """Return the names of the tags of the call whose arguments for `names` are *values*."""
         texts = {name: self._text(name, value) for name, value in zip(self.names, values, strict=True)}
-        return tuple(tag_group(fill_template(template, texts)) for template in self._templates)
+        return tuple(tag_name(fill_template(template, texts)) for template in self._templates)
 
     def where(self, some: Mapping[str, object]) -> str:
-        """Return the group of the calls with *some* arguments; ConfigurationError if no template names just these."""
+        """Return the name of the tag of the calls with *some* arguments; ConfigurationError if none has these."""
         for template, fields in self._fields.items():
             if fields and set(fields) == some.keys():
                 texts = {name: self._text(name, value) for name, value in some.items()}
-                return tag_group(fill_template(template, texts))
+                return tag_name(fill_template(template, texts))
         wanted = ":".join(f"{{{name}}}" for name in some) or "{parameter}"
         raise ConfigurationError(
             f"{self._title}: uncache_where({', '.join(some)}) needs a template in tags= that names just these "
@@ -67,8 +67,8 @@ class Tags:
         return text
 
 
-def tag_group(tag: str) -> str:
-    """Return the group of the calls with this *tag*."""
+def tag_name(tag: str) -> str:
+    """Return the name under which caches know *tag*."""
     return "tag:" + blake2b(tag.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

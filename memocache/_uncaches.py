@@ -9,7 +9,7 @@ from memocache._effects import Effects, blocking
 from memocache._engine import plan_forget
 from memocache._memoizer import as_call, forget_each
 from memocache._readthrough import forget_tag
-from memocache._tags import fill_template, join_names, plain_text, tag_group, template_names, template_shape
+from memocache._tags import fill_template, join_names, plain_text, tag_name, template_names, template_shape
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class ForgetPlanner:
 
     def _every(self) -> list[Plan]:
         binding = self._memoizer.binding()
-        return [functools.partial(forget_tag, binding, binding.keys.group)]
+        return [functools.partial(forget_tag, binding, binding.keys.all_tag)]
 
     def _by_tag(self, template: str) -> Callable[[inspect.BoundArguments], list[Plan]]:
         where = f"{self._title}: call={template!r}"
@@ -191,7 +191,7 @@ class ForgetPlanner:
 
         def plans(bound: inspect.BoundArguments) -> list[Plan]:
             tag = fill_template(template, {name: _text(where, name, bound.arguments[name]) for name in names})
-            return [functools.partial(forget_tag, self._memoizer.binding(), tag_group(tag))]
+            return [functools.partial(forget_tag, self._memoizer.binding(), tag_name(tag))]
 
         return plans
 

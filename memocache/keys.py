@@ -198,8 +198,8 @@ class KeyMaker:
         # it can: a digest is a quarter shorter in base 64, and what is no longer needs none.
         self._prefix = f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE_LENGTH:]}:" if shared else f"{SCHEME}:"
         self._number = None if shared else _head_number(head)
-        self.group = "all:" + blake2b(encode(namespace), digest_size=16).hexdigest()
-        """The name of the group of all entries of this namespace, whichever function or version made them."""
+        self.all_tag = "all:" + blake2b(encode(namespace), digest_size=16).hexdigest()
+        """The tag of all entries of this namespace, whichever function or version made them."""
 
     def key(self, values: tuple[object, ...]) -> str:
         """Return the key of the call whose arguments in it are *values*, in the order of KeySpec.names."""

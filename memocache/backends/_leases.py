@@ -195,7 +195,7 @@ class FencedCache(PackedCache, Generic[R]):
 
     async def fill(self, lease: Lease, entry: Entry | None) -> bool:
         """Store *entry* if *lease* still stands; None gives the lease back."""
-        target = self._prepare(lease.key, lease.groups)
+        target = self._prepare(lease.key, lease.tags)
         if entry is None:
             return await self._store(target, lease, None, 0.0)
         packed = self._pack(lease.key, entry, lease.created, lease.block)
@@ -400,11 +400,11 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
 
     def _by_node(self, wires: Iterable[str]) -> list[tuple[LeaseServer, list[str]]]:
         """Return the *wires* of each server."""
-        groups: dict[int, tuple[LeaseServer, list[str]]] = {}
+        shards: dict[int, tuple[LeaseServer, list[str]]] = {}
         for wire in wires:
             node = self._node(wire)
-            groups.setdefault(id(node), (node, []))[1].append(wire)
-        return list(groups.values())
+            shards.setdefault(id(node), (node, []))[1].append(wire)
+        return list(shards.values())
 
     def _on_all(self, command: Callable[[LeaseServer], None]) -> None:
         """Give *command* to every server; raise if one of them did not answer, after the others have done it."""

@@ -58,19 +58,19 @@ class Stale(NamedTuple):
 class Lease:
     """The right to fill a key, for a while. Whoever drops it without filling gives it back."""
 
-    __slots__ = ("alias", "block", "created", "flight", "groups", "id", "key", "old", "replaces", "unreadable")
+    __slots__ = ("alias", "block", "created", "flight", "id", "key", "old", "replaces", "tags", "unreadable")
 
     def __init__(
         self,
         key: str,
-        groups: tuple[str, ...],
+        tags: tuple[str, ...],
         flight: Flight,
         created: float,
         id_: bytes = b"",
         block: bytes = b"",
     ) -> None:
         self.key = key
-        self.groups = groups
+        self.tags = tags
         self.flight = flight
         self.created = created  # by the wall clock: before computing, so that what changes meanwhile is not in it
         self.id = id_  # in a shared cache it stands under or beside the key as long as the lease does
@@ -88,7 +88,7 @@ class Lease:
 
 
 class Usage(NamedTuple):
-    """The entries of a group in an in-process cache: their number, and their hits that are not in Counters yet."""
+    """The entries of a tag in an in-process cache: their number, and their hits that are not in Counters yet."""
 
     size: int | None = None
     limit: int | None = None
@@ -105,7 +105,7 @@ class Cache(ABC):
     SerializationError). A user's key may be any text.
 
     The methods from `look` to `peek` are what the read-through needs of a cache. They raise BackendError where the
-    cache cannot be reached or does not answer properly, and no other exception. *groups* are names of groups that the
+    cache cannot be reached or does not answer properly, and no other exception. *tags* are names of tags that the
     entry belongs to: `forget_tag` ends all its entries at once. What a user has `set` under the key of a call
     belongs to none, and so is no result of the call; `put` on the function makes one.
     """
@@ -202,7 +202,7 @@ class Cache(ABC):
 
     @abstractmethod
     def look(
-        self, key: str, groups: tuple[str, ...], now: float, lease: float
+        self, key: str, tags: tuple[str, ...], now: float, lease: float
     ) -> "Answer[Entry | Stale | Lease | Busy | None]":
         """Return what is fresh under *key*; else take the lease for *lease* seconds; else say who has it.
 
@@ -211,7 +211,7 @@ class Cache(ABC):
         """
 
     @abstractmethod
-    def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> "Answer[Lease | None]":
+    def claim(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> "Answer[Lease | None]":
         """Take the right to replace what is under *key*, whatever it is; readers go on being served the entry.
 
         None means that nothing is to be stored.
@@ -234,12 +234,12 @@ class Cache(ABC):
         """
 
     @abstractmethod
-    def forget_tag(self, group: str) -> "Answer[None]":
-        """End all entries and leases of *group*, as `forget` does."""
+    def forget_tag(self, tag: str) -> "Answer[None]":
+        """End all entries and leases of *tag*, as `forget` does."""
 
     @abstractmethod
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> "Answer[list[Entry | None]]":
-        """Return the entries of *keys*, each in its *groups*, that have not expired; in one round trip."""
+    def peek(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> "Answer[list[Entry | None]]":
+        """Return the entries of *keys*, each in its *tags*, that have not expired; in one round trip."""
 
     async def awaited(
         self,
@@ -281,23 +281,23 @@ class Cache(ABC):
     def name_types(self, annotation: object) -> None:
         """Learn that values of the types in *annotation* (a resolved type hint) may be made from bytes."""
 
-    def usage(self, group: str, counters: Counters) -> Usage:
-        """Return what the cache holds of *group*, with the hits that belong to *counters*; empty if it is elsewhere."""
+    def usage(self, tag: str, counters: Counters) -> Usage:
+        """Return what the cache holds of *tag*, with the hits that belong to *counters*; empty if it is elsewhere."""
         return Usage()
 
     @property
     def near(self) -> "Cache | None":
         """The cache in this process that holds entries, if any: itself, or a tier. Shortcuts may lead to its entries.
 
-        Such an entry, where its origin counts, has counted already that `look` returns it.
+        Such an entry, where its scope has counters, has counted already that `look` returns it.
         """
         return None
 
     def alias(self, entry: Entry, alias: FastKey) -> None:
         """Let *alias* lead to *entry*, as long as it lives in `near`."""
 
-    def introduce(self, origin: EntryScope) -> None:
-        """Learn whose the entries in the groups of *origin* are, which is not to be kept alive."""
+    def introduce(self, scope: EntryScope) -> None:
+        """Learn whose the entries in *scope* are, which is not to be kept alive."""
 
     def receive(self, receiver: Callable[[str | None], object]) -> None:
         """Have *receiver* called, in any thread, with each text that any process sends; not in a forked process.

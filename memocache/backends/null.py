@@ -75,11 +75,11 @@ class NullCache(Cache):
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> None:
+    def look(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> None:
         """Return None: whoever asks computes for itself."""
         return
 
-    def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> None:
+    def claim(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> None:
         """Return None: nothing is to be stored."""
         return
 
@@ -91,9 +91,9 @@ class NullCache(Cache):
         """Return False: there was nothing."""
         return False
 
-    def forget_tag(self, group: str) -> None:
+    def forget_tag(self, tag: str) -> None:
         """Do nothing: there is nothing."""
 
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
+    def peek(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return None for each key."""
         return [None] * len(keys)

@@ -14,11 +14,11 @@ from memocache.backends.urls import Url, duration, integer
 from memocache.errors import ConfigurationError
 from memocache.stats import Counters
 
-__all__ = ["Groups", "SimpleCache"]
+__all__ = ["TaggedEntries", "SimpleCache"]
 
 
-class Groups:
-    """The entries of each group that has any.
+class TaggedEntries:
+    """The entries of each tag that has any.
 
     It has no lock: its owner does. A signal handler or a destructor of the user's may use the cache in the middle of
     each of these methods.
@@ -34,28 +34,28 @@ class Groups:
     def __len__(self) -> int:
         return len(self._members)
 
-    def members(self, group: str) -> tuple[Entry, ...]:
-        """Return the entries of *group*."""
-        return tuple(self._members.get(group, ()))
+    def members(self, tag: str) -> tuple[Entry, ...]:
+        """Return the entries of *tag*."""
+        return tuple(self._members.get(tag, ()))
 
-    def join(self, entry: Entry, groups: tuple[str, ...]) -> None:
-        """Put *entry* into *groups*."""
-        for group in groups:
+    def join(self, entry: Entry, tags: tuple[str, ...]) -> None:
+        """Put *entry* into *tags*."""
+        for tag in tags:
             members: dict[Entry, None] | None = None
-            while members is None or self._members.get(group) is not members:  # a handler may just have emptied it
-                members = self._members.get(group)
+            while members is None or self._members.get(tag) is not members:  # a handler may just have emptied it
+                members = self._members.get(tag)
                 if members is None:
-                    members = self._members[group] = {}
+                    members = self._members[tag] = {}
                 members[entry] = None
 
-    def part(self, entry: Entry, groups: tuple[str, ...]) -> None:
-        """Take *entry* out of *groups*, if it is there."""
-        for group in groups:
-            members = self._members.get(group)
+    def part(self, entry: Entry, tags: tuple[str, ...]) -> None:
+        """Take *entry* out of *tags*, if it is there."""
+        for tag in tags:
+            members = self._members.get(tag)
             if members is not None:
                 members.pop(entry, None)
                 if not members:
-                    self._members.pop(group, None)
+                    self._members.pop(tag, None)
 
 
 class SimpleCache(Cache):
@@ -101,7 +101,7 @@ class SimpleCache(Cache):
         # may call this cache.
         self._lock = threading.RLock()
         self._queue = S3Fifo(self._threshold)
-        self._groups = Groups()
+        self._tagged = TaggedEntries()
         self._flights: dict[str, Flight] = {}
 
     def __repr__(self) -> str:
@@ -130,9 +130,9 @@ class SimpleCache(Cache):
     def _store(self, entry: Entry, now: float) -> list[Entry]:
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
         left = self._remove_key(entry.key)
-        # First: should a signal come between, the group must not miss an entry.
+        # First: should a signal come between, the tag must not miss an entry.
         if entry.scope is not None:
-            self._groups.join(entry, entry.scope.groups)
+            self._tagged.join(entry, entry.scope.tags)
         for evicted in self._queue.insert(entry, now):
             self._left(evicted)
             left.append(evicted)
@@ -142,9 +142,9 @@ class SimpleCache(Cache):
         left = self._queue.drop(entry)
         for gone in left:
             self._left(gone)
-        # It may be in its groups only, where a handler cleared the cache or raised before it came into the queue.
+        # It may be in its tags only, where a handler cleared the cache or raised before it came into the queue.
         if entry not in left and entry.scope is not None:
-            self._groups.part(entry, entry.scope.groups)
+            self._tagged.part(entry, entry.scope.tags)
         return left
 
     def _remove_key(self, key: str) -> list[Entry]:
@@ -152,44 +152,44 @@ class SimpleCache(Cache):
         return [] if entry is None else self._remove(entry)
 
     def _left(self, entry: Entry) -> None:
-        origin = entry.scope
-        if origin is None:
+        scope = entry.scope
+        if scope is None:
             return
-        if entry.hits and origin.counters is not None:
-            origin.counters.hits += entry.hits
-            origin.counters.saved += entry.hits * entry.cost / SECOND
-        self._groups.part(entry, origin.groups)
+        if entry.hits and scope.counters is not None:
+            scope.counters.hits += entry.hits
+            scope.counters.saved += entry.hits * entry.cost / SECOND
+        self._tagged.part(entry, scope.tags)
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
+    def look(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
         """Return the entry, or lead the flight on *key*, or say which one to join."""
         with self._lock:
             entry = self._queue.get(key)
-            if entry is not None and now < entry.serve_until and _belongs(entry, groups):
+            if entry is not None and now < entry.serve_until and _belongs(entry, tags):
                 entry.hits += 1
                 return entry
             flight = self._flights.get(key)
             is_led = flight is not None and not flight.over
             old = None
-            if type(entry) is StaleableEntry and now < entry.expires_at and _belongs(entry, groups):
+            if type(entry) is StaleableEntry and now < entry.expires_at and _belongs(entry, tags):
                 if is_led or now < entry.retry_at:
                     return Stale(entry, None)
                 old = entry
             elif is_led:
                 return Busy(flight)
-            flight = self._flights[key] = Flight(key, groups, lease)
-            taken = Lease(key, groups, flight, now)
+            flight = self._flights[key] = Flight(key, tags, lease)
+            taken = Lease(key, tags, flight, now)
         if old is None:
             return taken
         taken.replaces, taken.old = True, old
         return Stale(old, taken)
 
-    def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease:
+    def claim(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> Lease:
         """Lead a new flight on *key*; one that was under way will not store its result."""
         with self._lock:
-            flight = self._flights[key] = Flight(key, groups, lease)
-            taken = Lease(key, groups, flight, now)
+            flight = self._flights[key] = Flight(key, tags, lease)
+            taken = Lease(key, tags, flight, now)
         taken.replaces = True
         return taken
 
@@ -224,30 +224,30 @@ class SimpleCache(Cache):
         left.clear()
         return was_present or flight is not None
 
-    def forget_tag(self, group: str) -> None:
-        """End all entries and flights of *group*."""
+    def forget_tag(self, tag: str) -> None:
+        """End all entries and flights of *tag*."""
         left: list[Entry] = []
         with self._lock:
             for flight in list(self._flights.values()):
-                if group in flight.groups:
+                if tag in flight.tags:
                     self._flights.pop(flight.key, None)
-            for entry in self._groups.members(group):
+            for entry in self._tagged.members(tag):
                 left += self._remove(entry)
         left.clear()
 
-    def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
+    def peek(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries of *keys* that have not expired."""
         with self._lock:
             entries = [self._queue.get(key) for key in keys]
         return [
             entry if entry and now < entry.expires_at and _belongs(entry, own) else None
-            for entry, own in zip(entries, groups, strict=True)
+            for entry, own in zip(entries, tags, strict=True)
         ]
 
-    def usage(self, group: str, counters: Counters) -> Usage:
-        """Return how many entries *group* has, and the hits of those that belong to *counters*."""
+    def usage(self, tag: str, counters: Counters) -> Usage:
+        """Return how many entries *tag* has, and the hits of those that belong to *counters*."""
         with self._lock:
-            entries = self._groups.members(group)
+            entries = self._tagged.members(tag)
             own = [entry for entry in entries if entry.scope is not None and entry.scope.counters is counters]
             return Usage(
                 size=len(entries),
@@ -313,7 +313,7 @@ class SimpleCache(Cache):
             for entry in self._queue.everything():
                 entry.end()  # first: should a handler raise here, nobody is served what `forget` would not find
             # At once: what a handler adds is in both.
-            queue, self._queue, self._groups = self._queue, S3Fifo(self._threshold), Groups()
+            queue, self._queue, self._tagged = self._queue, S3Fifo(self._threshold), TaggedEntries()
             left = queue.everything()
             for entry in left:
                 entry.end()  # there may be more by now
@@ -335,6 +335,6 @@ class SimpleCache(Cache):
         return old + delta
 
 
-def _belongs(entry: Entry, groups: tuple[str, ...]) -> bool:
-    """Return whether *entry* is the result of a function in these *groups*."""
-    return entry.scope is not None and entry.scope.groups == groups
+def _belongs(entry: Entry, tags: tuple[str, ...]) -> bool:
+    """Return whether *entry* is the result of a function in these *tags*."""
+    return entry.scope is not None and entry.scope.tags == tags

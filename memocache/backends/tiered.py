@@ -18,7 +18,7 @@ from memocache.stats import Counters
 __all__ = ["ForgetChannel", "Tiers", "TieredCache"]
 
 KEY: Final = "key"
-GROUP: Final = "group"
+TAG: Final = "group"  # on the wire
 ALL: Final = "all"
 
 
@@ -59,16 +59,16 @@ class ForgetChannel:
             self._near.clear()
         elif name != self._name and what == KEY:
             self._near.forget(which)
-        elif name != self._name and what == GROUP:
+        elif name != self._name and what == TAG:
             self._near.forget_tag(which)
 
     async def send_key(self, key: str) -> None:
         """Tell that *key* was forgotten or replaced in far."""
         await self._send(f"{KEY} {key}")
 
-    async def send_group(self, group: str) -> None:
-        """Tell that *group* was forgotten in far."""
-        await self._send(f"{GROUP} {group}")
+    async def send_tag(self, tag: str) -> None:
+        """Tell that *tag* was forgotten in far."""
+        await self._send(f"{TAG} {tag}")
 
     async def send_all(self) -> None:
         """Tell that far is empty."""
@@ -103,8 +103,8 @@ class Tiers(Cache):
         self._far = far
         self._near_timeout = near_timeout
         self._channel = ForgetChannel(near, far)
-        # By groups: what far gives does not say whose it is.
-        self._origins: weakref.WeakValueDictionary[tuple[str, ...], EntryScope] = weakref.WeakValueDictionary()
+        # By tags: what far gives does not say whose it is.
+        self._scopes: weakref.WeakValueDictionary[tuple[str, ...], EntryScope] = weakref.WeakValueDictionary()
         self.awaited_only = far.awaited_only
         super().__init__(far.default_timeout)
 
@@ -131,50 +131,50 @@ class Tiers(Cache):
 
     # ---- from far to near ----------------------------------------------------------------------------------------
 
-    def _twin(self, entry: Entry, groups: tuple[str, ...], moment: float) -> Entry | None:
+    def _near_entry(self, entry: Entry, tags: tuple[str, ...], moment: float) -> Entry | None:
         """Return what near may serve of *entry*, which far had at this *moment* or later; None if it is not fresh."""
         end = moment + self._near_timeout
         if entry.serve_until <= moment:
             return None
-        origin = entry.scope or self._origins.get(groups) or EntryScope(groups)
+        scope = entry.scope or self._scopes.get(tags) or EntryScope(tags)
         if entry.serve_until <= end:
-            return Entry(entry.key, entry.value, entry.serve_until, entry.serve_until, entry.cost, origin)
+            return Entry(entry.key, entry.value, entry.serve_until, entry.serve_until, entry.cost, scope)
         # Near takes that for an entry to be refreshed: one asks far, and the others are served meanwhile.
         early = end - self._near_timeout * EARLY
-        return StaleableEntry(entry.key, entry.value, early, end, entry.cost, origin, fresh_until=end)
+        return StaleableEntry(entry.key, entry.value, early, end, entry.cost, scope, fresh_until=end)
 
     async def look(
-        self, key: str, groups: tuple[str, ...], now: float, lease: float
+        self, key: str, tags: tuple[str, ...], now: float, lease: float
     ) -> Entry | Stale | Lease | Busy | None:
         """Return the entry in near, asking nobody; else what far says, whose entry near then has."""
-        seen = self._near.look(key, groups, now, TICKET)
+        seen = self._near.look(key, tags, now, TICKET)
         if isinstance(seen, Entry):
             return seen
         old, ticket = (seen.entry, seen.lease) if type(seen) is Stale else (None, seen)
         if old is not None and ticket is None:
             return _hit(old)
         self._channel.receive()
-        found = twin = None
+        found = near_entry = None
         try:
-            found = await self._ask(self._far.look, key, groups, now, lease)
+            found = await self._ask(self._far.look, key, tags, now, lease)
             if isinstance(found, Entry):
-                twin = self._twin(found, groups, now)
+                near_entry = self._near_entry(found, tags, now)
         except BackendError:
             if old is None:
                 raise
             return _hit(old)  # its time is not over yet
         finally:
-            is_near = type(ticket) is Lease and self._near.fill(ticket, twin)
-        return _hit(twin) if is_near and twin is not None else found
+            is_near = type(ticket) is Lease and self._near.fill(ticket, near_entry)
+        return _hit(near_entry) if is_near and near_entry is not None else found
 
-    async def claim(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Lease | None:
+    async def claim(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> Lease | None:
         """Take far's lease."""
-        taken: Lease | None = await self._ask(self._far.claim, key, groups, now, lease)
+        taken: Lease | None = await self._ask(self._far.claim, key, tags, now, lease)
         return taken
 
     async def fill(self, lease: Lease, entry: Entry | None) -> bool:
         """Fill far's *lease*; near forgets what it has, and will have *entry* from far."""
-        # Not from here: far need not tell whether its group was forgotten meanwhile, and the caller may change it.
+        # Not from here: far need not tell whether its tag was forgotten meanwhile, and the caller may change it.
         try:
             stood: bool = await self._ask(self._far.fill, lease, entry)
         finally:
@@ -197,33 +197,33 @@ class Tiers(Cache):
         await self._channel.send_key(key)
         return was_far or was_near
 
-    async def forget_tag(self, group: str) -> None:
-        """Forget the group in far, then in near."""
+    async def forget_tag(self, tag: str) -> None:
+        """Forget the tag in far, then in near."""
         try:
-            await self._ask(self._far.forget_tag, group)
+            await self._ask(self._far.forget_tag, tag)
         finally:
-            self._near.forget_tag(group)
-        await self._channel.send_group(group)
+            self._near.forget_tag(tag)
+        await self._channel.send_tag(tag)
 
-    async def peek(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
+    async def peek(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries in near, and in one round trip to far those that are not there; near then has these."""
-        return await self._peeked(keys, groups, now)
+        return await self._peeked(keys, tags, now)
 
-    async def _peeked(self, keys: Sequence[str], groups: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
-        entries = self._near.peek(keys, groups, now)
+    async def _peeked(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
+        entries = self._near.peek(keys, tags, now)
         missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.serve_until]
         if not missing:
             return entries
         self._channel.receive()
-        tickets = [self._near.claim(keys[at], groups[at], now, TICKET) for at in missing]
+        tickets = [self._near.claim(keys[at], tags[at], now, TICKET) for at in missing]
         found: Sequence[Entry | None] = [None] * len(missing)
         try:
-            found = await self._ask(self._far.peek, [keys[at] for at in missing], [groups[at] for at in missing], now)
+            found = await self._ask(self._far.peek, [keys[at] for at in missing], [tags[at] for at in missing], now)
         finally:
             for at, ticket, entry in zip(missing, tickets, found, strict=True):
-                twin = None if entry is None else self._twin(entry, groups[at], now)
-                is_near = self._near.fill(ticket, twin)
-                entries[at] = twin if is_near and twin is not None else entry
+                near_entry = None if entry is None else self._near_entry(entry, tags[at], now)
+                is_near = self._near.fill(ticket, near_entry)
+                entries[at] = near_entry if is_near and near_entry is not None else entry
         return entries
 
     # ---- what near knows of functions ----------------------------------------------------------------------------
@@ -232,13 +232,13 @@ class Tiers(Cache):
         """Let far make values of the types in *annotation*."""
         self._far.name_types(annotation)
 
-    def introduce(self, origin: EntryScope) -> None:
-        """Let near count the hits of *origin*'s entries for it."""
-        self._origins[origin.groups] = origin
+    def introduce(self, scope: EntryScope) -> None:
+        """Let near count the hits of *scope*'s entries for it."""
+        self._scopes[scope.tags] = scope
 
-    def usage(self, group: str, counters: Counters) -> Usage:
-        """Return what near holds of *group*."""
-        return self._near.usage(group, counters)
+    def usage(self, tag: str, counters: Counters) -> Usage:
+        """Return what near holds of *tag*."""
+        return self._near.usage(tag, counters)
 
     def alias(self, entry: Entry, alias: FastKey) -> None:
         """Let *alias* lead to *entry*, as long as it lives in near."""
@@ -336,7 +336,7 @@ class TieredCache(Tiers):
     async def _got(self, keys: Sequence[str]) -> dict[str, object]:
         values = self._near.get_dict(*keys)
         missing = [key for key, value in values.items() if value is None]
-        # What a user has set is in no group. Of the results of functions only far can say whether they count.
+        # What a user has set is in no tag. Of the results of functions only far can say whether they count.
         entries = await self._peeked(missing, [()] * len(missing), clock())
         found = {key: entry.value for key, entry in zip(missing, entries, strict=True) if entry is not None}
         rest = [key for key in missing if key not in found]

@@ -227,8 +227,8 @@ class InvalidationTests:
         assert f(1) == call_verb(other.peek, 1) == "new"
 
     def test_a_result_of_other_groups_is_none_of_these(self, cache: Cache, decorate: Decorator) -> None:
-        one, _ = decorate(cache, answer=lambda a, b: "one", namespace="contract.groups", tags=("a:{a}",))
-        two, _ = decorate(cache, answer=lambda a, b: "two", namespace="contract.groups", tags=("b:{b}",))
+        one, _ = decorate(cache, answer=lambda a, b: "one", namespace="contract.tags", tags=("a:{a}",))
+        two, _ = decorate(cache, answer=lambda a, b: "two", namespace="contract.tags", tags=("b:{b}",))
         one.uncache_all()
         assert [one(1), two(1)] == ["one", "two"]
         uncache_tag("b:2", cache)
@@ -248,10 +248,10 @@ class InvalidationTests:
 
     def test_the_verbs_know_groups_by_key(self, cache: Cache) -> None:
         moment = time.time()
-        for key, groups in (("x", ("all:1", "tag:1")), ("y", ("all:1", "tag:2"))):
-            lease = call_verb(cache.look, key, groups, moment, 60)
+        for key, tags in (("x", ("all:1", "tag:1")), ("y", ("all:1", "tag:2"))):
+            lease = call_verb(cache.look, key, tags, moment, 60)
             assert isinstance(lease, Lease)
-            assert call_verb(cache.fill, lease, Entry(key, key, moment + 60, scope=EntryScope(groups)))
+            assert call_verb(cache.fill, lease, Entry(key, key, moment + 60, scope=EntryScope(tags)))
         both = (("all:1", "tag:1"), ("all:1", "tag:2"))
         assert [each and each.value for each in call_verb(cache.peek, ("x", "y"), both, moment)] == ["x", "y"]
         assert call_verb(cache.peek, ("x", "y"), both[::-1], moment) == [None, None]

@@ -13,14 +13,13 @@ import pytest
 
 from memocache import SimpleCache, cached
 from memocache.backends import _s3fifo, simple
-from memocache.backends import simple as _groups
 from tests.reliability import naive_lru
 from tests.reliability.ledger import Ledger
 from tests.reliability.naive_lru import NaiveLru
 
 ANYWHERE = "handlers that use the cache in the middle of any of its steps"
 RAISED = "handlers that raise in the middle of any step of a cache"
-FILES = {simple.__file__, _groups.__file__, _s3fifo.__file__, naive_lru.__file__}
+FILES = {simple.__file__, _s3fifo.__file__, naive_lru.__file__}
 # Where CPython looks for signals, and where the garbage collector may run.
 BREAKS = ("CALL", "RESUME", "JUMP_BACKWARD", "BUILD_", "LIST_APPEND", "FOR_ITER", "BINARY_OP")
 
@@ -104,7 +103,7 @@ class World:
             assert self.f.info().misses == before
         assert len(self.cache) <= 6
         self.cache.clear()
-        assert not self.cache._groups
+        assert not self.cache._tagged
 
 
 DOINGS: dict[str, Callable[[World], object]] = {

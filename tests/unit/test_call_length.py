@@ -6,6 +6,7 @@ from typing import Final
 from memocache import SimpleCache, cached
 from tests.support.call_length import COMPILED, trace, traces
 from tests.support.redis_servers import RedisServer
+from tests.support.selection import ROOT
 from tests.support.servers import MemcachedServer
 
 # The files that each call may enter, after calls with other arguments; the aim in the comment. Lower them, never raise.
@@ -24,6 +25,10 @@ def test_no_call_enters_more_files_than_it_may(
     found = traces(memcached.address, redis_server.url, prefix)
     assert found.keys() == MOST_FILES.keys()
     assert {name: files for name, files in found.items() if len(files) > MOST_FILES[name]} == {}
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for name, files in found.items():
+        chain = " > ".join(file if file == COMPILED else f"`{file.removesuffix('.py')}`" for file in files)
+        assert f"| {name.replace('uncache', '`uncache`')} | {chain} |\n" in text
 
 
 def test_files_are_listed_once_and_in_order() -> None:

@@ -210,7 +210,7 @@ def test_a_leader_whose_thread_ends_without_a_word_hands_over(cache: Cache) -> N
     binding = f._self_memoizer.binding()
 
     def leave() -> str:  # without filling the lease or giving it back
-        return type(cache.look(f.key(1), binding.scope.groups, now(), 60)).__name__
+        return type(cache.look(f.key(1), binding.scope.tags, now(), 60)).__name__
 
     assert start(leave).result(PATIENCE) == "Lease"
     assert (f(1), f.info().stored) == ("anew", 2)

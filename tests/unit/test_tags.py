@@ -23,7 +23,7 @@ from memocache import (
     configure,
     uncache_tag,
 )
-from memocache._tags import tag_group
+from memocache._tags import tag_name
 from memocache.testing._harness import wait_for
 from tests.support.faults import FaultProxy
 from tests.support.servers import MemcachedServer
@@ -254,11 +254,11 @@ def test_a_stamp_that_was_evicted_brings_nothing_back(memcached: MemcachedServer
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
     f = cached(cache=cache, namespace="f", tags=("a:{a}",))(lambda a: f.info().misses)
     assert f(1) == 1
-    cache.delete(tag_group("a:1"))
+    cache.delete(tag_name("a:1"))
     assert f.peek(1) is MISSING
     assert f(1) == 2
     uncache_tag("a:1", cache)
-    cache.delete(tag_group("a:1"))
+    cache.delete(tag_name("a:1"))
     assert f(1) == 3
     assert f(1) == 3
 

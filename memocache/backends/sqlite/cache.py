@@ -167,7 +167,7 @@ class SQLiteCache(LeaseCache):
             return None
         if envelope is not None and envelope.kind == VALUE and is_present(envelope, clock()):
             return self._opened(key, envelope).value
-        return super().get(key)  # a result of a function's, in its groups
+        return super().get(key)  # a result of a function's, with its tags
 
     def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
         """Store all of *mapping* for *timeout* seconds, in one transaction; return the keys that are stored."""

@@ -167,7 +167,7 @@ def _told(found: Any) -> object:
     if isinstance(found, Stale):
         return "stale", _told(found.entry), _told(found.lease)
     if isinstance(found, Lease):
-        return "lease", found.key, found.groups, found.replaces, str(found.unreadable), _told(found.old)
+        return "lease", found.key, found.tags, found.replaces, str(found.unreadable), _told(found.old)
     if isinstance(found, Busy):
         return "busy", found.flight is None
     return found and (type(found).__name__, found.key, found.value, found.serve_until, found.expires_at)
