@@ -23,13 +23,6 @@ GROUPS = ("all:aging",)
 START = 1_900_000_000.0
 
 
-@pytest.fixture(params=["in process", "memcached"])
-def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
-    if request.param == "in process":
-        return SimpleCache(threshold=1000)
-    return MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
-
-
 def aging(value: object = "old", cost: float = 0.0) -> StaleableEntry:
     """Return an entry that is fresh for a minute, and may be served for an hour."""
     fresh = START + 60

@@ -7,14 +7,8 @@ from xml.etree import ElementTree
 import pytest
 import time_machine
 
-from memocache import Cache, MemcachedCache, SimpleCache, cached
+from memocache import Cache, cached
 from memocache._clock import ticks
-from tests.support.servers import MemcachedServer
-
-
-@pytest.fixture(params=["simple", "memcached"])
-def cache(request: pytest.FixtureRequest, memcached: MemcachedServer, prefix: str) -> Cache:
-    return SimpleCache() if request.param == "simple" else MemcachedCache([memcached.address], key_prefix=prefix)
 
 
 def test_time_machine_moves_timeouts_in_threads_too(cache: Cache) -> None:

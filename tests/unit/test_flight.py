@@ -10,20 +10,12 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import MISSING, Cache, CachedFunction, MemcachedCache, SimpleCache, cached
+from memocache import MISSING, Cache, CachedFunction, cached
 from memocache import _flight as flights
 from memocache._clock import now
 from memocache._flight import Flight
 from tests.support.servers import wait_until
 from tests.support.threads import PATIENCE, Held, start
-
-
-@pytest.fixture(params=["simple", "memcached"])
-def cache(request: pytest.FixtureRequest) -> Cache:
-    if request.param == "simple":
-        return SimpleCache()
-    server, prefix = request.getfixturevalue("memcached"), request.getfixturevalue("prefix")
-    return MemcachedCache([server.address], key_prefix=prefix, timeout=5)
 
 
 def cached_on(cache: Cache, answer: Callable[..., Any], **options: Any) -> CachedFunction[[Any], Any]:

@@ -7,20 +7,12 @@ from typing import Any
 
 import pytest
 
-from memocache import Cache, CachedFunction, MemcachedCache, SimpleCache, cached
+from memocache import Cache, CachedFunction, cached
 from memocache import _flight as flights
 from memocache._flight import Flight, enclosing, own_copy, waiting
 from tests.support.threads import PATIENCE, start
 
 LONGER_THAN_PATIENCE = 1000  # seconds to wait: who waits for himself fails the test
-
-
-@pytest.fixture(params=["simple", "memcached"])
-def cache(request: pytest.FixtureRequest) -> Cache:
-    if request.param == "simple":
-        return SimpleCache()
-    server, prefix = request.getfixturevalue("memcached"), request.getfixturevalue("prefix")
-    return MemcachedCache([server.address], key_prefix=prefix, timeout=5)
 
 
 def cached_on(cache: Cache, answer: Callable[..., Any], **options: Any) -> CachedFunction[[Any], Any]:

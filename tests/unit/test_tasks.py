@@ -15,19 +15,12 @@ import freezegun
 import pytest
 import time_machine
 
-from memocache import MISSING, Cache, ConfigurationError, MemcachedCache, SimpleCache, UncacheFailed, cached, disabled
+from memocache import MISSING, Cache, ConfigurationError, MemcachedCache, UncacheFailed, cached, disabled
 from memocache._flight import Flight
 from tests.support.servers import MemcachedServer
 from tests.support.threads import start
 
 PATIENCE = 30
-
-
-@pytest.fixture(params=["in process", "memcached"])
-def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
-    if request.param == "in process":
-        return SimpleCache(threshold=1000)
-    return MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
 
 
 class Gated:

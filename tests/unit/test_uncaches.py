@@ -10,20 +10,12 @@ from memocache import (
     Cache,
     ConfigurationError,
     MemcachedCache,
-    SimpleCache,
     UncacheFailed,
     UnkeyableArgument,
     cached,
     uncaches,
 )
 from tests.support.servers import MemcachedServer
-
-
-@pytest.fixture(params=["in process", "memcached"])
-def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
-    if request.param == "in process":
-        return SimpleCache(threshold=1000)
-    return MemcachedCache([request.getfixturevalue("memcached").address], key_prefix=prefix)
 
 
 class Shop:

@@ -1,61 +1,33 @@
-"""Applications of Starlette and FastAPI with one cached endpoint, whose answers the tests decide; and how to ask them.
+"""Sites of Starlette and FastAPI; and how to ask their applications.
 
 They are asked as a server asks them, so that every line of a header arrives as it was sent, in an event loop that all
-tests share.
+of them share.
 """
 
-import asyncio
-import atexit
-import functools
-import itertools
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+import contextlib
+import inspect
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.authentication import SimpleUser
-from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from memocache import Cache, cached
 from memocache.web.asgi import MemocacheMiddleware
-from tests.web.matrix import Ask, Reply
-from tests.web.sites import Decorator
+from tests.web.matrix import Answer, Ask, Reply
+from tests.web.sites import METHODS, Asked, Body, Options, Site, run
 
-__all__ = ["Answer", "AsgiSite", "DataSite", "FastAPISite", "StarletteSite", "answer", "ours", "run"]
-
-METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
+__all__ = ["DataSite", "FastAPISite", "StarletteSite", "answer", "bodies", "get"]
 
 
-@dataclass(frozen=True)
-class Answer:
-    status_code: int
-    headers: Headers
-    data: bytes
-
-    @property
-    def text(self) -> str:
-        return self.data.decode()
-
-
-@functools.cache
-def loop() -> asyncio.AbstractEventLoop:
-    made = asyncio.new_event_loop()
-    atexit.register(made.close)
-    return made
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Return what *coroutine* returns in the loop of the tests."""
-    return loop().run_until_complete(coroutine)
-
-
-async def answer(app: Any, ask: Ask) -> Answer:
-    """Return the answer of *app*."""
+async def answer(app: Any, ask: Ask, *, raises: bool = True) -> Answer:
+    """Return the answer of *app*, or raise what it raises, if it *raises* or there is no answer."""
     path, _, query = ask.target.partition("?")
     headers = [("host", ask.host), *ask.headers]
     if ask.body:
@@ -66,10 +38,10 @@ async def answer(app: Any, ask: Ask) -> Answer:
         "http_version": "1.1",
         "method": ask.method,
         "scheme": ask.scheme,
-        "path": unquote(path),
-        "raw_path": path.encode(),
+        "path": unquote(ask.root + path),
+        "raw_path": (ask.root + path).encode(),
         "query_string": query.encode(),
-        "root_path": "",
+        "root_path": ask.root,
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
         "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 1),
@@ -86,79 +58,112 @@ async def answer(app: Any, ask: Ask) -> Answer:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await app(scope, receive, send)
+    try:
+        await app(scope, receive, send)
+    except Exception:
+        if raises or not sent:
+            raise
     start, *parts = sent
     assert start["type"] == "http.response.start"
-    return Answer(start["status"], Headers(raw=start["headers"]), b"".join(part.get("body", b"") for part in parts))
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+    return Answer.of(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
 
 
-def ours(cache: Cache, terms: dict[str, Any] | None = None) -> Decorator:
-    """Return what decorates the endpoint with @cached, with the *terms* of a case."""
-    given = terms or {}
-    key = (lambda request: "same") if given.get("keyed") else None
-    return cached(timeout=300, cache=cache, namespace="view", vary=given.get("vary", ()), key=key)
+class StarletteSite(Site):
+    """An application of Starlette; its endpoints are given nothing but the request."""
 
+    has_arguments = False
+    is_served_by_loop = True
 
-class AsgiSite:
-    """An application that answers every request with *reply*, and a body that says how often it has computed one."""
+    def set_up(self, options: Options) -> None:
+        self.app: Any = self.application()
+        if options.statuses or options.ignored_cookies:
+            cookies = {} if options.ignored_cookies is None else {"ignored_cookies": options.ignored_cookies}
+            self.app.add_middleware(MemocacheMiddleware, statuses=options.statuses, **cookies)
+        if options.hosts:
+            self.app.add_middleware(TrustedHostMiddleware, allowed_hosts=options.hosts)
+        if options.has_sessions:
+            self.app.add_middleware(SessionMiddleware, secret_key="secret")
 
-    framework: Callable[[], Any]
+    def application(self) -> Any:
+        return Starlette()
 
-    def __init__(self, decorator: Decorator, terms: dict[str, Any] | None = None, *, is_async: bool = True) -> None:
-        self.reply = Reply()
-        self.computed = 0
-        numbers = itertools.count(1)
+    def route(self, path: str, view: Any, methods: Sequence[str] = METHODS) -> None:
+        self.app.add_route(path.replace("}", ":int}"), view, methods=methods)
 
-        def view(request: Request) -> Any:
-            self.computed = next(numbers)
-            return self.returned(f"{self.computed}")
+    def parameters(self, body: Body) -> list[inspect.Parameter]:
+        return [inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
 
-        async def awaited(request: Request) -> Any:
-            return view(request)
+    def arguments(self, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        request = given["request"]
+        return request, request.path_params
 
-        self.app = self.made(decorator(awaited if is_async else view))
-        statuses = (terms or {}).get("statuses", ())
-        if statuses:
-            self.app.add_middleware(MemocacheMiddleware, statuses=statuses)
+    def asked(self, request: Any) -> Asked:
+        host, url = request.headers["Host"], request.url
+        return Asked(url.path, url.query, host, request.headers, request.cookies, lambda: request.session)
 
-    def made(self, view: Any) -> Any:
-        return Starlette(routes=[Route(path, view, methods=METHODS) for path in ("/page", "/page/")])
-
-    def returned(self, body: str) -> Any:
+    def response(self, reply: Reply) -> Response:
         made: Response
-        if self.reply.streamed:
-            made = StreamingResponse(iter([body]), self.reply.status)
+        if reply.streamed:
+            made = StreamingResponse(iter([reply.body]), reply.status)
         else:
-            made = JSONResponse(body, self.reply.status)
-        for name, value in self.reply.headers:
+            made = PlainTextResponse(reply.body, reply.status)
+        for name, value in reply.headers:
             made.headers.append(name, value)
         return made
 
+    def error(self, status: int) -> HTTPException:
+        return HTTPException(status)
+
     def ask(self, ask: Ask) -> Answer:
-        found: Answer = run(answer(self.app, ask))
+        found: Answer = run(answer(self.app, ask, raises=False))
         return found
 
+    @contextlib.contextmanager
+    def other_request(self) -> Iterator[tuple[Any, ...]]:
+        yield (Request({"type": "http"}),)
 
-class StarletteSite(AsgiSite):
-    pass
 
+class FastAPISite(StarletteSite):
+    """An application of FastAPI; its endpoints are given the arguments in the URL, too."""
 
-class FastAPISite(AsgiSite):
-    def made(self, view: Any) -> FastAPI:
-        app = FastAPI()
-        for path in ("/page", "/page/"):
-            app.add_api_route(path, view, methods=METHODS, response_model=None)
-        return app
+    has_arguments = True
+
+    def application(self) -> Any:
+        return FastAPI()
+
+    def route(self, path: str, view: Any, methods: Sequence[str] = METHODS) -> None:
+        self.app.add_api_route(path.replace("}", ":int}"), view, methods=methods, response_model=None)
+
+    def parameters(self, body: Body) -> list[inspect.Parameter]:
+        of_url = list(inspect.signature(body).parameters.values())[1:]
+        return [*super().parameters(body), *(each.replace(annotation=int) for each in of_url)]
+
+    def arguments(self, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return given.pop("request"), given
 
 
 class DataSite(FastAPISite):
-    """Its endpoint returns plain data, which is all that there is of its reply."""
+    """Its endpoints return plain data, of which the middleware finishes the response."""
 
-    def made(self, view: Any) -> FastAPI:
-        app = super().made(view)
-        app.add_middleware(MemocacheMiddleware)
-        return app
+    def application(self) -> Any:
+        made = FastAPI()
+        made.add_middleware(MemocacheMiddleware)
+        return made
 
-    def returned(self, body: str) -> Any:
-        assert self.reply == Reply()
-        return {"n": body}
+    def response(self, reply: Reply) -> Any:
+        assert reply == Reply(body=reply.body)
+        return {"n": reply.body}
+
+
+# ---- applications that no site makes -----------------------------------------------------------------------------
+
+
+def get(app: Any, target: str = "/", method: str = "GET", host: str = "good.example", **headers: str) -> Answer:
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    found: Answer = run(answer(app, Ask(target, named, method, host=host)))
+    return found
+
+
+def bodies(app: Any, *targets: str, **headers: str) -> list[str]:
+    return [get(app, target, **headers).text.strip('"') for target in targets]

@@ -8,43 +8,31 @@ import contextlib
 import secrets
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 from tests.web.matrix import CASES, PLAIN, Ask
-from tests.web.sites import Site
+from tests.web.sites import OnePage, ours
 
 __all__ = ["OURS", "PEERS", "ROWS", "main", "outcome"]
 
 
-def memocache() -> Site:
+def memocache(framework: str = "flask") -> OnePage:
     from memocache import SimpleCache
-    from tests.web.flask_site import FlaskSite, ours
+    from tests.web.frameworks import FRAMEWORKS
 
-    return FlaskSite(ours(SimpleCache()))
-
-
-def memocache_on_fastapi() -> Site:
-    from memocache import SimpleCache
-    from tests.web.asgi_sites import FastAPISite, ours
-
-    return FastAPISite(ours(SimpleCache()))
+    return ours(FRAMEWORKS[framework](is_async=framework == "fastapi"), SimpleCache())
 
 
-def memocache_on_django() -> Site:
-    from memocache import SimpleCache
-    from tests.web.django_site import DjangoSite, ours
-
-    return DjangoSite(ours(SimpleCache()))
-
-
-def flask_caching() -> Site:
+def flask_caching() -> OnePage:
     from flask_caching import Cache
 
     from tests.web.flask_site import FlaskSite
 
-    return FlaskSite(lambda app: Cache(app, config={"CACHE_TYPE": "SimpleCache"}).cached(timeout=300))
+    site = FlaskSite()
+    return OnePage(site, Cache(site.app, config={"CACHE_TYPE": "SimpleCache"}).cached(timeout=300))
 
 
-def fastapi_cache() -> Site:
+def fastapi_cache() -> OnePage:
     from fastapi_cache import FastAPICache
     from fastapi_cache.backends.inmemory import InMemoryBackend
     from fastapi_cache.decorator import cache
@@ -54,28 +42,26 @@ def fastapi_cache() -> Site:
     FastAPICache.reset()
     # All of its caches in memory are one.
     FastAPICache.init(InMemoryBackend(), prefix=secrets.token_hex(8))
-    return FastAPISite(cache(expire=300))
+    return OnePage(FastAPISite(is_async=True), cache(expire=300))
 
 
-def cache_page() -> Site:
+def cache_page() -> OnePage:
     from django.views.decorators.cache import cache_page
 
     from tests.web.django_site import DjangoSite
 
     # All sites have the same URLs.
-    return DjangoSite(cache_page(300, key_prefix=secrets.token_hex(8)))
+    return OnePage(DjangoSite(), cache_page(300, key_prefix=secrets.token_hex(8)))
 
 
-PEERS: dict[str, Callable[[], Site]] = {
+PEERS: dict[str, Callable[[], OnePage]] = {
     "memocache": memocache,
     "Flask-Caching `cached()`": flask_caching,
     "Django's `cache_page`": cache_page,
     "fastapi-cache2 `cache()`": fastapi_cache,
 }
-OURS: dict[str, Callable[[], Site]] = {
-    "Flask": memocache,
-    "Django": memocache_on_django,
-    "FastAPI": memocache_on_fastapi,
+OURS: dict[str, Callable[[], OnePage]] = {
+    framework: partial(memocache, framework) for framework in ("flask", "django", "fastapi")
 }
 """By framework; in the table there is one of them, since all are the same."""
 
@@ -113,28 +99,28 @@ ROWS = {
 }
 
 
-def outcome(make: Callable[[], Site], name: str) -> bool:
+def outcome(make: Callable[[], OnePage], name: str) -> bool:
     """Return whether a peer does in a case what may be done."""
     case = next(case for case in CASES if case.name == name)
-    site = make()
-    site.reply = case.reply
+    page = make()
+    page.reply = case.reply
     try:
-        site.ask(case.first)
-        before = site.computed
-        site.ask(case.second)
+        page.ask(case.first)
+        before = page.computed
+        page.ask(case.second)
     except Exception:  # noqa: BLE001 - whatever a peer raises, it is no page
         return False
-    return (site.computed == before) is case.cached
+    return (page.computed == before) is case.cached
 
 
-def says_how_old(make: Callable[[], Site]) -> bool:
+def says_how_old(make: Callable[[], OnePage]) -> bool:
     """Return whether what is served has an Age and an ETag, which is answered with 304."""
-    site = make()
-    site.ask(PLAIN)
-    headers = site.ask(PLAIN).headers
+    page = make()
+    page.ask(PLAIN)
+    headers = page.ask(PLAIN).headers
     if not all(name in headers for name in ("Age", "ETag", "Cache-Control")):
         return False
-    return bool(site.ask(Ask(headers=(("If-None-Match", headers["ETag"]),))).status_code == 304)
+    return bool(page.ask(Ask(headers=(("If-None-Match", headers["ETag"]),))).status == 304)
 
 
 def main() -> None:

@@ -1,105 +1,137 @@
-"""An application of Django with one cached view, whose answers the tests decide; for us and for others' decorators.
+"""Sites of Django: URL configurations, and settings that count while they are asked.
 
-Each site has a URL configuration of its own, that its requests name. They are answered by the real handler, with the
-middleware that settings name.
+They are answered by the real handler, with the middleware that settings name.
 """
 
-import itertools
+import asyncio
+import contextlib
 import types
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from tests.support.django_settings import configure
 
 configure()
 
 import django  # noqa: E402
-from django.http import HttpResponse, StreamingHttpResponse  # noqa: E402
-from django.test import Client  # noqa: E402
+from django.core.exceptions import SuspiciousOperation  # noqa: E402
+from django.http import Http404, HttpResponse, StreamingHttpResponse  # noqa: E402
+from django.test import AsyncClient, Client, RequestFactory  # noqa: E402
+from django.test.client import ClientHandler  # noqa: E402
 from django.test.utils import override_settings  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.urls import path as url  # noqa: E402
+from django.utils import timezone, translation  # noqa: E402
 
-from memocache import Cache, cached  # noqa: E402
-from tests.web.matrix import Ask, Reply  # noqa: E402
-from tests.web.sites import Decorator  # noqa: E402
+from tests.web.matrix import Answer, Ask, Reply  # noqa: E402
+from tests.web.sites import METHODS, Asked, Options, Site  # noqa: E402
 
 django.setup()
 
-__all__ = ["DjangoSite", "Page", "asked", "ours", "urls"]
+__all__ = ["DjangoSite", "urls"]
 
-
-class Page:
-    """A response, with what the tests of all frameworks look at."""
-
-    def __init__(self, response: Any) -> None:
-        self.response = response
-        self.status_code = response.status_code
-        self.headers = response.headers
-        self.data = b"".join(response) if response.streaming else response.content
-
-    @property
-    def text(self) -> str:
-        return self.data.decode()
-
-
-def asked(ask: Ask, client: Client | None = None) -> Page:
-    """Return the answer to *ask*."""
-    headers: dict[str, str] = {}
-    for name, value in ask.headers:
-        key = name.upper().replace("-", "_")
-        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-        headers[key] = f"{headers[key]},{value}" if key in headers else value  # as servers of WSGI do
-    if ask.user:
-        headers["REMOTE_USER"] = ask.user
-    more = {"HTTP_HOST": ask.host, **headers}
-    client = client or Client(raise_request_exception=False)
-    return Page(client.generic(ask.method, ask.target, ask.body, secure=ask.scheme == "https", **more))
+SESSIONS = ["django.contrib.sessions.middleware.SessionMiddleware"]
 
 
 def urls(*routes: tuple[str, Callable[..., Any]]) -> types.ModuleType:
     """Return a URL configuration."""
     module: Any = types.ModuleType("tests.web.django_urls")
-    module.urlpatterns = [path(route, view, name=route) for route, view in routes]
+    module.urlpatterns = [url(route, view, name=route) for route, view in routes]
     return module
 
 
-def ours(cache: Cache, terms: dict[str, Any] | None = None) -> Decorator:
-    """Return what decorates the view with @cached, with the *terms* of a case."""
-    given = terms or {}
-    key = (lambda request: "same") if given.get("keyed") else None
-    return cached(timeout=300, cache=cache, namespace="view", vary=given.get("vary", ()), key=key)
+def answer_of(response: Any) -> Answer:
+    """Return a response of Django as its client sees it."""
+    body = b"".join(response) if response.streaming else response.content
+    cookies = [("Set-Cookie", each.OutputString()) for each in response.cookies.values()]
+    return Answer.of(response.status_code, [*response.items(), *cookies], body)
 
 
-class DjangoSite:
-    """An application that answers every request with *reply*, and a body that says how often it has computed one."""
+class DjangoSite(Site):
+    """A URL configuration, and settings. There is one at a time: that which was asked last."""
 
-    def __init__(self, decorator: Decorator, terms: dict[str, Any] | None = None, *, is_async: bool = False) -> None:
-        self.reply = Reply()
-        self.computed = 0
-        self._statuses = (terms or {}).get("statuses", ())
-        numbers = itertools.count(1)
+    _current: "ClassVar[DjangoSite | None]" = None
 
-        def view(request: Any) -> Any:
-            self.computed = next(numbers)
-            return self.returned(f"{self.computed}")
+    def set_up(self, options: Options) -> None:
+        self.urls = urls()
+        self.settings: dict[str, Any] = {
+            "ROOT_URLCONF": self.urls,
+            "MEMOCACHE_STATUSES": options.statuses,
+            "ALLOWED_HOSTS": options.hosts or ["*"],
+            "MIDDLEWARE": SESSIONS if options.has_sessions else [],
+        }
+        if options.ignored_cookies is not None:
+            self.settings["MEMOCACHE_IGNORED_COOKIES"] = options.ignored_cookies
+        self._handler = ClientHandler(enforce_csrf_checks=False)
 
-        async def awaited(request: Any) -> Any:
-            return view(request)
+    def enter(self) -> None:
+        """Let its settings be those of Django."""
+        if DjangoSite._current is not self:
+            DjangoSite.leave()
+            self._override = override_settings(**self.settings)
+            self._override.enable()
+            DjangoSite._current = self
 
-        decorated = decorator(awaited if is_async else view)
-        self._urls = urls(("page", decorated), ("page/", decorated))
+    @staticmethod
+    def leave() -> None:
+        """Give Django back the settings from before there was any site, and this thread its language and time zone."""
+        translation.deactivate()
+        timezone.deactivate()
+        if DjangoSite._current is not None:
+            DjangoSite._current._override.disable()
+            DjangoSite._current = None
 
-    def returned(self, body: str) -> Any:
+    def client(self) -> Client:
+        """Return a client with no cookies, that does not raise what a view does."""
+        self.enter()
+        made = Client(raise_request_exception=False)
+        made.handler = self._handler
+        return made
+
+    def route(self, path: str, view: Any, methods: Sequence[str] = METHODS) -> None:
+        route = path.removeprefix("/").replace("{", "<int:").replace("}", ">")
+        self.urls.urlpatterns.append(url(route, view, name=route))
+
+    def asked(self, request: Any) -> Asked:
+        query = request.META["QUERY_STRING"]
+        return Asked(request.path, query, request.get_host(), request.headers, request.COOKIES, lambda: request.session)
+
+    def response(self, reply: Reply) -> HttpResponse | StreamingHttpResponse:
         made: Any
-        if self.reply.streamed:
-            made = StreamingHttpResponse(iter([body]), status=self.reply.status)
+        if reply.streamed:
+            made = StreamingHttpResponse(iter([reply.body]), status=reply.status)
         else:
-            made = HttpResponse(body, status=self.reply.status)
-        for name, value in self.reply.headers:
+            made = HttpResponse(reply.body, status=reply.status)
+        for name, value in reply.headers:
             # Of each name there is one.
             made.headers[name] = f"{made.headers[name]},{value}" if name in made.headers else value
         return made
 
-    def ask(self, ask: Ask) -> Page:
-        with override_settings(ROOT_URLCONF=self._urls, MEMOCACHE_STATUSES=self._statuses):
-            return asked(ask)
+    def error(self, status: int) -> Exception:
+        return {404: Http404, 400: SuspiciousOperation}[status]()
+
+    def ask(self, ask: Ask) -> Answer:
+        headers: dict[str, str] = {"HTTP_HOST": ask.host}
+        for name, value in ask.headers:
+            key = name.upper().replace("-", "_")
+            key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+            headers[key] = f"{headers[key]},{value}" if key in headers else value  # as servers of WSGI do
+        if ask.user:
+            headers["REMOTE_USER"] = ask.user
+        if ask.root:
+            headers["SCRIPT_NAME"] = ask.root
+        is_secure = ask.scheme == "https"
+        return answer_of(self.client().generic(ask.method, ask.target, ask.body, secure=is_secure, **headers))
+
+    def texts_by_asgi(self, *targets: str) -> list[str]:
+        """Return what a client gets where requests come by ASGI, one after the other in one event loop."""
+        self.enter()
+
+        async def asked() -> list[str]:
+            client = AsyncClient()
+            return [(await client.get(target)).content.decode() for target in targets]
+
+        return asyncio.run(asked())
+
+    @contextlib.contextmanager
+    def other_request(self) -> Iterator[tuple[Any, ...]]:
+        yield (RequestFactory().get("/elsewhere"),)

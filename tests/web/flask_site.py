@@ -1,56 +1,70 @@
-"""An application of Flask with one cached view, whose answers the tests decide; for us and for others' decorators."""
+"""Sites of Flask."""
 
-import itertools
-from collections.abc import Callable
+import contextlib
+import inspect
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flask import Flask, Response, make_response
+import flask
+from flask import Flask, make_response
+from werkzeug.exceptions import HTTPException, default_exceptions
 
-from memocache import Cache, cached
-from tests.web.matrix import Ask, Reply
+from tests.web.matrix import Answer, Ask, Reply
+from tests.web.sites import METHODS, Asked, Body, Options, Site
 
-__all__ = ["FlaskSite", "ours"]
-
-METHODS = ["GET", "POST", "PUT", "DELETE"]
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def ours(cache: Cache, terms: dict[str, Any] | None = None) -> Callable[[Flask], Decorator]:
-    """Return what decorates the view with @cached, with the *terms* of a case."""
-    given = terms or {}
-    key = (lambda: "same") if given.get("keyed") else None
-    return lambda app: cached(timeout=300, cache=cache, namespace="view", vary=given.get("vary", ()), key=key)
+__all__ = ["FlaskSite"]
 
 
-class FlaskSite:
-    """An application that answers every request with *reply*, and a body that says how often it has computed one."""
+class FlaskSite(Site):
+    """An application of Flask; its views are not given the request."""
 
-    def __init__(self, decorator: Callable[[Flask], Decorator], terms: dict[str, Any] | None = None) -> None:
-        self.app = Flask(__name__)
-        self.app.config["CACHE_STATUSES"] = (terms or {}).get("statuses", ())
-        self.reply = Reply()
-        self.computed = 0
-        numbers = itertools.count(1)
+    no_request = ()
 
-        def view() -> Response:
-            self.computed = next(numbers)
-            body = f"{self.computed}"
-            made = make_response(iter([body]) if self.reply.streamed else body, self.reply.status)
-            for name, value in self.reply.headers:
-                made.headers.add(name, value)
-            return made
+    def set_up(self, options: Options) -> None:
+        self.app = Flask("tests")
+        self.app.secret_key = "secret" if options.has_sessions else None
+        self.app.config.update(CACHE_STATUSES=options.statuses, TRUSTED_HOSTS=options.hosts, PROPAGATE_EXCEPTIONS=False)
+        if options.ignored_cookies is not None:
+            self.app.config["CACHE_IGNORED_COOKIES"] = options.ignored_cookies
 
-        decorated = decorator(self.app)(view)
-        for path in ("/page", "/page/"):
-            self.app.add_url_rule(path, path, decorated, methods=METHODS)
+    def route(self, path: str, view: Any, methods: Sequence[str] = METHODS) -> None:
+        rule = path.replace("{", "<int:").replace("}", ">")
+        self.app.add_url_rule(rule, path, view, methods=methods)
 
-    def ask(self, ask: Ask) -> Response:
-        client = self.app.test_client(use_cookies=False)
-        return client.open(
+    def parameters(self, body: Body) -> list[inspect.Parameter]:
+        return super().parameters(body)[1:]
+
+    def arguments(self, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return flask.request, given
+
+    def asked(self, request: Any) -> Asked:
+        query = request.query_string.decode()
+        return Asked(request.path, query, request.host, request.headers, request.cookies, lambda: flask.session)
+
+    def response(self, reply: Reply) -> flask.Response:
+        made = make_response(iter([reply.body]) if reply.streamed else reply.body, reply.status)
+        for name, value in reply.headers:
+            made.headers.add(name, value)
+        return made
+
+    def error(self, status: int) -> HTTPException:
+        return default_exceptions[status]()
+
+    def ask(self, ask: Ask) -> Answer:
+        response = self.app.test_client(use_cookies=False).open(
             ask.target,
             method=ask.method,
             headers=list(ask.headers),
             data=ask.body or None,
             base_url=f"{ask.scheme}://{ask.host}",
-            environ_overrides={"REMOTE_USER": ask.user} if ask.user else {},
+            environ_overrides={
+                **({"REMOTE_USER": ask.user} if ask.user else {}),
+                **({"SCRIPT_NAME": ask.root} if ask.root else {}),
+            },
         )
+        return Answer.of(response.status_code, response.headers, response.data)
+
+    @contextlib.contextmanager
+    def other_request(self) -> Iterator[tuple[()]]:
+        with self.app.test_request_context("/other"):
+            yield ()

@@ -1,33 +1,15 @@
 """HTTP servers that the tests start, and a client that reaches any of their workers."""
 
 import http.client
-import json
 import os
 import sys
-from dataclasses import dataclass
-from http.client import HTTPMessage
-from typing import Any
 
 from tests.support.servers import Server, ServerFailed
+from tests.web.matrix import Answer
 
-__all__ = ["Answer", "Gunicorn", "Uvicorn", "WebServer"]
+__all__ = ["Gunicorn", "Uvicorn", "WebServer"]
 
 TRIES = 2000
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def worker(self) -> str:
-        return self.headers["X-Worker"]
 
 
 class WebServer(Server):
@@ -65,7 +47,7 @@ class WebServer(Server):
         answers: dict[str, Answer] = {}
         for _ in range(TRIES):
             answer = self.ask(method, target, **headers)
-            answers.setdefault(answer.worker, answer)
+            answers.setdefault(answer.headers["X-Worker"], answer)
             if len(answers) == 2:
                 return answers
         raise ServerFailed(f"in {TRIES} requests only {len(answers)} worker(s) answered")

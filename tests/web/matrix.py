@@ -5,10 +5,13 @@ has left? *terms* are options of @cached that the view has: `vary`, and `keyed` 
 of the request. Where the case is about an adapter's own (`statuses`), that configures it.
 """
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import Any
 
-__all__ = ["CASES", "Ask", "Case", "Reply", "ask", "reply"]
+__all__ = ["CASES", "Answer", "Ask", "Case", "Reply", "ask", "reply"]
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -23,6 +26,7 @@ class Ask:
     body: bytes = b""
     host: str = "good.example"
     scheme: str = "http"
+    root: str = ""  # where the application is mounted
     user: str = ""  # whom the server in front of the application says it is from: REMOTE_USER, or scope["user"]
 
     def values(self, name: str) -> list[str]:
@@ -39,6 +43,31 @@ class Reply:
     status: int = 200
     headers: Headers = ()
     streamed: bool = False
+    body: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response as its client sees it; names of headers are looked up in any case."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @classmethod
+    def of(cls, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> "Answer":
+        message = Message()
+        for name, value in headers:
+            message[name] = value
+        return cls(status, message, body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 @dataclass(frozen=True)

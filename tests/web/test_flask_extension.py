@@ -8,7 +8,7 @@ import pytest
 from flask import Blueprint, Flask
 from flask.views import MethodView
 
-from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, _current, cached, default_cache
+from memocache import Cache, ConfigurationError, MemcachedCache, _current, cached, default_cache
 from memocache.web import flask as flask_adapter
 from memocache.web._settings import cache_from_settings
 from memocache.web.flask import Memocache
@@ -274,8 +274,3 @@ def test_clear_asks_first() -> None:
     assert cache.has("a")
     assert run(app, "clear", "--yes") == (0, "Cleared.\n")
     assert not cache.has("a")
-
-
-def test_types() -> None:
-    assert isinstance(cache_from_settings({"CACHE_TYPE": "memcached"}), MemcachedCache)
-    assert isinstance(cache_from_settings({"CACHE_TYPE": "simple"}), SimpleCache)

@@ -163,7 +163,7 @@ def test_what_would_not_fit_is_compressed_unless_told_otherwise(cache: Memcached
 
 def test_a_server_with_larger_items_is_used(prefix: str, memcached_factory: Callable[..., MemcachedServer]) -> None:
     server = memcached_factory(max_item_size="4m", memory_mb=64)
-    f, box = echo(MemcachedCache([server.address], key_prefix=prefix, max_item_size=4 * MEGABYTE))
+    f, box = echo(MemcachedCache([server.address], key_prefix=prefix, timeout=5, max_item_size=4 * MEGABYTE))
     box[:] = [LONG_TEXT * 5]
     assert f() == f() == LONG_TEXT * 5
     assert f.info().hits == 1
@@ -202,7 +202,7 @@ def test_what_has_no_form_as_bytes_leaves_no_lease(cache: MemcachedCache, peer: 
     ],
 )
 def test_what_the_server_is_told_of_a_timeout(timeout: float | None, told: int, proxy: FaultProxy, prefix: str) -> None:
-    cache = MemcachedCache([proxy.address], key_prefix=prefix)
+    cache = MemcachedCache([proxy.address], key_prefix=prefix, timeout=5)
     with freeze_time():
         assert cache.set("k", 1, timeout)
         assert cache.add("l", 1, timeout)

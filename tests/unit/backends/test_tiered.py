@@ -277,7 +277,7 @@ class Unfenced(TieredCache):
             return entry
         found = self._far.look(key, groups, now, lease)
         if isinstance(found, Entry):
-            self._near.fill(self._near.claim(key, groups, now, lease), self._twin(found, groups, now))
+            self._near.fill(self._near.claim(key, groups, now, lease), self._near_entry(found, groups, now))
         return found
 
 

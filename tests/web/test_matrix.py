@@ -1,0 +1,40 @@
+"""The matrix and the fuzzed headers, end to end through every framework."""
+
+from functools import partial
+
+import pytest
+
+from memocache import SimpleCache
+from tests.web.asgi_sites import DataSite
+from tests.web.frameworks import Make
+from tests.web.fuzz import combinations
+from tests.web.matrix import CASES, OK, PLAIN, Case
+from tests.web.sites import check, is_served, ours, wrong_in
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_matrix(case: Case, make: Make) -> None:
+    check(case, make)
+
+
+REQUESTS = [case for case in CASES if case.reply == OK and "statuses" not in case.terms]
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+@pytest.mark.parametrize("case", REQUESTS, ids=str)
+def test_requests_for_plain_data(case: Case, is_async: bool) -> None:
+    make = partial(DataSite, is_async=is_async)
+    assert is_served(ours(make(), SimpleCache(), case.terms), case.first, case.second) is case.cached
+    assert is_served(ours(make(), SimpleCache()), PLAIN, PLAIN)
+
+
+# Of 10 000. What makes an event loop for every request is slow, and differs in nothing that they test.
+SHARES = {"flask": slice(None), "flask async": slice(500), "django": slice(None), "django async": slice(500)}
+HALVES = {"": slice(0, None, 2), "async": slice(1, None, 2)}
+
+
+def test_fuzzed_headers(make: Make, request: pytest.FixtureRequest) -> None:
+    name = request.node.callspec.id
+    share = SHARES.get(name) or HALVES["async" if make.keywords["is_async"] else ""]
+    wrong = list(wrong_in(ours(make(), SimpleCache(threshold=100_000)), combinations(10_000)[share]))
+    assert not wrong, (len(wrong), wrong[0])

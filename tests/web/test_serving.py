@@ -1,0 +1,367 @@
+"""Views under load and over time: waiting, fences, growing old, two tenants; in process and on memcached."""
+
+import itertools
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+
+from memocache import Cache, MemcachedCache, cached
+from memocache._flight import Flight
+from memocache.web._calls import UrlMemory
+from tests.support.servers import MemcachedServer, wait_until
+from tests.support.threads import PATIENCE, Held, start
+from tests.web.matrix import Reply
+from tests.web.sites import Asked, Site
+from tests.web.tenants import TASKS, requests
+
+Count = Callable[[], int]
+blocking = pytest.mark.sites(lambda make: not make.keywords["is_async"])
+
+
+@pytest.fixture
+def decorate(cache: Cache) -> Callable[..., Any]:
+    """Decorates views of this test's own cache."""
+    return lambda **options: cached(cache=cache, namespace="view", **options)
+
+
+Decorate = Callable[..., Any]
+
+
+# ---- fences ------------------------------------------------------------------------------------------------------
+
+
+def varying(body: Callable[[], str]) -> Callable[[Asked], Reply]:
+    return lambda asked: Reply(headers=(("Vary", "X-One"),), body=body())
+
+
+def test_a_fence_while_a_response_is_computed(site: Site, decorate: Decorate) -> None:
+    truth = ["old"]
+    held = Held(lambda: truth[0])
+    view = site.mount(varying(held), decorate())
+    first = start(site.text)
+    held.wait()
+    truth[0] = "new"
+    view.uncache()
+    held.go()
+    assert first.result(PATIENCE) == "old"
+    assert site.texts("/", "/", "/") == ["new"] * 3
+    assert held.computed == 2
+
+
+@blocking
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("moment", ["claim", "fill", "peek"])
+def test_a_fence_while_a_variant_is_stored(
+    site: Site, cache: Cache, decorate: Decorate, moment: str, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever between the verbs the forgetting comes, what was computed before is not served after it."""
+    truth = ["old"]
+    view = site.mount(varying(lambda: truth[0]), decorate())
+    real = getattr(cache, moment)
+
+    def forget() -> None:
+        truth[0] = "new"
+        view.uncache()
+
+    def interrupted(*args: Any) -> Any:
+        monkeypatch.undo()
+        if before:
+            forget()
+        answer = real(*args)
+        if not before:
+            forget()
+        return answer
+
+    monkeypatch.setattr(cache, moment, interrupted)
+    assert site.text() == "old"
+    assert (truth, site.texts("/", "/")) == (["new"], ["new", "new"])
+
+
+def test_the_first_response_of_a_variant_is_stored_at_once(site: Site, decorate: Decorate, count: Count) -> None:
+    view = site.mount(lambda asked: Reply(headers=(("Vary", asked.query),), body=f"{count()}"), decorate())
+    assert [site.text("/?X-One", X_One=one) for one in "aaabbba"] == [*"111", *"222", "1"]
+    assert view.info().misses == 2
+    view.forget_known_variants()
+    assert site.text("/?X-One", X_One="a") == "1"
+    learned = view.function._self_memoizer.binding().views.notes[UrlMemory].learned
+    assert list(learned.values()) == [("x-one",)]
+
+
+def test_vary_that_grows(site: Site, decorate: Decorate, count: Count) -> None:
+    vary = ["X-One"]
+    view = site.mount(lambda asked: Reply(headers=(("Vary", vary[0]),), body=f"{count()}"), decorate())
+    get = site.text
+    assert [get(X_One="a"), get(X_One="a")] == ["1", "1"]
+    vary[0] = "X-Two"
+    assert [get(X_One="b"), get(X_One="b"), get(X_One="b", X_Two="c")] == ["2", "2", "3"]
+    assert [get(X_One="b"), get(X_One="b", X_Two="c")] == ["2", "3"]
+    view.forget_known_variants()
+    assert [get(X_One="b"), get(X_One="b", X_Two="c")] == ["2", "3"]
+    vary[0] = ",".join(f"X-{number}" for number in range(8))  # ten with those before
+    assert [get(X_One="d"), get(X_One="d")] == ["4", "5"]
+
+
+# ---- waiting -----------------------------------------------------------------------------------------------------
+
+
+def test_one_computes_and_all_are_served(site: Site, decorate: Decorate) -> None:
+    held = Held(lambda: "page")
+    site.mount(lambda asked: held(), decorate(wait=60))
+    first = start(site.text)
+    held.wait()
+    others = [start(site.get) for _ in range(8)]
+    held.go()
+    assert first.result(PATIENCE) == "page"
+    answers = [other.result(PATIENCE) for other in others]
+    assert {answer.text for answer in answers} == {"page"}
+    assert len({answer.headers["ETag"] for answer in answers}) == 1
+    assert held.computed == 1
+
+
+def test_what_cannot_be_stored_frees_all_at_once_and_is_given_to_nobody_else(
+    site: Site, decorate: Decorate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are inside the view together: were they let in one by one, this would wait for ever."""
+    everybody = threading.Barrier(9)
+    held = Held(lambda: None)
+    numbers = itertools.count(1)
+    joined = threading.Semaphore(0)
+    subscribe = Flight.subscribe
+
+    def body(asked: Asked) -> Reply:
+        number = next(numbers)
+        if number == 1:
+            held()
+        else:
+            everybody.wait(PATIENCE)
+        return Reply(headers=(("Set-Cookie", f"user={number}"),), body=f"{number}")
+
+    def subscribed(self: Flight, wake: Any) -> bool:
+        joined.release()
+        return subscribe(self, wake)
+
+    site.mount(body, decorate(wait=60))
+    first = start(site.get)
+    held.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(Flight, "subscribe", subscribed)
+        others = [start(site.get) for _ in range(8)]
+        for _ in others:
+            assert joined.acquire(timeout=PATIENCE)
+    held.go()
+    one = first.result(PATIENCE)
+    everybody.wait(PATIENCE)
+    answers = [one, *(other.result(PATIENCE) for other in others)]
+    assert sorted(answer.text for answer in answers) == [str(number) for number in range(1, 10)]
+    assert len({answer.headers["Set-Cookie"] for answer in answers}) == 9
+
+
+def test_an_uncacheable_url_is_not_serialised_and_becomes_cacheable_again(site: Site, decorate: Decorate) -> None:
+    together = threading.Barrier(4)
+    status, is_together = 500, False
+
+    def body(asked: Asked) -> Reply:
+        if status == 500 and is_together:
+            together.wait(PATIENCE)
+        return Reply(status, body="page")
+
+    view = site.mount(body, decorate(wait=60))
+    assert site.get().status == 500
+    is_together = True
+    others = [start(site.get) for _ in range(4)]
+    assert [other.result(PATIENCE).status for other in others] == [500] * 4
+    status = 200
+    assert [site.get().status for _ in range(4)] == [200] * 4
+    assert view.info().hits == 2  # the first was alone, the second was stored
+
+
+def test_what_a_view_raises_is_its_own_caller_s(site: Site, decorate: Decorate) -> None:
+    held = Held(lambda: None)
+    numbers = itertools.count(1)
+
+    def body(asked: Asked) -> str:
+        number = next(numbers)
+        if number == 1:
+            held()
+            raise ValueError("the first's")
+        return f"{number}"
+
+    site.mount(body, decorate())
+    first = start(site.get)
+    held.wait()
+    second = start(site.text)
+    held.go()
+    assert first.result(PATIENCE).status == 500
+    assert second.result(PATIENCE) == "2"
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_view_that_raises_is_called_once_for_each_request(
+    site: Site, decorate: Decorate, count: Count, status: int
+) -> None:
+    def body(asked: Asked) -> str:
+        count()
+        raise site.error(404) if status == 404 else RuntimeError
+
+    site.mount(body, decorate())
+    assert [site.get().status for _ in range(3)] == [status] * 3
+    assert count() == 4
+
+
+@blocking
+def test_head_is_not_stored_and_takes_no_lease(site: Site, cache: Cache, decorate: Decorate, monkeypatch: Any) -> None:
+    looks = []
+    look = cache.look
+    monkeypatch.setattr(cache, "look", lambda *args: looks.append(args) or look(*args))
+    numbers = itertools.count(1)
+    site.mount(lambda asked: f"{next(numbers)}", decorate())
+    tag = site.get("/", "HEAD").headers["ETag"]
+    assert looks == []
+    assert site.text() == "2"
+    assert site.get("/", "HEAD").headers["ETag"] == site.get().headers["ETag"] != tag
+
+
+# ---- growing old -------------------------------------------------------------------------------------------------
+
+
+def frozen() -> Any:
+    return freeze_time("2030-01-01", real_asyncio=True)
+
+
+def test_age_max_age_and_expiry(site: Site, decorate: Decorate, count: Count) -> None:
+    def body(asked: Asked) -> Reply:
+        return Reply(headers=(("Cache-Control", asked.query),) if asked.query else (), body=f"{count()}")
+
+    site.mount(body, decorate(timeout=60))
+    with frozen() as clock:
+        first = site.get()
+        assert (first.headers["Cache-Control"], "Age" in first.headers) == ("private, max-age=60", False)
+        assert site.text("/?max-age=10") == "2"
+        clock.tick(9)
+        second = site.get()
+        assert (second.headers["Age"], second.headers["Cache-Control"]) == ("9", "private, max-age=60")
+        assert site.get("/?max-age=10").headers["Age"] == "9"
+        clock.tick(2)
+        assert site.texts("/", "/?max-age=10") == ["1", "3"]
+        clock.tick(50)
+        assert site.text() == "4"
+
+
+def test_stale_is_served_while_one_refreshes(site: Site, decorate: Decorate, count: Count) -> None:
+    site.mount(lambda asked: f"{asked.path} {asked.query} {count()}", decorate(timeout=60, stale=30), "/page")
+    get = site.get
+    with frozen() as clock:
+        control = get("/page?a").headers["Cache-Control"]
+        assert control == "private, max-age=60, stale-while-revalidate=30, stale-if-error=30"
+        clock.tick(50)
+        assert get("/page?a").headers["Age"] == "50"
+        clock.tick(20)
+        if site.loop_ends_with_request:  # so that nobody else could refresh it
+            assert site.texts("/page?a", "/page?a") == ["/page a 2"] * 2
+        else:
+            old = get("/page?a")
+            assert (old.text, old.headers["Age"]) == ("/page a 1", "70")
+            assert wait_until(lambda: site.text("/page?a") == "/page a 2")
+        clock.tick(100)
+        assert site.text("/page?a") == "/page a 3"
+
+
+def test_must_revalidate_and_stale_while_revalidate_of_the_response(
+    site: Site, decorate: Decorate, count: Count
+) -> None:
+    site.mount(
+        lambda asked: Reply(headers=(("Cache-Control", asked.query),), body=f"{count()}"),
+        decorate(timeout=60, stale=30),
+    )
+    with frozen() as clock:
+        assert site.text("/?must-revalidate") == "1"
+        clock.tick(61)
+        assert site.texts("/?must-revalidate", "/?stale-while-revalidate=5") == ["2", "3"]
+        clock.tick(66)
+        assert site.text("/?stale-while-revalidate=5") == "4"
+
+
+@pytest.mark.parametrize("trouble", ["status", "raised"])
+def test_instead_of_an_error_the_old_answer_is_served(
+    site: Site, decorate: Decorate, count: Count, trouble: str
+) -> None:
+    is_broken = False
+
+    def body(asked: Asked) -> Reply:
+        number = count()
+        if is_broken and trouble == "raised":
+            raise RuntimeError
+        return Reply(503 if is_broken else 200, body=f"{number}")
+
+    view = site.mount(body, decorate(timeout=60, stale=60))
+    with frozen() as clock:
+        assert site.text() == "1"
+        clock.tick(61)
+        is_broken = True
+        old = site.get()
+        assert (old.text, old.status, old.headers["Age"]) == ("1", 200, "61")
+        assert wait_until(lambda: view.info().failures == 1)
+        assert site.texts("/", "/", "/") == ["1"] * 3
+        # Whoever wants no old answer gets none, and takes it from nobody.
+        assert site.get(Cache_Control="no-cache").status in (500, 503)
+        assert site.text() == "1"
+        clock.tick(60)
+        assert site.get().status in (500, 503)
+
+
+def test_a_fresh_answer_outlives_an_error(site: Site, decorate: Decorate, count: Count) -> None:
+    site.mount(lambda asked: Reply(int(asked.headers.get("X-Status", 200)), body=f"{count()}"), decorate())
+    assert site.text() == "1"
+    assert site.get(Cache_Control="no-cache", X_Status="502").status == 502
+    assert site.text() == "1"
+    assert site.get(Cache_Control="no-cache", X_Status="404").status == 404  # which says what there is now
+    assert site.text() == "4"
+
+
+# ---- two tenants -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.sites(lambda make: make.func.has_arguments and make.func.is_served_by_loop is make.keywords["is_async"])
+def test_two_tenants_never_meet(site: Site, memcached: MemcachedServer, prefix: str) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5)
+    numbers = itertools.count(1)
+
+    def named(asked: Asked) -> str:
+        return asked.headers.get("X-Tenant", "nobody")
+
+    def page(tell: Callable[[Asked], str], *headers: tuple[str, str]) -> Callable[..., Reply]:
+        def body(asked: Asked, i: int) -> Reply:
+            return Reply(headers=headers, body=json.dumps({"tenant": tell(asked), "i": i, "n": next(numbers)}))
+
+        return body
+
+    bodies = {
+        "key": (page(named), {"key": site.key(lambda asked, i: named(asked))}),
+        "vary": (page(named), {"vary": ("X-Tenant",)}),
+        "learned": (page(named, ("Vary", "X-Tenant")), {}),
+        "cookie": (page(lambda asked: asked.cookies.get("tenant", "nobody")), {}),
+        "host": (page(lambda asked: asked.host.partition(".")[0]), {}),
+    }
+    views = {
+        name: site.mount(body, cached(cache=cache, namespace=name, **options), f"/{name}/{{i}}")
+        for name, (body, options) in bodies.items()
+    }
+
+    def wrong(seed: int) -> int:
+        count = 0
+        for each in requests(seed):
+            count += each.is_wrong(site.ask(each.ask).json)
+            if each.forgets:
+                views["learned"].uncache(each.i)
+        return count
+
+    with ThreadPoolExecutor(TASKS) as pool:
+        assert sum(pool.map(wrong, range(TASKS))) == 0
+    hits = {name: view.info().hits for name, view in views.items()}
+    assert hits.pop("cookie") == 0  # with cookies, of which nobody has said what matters
+    assert all(each > 1000 for each in hits.values()), hits

@@ -1,0 +1,331 @@
+"""What a view of any framework does: what of a call is in the key, what is stored, what forgets it."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memocache import (
+    Cache,
+    ConfigurationError,
+    MemcachedCache,
+    SimpleCache,
+    SQLiteCache,
+    cached,
+    configure,
+    disabled,
+    uncache_tag,
+    uncaches,
+)
+from memocache._hooks import adapters
+from memocache.web._discovery import ArgumentAdapter
+from tests.support.servers import MemcachedServer
+from tests.web.django_site import DjangoSite
+from tests.web.frameworks import Make
+from tests.web.matrix import Ask, Reply
+from tests.web.sites import Asked, Site, not_cached
+
+Count = Callable[[], int]
+with_arguments = pytest.mark.sites(lambda make: make.func.has_arguments)
+without_django = pytest.mark.sites(lambda make: make.func is not DjangoSite)
+
+
+def page(count: Count) -> Callable[[Asked], str]:
+    return lambda asked: f"{count()}"
+
+
+def page_of_number(count: Count) -> Callable[..., str]:
+    def body(asked: Asked, i: int) -> str:
+        return f"{count()}"
+
+    return body
+
+
+# ---- the key -----------------------------------------------------------------------------------------------------
+
+
+@with_arguments
+def test_a_key_function_says_what_of_cookies_matters(site: Site, count: Count) -> None:
+    key = site.key(lambda asked, i: asked.cookies.get("theme"))
+    view = site.mount(page_of_number(count), cached(key=key), "/{i}")
+
+    def pages(target: str) -> list[str]:
+        return [site.text(target, Cookie=f"theme={theme}; other={count()}") for theme in ("light", "dark")]
+
+    first, second = pages("/1"), pages("/2")
+    assert len({*first, *second}) == 4
+    assert [pages("/1"), pages("/2")] == [first, second]
+    assert site.get("/1").headers["Vary"] == "Authorization, Cookie"
+    assert view.uncache(1)  # both, and outside a request
+    assert not set(pages("/1")) & set(first)
+    assert pages("/2") == second
+
+
+@with_arguments
+def test_template_keys_and_ignored_arguments(site: Site, count: Count) -> None:
+    def body(asked: Asked, i: int, j: int) -> str:
+        return f"{count()}"
+
+    view = site.mount(body, cached(key="{i}"), "/{i}/{j}")
+    assert site.texts("/1/7", "/1/8", "/1/7") == ["1", "2", "1"]
+    assert view.uncache(1, 9)  # only i counts
+    assert site.texts("/1/7", "/1/8") == ["3", "4"]
+
+
+def test_vary_names_headers_that_matter(site: Site, count: Count) -> None:
+    site.mount(page(count), cached(vary=["X-Tenant"]))
+    assert [site.text(X_Tenant=each) for each in "aba"] == ["1", "2", "1"]
+    assert site.get(X_Tenant="a").headers["Vary"] == "Authorization, Cookie, X-Tenant"
+
+
+def test_harmless_cookies_may_be_named(make: Make, count: Count) -> None:
+    site = make(ignored_cookies=["ab_*"])
+    site.mount(page(count))
+    assert [site.text(Cookie=each) for each in ("ab_1=x", "ab_2=y", "_ga=1", "ab=1")] == ["1", "1", "2", "3"]
+
+
+@without_django  # whose applications are told apart by the names of their URL configurations
+def test_two_applications_of_one_name_do_not_share(make: Make, count: Count) -> None:
+    sites = [make(), make()]
+    function = sites[0].mount(page(count)).function
+    sites[1].route("/", function)
+    assert [site.texts("/", "/") for site in sites] == [["1", "1"], ["2", "2"]]
+
+
+def test_mounted_applications_do_not_share(site: Site, count: Count) -> None:
+    site.mount(page(count), cached, "/page")
+    assert [site.ask(Ask(root=root)).text for root in ("/a", "/b", "/a")] == ["1", "2", "1"]
+
+
+def test_hosts_that_are_not_trusted_reach_nothing(make: Make, count: Count) -> None:
+    logging.getLogger("django.security.DisallowedHost").disabled = True
+    site = make(hosts=["good.example"])
+    site.mount(page(count))
+    assert [site.ask(Ask("/", host=host)).status for host in ("evil.example", "good.example")] == [400, 200]
+    assert (site.text(), count()) == ("1", 2)
+
+
+@pytest.mark.parametrize("vary", ["Accept", 7, None, ["Accept Language"], ["*"], [1], [""]], ids=repr)
+def test_vary_must_be_names_of_headers(vary: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^vary="):
+        cached(vary=vary)
+
+
+def test_at_most_eight_headers() -> None:
+    with pytest.raises(ConfigurationError, match=r"^vary= names 9 headers; 8 are the most$"):
+        cached(vary=[f"X-{number}" for number in range(9)])
+
+
+@pytest.mark.parametrize("view", [1, 0, "yes"])
+def test_view_must_be_a_bool(view: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^view=.*; wanted: True for a web view, False for no view, None"):
+        cached(view=view)
+
+
+# ---- what is stored ----------------------------------------------------------------------------------------------
+
+
+def test_responses_are_made_anew(site: Site, count: Count) -> None:
+    given: list[Any] = []
+    reply = Reply(203, (("Link", "a"), ("Link", "b")), body="page")
+    site.mount(lambda asked: count() and reply, returned=given)
+    answers = [site.get() for _ in range(3)]
+    assert len(set(map(id, given))) == 3
+    assert count() == 2
+    for each in answers:
+        assert (each.status, each.text) == (203, "page")
+        assert ",".join(each.headers.get_all("Link")) == "a,b"
+        assert each.headers["Content-Type"].startswith("text/")
+        assert each.headers["ETag"] == answers[0].headers["ETag"]
+        assert each.headers["Cache-Control"] == "private, max-age=300"
+
+
+def test_304_and_head(site: Site, count: Count) -> None:
+    site.mount(page(count))
+    tag = site.get().headers["ETag"]
+    for method in ("GET", "HEAD"):
+        unmodified = site.get("/", method, If_None_Match=f'"x", {tag}')
+        assert (unmodified.status, unmodified.body, unmodified.headers["ETag"]) == (304, b"", tag)
+        assert "Content-Length" not in unmodified.headers
+        changed = site.get("/", method, If_None_Match='"x"')
+        assert (changed.status, changed.headers["ETag"]) == (200, tag)
+        assert changed.headers["Content-Length"] in ("1", None)  # None is Django's, which leaves it to middleware
+    assert count() == 2
+
+
+def test_what_is_raised_is_not_stored(site: Site, count: Count) -> None:
+    def body(asked: Asked) -> str:
+        count()
+        raise site.error(404)
+
+    site.mount(body)
+    assert [site.get().status for _ in range(2)] == [404, 404]
+    assert count() == 3
+    assert "Cache-Control" not in site.get().headers
+
+
+def test_errors_are_remembered_where_that_is_asked_for(site: Site, cache: Cache, count: Count) -> None:
+    def body(asked: Asked) -> str:
+        count()
+        raise site.error(404)
+
+    site.mount(body, cached(cache=cache, namespace="view", errors={type(site.error(404)): 30}))
+    assert [site.get().status for _ in range(3)] == [404] * 3
+    assert count() == 2
+
+
+@without_django  # where a session that was read was used
+def test_a_changed_session_is_not_stored(make: Make, count: Count) -> None:
+    def body(asked: Asked) -> str:
+        session = asked.session()
+        if asked.query:
+            session["user"] = asked.query
+        return f"{count()} {session.get('user')}"
+
+    site = make(has_sessions=True)
+    site.mount(body)
+    assert site.texts("/?alice", "/?alice", "/", "/") == ["1 alice", "2 alice", "3 None", "3 None"]
+    cookie = site.get("/?bob").headers["Set-Cookie"].partition(";")[0]
+    assert site.text(Cookie=cookie) == "5 bob"
+    assert site.text() == "3 None"
+
+
+def test_an_ordinary_function_that_returns_a_response(
+    site: Site, count: Count, caplog: pytest.LogCaptureFixture
+) -> None:
+    helper = cached(lambda: site.response(Reply(body=f"{count()}")))
+    site.mount(lambda asked: helper(), not_cached)
+    assert site.texts("/", "/") == ["1", "2"]
+    (record,) = caplog.records
+    assert "a function that is no view returned a response" in record.getMessage()
+    assert "view=True" in record.getMessage()
+    assert "takes the request" in record.getMessage()
+
+
+# ---- ordinary functions, and caches ------------------------------------------------------------------------------
+
+
+def test_helpers_are_ordinary(site: Site, count: Count) -> None:
+    helper = cached(lambda i: count())
+
+    def body(asked: Asked, i: int) -> str:
+        return f"{helper(i)}"
+
+    site.mount(body, not_cached, "/{i}")
+    assert site.texts("/1?a=1", "/1?a=2", "/2") == ["1", "1", "2"]
+    assert "ETag" not in site.get("/1").headers
+    assert helper.uncache(1)
+
+
+def test_the_default_cache_and_disabled_caches(site: Site, count: Count) -> None:
+    site.mount(page(count))
+    assert site.texts("/", "/") == ["1", "1"]
+    with disabled():
+        assert site.texts("/", "/") == ["2", "3"]
+    assert site.text() == "1"
+    configure(SimpleCache())
+    assert site.texts("/", "/") == ["4", "4"]
+
+
+def test_a_function_that_can_be_no_view_is_forgotten_in_one_round_trip(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = SQLiteCache(tmp_path / "cache.sqlite")
+    groups: list[str] = []
+    for each in adapters:  # Flask's cannot know that it is no view of an application that is not there
+        if type(each) is not ArgumentAdapter:
+            monkeypatch.setattr(each, "may_be_view", lambda function: False)
+    monkeypatch.setattr(cache, "forget_tag", groups.append)
+
+    @cached(cache=cache, namespace="typed")
+    def typed(i: int, name: str | None = None, *, flag: bool = False) -> int:
+        return i
+
+    @cached(cache=cache, namespace="perhaps")
+    def perhaps(i) -> int:  # type: ignore[no-untyped-def]
+        return int(i)
+
+    assert [typed(1), typed.uncache(1), groups] == [1, True, []]
+    assert [perhaps(1), perhaps.uncache(1), len(groups)] == [1, True, 1]
+
+
+# ---- forgetting --------------------------------------------------------------------------------------------------
+
+
+@with_arguments
+def test_forgetting_takes_every_variant_of_the_call_and_no_other(site: Site, cache: Cache, count: Count) -> None:
+    def body(asked: Asked, i: int) -> Reply:
+        return Reply(headers=(("Vary", "X-One"),) if i == 1 else (), body=f"{count()}")
+
+    view = site.mount(body, cached(cache=cache, namespace="view", tags=("i:{i}",)), "/{i}")
+
+    def all_of(i: int) -> list[str]:
+        return [site.text(f"/{i}{query}", X_One=one) for query in ("", "?a", "?b") for one in ("x", "y")]
+
+    is_shared = isinstance(cache, MemcachedCache)
+    for is_in_request in (True, False):  # nobody has called it; what is elsewhere cannot be counted
+        assert view.uncache(1, is_in_request=is_in_request) in (False, is_shared)
+    before, other = all_of(1), all_of(2)
+    assert (len(set(before)), len(set(other))) == (6, 3)
+    assert all_of(1) == before
+    ways: list[Callable[[], Any]] = [
+        lambda: view.uncache(i=1),
+        lambda: view.uncache(1, is_in_request=True),
+        lambda: view.uncache_where(i=1),
+        lambda: uncache_tag("i:1", cache),
+        lambda: uncaches(view.function, call=(*site.no_request, "{i}"))(lambda i: None)(1),
+        view.uncache_all,
+    ]
+    for way in ways:
+        assert all_of(2) == other
+        way()
+        now = all_of(1)
+        assert all_of(1) == now
+        assert not set(now) & set(before)
+        before = now
+    assert not set(all_of(2)) & set(other)
+    view.uncache(2)
+    assert all_of(1) == before
+
+
+@with_arguments
+def test_a_view_on_a_cache_of_a_url(site: Site, count: Count, tmp_path: Path) -> None:
+    view = site.mount(page_of_number(count), cached(cache=f"sqlite:///{tmp_path}/cache.sqlite", namespace="v"), "/{i}")
+    assert site.texts("/1", "/1?q", "/2", "/1", "/1?q") == ["1", "2", "3", "1", "2"]
+    assert view.uncache(1) is True
+    assert site.texts("/1", "/1?q", "/2") == ["4", "5", "3"]
+    view.uncache_all()
+    assert site.text("/2") == "6"
+
+
+@with_arguments
+def test_a_request_that_changes_something_forgets_what_is_stored_for_its_call(
+    site: Site, cache: Cache, count: Count
+) -> None:
+    def body(asked: Asked, i: int) -> Reply:
+        return Reply(int(asked.headers.get("X-Status", 200)), body=f"{count()}")
+
+    site.mount(body, cached(cache=cache, namespace="view"), "/{i}")
+    assert site.texts("/1", "/1?a=1", "/2") == ["1", "2", "3"]
+    for method in ("OPTIONS", "HEAD"):
+        site.get("/1", method)
+    for status in ("400", "500"):
+        site.get("/1", "POST", X_Status=status)
+    assert site.texts("/1", "/1?a=1") == ["1", "2"]
+    n = count()
+    for method, status in (("POST", "200"), ("DELETE", "204"), ("POST", "303")):
+        site.get("/1", method, X_Status=status)
+        assert site.texts("/1", "/1?a=1", "/2") == [f"{n + 2}", f"{n + 3}", "3"]
+        n += 3
+
+
+def test_a_change_is_answered_though_the_cache_is_not_there(
+    site: Site, own_memcached: MemcachedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    view = site.mount(lambda asked: "changed", cached(cache=MemcachedCache([own_memcached.address]), namespace="view"))
+    own_memcached.kill()
+    assert site.get("/", "POST").text == "changed"
+    assert view.info().failures == 1
+    assert "after a request that may have changed something, old results may be served" in caplog.text
