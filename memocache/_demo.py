@@ -47,8 +47,8 @@ BEGIN: Final = """\
 The function reads and parses every file of a part of Python's standard library, and lists the places where a name is \
 used:"""
 END: Final = """\
-That took {:.1f} seconds. Now yours: README.md tells how keys are made, how to forget, which cache to take when, and \
-what happens when a cache is down; so does help(memocache.cached)."""
+That took {:.1f} seconds. Now yours: README.md and docs/ tell how keys are made, how to forget, which cache to take \
+when, and what happens when a cache is down; so does help(memocache.cached)."""
 LEFT_OUT: Final = """\
 Left out: {}. To see this part, install one (on Debian or Ubuntu, as root: apt-get install memcached), or name one \
 that is running: memocache demo --memcached HOST:PORT"""

@@ -34,7 +34,7 @@ class MoreOptions(TypedDict, total=False):
     jitter: float
     tags: Iterable[str]
     copy: bool | Callable[[Any], Any]
-    wait: float | str
+    wait: Duration
     view: bool | None
     vary: Iterable[str]
 
@@ -131,7 +131,7 @@ class Options:
         jitter: float = 0.0,
         tags: Iterable[str] = (),
         copy: "bool | Callable[[Any], Any]" = False,
-        wait: float | str = 10,
+        wait: Duration = 10,
         view: bool | None = None,
         vary: Iterable[str] = (),
         **unknown: object,

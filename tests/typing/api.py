@@ -59,7 +59,7 @@ def positional(x: int) -> str:
     return str(x)
 
 
-@cached("5m", "{x}", cache=SimpleCache(), version=(1, "a"), ignore=("x",), wait="5s")
+@cached("5m", "{x}", cache=SimpleCache(), version=(1, "a"), ignore=("x",), wait=timedelta(seconds=5))
 def with_options(x: int) -> str:
     return str(x)
 

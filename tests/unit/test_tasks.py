@@ -15,7 +15,7 @@ import freezegun
 import pytest
 import time_machine
 
-from memocache import MISSING, Cache, ConfigurationError, MemcachedCache, UncacheFailed, cached, disabled
+from memocache import MISSING, Cache, ConfigurationError, MemcachedCache, SimpleCache, UncacheFailed, cached, disabled
 from memocache._flight import Flight
 from tests.support.servers import MemcachedServer
 from tests.support.threads import start
