@@ -35,7 +35,7 @@ class Flight:
 
     __slots__ = (
         *("__weakref__", "_wake", "began", "cancel", "error", "tags", "key", "lease", "loop", "parent"),
-        *("state", "thread", "value", "waits_for"),
+        *("is_left", "state", "thread", "value", "waits_for"),
     )
 
     def __init__(self, key: str, tags: tuple[str, ...], lease: float) -> None:
@@ -52,6 +52,8 @@ class Flight:
         self.cancel: Callable[[], None] | None = None
         self.value: object = None
         self.error: Exception | None = None
+        self.is_left = False
+        """True if the call that it computes may be over, so that the caller may change the arguments."""
 
     @property
     def over(self) -> bool:
@@ -70,7 +72,7 @@ class Flight:
 
     def leave_caller(self) -> None:
         """Have no more to do with the call that came upon it: nothing waits for what is done in the background."""
-        self.parent, self.thread = None, 0
+        self.parent, self.thread, self.is_left = None, 0, True
 
     def resolve(self, value: object) -> None:
         """End with a *value* for the waiters."""

@@ -271,7 +271,7 @@ class Memoizer:
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None
         scope = binding.scope if tag_args is None else self.scope(binding, tag_args)
-        return begin_fast(binding, key, scope, fast_key, compute)
+        return begin_fast(binding, key, scope, fast_key, compute, key_args)
 
     async def begin_in_task(
         self,
@@ -289,7 +289,7 @@ class Memoizer:
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None
         scope = binding.scope if tag_args is None else self.scope(binding, tag_args)
-        return await self._run(get_or_compute(binding, key, scope, fast_key), compute)
+        return await self._run(get_or_compute(binding, key, scope, fast_key, key_args=key_args), compute)
 
     @functools.cached_property
     def _run(self) -> Callable[..., Any]:

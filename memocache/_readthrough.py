@@ -35,7 +35,7 @@ from memocache._flight import own_copy, waiting
 from memocache._hooks import adapters
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, CacheCall, Lease, Stale
-from memocache.errors import BackendError, BackendUnavailable, SerializationError
+from memocache.errors import BackendError, BackendUnavailable, SerializationError, UnkeyableArgument
 
 __all__ = [
     *("begin_fast", "compute_only", "forget", "forget_fast", "forget_tag", "get_or_compute", "peek", "put", "put_if"),
@@ -70,10 +70,12 @@ async def get_or_compute(
     scope: EntryScope,
     fast_key: "FastKey | None" = None,
     found: "LookupResult | NotLooked" = NOT_LOOKED,
+    key_args: "tuple[object, ...] | None" = None,
 ) -> Any:
     """Return the value under *key*, computed if need be; its entry is of this *scope*.
 
-    *fast_key* is to lead to the entry, in process. *found* is the answer of a first look, if there was one.
+    *fast_key* is to lead to the entry, in process. *found* is the answer of a first look, if there was one. *key_args*
+    are the arguments that the key was made of.
     """
     budget = binding.wait
     sleep = FIRST_SLEEP
@@ -89,13 +91,13 @@ async def get_or_compute(
             lease = found.lease
             if lease is None:
                 return binding.serve_old(found.entry)
-            if await InBackground(_lead(binding, lease, scope), lease.flight):
+            if await InBackground(_lead(binding, lease, scope, key_args=key_args), lease.flight):
                 return binding.serve_old(found.entry)
             lease.alias = fast_key
-            return await _lead(binding, lease, scope, found.entry)
+            return await _lead(binding, lease, scope, found.entry, key_args)
         if type(found) is Lease:
             found.alias = fast_key
-            return await _lead(binding, found, scope)
+            return await _lead(binding, found, scope, None, key_args)
         if budget <= 0:
             return await _compute_alone(binding)
         began = ticks()
@@ -117,7 +119,12 @@ async def get_or_compute(
 
 
 def begin_fast(
-    binding: Binding, key: str, scope: EntryScope, fast_key: "FastKey | None", compute: Callable[[], Any] | None
+    binding: Binding,
+    key: str,
+    scope: EntryScope,
+    fast_key: "FastKey | None",
+    compute: Callable[[], Any] | None,
+    key_args: tuple[object, ...],
 ) -> PendingCall | Entry:
     """Begin the call of an ordinary function: `get_or_compute` once more, without a coroutine for what is usual.
 
@@ -148,7 +155,7 @@ def begin_fast(
     if binding.is_direct and type(found) is Lease:
         found.alias = fast_key
         return PendingLeadFast(binding, found, scope)
-    return PendingCall(get_or_compute(binding, key, scope, fast_key, found), compute)
+    return PendingCall(get_or_compute(binding, key, scope, fast_key, found, key_args), compute)
 
 
 async def _look(binding: Binding, key: str, scope: EntryScope) -> LookupResult:
@@ -191,7 +198,13 @@ async def compute_only() -> Any:
 # ---- leading: computing under a lease, storing, and waking those who wait ----------------------------------------
 
 
-async def _lead(binding: Binding, lease: Lease, scope: EntryScope, old: StaleableEntry | None = None) -> Any:
+async def _lead(
+    binding: Binding,
+    lease: Lease,
+    scope: EntryScope,
+    old: StaleableEntry | None = None,
+    key_args: tuple[object, ...] | None = None,
+) -> Any:
     """Compute under *lease* and store; if that fails, the caller is served what is *old*."""
     flight = lease.flight
     if lease.unreadable is not None:
@@ -202,7 +215,7 @@ async def _lead(binding: Binding, lease: Lease, scope: EntryScope, old: Staleabl
     except BaseException:
         flight.abandon()  # it was not computed: a waiter leads the next
         raise
-    return await _lead_on(binding, lease, scope, *computed, old=old)
+    return await _lead_on(binding, lease, scope, *computed, old=old, key_args=key_args)
 
 
 async def _lead_on(
@@ -213,12 +226,20 @@ async def _lead_on(
     error: BaseException | None,
     cost: float,
     old: StaleableEntry | None = None,
+    key_args: tuple[object, ...] | None = None,
 ) -> Any:
     """Go on after the computation, which returned *value* or raised *error*, in *cost* seconds."""
     flight = lease.flight
     try:
         if cost > binding.longest:
             binding.took(cost)
+        if flight.is_left and key_args is not None and not _have_key(binding, lease.key, key_args):
+            changed = ArgumentsChanged("the arguments were changed while it was computed for nobody")
+            await _give_back(binding, lease, changed)
+            if lease.old is None:
+                binding.failed("a result was not stored", changed)
+            flight.resolve(UNSHARED)
+            return value
         if error is not None:
             return await _lead_failed(binding, lease, scope, error, cost, old)
         try:
@@ -237,6 +258,18 @@ async def _lead_on(
     finally:
         if flight.state is None:
             flight.abandon()  # nothing above has ended it: a waiter leads the next
+
+
+class ArgumentsChanged(Exception):
+    """The content of an argument is not that of which the key was made."""
+
+
+def _have_key(binding: Binding, key: str, key_args: tuple[object, ...]) -> bool:
+    """Return True if *key* is still the one of *key_args*, whose content may have been changed."""
+    try:
+        return binding.keys.key(key_args) == key
+    except UnkeyableArgument:
+        return False
 
 
 def _decide(binding: Binding, value: Any) -> StoreDecision:

@@ -108,6 +108,7 @@ class TaskDriver:
                     if is_last:  # it waits for what the computation has to clean up, as without us
                         self._cancel()
                     elif not flight.leave(self._wake):
+                        flight.is_left = True
                         raise
                     is_last = True
             return task.result()

@@ -34,13 +34,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chance", default="1", metavar="SEED", help="what is drawn by lot follows from")
 
 
+def pytest_collection_finish() -> None:
+    """Leave what all tests and libraries consist of out of every later collection: that takes seconds each."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
-def fresh_default() -> Iterator[SimpleCache]:
+def fresh_default() -> SimpleCache:
     """A default cache of this test's own, and no others by name."""
     cache = SimpleCache(threshold=10_000)
-    configure(cache)
-    yield cache
-    configure(SimpleCache(threshold=10_000), **dict.fromkeys(configured()))
+    configure(cache, **dict.fromkeys(configured()))
+    return cache
 
 
 @pytest.fixture(autouse=True)

@@ -104,6 +104,7 @@ class Decorator:
     def __init__(self, *, coroutines: bool) -> None:
         self._coroutines = coroutines
         self._loops: list[asyncio.AbstractEventLoop] = []
+        self._runner = LoopRunner()
 
     def __call__(
         self, cache: Cache, answer: Callable[..., Any] = lambda *args: args, **options: Any
@@ -127,7 +128,7 @@ class Decorator:
             return cached(cache=used, **options)(f), calls
         # A refresh in the background needs an event loop that goes on after the call.
         loop = self._start_loop() if "stale" in options else None
-        return BlockingFunction(cached(cache=used, **options)(coroutine), loop, cache), calls
+        return BlockingFunction(cached(cache=used, **options)(coroutine), loop or self._runner, cache), calls
 
     def _start_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
@@ -137,6 +138,7 @@ class Decorator:
 
     def close(self) -> None:
         """Stop the event loops, once their tasks are done."""
+        self._runner.close()
         for loop in self._loops:
             asyncio.run_coroutine_threadsafe(_wait_for_tasks(), loop).result(PATIENCE)
             loop.call_soon_threadsafe(loop.stop)
@@ -151,11 +153,32 @@ async def _wait_for_tasks() -> None:
         await asyncio.wait(others)
 
 
+class LoopRunner:
+    """A runner of coroutines, one after the other: of its own thread in one loop, of others in one loop a coroutine."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self._thread = threading.get_ident()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Return what *coroutine* returns."""
+        if asyncio._get_running_loop() is not None:
+            # Called by a computation in another loop: as an ordinary function would, it blocks that loop.
+            return start(copy_context().run, asyncio.run, coroutine).result()
+        if threading.get_ident() != self._thread:
+            return asyncio.run(coroutine)
+        return self._runner.run(coroutine, context=copy_context())
+
+    def close(self) -> None:
+        """End the loop."""
+        self._runner.close()
+
+
 class BlockingFunction:
-    """A cached coroutine function that is called like an ordinary one: in *loop*, or in one loop a call."""
+    """A cached coroutine function that is called like an ordinary one: in *loop*, or by a runner of loops."""
 
     def __init__(
-        self, function: AsyncCachedFunction[..., Any], loop: asyncio.AbstractEventLoop | None, cache: Cache
+        self, function: AsyncCachedFunction[..., Any], loop: asyncio.AbstractEventLoop | LoopRunner, cache: Cache
     ) -> None:
         self._function = function
         self._loop = loop
@@ -177,12 +200,9 @@ class BlockingFunction:
         return lambda *args, **kwargs: self._run(member(*args, **kwargs))
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        if self._loop is not None:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-        if asyncio._get_running_loop() is None:
-            return asyncio.run(coroutine)
-        # Called by a computation in another loop: as an ordinary function would, it blocks that loop.
-        return start(copy_context().run, asyncio.run, coroutine).result()
+        if isinstance(self._loop, LoopRunner):
+            return self._loop.run(coroutine)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
 def _block(name: str) -> Any:

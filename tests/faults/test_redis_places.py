@@ -449,3 +449,10 @@ def test_a_server_that_is_no_cluster(redis_factory: Callable[..., RedisServer]) 
     server = redis_factory(tcp=True)
     with pytest.raises(BackendUnavailable, match=r"is not of a cluster, or talks garbage|refused"):
         RedisCache(server.url.replace("redis://", "redis+cluster://")).get("k")
+
+
+def test_clear_reaches_every_server_of_a_cluster(redis_cluster: RedisCluster, prefix: str) -> None:
+    cache = RedisCache(redis_cluster.url, key_prefix=prefix, timeout=10)
+    cache.set_many({str(x): x for x in range(300)})
+    assert cache.clear() is True
+    assert cache.get_many(*map(str, range(300))) == [None] * 300

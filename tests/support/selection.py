@@ -51,7 +51,7 @@ TIERS: Final = (
     ),
     Tier(
         "--all",
-        "these, variants of the caches, others' caches, kills, types, the demo, the plugin, secrets, the benchmarks",
+        "these, variants of the caches, others' caches, kills, forged bytes, types, the demo, plugin, the benchmarks",
         (
             "tests/contract/test_foreign.py",
             "tests/contract/test_gae.py",
@@ -60,6 +60,9 @@ TIERS: Final = (
             "tests/docs/test_pages_more.py",
             "tests/reliability",
             "tests/typing",
+            "tests/unit/backends/test_memcached_form.py",
+            "tests/unit/canonical/test_later.py",
+            "tests/unit/serializers/test_hostile.py",
             "tests/unit/test_cli.py",
             "tests/unit/test_plugin.py",
             "tests/unit/test_urls_secrets.py",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import MemcachedCache, SimpleCache, _flight, _policy, cached
+from memocache import MISSING, MemcachedCache, SimpleCache, _flight, _policy, cached
 from memocache._entry import SECOND, Entry, EntryScope, StaleableEntry
 from memocache._policy import refresh_margin
 from memocache.backends.base import Busy, Cache, Lease, Stale, call_verb
@@ -470,3 +470,68 @@ def test_waiters_have_the_exception_that_is_remembered(cache: Cache) -> None:
     assert [type(error) for error in errors] == [Known, Known]
     assert errors[0] is not errors[1]
     assert f.info().misses == 1
+
+
+# ---- arguments that change -------------------------------------------------------------------------------------------
+
+
+def test_a_refresh_whose_arguments_were_changed_meanwhile_is_not_stored(cache: Cache, stopped: Any) -> None:
+    """It runs with the caller's own list, which the caller may use again once it has been served the old result."""
+    began, go = threading.Event(), threading.Event()
+    go.set()
+
+    @cached(cache=cache, namespace="changed", timeout=60, stale=3600)
+    def f(items: list[int]) -> int:
+        began.set()
+        assert go.wait(PATIENCE)
+        return sum(items)
+
+    items = [1, 2]
+    assert f(items) == 3
+    stopped.tick(61)
+    began.clear()
+    go.clear()
+    assert f(items) == 3  # the old one, while it is computed again
+    assert began.wait(PATIENCE)
+    items.append(100)
+    go.set()
+    assert wait_for(f, lambda info: info.failures == 1).stored == 1
+    assert [f([1, 2]), f.peek([1, 2, 100])] == [3, MISSING]
+
+
+def test_a_task_whose_caller_has_left_stores_nothing_for_changed_arguments(cache: Cache) -> None:
+    async def main() -> None:
+        began, go = asyncio.Event(), asyncio.Event()
+
+        @cached(cache=cache, namespace="changed")
+        async def f(items: list[int]) -> int:
+            began.set()
+            await go.wait()
+            return sum(items)
+
+        items = [1, 2]
+        caller = asyncio.ensure_future(f(items))
+        await began.wait()
+        waiter = asyncio.ensure_future(f([1, 2]))
+        while sum(len(each._wake) for each in getattr(cache, "_own_leases", cache)._flights.values()) < 2:
+            await asyncio.sleep(0)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        items.append(100)
+        go.set()
+        assert await waiter == 3  # computed for itself
+        assert await f([1, 2]) == 3
+        assert f.info().failures == 1
+
+    asyncio.run(main())
+
+
+def test_a_function_may_change_its_own_arguments(cache: Cache) -> None:
+    @cached(cache=cache, namespace="own")
+    def smallest(items: list[int]) -> int:
+        items.sort()
+        return items[0]
+
+    assert [smallest([2, 1]), smallest([2, 1])] == [1, 1]
+    assert (smallest.info().hits, smallest.info().failures) == (1, 0)

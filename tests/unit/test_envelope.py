@@ -4,7 +4,7 @@ import random
 from math import inf, nan
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memocache._envelope import (
@@ -25,6 +25,7 @@ from memocache._envelope import (
     tags_of,
     unpack,
 )
+from tests.support.selection import examples
 
 KEY = "app\0v1:report:5f0c"
 DIGEST = key_digest(KEY)
@@ -142,9 +143,11 @@ def test_junk_is_a_miss() -> None:
         assert unpack(data, DIGEST) is None
 
 
+EXAMPLES = examples(200)
 times = st.floats(allow_nan=False)
 
 
+@settings(max_examples=EXAMPLES)
 @given(
     st.builds(
         Header, st.sampled_from([VALUE, LEASE, 255]), st.integers(0, 255), st.binary(min_size=16, max_size=16),
@@ -191,11 +194,13 @@ names = st.text(st.characters(max_codepoint=127), max_size=255)
 groups = st.lists(st.tuples(names, st.binary(min_size=16, max_size=16)), max_size=4)
 
 
+@settings(max_examples=EXAMPLES)
 @given(groups)
 def test_a_block_names_its_tags(given: list[tuple[str, bytes]]) -> None:
     assert tags_of(block_of(given)) == [name for name, _ in given]
 
 
+@settings(max_examples=EXAMPLES)
 @given(groups, groups)
 def test_different_generations_have_different_blocks(
     one: list[tuple[str, bytes]], two: list[tuple[str, bytes]]
@@ -203,6 +208,7 @@ def test_different_generations_have_different_blocks(
     assert (block_of(one) == block_of(two)) == (one == two)
 
 
+@settings(max_examples=EXAMPLES)
 @given(st.binary(max_size=60))
 def test_no_block_is_too_odd_to_be_looked_at(block: bytes) -> None:
     names = tags_of(block)

@@ -269,7 +269,7 @@ def test_the_functions_can_be_listed_while_others_are_decorated() -> None:
     thread = threading.Thread(target=look)
     try:
         thread.start()
-        for number in range(1_000):
+        for number in range(300):
             kept.append(cached(lambda: 1))
             del kept[: -100 if number % 2 else 0]
     finally:

@@ -360,10 +360,10 @@ class Undecorated(Runner):
 def slow_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the caches of Slow used by coroutines alone: elsewhere `begin_fast` and `forget_fast` stand for them."""
 
-    def begin(binding: Any, key: str, scope: Any, fast_key: Any, compute: Any) -> Any:
+    def begin(binding: Any, key: str, scope: Any, fast_key: Any, compute: Any, key_args: Any) -> Any:
         if binding.cache.is_slow:
-            return PendingCall(get_or_compute(binding, key, scope, fast_key), compute)
-        return begin_fast(binding, key, scope, fast_key, compute)
+            return PendingCall(get_or_compute(binding, key, scope, fast_key, key_args=key_args), compute)
+        return begin_fast(binding, key, scope, fast_key, compute, key_args)
 
     def forget_call(binding: Any, key: str) -> bool:
         return blocking(forget(binding, key)) if binding.cache.is_slow else forget_fast(binding, key)

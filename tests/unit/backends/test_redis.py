@@ -203,13 +203,6 @@ def test_clear_leaves_what_others_have(redis_server: RedisServer, client: "redis
     assert call_verb(cache.fill, lease, None) is False
 
 
-def test_clear_reaches_every_server_of_a_cluster(redis_cluster: Any, prefix: str) -> None:
-    cache = RedisCache(redis_cluster.url, key_prefix=prefix, timeout=10)
-    cache.set_many({str(x): x for x in range(300)})
-    assert cache.clear() is True
-    assert cache.get_many(*map(str, range(300))) == [None] * 300
-
-
 @pytest.mark.parametrize("junk", ["text", "list", "long"])
 def test_junk_under_our_names_is_replaced(cache: RedisCache, client: "redis.Redis", prefix: str, junk: str) -> None:
     f = cached(cache=cache, namespace="f")(lambda x: x)

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import functools
 import importlib
 import pkgutil
 from pathlib import Path
@@ -16,6 +17,7 @@ MODULES = [f"memocache.serializers.{module.name}" for module in pkgutil.iter_mod
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "copyreg"}
 
 
+@functools.cache
 def imported(text: str) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(text)):
