@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import random
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -293,7 +294,8 @@ def test_stacks_are_small_meanwhile_only():
     assert threading.stack_size() == before
 
 
-def test_a_fleet_computes_once_with_ours_and_often_without():
+def test_a_fleet_computes_often_without_a_lease():
+    random.seed(7)  # it is simulated, by lot
     computations = {peer.name: herds.computations(peer, QUICK) for peer in herds.SCHEMES.values() if not peer.ours}
     assert min(computations["get, or compute and set"]) > 100
     assert max(computations["XFetch alone"]) < 20
