@@ -3,10 +3,10 @@
 import functools
 import json
 import os
+import random
 import re
 import subprocess
 import sys
-import random
 import threading
 from collections import deque
 from collections.abc import Callable
