@@ -28,6 +28,7 @@ __all__ = ["encode", "has_own_key", "module_name", "plain_types"]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
 FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method
+LONGEST_NAME: Final = 40
 MAIN: Final = frozenset({"__main__", "__mp_main__"})  # the second in children that multiprocessing spawns
 NO_KEY: Final = object()
 PLAIN_TYPES: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))  # a metaclass may have a __hash__
@@ -133,9 +134,10 @@ def _mapping(kind: type, *, ordered: bool = False) -> Encoder:
 
 
 def _describe_key(key: object) -> str:
-    if type(key) is str:
-        return repr(key[:40])
-    return str(key) if type(key) is int and key.bit_length() < 64 else _with_article(type(key))
+    # What looks like the name of a field is shown; anything else may be somebody's address, or a number of a card.
+    if type(key) is str and len(key) <= LONGEST_NAME and key.isidentifier():
+        return repr(key)
+    return _with_article(type(key))
 
 
 def _attributes(name: str, *names: str) -> Encoder:
