@@ -132,4 +132,4 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 
 def test_examples_are_found_in_all_kinds_of_fences() -> None:
-    assert [each.kind for each in examples(DOCS / "features" / "copy.md")] == ["python", "pycon"]
+    assert [each.kind for each in examples(DOCS / "features" / "copy.md")] == ["python", "pycon"] * 2
