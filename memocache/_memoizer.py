@@ -217,13 +217,12 @@ class Memoizer:
 
     def known_key(self, binding: Binding, key_args: tuple[object, ...]) -> str:
         """Return the key of a call: it takes long to make, and an entry that the arguments lead to knows it."""
-        fast_key = self.fast_key(key_args) if binding.near is not None else None
-        entry = None if fast_key is None else fast_key[0].table.get(fast_key[1])
-        return (
-            entry.key
-            if entry is not None and fast_key and entry.arg_types == fast_key[2]
-            else binding.keys.key(key_args)
-        )
+        if binding.near is not None and (fast_key := self.fast_key(key_args)) is not None:
+            index, args, arg_types = fast_key
+            entry = index.table.get(args)
+            if entry is not None and entry.arg_types == arg_types:
+                return entry.key
+        return binding.keys.key(key_args)
 
     def info(self) -> Info:
         """Return the figures of the function on the cache in use."""

@@ -91,8 +91,11 @@ async def _wait_for_cleanup(flight: Flight) -> None:
     """Wait, as the last who did, until *flight* has cleaned up after it was cancelled; not for one whose loop ended."""
     while not flight.has_lost_its_leader:
         tell, ended = _bell(asyncio.get_running_loop())
-        if flight.subscribe(tell):
-            await ring(ended, LOOK_AGAIN)
+        try:
+            if flight.subscribe(tell):
+                await ring(ended, LOOK_AGAIN)
+        finally:
+            flight.leave(tell)
 
 
 async def sleep(seconds: float) -> None:

@@ -206,12 +206,7 @@ class KeyMaker:
         at = self._instance_at
         try:
             if at is not None and self._owner.is_possible and id(type(values[at])) not in BUILTIN_TYPES:
-                content = b"".join(
-                    [
-                        self._encode_instance(value) if position == at else encode(value)
-                        for position, value in enumerate(values)
-                    ]
-                )
+                content = b"".join([self._encode_at(position, value) for position, value in enumerate(values)])
             else:
                 content = encode(values[0]) if len(values) == 1 else b"".join(map(encode, values))
         except UnkeyableArgument as error:

@@ -178,8 +178,7 @@ def test_a_lease_that_a_cancelled_task_has_taken_is_given_back(proxy: FaultProxy
         await f(9)  # the script is known now, and the generation is there
         proxy.fault = HeldBack(match=b"EVALSHA ", times=1, reached=reached, go=go)
         task = asyncio.create_task(f(1))
-        while not reached.is_set():
-            await asyncio.sleep(0.001)
+        assert await asyncio.to_thread(reached.wait, 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -18,6 +18,7 @@ from memocache.testing._harness import wait_for
 from tests.support.servers import MemcachedServer
 from tests.support.threads import PATIENCE, Held, start
 from tests.unit.test_options import refusal
+from tests.unit.test_tasks import joined
 
 GROUPS = ("all:aging",)
 START = 1_900_000_000.0
@@ -513,8 +514,7 @@ def test_a_task_whose_caller_has_left_stores_nothing_for_changed_arguments(cache
         caller = asyncio.ensure_future(f(items))
         await began.wait()
         waiter = asyncio.ensure_future(f([1, 2]))
-        while sum(len(each._wake) for each in getattr(cache, "_own_leases", cache)._flights.values()) < 2:
-            await asyncio.sleep(0)
+        await joined(cache, 2)
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
