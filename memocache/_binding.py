@@ -13,7 +13,7 @@ from memocache._hints import resolved
 from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
-from memocache.errors import BackendError, ConfigurationError, UncacheFailed
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed, one_line
 from memocache.keys import KeyMaker
 from memocache.stats import Counters
 
@@ -205,7 +205,7 @@ class Binding:
             import logging  # not before something goes wrong: it takes a tenth of the whole import
 
             logging.getLogger("memocache").warning(
-                "%s: %s%s (said once; see info())", self.title, what, f": {error}" if error else ""
+                "%s: %s%s (said once; see info())", self.title, what, f": {one_line(str(error))}" if error else ""
             )
 
 

@@ -1,5 +1,6 @@
 """StoredException: an exception that a call raised, in the form in which caches remember it."""
 
+import builtins
 from typing import Any, Final, TypeAlias
 
 from memocache._canonical import module_name
@@ -20,12 +21,21 @@ class StoredException:
     Not the exception itself: its traceback keeps frames alive, and grows each time it is raised.
     """
 
-    __slots__ = ("arguments", "attributes", "kind")
+    __slots__ = ("arguments", "attributes", "is_forgeable", "kind")
 
-    def __init__(self, kind: type[Exception], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        kind: type[Exception],
+        arguments: tuple[Any, ...],
+        attributes: dict[str, Any],
+        *,
+        is_forgeable: bool = False,
+    ) -> None:
         self.kind = kind
         self.arguments = arguments
         self.attributes = attributes
+        self.is_forgeable = is_forgeable
+        """True if it was read from bytes that anybody may have written: then no code of its type runs to make it."""
 
     @classmethod
     def of(cls, error: Exception) -> "StoredException":
@@ -33,6 +43,10 @@ class StoredException:
 
     def rebuild(self) -> Exception:
         """Return a new exception of the same type, arguments and attributes, that has no traceback yet."""
+        if self.is_forgeable:
+            made = _made_by_python(self.kind, self.arguments)
+            vars(made).update(_own_notes(self.attributes))
+            return made
         try:
             error = self.kind(*self.arguments)
         except Exception:  # noqa: BLE001 - its constructor may take other arguments than those it has
@@ -50,7 +64,8 @@ class StoredException:
     def from_plain(cls, plain: object) -> "StoredException":
         """Return the exception in *plain*, which anybody may have written; SerializationError if it is none of ours.
 
-        Its type is one of those that functions of this process name in `errors=`, or a subclass; nothing is imported.
+        Its type is one of those that functions of this process name in `errors=`, or a subclass; nothing is imported,
+        and neither a constructor nor a destructor of such a class runs.
         """
         if not (isinstance(plain, tuple) and list(map(type, plain)) == [str, tuple, dict]):
             raise SerializationError("what is stored is no exception's type, arguments and attributes")
@@ -60,7 +75,25 @@ class StoredException:
             raise SerializationError(
                 f"a call raised {name}, which no errors= of this process names; give all processes the same"
             )
-        return cls(kind, arguments, attributes)
+        if hasattr(kind, "__del__"):
+            raise SerializationError(f"{name} has a destructor, which would run on whatever the bytes say")
+        stored = cls(kind, arguments, attributes, is_forgeable=True)
+        try:
+            stored.rebuild()
+        except Exception:  # noqa: BLE001 - whatever Python has against arguments that it never gave
+            raise SerializationError(f"what is stored is no {name}: its arguments cannot be so") from None
+        return stored
+
+
+def _made_by_python(kind: type[Exception], arguments: tuple[Any, ...]) -> Exception:
+    """Return an exception of this *kind* as the built-in type below it makes one; no other constructor runs."""
+    built_in: type = kind
+    while built_in.__module__ != "builtins" or getattr(builtins, built_in.__name__, None) is not built_in:
+        built_in = built_in.__base__ or object
+    error: Exception = built_in.__new__(kind, *arguments)
+    initialize: Any = built_in.__init__
+    initialize(error, *arguments)  # some keep what they are given, such as OSError its number
+    return error
 
 
 def _own_notes(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,28 @@ its kin raise, and only UncacheFailed: everything else that goes wrong in a cach
 The user's own methods of a cache object (`get`, `set`, ...) raise what happened.
 """
 
+from typing import Final
+
+LONGEST: Final = 1000  # characters of a message
+
 
 class MemocacheError(Exception):
-    """The base of all errors of this package."""
+    """The base of all errors of this package. Its message is one line, whatever the names in it."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    """Return *text* for a log or a terminal: in one line, not too long, and without characters that steer it.
+
+    It may tell names that others have chosen: keys, what a server answers, what somebody wrote into a file.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"  # what to do stands at the end
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 class ConfigurationError(MemocacheError, ValueError):

@@ -336,6 +336,20 @@ class InvalidationTests:
         assert call_verb(peer.fill, newer, make_entry("found")) is True
         assert peek_value(peer) == "found"
 
+    def test_a_remembered_exception_that_anybody_may_have_written_runs_no_code_of_its_type(self, cache: Cache) -> None:
+        ran = []
+
+        class Acting(LookupError):
+            def __init__(self, what: str) -> None:
+                ran.append(what)
+
+        allow_exception(LookupError)
+        call_verb(cache.fill, miss(cache), make_entry(StoredException(Acting, ("remove it",), {})))
+        found = peek_value(cache)
+        assert isinstance(found, StoredException)
+        assert found.rebuild().args == ("remove it",)
+        assert ran == [] or not cache.shared
+
     def test_what_was_taken_is_void_after_forgetting(self, cache: Cache, peer: Cache) -> None:
         call_verb(cache.fill, miss(cache), make_entry("first"))
         newer = claim(cache)

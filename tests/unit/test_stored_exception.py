@@ -93,6 +93,76 @@ def test_what_is_no_plain_form_is_refused(junk: object) -> None:
     assert str(refused.value) == "what is stored is no exception's type, arguments and attributes"
 
 
+RAN: list[str] = []
+
+
+class Acting(LookupError):
+    """One whose own code does something when it is made."""
+
+    def __new__(cls, *args: object) -> "Acting":
+        RAN.append("new")
+        return super().__new__(cls, *args)
+
+    def __init__(self, *args: object) -> None:
+        RAN.append("init")
+        super().__init__(*args)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        RAN.append(name)
+        super().__setattr__(name, value)
+
+    def __setstate__(self, state: object) -> None:
+        RAN.append("setstate")
+
+
+class ActingOSError(Acting, OSError):
+    """One below two built-in types, of which only one can make it."""
+
+
+class Closing(LookupError):
+    """One that does something when it goes."""
+
+    def __del__(self) -> None:
+        RAN.append("del")
+
+
+@pytest.mark.parametrize("kind", [Acting, ActingOSError])
+def test_no_code_of_its_type_runs_where_bytes_make_it(kind: type[Exception]) -> None:
+    RAN.clear()
+    allow_exception(LookupError)
+    stored = StoredException.from_plain(
+        (f"{__name__}:{kind.__name__}", (2, "gone"), {"path": "/etc", "__notes__": ["n"]})
+    )
+    again = stored.rebuild()
+    assert (type(again), again.args, vars(again)) == (kind, (2, "gone"), {"path": "/etc", "__notes__": ["n"]})
+    assert RAN == []
+
+
+def test_one_of_bytes_has_what_the_built_in_type_keeps() -> None:
+    allow_exception(OSError)
+    again = StoredException.from_plain((f"{__name__}:ActingOSError", (2, "gone"), {})).rebuild()
+    assert isinstance(again, OSError)
+    assert (again.errno, again.strerror) == (2, "gone")
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ((f"{__name__}:Closing", (), {}), "has a destructor"),
+        (("builtins:UnicodeDecodeError", ("utf-8", 1), {}), "its arguments cannot be so"),
+        (("builtins:ExceptionGroup", ("some", ["none"]), {}), "its arguments cannot be so"),
+        ((f"{__name__}:NotFound", (), {"__notes__": 5}), "its arguments cannot be so"),
+    ],
+    ids=["destructor", "arguments", "group", "notes"],
+)
+def test_one_of_bytes_that_cannot_be_is_refused_when_it_is_read(plain: object, message: str) -> None:
+    RAN.clear()
+    allow_exception(Exception)
+    with pytest.raises(SerializationError, match=message):
+        StoredException.from_plain(plain)
+    assert RAN == []
+
+
 def test_what_no_function_has_named_is_refused() -> None:
     allow_exception(NotFound)
     for name in ("builtins:SystemExit", f"{__name__}:Named", "os:system"):

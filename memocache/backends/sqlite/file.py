@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from memocache._clock import now, ticks
-from memocache.errors import BackendUnavailable, ConfigurationError
+from memocache.errors import BackendUnavailable, ConfigurationError, one_line
 
 try:
     import fcntl
@@ -112,7 +112,9 @@ class DatabaseFile:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(self.path + side, aside + side)
         self.mark_changed(EVERYTHING)
-        log.warning("the cache in %s is broken (%s); it begins anew, and the old file is %s", self.path, why, aside)
+        log.warning(
+            "the cache in %s is broken (%s); it begins anew, and the old file is %s", self.path, one_line(why), aside
+        )
         self._remove_oldest()
 
     def _remove_oldest(self) -> None:
