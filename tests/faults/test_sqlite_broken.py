@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from memocache import MISSING, ConfigurationError, SQLiteCache, UncacheFailed, cached
+from memocache import MISSING, BackendUnavailable, ConfigurationError, SQLiteCache, UncacheFailed, cached
+from memocache._clock import ticks
 from memocache.backends.sqlite import file
 from tests.support.threads import PATIENCE, start
 
@@ -371,3 +373,138 @@ def test_a_disk_that_is_full_from_the_beginning_is_not_either(tiny_disk: Path) -
     assert f.info().failures == 3
     with pytest.raises(UncacheFailed, match="No space left on device"):
         f.uncache(1)
+
+
+# ---- files that somebody has crafted, or emptied ---------------------------------------------------------------------
+
+ENDLESS = """
+    CREATE VIEW entries AS WITH RECURSIVE n(id, ends, data) AS
+        (SELECT 1, 9e9, x'00' UNION ALL SELECT id, ends, data FROM n) SELECT id, ends, data FROM n WHERE id < 0
+"""
+PUTS_BACK = """
+    CREATE TRIGGER back AFTER DELETE ON entries
+        BEGIN INSERT INTO entries VALUES (OLD.id, OLD.ends, OLD.data); END
+"""
+CRAFTED = {
+    "a view without an end": ("DROP TABLE entries", ENDLESS),
+    "a view": (
+        "ALTER TABLE entries RENAME TO old",
+        "CREATE VIEW entries AS SELECT id, ends, data FROM old WHERE id <> 1",
+    ),
+    "a view that takes all": (
+        "ALTER TABLE entries RENAME TO old",
+        "CREATE VIEW entries AS SELECT id, ends, data FROM old",
+        "CREATE TRIGGER t INSTEAD OF DELETE ON entries BEGIN SELECT 1; END",
+    ),
+    "a trigger that puts back": (PUTS_BACK,),
+    "a trigger that changes": ("CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM entries; END",),
+    "an index": ("CREATE INDEX i ON entries (length(data))",),
+    "a virtual table": ("CREATE VIRTUAL TABLE other USING fts5(x)",),
+    "another table": (
+        "DROP TABLE entries",
+        "CREATE TABLE entries (id INTEGER PRIMARY KEY, ends REAL, data BLOB GENERATED ALWAYS AS (zeroblob(9)) VIRTUAL)",
+    ),
+    "a name with line breaks": ('CREATE VIEW "x\nCRITICAL root logged in\x1b[2J" AS SELECT 1',),
+}
+
+
+@pytest.mark.parametrize("is_open", [False, True], ids=["before", "while open"])
+@pytest.mark.parametrize("crafted", CRAFTED)
+def test_a_crafted_file_is_moved_aside(
+    crafted: str, is_open: bool, path: Path, warnings: Callable[[], list[str]]
+) -> None:
+    filled(path)
+    cache = SQLiteCache(path, timeout=0.5)
+    values = {"v": 1}
+    f = cached(cache=cache, namespace="f", wait=1)(lambda x: values["v"])
+    f(1)
+    if not is_open:
+        cache.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for statement in CRAFTED[crafted]:
+            other.execute(statement)
+    began = ticks()
+    assert f(1) == 1
+    values["v"] = 2
+    assert f.uncache(1) in (True, False)
+    assert (f(1), f(1)) == (2, 2)
+    assert ticks() - began < 0.5 * 4 + 1
+    if not is_open:
+        assert len(aside(path)) == 1
+    assert all(line.isprintable() for line in warnings())
+
+
+CROSS_JOIN = f"""
+    WITH n(v) AS (VALUES {", ".join("(1)" for _ in range(100))})
+    SELECT sum(a.v + h.v) FROM n a, n b, n c, n d, n e, n f, n g, n h
+"""
+
+
+def test_a_query_without_an_end_has_a_deadline(path: Path) -> None:
+    cache = SQLiteCache(path, timeout=0.5)
+    connection = cache._database._connections.open()
+    began = ticks()
+    with pytest.raises(BackendUnavailable, match="interrupted"):
+        cache._database._run(lambda _: connection.execute(CROSS_JOIN).fetchone())
+    assert ticks() - began < 0.5 + 1
+    cache.set_many({str(number): "x" for number in range(20_000)})  # many statements are no query without an end
+    assert cache.get("19999") == "x"
+
+
+def test_a_value_larger_than_any_may_be_is_not_read(path: Path) -> None:
+    cache = SQLiteCache(path, size_limit=2**26)  # a value has 8 MiB
+    f = cached(cache=cache, namespace="f")(lambda x: x)
+    f(1)
+    cache.set("k", "v")
+    _execute(path, f"UPDATE entries SET data = zeroblob({9 * 2**20})")
+    again = SQLiteCache(path, size_limit=2**26)
+    g = cached(cache=again, namespace="f")(lambda x: x)
+    tracemalloc.start()
+    try:
+        assert again.get("k") is None
+        assert (g(1), g(1)) == (1, 1)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+    assert g.info().hits == 1
+    assert again.set("k", "w")
+    assert again.get("k") == "w"
+
+
+EMPTIED = """
+caches = [SQLiteCache(path) for _ in range(2)]
+f, g = [cached(cache=cache, namespace="f")(lambda x: values[x]) for cache in caches]
+values = {1: 1, 2: 1}
+print(f(1), g(1), f(1), g(1))
+side = path + sys.argv[2]
+os.truncate(side, int(sys.argv[3]))
+if sys.argv[4] == "other":
+    print(*in_thread(lambda: (f(1), f(2))))
+else:
+    print(f(1), f(2))
+values = {1: 2, 2: 2}
+f.uncache(1)
+g.uncache(2)
+print(f(1), g(1), f(2), g(2), caches[0].set("k", 1), caches[1].get("k"), caches[1].clear(), caches[0].get("k"))
+"""
+IN_THREAD = """
+from concurrent.futures import ThreadPoolExecutor
+def in_thread(work):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+"""
+
+
+@pytest.mark.parametrize("thread", ["same", "other"])
+@pytest.mark.parametrize("size", [0, 5000])
+@pytest.mark.parametrize("side", ["-shared", "-shm"])
+def test_a_file_in_memory_that_somebody_empties_kills_nobody(side: str, size: int, thread: str, path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", PREAMBLE + IN_THREAD + EMPTIED, str(path), side, str(size), thread],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == "1 1 1 1\n1 1\n2 2 2 2 True 1 True None\n"

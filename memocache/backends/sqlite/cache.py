@@ -20,7 +20,15 @@ from memocache._envelope import VALUE, end_of, key_digest
 from memocache.backends._leases import Answer, LeaseCache
 from memocache.backends._shared import is_present
 from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, seconds_allowed
-from memocache.backends.sqlite.connection import PAGE, Connections, DatabaseConnection, Error, ErrorKind, kind_of
+from memocache.backends.sqlite.connection import (
+    BESIDE,
+    PAGE,
+    Connections,
+    DatabaseConnection,
+    Error,
+    ErrorKind,
+    kind_of,
+)
 from memocache.backends.sqlite.file import CHECK_INTERVAL, EVERYTHING, DatabaseFile, marks_of, resolve_path
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
@@ -37,7 +45,7 @@ Execute: TypeAlias = Callable[..., Any]
 GIBIBYTE: Final = 1024**3
 LEAST_SIZE: Final = 1024**2
 SHARE_OF_ONE: Final = 8  # one value has an eighth of all room at most
-LARGEST_VALUE: Final = 10**9 - 1024  # SQLite's own limit, and some for the key
+LARGEST_VALUE: Final = 10**9 - BESIDE  # by SQLite's own limit
 
 ATTEMPTS: Final = 4
 PAGES_PER_VALUE: Final = 16  # that a value may need besides those for its own bytes
@@ -119,7 +127,7 @@ class SQLiteCache(LeaseCache):
         if isinstance(size_limit, bool) or not isinstance(size_limit, int) or size_limit < LEAST_SIZE:
             raise ConfigurationError(f"size_limit={size_limit!r}; wanted: bytes, as an int from {LEAST_SIZE} (1 MiB)")
         self._largest = min(size_limit // SHARE_OF_ONE, LARGEST_VALUE)
-        self._database = Database(resolve_path(path), allowed, size_limit)
+        self._database = Database(resolve_path(path), allowed, size_limit, self._largest)
         super().__init__(default_timeout, key_prefix, ValueCodec(serializer, compress, compress_above, secret))
         self._database.open()
 
@@ -198,10 +206,10 @@ class Database:
     It has a breaker for those who write or open it: readers need not wait for anybody.
     """
 
-    def __init__(self, path: str, timeout: float, size_limit: int) -> None:
+    def __init__(self, path: str, timeout: float, size_limit: int, largest: int) -> None:
         self.path = path
         self._file = DatabaseFile(path, timeout, size_limit)
-        self._connections = Connections(self._file, timeout, size_limit)
+        self._connections = Connections(self._file, timeout, size_limit, largest)
         self._most_pages = size_limit // PAGE
         self.after_fork()
 
@@ -243,8 +251,8 @@ class Database:
             nonlocal last
             known = last  # another thread may change it meanwhile
             shared = file.shared
-            marks = None if shared is None else marks_in(shared.marks)
-            if known is not None and known[1] == marks and ticks() < known[2]:
+            marks = marks_in(shared.marks) if shared is not None and shared.is_whole() else None
+            if known is not None and known[1] == marks and marks is not None and ticks() < known[2]:
                 return known[0]
             row = self._read(query, ids)
             file.touch(ids)
@@ -397,6 +405,7 @@ class Database:
                     connection = self._connections.open()
                 with connection.lock:
                     try:
+                        connection.deadline = 0.0
                         answer = work(connection)
                     finally:
                         if changes:

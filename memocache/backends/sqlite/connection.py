@@ -10,16 +10,17 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from memocache._clock import ticks
 from memocache._fork import around_fork
 from memocache.backends.sqlite.file import DatabaseFile, FileIdentity, gate
 from memocache.errors import BackendUnavailable, ConfigurationError
 
-__all__ = ["PAGE", "Connections", "DatabaseConnection", "Error", "ErrorKind", "kind_of"]
+__all__ = ["BESIDE", "PAGE", "Connections", "DatabaseConnection", "Error", "ErrorKind", "kind_of"]
 
 T = TypeVar("T")
 
@@ -28,10 +29,13 @@ Error: Final = sqlite3.Error
 APPLICATION: Final = 0x6D656D6F  # "memo"
 SCHEMA: Final = 1
 PAGE: Final = 4096
+BESIDE: Final = 1024  # bytes that a row may have beside its value
 OLDEST: Final = (3, 24)  # has ON CONFLICT
 STATEMENTS: Final = 64
 PATIENCE: Final = 5.0  # seconds
 LOG_PAGES: Final = 1000  # after so many the log is carried over into the database
+DELETE_TOO_LARGE: Final = "DELETE FROM entries WHERE id = ?1 AND (typeof(data) <> 'blob' OR length(data) > ?2)"
+STEPS: Final = 100_000  # of SQLite's machine, after which a query is asked for how long it runs
 TABLE: Final = """
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY,  -- from the digest of the key
@@ -39,6 +43,7 @@ TABLE: Final = """
         data BLOB NOT NULL
     )
 """
+"""Compared with what stands in the file, to the letter."""
 
 
 class CorruptDatabase(sqlite3.Error):
@@ -48,10 +53,19 @@ class CorruptDatabase(sqlite3.Error):
 class DatabaseConnection:
     """One thread's connection to one file."""
 
-    __slots__ = ("__weakref__", "_close", "execute", "identity", "is_open", "is_transacting", "lock", "sql")
+    __slots__ = (
+        *("__weakref__", "_close", "_largest", "_timeout", "deadline", "execute", "identity", "is_open"),
+        *("is_transacting", "lock", "sql"),
+    )
 
-    def __init__(self, sql: sqlite3.Connection, identity: FileIdentity) -> None:
+    def __init__(
+        self, sql: sqlite3.Connection, file: DatabaseFile, identity: FileIdentity, timeout: float, largest: int
+    ) -> None:
         self.sql = sql
+        self._timeout = timeout
+        self._largest = largest
+        self.deadline = 0.0
+        """When the query that runs has taken too long; 0 until it has made many steps."""
         self.execute = sql.execute
         self.identity = identity
         # Whoever forks closes it, which must not be in the middle of a command.
@@ -59,12 +73,19 @@ class DatabaseConnection:
         self.is_open = True
         self.is_transacting = False
         # Also when its thread has ended. Not by __del__: of a cycle, the garbage collector may finish SQLite's first.
-        self._close = weakref.finalize(self, sql.close)
+        self._close = weakref.finalize(self, _close, sql, file)
+        itself = weakref.ref(self)  # SQLite keeps what it calls
+        sql.set_progress_handler(lambda: _is_too_late(itself()), STEPS)
 
     def read(self, query: str, ids: tuple[int, ...]) -> tuple[bytes | None, ...]:
         """Return the only row that answers a *query*; CorruptDatabase if there is anything other than bytes in it."""
         with self.lock:
-            row: tuple[bytes | None, ...] = self.execute(query, ids).fetchone()
+            self.deadline = 0.0
+            try:
+                row: tuple[bytes | None, ...] = self.execute(query, ids).fetchone()
+            except sqlite3.DataError:  # larger than any value may be
+                self.sql.executemany(DELETE_TOO_LARGE, [(id_, self._largest) for id_ in ids])
+                row = self.execute(query, ids).fetchone()
         for each in row:
             if each is not None and type(each) is not bytes:
                 raise CorruptDatabase(f"an entry is a {type(each).__name__}")
@@ -83,6 +104,12 @@ class DatabaseConnection:
             if self.is_open and self.sql.in_transaction:
                 self.close()  # which undoes it, whatever has happened
 
+    def is_too_late(self) -> bool:
+        """Return whether the query that runs has taken too long; those in a transaction are as many as a user wants."""
+        if not self.deadline:
+            self.deadline = ticks() + self._timeout
+        return not self.is_transacting and ticks() > self.deadline
+
     def empty(self) -> None:
         """Delete everything, and make the file small."""
         self.execute("DELETE FROM entries")
@@ -97,10 +124,19 @@ class DatabaseConnection:
             self._close()
 
 
-class Connections:
-    """The connections of this process to one file."""
+def _close(sql: sqlite3.Connection, file: DatabaseFile) -> None:
+    file.keep_index()
+    sql.close()
 
-    def __init__(self, file: DatabaseFile, timeout: float, size_limit: int) -> None:
+
+def _is_too_late(connection: DatabaseConnection | None) -> bool:
+    return connection is not None and connection.is_too_late()
+
+
+class Connections:
+    """The connections of this process to one file; no value there has more bytes than *largest*."""
+
+    def __init__(self, file: DatabaseFile, timeout: float, size_limit: int, largest: int) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
             raise ConfigurationError(
                 f"SQLiteCache needs SQLite {'.'.join(map(str, OLDEST))}, and here is {sqlite3.sqlite_version}; "
@@ -108,6 +144,7 @@ class Connections:
             )
         self.file = file
         self.most_pages = size_limit // PAGE
+        self._largest = largest
         self._timeout = timeout
         self._local = threading.local()
         self._all: weakref.WeakSet[DatabaseConnection] = weakref.WeakSet()
@@ -194,14 +231,18 @@ class Connections:
             cached_statements=STATEMENTS,
         )
         sql.text_factory = _no_text
-        return DatabaseConnection(sql, identity)
+        sql.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._largest + BESIDE)
+        # Also for those that somebody makes while we have the file open; see `_check_schema`.
+        sql.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
+        sql.setlimit(sqlite3.SQLITE_LIMIT_COMPOUND_SELECT, 1)
+        return DatabaseConnection(sql, self.file, identity, self._timeout, self._largest)
 
     def _prepare(self, connection: DatabaseConnection) -> None:
         execute = connection.execute
         (application,) = execute("PRAGMA application_id").fetchone()
         (schema,) = execute("PRAGMA user_version").fetchone()
-        (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
-        is_new = application == 0 and tables == 0
+        schema_rows = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        is_new = application == 0 and not schema_rows
         if application != APPLICATION and not is_new:
             raise ConfigurationError(
                 f"{self.file.path} is a database of another program (application_id {application}); "
@@ -209,6 +250,8 @@ class Connections:
             )
         if not is_new and schema != SCHEMA:
             raise CorruptDatabase(f"it has schema {schema}, and this version of memocache {SCHEMA}")
+        if not is_new:
+            _check_schema(schema_rows)
         # The defence that sqlite.org/security.html recommends for files that somebody else may have written.
         for setting in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
             execute(f"PRAGMA {setting}")
@@ -227,6 +270,18 @@ class Connections:
         elif most > self.most_pages:  # it was made with a larger limit
             connection.empty()
             execute(f"PRAGMA max_page_count={self.most_pages}")
+
+
+def _check_schema(rows: Sequence[tuple[str, str, str | None]]) -> None:
+    """Make sure that `entries` is the table that we make, and nothing else there acts; CorruptDatabase if not.
+
+    A view may never end, and a trigger may put back what is deleted. Tables of others do no harm.
+    """
+    if ("table", "entries", TABLE.strip()) not in rows:
+        raise CorruptDatabase("its table is not ours")
+    for kind, name, sql in rows:
+        if kind != "table" or (sql or "").startswith("CREATE VIRTUAL"):
+            raise CorruptDatabase(f"it has a {kind} {name}, which a cache has not")
 
 
 def _create_schema(execute: Callable[..., Any]) -> None:
@@ -258,6 +313,12 @@ CODES: Final = {
 }
 
 
+NOT_OUR_SCHEMA: Final = (
+    *("no such table", "no such column", "table entries has", "cannot modify entries"),
+    *("too many levels of trigger", "too many terms in compound"),
+)
+
+
 def kind_of(error: BaseException) -> ErrorKind:
     """Return the kind of *error*."""
     if isinstance(error, CorruptDatabase):
@@ -266,7 +327,7 @@ def kind_of(error: BaseException) -> ErrorKind:
         return ErrorKind.CLOSED
     code: int | None = getattr(error, "sqlite_errorcode", None)
     code = -1 if code is None else code & 0xFF
-    if code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column", "table entries has")):
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(NOT_OUR_SCHEMA):
         return ErrorKind.CORRUPT
     return CODES.get(code, ErrorKind.OTHER)
 

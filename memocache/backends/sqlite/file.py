@@ -53,6 +53,8 @@ class DatabaseFile:
         self.path = path
         self.shared: SharedMemory | None = None
         self._shared_path = path + "-shared"
+        self._index_path = path + "-shm"
+        self._index_size = 0
         self._map_inode: tuple[int, int] | None = None  # which of them is in memory
         # Which files were there, with a mark from before, and until when that is valid.
         self._last_check: tuple[FileIdentity, object, float] | None = None
@@ -61,18 +63,46 @@ class DatabaseFile:
 
     def is_current(self, identity: FileIdentity) -> bool:
         """Return whether the files that are there now are these."""
-        mark = None if self.shared is None else self.shared.marks[0]
+        shared = self.shared
+        if shared is None or not shared.is_whole():
+            return False
+        mark = shared.marks[0]
         if self.identity() != identity:
             return False
         self._last_check = identity, mark, ticks() + CHECK_INTERVAL
+        self.keep_index()
         return True
 
     def was_current(self, identity: FileIdentity) -> bool:
         """Return whether that has been so a moment ago, and none of us has changed it since."""
         last, shared = self._last_check, self.shared
-        if last is None or shared is None or last[0] != identity or last[1] != shared.marks[0] or ticks() >= last[2]:
+        if (
+            last is None
+            or shared is None
+            or last[0] != identity
+            or not shared.is_whole()
+            or last[1] != shared.marks[0]
+            or ticks() >= last[2]
+        ):
             return self.is_current(identity)
+        self.keep_index()
         return True
+
+    def keep_index(self) -> None:
+        """Give the index of SQLite's log, `-shm`, its size back if somebody has emptied it.
+
+        SQLite has it in memory: what is missing there ends the process (SIGBUS). From zeros it makes the index anew.
+        """
+        try:
+            size = os.stat(self._index_path).st_size
+            if size < self._index_size:
+                os.truncate(
+                    self._index_path, self._index_size
+                )  # not by a descriptor: to close one drops SQLite's locks
+            else:
+                self._index_size = size
+        except OSError:
+            self._index_size = 0
 
     def identity(self) -> FileIdentity | None:
         """Return which files are there now; None if one is missing."""
@@ -142,6 +172,7 @@ class DatabaseFile:
                 try:
                     if self._try_lock(shared):
                         self._map(shared)
+                        self.keep_index()
                         yield
                         return
                 finally:
@@ -161,7 +192,7 @@ class DatabaseFile:
 
     def _map(self, shared: int) -> None:
         inode = _inode(os.fstat(shared))
-        if inode == self._map_inode:
+        if inode == self._map_inode and self.shared is not None and self.shared.is_whole():
             return
         # Those who have mapped one that was removed must not take what they know from there.
         self.mark_changed(EVERYTHING)
@@ -175,22 +206,22 @@ class DatabaseFile:
 
     def mark_changed(self, ids: Iterable[int]) -> None:
         """Let all processes know that the entries with these *ids* are others now."""
-        if self.shared is not None:
+        if self.shared is not None and self.shared.is_whole():  # else whoever makes it whole changes all marks
             self.shared.mark_changed(ids)
 
     def confirm(self, ids: Iterable[int], data: Iterable[bytes | None]) -> None:
         """Let all processes know that these *data* are what is under these *ids* now, unless somebody has."""
-        if self.shared is not None:
+        if self.shared is not None and self.shared.is_whole():
             self.shared.confirm(ids, data)
 
     def touch(self, ids: Iterable[int]) -> None:
         """Note that the entries with these *ids* are asked for, or stored."""
-        if self.shared is not None:
+        if self.shared is not None and self.shared.is_whole():
             self.shared.touch(ids, now())
 
     def idle_time(self, id_: int) -> int:
         """Return for how long nobody has asked for an entry, as a number to compare with those of others."""
-        return 0 if self.shared is None else self.shared.idle_time(id_, now())
+        return 0 if self.shared is None or not self.shared.is_whole() else self.shared.idle_time(id_, now())
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:
@@ -227,6 +258,9 @@ class SharedMemory:
 
     The times are for eviction: so a hit need not write to the file. Several entries may have a mark or a time in
     common.
+
+    If somebody empties the file (a clean-up, a restore), whoever touches what was mapped of it is killed (SIGBUS). So
+    before each use one asks whether it `is_whole`.
     """
 
     def __init__(self, file: int, size_limit: int) -> None:
@@ -243,6 +277,11 @@ class SharedMemory:
         self.marks: Any = whole[:MARKS_SIZE].cast("Q")  # each is read and written in one piece
         """Read by `marks_of`."""
         self._times: Any = whole[MARKS_SIZE:].cast("I")
+        self._size = size
+
+    def is_whole(self) -> bool:
+        """Return whether the file is as long as what was mapped of it."""
+        return self._map.size() >= self._size
 
     def mark_changed(self, ids: Iterable[int]) -> None:
         """Let all processes know that the entries with these *ids* are others now, or EVERYTHING is."""
