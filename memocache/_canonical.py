@@ -22,9 +22,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from memocache import _canonical_arrays
+from memocache._instances import token
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["encode", "has_own_key", "module_name", "plain_types"]
+__all__ = ["encode", "encode_in_process", "has_own_key", "module_name", "plain_types"]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
 FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method
@@ -34,7 +35,29 @@ NO_KEY: Final = object()
 PLAIN_TYPES: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))  # a metaclass may have a __hash__
 SHOWN_STEPS: Final = 8  # of the way to a refused value that its message shows
 
-Encoder = Callable[[Any, int], bytes]
+
+class Level:
+    """A level of containers around a value, with a link to the next inner one; and how classes and functions count."""
+
+    __slots__ = ("by_name", "inner")
+
+    def __init__(self, inner: "Level | None", *, by_name: bool) -> None:
+        self.inner = inner
+        self.by_name = by_name
+        """False in process, where a class or a function is that object: another may go by its name later."""
+
+
+def _outermost(*, by_name: bool) -> Level:
+    level = Level(None, by_name=by_name)
+    for _ in range(DEEPEST):
+        level = Level(level, by_name=by_name)
+    return level
+
+
+EVERYWHERE: Final = _outermost(by_name=True)
+IN_PROCESS: Final = _outermost(by_name=False)
+
+Encoder = Callable[[Any, Level], bytes]
 Parts = dict[str, object]
 
 
@@ -45,7 +68,15 @@ def encode(value: object) -> bytes:
         UnkeyableArgument: something in *value* has no stable form; the message says what and where.
     """
     try:
-        return _ENCODERS.get(id(type(value)), _encode_other)(value, 0)
+        return _ENCODERS.get(id(type(value)), _encode_other)(value, EVERYWHERE)
+    except NoStableForm as refusal:
+        raise UnkeyableArgument(refusal.message()) from None
+
+
+def encode_in_process(value: object) -> bytes:
+    """Return the canonical bytes of *value* in this process alone, where classes and functions need no name."""
+    try:
+        return _ENCODERS.get(id(type(value)), _encode_other)(value, IN_PROCESS)
     except NoStableForm as refusal:
         raise UnkeyableArgument(refusal.message()) from None
 
@@ -54,15 +85,16 @@ def _frame(tag: bytes, body: bytes) -> bytes:
     return b"%b%d:%b" % (tag, len(body), body)
 
 
-def _frames(whole: object, parts: Iterable[Any], depth: int, step: Callable[[int], str]) -> list[bytes]:
+def _frames(whole: object, parts: Iterable[Any], level: Level, step: Callable[[int], str]) -> list[bytes]:
     """Encode the *parts* of a *whole*; *step* says where in it the nth is."""
-    if depth == DEEPEST:
+    inner = level.inner
+    if inner is None:
         raise TooDeep(whole)
     frames: list[bytes] = []
     find = _ENCODERS.get
     try:
         for part in parts:
-            frames.append(find(id(type(part)), _encode_other)(part, depth + 1))
+            frames.append(find(id(type(part)), _encode_other)(part, inner))
     except NoStableForm as refusal:
         refusal.path.append((whole, step(len(frames))))
         raise
@@ -72,22 +104,22 @@ def _frames(whole: object, parts: Iterable[Any], depth: int, step: Callable[[int
 # Simple values and containers
 
 
-def _int(value: int, depth: int) -> bytes:
+def _int(value: int, level: Level) -> bytes:
     digits = b"%x" % value  # decimal digits take quadratic time, and Python limits their number
     return b"int%d:%b" % (len(digits), digits)
 
 
-def _str(value: str, depth: int) -> bytes:
+def _str(value: str, level: Level) -> bytes:
     data = value.encode("utf-8", "surrogatepass")
     return b"str%d:%b" % (len(data), data)
 
 
-def _decimal(value: Any, depth: int) -> bytes:
+def _decimal(value: Any, level: Level) -> bytes:
     sign, digits, exponent = value.as_tuple()  # str() would depend on the context
     return _frame(b"Decimal", f"{sign} {exponent} ".encode() + bytes(digits))
 
 
-def _zoneinfo(value: Any, depth: int) -> bytes:
+def _zoneinfo(value: Any, level: Level) -> bytes:
     if value.key is None:
         raise NoStableForm("a ZoneInfo without a key", "make it by ZoneInfo(key)")
     return _frame(b"ZoneInfo", value.key.encode())
@@ -96,15 +128,15 @@ def _zoneinfo(value: Any, depth: int) -> bytes:
 def _as_text(name: str) -> Encoder:
     """For the exact type called *name*, whose str() says all that it is."""
     tag = name.encode()
-    return lambda value, depth: _frame(tag, str(value).encode("utf-8", "surrogatepass"))
+    return lambda value, level: _frame(tag, str(value).encode("utf-8", "surrogatepass"))
 
 
 def _sequence(kind: type) -> Encoder:
     tag = kind.__name__.encode()
     step = "[{}]".format
 
-    def encode_sequence(values: Any, depth: int) -> bytes:
-        body = b"".join(_frames(values, values, depth, step))
+    def encode_sequence(values: Any, level: Level) -> bytes:
+        body = b"".join(_frames(values, values, level, step))
         return b"%b%d:%b" % (tag, len(body), body)  # for speed, here and in a few others, without _frame()
 
     return encode_sequence
@@ -112,19 +144,19 @@ def _sequence(kind: type) -> Encoder:
 
 def _set(kind: type) -> Encoder:
     tag = kind.__name__.encode()
-    return lambda values, depth: _frame(tag, b"".join(sorted(_frames(values, values, depth, lambda _: "{an item}"))))
+    return lambda values, level: _frame(tag, b"".join(sorted(_frames(values, values, level, lambda _: "{an item}"))))
 
 
 def _mapping(kind: type, *, ordered: bool = False) -> Encoder:
     tag = kind.__name__.encode()
 
-    def encode_mapping(mapping: Any, depth: int) -> bytes:
+    def encode_mapping(mapping: Any, level: Level) -> bytes:
         def step(position: int) -> str:
             at_value = position % 2
             key = next(itertools.islice(mapping, position // 2, None))
             return f"[{_describe_key(key)}]" if at_value else "{a key}"
 
-        frames = _frames(mapping, itertools.chain.from_iterable(mapping.items()), depth, step)
+        frames = _frames(mapping, itertools.chain.from_iterable(mapping.items()), level, step)
         pairs = list(map(operator.add, frames[::2], frames[1::2]))
         if not ordered:
             pairs.sort()
@@ -144,30 +176,30 @@ def _attributes(name: str, *names: str) -> Encoder:
     """For the exact type called *name*, which is no more than the attributes with these *names*."""
     tag = name.encode()
     get = operator.attrgetter(*names)
-    return lambda value, depth: _frame(
-        tag, b"".join(_frames(value, get(value), depth, lambda position: f".{names[position]}"))
+    return lambda value, level: _frame(
+        tag, b"".join(_frames(value, get(value), level, lambda position: f".{names[position]}"))
     )
 
 
-def _record(tag: bytes, value: object, parts: Parts, depth: int, owner: str = "") -> bytes:
+def _record(tag: bytes, value: object, parts: Parts, level: Level, owner: str = "") -> bytes:
     """Encode a *value* of the class called *owner* that consists of *parts*."""
     names = list(parts)
-    frames = _frames(value, parts.values(), depth, lambda position: f".{names[position]}")
-    named = [_str(name, depth) + frame for name, frame in zip(names, frames, strict=True)]
-    return _frame(tag, _str(owner, depth) + b"".join(named))
+    frames = _frames(value, parts.values(), level, lambda position: f".{names[position]}")
+    named = [_str(name, level) + frame for name, frame in zip(names, frames, strict=True)]
+    return _frame(tag, _str(owner, level) + b"".join(named))
 
 
-def _defaultdict(value: Any, depth: int) -> bytes:
+def _defaultdict(value: Any, level: Level) -> bytes:
     # A view and not a copy: a copy may have to compare the keys.
     items = types.MappingProxyType(value)
-    return _record(b"defaultdict", value, {"default_factory": value.default_factory, "items": items}, depth)
+    return _record(b"defaultdict", value, {"default_factory": value.default_factory, "items": items}, level)
 
 
-def _deque(value: Any, depth: int) -> bytes:
-    return _record(b"deque", value, {"maxlen": value.maxlen, "items": list(value)}, depth)
+def _deque(value: Any, level: Level) -> bytes:
+    return _record(b"deque", value, {"maxlen": value.maxlen, "items": list(value)}, level)
 
 
-def _timezone(value: datetime.timezone, depth: int) -> bytes:
+def _timezone(value: datetime.timezone, level: Level) -> bytes:
     offset = value.utcoffset(None)
     text = f"{offset.days} {offset.seconds} {offset.microseconds} {value.tzname(None)}"
     return _frame(b"timezone", text.encode("utf-8", "surrogatepass"))
@@ -176,50 +208,78 @@ def _timezone(value: datetime.timezone, depth: int) -> bytes:
 # Things that have a name
 
 
-def _class(value: type, depth: int) -> bytes:
-    return _frame(b"class", _qualified_name(value).encode())
+def _class(value: type, level: Level) -> bytes:
+    return _frame(b"class", _named(value, level).encode())
 
 
-def _function(value: object, depth: int) -> bytes:
-    return _frame(b"function", _qualified_name(value).encode())
+def _function(value: Any, level: Level) -> bytes:
+    return _frame(b"function", _named(value, level).encode())
 
 
-def _method(value: Any, depth: int) -> bytes:
-    return _record(b"method", value, {"__self__": value.__self__, "__func__": value.__func__}, depth)
+def _named(thing: Any, level: Level, *, of_instance: bool = False) -> str:
+    """Return what a class or a function is known by, or the class *of an instance*."""
+    # A lambda is mostly made for one call, and would never be met again.
+    if level.by_name or "<lambda>" in thing.__qualname__:
+        return _qualified_name(thing, of_instance=of_instance)
+    try:
+        return f"@{token(thing):x}"  # no name, since there is no dot
+    except TypeError:  # what C has made cannot be held weakly, and nobody makes it again
+        return _qualified_name(thing, of_instance=of_instance)
 
 
-def _builtin(value: Any, depth: int) -> bytes:
+def _method(value: Any, level: Level) -> bytes:
+    return _record(b"method", value, {"__self__": value.__self__, "__func__": value.__func__}, level)
+
+
+def _builtin(value: Any, level: Level) -> bytes:
     if value.__self__ is None or type(value.__self__) is types.ModuleType:
-        return _function(value, depth)
-    return _record(b"method", value, {"__self__": value.__self__, "__name__": value.__name__}, depth)
+        return _function(value, level)
+    return _record(b"method", value, {"__self__": value.__self__, "__name__": value.__name__}, level)
 
 
-def _module(value: types.ModuleType, depth: int) -> bytes:
+def _module(value: types.ModuleType, level: Level) -> bytes:
     raise NoStableForm("a module", "pass its name")
 
 
 # Everything else: what is not of an exact type in the tables
 
 
-def _encode_other(value: Any, depth: int) -> bytes:
+def _encode_other(value: Any, level: Level) -> bytes:
     kind = type(value)
     _add_imported_types()
     if id(kind) in _ENCODERS:
-        return _ENCODERS[id(kind)](value, depth)
+        return _ENCODERS[id(kind)](value, level)
     own_key = _own_key(value, kind)
     if own_key is not NO_KEY:
-        owner = _qualified_name(kind, of_instance=True)
-        return _record(b"keyed", value, {"__cache_key__": own_key}, depth, owner)
+        owner = _named(kind, level, of_instance=True)
+        return _record(b"keyed", value, {"__cache_key__": own_key}, level, owner)
     if issubclass(kind, type):
-        return _class(value, depth)
+        return _class(value, level)
+    if issubclass(kind, enum.Enum):
+        return _enum_member(value, kind, level)
     parts = _record_parts(value, kind)
     if parts is not None:
-        return _record(b"object", value, parts, depth, _qualified_name(kind, of_instance=True))
+        return _record(b"object", value, parts, level, _named(kind, level, of_instance=True))
     if _own_module(kind) == "freezegun.api":  # what today() and now() give while the time is frozen
-        return _BY_TYPE[_stdlib_type(kind)](value, depth)
+        return _BY_TYPE[_stdlib_type(kind)](value, level)
     if type(getattr(value, "__qualname__", None)) is str and _is_found_by_name(value, value.__qualname__):
-        return _function(value, depth)  # a decorated or a compiled one
+        return _function(value, level)  # a decorated or a compiled one
     raise NoStableForm(f"{_with_article(kind)} instance", _remedy(kind))
+
+
+def _enum_member(member: Any, kind: Any, level: Level) -> bytes:
+    owner = _named(kind, level, of_instance=True)
+    value = {"value": member._value_}
+    if issubclass(kind, enum.Flag):  # its name, if any, is made of the value
+        return _record(b"object", member, value, level, owner)
+    # The value too: it may be another one under this name, in the next release or as `_missing_` makes members.
+    name = {"name": member._name_}
+    try:
+        return _record(b"object", member, name | value, level, owner)
+    except NoStableForm:  # such as functions as members
+        if kind._member_map_.get(member._name_) is not member:
+            raise
+        return _record(b"object", member, name, level, owner)
 
 
 def _add_imported_types() -> None:
@@ -303,8 +363,6 @@ def _find_own_key(value: Any, kind: type) -> tuple[Any, bool]:
 
 def _record_parts(value: Any, kind: Any) -> Parts | None:
     """Return all that *value* consists of, or None if it is no record of a known sort."""
-    if issubclass(kind, enum.Enum):
-        return {"value": value._value_} if issubclass(kind, enum.Flag) else {"name": value._name_}
     parts = _canonical_arrays.parts(value, kind, _own_module(kind))
     if parts is not None:
         return parts
@@ -450,22 +508,22 @@ _ADDRESSES: Final = [f"IPv{version}{part}" for version in (4, 6) for part in ("A
 _LAZY_ENCODERS: Final[dict[str, dict[str, Encoder]]] = {
     "decimal": {"Decimal": _decimal},
     "fractions": {"Fraction": _attributes("Fraction", "numerator", "denominator")},
-    "uuid": {"UUID": lambda value, depth: _frame(b"UUID", value.bytes)},
+    "uuid": {"UUID": lambda value, level: _frame(b"UUID", value.bytes)},
     "zoneinfo": {"ZoneInfo": _zoneinfo},
     "pathlib": {name: _as_text(name) for name in _PATHS},
     "ipaddress": {name: _as_text(name) for name in _ADDRESSES},
 }
 
 _BY_TYPE: Final[dict[type, Encoder]] = {
-    type(None): lambda value, depth: b"None0:",
-    type(...): lambda value, depth: b"Ellipsis0:",
-    bool: lambda value, depth: b"bool1:1" if value else b"bool1:0",
+    type(None): lambda value, level: b"None0:",
+    type(...): lambda value, level: b"Ellipsis0:",
+    bool: lambda value, level: b"bool1:1" if value else b"bool1:0",
     int: _int,
-    float: lambda value, depth: _frame(b"float", value.hex().encode()),  # any NaN is "nan"
+    float: lambda value, level: _frame(b"float", value.hex().encode()),  # any NaN is "nan"
     complex: _attributes("complex", "real", "imag"),
     str: _str,
-    bytes: lambda value, depth: _frame(b"bytes", value),
-    bytearray: lambda value, depth: _frame(b"bytearray", bytes(value)),
+    bytes: lambda value, level: _frame(b"bytes", value),
+    bytearray: lambda value, level: _frame(b"bytearray", bytes(value)),
     tuple: _sequence(tuple),
     list: _sequence(list),
     set: _set(set),

@@ -15,7 +15,7 @@ from inspect import Parameter, Signature
 from types import CodeType, ModuleType
 from typing import Any, Final
 
-from memocache._canonical import encode, has_own_key, module_name
+from memocache._canonical import encode, encode_in_process, has_own_key, module_name
 from memocache._fork import in_child
 from memocache._instances import Owner, token
 from memocache._tags import join_names, template_names
@@ -188,6 +188,7 @@ class KeyMaker:
         self._shared = shared
         self._instance_at = None if shared else spec.instance_at  # elsewhere nobody knows an instance of ours
         self._owner = owner
+        self._encode = encode if shared else encode_in_process
         try:
             encode(version)
         except UnkeyableArgument as error:
@@ -208,7 +209,7 @@ class KeyMaker:
             if at is not None and self._owner.is_possible and id(type(values[at])) not in BUILTIN_TYPES:
                 content = b"".join([self._encode_at(position, value) for position, value in enumerate(values)])
             else:
-                content = encode(values[0]) if len(values) == 1 else b"".join(map(encode, values))
+                content = self._encode(values[0]) if len(values) == 1 else b"".join(map(self._encode, values))
         except UnkeyableArgument as error:
             content = self._content_with_defaults(values)
             if not content:
@@ -223,7 +224,7 @@ class KeyMaker:
 
     def request_key(self, key: str, request: tuple[object, ...]) -> str:
         """Return the key of the call with this *key* in a web request, which says what of that matters."""
-        digest = blake2b(encode((key, request)), digest_size=16)
+        digest = blake2b(self._encode((key, request)), digest_size=16)
         return self._from_digest(digest)
 
     def _from_digest(self, digest: blake2b) -> str:
@@ -246,7 +247,7 @@ class KeyMaker:
         return b"".join(parts)
 
     def _encode_at(self, position: int, value: object) -> bytes:
-        return encode(value) if position != self._instance_at else self._encode_instance(value)
+        return self._encode(value) if position != self._instance_at else self._encode_instance(value)
 
     def _is_default(self, position: int, value: object) -> bool:
         defaults = self._spec.defaults
@@ -255,11 +256,11 @@ class KeyMaker:
     def _encode_instance(self, value: object) -> bytes:
         """Return what stands for the first argument of a method in process."""
         if has_own_key(value) or not self._owner.owns(value):
-            return encode(value)
+            return self._encode(value)
         try:
             return b"@%x:" % token(value)
         except TypeError:  # it cannot be held weakly; perhaps its content says which it is
-            return encode(value)
+            return self._encode(value)
 
     def _message(self, values: tuple[object, ...]) -> str:
         """Return what to say of the first of *values* that cannot be part of a key."""

@@ -1,5 +1,6 @@
 """BackendContract: every promise as a test, on whatever cache a subclass makes."""
 
+import enum
 import logging
 import threading
 from abc import abstractmethod
@@ -21,6 +22,19 @@ __all__ = ["BackendContract"]
 
 DAY = 86400
 
+
+class Status(enum.Enum):
+    """Values that another service sends: those that are new there go by one name here."""
+
+    OPEN = "open"
+
+    @classmethod
+    def _missing_(cls, value: Any) -> "Status":
+        made = object.__new__(cls)
+        made._name_, made._value_ = "UNKNOWN", value
+        return made
+
+
 DISTINCT: list[tuple[Any, Any]] = [
     (("a b", "c"), ("a", "b c")),
     ((1,), ("1",)),
@@ -34,6 +48,7 @@ DISTINCT: list[tuple[Any, Any]] = [
     (([1, 2],), ((1, 2),)),
     ((["1:2"],), ([1, 2],)),
     (({},), (set(),)),
+    ((Status("archived"),), (Status("deleted"),)),
 ]
 ODD_KEYS = ["", " ", "a b", "a\r\nflush_all\r\n", "\x00", "schlüssel", "\udc80", "k" * 251, "k" * 100_000, "#" * 41]
 

@@ -1,4 +1,4 @@
-"""Keys in shared caches outlive a release: each call in keys_of_v1.txt has the key that it had when it was written down.
+"""Keys in shared caches outlive a release: each call in keys_of_v1.txt has the key that it had when that was written.
 
 Add lines, and change none: a key that is another one costs a new computation, and is not reached by an `uncache` of
 the release before.

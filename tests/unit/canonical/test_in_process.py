@@ -1,0 +1,262 @@
+"""Classes and functions as arguments: that object in process; what is found under its name on shared caches."""
+
+import collections
+import dataclasses
+import enum
+import gc
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from memocache import Cache, SimpleCache, SQLiteCache, UnkeyableArgument, cached
+from memocache._canonical import encode, encode_in_process
+from tests.unit.canonical.samples import DISTINCT, Text
+
+HERE = sys.modules[__name__]
+
+
+@pytest.fixture(params=["in process", "shared"])
+def cache(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
+    cache: Cache = SimpleCache() if request.param == "in process" else SQLiteCache(tmp_path / "cache.db", timeout=10)
+    yield cache
+    if isinstance(cache, SQLiteCache):
+        cache.close()
+
+
+def define(name: str, make: Callable[[], Any]) -> Any:
+    """Return what *make* makes, under this *name* in this module, as a cell of a notebook that is run again does."""
+    made = make()
+    made.__qualname__ = name
+    setattr(HERE, name, made)
+    return made
+
+
+# ---- members of an Enum ----------------------------------------------------------------------------------------------
+
+
+class Status(enum.Enum):
+    OPEN = "open"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        made = object.__new__(cls)
+        made._name_, made._value_ = "UNKNOWN", value
+        return made
+
+
+class TextStatus(enum.StrEnum):
+    OPEN = "open"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        made = str.__new__(cls, value)
+        made._name_, made._value_ = "UNKNOWN", value
+        return made
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        made = int.__new__(cls, value)  # type: ignore[call-overload]
+        made._name_, made._value_ = "OTHER", value
+        return made
+
+
+class Rule(enum.Enum):
+    DOUBLE = enum.member(lambda n: 2 * n)
+    HALF = enum.member(lambda n: n // 2)
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        made = object.__new__(cls)
+        made._name_, made._value_ = "UNKNOWN", value
+        return made
+
+
+@pytest.mark.parametrize("members", [("archived", "deleted"), ("archived", "open")])
+@pytest.mark.parametrize("kind", [Status, TextStatus])
+def test_members_that_missing_makes_differ_by_their_values(cache: Cache, kind: Any, members: tuple[str, str]) -> None:
+    @cached(cache=cache, namespace="test")
+    def count(status: Any) -> str:
+        return f"rows with {status.value}"
+
+    for _ in range(2):
+        assert [count(kind(each)) for each in members] == [f"rows with {each}" for each in members]
+    assert count.info().misses == 2
+
+
+def test_members_that_are_numbers_differ_by_their_values(cache: Cache) -> None:
+    @cached(cache=cache, namespace="test")
+    def double(number: Number) -> int:
+        return 2 * number.value
+
+    assert [double(Number(each)) for each in (1, 2, 3, 2)] == [2, 4, 6, 4]
+
+
+def test_a_member_whose_value_has_no_form_counts_by_its_name() -> None:
+    assert encode(Rule.DOUBLE) == encode(Rule["DOUBLE"]) != encode(Rule.HALF)
+    with pytest.raises(UnkeyableArgument, match=r"a lambda, at \.value, has no stable form"):
+        encode(Rule(lambda n: n))
+
+
+def test_an_enum_that_is_defined_again_with_other_values_is_another_argument(cache: Cache) -> None:
+    @cached(cache=cache, namespace="test")
+    def rate(plan: Any) -> int:
+        return int(plan.value * 2)
+
+    for value in (1, 50):
+        define("Plan", lambda value=value: enum.Enum("Plan", {"GOLD": value}, module=__name__))
+        assert rate(HERE.Plan.GOLD) == 2 * value
+
+
+# ---- classes and functions that are defined again --------------------------------------------------------------------
+
+
+def class_with(result: int) -> Any:
+    class Rule:
+        @staticmethod
+        def apply() -> int:
+            return result
+
+    return Rule
+
+
+def dataclass_with(factor: int) -> Any:
+    @dataclasses.dataclass
+    class Order:
+        price: int
+
+        def total(self) -> int:
+            return factor * self.price
+
+    return Order
+
+
+def function_with(result: int) -> Any:
+    def rule() -> int:
+        return result
+
+    return rule
+
+
+def test_a_class_that_is_defined_again_is_another_argument() -> None:
+    @cached(cache=SimpleCache())
+    def apply(rule: Any) -> int:
+        return int(rule.apply())
+
+    for result in (1, 2):
+        assert apply(define("Rules", lambda result=result: class_with(result))) == result
+        assert apply(HERE.Rules) == result
+    assert apply.info().hits == 2
+
+
+def test_a_function_that_is_defined_again_is_another_argument() -> None:
+    @cached(cache=SimpleCache())
+    def apply(rule: Any) -> int:
+        return int(rule())
+
+    for result in (1, 2):
+        assert apply(define("a_rule", lambda result=result: function_with(result))) == result
+        assert apply(HERE.a_rule) == result
+    assert apply.info().hits == 2
+
+
+def test_an_instance_of_a_class_that_is_defined_again_is_another_argument() -> None:
+    @cached(cache=SimpleCache())
+    def total(order: Any) -> int:
+        return int(order.total())
+
+    for factor in (1, 2):
+        Order = define("Order", lambda factor=factor: dataclass_with(factor))
+        assert total(Order(10)) == total(Order(10)) == 10 * factor
+    assert total.info().hits == 2
+
+
+def test_both_are_arguments_where_the_name_is_that_of_one() -> None:
+    @cached(cache=SimpleCache())
+    def call(rule: Any) -> int:
+        return int(rule())
+
+    old = define("replaced", lambda: function_with(1))
+    new = define("replaced", lambda: function_with(2))
+    assert (call(old), call(new), call(old)) == (1, 2, 1)
+    with pytest.raises(UnkeyableArgument, match="it is not what is found as"):
+        encode(old)
+
+
+# ---- what is made inside a function ----------------------------------------------------------------------------------
+
+
+def test_a_local_class_is_an_argument_in_process_by_the_class_object() -> None:
+    class Local:
+        def __cache_key__(self) -> int:
+            return 1
+
+    Pair = collections.namedtuple("Pair", "x y")  # found under no name
+
+    @cached(cache=SimpleCache())
+    def name(thing: Any) -> str:
+        return str(type(thing))
+
+    assert name(Local()) == name(Local()) == str(Local)
+    assert name(Pair(1, 2)) == name(Pair(1, 2)) == str(Pair)
+    assert (name(Local), name(Pair)) == (str(type), str(type))
+    assert name(class_with) == name(function_with(1)) == str(type(define))
+    assert (name.info().misses, name.info().hits) == (6, 2)
+
+
+def test_local_classes_of_one_name_are_different_arguments() -> None:
+    @cached(cache=SimpleCache())
+    def total(order: Any) -> int:
+        return int(order.total())
+
+    assert [total(dataclass_with(factor)(10)) for factor in (1, 2, 3)] == [10, 20, 30]
+
+
+def test_a_shared_cache_needs_names(tmp_path: Any) -> None:
+    @cached(cache=SQLiteCache(tmp_path / "cache.db"), namespace="test")
+    def call(thing: Any) -> None: ...
+
+    for thing, message in [
+        (dataclass_with(1), "the class dataclass_with.<locals>.Order has no stable form: it is made inside a function"),
+        (dataclass_with(1)(1), "an Order instance has no stable form: its class is made inside a function"),
+        (function_with(1), "the function function_with.<locals>.rule has no stable form: it is made inside a function"),
+    ]:
+        with pytest.raises(UnkeyableArgument, match=message):
+            call(thing)
+
+
+@pytest.mark.parametrize("encoded", [encode, encode_in_process])
+def test_a_lambda_is_refused_everywhere_since_it_is_mostly_a_new_one(encoded: Callable[[object], bytes]) -> None:
+    with pytest.raises(UnkeyableArgument, match="a lambda has no stable form: pass a function"):
+        encoded(lambda: 1)
+
+
+def test_what_is_neither_a_class_nor_a_function_is_refused_with_the_same_words() -> None:
+    for value in (Text("a"), object(), [iter([])]):
+        with pytest.raises(UnkeyableArgument) as everywhere:
+            encode(value)
+        with pytest.raises(UnkeyableArgument) as here:
+            encode_in_process(value)
+        assert str(here.value) == str(everywhere.value)
+
+
+def test_different_values_have_different_bytes_in_process_too() -> None:
+    places: dict[bytes, int] = {}
+    for place, value in enumerate(DISTINCT):
+        other = places.setdefault(encode_in_process(value), place)
+        assert other == place, f"{value!r} and {DISTINCT[other]!r} are taken for the same"
+
+
+def test_it_does_not_keep_a_class_alive() -> None:
+    kind = dataclass_with(1)
+    encode_in_process([kind, kind(1)])
+    reference = weakref.ref(kind)
+    del kind
+    gc.collect()
+    assert reference() is None
