@@ -147,8 +147,11 @@ class CallEngine:
                 )
         return value
 
-    async def read_through(self, key: str, *, refresh: bool = False) -> tuple[Decision | None, Any]:
-        result = await (refresh_call if refresh else get_or_compute)(self._binding, key, self._scope())
+    async def read_through(self, key: str, *, refresh: bool = False, waits: bool = True) -> tuple[Decision | None, Any]:
+        binding, scope = self._binding, self._scope()
+        result = await (
+            refresh_call(binding, key, scope) if refresh else get_or_compute(binding, key, scope, waits=waits)
+        )
         if result is None or type(result) is StoreDecision:
             return result, None
         if type(result) is Instead:

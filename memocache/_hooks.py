@@ -140,10 +140,13 @@ class Engine(Protocol):
     def change(self, is_error: Callable[[Any], bool], /) -> Awaitable[Any]:
         """Compute, and forget what is stored for the call unless it raised, or the value is an error."""
 
-    def read_through(self, key: str, *, refresh: bool = False) -> Awaitable[tuple[Decision | None, Any]]:
+    def read_through(
+        self, key: str, *, refresh: bool = False, waits: bool = True
+    ) -> Awaitable[tuple[Decision | None, Any]]:
         """Look, or compute and store; return the Decision if it was computed here, or else what was found stored.
 
-        (None, None) if the computation raised, which the caller is going to see. *refresh* computes always.
+        (None, None) if the computation raised, which the caller is going to see. *refresh* computes always. If it does
+        not wait for another's computation, it computes alone meanwhile.
         """
 
     def peek(self, key: str, /) -> Awaitable[Any]:

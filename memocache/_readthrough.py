@@ -71,13 +71,15 @@ async def get_or_compute(
     fast_key: "FastKey | None" = None,
     found: "LookupResult | NotLooked" = NOT_LOOKED,
     key_args: "tuple[object, ...] | None" = None,
+    *,
+    waits: bool = True,
 ) -> Any:
     """Return the value under *key*, computed if need be; its entry is of this *scope*.
 
     *fast_key* is to lead to the entry, in process. *found* is the answer of a first look, if there was one. *key_args*
-    are the arguments that the key was made of.
+    are the arguments that the key was made of. If it does not wait, it computes alone what somebody else computes.
     """
-    budget = binding.wait
+    budget = binding.wait if waits else 0.0
     sleep = FIRST_SLEEP
     has_waited = False
     while True:

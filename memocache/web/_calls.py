@@ -20,6 +20,7 @@ from memocache.web._rules import (
     RequestMode,
     Storability,
     ViewRules,
+    is_user_in_key,
     judge,
     request_key,
     request_mode,
@@ -68,6 +69,10 @@ class ViewRequest(ABC):
         """Return the response that the framework makes of *value*, the view's result; None if it is not known yet."""
 
     @abstractmethod
+    def has_user(self) -> bool:
+        """Return True if the application knows who is there, wherever it keeps that."""
+
+    @abstractmethod
     def is_private(self) -> bool:
         """Return True if something for this client only is not in the response yet but will be, such as its session."""
 
@@ -100,7 +105,7 @@ class UrlMemory:
         self.learned: dict[str, tuple[str, ...]] = {}
         """Key of a URL -> the request headers that its responses depend on."""
         self.unstorable: dict[str, float] = {}
-        """Key of a URL -> until when its responses are taken as ones that cannot be stored."""
+        """Key of a variant of a URL -> until when its responses are taken as ones that cannot be stored."""
 
     def learn(self, key: str, names: tuple[str, ...]) -> None:
         if len(self.learned) >= MOST_URLS:
@@ -140,6 +145,8 @@ class ViewCall:
         """Begin the call; return what `engine.run` returns."""
         request = self._request
         mode = request_mode(request.info, request.rules)
+        if mode is not RequestMode.BYPASS and self._is_for_user():
+            mode = RequestMode.BYPASS
         if mode is RequestMode.BYPASS and request.info.is_safe:
             return engine.bypass()
         engine.open()
@@ -160,6 +167,11 @@ class ViewCall:
         bind_context = request.bind_context if request.loop_stays else None
         return engine.run(serve, self._decide_in_task, self._deliver, bind_context)
 
+    def _is_for_user(self) -> bool:
+        """Return True for a user whom the application knows, and who is not known by what is part of the key."""
+        request = self._request
+        return not is_user_in_key(request.info, request.rules) and request.has_user()
+
     def _is_error(self, value: Any) -> bool:
         rendered = self._request.render(value)
         return rendered is not None and rendered.response.status >= FIRST_ERROR
@@ -176,9 +188,10 @@ class ViewCall:
     async def _serve(self) -> Decision | StoredResponse | None:
         """Return the StoredResponse that was found, or the Decision on what was computed for this call."""
         engine, memory = self._engine, self._memory
-        is_unstorable = memory.is_unstorable(self._url)
-        for _ in range(0 if is_unstorable else MOST_VARY):
-            decision, packed = await engine.read_through(self._key(), refresh=self._is_refresh)
+        for _ in range(MOST_VARY):
+            key = self._key()
+            waits = not memory.is_unstorable(key)
+            decision, packed = await engine.read_through(key, refresh=self._is_refresh, waits=waits)
             if packed is None:
                 break
             stored = self._open(packed)
@@ -188,10 +201,10 @@ class ViewCall:
             decision = await engine.compute()
         if decision is None:
             return None
-        if self._variant is not None and not is_unstorable:
+        if self._variant is not None:
             await self._store_variant(self._variant)
         if self._is_lasting and not self._is_refresh:
-            memory.set_unstorable(self._url, unstorable=decision.lifetime <= 0)
+            memory.set_unstorable(self._key(), unstorable=decision.lifetime <= 0)
         return decision
 
     async def _read(self) -> Decision | StoredResponse | None:
@@ -239,12 +252,14 @@ class ViewCall:
         engine, request = self._engine, self._request
         rendered = request.render(value)
         lifetime = engine.lifetime(value)
-        if rendered is None or lifetime <= 0 or request.is_private():
+        if rendered is None or lifetime <= 0 or request.is_private() or self._is_for_user():
             return engine.decline(value)
         storability = judge(rendered.response, request.rules, lifetime, engine.stale, now())
         self._is_lasting = storability.is_lasting
         names = tuple(sorted({*self._names, *storability.vary}))
         if storability.lifetime <= 0 or len(names) > MOST_VARY:
+            if not storability.is_error and len(names) <= MOST_VARY:
+                self._learn(storability.vary)  # or other variants were taken for ones that cannot be stored
             return engine.decline(value, ServerError(storability.why) if storability.is_error else None)
         payload = engine.copy(rendered.payload) if rendered.kind == DATA else rendered.payload
         stored = StoredResponse(rendered.kind, payload, began, storability.lifetime, storability.stale, names)

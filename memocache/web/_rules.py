@@ -20,8 +20,9 @@ from urllib.parse import unquote_to_bytes
 from memocache.errors import ConfigurationError
 
 __all__ = [
-    *("HARMLESS_COOKIES", "MORE_STATUSES", "MOST_VARY", "STATUSES", "check_options", "judge", "request_key"),
-    *("request_mode", "RequestInfo", "RequestMode", "ResponseInfo", "Storability", "ViewRules"),
+    *("CREDENTIALS", "HARMLESS_COOKIES", "MORE_STATUSES", "MOST_VARY", "STATUSES", "check_options", "is_header_name"),
+    *("is_user", "is_user_in_key", "judge", "request_key", "request_mode"),
+    *("RequestInfo", "RequestMode", "ResponseInfo", "Storability", "ViewRules"),
     *("Directives", "entity_tags", "group_headers", "join_lines", "parse_date", "parse_names", "parse_seconds"),
     "sort_query",
 ]
@@ -199,6 +200,25 @@ HARMLESS_COOKIES: Final = (
     *("amplitude_id*", "mp_*_mixpanel", "ajs_*", "plausible_ignore", "_parsely_*", "_vwo_*", "optimizely*"),
 )
 """Cookies of analytics, which mean nothing to the application."""
+CREDENTIALS: Final = frozenset(
+    {
+        *("authorization", "proxy-authorization", "dpop", "api-key", "apikey", "x-api-key", "x-apikey", "x-api-token"),
+        *("auth-token", "access-token", "private-token", "job-token", "x-auth", "x-auth-key", "x-auth-token"),
+        *("x-authorization", "x-access-token", "x-id-token", "x-jwt", "x-jwt-assertion", "x-session-id"),
+        *("x-session-token", "x-token", "x-user-token", "x-amz-security-token", "x-vault-token", "x-rapidapi-key"),
+        "ocp-apim-subscription-key",
+        # Whom a proxy, a gateway or a mesh has let in.
+        *("remote-user", "x-remote-user", "x-user", "x-user-id", "x-username", "x-authenticated-user"),
+        *("x-authenticated-userid", "x-webauth-user", "x-forwarded-user", "x-forwarded-email"),
+        *("x-forwarded-preferred-username", "x-forwarded-access-token", "x-auth-request-user", "x-auth-request-email"),
+        *("x-auth-request-access-token", "x-authentik-username", "x-consumer-id", "x-consumer-username"),
+        *("x-amzn-oidc-identity", "x-amzn-oidc-data", "x-ms-client-principal", "x-ms-client-principal-id"),
+        *("x-goog-iap-jwt-assertion", "x-goog-authenticated-user-email", "cf-access-jwt-assertion"),
+        *("cf-access-authenticated-user-email", "tailscale-user-login"),
+        *("client-cert", "x-client-cert", "ssl-client-cert", "x-ssl-client-cert", "x-forwarded-client-cert"),
+    }
+)
+"""Request headers that say who is there."""
 
 # Header of a response that is for one client only, or incomplete -> the reason.
 FOR_ONE: Final = {
@@ -213,6 +233,7 @@ FOR_ONE: Final = {
 PARTIAL: Final = ("range", "if-range", "if-match", "if-unmodified-since")
 """Request headers that ask for a part, or depend on what the client has: the view may answer them itself."""
 FORBIDDING: Final = ("no-store", "private", "no-cache")
+NO_USERS: Final = (bool, str, int, dict, list, tuple)  # plain types, in which what is empty is nobody
 
 
 def check_options(view: Any, vary: Any) -> tuple[bool | None, tuple[str, ...]]:
@@ -230,11 +251,16 @@ def check_options(view: Any, vary: Any) -> tuple[bool | None, tuple[str, ...]]:
         raise ConfigurationError(f"vary={vary!r}; {wanted}")
     names = tuple(vary)
     for name in names:
-        if not isinstance(name, str) or not NAME.fullmatch(name) or name == "*":
+        if not is_header_name(name):
             raise ConfigurationError(f"vary= names {name!r}, which is no header; {wanted}")
     if len(names) > MOST_VARY:
         raise ConfigurationError(f"vary= names {len(names)} headers; {MOST_VARY} are the most")
     return view, tuple(sorted({name.lower() for name in names}))
+
+
+def is_header_name(name: object) -> bool:
+    """Return True if a header may have this *name*."""
+    return isinstance(name, str) and NAME.fullmatch(name) is not None and name != "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +271,7 @@ class RequestInfo:
         host: the host, after the framework has validated it.
         root: the path that the application is mounted at (SCRIPT_NAME, root_path).
         values: returns all lines of a header field, by its lower-case name.
+        names: the lower-case names of its header fields.
         identified: True if the server in front of the application has authenticated the client (REMOTE_USER).
     """
 
@@ -255,6 +282,7 @@ class RequestInfo:
     path: str
     query: bytes
     values: Callable[[str], Sequence[str]]
+    names: Iterable[str]
     identified: bool = False
 
     @property
@@ -281,12 +309,14 @@ class ViewRules:
         has_key_function: True if `key=` is a function; it decides what of the cookies is part of the key.
         ignored_cookies: names of cookies that do not matter; * and ? are wildcards.
         statuses: statuses of responses that may be stored.
+        credentials: request headers that say who is there, lower-case.
     """
 
     vary: tuple[str, ...] = ()
     has_key_function: bool = False
     ignored_cookies: tuple[str, ...] = HARMLESS_COOKIES
     statuses: frozenset[int] = STATUSES
+    credentials: frozenset[str] = CREDENTIALS
 
     def is_in_key(self, header: str) -> bool:
         """Return True if the request *header* (lower-case) is part of the key, or if `key=` decides that."""
@@ -325,15 +355,35 @@ def _must_bypass(request: RequestInfo, rules: ViewRules) -> bool:
     values = request.values
     if any(map(values, PARTIAL)):
         return True
-    authorization = values("authorization")
-    # If the server in front knows the user by other means than this header, no part of the key names the user.
-    if (authorization or request.identified) and not (authorization and rules.is_in_key("authorization")):
+    credentials = rules.credentials.intersection(request.names)
+    # If the server in front knows the user by other means than these headers, no part of the key names the user.
+    if not credentials <= {*rules.vary} or (request.identified and not credentials):
         return True
     if values("transfer-encoding") or any(length.strip() not in ("", "0") for length in values("content-length")):
         return True  # it has a body
-    return not rules.is_in_key("cookie") and any(
-        not is_ignored(name, rules.ignored_cookies) for name in cookie_names(values("cookie"))
+    return not rules.is_in_key("cookie") and _has_cookies(request, rules)
+
+
+def _has_cookies(request: RequestInfo, rules: ViewRules) -> bool:
+    return any(not is_ignored(name, rules.ignored_cookies) for name in cookie_names(request.values("cookie")))
+
+
+def is_user_in_key(request: RequestInfo, rules: ViewRules) -> bool:
+    """Return True if a user whom the application knows is known by what is part of the key; `key=` decides that."""
+    return (
+        rules.has_key_function
+        or not rules.credentials.isdisjoint(request.names)  # which are all in the key, or it would be passed by
+        or ("cookie" in rules.vary and _has_cookies(request, rules))
     )
+
+
+def is_user(value: Any) -> bool:
+    """Return True if *value*, which an application keeps as the user of a request, stands for somebody."""
+    kind = value.__class__  # what a lazy object stands for
+    if kind is type(None) or (kind in NO_USERS and not value):
+        return False
+    is_authenticated = getattr(value, "is_authenticated", True)
+    return bool(is_authenticated() if callable(is_authenticated) else is_authenticated)
 
 
 def request_key(request: RequestInfo, rules: ViewRules, learned: Iterable[str] = ()) -> tuple[object, ...]:
@@ -382,19 +432,19 @@ def judge(response: ResponseInfo, rules: ViewRules, timeout: float, stale: float
     headers = group_headers(response.headers)
     control = Directives(headers.get("cache-control", ()))
     why = _status_or_header_forbids(response, rules, headers.keys()) or _control_forbids(control)
-    if why:
-        is_error = response.status in SERVER_ERRORS
-        return Storability(0.0, why=why, is_lasting=response.status != 304, is_error=is_error)
-    if any("no-cache" in each.lower() for each in headers.get("pragma", ())):
-        return Storability(0.0, why="its Pragma is no-cache")
+    if not why and any("no-cache" in each.lower() for each in headers.get("pragma", ())):
+        why = "its Pragma is no-cache"
     vary = _new_vary(headers.get("vary", ()), rules, encoded="content-encoding" in headers)
     if isinstance(vary, str):
-        return Storability(0.0, why=vary)
+        why, vary = why or vary, ()
+    if why:
+        is_error = response.status in SERVER_ERRORS
+        return Storability(0.0, 0.0, vary, why, is_lasting=response.status != 304, is_error=is_error)
     fresh = _freshness(control, headers.get("expires", ()), now)
     if fresh is not None:
         timeout = min(timeout, fresh - parse_seconds(headers.get("age", ())))
     if timeout <= 0:
-        return Storability(0.0, why="it is not fresh")
+        return Storability(0.0, 0.0, vary, "it is not fresh")
     return Storability(timeout, _staleness(control, stale), vary)
 
 

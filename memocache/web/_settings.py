@@ -8,7 +8,7 @@ from urllib.parse import quote
 from memocache import Cache, cache_from_url
 from memocache._hooks import HookedFunction
 from memocache.errors import ConfigurationError
-from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, STATUSES, ViewRules
+from memocache.web._rules import CREDENTIALS, HARMLESS_COOKIES, MORE_STATUSES, STATUSES, ViewRules, is_header_name
 
 __all__ = ["cache_from_settings", "check_settings", "view_rules"]
 
@@ -18,18 +18,28 @@ PREFIX: Final = "CACHE_"
 Settings = Mapping[str, Any]
 
 
-def view_rules(function: HookedFunction, cookies: tuple[str, ...], statuses: Iterable[int]) -> ViewRules:
-    """Return the rules for *function* as a view: *cookies* are ignored, and *statuses* may be stored, too."""
+def view_rules(
+    function: HookedFunction, cookies: tuple[str, ...], statuses: Iterable[int], credentials: Iterable[str]
+) -> ViewRules:
+    """Return the rules for *function* as a view.
+
+    *cookies* are ignored, *statuses* may be stored, too, and *credentials* are more headers that say who is there.
+    """
     return ViewRules(
         vary=function.vary,
         has_key_function=function.has_key_function,
         ignored_cookies=cookies,
         statuses=STATUSES.union(statuses),
+        credentials=CREDENTIALS.union(credentials),
     )
 
 
-def check_settings(settings: Settings, prefix: str = PREFIX) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return IGNORED_COOKIES and STATUSES of *settings*, with *prefix* before their names; or the defaults.
+def check_settings(
+    settings: Settings, prefix: str = PREFIX
+) -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
+    """Return IGNORED_COOKIES, STATUSES and CREDENTIAL_HEADERS of *settings*, with *prefix* before their names.
+
+    What is not set has its default.
 
     Raises:
         ConfigurationError: for settings that cannot work.
@@ -43,7 +53,13 @@ def check_settings(settings: Settings, prefix: str = PREFIX) -> tuple[tuple[str,
     statuses = settings.get(f"{prefix}STATUSES", ())
     if not _is_list(statuses) or not set(statuses) <= MORE_STATUSES:
         raise ConfigurationError(f"{prefix}STATUSES={statuses!r}; wanted: some of 404 and 410, in a list")
-    return tuple(cookies), tuple(statuses)
+    headers = settings.get(f"{prefix}CREDENTIAL_HEADERS", ())
+    if not _is_list(headers) or not all(map(is_header_name, headers)):
+        raise ConfigurationError(
+            f"{prefix}CREDENTIAL_HEADERS={headers!r}; wanted: names of request headers that say who is there, in a "
+            'list, such as ["X-Customer-Key"]'
+        )
+    return tuple(cookies), tuple(statuses), tuple(name.lower() for name in headers)
 
 
 def _is_list(value: object) -> bool:

@@ -26,7 +26,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, storable_headers
-from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, RequestInfo, ResponseInfo
+from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, RequestInfo, ResponseInfo, is_header_name, is_user
 from memocache.web._settings import view_rules
 
 __all__ = ["MemocacheMiddleware"]
@@ -34,6 +34,8 @@ __all__ = ["MemocacheMiddleware"]
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 
 IN_SCOPE: Final = "memocache"
+USERS: Final = ("user", "current_user")
+"""Attributes of `request.state` that applications keep the user in."""
 
 # Type of what a framework makes for one request -> why a function that takes it cannot be cached, and what to do.
 REFUSED: Final[dict[type, str]] = {
@@ -48,9 +50,13 @@ REFUSED: Final[dict[type, str]] = {
 class PendingResponse:
     """PendingResponse: the response to one request, and the headers that it will get."""
 
-    def __init__(self, statuses: Iterable[int] = (), ignored_cookies: tuple[str, ...] = HARMLESS_COOKIES) -> None:
-        self.statuses = statuses
-        self.ignored_cookies = ignored_cookies
+    def __init__(
+        self,
+        ignored_cookies: tuple[str, ...] = HARMLESS_COOKIES,
+        statuses: Iterable[int] = (),
+        credentials: Iterable[str] = (),
+    ) -> None:
+        self.settings = ignored_cookies, statuses, credentials
         self.headers: ResponseHeaders | None = None
 
 
@@ -70,9 +76,10 @@ class AsgiViewRequest(ViewRequest):
             scope["path"],
             scope.get("query_string", b""),
             request.headers.getlist,
+            request.headers.keys(),
             identified=bool(getattr(scope.get("user"), "is_authenticated", "user" in scope)),
         )
-        super().__init__(info, view_rules(function, self._pending.ignored_cookies, self._pending.statuses))
+        super().__init__(info, view_rules(function, *self._pending.settings))
         self._is_response = parameters.is_response_of(function, scope.get("endpoint"))
         self._headers: ResponseHeaders | None = None
         self._session = _session(scope)
@@ -94,6 +101,15 @@ class AsgiViewRequest(ViewRequest):
             return None
         route = self._scope.get("route") if self._is_response else None
         return Rendered(ResponseInfo(getattr(route, "status_code", None) or 200, ()), DATA, value)
+
+    def has_user(self) -> bool:
+        """Return True if there is somebody in `request.state`."""
+        state = self._scope.get("state") or {}
+        state = state if isinstance(state, dict) else vars(state).get("_state", {})
+        try:
+            return any(is_user(state.get(name)) for name in USERS)
+        except Exception:  # noqa: BLE001 - of the application's own, which the view may see
+            return True
 
     def is_private(self) -> bool:
         """Return whether the session was changed."""
@@ -183,29 +199,43 @@ class MemocacheMiddleware:
         app: the next application.
         statuses: more statuses of responses that may be stored, of 404 and 410.
         ignored_cookies: names of cookies that do not matter; * and ? are wildcards. None: the usual ones of analytics.
+        credential_headers: more request headers that say who is there, besides the usual ones.
 
     Raises:
         ConfigurationError: for options that cannot work.
     """
 
     def __init__(
-        self, app: ASGIApp, *, statuses: Collection[int] = (), ignored_cookies: Collection[str] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        statuses: Collection[int] = (),
+        ignored_cookies: Collection[str] | None = None,
+        credential_headers: Collection[str] = (),
     ) -> None:
         for status in statuses:
             if status not in MORE_STATUSES:
                 raise ConfigurationError(f"statuses= has {status!r}; wanted: some of 404 and 410")
         if isinstance(ignored_cookies, str):
             raise ConfigurationError(f"ignored_cookies={ignored_cookies!r} is one text; wanted: a list of names")
+        if isinstance(credential_headers, str) or not all(map(is_header_name, credential_headers)):
+            raise ConfigurationError(
+                f"credential_headers={credential_headers!r}; wanted: names of request headers that say who is there, "
+                "in a list, such as ['X-Customer-Key']"
+            )
         self.app = app
-        self._statuses = frozenset(statuses)
-        self._ignored_cookies = HARMLESS_COOKIES if ignored_cookies is None else tuple(ignored_cookies)
+        self._settings = (
+            HARMLESS_COOKIES if ignored_cookies is None else tuple(ignored_cookies),
+            frozenset(statuses),
+            frozenset(name.lower() for name in credential_headers),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        pending = scope[IN_SCOPE] = PendingResponse(self._statuses, self._ignored_cookies)
+        pending = scope[IN_SCOPE] = PendingResponse(*self._settings)
         await self.app(scope, receive, ResponseSender(pending, send))
 
 

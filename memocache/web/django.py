@@ -7,7 +7,7 @@ A response with a template is rendered as soon as the view has returned it, so t
 If MIDDLEWARE has a process_template_response, which changes the template before that, the response is not stored.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any, Final
@@ -28,6 +28,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import get_script_prefix, get_urlconf, set_script_prefix, set_urlconf
 from django.utils import timezone, translation
+from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 from django.views import View
@@ -38,14 +39,17 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import RESPONSE, Rendered, ResponseHeaders, storable_headers
-from memocache.web._rules import RequestInfo, ResponseInfo
+from memocache.web._rules import RequestInfo, ResponseInfo, is_user
 from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["MemocacheBackend"]
 
 PREFIX: Final = "MEMOCACHE_"
-SETTINGS: Final = (f"{PREFIX}IGNORED_COOKIES", f"{PREFIX}STATUSES")
+SETTINGS: Final = (f"{PREFIX}IGNORED_COOKIES", f"{PREFIX}STATUSES", f"{PREFIX}CREDENTIAL_HEADERS")
 WITHOUT_PREFIX: Final = ("content-type", "content-length")
+USERS: Final = ("user", "auth")
+"""Attributes of a request that Django, REST framework, Ninja and applications keep the user in."""
+LOGIN: Final = "django.contrib.auth.middleware"
 
 
 class DjangoViewRequest(ViewRequest):
@@ -61,6 +65,7 @@ class DjangoViewRequest(ViewRequest):
             request.path,
             _query(request),
             partial(_lines, meta),
+            [*map(_header_name, meta)],
             identified=meta.get("REMOTE_USER") is not None,
         )
         super().__init__(info, view_rules(function, *_settings()))
@@ -68,6 +73,7 @@ class DjangoViewRequest(ViewRequest):
         self._parameters = parameters
         self._request = request
         self._language = get_language() if settings.USE_I18N else None
+        self._has_read_session = False
         self._headers_of_hit: ResponseHeaders | None = None
         self._headers_of_new: ResponseHeaders | None = None
         # In WSGI an async view gets an event loop of its own.
@@ -115,6 +121,31 @@ class DjangoViewRequest(ViewRequest):
         kept = (value.status_code, storable_headers(headers), value.content)
         return Rendered(ResponseInfo(value.status_code, headers), RESPONSE, kept)
 
+    def has_user(self) -> bool:
+        """Return True if the request has a user, whoever has set it."""
+        session: Any = getattr(self._request, "session", None)
+        was_accessed = getattr(session, "accessed", True)
+        try:
+            if any(map(is_user, self._users())):
+                return True
+        except Exception:  # noqa: BLE001 - of the application's own, which the view may see
+            return True
+        if not was_accessed and session.accessed:
+            session.accessed = False  # until the view itself has read it
+            self._has_read_session = True
+        return False
+
+    def _users(self) -> Iterator[Any]:
+        for name in USERS:
+            user = getattr(self._request, name, None)
+            # Whom Django itself has yet to look up is known by a cookie, and those were looked at.
+            if not (
+                isinstance(user, LazyObject)
+                and object.__getattribute__(user, "_wrapped") is empty
+                and getattr(vars(user).get("_setupfunc"), "__module__", None) == LOGIN
+            ):
+                yield user
+
     def is_private(self) -> bool:
         """Return True if the session, the CSRF token or messages were used, or another language was chosen."""
         request = self._request
@@ -159,6 +190,8 @@ class DjangoViewRequest(ViewRequest):
         return self._parameters.is_response_of(self._function, None if match is None else match.func)
 
     def _with_headers(self, response: Any, headers: ResponseHeaders | None) -> Any:
+        if self._has_read_session:
+            self._request.session.accessed = True  # its middleware adds to Vary
         if headers is None:
             return response
         for name, value in headers.to_set(_headers(response), response.content).items():
@@ -188,8 +221,8 @@ class DjangoViewRequest(ViewRequest):
 
 
 @lru_cache
-def _settings() -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the names of cookies and the statuses that the settings have for all views."""
+def _settings() -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
+    """Return the names of cookies, the statuses and the headers that the settings have for all views."""
     return check_settings({name: getattr(settings, name) for name in SETTINGS if hasattr(settings, name)}, PREFIX)
 
 
@@ -220,6 +253,12 @@ def _lines(meta: Mapping[str, Any], name: str) -> list[str]:
     key = name.upper().replace("-", "_")
     value = meta.get(key if name in WITHOUT_PREFIX else f"HTTP_{key}")  # one line of each name
     return [] if value is None else [str(value)]
+
+
+@lru_cache
+def _header_name(key: str) -> str:
+    """Return the name of the header that has this *key* in META; for another key, what is no header's name."""
+    return key[5:].replace("_", "-").lower() if key.startswith("HTTP_") else ""
 
 
 def _headers(response: HttpResponseBase) -> list[tuple[str, str]]:

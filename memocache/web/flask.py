@@ -16,6 +16,7 @@ from flask import (
     after_this_request,
     copy_current_request_context,
     current_app,
+    g,
     has_app_context,
     has_request_context,
     request,
@@ -33,7 +34,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._discovery import RouteIndex, cached_in
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, storable_headers
-from memocache.web._rules import RequestInfo, ResponseInfo, ViewRules
+from memocache.web._rules import RequestInfo, ResponseInfo, ViewRules, is_user
 from memocache.web._settings import cache_from_settings, check_settings, view_rules
 
 __all__ = ["Memocache"]
@@ -41,6 +42,8 @@ __all__ = ["Memocache"]
 EXTENSION: Final = "memocache"
 KNOWN_VIEWS: Final = "memocache.views"
 PLAIN: Final = (str, bytes, bytearray, dict, list)
+USERS: Final = ("user", "current_user", "_login_user", "flask_httpauth_user")
+"""Attributes of `g` that applications, Flask-Login and Flask-HTTPAuth keep the user in."""
 
 
 class FlaskViews:
@@ -116,6 +119,7 @@ class FlaskViewRequest(ViewRequest):
             request.path,
             request.query_string,
             _lines,
+            [name.lower() for name in request.headers.keys()],  # noqa: SIM118 - it is no dict
             identified=request.remote_user is not None,
         )
         super().__init__(info, rules)
@@ -147,6 +151,19 @@ class FlaskViewRequest(ViewRequest):
         if info.streamed:
             return Rendered(info, RESPONSE, None)
         return Rendered(info, RESPONSE, (made.status_code, storable_headers(info.headers), made.get_data()))
+
+    def has_user(self) -> bool:
+        """Return True if there is somebody in `g`, or whom Flask-Login finds by the request."""
+        login = getattr(self._app, "login_manager", None)
+        try:
+            if getattr(login, "_request_callback", None) is not None and "_login_user" not in g:
+                from flask_login import current_user  # type: ignore[import-untyped]  # the application has it
+
+                current_user.is_authenticated  # noqa: B018 - now it is in g
+            # Flask-Principal has an identity for nobody, too.
+            return any(is_user(g.get(name)) for name in USERS) or is_user(getattr(g.get("identity"), "id", None))
+        except Exception:  # noqa: BLE001 - of the application's own, which the view may see
+            return True
 
     def is_private(self) -> bool:
         """Return whether the session was changed."""
@@ -204,8 +221,8 @@ class Memocache:
     called in its context, and of what is called outside of any, where the latest application's is used. It reads
     MEMOCACHE_URL, or else what Flask-Caching reads: CACHE_TYPE, CACHE_DEFAULT_TIMEOUT, CACHE_KEY_PREFIX,
     CACHE_THRESHOLD, CACHE_MEMCACHED_SERVERS, CACHE_REDIS_URL (or _HOST, _PORT, _USERNAME, _PASSWORD, _DB), CACHE_DIR
-    and CACHE_OPTIONS. Besides, CACHE_STATUSES are statuses that may be stored, of 404 and 410, and
-    CACHE_IGNORED_COOKIES names of cookies that do not matter.
+    and CACHE_OPTIONS. Besides, CACHE_STATUSES are statuses that may be stored, of 404 and 410, CACHE_IGNORED_COOKIES
+    names of cookies that do not matter, and CACHE_CREDENTIAL_HEADERS more request headers that say who is there.
 
     >>> app = Flask("shop")
     >>> app.config["CACHE_TYPE"] = "SimpleCache"

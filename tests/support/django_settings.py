@@ -10,6 +10,7 @@ DEFAULTS: dict[str, Any] = {
     "ALLOWED_HOSTS": ["*"],
     "CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
     "DATABASES": {},
+    "INSTALLED_APPS": ["django.contrib.contenttypes", "django.contrib.auth"],
     "LANGUAGES": [("en", "English"), ("de", "German")],
     "MESSAGE_STORAGE": "django.contrib.messages.storage.cookie.CookieStorage",
     "MIDDLEWARE": [],

@@ -6,7 +6,7 @@ of them share.
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.authentication import SimpleUser
 from starlette.exceptions import HTTPException
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -77,9 +78,13 @@ class StarletteSite(Site):
 
     def set_up(self, options: Options) -> None:
         self.app: Any = self.application()
-        if options.statuses or options.ignored_cookies:
-            cookies = {} if options.ignored_cookies is None else {"ignored_cookies": options.ignored_cookies}
-            self.app.add_middleware(MemocacheMiddleware, statuses=options.statuses, **cookies)
+        if options.statuses or options.ignored_cookies or options.credential_headers:
+            self.app.add_middleware(
+                MemocacheMiddleware,
+                statuses=options.statuses,
+                ignored_cookies=options.ignored_cookies,
+                credential_headers=options.credential_headers,
+            )
         if options.hosts:
             self.app.add_middleware(TrustedHostMiddleware, allowed_hosts=options.hosts)
         if options.has_sessions:
@@ -114,6 +119,13 @@ class StarletteSite(Site):
 
     def error(self, status: int) -> HTTPException:
         return HTTPException(status)
+
+    def let_in(self, who: Callable[[Any], object]) -> None:
+        async def let_in(request: Request, call_next: Callable[[Request], Any]) -> Any:
+            request.state.user = who(request)
+            return await call_next(request)
+
+        self.app.add_middleware(BaseHTTPMiddleware, dispatch=let_in)
 
     def ask(self, ask: Ask) -> Answer:
         found: Answer = run(answer(self.app, ask, raises=False))

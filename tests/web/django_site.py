@@ -46,16 +46,30 @@ def answer_of(response: Any) -> Answer:
     return Answer.of(response.status_code, [*response.items(), *cookies], body)
 
 
+def let_in(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Middleware: give the request its user."""
+
+    def middleware(request: Any) -> Any:
+        site = DjangoSite._current
+        assert site is not None
+        request.user = site.who(request)
+        return get_response(request)
+
+    return middleware
+
+
 class DjangoSite(Site):
     """A URL configuration, and settings. There is one at a time: that which was asked last."""
 
     _current: "ClassVar[DjangoSite | None]" = None
+    who: Callable[[Any], object]
 
     def set_up(self, options: Options) -> None:
         self.urls = urls()
         self.settings: dict[str, Any] = {
             "ROOT_URLCONF": self.urls,
             "MEMOCACHE_STATUSES": options.statuses,
+            "MEMOCACHE_CREDENTIAL_HEADERS": options.credential_headers,
             "ALLOWED_HOSTS": options.hosts or ["*"],
             "MIDDLEWARE": SESSIONS if options.has_sessions else [],
         }
@@ -108,6 +122,10 @@ class DjangoSite(Site):
 
     def error(self, status: int) -> Exception:
         return {404: Http404, 400: SuspiciousOperation}[status]()
+
+    def let_in(self, who: Callable[[Any], object]) -> None:
+        self.who = who
+        self.settings["MIDDLEWARE"] = [*self.settings["MIDDLEWARE"], "tests.web.django_site.let_in"]
 
     def ask(self, ask: Ask) -> Answer:
         headers: dict[str, str] = {"HTTP_HOST": ask.host}

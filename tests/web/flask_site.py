@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flask
@@ -24,6 +24,7 @@ class FlaskSite(Site):
         self.app = Flask("tests")
         self.app.secret_key = "secret" if options.has_sessions else None
         self.app.config.update(CACHE_STATUSES=options.statuses, TRUSTED_HOSTS=options.hosts, PROPAGATE_EXCEPTIONS=False)
+        self.app.config["CACHE_CREDENTIAL_HEADERS"] = options.credential_headers
         if options.ignored_cookies is not None:
             self.app.config["CACHE_IGNORED_COOKIES"] = options.ignored_cookies
 
@@ -49,6 +50,11 @@ class FlaskSite(Site):
 
     def error(self, status: int) -> HTTPException:
         return default_exceptions[status]()
+
+    def let_in(self, who: Callable[[Any], object]) -> None:
+        @self.app.before_request
+        def let_in() -> None:
+            flask.g.user = who(flask.request)
 
     def ask(self, ask: Ask) -> Answer:
         response = self.app.test_client(use_cookies=False).open(

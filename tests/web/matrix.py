@@ -2,7 +2,7 @@
 
 A case is: the view answers the *first* request with *reply*. May the *second* request be answered with what the first
 has left? *terms* are options of @cached that the view has: `vary`, and `keyed` for a key function that returns nothing
-of the request. Where the case is about an adapter's own (`statuses`), that configures it.
+of the request. Where the case is about an adapter's own (`statuses`, `credential_headers`), that configures it.
 """
 
 import json
@@ -93,6 +93,7 @@ def reply(*headers: tuple[str, str], **more: Any) -> Reply:
 
 PLAIN = Ask()
 BEARER = ask(("Authorization", "Bearer a"))
+KEY_A, KEY_B = ask(("X-API-Key", "a")), ask(("X-API-Key", "b"))
 OK = Reply()
 
 
@@ -191,6 +192,10 @@ CASES: list[Case] = [
     *_passed("DELETE", method="DELETE"),
     *_passed("Authorization", ("Authorization", "Bearer secret")),
     *_passed("AUTHORIZATION", ("AUTHORIZATION", "Basic c2VjcmV0")),
+    *_passed("X-API-Key", ("X-API-Key", "secret")),
+    *_passed("x-auth-token", ("x-auth-token", "secret")),
+    *_passed("X-Forwarded-User", ("X-Forwarded-User", "alice")),
+    *_passed("X-Client-Cert", ("X-Client-Cert", "")),
     *_passed("Range", ("Range", "bytes=0-1")),
     *_passed("If-Match", ("If-Match", '"x"')),
     *_passed("If-Unmodified-Since", ("If-Unmodified-Since", "Fri, 01 Jan 2021 00:00:00 GMT")),
@@ -219,6 +224,8 @@ CASES: list[Case] = [
         ("vary= the same", ask(("X-One", "1")), ask(("X-One", "1")), OK, {"vary": ("X-One",)}),
         ("vary= Cookie", ask(("Cookie", "a=1")), ask(("Cookie", "a=1; _ga=2")), OK, {"vary": ("Cookie",)}),
         ("vary= Authorization", BEARER, BEARER, OK, {"vary": ("Authorization",)}),
+        ("vary= X-API-Key", KEY_A, KEY_A, OK, {"vary": ("X-API-Key",)}),
+        ("a header of one's own that is not named", ask(("X-Customer", "a")), ask(("X-Customer", "b"))),
         ("key= says what matters", ask(("Cookie", "a=1")), ask(("Cookie", "a=2")), OK, {"keyed": True}),
         ("404 by option", PLAIN, PLAIN, reply(status=404), {"statuses": (404,)}),
         ("410 by option", PLAIN, PLAIN, reply(status=410), {"statuses": (404, 410)}),
@@ -247,6 +254,13 @@ CASES: list[Case] = [
         ("vary= differs", ask(("X-One", "1")), ask(("X-One", "2")), OK, {"vary": ("X-One",)}),
         ("vary= Cookie differs", ask(("Cookie", "a=1")), ask(("Cookie", "a=2")), OK, {"vary": ("Cookie",)}),
         ("vary= Authorization says nothing of a user", ask(user="a"), ask(user="b"), OK, {"vary": ("Authorization",)}),
+        ("vary= X-API-Key differs", KEY_A, KEY_B, OK, {"vary": ("X-API-Key",)}),
+        ("vary= X-API-Key says nothing of Authorization", BEARER, BEARER, OK, {"vary": ("X-API-Key",)}),
+        ("key= says nothing of X-API-Key", KEY_A, KEY_A, OK, {"keyed": True}),
+        (
+            *("a header of one's own that is named", ask(("X-Customer", "a")), ask(("x-customer", "a")), OK),
+            {"credential_headers": ("X-Customer",)},
+        ),
         ("key= says nothing of Authorization", BEARER, BEARER, OK, {"keyed": True}),
         ("404 where 410 may be", PLAIN, PLAIN, reply(status=404), {"statuses": (410,)}),
     ),

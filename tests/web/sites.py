@@ -109,12 +109,14 @@ class Options:
     Args:
         statuses: those that may be stored, besides the usual ones.
         ignored_cookies: names of harmless ones; None for the usual.
+        credential_headers: request headers that say who is there, besides the usual ones.
         hosts: the only ones that it answers for; None for any.
         has_sessions: whether it has sessions, in cookies.
     """
 
     statuses: Sequence[int] = ()
     ignored_cookies: Sequence[str] | None = None
+    credential_headers: Sequence[str] = ()
     hosts: Sequence[str] | None = None
     has_sessions: bool = False
 
@@ -154,6 +156,10 @@ class Site(ABC):
     @abstractmethod
     def error(self, status: int) -> Exception:
         """Return what a view of the framework raises to be answered with *status*."""
+
+    @abstractmethod
+    def let_in(self, who: Callable[[Any], object]) -> None:
+        """Have the application keep as the user of each request what *who* returns for the framework's request."""
 
     @abstractmethod
     def ask(self, ask: Ask) -> Answer:
@@ -284,7 +290,8 @@ def is_served(page: OnePage, first: Ask, second: Ask) -> bool:
 
 def check(case: Case, make: Callable[..., Site]) -> None:
     """Assert that a site does in *case* what may be done; *make* makes one."""
-    page = ours(make(statuses=case.terms.get("statuses", ())), SimpleCache(), case.terms)
+    options = {name: case.terms[name] for name in ("statuses", "credential_headers") if name in case.terms}
+    page = ours(make(**options), SimpleCache(), case.terms)
     page.reply = case.reply
     assert is_served(page, case.first, case.second) is case.cached
     # A decorator that stores nothing would pass half of them.

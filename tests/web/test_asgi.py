@@ -236,13 +236,13 @@ def test_host_scheme_and_mount(count: Count) -> None:
 def test_whom_the_authentication_knows_is_passed_by(count: Count) -> None:
     class ByPort(AuthenticationBackend):
         async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
-            user = conn.headers.get("X-User")
+            user = conn.headers.get("User-Agent")
             return (AuthCredentials(), SimpleUser(user)) if user else None
 
     page = cached(lambda request: PlainTextResponse(f"{request.user.display_name} {count()}"))
     app = Starlette(routes=[Route("/", page)])
     app.add_middleware(AuthenticationMiddleware, backend=ByPort())
-    assert [get(app, X_User=user).text for user in ("alice", "bob", "", "")] == ["alice 1", "bob 2", " 3", " 3"]
+    assert [get(app, User_Agent=user).text for user in ("alice", "bob", "", "")] == ["alice 1", "bob 2", " 3", " 3"]
 
 
 # ---- what is stored ----------------------------------------------------------------------------------------------
@@ -394,7 +394,7 @@ def test_the_middleware_leaves_alone_what_comes_in_parts_and_what_is_no_request(
     from memocache.web._rules import RequestInfo, ViewRules
 
     stored = StoredResponse(DATA, None, 0.0, 60.0, 0.0, ())
-    asked = RequestInfo("GET", "http", "", "", "/", b"", lambda name: [])
+    asked = RequestInfo("GET", "http", "", "", "/", b"", lambda name: [], ())
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from memocache.web._responses import RESPONSE, ResponseHeaders, StoredResponse, entity_tag, storable_headers
 from memocache.web._rules import (
+    CREDENTIALS,
     STATUSES,
     Directives,
     RequestInfo,
@@ -26,7 +27,8 @@ NOW = 1_700_000_000.0
 
 def request_info(ask: Ask) -> RequestInfo:
     path, _, query = ask.target.partition("?")
-    return RequestInfo(ask.method, ask.scheme, ask.host, "", path, query.encode(), ask.values, bool(ask.user))
+    names = [name.lower() for name, _ in ask.headers]
+    return RequestInfo(ask.method, ask.scheme, ask.host, "", path, query.encode(), ask.values, names, bool(ask.user))
 
 
 def may_serve(first: Ask, reply: Reply, second: Ask, rules: ViewRules) -> bool:
@@ -47,6 +49,7 @@ def view_rules(case: Case) -> ViewRules:
         vary=tuple(name.lower() for name in case.terms.get("vary", ())),
         has_key_function=case.terms.get("keyed", False),
         statuses=STATUSES | set(case.terms.get("statuses", ())),
+        credentials=CREDENTIALS | {name.lower() for name in case.terms.get("credential_headers", ())},
     )
 
 

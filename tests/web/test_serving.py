@@ -177,7 +177,49 @@ def test_an_uncacheable_url_is_not_serialised_and_becomes_cacheable_again(site: 
     assert [other.result(PATIENCE).status for other in others] == [500] * 4
     status = 200
     assert [site.get().status for _ in range(4)] == [200] * 4
-    assert view.info().hits == 2  # the first was alone, the second was stored
+    assert view.info().hits == 3
+
+
+def test_a_variant_that_cannot_be_stored_leaves_the_others_alone(site: Site, decorate: Decorate, count: Count) -> None:
+    def body(asked: Asked) -> Reply:
+        one = asked.headers["X-One"]
+        return Reply(406 if one == "odd" else 200, (("Vary", "X-One"),), body=f"{one} {count()}")
+
+    site.mount(body, decorate())
+    assert [site.text(X_One=one) for one in ("odd", "a", "a", "odd", "a", "b", "b", "odd", "b", "a")] == [
+        *("odd 1", "a 2", "a 2", "odd 3", "a 2", "b 4", "b 4", "odd 5", "b 4", "a 2")
+    ]
+
+
+def test_after_a_variant_that_cannot_be_stored_one_computes_and_all_are_served(site: Site, decorate: Decorate) -> None:
+    held = Held(lambda: "page")
+
+    def body(asked: Asked) -> Reply:
+        is_odd = asked.headers["X-One"] == "odd"
+        return Reply(406 if is_odd else 200, (("Vary", "X-One"),), body="" if is_odd else held())
+
+    site.mount(body, decorate(wait=60))
+    assert site.get(X_One="odd").status == 406
+    leader = start(lambda: site.text(X_One="a"))
+    held.wait()
+    assert site.get(X_One="odd").status == 406
+    others = [start(lambda: site.text(X_One="a")) for _ in range(8)]
+    held.go()
+    assert {each.result(PATIENCE) for each in (leader, *others)} == {"page"}
+    assert held.computed == 1
+
+
+def test_a_fresh_response_is_served_whatever_could_not_be_stored_since(
+    site: Site, decorate: Decorate, count: Count
+) -> None:
+    def body(asked: Asked) -> Reply:
+        wants_a_cookie = asked.headers["X-One"] == "cookie"
+        cookie = (("Set-Cookie", "a=b"),) if wants_a_cookie else ()
+        return Reply(headers=(*cookie, ("Vary", "X-One")), body=f"{count()}")
+
+    site.mount(body, decorate())
+    ones = ("page", "page", "cookie", "page", "cookie", "page")
+    assert [site.text(X_One=one) for one in ones] == ["1", "1", "2", "1", "3", "1"]
 
 
 def test_what_a_view_raises_is_its_own_caller_s(site: Site, decorate: Decorate) -> None:
