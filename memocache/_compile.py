@@ -30,6 +30,21 @@ takes the instance from that; in the table the instance is the number of its tok
 
 A coroutine function has the lines for a hit, too, and then `return await begin((w, h), partial(function, w, h))`.
 
+What is to be given the arguments as the caller wrote them takes any, has these lines in front of the same, and calls
+`function(*args, **kwargs)`:
+
+    number = len(args)
+    if number == 2 and not kwargs:
+        w, h, = args
+    elif number == 1 and not kwargs:
+        w, = args
+        h = default_h
+    else:
+        w, h, = read(*args, **kwargs)
+
+Where calls may have more than the signature says, *unnamed* is that: such a call is no hit here, and has a key of its
+own.
+
 It computes here, not in the driver of the read-through, so that recursion needs one frame of ours a level.
 """
 
@@ -39,12 +54,13 @@ import linecache
 import time
 import weakref
 from collections.abc import Callable, Hashable, Mapping
-from inspect import Parameter, Signature
+from inspect import Parameter
 from typing import Any, Final, TypeAlias
 
 from memocache._canonical import has_own_key, plain_types
 from memocache._entry import FastIndex, FastKey
 from memocache._instances import tokens
+from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
 
 __all__ = [
     "CallCompiler",
@@ -60,7 +76,7 @@ __all__ = [
 HIT: Final = """\
     try:
         {p}entry = {p}table[{raw}]
-        if {p}clock.time() < {p}entry.serve_until{single}:
+        if {p}clock.time() < {p}entry.serve_until{also}:
 {types}            {p}entry.hits += 1
             return {p}entry.value
     except {p}Exception:
@@ -100,13 +116,20 @@ CALL: Final = """\
 
 BOUND: Final = """\
 {define} {p}bound({p}proxy{parameters}):
-    {instance} = {p}proxy._self_instance
+    {first}
 {body}"""
+
+READ: Final = """\
+    {p}number = {p}len({p}args)
+{usual}    {otherwise}{names}, = {p}read(*{p}args, **{p}kwargs)
+"""
 
 PICKED: Final = """\
 def {p}picked({parameters}):
     return {picked}
 """
+
+MOST_USUAL: Final = 4  # numbers of arguments that are read without another call
 
 
 class CallCompiler:
@@ -114,7 +137,7 @@ class CallCompiler:
 
     Args:
         function: what is computed.
-        signature: its parameters.
+        believed: its parameters, and whether it is given the arguments as the caller wrote them.
         names: the parameters that are part of the key.
         begin: starts the read-through for these.
         key_function: the user's; its result is in the key instead.
@@ -124,12 +147,13 @@ class CallCompiler:
         hands_over: whether *begin* is to have what computes, for others to call it, or for all of the arguments; for a
             coroutine function always.
         tag_args: the parameters that *begin* is to have for the tags, if there are tags.
+        has_unnamed: whether what the signature does not know is part of the key, too.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
-        signature: Signature,
+        believed: BelievedSignature,
         names: tuple[str, ...],
         *,
         begin: Callable[..., Any],
@@ -139,16 +163,29 @@ class CallCompiler:
         is_async: bool,
         hands_over: bool,
         tag_args: tuple[str, ...] | None,
+        has_unnamed: bool = False,
     ) -> None:
         self._function = function
-        self._parameters = signature.parameters
-        p = self._prefix = free_prefix(signature.parameters)
-        forward = forwarded(signature.parameters)
+        self._parameters: Mapping[str, Parameter] = believed.signature.parameters
+        p = self._prefix = free_prefix(self._parameters)
+        forward = forwarded(self._parameters)
+        added: list[str] = []
+        if believed.is_open:
+            self._parameters, added = open_parameters(believed.signature, p)
+        has_unnamed = has_unnamed and bool(added)
+        self._unnamed = f" + ({as_tuple(added)} if {' or '.join(added)} else ())" if has_unnamed else ""
         self._key_args = f"({p}key_function({forward}),)" if key_function else as_tuple(names)
-        hit = "" if fast_index is None else _hit(p, names, instance)
-        self._define = "async def" if is_async else "def"
         self._tag_args = as_tuple(tag_args or ())
+        hit = "" if fast_index is None else _hit(p, names, instance, has_unnamed=has_unnamed)
+        self._define = "async def" if is_async else "def"
         handed = self._key_args
+        self._as_written = believed.as_written
+        if believed.as_written:
+            known = {name: each for name, each in self._parameters.items() if name not in added}
+            hit = self._reading(known, has_unnamed=has_unnamed) + hit
+            forward = f"*{p}args, **{p}kwargs"
+            if has_unnamed:
+                handed += f" + {p}unnamed"
         if is_async or hands_over:
             handed += f", {p}partial({p}function{forward and ', '}{forward})"
         if tag_args is not None:
@@ -163,66 +200,111 @@ class CallCompiler:
             f"{p}begin": begin,
             f"{p}function": function,
             f"{p}partial": functools.partial,
+            f"{p}len": len,
             f"{p}key_function": key_function,
             f"{p}Exception": Exception,
             f"{p}BaseException": BaseException,
-            **{f"{p}default_{each.name}": each.default for each in signature.parameters.values()},
+            **{f"{p}default_{each.name}": each.default for each in self._parameters.values()},
         }
 
     def call(self) -> Callable[..., Any]:
         """Return the function's own call."""
-        return self._written("call", CALL, body=self._body)
+        return self._written_call("call", CALL, parameters=self._call_parameters(self._parameters))
 
     def bound(self) -> Callable[..., Any] | None:
         """Return the call of a bound method, which takes its proxy, not the instance; None if there can be none."""
         first, *others = self._parameters.values() if self._parameters else (None,)
-        if first is None or first.kind not in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD):
+        if first is None or first.kind not in POSITIONAL:
             return None
-        rest = declared({each.name: each for each in others}, self._prefix)
-        return self._written("bound", BOUND, parameters=rest and f", {rest}", instance=first.name, body=self._body)
+        p = self._prefix
+        rest = self._call_parameters({each.name: each for each in others})
+        instance = f"{first.name} = {p}proxy._self_instance"
+        if self._as_written:
+            rest, instance = f"/, {rest}", f"{p}args = ({p}proxy._self_instance, *{p}args)"
+        return self._written_call("bound", BOUND, parameters=rest and f", {rest}", first=instance)
+
+    def _written_call(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
+        if self._as_written:
+            self._variables[f"{self._prefix}read"] = self._picked(self._read)
+        return self._written(name, template, body=self._body, **parts)
 
     def key_args(self) -> Callable[..., tuple[object, ...]]:
         """Return a function that binds a call and returns its arguments in the key, or the user function's result."""
-        return self._written("picked", PICKED, picked=self._key_args)
+        return self._picked(self._key_args + self._unnamed)
 
     def tag_args(self) -> Callable[..., tuple[object, ...]]:
         """Return a function that binds a call and returns the arguments that its tags name."""
-        return self._written("picked", PICKED, picked=self._tag_args)
+        return self._picked(self._tag_args)
+
+    def _picked(self, picked: str) -> Callable[..., tuple[object, ...]]:
+        parameters = declared(self._parameters, self._prefix)
+        return self._written("picked", PICKED, parameters=parameters, picked=picked)
+
+    def _call_parameters(self, parameters: Mapping[str, Parameter]) -> str:
+        p = self._prefix
+        return f"*{p}args, **{p}kwargs" if self._as_written else declared(parameters, p)
+
+    def _reading(self, known: Mapping[str, Parameter], *, has_unnamed: bool) -> str:
+        """Return the lines that find the arguments for the *known* parameters in those that the caller wrote."""
+        p = self._prefix
+        names = [*known, f"{p}unnamed"] if has_unnamed else list(known)
+        self._read = as_tuple([*known, self._unnamed.removeprefix(" + ")] if has_unnamed else names)
+        usual, word = "", "if"
+        are_positional = known and all(each.kind in POSITIONAL for each in known.values())
+        for number in range(len(known), 0, -1)[:MOST_USUAL] if are_positional else ():
+            left_out = list(known.values())[number:]
+            if any(each.default is each.empty for each in left_out):
+                break
+            lines = [
+                f"    {word} {p}number == {number} and not {p}kwargs:",
+                f"        {', '.join(names[:number])}, = {p}args",
+                *(f"        {each.name} = {p}default_{each.name}" for each in left_out),
+                *([f"        {p}unnamed = ()"] if has_unnamed else ()),
+            ]
+            usual += "\n".join(lines) + "\n"
+            word = "elif"
+        otherwise = "else:\n        " if usual else ""
+        return READ.format(p=p, usual=usual, otherwise=otherwise, names=", ".join(names)) if names else ""
 
     def _written(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
-        parts.setdefault("parameters", declared(self._parameters, self._prefix))
         source = template.format(p=self._prefix, define=self._define, **parts)
         return function_of(source, self._prefix + name, self._variables, self._function)
 
 
-def _hit(p: str, names: tuple[str, ...], instance: str | None) -> str:
+def _hit(p: str, names: tuple[str, ...], instance: str | None, *, has_unnamed: bool) -> str:
     """Return the lines that serve a hit, for the parameters *names*."""
     raw = [f"{p}tokens[{p}id({each})]" if each == instance else each for each in names]
     typed = [each for each in names if each != instance]
-    single = types = ""
+    types = ""
+    also = f" and not {p}unnamed" if has_unnamed else ""
     if len(typed) == 1:
-        single = f" and {p}type({typed[0]}) is {p}entry.arg_types"
+        also += f" and {p}type({typed[0]}) is {p}entry.arg_types"
     elif typed:
         types = TYPES.format(
             p=p,
             expected=", ".join(f"{p}type_{each}" for each in typed),
             same=" and ".join(f"{p}type({each}) is {p}type_{each}" for each in typed),
         )
-    return HIT.format(p=p, raw=raw[0] if len(raw) == 1 else as_tuple(raw), single=single, types=types)
+    return HIT.format(p=p, raw=raw[0] if len(raw) == 1 else as_tuple(raw), also=also, types=types)
 
 
 FastKeyMaker: TypeAlias = Callable[[tuple[Any, ...]], "FastKey | None"]
 """Takes the arguments in a key; returns what makes the next call with these find the entry, or None."""
 
 
-def fast_key_maker(fast_index: FastIndex | None, number: int, instance_at: int | None) -> FastKeyMaker:
+def fast_key_maker(
+    fast_index: FastIndex | None, number: int, instance_at: int | None, *, is_open: bool = False
+) -> FastKeyMaker:
     """Return the maker of the keys in *fast_index* of a function, which has *number* arguments in its keys.
 
     What it makes is written as the function's own call writes it: one argument alone and not as a tuple, with its type;
-    an instance as its token, and no type.
+    an instance as its token, and no type. What has more than that is not found there, where calls are *is_open*.
     """
     if fast_index is None:
         return _none
+    if is_open:
+        usual = fast_key_maker(fast_index, number, instance_at)
+        return lambda key_args: usual(key_args) if len(key_args) == number else None
     if instance_at is not None:
         return _of_method(fast_index, instance_at)
     return _of_one(fast_index) if number == 1 else _of_some(fast_index)

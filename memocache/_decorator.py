@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, U
 from memocache._memoizer import Memoizer
 from memocache._options import KeyOption, MoreOptions, Options
 from memocache._policy import UNSET, Duration, Timeout, Unset
+from memocache._signature import believed_signature
 from memocache.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -176,14 +177,14 @@ def _cached_function(function: Any, kind: type | None, options: Options) -> obje
         raise ConfigurationError(f"{_title(function)} is cached already; give one @cached all the options")
     _refuse_uncachable(function)
     try:
-        signature = inspect.signature(function)
+        believed = believed_signature(function)
     except (ValueError, TypeError):
         raise ConfigurationError(
             f"{_title(function)} does not tell its parameters, so that a call has no key; "
             "wrap it in a function with named parameters and decorate that"
         ) from None
     is_async = inspect.iscoroutinefunction(function)
-    return cached_function(Memoizer(function, signature, options, is_async=is_async), kind)
+    return cached_function(Memoizer(function, believed, options, is_async=is_async), kind)
 
 
 def _refuse_uncachable(function: Any) -> None:

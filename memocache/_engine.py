@@ -3,7 +3,7 @@
 All that is stored for one call, in whatever request, has the tag of the call: so it is forgotten.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -262,9 +262,14 @@ def _call_key(
     """
     if not memoizer.has_key_function:
         return binding.keys.key(tuple(map(adapters.lasting, key_args)))
-    bound = memoizer.signature.bind(*args, **kwargs)
-    bound.apply_defaults()
-    return binding.keys.key(tuple(map(_keyable, map(adapters.lasting, bound.arguments.values()))))
+    try:
+        bound = memoizer.signature.bind(*args, **kwargs)
+    except TypeError:  # a wrapper may take more than its signature says, or less
+        values: Iterable[object] = (*args, kwargs)
+    else:
+        bound.apply_defaults()
+        values = bound.arguments.values()
+    return binding.keys.key(tuple(map(_keyable, map(adapters.lasting, values))))
 
 
 def _keyable(value: object) -> object:

@@ -42,6 +42,7 @@ class HookedFunction(Protocol):
     view: bool | None  # the option `view=`
     vary: tuple[str, ...]  # the option `vary=`, in lower case
     has_key_function: bool  # True if `key=` is a function
+    is_called_as_written: bool  # True if its arguments may come in another order than that of the parameters
     is_method: bool  # True if it is written in the body of a class
     notes: dict[Any, Any]  # facts that each adapter keeps about it
 

@@ -7,7 +7,7 @@ What may have to wait is written once, as coroutines over operations. A Memoizer
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from inspect import Parameter, Signature
+from inspect import Parameter
 from typing import Any, TypeAlias, cast
 
 from memocache._binding import Binding, Bindings
@@ -34,6 +34,7 @@ from memocache._readthrough import (
     put,
     refresh,
 )
+from memocache._signature import BelievedSignature
 from memocache._tags import Tags
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument
@@ -49,21 +50,26 @@ Call: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 class Memoizer:
     """One decorated function: all that its public face does is done here, with arguments as they were given."""
 
-    def __init__(self, function: Callable[..., Any], signature: Signature, options: Options, *, is_async: bool) -> None:
+    def __init__(
+        self, function: Callable[..., Any], believed: BelievedSignature, options: Options, *, is_async: bool
+    ) -> None:
         self.function = function
         self.is_async = is_async
         """True if it is a coroutine function, so that its methods are awaited."""
         self.options = options
         self.namespace = Namespace(function, options.namespace)
         self.title = self.namespace.title
-        self.signature = signature
-        self._spec = KeySpec(self.title, signature, options.key, options.ignore)
-        self.tags = Tags(self.title, options.tags, signature.parameters)
+        self.signature = believed.signature
+        self.is_called_as_written = believed.as_written
+        self._spec = KeySpec(self.title, believed, options.key, options.ignore)
+        self.tags = Tags(self.title, options.tags, believed.signature.parameters)
         self._owner = Owner(function)
         self._fast_index = self._new_fast_index()
         self.bindings = Bindings(self.title, options.cache, self._fast_index, self._new_binding, self._get_ready)
         self._instance_at = self._spec.instance_at if self._owner.is_named else None
-        self.fast_key = fast_key_maker(self._fast_index, len(self._spec.names), self._instance_at)
+        self.fast_key = fast_key_maker(
+            self._fast_index, len(self._spec.names), self._instance_at, is_open=believed.is_open
+        )
         # For adapters of web frameworks, see HookedFunction.
         self.notes: dict[Any, Any] = {}
         self.view, self.vary = options.view, options.vary
@@ -71,7 +77,7 @@ class Memoizer:
         self.is_method = self._owner.is_named
         self._compiler = CallCompiler(
             function,
-            signature,
+            believed,
             self._spec.names if self._spec.function is None else (),
             begin=self.begin_in_task if is_async else self.begin,
             key_function=self._spec.function,
@@ -80,6 +86,7 @@ class Memoizer:
             is_async=is_async,
             hands_over=bool(options.policy.stale) or not self._spec.are_all,
             tag_args=self.tags.names if self.tags else None,
+            has_unnamed=options.key is None,
         )
         self._key_args_of: Callable[..., tuple[object, ...]] | None = None
         self._tag_args_of: Callable[..., tuple[object, ...]] | None = None

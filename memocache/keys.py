@@ -11,13 +11,14 @@ import threading
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from inspect import Parameter, Signature
+from inspect import Parameter
 from types import CodeType, ModuleType
 from typing import Any, Final
 
 from memocache._canonical import encode, encode_in_process, has_own_key, module_name
 from memocache._fork import in_child
 from memocache._instances import Owner, token
+from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
 from memocache._tags import join_names, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
@@ -34,7 +35,6 @@ UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
 BUILTIN_TYPES: Final = frozenset(
     map(id, (int, str, bytes, bool, float, complex, type(None), tuple, list, dict, set, frozenset))
 )
-POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 _local_numbers: Final = itertools.count(1)
 _codes_by_path: Final[dict[str, list[CodeType]]] = {}
@@ -127,12 +127,12 @@ class KeySpec:
     """The arguments that are part of a key: the options key= and ignore=, checked against the signature."""
 
     def __init__(
-        self, title: str, signature: Signature, key: "str | Callable[..., Any] | None", ignore: tuple[str, ...]
+        self, title: str, believed: BelievedSignature, key: "str | Callable[..., Any] | None", ignore: tuple[str, ...]
     ) -> None:
         self.function: Callable[..., Any] | None = None
         """The user's own key function: then its result is all that is in a key."""
         self.template = ""
-        parameters = signature.parameters
+        parameters = believed.signature.parameters
         for name in ignore:
             if name not in parameters:
                 raise ConfigurationError(
@@ -155,7 +155,8 @@ class KeySpec:
                 f"{title}: key={key!r} is a {type(key).__name__}; wanted: a template such as 'user:{{user_id}}', "
                 "or a function that takes the call's arguments and returns what is in the key"
             )
-        defaults = {name: parameter.default for name, parameter in parameters.items()}
+        bound = open_parameters(believed.signature, "")[0] if believed.is_open else parameters
+        defaults = {name: bound[name].default for name in parameters}
         self.defaults = tuple(defaults.get(name, Parameter.empty) for name in self.names)
         """The default of each; Parameter.empty where there is none."""
         self.are_all = self.function is None and len(self.names) == len(parameters)
@@ -274,6 +275,8 @@ class KeyMaker:
         return ""
 
     def _message_for(self, position: int, value: object, reason: str) -> str:
+        if position >= len(self._spec.names):
+            return f"{self.title}: an argument that its signature does not name has no stable key: {reason}"
         name = self._spec.names[position]
         if self._spec.function is not None:
             return f"{self.title}: the result of key= has no stable key: {reason}"

@@ -106,7 +106,7 @@ class RequestParameters:
         names = tuple(function.signature.parameters)
         self.are_hidden = not all(function.is_in_key(names[at]) for at in positions)
         """True if one of them is no part of the key: the fast index, which goes by the key, would not see a request."""
-        stars = any(each.kind in STARS for each in parameters)
+        stars = function.is_called_as_written or any(each.kind in STARS for each in parameters)
         self.positions: Sequence[int] | None = None if stars and positions else positions
         """Where they are among the arguments; None for anywhere."""
         self._answer: tuple[Any, bool] = (lambda: None, False)  # the latest endpoint, weakly, and the answer for it

@@ -1,0 +1,110 @@
+"""Signature: the parameters of a decorated function as calls of it are bound; a claim that it does not follow is not.
+
+A wrapper made with `functools.wraps` claims the signature of what it wraps, and so does whatever has `__signature__`.
+Only its own code says what it does with a call, so it is given the arguments as the caller wrote them.
+"""
+
+import contextlib
+import functools
+import inspect
+import types
+from collections.abc import Callable
+from inspect import Parameter, Signature
+from typing import Any, Final, NamedTuple
+
+__all__ = ["POSITIONAL", "STARS", "BelievedSignature", "believed_signature", "open_parameters"]
+
+POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+
+class LeftOut:
+    """LeftOut: the type of LEFT_OUT, which stands for an argument that the claimed signature asks for."""
+
+
+LEFT_OUT: Final = LeftOut()
+
+
+class BelievedSignature(NamedTuple):
+    """BelievedSignature: the signature by which calls of a function are bound, and how the function is called."""
+
+    signature: Signature
+    as_written: bool = False
+    """True if the function is given the arguments as the caller wrote them; else defaults may be given as values."""
+    is_open: bool = False
+    """True if it may take calls that the signature does not allow, as wrappers do that add or fill in an argument."""
+
+
+def open_parameters(signature: Signature, p: str) -> tuple[dict[str, Parameter], list[str]]:
+    """Return parameters that take any call, with those of *signature* among them, and the names of those added.
+
+    The names begin with *p*. What is not given is LEFT_OUT.
+    """
+    known = list(signature.parameters.values())
+    added = []
+    for kind, name in zip(STARS, (f"{p}more_args", f"{p}more_kwargs"), strict=True):
+        if all(each.kind is not kind for each in known):
+            added.append(name)
+            known.append(Parameter(name, kind))
+    known.sort(key=lambda each: each.kind)
+    return {
+        each.name: each if each.kind in STARS or each.default is not each.empty else each.replace(default=LEFT_OUT)
+        for each in known
+    }, added
+
+
+def believed_signature(function: Callable[..., Any]) -> BelievedSignature:
+    """Return the signature of *function*; ValueError or TypeError if it tells none.
+
+    What is claimed is believed of whatever hands on what it has no parameters for, unless one of its own parameters
+    contradicts. A default of its own is what is left out, whatever the claim says.
+    """
+    if type(function) is types.FunctionType and not function.__dict__.keys() & {"__wrapped__", "__signature__"}:
+        return BelievedSignature(inspect.signature(function))
+    claim = inspect.signature(function)
+    own = _own_signature(function)
+    if own is None:
+        return BelievedSignature(claim, as_written=True, is_open=True)
+    hands_on = any(each.kind in STARS for each in own.parameters.values())
+    if not hands_on or not _agrees(own, claim):
+        return BelievedSignature(own, as_written=True)
+    defaults = {name: each.default for name, each in own.parameters.items() if each.kind not in STARS}
+    parameters = [
+        each.replace(default=defaults[name]) if name in defaults and each.kind not in STARS else each
+        for name, each in claim.parameters.items()
+    ]
+    try:
+        return BelievedSignature(claim.replace(parameters=parameters), as_written=True, is_open=True)
+    except ValueError:  # what follows a default has none
+        return BelievedSignature(own, as_written=True)
+
+
+def _own_signature(function: Any) -> Signature | None:
+    """Return the signature that the code of *function* has, whatever it claims; None if it is not written in Python."""
+    if type(function) is functools.partial:
+        plain = functools.partial(function.func, *function.args, **function.keywords)
+        return inspect.signature(plain, follow_wrapped=False)
+    if type(function) is types.FunctionType:
+        code = types.FunctionType(function.__code__, {}, function.__name__, function.__defaults__, function.__closure__)
+        code.__kwdefaults__ = function.__kwdefaults__
+        with contextlib.suppress(NameError):  # Python 3.14 looks up the names in them here
+            code.__annotations__ = function.__annotations__
+        return inspect.signature(code)
+    method = inspect.getattr_static(type(function), "__call__", None)
+    return inspect.signature(method.__get__(function)) if type(method) is types.FunctionType else None
+
+
+def _agrees(own: Signature, claim: Signature) -> bool:
+    """Return whether nothing in *own* contradicts the *claim* about which argument stands where."""
+    claimed = list(claim.parameters.values())
+    for at, each in enumerate(own.parameters.values()):
+        same = claim.parameters.get(each.name)
+        if each.kind in POSITIONAL:
+            there = claimed[at] if at < len(claimed) else None
+            if there is None or there.kind not in POSITIONAL:
+                return False
+            if there is not same and (same is not None or each.default is not each.empty):
+                return False
+        elif each.kind is each.KEYWORD_ONLY and same is not None and same.kind not in (*POSITIONAL, each.KEYWORD_ONLY):
+            return False
+    return True
