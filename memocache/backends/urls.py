@@ -19,6 +19,7 @@ __all__ = [
     "OptionType",
     "Recipe",
     "Url",
+    "boolean",
     "cache_from_url",
     "choice",
     "duration",
@@ -196,6 +197,14 @@ def integer(name: str, given: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", given):
         raise ConfigurationError(f"{name}={given!r}; wanted: a whole number")
     return int(given)
+
+
+def boolean(name: str, given: str) -> bool:
+    """Read true or false."""
+    words = {"true": True, "1": True, "false": False, "0": False}
+    if given.lower() not in words:
+        raise ConfigurationError(f"{name}={given!r}; wanted: true or false")
+    return words[given.lower()]
 
 
 def duration(name: str, given: str) -> float:

@@ -9,7 +9,7 @@ from redis.connection import SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
 from memocache.backends._wire import CipherSocket, DeadlineSocket, Sockets
-from memocache.backends.urls import OptionType, Url, integer, suggestion, text
+from memocache.backends.urls import OptionType, Url, boolean, integer, suggestion, text
 from memocache.errors import ConfigurationError
 
 __all__ = ["URL_OPTIONS", "ClientSettings", "Connector", "ServerAddress", "read_settings"]
@@ -26,13 +26,6 @@ SCHEMES: Final = (
 )
 
 
-def _boolean(name: str, given: str) -> bool:
-    words = {"true": True, "1": True, "false": False, "0": False}
-    if given.lower() not in words:
-        raise ConfigurationError(f"{name}={given!r}; wanted: true or false")
-    return words[given.lower()]
-
-
 URL_OPTIONS: Final[dict[str, OptionType]] = {
     "db": integer,
     "username": text,
@@ -46,7 +39,7 @@ URL_OPTIONS: Final[dict[str, OptionType]] = {
     "ssl_keyfile": text,
     "ssl_password": text,
     "ssl_cert_reqs": text,
-    "ssl_check_hostname": _boolean,
+    "ssl_check_hostname": boolean,
 }
 """The options of a connection, those of redis-py's clients, as a URL may have them."""
 

@@ -22,15 +22,17 @@ from memocache.backends._shared import is_present
 from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, seconds_allowed
 from memocache.backends.sqlite.connection import (
     BESIDE,
+    LEAST_PAGES,
     PAGE,
     Connections,
     DatabaseConnection,
     Error,
     ErrorKind,
     kind_of,
+    log_pages_of,
 )
 from memocache.backends.sqlite.file import CHECK_INTERVAL, EVERYTHING, DatabaseFile, marks_of, resolve_path
-from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
+from memocache.backends.urls import SHARED_OPTIONS, Url, boolean, duration, integer
 from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
@@ -48,6 +50,7 @@ SHARE_OF_ONE: Final = 8  # one value has an eighth of all room at most
 LARGEST_VALUE: Final = 10**9 - BESIDE  # by SQLite's own limit
 
 ATTEMPTS: Final = 4
+WRITTEN_BESIDE: Final = 8 * PAGE  # to the log, besides the value
 PAGES_PER_VALUE: Final = 16  # that a value may need besides those for its own bytes
 SOMETIMES: Final = 16  # one in so many new entries has expired ones removed
 AT_ONCE: Final = 500  # keys in one statement
@@ -102,9 +105,12 @@ class SQLiteCache(LeaseCache):
         timeout: seconds that one command may wait for other processes before the cache is taken as down.
         serializer: makes bytes of values; None for a SafeSerializer.
         compress, compress_above, secret: as of MemcachedCache; without *compress*, nothing is compressed.
-        size_limit: bytes that the file may grow to, from 1 MiB; the log and what the processes share take up to 8 MiB
+        size_limit: bytes that the file may grow to, from 1 MiB; the log and what the processes share take up to 12 MiB
             more. One value may have an eighth of it. Give all processes the same: where the file is larger, the cache
-            begins anew.
+            begins anew. A disk that has less room is the limit.
+        allow_shared_directory: True accepts a directory that belongs to somebody else, or in which others may write, as
+            a volume of a container does. The file is ours alone all the same. Whoever can write there can remove it, or
+            bring back an older one of ours.
 
     Raises:
         ConfigurationError: for options that cannot work, and for a file or a directory that is not ours alone.
@@ -122,12 +128,17 @@ class SQLiteCache(LeaseCache):
         compress_above: int = COMPRESS_ABOVE,
         secret: Secret | None = None,
         size_limit: int = GIBIBYTE,
+        allow_shared_directory: bool = False,
     ) -> None:
         allowed = seconds_allowed(timeout)
         if isinstance(size_limit, bool) or not isinstance(size_limit, int) or size_limit < LEAST_SIZE:
             raise ConfigurationError(f"size_limit={size_limit!r}; wanted: bytes, as an int from {LEAST_SIZE} (1 MiB)")
+        if not isinstance(allow_shared_directory, bool):
+            raise ConfigurationError(f"allow_shared_directory={allow_shared_directory!r}; wanted: True or False")
         self._largest = min(size_limit // SHARE_OF_ONE, LARGEST_VALUE)
-        self._database = Database(resolve_path(path), allowed, size_limit, self._largest)
+        self._database = Database(
+            resolve_path(path), allowed, size_limit, self._largest, allow_shared_directory=allow_shared_directory
+        )
         super().__init__(default_timeout, key_prefix, ValueCodec(serializer, compress, compress_above, secret))
         self._database.open()
 
@@ -135,7 +146,10 @@ class SQLiteCache(LeaseCache):
     def url_arguments(cls, url: Url) -> dict[str, Any]:
         """Read `sqlite:///path/of/cache.db?size_limit=...`."""
         url.allow_only("path")
-        return {"path": url.path, **url.options({**SHARED_OPTIONS, "timeout": duration, "size_limit": integer})}
+        if url.path.startswith("/~"):
+            raise url.error("a ~ means nothing in it; write the whole path, such as sqlite:///home/ann/cache.db")
+        types = {"timeout": duration, "size_limit": integer, "allow_shared_directory": boolean}
+        return {"path": url.path, **url.options({**SHARED_OPTIONS, **types})}
 
     def __repr__(self) -> str:
         return (
@@ -206,11 +220,14 @@ class Database:
     It has a breaker for those who write or open it: readers need not wait for anybody.
     """
 
-    def __init__(self, path: str, timeout: float, size_limit: int, largest: int) -> None:
+    def __init__(
+        self, path: str, timeout: float, size_limit: int, largest: int, *, allow_shared_directory: bool
+    ) -> None:
         self.path = path
-        self._file = DatabaseFile(path, timeout, size_limit)
+        self._file = DatabaseFile(path, timeout, size_limit, allow_shared_directory=allow_shared_directory)
         self._connections = Connections(self._file, timeout, size_limit, largest)
-        self._most_pages = size_limit // PAGE
+        self._most_logged = 2 * log_pages_of(size_limit // PAGE) * PAGE
+        self._written = 0  # bytes, about, since the log was looked at
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -295,15 +312,19 @@ class Database:
 
     def delete(self, key: str) -> bool:
         """Delete what is under *key*; tried whatever the breaker says."""
-        id_ = id_of(key)
-        if self._change(DELETE_PRESENT, id_, clock(), urgent=True):
-            return True
-        self._change(DELETE, id_, urgent=True)
-        return False
+        id_, now = id_of(key), clock()
+
+        def delete(connection: DatabaseConnection) -> bool:
+            had = connection.execute(DELETE_PRESENT, (id_, now)).rowcount == 1
+            if not had:
+                connection.execute(DELETE, (id_,))
+            return had
+
+        return self._forget(delete, (id_,), True)
 
     def flush(self) -> None:
         """Delete everything."""
-        self._run(DatabaseConnection.empty, changes=EVERYTHING, urgent=True)
+        self._forget(DatabaseConnection.empty, EVERYTHING, None)
 
     # ---- many in one transaction -------------------------------------------------------------------------------------
 
@@ -330,10 +351,8 @@ class Database:
                 execute(DELETE, (id_,))
             return had
 
-        return self._run(
-            lambda connection: connection.transact(lambda: delete(connection.execute)),
-            changes=list(ids.values()),
-            urgent=True,
+        return self._forget(
+            lambda connection: connection.transact(lambda: delete(connection.execute)), list(ids.values()), list(ids)
         )
 
     # ---- how they are given ------------------------------------------------------------------------------------------
@@ -352,15 +371,20 @@ class Database:
             try:
                 row = _row(key, data)
                 self._file.touch(row[:1])
+                self._written += len(data)
                 return self._change(statement, *row, *more, urgent=urgent)
             except DatabaseFull as full:
                 self._make_room(id_of(key), attempt, len(data), full)
         raise BackendUnavailable(f"SQLite at {self.path} has no room for {len(data)} bytes")
 
     def _make_room(self, around: int, attempt: int, needed: int, full: DatabaseFull) -> None:
-        (pages,) = self._run(lambda connection: connection.execute("PRAGMA page_count").fetchone())
-        if pages + needed // PAGE + PAGES_PER_VALUE < self._most_pages:
-            raise self._breaker.failure(str(full)) from full  # it is the disk
+        pages, most = self._run(DatabaseConnection.size)
+        if pages + needed // PAGE + PAGES_PER_VALUE < most:  # it is the disk
+            if pages <= LEAST_PAGES:
+                raise self._breaker.failure(str(full)) from full
+            most = self._run(self._connections.shrink)
+        if needed // PAGE > most // SHARE_OF_ONE:
+            raise BackendUnavailable(f"the disk of SQLite at {self.path} has no room for {needed} bytes") from full
         try:
             self._run(
                 lambda connection: connection.transact(
@@ -369,8 +393,33 @@ class Database:
                 changes=(),
                 urgent=True,
             )
-        except DatabaseFull as error:
+        except DatabaseFull as error:  # there is not even room for the log of that
+            self._begin_anew(str(error))
+
+    def _begin_anew(self, why: str) -> None:
+        """Remove the file, and what it holds on the disk, where nothing else makes room."""
+        try:
+            connection = self._connections.current() or self._connections.open()
+            self._connections.begin_anew(connection, why)
+        except (Error, OSError, ConfigurationError) as error:
             raise self._breaker.failure(str(error)) from error
+
+    def _keep_log_small(self) -> None:
+        """Empty the log if it has grown. Whoever reads for long keeps it from that: then begin anew, and leave him."""
+        self._written = 0
+        if self._file.log_size() <= self._most_logged:
+            return
+        with contextlib.suppress(BackendUnavailable):  # the next one may
+            if not self._run(DatabaseConnection.empty_log, changes=()):
+                self._begin_anew("somebody reads from it for long, and its log would grow without a limit")
+
+    def _forget(self, work: Callable[[DatabaseConnection], T], changes: Sequence[int], everything: T) -> T:
+        """Return what *work* returns, which deletes; where the disk has no room even for that, delete *everything*."""
+        try:
+            return self._run(work, changes=changes, urgent=True)
+        except DatabaseFull as full:
+            self._begin_anew(str(full))
+            return everything
 
     def _change(self, statement: str, id_: int, *values: object, urgent: bool = False) -> int:
         """Return how many entries a *statement* has changed: one or none."""
@@ -394,6 +443,8 @@ class Database:
             DatabaseFull: it needs more room than there is.
         """
         breaker, writes = self._breaker, changes is not None
+        if writes and self._written > self._most_logged // 8:
+            self._keep_log_small()
         for _ in range(ATTEMPTS):
             connection = self._connections.current()
             if writes and connection is not None and connection.is_transacting:
@@ -418,6 +469,7 @@ class Database:
             else:
                 if writes:
                     breaker.succeeded()
+                    self._written += WRITTEN_BESIDE
                 return answer
         raise self._breaker.failure("it was taken away again and again")
 

@@ -20,7 +20,10 @@ from memocache._fork import around_fork
 from memocache.backends.sqlite.file import DatabaseFile, FileIdentity, gate
 from memocache.errors import BackendUnavailable, ConfigurationError
 
-__all__ = ["BESIDE", "PAGE", "Connections", "DatabaseConnection", "Error", "ErrorKind", "kind_of"]
+__all__ = [
+    *("BESIDE", "LEAST_PAGES", "PAGE", "Connections", "DatabaseConnection", "Error", "ErrorKind", "kind_of"),
+    "log_pages_of",
+]
 
 T = TypeVar("T")
 
@@ -34,6 +37,7 @@ OLDEST: Final = (3, 24)  # has ON CONFLICT
 STATEMENTS: Final = 64
 PATIENCE: Final = 5.0  # seconds
 LOG_PAGES: Final = 1000  # after so many the log is carried over into the database
+LEAST_PAGES: Final = 64
 DELETE_TOO_LARGE: Final = "DELETE FROM entries WHERE id = ?1 AND (typeof(data) <> 'blob' OR length(data) > ?2)"
 STEPS: Final = 100_000  # of SQLite's machine, after which a query is asked for how long it runs
 TABLE: Final = """
@@ -115,7 +119,16 @@ class DatabaseConnection:
         self.execute("DELETE FROM entries")
         with contextlib.suppress(sqlite3.Error):  # others are using it: then the room is used again, and not given back
             self.execute("VACUUM")
-            self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.empty_log()
+
+    def size(self) -> tuple[int, int]:
+        """Return how many pages there are, and how many there may be."""
+        return self.execute("PRAGMA page_count").fetchone()[0], self.execute("PRAGMA max_page_count").fetchone()[0]
+
+    def empty_log(self) -> bool:
+        """Carry the log over into the database, and empty it; False if somebody reads what was there before."""
+        (is_busy, _, _) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not is_busy
 
     def close(self) -> None:
         """Close it; its thread will make another when it needs one."""
@@ -202,6 +215,18 @@ class Connections:
             connection.close()
             self.file.move_aside(connection.identity, why)
 
+    def shrink(self, connection: DatabaseConnection) -> int:
+        """Empty the log on a disk that is full, and let the file grow no more than fits; return to how many pages."""
+        with contextlib.suppress(sqlite3.Error):
+            connection.empty_log()
+        return self.fit(connection)
+
+    def begin_anew(self, connection: DatabaseConnection, why: str) -> None:
+        """Remove the file of *connection*, which nothing else can make smaller."""
+        with self.file.lock():
+            connection.close()
+            self.file.remove(connection.identity, why)
+
     # ---- opening ---------------------------------------------------------------------------------------------------
 
     def _open(self) -> DatabaseConnection:
@@ -260,16 +285,30 @@ class Connections:
         (mode,) = execute("PRAGMA journal_mode=WAL").fetchone()
         if mode != "wal":
             raise ConfigurationError(f"{self.file.path} lies where SQLite cannot write ahead (WAL): use a local disk")
-        log_pages = min(LOG_PAGES, self.most_pages // 4)
         execute("PRAGMA synchronous=NORMAL")
-        execute(f"PRAGMA wal_autocheckpoint={log_pages}")
-        execute(f"PRAGMA journal_size_limit={log_pages * PAGE}")
-        (most,) = execute(f"PRAGMA max_page_count={self.most_pages}").fetchone()
+        most = self.fit(connection)
         if is_new:
             connection.transact(lambda: _create_schema(execute))
         elif most > self.most_pages:  # it was made with a larger limit
             connection.empty()
-            execute(f"PRAGMA max_page_count={self.most_pages}")
+            self.fit(connection)
+
+    def fit(self, connection: DatabaseConnection) -> int:
+        """Let the file grow to the limit, or to what the disk has room for; return to how many pages it may."""
+        most, execute = self.most_pages, connection.execute
+        room = self.file.room() / PAGE
+        if most + 2 * log_pages_of(most) > room:
+            most = max(LEAST_PAGES, int(room * 2 / 3))  # the log has half of the rest, and may need twice that
+        log_pages = log_pages_of(most)
+        execute(f"PRAGMA wal_autocheckpoint={log_pages}")
+        execute(f"PRAGMA journal_size_limit={log_pages * PAGE}")
+        (most,) = execute(f"PRAGMA max_page_count={most}").fetchone()  # it cannot be less than there are
+        return int(most)
+
+
+def log_pages_of(most_pages: int) -> int:
+    """Return after how many pages the log of a database of at most so many is carried over into it."""
+    return min(LOG_PAGES, most_pages // 4)
 
 
 def _check_schema(rows: Sequence[tuple[str, str, str | None]]) -> None:

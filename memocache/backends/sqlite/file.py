@@ -7,6 +7,7 @@ import contextlib
 import errno
 import glob
 import logging
+import math
 import mmap
 import os
 import secrets
@@ -49,10 +50,12 @@ class DatabaseFile:
     changes all marks.
     """
 
-    def __init__(self, path: str, timeout: float, size_limit: int) -> None:
+    def __init__(self, path: str, timeout: float, size_limit: int, *, allow_shared_directory: bool) -> None:
         self.path = path
+        self._allow_shared = allow_shared_directory
         self.shared: SharedMemory | None = None
         self._shared_path = path + "-shared"
+        self._log_path = path + "-wal"
         self._index_path = path + "-shm"
         self._index_size = 0
         self._map_inode: tuple[int, int] | None = None  # which of them is in memory
@@ -119,7 +122,7 @@ class DatabaseFile:
             OSError: it cannot be made.
         """
         try:
-            status = check_file(self.path)
+            status = check_file(self.path, allow_shared=self._allow_shared)
         except FileNotFoundError:
             for side in SIDES:  # of one that was removed, or moved aside by somebody who was killed in the middle
                 with contextlib.suppress(FileNotFoundError):
@@ -154,6 +157,30 @@ class DatabaseFile:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(each)
 
+    def remove(self, full: FileIdentity, why: str) -> None:
+        """Remove the file that is *full*, unless somebody else has done so; tell of it; under `lock` only."""
+        if self.identity() != full:
+            return
+        for each in (self.path, *(self.path + side for side in SIDES)):  # the database first, as above
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(each)
+        self.mark_changed(EVERYTHING)
+        log.warning("the cache in %s begins anew: %s", self.path, why)
+
+    def log_size(self) -> int:
+        """Return how many bytes SQLite's log has."""
+        try:
+            return os.stat(self._log_path).st_size
+        except OSError:
+            return 0
+
+    def room(self) -> float:
+        """Return how many bytes the database and its log have, with those that are free on the disk."""
+        if not hasattr(os, "statvfs"):
+            return math.inf  # Windows
+        disk = os.statvfs(os.path.dirname(self.path))
+        return disk.f_bavail * disk.f_frsize + self.log_size() + os.stat(self.path).st_size
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keep others, in this process and elsewhere, from making the file or moving it aside.
@@ -166,8 +193,8 @@ class DatabaseFile:
         deadline, pause = ticks() + self._timeout, threading.Event()
         while True:
             with gate:
-                check_directory(os.path.dirname(self.path))
-                check_side(self._shared_path)
+                check_directory(os.path.dirname(self.path), allow_shared=self._allow_shared)
+                check_side(self._shared_path, allow_shared=self._allow_shared)
                 shared = os.open(self._shared_path, OURS | os.O_CREAT, 0o600)
                 try:
                     if self._try_lock(shared):
@@ -351,9 +378,15 @@ def resolve_path(given: object) -> str:
         raise ConfigurationError(f"path= got a {type(given).__name__}; {wanted}") from None
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigurationError(f"path={path!r}; {wanted}")
-    if path == ":memory:" or path.startswith("file:"):
+    if os.path.basename(path) == ":memory:" or os.path.basename(path).startswith("file:"):
         raise ConfigurationError(f"path={path!r} is no path; {wanted}. In memory, SimpleCache() is the cache")
-    path = os.path.join(os.getcwd(), os.path.expanduser(path))
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise ConfigurationError(
+            f"path={path!r}: {path.split('/')[0]} is no user's home here; write the whole path "
+            f"(or './{path}', if that is the name)"
+        )
+    path = os.path.join(os.getcwd(), expanded)
     if path.endswith(("/", os.sep)) or os.path.isdir(path):
         path = os.path.join(path, FILE_NAME)
     directory, name = os.path.split(path)
@@ -364,8 +397,10 @@ def resolve_path(given: object) -> str:
     return os.path.join(os.path.realpath(above), own, name)
 
 
-def check_directory(directory: str) -> None:
+def check_directory(directory: str, *, allow_shared: bool) -> None:
     """Make sure that *directory* is there, and that nobody other than us (and root) can put anything in its place.
+
+    With *allow_shared* others may: whoever runs us trusts them.
 
     Raises:
         ConfigurationError: others could.
@@ -383,29 +418,53 @@ def check_directory(directory: str) -> None:
     status = os.lstat(directory)
     if not stat.S_ISDIR(status.st_mode):
         raise ConfigurationError(f"{directory} is {_kind(status)}; wanted: a directory, itself and not a link to one")
-    if status.st_uid != os.geteuid():
-        raise ConfigurationError(
-            f"{directory} belongs to user {status.st_uid}, and we are {os.geteuid()}; put the cache into a directory "
-            f"of its own inside, which will be made: {os.path.join(directory, 'cache', FILE_NAME)}"
+    if allow_shared:
+        return
+    is_ours = status.st_uid == os.geteuid()
+    above = _open_to_others(os.path.dirname(directory))
+    if not is_ours:
+        problem = f"{directory} belongs to user {status.st_uid}, and we are {os.geteuid()}"
+    elif _others_may_write(status):
+        problem = (
+            f"others may write in {directory} (mode {stat.S_IMODE(status.st_mode):04o}), "
+            "and so could put a database of theirs there"
         )
-    if _others_may_write(status):
-        raise ConfigurationError(
-            f"others may write in {directory} (mode {stat.S_IMODE(status.st_mode):04o}), and so could put a database "
-            f"of theirs there; run chmod go-w, or use a directory inside, which will be made"
-        )
-    above = directory
-    while (above := os.path.dirname(above)) != directory:
-        directory = above
+    elif above is not None:
         status = os.lstat(above)
+        problem = (
+            f"others may rename what is in {above} (user {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}), "
+            "and so could put a database of theirs in place of the cache"
+        )
+    else:
+        return
+    remedies = []
+    can_write = os.access(directory, os.W_OK | os.X_OK)
+    if above is None and is_ours:
+        remedies.append("run chmod go-w")
+    if can_write and _open_to_others(directory) is None:
+        inside = os.path.join(directory, "cache", FILE_NAME)
+        remedies.append(f"put the cache into a directory of its own inside, which will be made: {inside}")
+    remedies = remedies or ["choose a path that is yours"]
+    if can_write:
+        remedies.append(
+            "if all who can write there may be trusted, as on a volume of a container, give allow_shared_directory=True"
+        )
+    raise ConfigurationError(f"{problem}; {'; or '.join(remedies)}")
+
+
+def _open_to_others(directory: str) -> str | None:
+    """Return the first from *directory* upwards in which others could rename a directory of ours; None if none."""
+    while True:
+        status = os.lstat(directory)
         # In a sticky directory, as /tmp is, others cannot rename or remove what is ours.
         if status.st_uid not in (0, os.geteuid()) or (_others_may_write(status) and not status.st_mode & stat.S_ISVTX):
-            raise ConfigurationError(
-                f"others may rename what is in {above} (user {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}),"
-                " and so could put a database of theirs in place of the cache; choose a path that is yours"
-            )
+            return directory
+        if directory == os.path.dirname(directory):
+            return None
+        directory = os.path.dirname(directory)
 
 
-def check_file(path: str) -> os.stat_result:
+def check_file(path: str, *, allow_shared: bool) -> os.stat_result:
     """Return the status of the database at *path*, after making sure that it and what is beside it are ours alone.
 
     Raises:
@@ -413,19 +472,19 @@ def check_file(path: str) -> os.stat_result:
         FileNotFoundError: there is none.
     """
     found = os.lstat(path)
-    _check_one(path, found)
+    _check_one(path, found, allow_shared)
     for side in SIDES:
-        check_side(path + side)
+        check_side(path + side, allow_shared=allow_shared)
     return found
 
 
-def check_side(path: str) -> None:
+def check_side(path: str, *, allow_shared: bool) -> None:
     """Make sure that what is at *path*, if there is anything, is a file of ours alone; else ConfigurationError."""
     with contextlib.suppress(FileNotFoundError):
-        _check_one(path, os.lstat(path))
+        _check_one(path, os.lstat(path), allow_shared)
 
 
-def _check_one(path: str, status: os.stat_result) -> None:
+def _check_one(path: str, status: os.stat_result, allow_shared: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError(f"{path} is {_kind(status)}; wanted: a file. Remove it, or choose another path")
     if not hasattr(os, "geteuid"):
@@ -434,11 +493,12 @@ def _check_one(path: str, status: os.stat_result) -> None:
         raise ConfigurationError(
             f"{path} belongs to user {status.st_uid}, and we are {os.geteuid()}; give each user a cache of its own"
         )
-    if status.st_mode & WRITABLE_BY_OTHERS:
+    # Where a volume is mounted for a group, all that lies there is given to the group (fsGroup of Kubernetes).
+    if status.st_mode & (stat.S_IWOTH if allow_shared else WRITABLE_BY_OTHERS):
         raise ConfigurationError(
             f"others may write to {path} (mode {stat.S_IMODE(status.st_mode):04o}), and may have done so; remove it"
         )
-    if status.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         os.chmod(path, 0o600)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from memocache import BackendUnavailable, ConfigurationError, SQLiteCache
+from memocache import BackendUnavailable, ConfigurationError, SQLiteCache, cache_from_url
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="who may write where is another matter on Windows")
 
@@ -14,6 +14,9 @@ needs_root = pytest.mark.skipif(
     hasattr(os, "geteuid") and os.geteuid() != 0, reason="only root can make files of other users"
 )
 STRANGER = 12345
+IF_TRUSTED = (
+    "if all who can write there may be trusted, as on a volume of a container, give allow_shared_directory=True"
+)
 
 
 def mode(path: Path) -> int:
@@ -50,9 +53,12 @@ def test_a_directory_that_others_may_write_in_is_refused(tmp_path: Path, open_to
     (tmp_path / "d").chmod(open_to)
     with pytest.raises(ConfigurationError) as refused:
         SQLiteCache(tmp_path / "d" / "c.db")
+    inside = (
+        f"put the cache into a directory of its own inside, which will be made: {tmp_path}/d/cache/memocache.db; or "
+    )
     assert str(refused.value) == (
         f"others may write in {tmp_path}/d (mode {open_to:04o}), and so could put a database of theirs there; "
-        "run chmod go-w, or use a directory inside, which will be made"
+        f"run chmod go-w; or {inside if open_to & stat.S_ISVTX else ''}{IF_TRUSTED}"
     )
 
 
@@ -87,11 +93,77 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         SQLiteCache(tmp_path / "d" / "c.db")
     assert str(refused.value) == (
-        f"{tmp_path}/d belongs to user {STRANGER}, and we are 0; put the cache into a directory of its own inside, "
-        f"which will be made: {tmp_path}/d/cache/memocache.db"
+        f"{tmp_path}/d belongs to user {STRANGER}, and we are 0; choose a path that is yours; or {IF_TRUSTED}"
     )
     with pytest.raises(ConfigurationError, match=f"others may rename what is in .*user {STRANGER}"):
         SQLiteCache(tmp_path / "d" / "e" / "c.db")
+
+
+@needs_root
+def test_on_a_shared_directory_the_file_is_ours_all_the_same(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    os.chown(volume, STRANGER, STRANGER)
+    volume.chmod(0o2777)
+    path = volume / "c.db"
+    before = os.umask(0)
+    try:
+        SQLiteCache(path, allow_shared_directory=True).close()
+        SQLiteCache(volume / "sub" / "c.db", allow_shared_directory=True).close()
+    finally:
+        os.umask(before)
+    assert {mode(each) for each in volume.iterdir() if each.is_file()} == {0o600}
+    assert mode(volume / "sub") & 0o777 == 0o700
+    path.chmod(0o660)  # as Kubernetes does when it mounts the volume again
+    SQLiteCache(path, allow_shared_directory=True).close()
+    assert mode(path) == 0o600
+    path.chmod(0o666)
+    with pytest.raises(ConfigurationError, match=r"mode 0666\), and may have done so"):
+        SQLiteCache(path, allow_shared_directory=True)
+    path.chmod(0o600)
+    os.chown(path, STRANGER, -1)
+    with pytest.raises(ConfigurationError, match=f"c.db belongs to user {STRANGER}"):
+        SQLiteCache(path, allow_shared_directory=True)
+    path.unlink()
+    path.symlink_to("elsewhere")
+    with pytest.raises(ConfigurationError, match="is a symbolic link"):
+        SQLiteCache(path, allow_shared_directory=True)
+
+
+def test_a_shared_directory_is_accepted_by_a_url_too(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d").chmod(0o777)
+    cache = cache_from_url(f"sqlite://{tmp_path}/d/c.db?allow_shared_directory=true")
+    assert cache.set("k", 1)
+    with pytest.raises(ConfigurationError, match="allow_shared_directory='yes'; wanted: true or false"):
+        cache_from_url(f"sqlite://{tmp_path}/d/c.db?allow_shared_directory=yes")
+    with pytest.raises(ConfigurationError, match="allow_shared_directory=1; wanted: True or False"):
+        SQLiteCache(tmp_path / "d" / "c.db", allow_shared_directory=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/c.db", "~nosuchuser", "~"])
+def test_a_home_that_is_not_there_is_refused(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 987_654_321)  # as OpenShift runs a container
+    with pytest.raises(ConfigurationError) as refused:
+        SQLiteCache(path)
+    assert str(refused.value) == (
+        f"path={path!r}: {path.split('/')[0]} is no user's home here; write the whole path "
+        f"(or './{path}', if that is the name)"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///file::memory:", "sqlite:///tmp/:memory:"])
+def test_a_url_of_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"is no path; .* In memory, SimpleCache\(\) is the cache"):
+        cache_from_url(url)
+
+
+def test_a_url_has_no_home() -> None:
+    with pytest.raises(ConfigurationError, match="a ~ means nothing in it; write the whole path"):
+        cache_from_url("sqlite:///~/cache.db")
 
 
 def test_a_link_to_a_directory_is_refused_unless_it_is_further_up(tmp_path: Path) -> None:
