@@ -3,6 +3,7 @@
 import inspect
 import threading
 from collections.abc import Callable, Hashable
+from sys import getsizeof
 from typing import Any, Final, TypeAlias
 
 from memocache._canonical import plain_types
@@ -22,7 +23,9 @@ __all__ = ["Binding", "Bindings", "LookupResult"]
 FIRST_LEASE: Final = 60.0
 LEAST_LEASE: Final = 2.0
 MOST_SCOPES: Final = 10_000
-MOST_KEYS: Final = 10_000
+KNOWN_BYTES: Final = 4 * 2**20  # of one function
+KNOWN_OVERHEAD: Final = 400  # bytes, about, of a call besides its arguments
+LARGEST_KNOWN: Final = KNOWN_BYTES // 64
 MOST_BINDINGS: Final = 16
 
 LookupResult: TypeAlias = "Entry | Stale | Lease | Busy | None"
@@ -83,12 +86,13 @@ class Binding:
         """Returns the key of a call."""
         self.views: Any = None
         """The state of the function as a view, if it has been one; None if not."""
-        self._known_keys: dict[Hashable, str] = {}
+        self._known_keys = KnownKeys()
         self._warned: set[str] = set()
         self._scopes: dict[tuple[str, ...], EntryScope] = {}
         self.scope = EntryScope((keys.all_tag,), self.counters)
         """The scope of the entries of calls without tags."""
         cache.introduce(self.scope)
+        cache.remember(self._known_keys)
 
     def for_views(self) -> "Binding":
         """Return the same for the function's calls as a view: they are counted together, and exceptions kept apart."""
@@ -113,9 +117,7 @@ class Binding:
         key = self._known_keys.get(typed)
         if key is None:
             key = self.keys.key(key_args)
-            if len(self._known_keys) >= MOST_KEYS:
-                self._known_keys.clear()
-            self._known_keys[typed] = key
+            self._known_keys.learn(typed, key_args, key)
         return key
 
     def scope_of(self, tags: tuple[str, ...]) -> EntryScope:
@@ -207,6 +209,32 @@ class Binding:
             logging.getLogger("memocache").warning(
                 "%s: %s%s (said once; see info())", self.title, what, f": {one_line(str(error))}" if error else ""
             )
+
+
+class KnownKeys(dict[Hashable, str]):
+    """The keys of calls by the raw arguments, which it keeps alive: so these have little room, and large ones none."""
+
+    __slots__ = ("__weakref__", "_room")
+    __hash__ = object.__hash__  # type: ignore[assignment]  # each is one of its own
+    __eq__ = object.__eq__
+
+    def __init__(self) -> None:
+        self._room = KNOWN_BYTES
+
+    def learn(self, typed: Hashable, key_args: tuple[object, ...], key: str) -> None:
+        """Remember the *key* of the call with *key_args*, which stand with their types in *typed*."""
+        size = KNOWN_OVERHEAD + sum(map(getsizeof, key_args))
+        if size > LARGEST_KNOWN:
+            return
+        if size > self._room:
+            self.clear()
+        self._room -= size
+        self[typed] = key
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._room = KNOWN_BYTES
+        super().clear()
 
 
 def _return_hint(function: Callable[..., Any]) -> list[object]:

@@ -214,6 +214,10 @@ class FencedCache(PackedCache, Generic[R]):
         except SerializationError:
             return None
 
+    def _cleared(self) -> None:
+        super()._cleared()
+        self._reads.clear()
+
     # ---- reading: a key and the generations of its tags in one round trip ----------------------------------------
 
     def _prepare(self, key: str, tags: tuple[str, ...]) -> R:
@@ -386,6 +390,7 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
     def clear(self) -> bool:
         """Delete everything on the servers, whoever put it there, whatever its key_prefix."""
         self._on_all(lambda node: node.flush())
+        self._cleared()
         return True
 
     # ---- its servers ---------------------------------------------------------------------------------------------

@@ -3,10 +3,11 @@
 import math
 import os
 import re
+import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from memocache import _envelope
 from memocache._clock import now as clock
@@ -45,10 +46,20 @@ class PackedCache(Cache):
         super().__init__(default_timeout)
         self._prefix = key_prefix
         self._codec = codec
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def name_types(self, annotation: object) -> None:
         """Allow the types in *annotation* to be made from bytes."""
         self._codec.serializer.name_types(annotation)
+
+    def remember(self, known: MutableMapping[Any, Any]) -> None:
+        """Empty *known* when everything is deleted."""
+        self._known.add(known)
+
+    def _cleared(self) -> None:
+        """Let go of what is remembered about keys."""
+        for known in list(self._known):
+            known.clear()
 
     def _wire(self, key: str) -> str:
         """Return the form of *key* that stands in the cache, a different one for each key."""

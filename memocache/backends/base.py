@@ -3,7 +3,7 @@
 import functools
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from inspect import CO_COROUTINE
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
@@ -298,6 +298,9 @@ class Cache(ABC):
 
     def introduce(self, scope: EntryScope) -> None:
         """Learn whose the entries in *scope* are, which is not to be kept alive."""
+
+    def remember(self, known: MutableMapping[Any, Any]) -> None:
+        """Empty *known*, from which values can be had again, when everything is deleted; it is not to be kept alive."""
 
     def receive(self, receiver: Callable[[str | None], object]) -> None:
         """Have *receiver* called, in any thread, with each text that any process sends; not in a forked process.

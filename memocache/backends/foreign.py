@@ -650,7 +650,9 @@ class ForeignCache(FencedCache[ForeignRead]):
     @blocks
     async def clear(self) -> bool:
         """Delete everything in the object, whoever put it there; True if that was done."""
-        return await self._object.clear()
+        is_done = await self._object.clear()
+        self._cleared()
+        return is_done
 
     def inc(self, key: str, delta: int = 1) -> int:
         """Add *delta* to the number under *key*, 0 if there is none, and return the sum; atomic within this process."""

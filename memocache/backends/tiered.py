@@ -3,7 +3,7 @@
 import contextlib
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, TypeVar
 
 from memocache._clock import now as clock
@@ -235,6 +235,10 @@ class Tiers(Cache):
     def introduce(self, scope: EntryScope) -> None:
         """Let near count the hits of *scope*'s entries for it."""
         self._scopes[scope.tags] = scope
+
+    def remember(self, known: MutableMapping[Any, Any]) -> None:
+        """Let far empty *known* when everything is deleted."""
+        self._far.remember(known)
 
     def usage(self, tag: str, counters: Counters) -> Usage:
         """Return what near holds of *tag*."""

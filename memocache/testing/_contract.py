@@ -1,8 +1,10 @@
 """BackendContract: every promise as a test, on whatever cache a subclass makes."""
 
 import enum
+import gc
 import logging
 import threading
+import tracemalloc
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -449,6 +451,26 @@ class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests):
         assert calls.count == 2
         assert f.info().failures == 2
         assert [record.message.count("a result cannot be stored") for record in caplog.records] == [1]
+
+    # ---- memory ------------------------------------------------------------------------------------------------------
+
+    def test_the_arguments_of_calls_are_not_kept_alive(self, cache: Cache, decorate: Decorator) -> None:
+        if not cache.shared:  # there they are what leads to an entry, and leave with it
+            return
+        f, calls = decorate(cache, answer=lambda a, b: None)
+        f("first")
+        tracemalloc.start()
+        try:
+            for count, length in ((40, 1_000_000), (60, 50_000)):
+                for number in range(count):
+                    f(f"{number:{length}}")
+                    calls.arguments.clear()
+                assert tracemalloc.get_traced_memory()[0] < 2**23
+            cache.clear()
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] < 2**21
+        finally:
+            tracemalloc.stop()
 
     # ---- figures -----------------------------------------------------------------------------------------------------
 

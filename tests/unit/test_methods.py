@@ -6,6 +6,7 @@ import sys
 import types
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import wrapt
@@ -137,6 +138,48 @@ def test_nothing_keeps_an_instance_alive() -> None:
     with pytest.raises(UnkeyableArgument):
         shop.price(object())
     del shop
+    gc.collect()
+    assert gone() is None
+
+
+class Node:
+    """An instance to which results refer."""
+
+    def __init__(self, parent: "Node | None" = None) -> None:
+        self.parent = parent
+
+    @cached(timeout=60)
+    def itself(self) -> "Node":
+        return self
+
+    @cached(timeout=60)
+    def child(self) -> "Node":
+        return Node(self)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda call, cache: call.uncache(),
+        lambda call, cache: call.uncache_all(),
+        lambda call, cache: cache.clear(),
+        lambda call, cache: cache.set_many({str(number): number for number in range(100)}),
+    ],
+    ids=["uncache", "uncache_all", "clear", "evicted"],
+)
+@pytest.mark.parametrize("name", ["itself", "child"])
+def test_a_result_keeps_the_instance_that_it_refers_to_until_it_leaves(name: str, leave: Any) -> None:
+    cache = SimpleCache(threshold=20)
+    configure(cache)
+    node = Node()
+    gone = weakref.ref(node)
+    getattr(node, name)()
+    del node
+    gc.collect()
+    kept = gone()
+    assert kept is not None
+    leave(getattr(kept, name), cache)
+    del kept
     gc.collect()
     assert gone() is None
 

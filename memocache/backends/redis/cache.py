@@ -530,6 +530,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         # Leases first, so that nothing of before is stored while the rest is being deleted.
         for kind in (LEASES, KEYS):
             blocking(self._topology.delete_all(kind + self._prefix.encode("ascii")))
+        self._cleared()
         return True
 
 
