@@ -14,6 +14,7 @@ from memocache._hints import resolved
 from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
+from memocache.backends.simple import SimpleCache
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed, one_line
 from memocache.keys import KeyMaker
 from memocache.stats import Counters
@@ -47,9 +48,9 @@ class Binding:
     """
 
     __slots__ = (
-        *("_known_keys", "_scopes", "_warned", "cache", "copy", "counters", "fixed_lifetime", "is_direct", "is_ready"),
-        *("keeps_errors_apart", "key", "keys", "lease_seconds", "longest", "near", "policy", "scope", "title", "views"),
-        "wait",
+        *("_known_keys", "_scopes", "_stand_in", "_warned", "cache", "copy", "counters", "fixed_lifetime"),
+        *("is_direct", "is_ready", "keeps_errors_apart", "keeps_nothing", "key", "keys", "lease_seconds", "longest"),
+        *("near", "policy", "scope", "title", "views", "wait"),
     )
 
     def __init__(
@@ -86,6 +87,9 @@ class Binding:
         """Returns the key of a call."""
         self.views: Any = None
         """The state of the function as a view, if it has been one; None if not."""
+        self.keeps_nothing = False
+        """True if nothing is stored there: it is a stand-in."""
+        self._stand_in: Binding | None = None
         self._known_keys = KnownKeys()
         self._warned: set[str] = set()
         self._scopes: dict[tuple[str, ...], EntryScope] = {}
@@ -99,6 +103,19 @@ class Binding:
         return Binding(
             self.title, self.cache, self.keys, self.policy, self.wait, None, self.counters, keeps_errors_apart=True
         )
+
+    def stand_in(self) -> "Binding":
+        """Return the same on what stands in for the cache, for a call that it does not answer.
+
+        That is a cache in this process that keeps nothing: there are the flights of such calls, which others can join.
+        """
+        if self._stand_in is None:
+            # Of two threads' both keep the first: an entry of a dict is set in one step.
+            cache = vars(self.cache).setdefault("stand_in", SimpleCache(threshold=1))
+            made = Binding(self.title, cache, self.keys, self.policy, self.wait, self.copy, self.counters)
+            made.keeps_errors_apart, made.keeps_nothing = self.keeps_errors_apart, True
+            self._stand_in = made
+        return self._stand_in
 
     # ---- keys and scopes -----------------------------------------------------------------------------------------
 

@@ -119,3 +119,6 @@ def uncache_tag(tag: str, cache: "Cache | Foreign | str | None" = None) -> None:
             f"the cache did not acknowledge that the calls with this tag were forgotten, "
             f"so that old results may still be served: {error}"
         ) from error
+    finally:
+        if used.stand_in is not None:
+            used.stand_in.forget_tag(tag_name(tag))

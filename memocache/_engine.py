@@ -145,6 +145,9 @@ class CallEngine:
                 self._binding.failed(
                     "after a request that may have changed something, old results may be served", failure
                 )
+            finally:
+                if self.cache.stand_in is not None:
+                    self.cache.stand_in.forget_tag(self._tag)
         return value
 
     async def read_through(self, key: str, *, refresh: bool = False, waits: bool = True) -> tuple[Decision | None, Any]:

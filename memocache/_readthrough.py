@@ -5,13 +5,15 @@ Stale(old, None)    somebody refreshes it: serve the old value
 Stale(old, lease)   we refresh it: in the background, else here
 Lease               a miss, and ours: compute, store, wake those who wait
 Busy(flight)        a miss, and somebody computes: wait, then look again
-None                the cache did not answer: compute for this caller only
+None                compute for this caller only
+UNANSWERED          the cache did not answer: begin again with what stands in for it, and store nothing
 """
 
 import random
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from enum import Enum
 from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
@@ -47,7 +49,7 @@ LONGEST_SLEEP: Final = 0.08
 ONE_SHOT: Final = (
     "the function returned an iterator, whose first reader uses it up, so it was not stored; return a list"
 )
-UNANSWERED: Final = "the cache did not answer, so the call was computed and not stored"
+NO_ANSWER: Final = "the cache did not answer, so the call was computed and not stored"
 LEASE_LOST: Final = "a lease was lost while computing, so the result was not stored"
 NOT_TAKEN: Final = "the cache did not take a result"
 
@@ -57,11 +59,15 @@ UNSHARED: Final = object()
 Proof: TypeAlias = "tuple[str, Callable[[Any], bool]]"
 
 
-class NotLooked:
-    """The type of NOT_LOOKED: nobody has looked yet."""
+class NoResult(Enum):
+    """A lack of a look's result: nobody has looked yet; or the cache did not answer."""
+
+    NOT_LOOKED = "not looked"
+    UNANSWERED = "unanswered"
 
 
-NOT_LOOKED: Final = NotLooked()
+NOT_LOOKED: Final = NoResult.NOT_LOOKED
+UNANSWERED: Final = NoResult.UNANSWERED
 
 
 async def get_or_compute(
@@ -69,7 +75,7 @@ async def get_or_compute(
     key: str,
     scope: EntryScope,
     fast_key: "FastKey | None" = None,
-    found: "LookupResult | NotLooked" = NOT_LOOKED,
+    found: "LookupResult | NoResult" = NOT_LOOKED,
     key_args: "tuple[object, ...] | None" = None,
     *,
     waits: bool = True,
@@ -85,6 +91,9 @@ async def get_or_compute(
     while True:
         if found is NOT_LOOKED:
             found = await _look(binding, key, scope)
+        if found is UNANSWERED:
+            binding, found = binding.stand_in(), NOT_LOOKED
+            continue
         if found is None:
             return await _compute_alone(binding)
         if isinstance(found, Entry):
@@ -142,8 +151,8 @@ def begin_fast(
         if type(found) is CoroutineType:
             found = blocking(found)
     except BackendError as error:
-        binding.failed(UNANSWERED, error)
-        found = None
+        binding.failed(NO_ANSWER, error)
+        found = UNANSWERED
     if isinstance(found, Entry):  # as Binding.hit does
         value = found.value
         if not found.counts_its_hits:
@@ -160,7 +169,7 @@ def begin_fast(
     return PendingCall(get_or_compute(binding, key, scope, fast_key, found, key_args), compute)
 
 
-async def _look(binding: Binding, key: str, scope: EntryScope) -> LookupResult:
+async def _look(binding: Binding, key: str, scope: EntryScope) -> "LookupResult | NoResult":
     cache = binding.cache
     try:
         if binding.is_direct:
@@ -169,8 +178,8 @@ async def _look(binding: Binding, key: str, scope: EntryScope) -> LookupResult:
         return cast("LookupResult", await CacheCall(cache, cache.look, arguments, binding.decline))
     except BackendError as error:
         # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
-        binding.failed(UNANSWERED, error)
-        return None
+        binding.failed(NO_ANSWER, error)
+        return UNANSWERED
 
 
 async def _claim(binding: Binding, key: str, scope: EntryScope, failure: str) -> Lease | None:
@@ -182,6 +191,9 @@ async def _claim(binding: Binding, key: str, scope: EntryScope, failure: str) ->
     except BackendError as error:
         binding.failed(failure, error)
         return None
+    finally:
+        if cache.stand_in is not None:
+            cache.stand_in.forget(key)
 
 
 async def _compute_alone(binding: Binding) -> Any:
@@ -380,7 +392,7 @@ async def _store(
     binding: Binding, lease: Lease, scope: EntryScope, value: Any, lifetime: float, cost: float, stale: float = 0.0
 ) -> None:
     """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
-    if lifetime <= 0:
+    if lifetime <= 0 or binding.keeps_nothing:
         await _leave_nothing(binding, lease)
         return
     end = time.time() + lifetime  # see `now`
@@ -445,7 +457,7 @@ async def _give_back(binding: Binding, lease: Lease, error: BaseException | None
 
 async def refresh(binding: Binding, key: str, scope: EntryScope) -> Any:
     """Compute now and store, whatever is there; return the value."""
-    lease = await _claim(binding, key, scope, UNANSWERED)
+    lease = await _claim(binding, key, scope, NO_ANSWER)
     return await (_compute_alone(binding) if lease is None else _lead(binding, lease, scope))
 
 
@@ -498,6 +510,9 @@ async def forget(binding: Binding, key: str) -> bool:
         return bool(await CacheCall(cache, cache.forget, (key,)))
     except BackendError as error:
         raise binding.not_forgotten(error) from error
+    finally:  # last: nobody who starts when this has returned joins what began before
+        if cache.stand_in is not None:
+            cache.stand_in.forget(key)
 
 
 def forget_fast(binding: Binding, key: str) -> bool:
@@ -515,6 +530,9 @@ async def forget_tag(binding: Binding, tag: str) -> None:
         await CacheCall(cache, cache.forget_tag, (tag,))
     except BackendError as error:
         raise binding.not_forgotten(error, "its calls were") from error
+    finally:
+        if cache.stand_in is not None:
+            cache.stand_in.forget_tag(tag)
 
 
 async def peek(binding: Binding, keys: Sequence[str], tags: Sequence[tuple[str, ...]]) -> list[Entry | None]:

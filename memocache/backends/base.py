@@ -96,6 +96,24 @@ class Usage(NamedTuple):
     saved: float = 0.0
 
 
+CHANGES: Final = frozenset(("add", "clear", "dec", "delete", "delete_many", "inc", "set", "set_many"))
+"""The methods by which a user changes what is in a cache."""
+
+
+def _ending_flights(change: Callable[..., R]) -> Callable[..., R]:
+    """Return a method that does the same *change*; nobody joins afterwards what was begun without the cache."""
+
+    @functools.wraps(change)
+    def changed(self: "Cache", /, *args: Any, **kwargs: Any) -> R:
+        try:
+            return change(self, *args, **kwargs)
+        finally:
+            if self.stand_in is not None:
+                self.stand_in.clear()
+
+    return changed
+
+
 class Cache(ABC):
     """A place to keep values by key, safe to use from many threads.
 
@@ -121,6 +139,15 @@ class Cache(ABC):
 
     awaited_only: bool = False
     """True if it serves coroutine functions only, since what is below it can only be awaited."""
+
+    stand_in: "Cache | None" = None
+    """The cache in this process with the flights of those calls that this one did not answer, once there was one."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if getattr(cls, "shared", False):
+            for name in CHANGES & vars(cls).keys():
+                setattr(cls, name, _ending_flights(vars(cls)[name]))
 
     def __init__(self, default_timeout: "float | str | None") -> None:
         given = 0 if default_timeout is None else seconds(default_timeout, "default_timeout")

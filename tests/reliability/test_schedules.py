@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from memocache import cached
-from tests.reliability.caches import Stand
+from memocache import SimpleCache, cached
+from memocache.errors import BackendUnavailable
+from tests.reliability.caches import KINDS, Stand
 from tests.reliability.ledger import Ledger
 from tests.reliability.schedules import Actor, Hung, Schedule, Stage, hooked
 
 SCHEDULES = "schedules of get, get, uncache, expire and crash, changing at every step"
+OUTAGES = "the same in one process, where the cache does not answer most looks"
+UNANSWERED = 0.9  # of looks
 TIMEOUT, LEASE, WAIT = 300.0, 60.0, 0.3
 KEY = 1
 
@@ -84,7 +87,24 @@ class Play:
                 victim.kill = True
 
 
-def one(stage: Stage, functions: Callable[[Callable[[int], int]], list[Any]], seed: int) -> tuple[Play, Schedule]:
+class Outage:
+    """A cache that does not answer most looks, while it is *on*."""
+
+    on = False
+
+    def __init__(self, cache: Any) -> None:
+        self._look = cache.look
+        cache.look = self._look_or_fail
+
+    def _look_or_fail(self, *arguments: Any) -> Any:
+        if Outage.on and random.random() < UNANSWERED:
+            raise BackendUnavailable("it does not answer")
+        return self._look(*arguments)
+
+
+def one(
+    stage: Stage, functions: Callable[[Callable[[int], int]], list[Any]], seed: int, gets: int = 2
+) -> tuple[Play, Schedule]:
     """Play one schedule, and check what is left behind."""
     chance = random.Random(seed)
     random.seed(seed)
@@ -92,7 +112,7 @@ def one(stage: Stage, functions: Callable[[Callable[[int], int]], list[Any]], se
     some = play.functions
     if chance.random() < 0.5:
         some[0](KEY)  # there is something to begin with
-    for number in range(2 + (chance.random() < 0.4)):
+    for number in range(gets + (chance.random() < 0.4)):
         schedule.add(f"get{number}", partial(play.get, chance.choice(some)))
     forget = play.uncache_all if chance.random() < 0.25 else play.uncache
     for number in range(1 + (chance.random() < 0.4)):
@@ -124,16 +144,17 @@ def _check(play: Play, schedule: Schedule) -> None:
     before = play.computed
     for f in play.functions:
         f(KEY)
-    if play.computed != before:
+    if play.computed != before and not Outage.on:
         play.stale.append("not cached")
 
 
 class Peers:
     """Functions on a cache as two processes see it, forgotten between two schedules."""
 
-    def __init__(self, stand: Stand, stage: Stage, prefix: str) -> None:
-        peers = stand.peers(1 if stand.kind.near else 2, prefix)
+    def __init__(self, stand: Stand, stage: Stage, prefix: str, count: int = 2) -> None:
+        peers = stand.peers(1 if stand.kind.near else count, prefix)
         for cache in dict.fromkeys(peers):
+            Outage(cache)
             hooked(cache, stage.reach)
         self._peers = list(dict.fromkeys(peers))
         self._number = 0
@@ -158,6 +179,44 @@ def test_no_order_lets_anything_stale_through(
             raise AssertionError(f"schedule {number} on {kind}: {problem}") from problem
         assert not play.stale, f"schedule {number} on {kind}: {play.stale}, {schedule.trace}"
     ledger.add(SCHEDULES, kind, count, stale_reads=0, deadlocks=0)
+
+
+@pytest.mark.parametrize("kind", [name for name in KINDS if name != "in process"])
+def test_no_order_lets_anything_stale_through_in_an_outage(
+    stand: Stand,
+    kind: str,
+    prefix: str,
+    stage: Stage,
+    seed: int,
+    ledger: Ledger,
+    scaled: Callable[[int, int], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others may wait for what is computed without the cache, but not if it was begun before a forgetting."""
+    functions, joined = Peers(stand, stage, prefix, 1), 0
+    count = scaled(300, 2_000)
+    monkeypatch.setattr(Outage, "on", True)
+    for number in range(seed * 1_000_000, seed * 1_000_000 + count):
+        play, schedule = one(stage, functions, number, gets=5)
+        assert not play.stale, f"schedule {number} on {kind}: {play.stale}, {schedule.trace}"
+        joined += sum(f.info().waits for f in play.functions)
+    ledger.add(OUTAGES, kind, count, stale_reads=0, deadlocks=0)
+    assert joined > count / 20
+
+
+def test_an_outage_without_the_fence_is_caught(
+    stage: Stage, prefix: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Outage, "on", True)
+    monkeypatch.setattr(SimpleCache, "forget", lambda self, key: False)
+    monkeypatch.setattr(SimpleCache, "forget_tag", lambda self, tag: None)
+    with KINDS["a dict"].stand() as stand:
+        functions, caught = Peers(stand, stage, prefix, 1), 0
+        for seed in range(300):
+            play, _ = one(stage, functions, seed, gets=5)
+            caught += bool(play.stale)
+    ledger.naive(OUTAGES, f"computations that no forgetting ends: {caught} of 300 stale")
+    assert caught > 3
 
 
 def test_a_schedule_can_be_played_again(stand: Stand, prefix: str, stage: Stage) -> None:

@@ -119,8 +119,8 @@ Maker = Callable[[Compute, Any], Runner]
 class Ours:
     delay = 0.0  # for how long others' forgetting may be unknown
 
-    def __init__(self, compute: Compute, cache: Cache) -> None:
-        self.read = cached(cache=cache, namespace="race")(compute)
+    def __init__(self, compute: Compute, cache: Cache, **options: Any) -> None:
+        self.read = cached(cache=cache, namespace="race", **options)(compute)
         self.forget = self.read.uncache
 
 
@@ -131,8 +131,8 @@ def our_memcached(compute: Compute, address: Address) -> Runner:
 class Persistent(Ours):
     """One who goes on forgetting until it is acknowledged."""
 
-    def __init__(self, compute: Compute, cache: Cache) -> None:
-        super().__init__(compute, cache)
+    def __init__(self, compute: Compute, cache: Cache, **options: Any) -> None:
+        super().__init__(compute, cache, **options)
         self.forget = self._insist
 
     def _insist(self, key: int) -> bool:
