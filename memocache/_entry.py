@@ -66,6 +66,11 @@ class Entry:
         """True if it is in this process, and its hits are those of a function."""
         return self.scope is not None and self.scope.counters is not None
 
+    def move(self, seconds: float) -> None:
+        """Let it end so many *seconds* later, or earlier."""
+        self.serve_until += seconds
+        self.expires_at += seconds
+
     def end(self) -> None:
         """Let nobody be served this entry any more."""
         self.serve_until = self.expires_at = -inf
@@ -103,6 +108,11 @@ class StaleableEntry(Entry):
         self.fresh_until = fresh_until
         self.retry_at = retry_at
         self.backoff = backoff  # seconds from the last failure to the next attempt
+
+    def move(self, seconds: float) -> None:
+        super().move(seconds)
+        self.fresh_until += seconds
+        self.retry_at += seconds
 
     def back_off(self, now: float) -> None:
         """Let nobody try to refresh it for a while, that grows with every failure."""

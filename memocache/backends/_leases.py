@@ -141,7 +141,9 @@ class FencedCache(PackedCache, Generic[R]):
             if block is None:
                 state, block = await self._read_complete(target, state, lease)
             envelope, old = state.envelope, None
-            if envelope is not None and is_present(envelope, now):
+            if envelope is not None and envelope.created - SKEW > now:
+                self._clocks_differ(envelope.created - now)
+            elif envelope is not None and is_present(envelope, now):
                 try:
                     entry = self._opened(key, envelope)
                 except SerializationError as error:

@@ -46,6 +46,7 @@ class PackedCache(Cache):
         super().__init__(default_timeout)
         self._prefix = key_prefix
         self._codec = codec
+        self._are_clocks_told = False
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def name_types(self, annotation: object) -> None:
@@ -60,6 +61,20 @@ class PackedCache(Cache):
         """Let go of what is remembered about keys."""
         for known in list(self._known):
             known.clear()
+
+    def _clocks_differ(self, seconds: float) -> None:
+        """Tell the log once that what is there was made in the future, and so is no hit; see `is_present`."""
+        if self._are_clocks_told:
+            return
+        self._are_clocks_told = True
+        import logging  # not before something goes wrong: it takes a tenth of the whole import
+
+        logging.getLogger("memocache").warning(
+            "%s: an entry was made %.0f seconds in the future: the clock of this host, or of the one that made it, is "
+            "wrong. Such entries are computed again; set the clocks of all hosts, by NTP (said once)",
+            type(self).__name__,
+            seconds,
+        )
 
     def _wire(self, key: str) -> str:
         """Return the form of *key* that stands in the cache, a different one for each key."""

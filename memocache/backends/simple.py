@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from math import inf
+from typing import Any, Final
 
 from memocache._clock import now as clock
 from memocache._entry import SECOND, Entry, FastKey, StaleableEntry
@@ -15,6 +16,8 @@ from memocache.errors import ConfigurationError
 from memocache.stats import Counters
 
 __all__ = ["TaggedEntries", "SimpleCache"]
+
+LEAST_STEP: Final = 60.0  # seconds by which a clock is set back before anybody cares
 
 
 class TaggedEntries:
@@ -103,6 +106,7 @@ class SimpleCache(Cache):
         self._queue = S3Fifo(self._threshold)
         self._tagged = TaggedEntries()
         self._flights: dict[str, Flight] = {}
+        self._latest = -inf  # moment that the wall clock has shown
 
     def __repr__(self) -> str:
         return f"SimpleCache(threshold={self._threshold}, default_timeout={self.default_timeout:g})"
@@ -118,6 +122,13 @@ class SimpleCache(Cache):
         else:
             self._lock = threading.RLock()
             self._flights = {}
+
+    def _was_set_back(self, now: float) -> None:
+        """Let entries that were made while the wall clock was ahead of *now* end as much earlier."""
+        with self._lock:
+            ahead, self._latest = self._latest - now, now
+            for entry in self._queue.everything():
+                entry.move(-ahead)
 
     # ---- under the lock ------------------------------------------------------------------------------------------
 
@@ -164,6 +175,10 @@ class SimpleCache(Cache):
 
     def look(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
         """Return the entry, or lead the flight on *key*, or say which one to join."""
+        if now >= self._latest:
+            self._latest = now
+        elif now < self._latest - LEAST_STEP:
+            self._was_set_back(now)
         with self._lock:
             entry = self._queue.get(key)
             if entry is not None and now < entry.serve_until and _belongs(entry, tags):
@@ -271,8 +286,11 @@ class SimpleCache(Cache):
 
     def get(self, key: str) -> object:
         """Return the value under *key*, or None if there is none or it has expired."""
+        now = clock()
+        if now < self._latest - LEAST_STEP:
+            self._was_set_back(now)
         with self._lock:
-            entry = self._present(key, clock())
+            entry = self._present(key, now)
             return None if entry is None else entry.value
 
     def has(self, key: str) -> bool:
@@ -290,6 +308,7 @@ class SimpleCache(Cache):
 
     def _put(self, key: str, value: object, timeout: float | None, *, replace: bool) -> bool:
         lifetime, now = self.lifetime(timeout), clock()
+        self._latest = max(self._latest, now)
         left: list[Entry] = []
         with self._lock:
             if not replace and self._present(key, now) is not None:

@@ -418,6 +418,37 @@ class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests):
             start(f, 1).result(PATIENCE)
         assert calls.count == 2
 
+    @pytest.mark.parametrize("options", [{}, {"stale": 60}], ids=["fresh", "stale"])
+    def test_what_was_made_while_the_clock_was_ahead_is_not_served_too_long(
+        self, cache: Cache, decorate: Decorator, options: Any
+    ) -> None:
+        f, calls = decorate(cache, timeout=300, **options)
+        with freeze_clock() as move:
+            move(3600)
+            f(1)
+            move(-3600)
+            f(2)  # a hit that is served at once asks for nothing but the end
+            f(1)
+            move(361)
+            f(1)
+        assert calls.count >= 3
+        assert [arguments[0] for arguments in calls.arguments].count(1) >= 2
+
+    def test_a_clock_that_is_ahead_of_another_is_told_once(
+        self, cache: Cache, decorate: Decorator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        f, calls = decorate(cache, timeout=300)
+        with freeze_clock() as move, caplog.at_level(logging.WARNING, "memocache"):
+            for x in (1, 2):
+                move(100)
+                f(x)
+                move(-100)
+                f(x)
+                f(x)
+        assert calls.count == (4 if cache.shared else 2)
+        told = [message for message in caplog.messages if "made 100 seconds in the future" in message]
+        assert len(told) == (1 if cache.shared else 0)
+
     # ---- what is not stored ------------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize(
