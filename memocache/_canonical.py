@@ -7,6 +7,7 @@ boundary, and frames may be joined without a separator. No class's own `__hash__
 """
 
 import collections
+import copy
 import dataclasses
 import datetime
 import enum
@@ -16,6 +17,7 @@ import math
 import operator
 import os
 import re
+import struct
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -25,13 +27,14 @@ from memocache import _canonical_arrays
 from memocache._instances import token
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["encode", "encode_in_process", "has_own_key", "module_name", "plain_types"]
+__all__ = ["encode", "encode_in_process", "has_own_key", "module_name", "plain_types", "zone_key"]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
 FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method
 LONGEST_NAME: Final = 40
 MAIN: Final = frozenset({"__main__", "__mp_main__"})  # the second in children that multiprocessing spawns
 NO_KEY: Final = object()
+POINTER: Final = struct.calcsize("P")
 PLAIN_TYPES: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))  # a metaclass may have a __hash__
 SHOWN_STEPS: Final = 8  # of the way to a refused value that its message shows
 
@@ -120,9 +123,20 @@ def _decimal(value: Any, level: Level) -> bytes:
 
 
 def _zoneinfo(value: Any, level: Level) -> bytes:
-    if value.key is None:
-        raise NoStableForm("a ZoneInfo without a key", "make it by ZoneInfo(key)")
-    return _frame(b"ZoneInfo", value.key.encode())
+    key = zone_key(value)
+    if key is None:
+        raise NoStableForm("a ZoneInfo made from a file", "make it by ZoneInfo(key)")
+    return _frame(b"ZoneInfo", key.encode())
+
+
+def zone_key(zone: Any) -> str | None:
+    """Return the key that makes the same ZoneInfo; None if it was made from a file, perhaps with a key in its name."""
+    try:
+        zone.__reduce__()
+    except Exception:  # noqa: BLE001 - a PicklingError: only the zone itself knows where it is from
+        return None
+    key: str = zone.key
+    return key
 
 
 def _as_text(name: str) -> Encoder:
@@ -304,6 +318,9 @@ def _remedy(kind: type) -> str:
             f"its class may add to what {_with_article(plain)} is; "
             f"pass a plain {plain.__name__} or give {kind.__name__} a __cache_key__ method"
         )
+    if hasattr(kind, "__dataclass_fields__"):
+        base = [each for each in kind.__mro__ if not _is_all_attributes(each)][-1]
+        return f"{_with_article(base)} is more than its fields; give {kind.__name__} a __cache_key__ method"
     if hasattr(kind, "__next__"):
         return "reading it would use it up; pass a tuple of its items"
     if _own_module(kind).partition(".")[0] in FOREIGN:
@@ -374,12 +391,41 @@ def _record_parts(value: Any, kind: Any) -> Parts | None:
     msgspec = sys.modules.get("msgspec")  # nobody has a Struct without it
     if msgspec is not None and issubclass(kind, msgspec.Struct):
         names = kind.__struct_fields__
-    elif type(getattr(kind, "__dataclass_fields__", None)) is dict and _plain_base(kind) is None:
-        # Derived from a plain class, as a list is, its fields would not say all of it.
+    elif type(getattr(kind, "__dataclass_fields__", None)) is dict and _is_all_attributes(kind):
         names = tuple(field.name for field in dataclasses.fields(kind))
     else:
         return None
     return {name: getattr(value, name) for name in names if hasattr(value, name)} | _extra_parts(value, kind, names)
+
+
+def _is_computed(value: object, kind: type, name: str, held: object) -> bool:
+    """Return whether *held*, under this *name*, is what a cached_property has computed, and not what was assigned."""
+    if not isinstance(getattr(kind, name, None), functools.cached_property):
+        return False
+    options = vars(kind).get("__dataclass_params__") or vars(kind).get("__struct_config__")
+    if getattr(options, "frozen", False):
+        return True
+    try:
+        twin = copy.copy(value)
+        for each in [each for each in vars(twin) if isinstance(getattr(kind, each, None), functools.cached_property)]:
+            del vars(twin)[each]
+        computed = getattr(twin, name)
+        return computed is held or encode_in_process(computed) == encode_in_process(held)
+    except Exception:  # noqa: BLE001 - of the user's: what cannot be computed again may have been assigned
+        return False
+
+
+def _is_all_attributes(kind: type) -> bool:
+    """Return whether an instance is no more than its attributes, as one of a class that derives from a list is."""
+    size = object.__basicsize__ + POINTER * len(_slot_names(kind))
+    size += POINTER * ((kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0))
+    return kind.__basicsize__ <= size and not kind.__itemsize__ and _plain_base(kind) is None
+
+
+def _slot_names(kind: type) -> list[str]:
+    declared = [vars(base).get("__slots__", ()) for base in kind.__mro__]
+    names = itertools.chain.from_iterable((each,) if isinstance(each, str) else each for each in declared)
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
 def _extra_parts(value: object, kind: type, names: tuple[str, ...]) -> Parts:
@@ -391,7 +437,7 @@ def _extra_parts(value: object, kind: type, names: tuple[str, ...]) -> Parts:
         name: held[name]
         for name in sorted(held.keys() - set(names))
         if not name.startswith("__")  # such as __orig_class__, which says how a generic was spelt
-        and not isinstance(getattr(kind, name, None), functools.cached_property)
+        and not _is_computed(value, kind, name, held[name])
     }
 
 

@@ -1,14 +1,21 @@
-"""Arrays: the plain values that a value of numpy or pandas consists of. Neither is imported here."""
+"""Arrays: the plain values that a value of numpy or pandas consists of. Neither is imported here.
+
+Large content is hashed where it lies, as a buffer, so that a key takes no longer than reading the array once.
+"""
 
 import sys
-from typing import Any
+from hashlib import sha256
+from typing import Any, Final
 
 __all__ = ["parts"]
 
-PLAIN_KINDS = "biufcSUMm"  # of dtypes whose bytes are their content: no pointers, no padding
+PLAIN_KINDS: Final = "biufcSUMm"  # of dtypes whose bytes are their content: no pointers, no padding
+MOST_BYTES: Final = 64  # of an array that stand in a key as they are
+
+Parts = dict[str, object]
 
 
-def parts(value: Any, kind: type, module_name: str) -> dict[str, object] | None:
+def parts(value: Any, kind: type, module_name: str) -> Parts | None:
     """Return the parts of *value* by name, or None if its class, *kind* of *module_name*, is unknown here."""
     home = module_name.partition(".")[0]
     if home not in ("numpy", "pandas") or home not in sys.modules:
@@ -17,9 +24,14 @@ def parts(value: Any, kind: type, module_name: str) -> dict[str, object] | None:
     return _numpy_parts(value, kind, module) if home == "numpy" else _pandas_parts(value, kind, module)
 
 
-def _numpy_parts(value: Any, kind: type, np: Any) -> dict[str, object] | None:
-    if kind is np.ndarray or issubclass(kind, np.generic):
-        return _array_parts(np.asarray(value), np)
+# numpy
+
+
+def _numpy_parts(value: Any, kind: type, np: Any) -> Parts | None:
+    if kind is np.ndarray:
+        return _array_parts(value, np, most_bytes=MOST_BYTES)
+    if issubclass(kind, np.generic):
+        return _array_parts(np.asarray(value), np, most_bytes=sys.maxsize)
     if issubclass(kind, np.dtype) and _is_plain(value):
         return {"str": value.str}
     return None
@@ -30,7 +42,7 @@ def _is_plain(dtype: Any) -> bool:
     return dtype.type.__module__ == "numpy" and dtype.kind in PLAIN_KINDS and not extended
 
 
-def _array_parts(array: Any, np: Any) -> dict[str, object] | None:
+def _array_parts(array: Any, np: Any, *, most_bytes: int) -> Parts | None:
     dtype = array.dtype
     if dtype.names is not None:
         # Field by field, since there may be padding in between.
@@ -38,7 +50,12 @@ def _array_parts(array: Any, np: Any) -> dict[str, object] | None:
     if dtype.type is np.object_:
         return {"shape": array.shape, "items": array.ravel().tolist()}
     if (dtype.kind == "V" and dtype.type is np.void) or _is_plain(dtype):
-        return {"dtype": dtype.str, "shape": array.shape, "bytes": _one_nan(array, np).tobytes()}
+        content = _one_nan(array, np)
+        head: Parts = {"dtype": dtype.str, "shape": array.shape}
+        if array.nbytes <= most_bytes:
+            return head | {"bytes": content.tobytes()}
+        buffer = np.ascontiguousarray(content).reshape(-1).view(np.uint8)
+        return head | {"digest": sha256(buffer).digest()}  # which processors help with
     return None
 
 
@@ -48,16 +65,21 @@ def _one_nan(array: Any, np: Any) -> Any:
         flat = np.ascontiguousarray(array)
         return _one_nan(flat.view(flat.real.dtype), np)
     if array.dtype.kind == "f":
-        missing = np.isnan(array)
-        if missing.any():
-            return np.where(missing, array.dtype.type("nan"), array).astype(array.dtype)
+        missing, nan = np.isnan(array), array.dtype.type("nan")
+        bits = array.dtype.str.replace("f", "u")
+        usual = array.view(bits) == np.array(nan, array.dtype).view(bits)
+        if np.count_nonzero(missing) != np.count_nonzero(usual):
+            return np.where(missing, nan, array).astype(array.dtype)
     return array
 
 
-def _pandas_parts(value: Any, kind: type, pd: Any) -> dict[str, object] | None:
+# pandas
+
+
+def _pandas_parts(value: Any, kind: type, pd: Any) -> Parts | None:
     if kind is pd.DataFrame:
-        columns = [_content(value.iloc[:, position]) for position in range(value.shape[1])]
-        return {"columns": value.columns, "index": value.index, "data": columns, "attrs": value.attrs}
+        data = _columns(value, sys.modules["numpy"])
+        return {"columns": value.columns, "index": value.index, "data": data, "attrs": value.attrs}
     if kind is pd.Series:
         return {"name": value.name, "index": value.index, "data": _content(value), "attrs": value.attrs}
     if issubclass(kind, pd.Index):
@@ -77,20 +99,66 @@ def _pandas_parts(value: Any, kind: type, pd: Any) -> dict[str, object] | None:
     return None
 
 
-def _index_parts(index: Any, kind: type, pd: Any) -> dict[str, object]:
+def _columns(frame: Any, np: Any) -> list[object]:
+    """Return the columns of a *frame*: those of one numpy dtype together, as they mostly lie in memory."""
+    positions: dict[object, list[int]] = {}
+    for position, dtype in enumerate(frame.dtypes):
+        positions.setdefault(dtype if isinstance(dtype, np.dtype) else position, []).append(position)
+    return [
+        (np.array(those), _together(frame, those)) if len(those) > 1 else (those[0], _content(frame.iloc[:, those[0]]))
+        for those in positions.values()
+    ]
+
+
+def _together(frame: Any, positions: list[int]) -> Any:
+    """Return the columns at these *positions*, all of one numpy dtype, as the rows of an array."""
+    first, last = positions[0], positions[-1]
+    # A slice is a view, while a list of positions is a copy.
+    columns = slice(first, last + 1) if last - first + 1 == len(positions) else positions
+    return frame.iloc[:, columns].to_numpy().T
+
+
+def _index_parts(index: Any, kind: type, pd: Any) -> Parts:
     names = list(index.names)
     if kind is pd.RangeIndex:
         return {"names": names, "range": range(index.start, index.stop, index.step)}
     if kind is pd.MultiIndex:
-        return {"names": names, "levels": [index.get_level_values(level) for level in range(index.nlevels)]}
+        np = sys.modules["numpy"]
+        return {"names": names, "levels": [_level_parts(index, level, np) for level in range(index.nlevels)]}
     return {"names": names, "freq": getattr(index, "freqstr", None), "data": _content(index)}
+
+
+def _level_parts(index: Any, level: int, np: Any) -> Parts:
+    """Return the parts of a *level* of a MultiIndex: its values in the order in which they are met, and where they are.
+
+    How it was made decides which values it has without using them, and in which order.
+    """
+    codes, values = np.asarray(index.codes[level]), index.levels[level]
+    count, size = len(values), len(codes)
+    highest = np.maximum.accumulate(codes)
+    if size and codes.min() == 0 == codes[0] and highest[-1] == count - 1 and np.diff(highest).max(initial=0) <= 1:
+        met = np.arange(count)  # as they usually are, at once
+        numbers = codes
+    else:
+        first = np.full(count + 1, size)  # where each value is met first; at the end, where there is none: code -1
+        first[codes[::-1]] = np.arange(size - 1, -1, -1)
+        met = np.flatnonzero(first < size)
+        met = met[np.argsort(first[met], kind="stable")]
+        place = np.zeros(count + 1, np.int64)
+        place[met] = np.arange(len(met))
+        numbers = place[codes]
+    return {
+        "codes": numbers.astype(np.min_scalar_type(len(met))),
+        "missing": np.flatnonzero(met == count),
+        "values": _content(values[met[met < count]]),
+    }
 
 
 def _content(series: Any) -> Any:
     return series.to_numpy() if isinstance(series.dtype, sys.modules["numpy"].dtype) else series.array
 
 
-def _column_parts(array: Any, pd: Any) -> dict[str, object] | None:
+def _column_parts(array: Any, pd: Any) -> Parts | None:
     np = sys.modules["numpy"]
     dtype = array.dtype
     if isinstance(dtype, np.dtype):
@@ -99,5 +167,22 @@ def _column_parts(array: Any, pd: Any) -> dict[str, object] | None:
         return {"categories": dtype.categories, "ordered": dtype.ordered, "codes": array.codes}
     if type(dtype).__module__.partition(".")[0] != "pandas":
         return None
-    # The repr of pandas' own dtypes names all that they are, the storage of strings, too.
-    return {"dtype": repr(dtype), "items": np.asarray(array, dtype=object)}
+    return {"dtype": repr(dtype)} | _extension_parts(array, dtype, np, pd)
+
+
+def _extension_parts(array: Any, dtype: Any, np: Any, pd: Any) -> Parts:
+    """Return the parts of an *array* of one of pandas' own dtypes, whose repr names all else that they are."""
+    if isinstance(dtype, pd.DatetimeTZDtype):  # the name of a time zone does not tell where its rules are from
+        return {"tz": dtype.tz, "data": np.asarray(array, f"M8[{dtype.unit}]")}
+    if isinstance(dtype, pd.PeriodDtype):
+        return {"data": array.asi8}
+    if isinstance(dtype, pd.IntervalDtype):
+        return {"left": array.left, "right": array.right}
+    if isinstance(dtype, pd.SparseDtype):
+        return {"data": np.asarray(array)}
+    if isinstance(array, pd.arrays.IntegerArray | pd.arrays.FloatingArray | pd.arrays.BooleanArray):
+        plain = dtype.numpy_dtype
+        return {"missing": array.isna(), "data": array.to_numpy(plain, na_value=plain.type(0))}
+    if isinstance(dtype, pd.StringDtype):
+        return {"missing": array.isna(), "items": array.to_numpy(object, na_value="")}
+    return {"items": np.asarray(array, dtype=object)}

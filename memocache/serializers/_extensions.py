@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec.msgpack import Decoder, Encoder, Ext
 
+from memocache._canonical import zone_key
 from memocache.serializers.base import NoByteForm
 
 __all__ = ["CAREFUL_WRITERS", "READERS", "WRITERS", "Code", "Readers", "Writers", "unfrozen_type"]
@@ -142,8 +143,8 @@ def _zone_parts(zone: datetime.tzinfo | None) -> _Zone | None:
     if type(zone) is datetime.timezone:
         offset, *name = zone.__getinitargs__()  # type: ignore[attr-defined]  # what pickle asks it for
         return offset // _MICROSECOND, name[0] if name else None
-    if type(zone) is ZoneInfo and zone.key is not None and _ZONE_KEY.fullmatch(zone.key):
-        return zone.key
+    if type(zone) is ZoneInfo and (key := zone_key(zone)) and _ZONE_KEY.fullmatch(key):
+        return key
     raise NoByteForm(type(zone), "is a time zone without a form as bytes", "use datetime.timezone or ZoneInfo(key)")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import enum
 import functools
+import importlib.resources
 import math
 import operator
 import re
@@ -159,6 +160,12 @@ def decorated() -> None: ...
 def zone(hours: int, name: str | None = None) -> dt.timezone:
     offset = dt.timedelta(hours=hours)
     return dt.timezone(offset, name) if name else dt.timezone(offset)
+
+
+def zone_from_file(name: str, key: str) -> ZoneInfo:
+    """The rules of the time zone of this *name*, made from a file, as those of *key*."""
+    with importlib.resources.files("tzdata").joinpath("zoneinfo", name).open("rb") as file:
+        return ZoneInfo.from_file(file, key=key)
 
 
 PARIS, BERLIN = ZoneInfo("Europe/Paris"), ZoneInfo("Europe/Berlin")

@@ -1,13 +1,15 @@
 import datetime as dt
 import math
+import sys
 import textwrap
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from memocache._canonical import encode
 from memocache.errors import UnkeyableArgument
 from tests.unit.canonical.processes import output_of, run_python
-from tests.unit.canonical.samples import NAN, NOON, Named, distinct_from_each_other
+from tests.unit.canonical.samples import NAN, NOON, Named, distinct_from_each_other, zone_from_file
 
 
 def test_neither_numpy_nor_pandas_is_imported() -> None:
@@ -155,8 +157,103 @@ def test_frames_of_the_same_content_are_the_same() -> None:
     assert encode(frame) == encode(pd.concat([frame[["a", "b"]], frame["c"]], axis=1))  # other blocks
     assert encode(frame[["a"]]) == encode(frame[["a", "b"]][["a"]])
     assert encode(frame["a"]) == encode(frame["a"].copy())
+    assert encode(frame.rename(columns=str)) == encode(frame.iloc[:, [2, 0, 1]].iloc[:, [1, 2, 0]])
+    masked = pd.Series([1, 2, 3], dtype="Int64")
+    assert encode(masked.mask(masked > 1)) == encode(pd.Series([1, None, None], dtype="Int64"))
+    sparse = pd.arrays.SparseArray([0, 1, 0])
+    assert encode(sparse) == encode(pd.arrays.SparseArray([0, 1, 0], kind="block"))
+    times = pd.Series(pd.to_datetime(["2024-01-01", None])).dt.tz_localize("Europe/Paris")
+    assert encode(times) == encode(times.dt.tz_convert("UTC").dt.tz_convert("Europe/Paris"))
+
+
+def test_a_multi_index_is_its_values_however_its_levels_lie() -> None:
+    pd = pytest.importorskip("pandas")
     levels = pd.MultiIndex.from_tuples([(1, "a"), (2, "b")])
     assert encode(levels[:1]) == encode(levels[:1].remove_unused_levels())
+    assert encode(levels[::-1][::-1]) == encode(levels)
+    turned = pd.MultiIndex([[2, 1], ["c", "b", "a"]], [[1, 0], [2, 1]])
+    assert turned.equals(levels)
+    assert encode(turned) == encode(levels)
+    distinct_from_each_other(
+        [
+            *(
+                levels,
+                levels[::-1],
+                levels[:1],
+                levels[1:],
+                levels[:0],
+                pd.MultiIndex.from_tuples([(1, "a"), (2, "a")]),
+            ),
+            *(pd.MultiIndex.from_arrays([keys, list("aba")]) for keys in ([1, 2, 1], [1, 1, 2], [2, 1, 1], [1, 2, 2])),
+            *(pd.MultiIndex.from_arrays([keys, [1, 2, 3]]) for keys in (["a", None, "b"], ["a", "b", None])),
+            *(pd.MultiIndex.from_arrays([keys, [1, 2, 3]]) for keys in ([None, "a", "b"], [None, None, "a"])),
+            *(pd.MultiIndex.from_arrays([pd.date_range("2024", periods=2, tz=tz), [1, 2]]) for tz in ("UTC", None)),
+        ]
+    )
+
+
+def test_large_arrays_and_frames_differ_where_one_element_does() -> None:
+    np, pd = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    numbers = np.arange(1000)
+    columns = {
+        "numbers": numbers,
+        "floats": numbers / 7,
+        "complex": numbers / 7 + 1j,
+        "times": pd.date_range("2024", periods=1000),
+        "zoned": pd.date_range("2024", periods=1000, tz="Europe/Paris"),
+        "texts": [f"a {n}" for n in numbers],
+        "text": pd.array([f"a {n}" for n in numbers], "string"),
+        "kinds": pd.Categorical(numbers % 7),
+        "Int64": pd.array(numbers, "Int64"),
+        "Float64": pd.array(numbers, "Float64"),
+        "flags": pd.array(numbers % 2 > 0, "boolean"),
+        "periods": pd.period_range("2024", periods=1000),
+        "intervals": pd.interval_range(0, 1000),
+        "sparse": pd.arrays.SparseArray(numbers % 3),
+        "objects": np.array([n if n % 2 else str(n) for n in numbers], object),
+    }
+    frame = pd.DataFrame(columns)
+    others = []
+    for name in columns:
+        other = frame.copy()
+        other[name] = other[name].take([*range(998), 999, 998]).set_axis(frame.index)
+        others.append(other)
+    distinct_from_each_other([frame, *others, frame[list(columns)[::-1]], frame.rename(columns={"kinds": "kind"})])
+    assert encode(frame) == encode(frame.copy())
+    distinct_from_each_other([frame.set_index(["texts", name]).index for name in columns if name != "texts"])
+    nan, other_nan = np.full(100, NAN), np.full(100, -NAN)
+    other_nan[::2] = NAN
+    for kind in ("f2", "f4", ">f8", "c16"):
+        assert encode(nan.astype(kind)) == encode(other_nan.astype(kind))
+
+
+def test_a_time_zone_in_a_column_counts_by_its_rules_and_not_by_its_name() -> None:
+    pd = pytest.importorskip("pandas")
+    times = pd.Series(pd.date_range("2024", periods=2))
+    distinct_from_each_other([times.dt.tz_localize(tz) for tz in ("Europe/Paris", "UTC", ZoneInfo("UTC"))])
+    with pytest.raises(UnkeyableArgument, match=r"at \.data\.tz, has no stable form"):
+        encode(times.dt.tz_localize(zone_from_file("Asia/Tokyo", key="Europe/Paris")))
+
+
+@pytest.mark.parametrize("rows", [100, 100_000])
+def test_the_elements_of_columns_are_not_gone_through_one_by_one(rows: int) -> None:
+    np, pd = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    times = pd.date_range("2024", periods=rows, tz="Europe/Paris", freq="min")
+    frame = pd.DataFrame(
+        {"a": np.arange(rows), "b": np.arange(rows) / 7, "time": times, "c": pd.Categorical(times.hour)}
+    )
+    frame["d"] = pd.array(np.arange(rows), "Int64")
+    frame["e"] = times.tz_localize(None).to_period("h")
+    frame["f"] = pd.interval_range(0, rows)
+    frame.index = pd.MultiIndex.from_arrays([times, np.arange(rows) % 100, times.floor("D")])
+    encode(frame)
+    calls: list[object] = []
+    sys.setprofile(lambda frame, event, what: calls.append(what))
+    try:
+        encode(frame)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) < 15_000
 
 
 def test_frames_that_hold_something_without_a_form_are_refused() -> None:

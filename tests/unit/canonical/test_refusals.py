@@ -100,7 +100,7 @@ refused: list[tuple[Any, str]] = [
     (functools.partial(int, 1), "a partial instance has no stable form: pass a value that stands for it"),
     (
         NOON.replace(tzinfo=ZoneInfo.from_file(io.BytesIO(ZONE_FILE))),
-        "a ZoneInfo without a key, at .tzinfo, has no stable form: make it by ZoneInfo(key)",
+        "a ZoneInfo made from a file, at .tzinfo, has no stable form: make it by ZoneInfo(key)",
     ),
     (
         NOON.replace(tzinfo=OwnZone()),

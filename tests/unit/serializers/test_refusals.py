@@ -187,7 +187,9 @@ def test_zones_without_a_usable_key_are_refused() -> None:
         keyless = ZoneInfo.from_file(file)
         file.seek(0)
         strange = ZoneInfo.from_file(file, key="../UTC")
-    for zone in (keyless, strange):
+        file.seek(0)
+        pretender = ZoneInfo.from_file(file, key="Europe/Paris")
+    for zone in (keyless, strange, pretender):
         assert refusal(SAFE, [zone]) == (
             "value[0] is of type zoneinfo.ZoneInfo, which is a time zone without a form as bytes;"
             " use datetime.timezone or ZoneInfo(key)"
