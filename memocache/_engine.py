@@ -78,7 +78,7 @@ class CallEngine:
         self.cache = binding.cache
         args, kwargs = (self._compute.args, self._compute.keywords) if memoizer.has_key_function else ((), {})
         self._call_key = _call_key(memoizer, binding, self._key_args, args, kwargs)
-        self._tag = _call_tag(self._call_key)
+        self._tag = binding.keys.call_tag(self._call_key)
 
     def _scope(self) -> EntryScope:
         """Return the scope of the entries of this call; not for a call that only forgets, whose tags do not matter."""
@@ -284,11 +284,6 @@ def _keyable(value: object) -> object:
     return value
 
 
-def _call_tag(call_key: str) -> str:
-    """Return the tag of all that is stored for the call with this key, in whatever request."""
-    return f"call:{call_key}"
-
-
 def plan_forget(memoizer: "Memoizer", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Effects[bool]]:
     """Return what forgets exactly this call, as it is now, and returns True if there was anything."""
     binding = memoizer.bindings.settled or memoizer.bindings.current()
@@ -307,7 +302,7 @@ def _plan_forget_view(
     memoizer: "Memoizer", binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Callable[[], Effects[bool]]:
     key_args = () if memoizer.has_key_function else memoizer.bind(*args, **kwargs)
-    tag = _call_tag(_call_key(memoizer, binding, key_args, args, kwargs))
+    tag = binding.keys.call_tag(_call_key(memoizer, binding, key_args, args, kwargs))
     try:
         key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))
     except Exception:  # noqa: BLE001 - `key=` may need a request, or an argument be made for one

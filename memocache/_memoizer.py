@@ -27,7 +27,7 @@ from memocache._readthrough import (
     begin_fast,
     compute_only,
     forget,
-    forget_fast,
+    forget_direct,
     forget_tag,
     get_or_compute,
     peek,
@@ -75,6 +75,7 @@ class Memoizer:
         self.view, self.vary = options.view, options.vary
         self.has_key_function = self._spec.function is not None
         self.is_method = self._owner.is_named
+        self._has_own_scopes = bool(self.tags) or options.version is not None
         self._compiler = CallCompiler(
             function,
             believed,
@@ -85,7 +86,7 @@ class Memoizer:
             instance=None if self._instance_at is None else self._spec.names[self._instance_at],
             is_async=is_async,
             hands_over=bool(options.policy.stale) or not self._spec.are_all,
-            tag_args=self.tags.names if self.tags else None,
+            tag_args=self.tags.names if self._has_own_scopes else None,
             has_unnamed=options.key is None,
         )
         self._key_args_of: Callable[..., tuple[object, ...]] | None = None
@@ -208,15 +209,18 @@ class Memoizer:
         """Return the binding of a call, and its key and scope there."""
         binding = self.binding()
         key = binding.keys.key(self.bind(*args, **kwargs))
-        if not self.tags:
+        if not self._has_own_scopes:
             return binding, key, binding.scope
         if self._tag_args_of is None:
             self._tag_args_of = self._compiler.tag_args()
-        return binding, key, self.scope(binding, self._tag_args_of(*args, **kwargs))
+        return binding, key, self._scope(binding, key, self._tag_args_of(*args, **kwargs))
 
-    def scope(self, binding: Binding, tag_args: tuple[object, ...]) -> EntryScope:
-        """Return the scope on *binding* of the call whose arguments for the tags are *tag_args*."""
-        return binding.scope_of(self.tags.of_call(tag_args)) if self.tags else binding.scope
+    def _scope(self, binding: Binding, key: str, tag_args: tuple[object, ...]) -> EntryScope:
+        """Return the scope on *binding* of the call with this *key* whose arguments for the tags are *tag_args*."""
+        tags = self.tags.of_call(tag_args)
+        if self.options.version is not None and not binding.is_direct:
+            tags = (*tags, binding.keys.call_tag(key))
+        return binding.scope_of(tags) if tags else binding.scope
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the key of a call in the cache."""
@@ -276,7 +280,7 @@ class Memoizer:
         binding = self.bindings.settled or self.bindings.current()
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None
-        scope = binding.scope if tag_args is None else self.scope(binding, tag_args)
+        scope = binding.scope if tag_args is None else self._scope(binding, key, tag_args)
         return begin_fast(binding, key, scope, fast_key, compute, key_args)
 
     async def begin_in_task(
@@ -294,7 +298,7 @@ class Memoizer:
         binding = self.bindings.settled or self.bindings.current()
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None
-        scope = binding.scope if tag_args is None else self.scope(binding, tag_args)
+        scope = binding.scope if tag_args is None else self._scope(binding, key, tag_args)
         return await self._run(get_or_compute(binding, key, scope, fast_key, key_args=key_args), compute)
 
     @functools.cached_property
@@ -316,7 +320,7 @@ class Memoizer:
                 pass
             else:
                 if binding.is_direct and not self.is_async:
-                    return forget_fast(binding, key)
+                    return forget_direct(binding, key)
                 return self._run(forget(binding, key))
         return self._run(plan_forget(self, args, kwargs)())
 

@@ -38,9 +38,10 @@ from memocache._hooks import adapters
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError, UnkeyableArgument
+from memocache.keys import version_suffixes
 
 __all__ = [
-    *("begin_fast", "compute_only", "forget", "forget_fast", "forget_tag", "get_or_compute", "peek", "put", "put_if"),
+    *("begin_fast", "compute_only", "forget", "forget_direct", "forget_tag", "get_or_compute", "peek", "put", "put_if"),
     "refresh",
 ]
 
@@ -504,10 +505,12 @@ async def _stands(binding: Binding, scope: EntryScope, key: str, is_ours: Callab
 
 
 async def forget(binding: Binding, key: str) -> bool:
-    """Forget what is under *key*, and return whether there was anything."""
-    cache = binding.cache
+    """Forget the call with this *key* in all versions, and return whether there was anything under its own key."""
+    if binding.is_direct:
+        return forget_direct(binding, key)
+    cache, keys = binding.cache, binding.keys
     try:
-        return bool(await CacheCall(cache, cache.forget, (key,)))
+        return bool(await CacheCall(cache, cache.forget_call, (keys.call_keys(key), keys.call_tag(key))))
     except BackendError as error:
         raise binding.not_forgotten(error) from error
     finally:  # last: nobody who starts when this has returned joins what began before
@@ -515,10 +518,15 @@ async def forget(binding: Binding, key: str) -> bool:
             cache.stand_in.forget(key)
 
 
-def forget_fast(binding: Binding, key: str) -> bool:
-    """Forget what is under *key* in process: `forget` once more, which takes 1.34 x as many instructions."""
+def forget_direct(binding: Binding, key: str) -> bool:
+    """Do what `forget` does where nothing can wait: the coroutine would take 1.34 x as many instructions."""
+    cache = binding.cache
     try:
-        return cast(bool, binding.cache.forget(key))
+        existed = cast(bool, cache.forget(key))
+        if version_suffixes:
+            for other in binding.keys.other_versions(key):
+                cache.forget(other)
+        return existed
     except BackendError as error:
         raise binding.not_forgotten(error) from error
 

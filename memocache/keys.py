@@ -8,6 +8,7 @@ import itertools
 import re
 import sys
 import threading
+from base64 import urlsafe_b64encode
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
@@ -22,15 +23,19 @@ from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
 from memocache._tags import join_names, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
-__all__ = ["KeyMaker", "KeySpec", "Namespace"]
+__all__ = ["CALL", "KeyMaker", "KeySpec", "Namespace", "call_tag", "version_suffixes", "without_version"]
 
 SCHEME: Final = "v1"
+CALL: Final = "call:"
 READABLE_LENGTH: Final = 100  # characters of the namespace at the front of a key
 LONGEST_INLINE: Final = 22  # bytes of arguments that stand in a key as they are: no longer than a digest of them
 DEFAULT: Final = b"default0:"  # a frame, as `encode` makes them: stands for a default that has no form
 MOST_HEADS: Final = 10_000
 MOST_NAMES: Final = 10_000
 UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
+# A key of a version is the call's key, and a suffix: together at most 250 characters, with the longest prefix.
+VERSION_SIZE: Final = 9  # bytes, which are 12 characters
+VERSIONED: Final = re.compile(rf"(.*{SCHEME}:[A-Za-z0-9_.<>\-]*:[0-9a-f]{{32}})@[A-Za-z0-9_\-]{{12}}")
 # Types without methods of the user's; by id, since a metaclass may have a __hash__ of its own.
 BUILTIN_TYPES: Final = frozenset(
     map(id, (int, str, bytes, bool, float, complex, type(None), tuple, list, dict, set, frozenset))
@@ -42,6 +47,8 @@ _codes_by_path: Final[dict[str, list[CodeType]]] = {}
 _head_numbers: Final[dict[bytes, str]] = {}
 """Short texts that stand in process for the heads of keys."""
 _next_number: Final = itertools.count()
+version_suffixes: Final[dict[str, tuple[str, ...]]] = {}
+"""By the tag of a namespace, what is at the end of the keys of its versions in this process."""
 _head_lock = threading.RLock()
 
 
@@ -191,10 +198,10 @@ class KeyMaker:
         self._owner = owner
         self._encode = encode if shared else encode_in_process
         try:
-            encode(version)
+            self._suffix = "" if version is None else _version_suffix(version)
         except UnkeyableArgument as error:
             raise ConfigurationError(f"{title}: version= cannot be part of a key: {error}") from None
-        head = encode((namespace, version, spec.names, spec.template))
+        head = encode((namespace, None, spec.names, spec.template))
         self._hash = blake2b(head, digest_size=16)
         # Where people may see it among others, a key says whose it is; in process it takes as little room and time as
         # it can: a digest is a quarter shorter in base 64, and what is no longer needs none.
@@ -202,6 +209,8 @@ class KeyMaker:
         self._number = None if shared else _head_number(head)
         self.all_tag = "all:" + blake2b(encode(namespace), digest_size=16).hexdigest()
         """The tag of all entries of this namespace, whichever function or version made them."""
+        if self._suffix and not shared:
+            _note_version(self.all_tag, self._suffix)
 
     def key(self, values: tuple[object, ...]) -> str:
         """Return the key of the call whose arguments in it are *values*, in the order of KeySpec.names."""
@@ -218,10 +227,24 @@ class KeyMaker:
         if self._number is not None and len(content) <= LONGEST_INLINE and content.isascii():
             text = content.decode("ascii")
             if text.isprintable():
-                return self._number + text
+                return self._number + text + self._suffix
         digest = self._hash.copy()
         digest.update(content)
-        return self._from_digest(digest)
+        return self._from_digest(digest) + self._suffix
+
+    def call_tag(self, key: str) -> str:
+        """Return the tag of all results of the call with this *key*, whichever version made them."""
+        return call_tag(key.removesuffix(self._suffix))
+
+    def call_keys(self, key: str) -> tuple[str, ...]:
+        """Return the keys of the call with this *key*: that itself and, if it has a version, the one without."""
+        return (key, key.removesuffix(self._suffix)) if self._suffix else (key,)
+
+    def other_versions(self, key: str) -> list[str]:
+        """Return, on a cache in this process, the keys that the call with this *key* has in other versions."""
+        suffixes = version_suffixes.get(self.all_tag) or version_suffixes.get("", ())
+        call_key = key.removesuffix(self._suffix)
+        return [call_key + suffix for suffix in ("", *suffixes) if suffix != self._suffix]
 
     def request_key(self, key: str, request: tuple[object, ...]) -> str:
         """Return the key of the call with this *key* in a web request, which says what of that matters."""
@@ -296,6 +319,32 @@ def _head_number(head: bytes) -> str | None:
         if head not in _head_numbers and len(_head_numbers) < MOST_HEADS:
             _head_numbers.setdefault(head, f"{next(_next_number):x}:")
         return _head_numbers.get(head)
+
+
+def _version_suffix(version: object) -> str:
+    return "@" + urlsafe_b64encode(blake2b(encode(version), digest_size=VERSION_SIZE).digest()).decode()
+
+
+def _note_version(namespace_tag: str, suffix: str) -> None:
+    """Note that functions in this process have entries with this *suffix*."""
+    with _head_lock:
+        # Where many namespaces have come and gone, the others share one place: then there is more to look for.
+        is_known = namespace_tag in version_suffixes or len(version_suffixes) < MOST_HEADS
+        place = namespace_tag if is_known else ""
+        suffixes = version_suffixes.get(place, ())
+        if suffix not in suffixes:
+            version_suffixes[place] = (*suffixes, suffix)
+
+
+def call_tag(key: str) -> str:
+    """Return the tag of all results of the call with this *key*, which has no version."""
+    return CALL + key
+
+
+def without_version(key: str) -> str:
+    """Return *key* without its version, if it is one of ours with a version; a prefix may stand before it."""
+    match = VERSIONED.fullmatch(key)
+    return key if match is None else match[1]
 
 
 def _has_stable_key(value: object) -> bool:

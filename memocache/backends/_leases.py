@@ -308,8 +308,8 @@ class LeaseServer(KVServer, Protocol):
         While the answer is what it was the last time, the function may return the same object.
         """
 
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*; acknowledged."""
+    def delete_many(self, keys: Sequence[str]) -> Sequence[str]:
+        """Delete what is under *keys*, acknowledged, in one round trip; return those that had something."""
 
     def flush(self) -> None:
         """Delete everything."""
@@ -383,7 +383,14 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
     def forget(self, key: str) -> bool:
         """Delete value or marker; acknowledged."""
         wire = self._wire(key)
-        return self._node(wire).delete(wire)
+        return bool(self._node(wire).delete_many((wire,)))
+
+    def forget_call(self, keys: tuple[str, ...], tag: str) -> bool:  # type: ignore[override]
+        """Delete values, markers, and the tag's generation beside them; whoever looks next makes another."""
+        wires = [self._wire(key) for key in keys]
+        generation = self._wire(tag)
+        deleted = self._node(wires[0]).delete_many((*wires, generation))
+        return bool(deleted) and deleted != [generation]
 
     def forget_tag(self, tag: str) -> None:
         """Give the tag another generation on every server; raise if one of them did not answer."""

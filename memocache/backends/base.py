@@ -260,6 +260,19 @@ class Cache(ABC):
         When it has returned, no value whose computation began before is handed out. It raises if it cannot be sure.
         """
 
+    async def forget_call(self, keys: tuple[str, ...], tag: str) -> bool:
+        """End what `forget` ends of *keys*, and `forget_tag` of *tag*; True if there was something under a key.
+
+        It is what `uncache` does. The first is the key of the call, the last the one that it has without a version;
+        what other versions have made of it is in the tag, which no other call is in. All of these keys, and what a
+        server needs for the tag, are in one place: a cache of ours does it in one round trip, this one by one.
+        """
+        existed = False
+        for key in keys:
+            existed = await CacheCall(self, self.forget, (key,)) or existed
+        await CacheCall(self, self.forget_tag, (tag,))
+        return existed
+
     @abstractmethod
     def forget_tag(self, tag: str) -> "Answer[None]":
         """End all entries and leases of *tag*, as `forget` does."""

@@ -19,6 +19,7 @@ from memocache._fork import in_child
 from memocache._policy import FOREVER
 from memocache.backends._leases import ATTEMPTS, FencedCache, KeyState, LeaseRequest, LocalFlights, PreparedRead
 from memocache.backends._shared import (
+    GENERATION_MAGIC,
     LONGEST_EXPIRY,
     block_of,
     is_generation,
@@ -29,6 +30,7 @@ from memocache.backends._shared import (
 from memocache.backends._wire import Breaker
 from memocache.backends.base import Busy, Lease, blocks, countable
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError
+from memocache.keys import CALL
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -431,6 +433,10 @@ class ForeignCache(FencedCache[ForeignRead]):
         """Return the name of the generation that is the key's own."""
         return f"{self._prefix}#:{self._wire(key)[len(self._prefix) :]}"
 
+    def _generation(self, tag: str) -> str:
+        """Return the name of the generation of *tag*; that of a call is the own one of its key without a version."""
+        return self._own_generation(tag.removeprefix(CALL)) if tag.startswith(CALL) else self._wire(tag)
+
     # ---- the steps of the read-through ---------------------------------------------------------------------------
 
     def _new_read(self, key: str, tags: tuple[str, ...]) -> ForeignRead:
@@ -441,7 +447,7 @@ class ForeignCache(FencedCache[ForeignRead]):
             wire=wire,
             digest=self._digest(key),
             heads=[_envelope.generation_head(name) for name in (OWN, *tags)],
-            names=[wire, self._own_generation(key), *map(self._wire, tags)],
+            names=[wire, self._own_generation(key), *map(self._generation, tags)],
         )
 
     async def _read(self, target: ForeignRead) -> KeyState:
@@ -544,22 +550,28 @@ class ForeignCache(FencedCache[ForeignRead]):
         """Give the key another generation, and see that it has it; and delete what stands there."""
         return await self._forgotten(key)
 
-    async def _forgotten(self, key: str) -> bool:
-        wire, own = self._wire(key), self._own_generation(key)
-        data, before = await self._object.read([wire, own], urgent=True)
-        (left,) = await self._renew(own, wire)
-        if data is not None and left == data:
-            with suppress(BackendError):  # it does not count any more, and only takes room
-                await self._object.delete(wire)
-        envelope, generation = self._unpack(key, data), block_of([_envelope.generation_head(OWN)], [before])
-        if envelope is None or generation is None or not envelope.block.startswith(generation):
-            return False
-        now = clock()
-        return is_present(envelope, now) or is_lease(envelope, now)
+    async def forget_call(self, keys: tuple[str, ...], tag: str) -> bool:
+        """Give the call another generation, which its entries of all versions carry."""
+        return await self._forgotten(*keys)
+
+    async def _forgotten(self, *keys: str) -> bool:
+        """Give the last of *keys* another generation, which what stands under the others carries, too."""
+        own, wires = self._own_generation(keys[-1]), list(map(self._wire, keys))
+        *found, before = await self._object.read([*wires, own], urgent=True)
+        left = await self._renew(own, *wires)
+        existed, now = False, clock()
+        for key, wire, data, after in zip(keys, wires, found, left, strict=True):
+            if data is not None and after == data:
+                with suppress(BackendError):  # it does not count any more, and only takes room
+                    await self._object.delete(wire)
+            envelope = self._unpack(key, data)
+            if envelope is not None and before is not None and _carries(envelope, before):
+                existed = existed or is_present(envelope, now) or is_lease(envelope, now)
+        return existed
 
     async def forget_tag(self, tag: str) -> None:
         """Give the tag another generation, and see that it has it."""
-        await self._renew(self._wire(tag))
+        await self._renew(self._generation(tag))
 
     async def _renew(self, name: str, *beside: str) -> list[bytes | None]:
         """Set another generation; return what stands under *beside* when it is there.
@@ -592,7 +604,7 @@ class ForeignCache(FencedCache[ForeignRead]):
             envelope = self._unpack(key, found[self._wire(key)])
             if envelope is not None and envelope.kind == VALUE and is_present(envelope, now):
                 tags = _envelope.tags_of(envelope.block)[1:]
-                present[key] = envelope, [self._own_generation(key), *map(self._wire, tags)]
+                present[key] = envelope, [self._own_generation(key), *map(self._generation, tags)]
         further = [name for _, names in present.values() for name in names if name not in found]
         if further:
             found.update(await self._named(further))
@@ -668,6 +680,10 @@ class ForeignCache(FencedCache[ForeignRead]):
             total, fresh = total + countable(key, old.value), old.serve_until
         await self._put(Entry(key, total, fresh), now)
         return total
+
+
+def _carries(envelope: Envelope, generation: bytes) -> bool:
+    return generation[len(GENERATION_MAGIC) :] in _envelope.generations_of(envelope.block)
 
 
 def _heads(envelope: Envelope) -> list[bytes]:

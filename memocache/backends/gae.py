@@ -171,12 +171,12 @@ class Service:
         if not self._stored(self._reading.set_multi_async, key, data, expire, urgent=True):
             raise BackendUnavailable("the memcache of App Engine did not store an item")
 
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*; asked even while it is left alone."""
-        (status,) = self._give(self._reading.delete_multi_async, [key], urgent=True) or (None,)
-        if status not in (MISSING, DELETED):
+    def delete_many(self, keys: Sequence[str]) -> list[str]:
+        """Delete what is under *keys*; asked even while it is left alone; return those that had something."""
+        statuses = self._give(self._reading.delete_multi_async, list(keys), urgent=True) or ()
+        if len(statuses) != len(keys) or not {MISSING, DELETED}.issuperset(statuses):
             raise BackendUnavailable("the memcache of App Engine did not delete an item")
-        return bool(status == DELETED)
+        return [key for key, status in zip(keys, statuses, strict=True) if status == DELETED]
 
     def flush(self) -> None:
         """Delete everything, in all namespaces."""

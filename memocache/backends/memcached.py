@@ -19,6 +19,7 @@ from memocache.backends._leases import Answer, LeaseCache
 from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, LastReply, Sockets, seconds_allowed
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, ValueTooLarge
+from memocache.keys import without_version
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -29,6 +30,7 @@ __all__ = ["Server", "MemcachedCache"]
 T = TypeVar("T")
 
 RECEIVE: Final = 64 * 1024
+DELETIONS: Final = frozenset((b"DELETED", b"NOT_FOUND"))
 CLOSED: Final = (MemcacheUnexpectedCloseError, ConnectionError)
 
 
@@ -82,9 +84,10 @@ class Server:
         if self._ask("set", key, data, expire, noreply=False, urgent=True) is not True:
             raise BackendUnavailable(f"memcached at {self.name} did not store an item")
 
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*; asked even of a server that is left alone."""
-        return self._ask("delete", key, noreply=False, again=True, urgent=True) is True
+    def delete_many(self, keys: Sequence[str]) -> list[str]:
+        """Delete what is under *keys*; asked even of a server that is left alone; return those that had something."""
+        deleted = self._ask("delete_each", keys, again=True, urgent=True)
+        return [key for key, was_there in zip(keys, deleted, strict=True) if was_there]
 
     def flush(self) -> None:
         """Delete everything."""
@@ -155,9 +158,14 @@ class Server:
 class StrictClient(Client):  # type: ignore[misc]
     """pymemcache's client, which takes any answer to a `delete` for an acknowledgement."""
 
+    def delete_each(self, keys: Sequence[str]) -> list[bool]:
+        """Delete what is under *keys*, in one round trip, and return of each whether there was something."""
+        commands = [b"delete %b\r\n" % key.encode("ascii") for key in keys]
+        return [answer == b"DELETED" for answer in self._misc_cmd(commands, b"delete", False)]
+
     def _misc_cmd(self, cmds: Any, cmd_name: bytes, noreply: Any, end_tokens: Any = None) -> Any:
         answers = super()._misc_cmd(cmds, cmd_name, noreply, end_tokens)
-        if cmd_name == b"delete" and answers not in ([b"DELETED"], [b"NOT_FOUND"]):
+        if cmd_name == b"delete" and not DELETIONS.issuperset(answers):
             raise MemcacheUnknownError(answers)
         return answers
 
@@ -351,7 +359,10 @@ class MemcachedCache(LeaseCache):
 
     def _node(self, key: str) -> "Server":
         servers = self._servers
-        return servers[0] if len(servers) == 1 else max(servers, key=lambda server: server.weight(key))
+        if len(servers) == 1:
+            return servers[0]
+        place = without_version(key)  # all versions of a call are on one server
+        return max(servers, key=lambda server: server.weight(place))
 
     def _nodes(self) -> Sequence["Server"]:
         return self._servers

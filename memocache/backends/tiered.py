@@ -13,6 +13,7 @@ from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage,
 from memocache.backends.simple import SimpleCache
 from memocache.backends.urls import Url, tier_arguments
 from memocache.errors import BackendError, ConfigurationError
+from memocache.keys import call_tag
 from memocache.stats import Counters
 
 __all__ = ["ForgetChannel", "Tiers", "TieredCache"]
@@ -59,11 +60,12 @@ class ForgetChannel:
             self._near.clear()
         elif name != self._name and what == KEY:
             self._near.forget(which)
+            self._near.forget_tag(call_tag(which))
         elif name != self._name and what == TAG:
             self._near.forget_tag(which)
 
     async def send_key(self, key: str) -> None:
-        """Tell that *key* was forgotten or replaced in far."""
+        """Tell that *key* was forgotten or replaced in far; without a version, that it was so in all versions."""
         await self._send(f"{KEY} {key}")
 
     async def send_tag(self, tag: str) -> None:
@@ -196,6 +198,16 @@ class Tiers(Cache):
             was_near = self._near.forget(key)
         await self._channel.send_key(key)
         return was_far or was_near
+
+    async def forget_call(self, keys: tuple[str, ...], tag: str) -> bool:
+        """Forget the call in far, then in near."""
+        try:
+            was_far: bool = await self._ask(self._far.forget_call, keys, tag)
+        finally:
+            was_near = [key for key in keys if self._near.forget(key)]
+            self._near.forget_tag(tag)
+        await self._channel.send_key(keys[-1])
+        return was_far or bool(was_near)
 
     async def forget_tag(self, tag: str) -> None:
         """Forget the tag in far, then in near."""

@@ -224,4 +224,4 @@ class BlockingCache(Cache):
     get, get_dict, set, add = map(_block, ("get", "get_dict", "set", "add"))
     delete, has, clear, inc = map(_block, ("delete", "has", "clear", "inc"))
     look, claim, fill, peek = map(_block, ("look", "claim", "fill", "peek"))
-    forget, forget_tag = map(_block, ("forget", "forget_tag"))
+    forget, forget_call, forget_tag = map(_block, ("forget", "forget_call", "forget_tag"))

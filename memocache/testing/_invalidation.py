@@ -42,6 +42,35 @@ def peek_value(cache: Cache, key: str = "key", now: float | None = None) -> obje
     return MISSING if entry is None else entry.value
 
 
+VERSIONS = (None, 1, 2)
+ARGUMENTS = (1, 2, 3, 4, 5)
+
+
+class Versions:
+    """A function of the *truth* as the releases of a program have it: with each of VERSIONS, in one *namespace*."""
+
+    def __init__(self, cache: Cache, decorate: Decorator, namespace: str, **options: Any) -> None:
+        self.namespace = namespace
+        self.truth = "old"
+        made = [
+            decorate(cache, answer=lambda a, b: self.truth, namespace=namespace, version=version, **options)
+            for version in VERSIONS
+        ]
+        self.functions: dict[object, Any] = {
+            version: function for version, (function, _) in zip(VERSIONS, made, strict=True)
+        }
+        self._logs = [log for _, log in made]
+
+    def results(self) -> list[object]:
+        """Return the results of all functions for all ARGUMENTS."""
+        return [function(a) for function in self.functions.values() for a in ARGUMENTS]
+
+    @property
+    def computed(self) -> int:
+        """The number of computations."""
+        return sum(log.count for log in self._logs)
+
+
 class InvalidationTests:
     """The tests of forgetting: what was forgotten stays forgotten, whoever is still computing it."""
 
@@ -151,6 +180,91 @@ class InvalidationTests:
         info = f.info()
         assert (info.misses, info.stored, info.failures) == (1, 0, 1)
         assert f.peek(1) is MISSING
+
+    # ---- versions ----------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("forgetting", VERSIONS)
+    @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+    def test_uncache_forgets_the_call_in_every_version(
+        self,
+        cache: Cache,
+        peer: Cache,
+        decorate: Decorator,
+        catch_up: Callable[[], None],
+        forgetting: object,
+        elsewhere: bool,
+    ) -> None:
+        versions = Versions(cache, decorate, f"contract.versions.{forgetting}.{elsewhere}")
+        other = Versions(peer, decorate, versions.namespace) if elsewhere else versions
+        other.functions[None].uncache_all()
+        # So many that they lie on several servers, where there are some.
+        assert versions.results() == ["old"] * len(VERSIONS) * len(ARGUMENTS)
+        versions.truth = other.truth = "new"
+        for a in ARGUMENTS:
+            assert other.functions[forgetting].uncache(a) is True
+        catch_up()
+        assert versions.results() == ["new"] * len(VERSIONS) * len(ARGUMENTS)
+        assert [f.cache.get(f.key(1)) for f in versions.functions.values()] == ["new"] * len(VERSIONS)
+        computed = versions.computed
+        assert versions.results() == ["new"] * len(VERSIONS) * len(ARGUMENTS)
+        assert versions.computed == computed
+
+    @pytest.mark.parametrize(
+        ("computing", "forgetting"), [(old, new) for old in VERSIONS for new in VERSIONS if old != new]
+    )
+    @pytest.mark.parametrize("store", ["call", "refresh"])
+    @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+    def test_what_another_version_computes_is_not_served_after_uncache(
+        self,
+        cache: Cache,
+        peer: Cache,
+        decorate: Decorator,
+        catch_up: Callable[[], None],
+        computing: object,
+        forgetting: object,
+        store: str,
+        elsewhere: bool,
+    ) -> None:
+        namespace = f"contract.versions.fence.{computing}.{forgetting}.{store}.{elsewhere}"
+        gate = Gate(lambda a, b: "old")
+        f, calls = decorate(cache, answer=gate, namespace=namespace, version=computing)
+        g, _ = decorate(peer if elsewhere else cache, namespace=namespace, version=forgetting)
+        g.uncache_all()
+        before = gate.hold(f if store == "call" else f.refresh, 1)
+        g.uncache(1)
+        catch_up()
+        calls.answer = lambda a, b: "new"
+        assert start(f, 1).result(PATIENCE) == "new"  # it does not join the computation from before
+        gate.open()
+        assert before.result(PATIENCE) == "old"
+        assert f(1) == f.peek(1) == "new"
+
+    def test_a_version_is_stored_read_and_replaced_for_itself(self, cache: Cache, decorate: Decorator) -> None:
+        versions = Versions(cache, decorate, "contract.versions.apart")
+        one, two = versions.functions[1], versions.functions[2]
+        one.uncache_all()
+        one.put("given", 1)
+        assert [one.peek(1), two.peek(1), versions.functions[None].peek(1)] == ["given", MISSING, MISSING]
+        versions.truth = "refreshed"
+        assert two.refresh(1) == two(1) == "refreshed"
+        assert one.many([(1,), (1,)]) == ["given", "given"]
+        assert len({f.key(1) for f in versions.functions.values()}) == len(VERSIONS)
+        cache.delete(one.key(1))
+        assert [one.peek(1), two.peek(1)] == [MISSING, "refreshed"]
+        one.uncache_all()
+        assert two.peek(1) is MISSING
+
+    @pytest.mark.parametrize("how", ["uncache_tag", "uncache_where"])
+    def test_a_tag_forgets_calls_in_every_version(self, cache: Cache, decorate: Decorator, how: str) -> None:
+        versions = Versions(cache, decorate, f"contract.versions.{how}", tags=("a:{a}",))
+        versions.functions[1].uncache_all()
+        versions.results()
+        if how == "uncache_tag":
+            uncache_tag("a:1", cache)
+        else:
+            versions.functions[1].uncache_where(a=1)
+        assert [f.peek(1) for f in versions.functions.values()] == [MISSING] * len(VERSIONS)
+        assert [f.peek(2) for f in versions.functions.values()] == ["old"] * len(VERSIONS)
 
     # ---- tags --------------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,11 @@ def held(tally: race.Tally, record_property: Record, part: float = 1) -> None:
         (None, race.our_redis, "cluster", 1 / 4),
         (race.naive_files, race.our_files, "files", 1 / 10),
         (None, race.our_client, "memcached", 1 / 2),
+        (race.naive_versions, race.memcached_versions, "memcached", 1),
+        (None, race.sqlite_versions, "cache.db", 1 / 2),
+        (None, race.redis_versions, "Redis", 1),
+        (None, race.redis_versions, "cluster", 1 / 4),
+        (None, race.file_versions, "files", 1 / 10),
     ],
 )
 def test_no_stale_read_in_four_processes(
@@ -71,11 +76,16 @@ def test_no_stale_read_in_four_processes(
 
 @pytest.mark.parametrize(
     ("naive", "ours", "place"),
-    [(race.naive_dict, race.our_simple, ""), (race.naive_tiers, race.our_tiers, "memcached")],
+    [
+        (race.naive_dict, race.our_simple, ""),
+        (race.naive_tiers, race.our_tiers, "memcached"),
+        (None, race.simple_versions, ""),
+    ],
 )
 def test_no_stale_read_in_eight_threads(naive: Any, ours: Any, where: Any, record_property: Record) -> None:
     with race.quick_switches():
-        caught(race.in_threads(naive, where, race.Truth(), SECONDS / 2, threads=8), record_property)
+        if naive:
+            caught(race.in_threads(naive, where, race.Truth(), SECONDS / 2, threads=8), record_property)
         held(race.in_threads(ours, where, race.Truth(), SECONDS, threads=8), record_property)
 
 

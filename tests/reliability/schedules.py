@@ -23,8 +23,8 @@ WATCHDOG = 5.0  # real seconds that a thread may run without coming to one of th
 START = 1_800_000_000.0
 TICK = 1e-6  # seconds; no wait is shorter
 
-VERBS = ("look", "claim", "fill", "forget", "forget_tag", "peek")
-COMMANDS = ("get_many", "gets", "add", "cas", "set", "delete")
+VERBS = ("look", "claim", "fill", "forget", "forget_call", "forget_tag", "peek")
+COMMANDS = ("get_many", "gets", "add", "cas", "set", "delete_many")
 
 Reach = Callable[[str], None]
 

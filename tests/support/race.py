@@ -7,6 +7,7 @@ to catch anybody.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import multiprocessing
 import random
@@ -122,6 +123,53 @@ class Ours:
     def __init__(self, compute: Compute, cache: Cache, **options: Any) -> None:
         self.read = cached(cache=cache, namespace="race", **options)(compute)
         self.forget = self.read.uncache
+
+
+class InVersions:
+    """A program's two releases at once, of which one process has both: one reads in its version, each may forget."""
+
+    def __init__(self, read: Callable[[int, int], int], forget: Callable[[int, int], object]) -> None:
+        self._read = read
+        self._forget = forget
+        self._turns = itertools.count()
+
+    def read(self, key: int) -> int:
+        return self._read(next(self._turns) % 2 + 1, key)
+
+    def forget(self, key: int) -> object:
+        return self._forget(next(self._turns) % 2 + 1, key)
+
+
+def _in_versions(compute: Compute, cache: Cache) -> Runner:
+    releases = {version: cached(cache=cache, namespace="race", version=version)(compute) for version in (1, 2)}
+    return InVersions(lambda version, key: releases[version](key), lambda version, key: releases[version].uncache(key))
+
+
+def naive_versions(compute: Compute, address: Address) -> Runner:
+    """The version is part of the key, and forgetting goes by that key: it does not reach the other release."""
+    cache = MemcachedCache([address], timeout=10)
+    releases = {version: cached(cache=cache, namespace=f"race.{version}")(compute) for version in (1, 2)}
+    return InVersions(lambda version, key: releases[version](key), lambda version, key: releases[version].uncache(key))
+
+
+def memcached_versions(compute: Compute, address: Address) -> Runner:
+    return _in_versions(compute, MemcachedCache([address], timeout=10))
+
+
+def redis_versions(compute: Compute, url: str) -> Runner:
+    return _in_versions(compute, RedisCache(url, timeout=10))
+
+
+def sqlite_versions(compute: Compute, path: str) -> Runner:
+    return _in_versions(compute, SQLiteCache(path, timeout=10))
+
+
+def simple_versions(compute: Compute, _: None) -> Runner:
+    return _in_versions(compute, SimpleCache())
+
+
+def file_versions(compute: Compute, directory: str) -> Runner:
+    return _in_versions(compute, ForeignCache(FileSystemCache(directory, threshold=0)))
 
 
 def our_memcached(compute: Compute, address: Address) -> Runner:

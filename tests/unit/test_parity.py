@@ -28,7 +28,7 @@ from freezegun import freeze_time
 
 from memocache import Info, SimpleCache, _memoizer, cached, configure, default_cache, disabled, uncache_tag
 from memocache._effects import PendingCall, blocking
-from memocache._readthrough import PendingLeadFast, begin_fast, forget, forget_fast, get_or_compute
+from memocache._readthrough import PendingLeadFast, begin_fast, forget, forget_direct, get_or_compute
 from tests.support.calls import (
     SUBJECTS,
     Missing,
@@ -358,7 +358,7 @@ class Undecorated(Runner):
 
 @pytest.fixture(autouse=True)
 def slow_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the caches of Slow used by coroutines alone: elsewhere `begin_fast` and `forget_fast` stand for them."""
+    """Have the caches of Slow used by coroutines alone: elsewhere `begin_fast` and `forget_direct` stand for them."""
 
     def begin(binding: Any, key: str, scope: Any, fast_key: Any, compute: Any, key_args: Any) -> Any:
         if binding.cache.is_slow:
@@ -366,10 +366,10 @@ def slow_ways(monkeypatch: pytest.MonkeyPatch) -> None:
         return begin_fast(binding, key, scope, fast_key, compute, key_args)
 
     def forget_call(binding: Any, key: str) -> bool:
-        return blocking(forget(binding, key)) if binding.cache.is_slow else forget_fast(binding, key)
+        return blocking(forget(binding, key)) if binding.cache.is_slow else forget_direct(binding, key)
 
     monkeypatch.setattr(_memoizer, "begin_fast", begin)
-    monkeypatch.setattr(_memoizer, "forget_fast", forget_call)
+    monkeypatch.setattr(_memoizer, "forget_direct", forget_call)
 
 
 IMPLEMENTATIONS: Final = (Generated,)

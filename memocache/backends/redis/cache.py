@@ -37,6 +37,7 @@ from memocache.backends.redis.pubsub import Channel
 from memocache.backends.redis.resp import Command, ErrorReply, Reply, Request, command
 from memocache.backends.urls import SHARED_OPTIONS, Recipe, Url, duration, integer
 from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
+from memocache.keys import without_version
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -324,7 +325,10 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
 
     def _shard_index(self, wire: str) -> int:
         count = len(self._shards)
-        return 0 if count == 1 else int.from_bytes(blake2b(wire.encode("ascii"), digest_size=4).digest()) % count
+        if count == 1:
+            return 0
+        place = without_version(wire)  # all versions of a call are in one slot
+        return int.from_bytes(blake2b(place.encode("ascii"), digest_size=4).digest()) % count
 
     def _node(self, key: str) -> Shard:
         return self._shards[self._shard_index(key)]
@@ -433,6 +437,15 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         wire = self._wire(key)
         shard = self._node(wire)
         return any(await shard.ask(Request(*shard.forget_commands(wire), retry=True, urgent=True)))
+
+    async def forget_call(self, keys: tuple[str, ...], tag: str) -> bool:
+        """Delete leases, entries, and the tag's generation, which lies beside them; acknowledged."""
+        wires = [self._wire(key) for key in keys]
+        shard = self._node(wires[0])
+        deletes = [each for wire in wires for each in shard.forget_commands(wire)]
+        generation = command(resp.integer, b"DEL", shard.name(self._wire(tag)))
+        *replies, _ = await shard.ask(Request(*deletes, generation, retry=True, urgent=True))
+        return any(replies)
 
     async def forget_tag(self, tag: str) -> None:
         """Delete the tag's generation in every shard; raise if one of them was not acknowledged."""

@@ -310,18 +310,6 @@ class Database:
         """Store *data*; tried whatever the breaker says, since it may be a forgetting."""
         self._store(SET, key, data, urgent=True)
 
-    def delete(self, key: str) -> bool:
-        """Delete what is under *key*; tried whatever the breaker says."""
-        id_, now = id_of(key), clock()
-
-        def delete(connection: DatabaseConnection) -> bool:
-            had = connection.execute(DELETE_PRESENT, (id_, now)).rowcount == 1
-            if not had:
-                connection.execute(DELETE, (id_,))
-            return had
-
-        return self._forget(delete, (id_,), True)
-
     def flush(self) -> None:
         """Delete everything."""
         self._forget(DatabaseConnection.empty, EVERYTHING, None)
@@ -342,13 +330,13 @@ class Database:
                 self.set(key, data, 0)
 
     def delete_many(self, keys: Iterable[str]) -> list[str]:
-        """Delete what is under *keys*, all of it; return those that had something."""
+        """Delete what is under *keys*, all of it; return those that had something. The breaker is not asked."""
         now, ids = clock(), {key: id_of(key) for key in keys}
 
         def delete(execute: Execute) -> list[str]:
             had = [key for key, id_ in ids.items() if execute(DELETE_PRESENT, (id_, now)).rowcount]
-            for id_ in ids.values():
-                execute(DELETE, (id_,))
+            for key in ids.keys() - had:
+                execute(DELETE, (ids[key],))
             return had
 
         return self._forget(

@@ -73,8 +73,18 @@ def test_a_hit_is_one_round_trip_and_a_miss_three(
         assert sent(f, 1) == ["MGET", "SET", "MGET", "EVALSHA", "EVALSHA"]
         assert sent(f, 1) == ["MGET"]
         uncache = f.uncache if kind == "function" else lambda x: runner.run(function.uncache(x))
-        assert sent(uncache, 1) == ["DEL", "DEL", "ECHO"]  # sent together
+        assert sent(uncache, 1) == ["DEL", "DEL", "DEL", "ECHO"]  # sent together
         assert sent(f, 1) == ["MGET", "EVALSHA", "EVALSHA"]
+
+
+def test_a_call_of_a_version_takes_as_many_round_trips(
+    proxy: FaultProxy, prefix: str, sent: Callable[..., list[str]]
+) -> None:
+    f = cached(cache=RedisCache(f"unix://{proxy.address}", key_prefix=prefix), namespace="f", version=2)(lambda x: x)
+    f(0)
+    assert sent(f, 1) == ["MGET", "SET", "MGET", "EVALSHA", "EVALSHA"]  # the generation of the call is a new one
+    assert sent(f, 1) == ["MGET"]
+    assert sent(f.uncache, 1) == [*["DEL"] * 5, "ECHO"]  # sent together
 
 
 def test_many_at_once_are_one_round_trip(proxy: FaultProxy, prefix: str, sent: Callable[..., list[str]]) -> None:

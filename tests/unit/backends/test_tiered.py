@@ -297,16 +297,16 @@ def test_tiers_without_a_fence_are_caught(world: World) -> None:
 class NearFirst(TieredCache):
     """Tiers that forget the wrong way round."""
 
-    def forget(self, key: str) -> bool:
-        self._near.forget(key)
-        return self._far.forget(key)
+    def forget_call(self, keys: tuple[str, ...], tag: str) -> Any:
+        self._near.forget(keys[0])
+        return self._far.forget_call(keys, tag)
 
 
 @pytest.mark.parametrize(("kind", "given"), [(TieredCache, 2), (NearFirst, 1)])
 def test_far_is_forgotten_before_near(world: World, kind: type[TieredCache], given: int) -> None:
     f = world.on(kind(SimpleCache(), world.far, near_timeout=NEAR))
     f(1)
-    world.far.before["forget"] = lambda: start(f, 1).result(PATIENCE)  # a reader comes in between
+    world.far.before["forget_call"] = lambda: start(f, 1).result(PATIENCE)  # a reader comes in between
     world.truth = 2
     f.uncache(1)
     assert f(1) == [1, given]

@@ -57,7 +57,7 @@ def test_far_is_asked_without_blocking_the_loop(far: Watched, cache: TieredCache
     asking, go = threading.Event(), threading.Event()
 
     async def main() -> None:
-        for name, call in [("look", f), ("claim", f.refresh), ("fill", f.refresh), ("forget", f.uncache)]:
+        for name, call in [("look", f), ("claim", f.refresh), ("fill", f.refresh), ("forget_call", f.uncache)]:
             asking.clear()
             go.clear()
             far.before[name] = lambda: asking.set() or go.wait(PATIENCE)
@@ -121,7 +121,7 @@ def test_a_forgetting_that_is_cancelled_ends_in_near_too(far: Watched, cache: Ti
         await f(1)
         assert len(cache.near) == 1
         if how == "uncache":
-            await cancelled_in(far, "forget", lambda: f.uncache(1))
+            await cancelled_in(far, "forget_call", lambda: f.uncache(1))
         else:
             await cancelled_in(far, "forget_tag", f.uncache_all)
         assert wait_until(lambda: len(cache.near) == 0)
