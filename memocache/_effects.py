@@ -91,14 +91,21 @@ class Sleep(Operation):
 class InBackground(Operation):
     """Run *coroutine*, which leads *flight*, in the background; the answer is whether that is going to be done.
 
-    If it is not, the coroutine is closed.
+    If it is not, the coroutine is closed. *bind* makes what computes there of what computes here; its second argument
+    is true in a task.
     """
 
-    __slots__ = ("coroutine", "flight")
+    __slots__ = ("bind", "coroutine", "flight")
 
-    def __init__(self, coroutine: Effects[Any], flight: Flight) -> None:
+    def __init__(
+        self,
+        coroutine: Effects[Any],
+        flight: Flight,
+        bind: Callable[[Callable[[], Any], bool], Callable[[], Any]] | None = None,
+    ) -> None:
         self.coroutine = coroutine
         self.flight = flight
+        self.bind = bind
 
 
 class Compute(Operation):
@@ -242,7 +249,8 @@ class PendingCall:
             operation.coroutine.close()
             return False
         operation.flight.leave_caller()
-        is_accepted = in_background(functools.partial(_run_alone, operation, self._compute))
+        compute = self._compute if operation.bind is None else operation.bind(self._compute, False)
+        is_accepted = in_background(functools.partial(_run_alone, operation, compute))
         if not is_accepted:
             operation.coroutine.close()
         return is_accepted

@@ -92,13 +92,14 @@ class CallEngine:
         serve: Callable[[], Any],
         decide: Callable[[Any, float], Any] | None = None,
         deliver: Callable[[Any], Any] | None = None,
-        bind_context: Callable[[Callable[[], Any]], Callable[[], Any]] | None = None,
+        *,
+        detaches: bool = True,
     ) -> Any:
         if decide is None or deliver is None:
             return PendingCall(serve())
         background = None
-        if self._binding.policy.stale and bind_context is not None:
-            background = bind_context(partial(self._compute_in_background, decide))
+        if self._binding.policy.stale and detaches:
+            background = partial(self._compute_in_background, decide)
         return PendingDecision(self, serve, decide, deliver, background)
 
     def _compute_in_background(self, decide: Callable[[Any, float], Any]) -> Any:
@@ -191,7 +192,8 @@ class TaskEngine(CallEngine):
         serve: Callable[[], Any],
         decide: Callable[[Any, float], Awaitable[Any]] | None = None,
         deliver: Callable[[Any], Any] | None = None,
-        bind_context: Callable[[Callable[[], Any]], Callable[[], Any]] | None = None,
+        *,
+        detaches: bool = True,
     ) -> Any:
         from memocache._tasks import in_task  # asyncio takes longer to import than all of ours
 
@@ -200,7 +202,7 @@ class TaskEngine(CallEngine):
             value = await self._compute()
             return value if decide is None else await decide(value, began)
 
-        result = await in_task(self._serve(serve), compute, detaches=bind_context is not None)
+        result = await in_task(self._serve(serve), compute, detaches=detaches)
         return result if deliver is None else deliver(result)
 
     async def _serve(self, serve: Callable[[], Any]) -> Any:

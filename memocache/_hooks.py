@@ -43,6 +43,7 @@ class HookedFunction(Protocol):
     vary: tuple[str, ...]  # the option `vary=`, in lower case
     has_key_function: bool  # True if `key=` is a function
     is_called_as_written: bool  # True if its arguments may come in another order than that of the parameters
+    is_refreshed_later: bool  # True if it may be computed in the background, by `stale=`
     is_method: bool  # True if it is written in the body of a class
     notes: dict[Any, Any]  # facts that each adapter keeps about it
 
@@ -55,6 +56,9 @@ class HookedFunction(Protocol):
 
     def types_of(self, parameter: Parameter, /) -> Iterable[type | None]:
         """Return the classes in the annotation of *parameter*; None stands for any. Raises if it cannot be resolved."""
+
+    def hint_of(self, parameter: Parameter, /) -> Any:
+        """Return the annotation of *parameter* without texts in it. Raises if it cannot be resolved."""
 
     def become_view(self) -> None:
         """Have no entry in the fast index any more, since the request decides what is served."""
@@ -100,7 +104,8 @@ class Engine(Protocol):
         serve: Callable[[], Awaitable[Any]],
         decide: Callable[[Any, float], Any] | None = None,
         deliver: Callable[[Any], Any] | None = None,
-        bind_context: Callable[[Callable[[], Any]], Callable[[], Any]] | None = None,
+        *,
+        detaches: bool = True,
     ) -> Any:
         """Return what a hook returns for a call: a run of the coroutine function *serve*.
 
@@ -109,8 +114,7 @@ class Engine(Protocol):
             decide: makes the Decision for a computed value, of that and the time when the computation began. For a
                 coroutine function it is one, too. None: values are not stored.
             deliver: makes what the caller gets of the result of *serve*.
-            bind_context: makes a function that can be called in another thread as if in this request. None: nothing is
-                computed in the background.
+            detaches: True if something may be computed in the background, when the request may be over.
         """
 
     def key(self, *parts: object) -> str:
@@ -189,6 +193,13 @@ class Adapter(Protocol):
     def may_be_view(self, function: HookedFunction, /) -> bool:
         """Return True if *function* is a view, or may be one of an application that this process does not know."""
 
+    def bind_context(self, compute: Callable[[], Any], in_task: bool, /) -> Callable[[], Any]:
+        """Return a function that does what *compute* does, in the background, when the present request may be over.
+
+        It is called in another thread, or, if it is to be awaited there, *in_task*; be the cached function a view or
+        not. What it opens, it closes.
+        """
+
 
 class AdapterRegistry(list[Adapter]):
     """AdapterRegistry: the adapters that are loaded, with the questions that the core asks them; and the functions."""
@@ -237,6 +248,12 @@ class AdapterRegistry(list[Adapter]):
     def may_be_view(self, function: HookedFunction) -> bool:
         """Return True if *function* may be a view, here or in a process that shares its cache."""
         return any(adapter.may_be_view(function) for adapter in self) if function.view is None else function.view
+
+    def bind_context(self, compute: Callable[[], Any], in_task: bool) -> Callable[[], Any]:
+        """Return a function that does what *compute* does, in the background, when the present request may be over."""
+        for adapter in self:
+            compute = adapter.bind_context(compute, in_task)
+        return compute
 
     def refusal(self, value: object) -> str:
         """Return why *value* must not be stored by a function that is no view; empty if it is no response.
@@ -315,6 +332,10 @@ class LaterAdapter:
     def may_be_view(self, function: HookedFunction, /) -> bool:
         """Return True: nobody knows yet."""
         return True
+
+    def bind_context(self, compute: Callable[[], Any], in_task: bool, /) -> Callable[[], Any]:
+        """Return *compute*: nothing of the framework can be in use."""
+        return compute
 
 
 def _is_being_imported(module: object) -> bool:

@@ -74,6 +74,7 @@ class Memoizer:
         self.notes: dict[Any, Any] = {}
         self.view, self.vary = options.view, options.vary
         self.has_key_function = self._spec.function is not None
+        self.is_refreshed_later = bool(options.policy.stale)
         self.is_method = self._owner.is_named
         self._has_own_scopes = bool(self.tags) or options.version is not None
         self._compiler = CallCompiler(
@@ -154,7 +155,11 @@ class Memoizer:
 
     def types_of(self, parameter: Parameter, /) -> list[type | None]:
         """Return the classes in the hint of *parameter*."""
-        return list(classes_in(resolved(self.function, parameter.annotation)))
+        return list(classes_in(self.hint_of(parameter)))
+
+    def hint_of(self, parameter: Parameter, /) -> Any:
+        """Return the hint of *parameter*, resolved."""
+        return resolved(self.function, parameter.annotation)
 
     def warn(self, what: str, /) -> None:
         """Count a failure, and log the first of each kind."""

@@ -103,7 +103,8 @@ async def get_or_compute(
             lease = found.lease
             if lease is None:
                 return binding.serve_old(found.entry)
-            if await InBackground(_lead(binding, lease, scope, key_args=key_args), lease.flight):
+            bind = adapters.bind_context if adapters else None
+            if await InBackground(_lead(binding, lease, scope, key_args=key_args), lease.flight, bind):
                 return binding.serve_old(found.entry)
             lease.alias = fast_key
             return await _lead(binding, lease, scope, found.entry, key_args)

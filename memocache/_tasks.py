@@ -82,7 +82,8 @@ class TaskDriver:
             operation.coroutine.close()
             return False
         operation.flight.leave_caller()
-        driver = TaskDriver(operation.coroutine, self._compute, detaches=True)
+        compute = self._compute if operation.bind is None else operation.bind(self._compute, True)
+        driver = TaskDriver(operation.coroutine, compute, detaches=True)
         return keep(self._loop.create_task(driver._run_alone()))
 
     async def _run_alone(self) -> None:

@@ -7,7 +7,7 @@ under a key that has their values in it. Each process remembers the names, so th
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -68,6 +68,14 @@ class ViewRequest(ABC):
     def render(self, value: Any) -> Rendered | None:
         """Return the response that the framework makes of *value*, the view's result; None if it is not known yet."""
 
+    def has_body(self) -> bool:
+        """Return True if the request has a body, though its headers say nothing of one, as they may in HTTP/2."""
+        return False
+
+    async def has_body_in_task(self) -> bool:
+        """Do the same for a coroutine function; this may wait for the body."""
+        return self.has_body()
+
     @abstractmethod
     def has_user(self) -> bool:
         """Return True if the application knows who is there, wherever it keeps that."""
@@ -75,6 +83,10 @@ class ViewRequest(ABC):
     @abstractmethod
     def is_private(self) -> bool:
         """Return True if something for this client only is not in the response yet but will be, such as its session."""
+
+    def nonces(self) -> Iterable[str]:
+        """Return the nonces that were made for this request, for the policies of its content."""
+        return ()
 
     @abstractmethod
     def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
@@ -87,13 +99,6 @@ class ViewRequest(ABC):
     @abstractmethod
     def set_headers(self, headers: ResponseHeaders) -> None:
         """Set *headers* on the response to this request, if that is the response of this view."""
-
-    @abstractmethod
-    def bind_context(self, compute: Callable[[], Any]) -> Callable[[], Any]:
-        """Return a function that calls *compute* in another thread as if in this request, which may be over by then.
-
-        Not for coroutine functions: they are computed in a task that has a copy of the context variables.
-        """
 
 
 class UrlMemory:
@@ -149,6 +154,17 @@ class ViewCall:
             mode = RequestMode.BYPASS
         if mode is RequestMode.BYPASS and request.info.is_safe:
             return engine.bypass()
+        if mode is RequestMode.BYPASS or not request.info.may_have_body:
+            return self._run(engine, mode)
+        if self._function.is_async:
+            return self._run_without_body(engine, mode)
+        return engine.bypass() if request.has_body() else self._run(engine, mode)
+
+    async def _run_without_body(self, engine: Engine, mode: RequestMode) -> Any:
+        return await (engine.bypass() if await self._request.has_body_in_task() else self._run(engine, mode))
+
+    def _run(self, engine: Engine, mode: RequestMode) -> Any:
+        request = self._request
         engine.open()
         self._engine = engine
         if mode is RequestMode.BYPASS:  # it may change something
@@ -163,9 +179,8 @@ class ViewCall:
         self._is_refresh = mode is RequestMode.REFRESH
         serve = self._read if mode is RequestMode.READ else self._serve
         if not self._function.is_async:
-            return engine.run(serve, self._decide, self._deliver, request.bind_context)
-        bind_context = request.bind_context if request.loop_stays else None
-        return engine.run(serve, self._decide_in_task, self._deliver, bind_context)
+            return engine.run(serve, self._decide, self._deliver)
+        return engine.run(serve, self._decide_in_task, self._deliver, detaches=request.loop_stays)
 
     def _is_for_user(self) -> bool:
         """Return True for a user whom the application knows, and who is not known by what is part of the key."""
@@ -253,6 +268,8 @@ class ViewCall:
         rendered = request.render(value)
         lifetime = engine.lifetime(value)
         if rendered is None or lifetime <= 0 or request.is_private() or self._is_for_user():
+            return engine.decline(value)
+        if any(map(rendered.contains, request.nonces())):
             return engine.decline(value)
         storability = judge(rendered.response, request.rules, lifetime, engine.stale, now())
         self._is_lasting = storability.is_lasting

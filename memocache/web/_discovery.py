@@ -167,6 +167,7 @@ class ArgumentAdapter:
         view_classes: the types of objects whose methods are views.
         refused: other types that belong to one request, as RequestParameters takes them.
         base: the base of all that is no lasting part of a call, if it is not the type of requests.
+        bind_context: as that of Adapter.
     """
 
     def __init__(
@@ -177,7 +178,9 @@ class ArgumentAdapter:
         view_classes: tuple[type, ...],
         refused: Mapping[type, str] = MappingProxyType({}),
         base: type | None = None,
+        bind_context: Callable[[Callable[[], Any], bool], Callable[[], Any]] = lambda compute, in_task: compute,
     ) -> None:
+        self.bind_context = bind_context
         self.requests: tuple[type, ...] = (base or request,)
         self.responses = responses
         self.view_classes = view_classes

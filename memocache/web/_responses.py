@@ -109,6 +109,13 @@ class Rendered:
     kind: str
     payload: Any
 
+    def contains(self, text: str) -> bool:
+        """Return True if *text* is in the body, as far as that is there."""
+        body = self.payload[2] if self.kind == RESPONSE and self.payload else self.payload
+        if not isinstance(body, str | bytes):
+            body = repr(body)
+        return (text in body) if isinstance(body, str) else (text.encode() in body)
+
 
 @dataclass(frozen=True, slots=True)
 class ResponseHeaders:

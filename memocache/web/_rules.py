@@ -20,7 +20,16 @@ from urllib.parse import unquote_to_bytes
 from memocache.errors import ConfigurationError
 
 __all__ = [
-    *("CREDENTIALS", "HARMLESS_COOKIES", "MORE_STATUSES", "MOST_VARY", "STATUSES", "check_options", "is_header_name"),
+    *(
+        "CREDENTIALS",
+        "HARMLESS_COOKIES",
+        "MORE_STATUSES",
+        "MOST_VARY",
+        "NONCES",
+        "STATUSES",
+        "check_options",
+        "is_header_name",
+    ),
     *("is_user", "is_user_in_key", "judge", "request_key", "request_mode"),
     *("RequestInfo", "RequestMode", "ResponseInfo", "Storability", "ViewRules"),
     *("Directives", "entity_tags", "group_headers", "join_lines", "parse_date", "parse_names", "parse_seconds"),
@@ -230,8 +239,11 @@ FOR_ONE: Final = {
     "content-range": "it is a part of something",
     "clear-site-data": "it clears what one client has stored",
 }
+POLICIES: Final = ("content-security-policy", "content-security-policy-report-only")
 PARTIAL: Final = ("range", "if-range", "if-match", "if-unmodified-since")
 """Request headers that ask for a part, or depend on what the client has: the view may answer them itself."""
+NONCES: Final = ("csp_nonce", "_csp_nonce", "nonce")
+"""Attributes that frameworks and applications keep a nonce in, which a page must not have twice."""
 FORBIDDING: Final = ("no-store", "private", "no-cache")
 NO_USERS: Final = (bool, str, int, dict, list, tuple)  # plain types, in which what is empty is nobody
 
@@ -272,6 +284,7 @@ class RequestInfo:
         root: the path that the application is mounted at (SCRIPT_NAME, root_path).
         values: returns all lines of a header field, by its lower-case name.
         names: the lower-case names of its header fields.
+        version: the version of HTTP, such as "1.1".
         identified: True if the server in front of the application has authenticated the client (REMOTE_USER).
     """
 
@@ -283,7 +296,13 @@ class RequestInfo:
     query: bytes
     values: Callable[[str], Sequence[str]]
     names: Iterable[str]
+    version: str = "1.1"
     identified: bool = False
+
+    @property
+    def may_have_body(self) -> bool:
+        """True if its headers do not say if there is a body, as in HTTP/2: RFC 9113, section 8.1.1."""
+        return not self.version.startswith("1") and not self.values("content-length")
 
     @property
     def is_safe(self) -> bool:
@@ -431,7 +450,7 @@ def judge(response: ResponseInfo, rules: ViewRules, timeout: float, stale: float
     """Return for how long *response* may be stored: at most *timeout* seconds, and *stale* seconds after that."""
     headers = group_headers(response.headers)
     control = Directives(headers.get("cache-control", ()))
-    why = _status_or_header_forbids(response, rules, headers.keys()) or _control_forbids(control)
+    why = _status_or_header_forbids(response, rules, headers) or _control_forbids(control)
     if not why and any("no-cache" in each.lower() for each in headers.get("pragma", ())):
         why = "its Pragma is no-cache"
     vary = _new_vary(headers.get("vary", ()), rules, encoded="content-encoding" in headers)
@@ -448,12 +467,15 @@ def judge(response: ResponseInfo, rules: ViewRules, timeout: float, stale: float
     return Storability(timeout, _staleness(control, stale), vary)
 
 
-def _status_or_header_forbids(response: ResponseInfo, rules: ViewRules, names: Iterable[str]) -> str:
+def _status_or_header_forbids(response: ResponseInfo, rules: ViewRules, headers: Mapping[str, Sequence[str]]) -> str:
     if response.status not in rules.statuses:
         return f"its status is {response.status}"
     if response.streamed:
         return "it is streamed"
-    return next((FOR_ONE[name] for name in names if name in FOR_ONE), "")
+    policies = [line for name in POLICIES for line in headers.get(name, ())]
+    if any("'nonce-" in line.lower() for line in policies):
+        return "its Content-Security-Policy has a nonce"
+    return next((FOR_ONE[name] for name in headers if name in FOR_ONE), "")
 
 
 def _control_forbids(control: Directives) -> str:

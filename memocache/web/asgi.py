@@ -5,9 +5,8 @@ key. `page.uncache(None, 7)` so forgets the call, whatever the request. What tak
 """
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextvars import copy_context
-from functools import partial
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 try:
@@ -26,7 +25,15 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, storable_headers
-from memocache.web._rules import HARMLESS_COOKIES, MORE_STATUSES, RequestInfo, ResponseInfo, is_header_name, is_user
+from memocache.web._rules import (
+    HARMLESS_COOKIES,
+    MORE_STATUSES,
+    NONCES,
+    RequestInfo,
+    ResponseInfo,
+    is_header_name,
+    is_user,
+)
 from memocache.web._settings import view_rules
 
 __all__ = ["MemocacheMiddleware"]
@@ -34,6 +41,8 @@ __all__ = ["MemocacheMiddleware"]
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 
 IN_SCOPE: Final = "memocache"
+DEPENDS: Final = "fastapi.params"
+DEEPEST: Final = 20  # dependencies of dependencies
 USERS: Final = ("user", "current_user")
 """Attributes of `request.state` that applications keep the user in."""
 
@@ -77,12 +86,14 @@ class AsgiViewRequest(ViewRequest):
             scope.get("query_string", b""),
             request.headers.getlist,
             request.headers.keys(),
+            scope.get("http_version", "1.1"),
             identified=bool(getattr(scope.get("user"), "is_authenticated", "user" in scope)),
         )
         super().__init__(info, view_rules(function, *self._pending.settings))
         self._is_response = parameters.is_response_of(function, scope.get("endpoint"))
         self._headers: ResponseHeaders | None = None
         self._session = _session(scope)
+        self._request = request
 
     def location(self, engine: Engine) -> tuple[object, ...]:
         """Return a number for the application, in this process; the key has the path."""
@@ -102,14 +113,43 @@ class AsgiViewRequest(ViewRequest):
         route = self._scope.get("route") if self._is_response else None
         return Rendered(ResponseInfo(getattr(route, "status_code", None) or 200, ()), DATA, value)
 
+    def has_body(self) -> bool:
+        """Return True if somebody has read a body; an ordinary function cannot."""
+        return bool(getattr(self._request, "_body", b""))
+
+    async def has_body_in_task(self) -> bool:
+        """Return True if there is a body; what was received of it the endpoint receives once more."""
+        request = self._request
+        if hasattr(request, "_body") or getattr(request, "_stream_consumed", False):
+            return bool(getattr(request, "_body", b"read"))
+        receive = request.receive
+        received = [await receive()]
+        while not received[-1].get("body") and received[-1].get("more_body"):
+            received.append(await receive())
+        has_body = bool(received[-1].get("body"))
+
+        async def receive_again() -> Message:
+            return received.pop(0) if received else await receive()
+
+        request._receive = receive_again
+        return has_body
+
     def has_user(self) -> bool:
         """Return True if there is somebody in `request.state`."""
-        state = self._scope.get("state") or {}
-        state = state if isinstance(state, dict) else vars(state).get("_state", {})
+        state = self._state()
         try:
             return any(is_user(state.get(name)) for name in USERS)
         except Exception:  # noqa: BLE001 - of the application's own, which the view may see
             return True
+
+    def nonces(self) -> Iterable[str]:
+        """Return what the application has as a nonce in `request.state`."""
+        state = self._state()
+        return [nonce for name in NONCES if isinstance(nonce := state.get(name), str) and nonce]
+
+    def _state(self) -> Mapping[str, Any]:
+        state = self._scope.get("state") or {}
+        return state if isinstance(state, Mapping) else vars(state).get("_state", {})
 
     def is_private(self) -> bool:
         """Return whether the session was changed."""
@@ -138,10 +178,6 @@ class AsgiViewRequest(ViewRequest):
             self._headers = headers
             if self._is_response:
                 self._pending.headers = headers
-
-    def bind_context(self, compute: Callable[[], Any]) -> Callable[[], Any]:
-        """Return a function that calls *compute* with a copy of the context variables."""
-        return partial(copy_context().run, compute)
 
 
 def _host(request: Request) -> str:
@@ -271,4 +307,50 @@ class ResponseSender:
         return message
 
 
-adapters.register(ArgumentAdapter(Request, AsgiViewRequest, (Response,), (HTTPEndpoint,), REFUSED, HTTPConnection))
+def _refuse_what_is_closed(function: HookedFunction) -> None:
+    """Raise ConfigurationError if *function* is computed in the background with what FastAPI has closed by then."""
+    if not function.is_refreshed_later:
+        return
+    for parameter in function.signature.parameters.values():
+        try:
+            hint = function.hint_of(parameter)
+        except Exception:  # noqa: BLE001 - from whatever a name stands for that is not defined yet
+            hint = parameter.annotation
+        if any(map(_yields, _dependencies(parameter.default, hint))):
+            raise ConfigurationError(
+                f"{function.title}: {parameter.name!r} comes from a dependency with yield, which is closed with the "
+                "request, and stale= computes when that may be over; leave stale= out, or open it in the function"
+            )
+
+
+def _dependencies(default: Any, hint: Any) -> Iterator[Callable[..., Any]]:
+    """Return what FastAPI calls for a parameter with this *default* and this resolved *hint*."""
+    for each in (default, *getattr(hint, "__metadata__", ())):
+        if type(each).__module__ == DEPENDS and hasattr(each, "dependency"):
+            yield each.dependency or getattr(hint, "__origin__", hint)
+
+
+def _yields(dependency: Any, deepest: int = DEEPEST) -> bool:
+    """Return True if *dependency*, or one that it depends on, goes on after the request."""
+    for each in (dependency, getattr(dependency, "__call__", None)):  # noqa: B004 - of an object that is called
+        if inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each):
+            return True
+    try:
+        parameters = inspect.signature(dependency, eval_str=True).parameters.values()
+    except Exception:  # noqa: BLE001 - it has none, or one of a name that is not defined yet
+        return False
+    return deepest > 0 and any(
+        _yields(inner, deepest - 1) for each in parameters for inner in _dependencies(each.default, each.annotation)
+    )
+
+
+class AsgiAdapter(ArgumentAdapter):
+    """AsgiAdapter: the adapter, which knows what FastAPI injects, too."""
+
+    def decorated(self, function: HookedFunction, /) -> None:
+        """Raise ConfigurationError if the function takes something that is made for one request."""
+        super().decorated(function)
+        _refuse_what_is_closed(function)
+
+
+adapters.register(AsgiAdapter(Request, AsgiViewRequest, (Response,), (HTTPEndpoint,), REFUSED, HTTPConnection))

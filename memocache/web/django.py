@@ -16,7 +16,7 @@ try:
     import django  # noqa: F401
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError("memocache.web.django needs Django: pip install 'Django>=5.2'") from missing
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.contrib.messages import get_messages
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
@@ -39,7 +39,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import RESPONSE, Rendered, ResponseHeaders, storable_headers
-from memocache.web._rules import RequestInfo, ResponseInfo, is_user
+from memocache.web._rules import NONCES, RequestInfo, ResponseInfo, is_user
 from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["MemocacheBackend"]
@@ -66,6 +66,7 @@ class DjangoViewRequest(ViewRequest):
             _query(request),
             partial(_lines, meta),
             [*map(_header_name, meta)],
+            _http_version(request),
             identified=meta.get("REMOTE_USER") is not None,
         )
         super().__init__(info, view_rules(function, *_settings()))
@@ -121,6 +122,13 @@ class DjangoViewRequest(ViewRequest):
         kept = (value.status_code, storable_headers(headers), value.content)
         return Rendered(ResponseInfo(value.status_code, headers), RESPONSE, kept)
 
+    def has_body(self) -> bool:
+        """Return True if there is a body; in ASGI it has been read before the view is called."""
+        try:
+            return bool(self._request.body)
+        except Exception:  # noqa: BLE001 - it is too large, or somebody has read it
+            return True
+
     def has_user(self) -> bool:
         """Return True if the request has a user, whoever has set it."""
         session: Any = getattr(self._request, "session", None)
@@ -139,11 +147,7 @@ class DjangoViewRequest(ViewRequest):
         for name in USERS:
             user = getattr(self._request, name, None)
             # Whom Django itself has yet to look up is known by a cookie, and those were looked at.
-            if not (
-                isinstance(user, LazyObject)
-                and object.__getattribute__(user, "_wrapped") is empty
-                and getattr(vars(user).get("_setupfunc"), "__module__", None) == LOGIN
-            ):
+            if not _is_waiting(user) or getattr(vars(user).get("_setupfunc"), "__module__", None) != LOGIN:
                 yield user
 
     def is_private(self) -> bool:
@@ -162,6 +166,11 @@ class DjangoViewRequest(ViewRequest):
         if getattr(messages, "used", False) or getattr(messages, "added_new", False):
             return True
         return _urlconf(request) is NO_NAME or (settings.USE_I18N and get_language() != self._language)
+
+    def nonces(self) -> Iterable[str]:
+        """Return the nonces that something has asked for: of Django 6, django-csp, or the application."""
+        found = (getattr(self._request, name, None) for name in NONCES)
+        return [str(nonce) for nonce in found if nonce is not None and not _is_waiting(nonce)]
 
     def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> HttpResponse:
         """Return a plain response."""
@@ -203,21 +212,10 @@ class DjangoViewRequest(ViewRequest):
                 response.headers.pop(name, None)
         return response
 
-    def bind_context(self, compute: Callable[[], Any]) -> Callable[[], Any]:
-        """Return a function that calls *compute* with what Django keeps of this request in the present thread."""
-        language, zone = get_language(), timezone.get_current_timezone()
-        urlconf, prefix = get_urlconf(), get_script_prefix()
 
-        def compute_in_context() -> Any:
-            set_urlconf(urlconf)
-            set_script_prefix(prefix)
-            try:
-                with translation.override(language), timezone.override(zone):
-                    return compute()
-            finally:
-                connections.close_all()  # the database connections of this thread
-
-        return compute_in_context
+def _is_waiting(value: object) -> bool:
+    """Return True if *value* is a lazy object that nobody has asked for its value."""
+    return isinstance(value, LazyObject) and object.__getattribute__(value, "_wrapped") is empty
 
 
 @lru_cache
@@ -242,6 +240,11 @@ def _urlconf(request: HttpRequest) -> str | None:
     if isinstance(urlconf, ModuleType):
         return urlconf.__name__
     return urlconf if urlconf is None or isinstance(urlconf, str) else NO_NAME
+
+
+def _http_version(request: HttpRequest) -> str:
+    # In WSGI a body without a length is no body to Django.
+    return str(getattr(request, "scope", {}).get("http_version", "1.1"))
 
 
 def _query(request: HttpRequest) -> bytes:
@@ -448,4 +451,38 @@ def _known_cache(location: str, arguments: dict[str, Any]) -> Cache | None:
     return next((cache for known, used, cache in _caches if known == location and used == arguments), None)
 
 
-adapters.register(ArgumentAdapter(HttpRequest, DjangoViewRequest, (HttpResponseBase,), (View,)))
+def _bind_context(compute: Callable[[], Any], in_task: bool) -> Callable[[], Any]:
+    """Return what computes with what Django keeps of a request, and closes the connections that it has opened."""
+    if not settings.configured:
+        return compute
+    if in_task:
+        return partial(_compute_in_task, compute)
+    language, zone = get_language(), timezone.get_current_timezone()
+    urlconf, prefix = get_urlconf(), get_script_prefix()
+
+    def compute_in_context() -> Any:
+        set_urlconf(urlconf)
+        set_script_prefix(prefix)
+        try:
+            with translation.override(language), timezone.override(zone):
+                return compute()
+        finally:
+            connections.close_all()  # the database connections of this thread
+
+    return compute_in_context
+
+
+async def _compute_in_task(compute: Callable[[], Any]) -> Any:
+    if not settings.DATABASES:
+        return await compute()
+    # In a thread of its own: that of the request may be gone, or in the middle of a transaction.
+    async with ThreadSensitiveContext():
+        try:
+            return await compute()
+        finally:
+            await sync_to_async(connections.close_all)()
+
+
+adapters.register(
+    ArgumentAdapter(HttpRequest, DjangoViewRequest, (HttpResponseBase,), (View,), bind_context=_bind_context)
+)

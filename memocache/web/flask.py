@@ -1,8 +1,9 @@
 """Flask: `@cached` on a view. The only file that imports Flask."""
 
+import contextlib
 import functools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 try:
@@ -14,7 +15,6 @@ from flask import (
     Flask,
     Response,
     after_this_request,
-    copy_current_request_context,
     current_app,
     g,
     has_app_context,
@@ -23,6 +23,7 @@ from flask import (
     session,
 )
 from flask.cli import AppGroup
+from flask.globals import request_ctx
 from flask.signals import appcontext_pushed, request_started
 from flask.views import View
 from werkzeug.datastructures import Headers
@@ -34,7 +35,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._discovery import RouteIndex, cached_in
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, storable_headers
-from memocache.web._rules import RequestInfo, ResponseInfo, ViewRules, is_user
+from memocache.web._rules import NONCES, RequestInfo, ResponseInfo, ViewRules, is_user
 from memocache.web._settings import cache_from_settings, check_settings, view_rules
 
 __all__ = ["Memocache"]
@@ -42,6 +43,7 @@ __all__ = ["Memocache"]
 EXTENSION: Final = "memocache"
 KNOWN_VIEWS: Final = "memocache.views"
 PLAIN: Final = (str, bytes, bytearray, dict, list)
+KEPT_IN_G: Final = (str, bytes, int, float, bool, type(None))
 USERS: Final = ("user", "current_user", "_login_user", "flask_httpauth_user")
 """Attributes of `g` that applications, Flask-Login and Flask-HTTPAuth keep the user in."""
 
@@ -85,6 +87,22 @@ class FlaskViews:
         apps = list(self._apps)
         return not apps or any(function in self.endpoints_of(app) for app in apps)
 
+    def bind_context(self, compute: Callable[[], Any], in_task: bool, /) -> Callable[[], Any]:
+        """Return what computes in fresh contexts of the application and of the request, if these are there."""
+        if not has_app_context():
+            return compute
+        fresh = FreshContext()
+
+        def compute_in_context() -> Any:
+            with fresh.enter():
+                return compute()
+
+        async def compute_in_task() -> Any:
+            with fresh.enter():
+                return await compute()
+
+        return compute_in_task if in_task else compute_in_context
+
     def call(self, function: HookedFunction, arguments: Sequence[object], /) -> Callable[[Engine], Any] | None:
         """Return what begins the present call, if *function* is a view and this is in a request."""
         if not has_request_context() or function.view is False:
@@ -98,6 +116,35 @@ class FlaskViews:
         if rules is None:
             rules = index.rules[function] = view_rules(function, *check_settings(app.config))
         return ViewCall(function, FlaskViewRequest(app, rules, endpoints)).begin
+
+
+def _later_functions() -> list[Callable[..., Any]]:
+    """Return what `after_this_request` has been given so far, but for our own."""
+    functions: list[Callable[..., Any]] = request_ctx._after_request_functions
+    return [each for each in functions if getattr(each, "func", None) is not _set_headers]
+
+
+def _http_version(environ: Mapping[str, Any]) -> str:
+    return str(environ.get("SERVER_PROTOCOL", "")).rpartition("/")[2] or "1.1"
+
+
+class FreshContext:
+    """FreshContext: contexts of its own for a computation in the background, which are torn down as a request's are.
+
+    In that of the request, which may be over, nobody would close what is opened. `g` has what is plain of it.
+    """
+
+    def __init__(self) -> None:
+        self._app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        self._request = request_ctx.copy() if has_request_context() else contextlib.nullcontext()
+        self._values = {name: value for name in g if type(value := g.get(name)) in KEPT_IN_G}
+
+    @contextlib.contextmanager
+    def enter(self) -> Iterator[None]:
+        with self._app.app_context(), self._request:
+            for name, value in self._values.items():
+                setattr(g, name, value)
+            yield
 
 
 def _lines(name: str) -> list[str]:
@@ -120,10 +167,12 @@ class FlaskViewRequest(ViewRequest):
             request.query_string,
             _lines,
             [name.lower() for name in request.headers.keys()],  # noqa: SIM118 - it is no dict
+            _http_version(request.environ),
             identified=request.remote_user is not None,
         )
         super().__init__(info, rules)
         self._app = app
+        self._later = _later_functions()
         # True if the result is the response to the request, and not only used to make it.
         self._is_response = endpoints is None or request.endpoint in endpoints
 
@@ -139,7 +188,10 @@ class FlaskViewRequest(ViewRequest):
             # Without the body, which need not be made twice.
             made = self._app.make_response((b"", *value[1:]) if isinstance(value, tuple) else b"")
             return Rendered(_response_info(made), DATA, _plain(value))
-        if callable(body) and not isinstance(body, BaseResponse):
+        if isinstance(body, BaseResponse):
+            if getattr(body, "_on_close", None):
+                return None  # something is to be done when this very response has been sent
+        elif callable(body):
             return None  # a WSGI application would be run
         if hasattr(body, "__next__") or body is None:
             return None
@@ -151,6 +203,10 @@ class FlaskViewRequest(ViewRequest):
         if info.streamed:
             return Rendered(info, RESPONSE, None)
         return Rendered(info, RESPONSE, (made.status_code, storable_headers(info.headers), made.get_data()))
+
+    def has_body(self) -> bool:
+        """Return True if the server says that it knows where the body ends, and there is some."""
+        return bool(request.environ.get("wsgi.input_terminated")) and bool(request.get_data())
 
     def has_user(self) -> bool:
         """Return True if there is somebody in `g`, or whom Flask-Login finds by the request."""
@@ -166,8 +222,13 @@ class FlaskViewRequest(ViewRequest):
             return True
 
     def is_private(self) -> bool:
-        """Return whether the session was changed."""
-        return bool(session.modified)
+        """Return True if the session was changed, or something is to be done to the response to this request."""
+        return bool(session.modified) or any(each not in self._later for each in _later_functions())
+
+    def nonces(self) -> Iterable[str]:
+        """Return what the application, or Flask-Talisman, has as a nonce."""
+        found = (each for name in NONCES for each in (g.get(name), getattr(request, name, None)))
+        return [nonce for nonce in found if isinstance(nonce, str) and nonce]
 
     def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
         """Return a new response of the application's class."""
@@ -177,10 +238,6 @@ class FlaskViewRequest(ViewRequest):
         """Set *headers* after the view and its decorators, before the application's own after_request functions."""
         if self._is_response:
             after_this_request(functools.partial(_set_headers, headers))
-
-    def bind_context(self, compute: Callable[[], Any]) -> Callable[[], Any]:
-        """Return a function that calls *compute* in a copy of the context of this request."""
-        return copy_current_request_context(compute)
 
 
 def _response_info(made: BaseResponse) -> ResponseInfo:

@@ -11,11 +11,10 @@ from tests.support.wsgi_framework import Request, Response
 
 class AnotherAdapter:
     responses, requests, view_classes = (Response,), (Request,), ()
+    may_be_view = staticmethod(lambda function: True)
+    bind_context = staticmethod(lambda compute, in_task: compute)
 
     def decorated(self, function: HookedFunction, /) -> None: ...
-
-    def may_be_view(self, function: HookedFunction, /) -> bool:
-        return True
 
     def call(self, function: HookedFunction, arguments: Sequence[object], /) -> Callable[[Engine], Any] | None:
         request = next((each for each in arguments if isinstance(each, Request)), None)

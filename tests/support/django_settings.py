@@ -9,7 +9,7 @@ __all__ = ["DEFAULTS", "configure"]
 DEFAULTS: dict[str, Any] = {
     "ALLOWED_HOSTS": ["*"],
     "CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
-    "DATABASES": {},
+    "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     "INSTALLED_APPS": ["django.contrib.contenttypes", "django.contrib.auth"],
     "LANGUAGES": [("en", "English"), ("de", "German")],
     "MESSAGE_STORAGE": "django.contrib.messages.storage.cookie.CookieStorage",

@@ -120,9 +120,9 @@ class StarletteSite(Site):
     def error(self, status: int) -> HTTPException:
         return HTTPException(status)
 
-    def let_in(self, who: Callable[[Any], object]) -> None:
+    def let_in(self, who: Callable[[Any], object], attribute: str = "user") -> None:
         async def let_in(request: Request, call_next: Callable[[Request], Any]) -> Any:
-            request.state.user = who(request)
+            setattr(request.state, attribute, who(request))
             return await call_next(request)
 
         self.app.add_middleware(BaseHTTPMiddleware, dispatch=let_in)

@@ -51,6 +51,11 @@ def template(request: Any, i: int) -> TemplateResponse:
     return TemplateResponse(request, source, {"i": i, "computed": secrets.token_hex(8)})
 
 
+@cached(timeout=300)
+def body(request: Any) -> JsonResponse:
+    return JsonResponse({"body": request.body.decode(), "computed": secrets.token_hex(8)})
+
+
 @csrf_exempt
 def forget(request: Any, i: int) -> HttpResponse:
     return HttpResponse(str(page.uncache(None, i)))
@@ -69,6 +74,7 @@ urlpatterns = [
     path("page/<int:i>", page),
     path("async/<int:i>", awaited),
     path("template/<int:i>", template),
+    path("body", body),
     path("forget/<int:i>", forget),
 ]
 

@@ -52,7 +52,8 @@ def let_in(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def middleware(request: Any) -> Any:
         site = DjangoSite._current
         assert site is not None
-        request.user = site.who(request)
+        attribute, who = site.who
+        setattr(request, attribute, who(request))
         return get_response(request)
 
     return middleware
@@ -62,7 +63,7 @@ class DjangoSite(Site):
     """A URL configuration, and settings. There is one at a time: that which was asked last."""
 
     _current: "ClassVar[DjangoSite | None]" = None
-    who: Callable[[Any], object]
+    who: tuple[str, Callable[[Any], object]]
 
     def set_up(self, options: Options) -> None:
         self.urls = urls()
@@ -123,8 +124,8 @@ class DjangoSite(Site):
     def error(self, status: int) -> Exception:
         return {404: Http404, 400: SuspiciousOperation}[status]()
 
-    def let_in(self, who: Callable[[Any], object]) -> None:
-        self.who = who
+    def let_in(self, who: Callable[[Any], object], attribute: str = "user") -> None:
+        self.who = attribute, who
         self.settings["MIDDLEWARE"] = [*self.settings["MIDDLEWARE"], "tests.web.django_site.let_in"]
 
     def ask(self, ask: Ask) -> Answer:

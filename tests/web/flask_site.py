@@ -51,10 +51,10 @@ class FlaskSite(Site):
     def error(self, status: int) -> HTTPException:
         return default_exceptions[status]()
 
-    def let_in(self, who: Callable[[Any], object]) -> None:
+    def let_in(self, who: Callable[[Any], object], attribute: str = "user") -> None:
         @self.app.before_request
         def let_in() -> None:
-            flask.g.user = who(flask.request)
+            setattr(flask.g, attribute, who(flask.request))
 
     def ask(self, ask: Ask) -> Answer:
         response = self.app.test_client(use_cookies=False).open(

@@ -22,6 +22,12 @@ async def awaited(i: int) -> dict[str, object]:
     return {"i": i, "computed": secrets.token_hex(8)}
 
 
+@app.route("/body")
+@cached(timeout=300)
+def body() -> dict[str, object]:
+    return {"body": request.get_data(as_text=True), "computed": secrets.token_hex(8)}
+
+
 @app.post("/forget/<int:i>")
 def forget(i: int) -> str:
     return str(page.uncache(i))

@@ -2,12 +2,18 @@
 
 import http.client
 import os
+import socket
 import sys
+from email.message import Message
+
+import h2.config
+import h2.connection
+import h2.events
 
 from tests.support.servers import Server, ServerFailed
 from tests.web.matrix import Answer
 
-__all__ = ["Gunicorn", "Uvicorn", "WebServer"]
+__all__ = ["Gunicorn", "Hypercorn", "Uvicorn", "WebServer"]
 
 TRIES = 2000
 
@@ -82,3 +88,42 @@ class Uvicorn(WebServer):
 
     def __exit__(self, *_: object) -> None:
         self.stop()  # its workers would not notice that it is gone
+
+
+class Hypercorn(WebServer):
+    """An application of ASGI, or of WSGI with "wsgi:" before its name, and one that is asked by HTTP/2."""
+
+    title = "hypercorn"
+
+    def command(self) -> list[str]:
+        host, port = self.address
+        return [sys.executable, "-m", "hypercorn", f"--bind={host}:{port}", "--log-level=warning", self._application]
+
+    def ask_by_http_2(self, target: str, body: bytes = b"") -> Answer:
+        """Return the answer to a GET with a *body*, of whose length its headers say nothing."""
+        assert isinstance(self.address, tuple)
+        host, port = self.address
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        headers = [(":method", "GET"), (":scheme", "http"), (":authority", f"{host}:{port}"), (":path", target)]
+        with socket.create_connection((host, port), timeout=30) as client:
+            connection.initiate_connection()
+            connection.send_headers(1, headers, end_stream=not body)
+            if body:
+                connection.send_data(1, body, end_stream=True)
+            client.sendall(connection.data_to_send())
+            message, found, is_over = Message(), b"", False
+            while not is_over:
+                received = client.recv(65_536)
+                assert received, "the server has closed the connection"
+                for event in connection.receive_data(received):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        for name, value in event.headers:
+                            message[str(name)] = str(value)
+                    elif isinstance(event, h2.events.DataReceived):
+                        found += event.data
+                    is_over = is_over or isinstance(event, h2.events.StreamEnded)
+                client.sendall(connection.data_to_send())
+        return Answer(int(message[":status"]), message, found)
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -140,6 +140,7 @@ CASES: list[Case] = [
         ("empty Vary", reply(("Vary", ""))),
         ("Last-Modified", reply(("Last-Modified", "Fri, 01 Jan 2021 00:00:00 GMT"))),
         ("own ETag", reply(("ETag", '"mine"'))),
+        ("a policy without a nonce", reply(("Content-Security-Policy", "script-src 'self'"))),
         ("Authorization among names of CORS", reply(("Access-Control-Allow-Headers", "Authorization"))),
     ),
     # ---- responses that may not
@@ -155,6 +156,8 @@ CASES: list[Case] = [
         ("Set-Cookie that is public", reply(("Set-Cookie", "a=b"), ("Cache-Control", "public, max-age=60"))),
         ("WWW-Authenticate", reply(("WWW-Authenticate", "Basic"))),
         ("Clear-Site-Data", reply(("Clear-Site-Data", '"cache"'))),
+        ("a policy with a nonce", reply(("Content-Security-Policy", "script-src 'self' 'nonce-r4nd0m'"))),
+        ("a report with a nonce", reply(("content-security-policy-report-only", "SCRIPT-SRC 'NONCE-r4nd0m'"))),
         ("Content-Range", reply(("Content-Range", "bytes 0-1/5"))),
         ("private", reply(("Cache-Control", "private"))),
         ("PRIVATE", reply(("Cache-Control", "PRIVATE"))),

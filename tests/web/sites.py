@@ -158,8 +158,11 @@ class Site(ABC):
         """Return what a view of the framework raises to be answered with *status*."""
 
     @abstractmethod
-    def let_in(self, who: Callable[[Any], object]) -> None:
-        """Have the application keep as the user of each request what *who* returns for the framework's request."""
+    def let_in(self, who: Callable[[Any], object], attribute: str = "user") -> None:
+        """Have the application keep as the user of each request what *who* returns for the framework's request.
+
+        Or as something else, with an *attribute* of another name.
+        """
 
     @abstractmethod
     def ask(self, ask: Ask) -> Answer:

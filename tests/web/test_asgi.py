@@ -245,6 +245,37 @@ def test_whom_the_authentication_knows_is_passed_by(count: Count) -> None:
     assert [get(app, User_Agent=user).text for user in ("alice", "bob", "", "")] == ["alice 1", "bob 2", " 3", " 3"]
 
 
+@pytest.mark.parametrize("is_read_before", [False, True])
+def test_what_a_request_of_http_2_has_of_a_body_the_endpoint_receives(count: Count, is_read_before: bool) -> None:
+    async def page(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"{(await request.body()).decode()} {count()}")
+
+    async def read_before(request: Request) -> PlainTextResponse:
+        if is_read_before:
+            await request.body()
+        return await cached_page(request)
+
+    async def text(*parts: bytes) -> str:
+        received = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+        received.append({"type": "http.request"})
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return received.pop(0) if received else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "http_version": "2", "method": "GET", "path": "/", "headers": [(b"host", b"a")]}
+        await app({**scope, "scheme": "https", "query_string": b"", "server": ("a", 443)}, receive, send)
+        return str(sent[1]["body"].decode())
+
+    cached_page = cached(page)
+    app = Starlette(routes=[Route("/", read_before)])
+    texts = [run(text(*parts)) for parts in ((b"", b"poi", b"son"), (), (b"", b""), (b"other",), ())]
+    assert texts == ["poison 1", " 2", " 2", "other 3", " 2"]
+
+
 # ---- what is stored ----------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from django.test.utils import override_settings
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.decorators import method_decorator
+from django.utils.functional import SimpleLazyObject, empty
 from django.views import View
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
@@ -183,6 +184,25 @@ def test_a_language_that_the_view_chooses_is_not_stored(serve: Serve, page: Page
         with translation.override("en"):
             assert bodies(client, "/?language=de") == [body]
     assert bodies(client, "/", "/") == ["3", "3"]
+
+
+class LazyNonce(SimpleLazyObject):
+    """As that of Django 6: false as long as nobody has asked."""
+
+    def __bool__(self) -> bool:
+        return self._wrapped is not empty
+
+
+@pytest.mark.parametrize("attribute", ["_csp_nonce", "csp_nonce"])
+def test_a_nonce_is_made_only_if_the_page_has_it(count: Count, attribute: str) -> None:
+    site = DjangoSite(is_async=False)
+    site.let_in(lambda request: LazyNonce(lambda: f"r4nd0m{count()}"), attribute)
+
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse(f"{count()} {getattr(request, attribute) if query(request) else ''}")
+
+    site.route("/", cached(view))
+    assert site.texts("/", "/", "/?nonce", "/?nonce") == ["1 ", "1 ", "2 r4nd0m3", "4 r4nd0m5"]
 
 
 def test_settings_that_forbid(page: Page) -> None:

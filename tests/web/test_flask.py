@@ -1,12 +1,13 @@
 """What only Flask has: views that are not given the request, contexts, and plain data for responses."""
 
 import functools
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response, g, jsonify, make_response, request
+from flask import Flask, Response, after_this_request, g, jsonify, make_response, request
 from flask.views import View
 from markupsafe import Markup
 
@@ -205,6 +206,67 @@ def test_what_is_streamed_or_no_response_at_all(app: Flask, count: Count) -> Non
     assert texts(app, "/stream", "/stream") == ["1", "2"]
     assert [app.test_client().get("/none").status_code for _ in range(2)] == [500, 500]
     assert count() == 5
+
+
+def test_a_body_whose_end_the_server_knows_is_passed_by(app: Flask, count: Count) -> None:
+    app.add_url_rule("/", "page", cached(lambda: f"{request.get_data(as_text=True)} {count()}"))
+    environ = {"wsgi.input_terminated": True, "SERVER_PROTOCOL": "HTTP/2"}
+
+    def text(body: bytes) -> str:
+        return app.test_client().get("/", environ_overrides={**environ, "wsgi.input": io.BytesIO(body)}).text
+
+    assert [text(body) for body in (b"poison", b"", b"", b"other")] == ["poison 1", " 2", " 2", "other 3"]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_what_is_to_be_done_after_this_request_is_not_stored(app: Flask, count: Count, is_async: bool) -> None:
+    def body() -> str:
+        visitor = request.cookies.get("visitor") or f"visitor-{count()}"
+        if request.args:
+
+            @after_this_request
+            def remember(response: Response) -> Response:
+                response.set_cookie("visitor", visitor)
+                return response
+
+        return visitor
+
+    async def awaited() -> str:
+        return body()
+
+    app.before_request(lambda: after_this_request(lambda response: response) and None)  # for every request
+    app.add_url_rule("/", "page", cached(awaited if is_async else body))
+    answers = [app.test_client().get(target) for target in ("/?c", "/?c", "/", "/")]
+    assert [answer.text for answer in answers] == ["visitor-1", "visitor-2", "visitor-3", "visitor-3"]
+    assert [answer.headers.get("Set-Cookie", "")[:17] for answer in answers] == [
+        *("visitor=visitor-1", "visitor=visitor-2", "", "")
+    ]
+
+
+def test_a_view_inside_a_view_does_not_keep_it_from_being_stored(app: Flask, count: Count) -> None:
+    inner = cached(view=True)(lambda: f"{count()}")
+    app.add_url_rule("/", "page", cached(lambda: inner()))
+    assert [app.test_client().get("/").text for _ in range(2)] == ["1", "1"]
+    assert "Age" in app.test_client().get("/").headers
+
+
+def test_what_is_to_be_done_when_a_response_is_closed_is_done_each_time(app: Flask, count: Count) -> None:
+    closed: list[int] = []
+
+    def body() -> Response:
+        response = make_response(f"{count()}")
+        if request.args:
+            response.call_on_close(lambda: closed.append(1))
+        return response
+
+    app.add_url_rule("/", "page", cached(body))
+    texts = []
+    for target in ("/?c", "/?c", "/", "/"):
+        answer = app.test_client().get(target)
+        texts.append(answer.text)
+        answer.close()
+    assert texts == ["1", "2", "3", "3"]
+    assert len(closed) == 2
 
 
 def test_copy_protects_plain_data(app: Flask) -> None:

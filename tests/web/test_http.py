@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.servers import MemcachedServer
-from tests.web.http_servers import Gunicorn, Uvicorn, WebServer
+from tests.web.http_servers import Gunicorn, Hypercorn, Uvicorn, WebServer
 
 pytest.importorskip("gunicorn")
 pytest.importorskip("uvicorn")
@@ -81,3 +81,26 @@ def test_a_get_with_a_body_that_comes_in_chunks_is_passed_by(server: WebServer) 
     known = server.ask("GET", "/page/9").json
     assert server.ask("GET", "/page/9", Transfer_Encoding="chunked", body=b"0\r\n\r\n").json != known
     assert server.ask("GET", "/page/9").json == known
+
+
+BY_HTTP_2 = {"flask": "wsgi:tests.web.gunicorn_app:app", "django": "django_app:asgi", "fastapi": "uvicorn_app:app"}
+
+
+@pytest.fixture(params=BY_HTTP_2)
+def server_of_http_2(request: pytest.FixtureRequest) -> Iterator[Hypercorn]:
+    application = BY_HTTP_2[request.param]
+    with Hypercorn(application if ":tests" in application else f"tests.web.{application}") as server:
+        yield server
+
+
+def test_a_get_with_a_body_and_no_length_by_http_2_is_passed_by(server_of_http_2: Hypercorn) -> None:
+    ask = server_of_http_2.ask_by_http_2
+    poison = ask("/body", b"poison").json
+    known = ask("/body").json
+    assert known["body"] == ""
+    other = ask("/body", b"other").json
+    if poison["body"]:  # in WSGI there is none without a length
+        assert (poison["body"], other["body"]) == ("poison", "other")
+        assert len({each["computed"] for each in (poison, known, other)}) == 3
+    assert ask("/body").json == known
+    assert "age" in ask("/body").headers

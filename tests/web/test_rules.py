@@ -28,7 +28,9 @@ NOW = 1_700_000_000.0
 def request_info(ask: Ask) -> RequestInfo:
     path, _, query = ask.target.partition("?")
     names = [name.lower() for name, _ in ask.headers]
-    return RequestInfo(ask.method, ask.scheme, ask.host, "", path, query.encode(), ask.values, names, bool(ask.user))
+    return RequestInfo(
+        ask.method, ask.scheme, ask.host, "", path, query.encode(), ask.values, names, identified=bool(ask.user)
+    )
 
 
 def may_serve(first: Ask, reply: Reply, second: Ask, rules: ViewRules) -> bool:

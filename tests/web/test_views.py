@@ -192,6 +192,19 @@ def test_a_changed_session_is_not_stored(make: Make, count: Count) -> None:
     assert site.text() == "3 None"
 
 
+@pytest.mark.parametrize("attribute", ["csp_nonce", "nonce"])
+def test_a_page_with_a_nonce_is_not_stored(site: Site, count: Count, attribute: str) -> None:
+    nonces: list[str] = []
+
+    def nonce(request: Any) -> str:
+        nonces.append(f"r4nd0m{len(nonces)}")
+        return nonces[-1]
+
+    site.let_in(nonce, attribute)
+    site.mount(lambda asked: f"{count()} {nonces[-1] if asked.query else ''}")
+    assert site.texts("/?nonce", "/?nonce", "/", "/") == ["1 r4nd0m0", "2 r4nd0m1", "3 ", "3 "]
+
+
 def test_an_ordinary_function_that_returns_a_response(
     site: Site, count: Count, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -39,6 +39,12 @@ async def data(request: Request, i: int) -> dict[str, Any]:
     return {"i": i, "computed": secrets.token_hex(8)}
 
 
+@app.get("/body")
+@cached(timeout=300)
+async def body(request: Request) -> Response:
+    return JSONResponse({"body": (await request.body()).decode(), "computed": secrets.token_hex(8)})
+
+
 @app.post("/forget/{i}")
 async def forget(request: Request, i: int) -> bool:
     return await page.uncache(request, i)
