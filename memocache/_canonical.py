@@ -27,7 +27,7 @@ from memocache import _canonical_arrays
 from memocache._instances import token
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["encode", "encode_in_process", "has_own_key", "module_name", "plain_types", "zone_key"]
+__all__ = ["MAIN", "encode", "encode_in_process", "has_own_key", "module_name", "plain_types", "zone_key"]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
 FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method

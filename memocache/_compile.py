@@ -59,7 +59,7 @@ from typing import Any, Final, TypeAlias
 
 from memocache._canonical import has_own_key, plain_types
 from memocache._entry import FastIndex, FastKey
-from memocache._instances import tokens
+from memocache._instances import Owner, tokens
 from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
 
 __all__ = [
@@ -293,7 +293,7 @@ FastKeyMaker: TypeAlias = Callable[[tuple[Any, ...]], "FastKey | None"]
 
 
 def fast_key_maker(
-    fast_index: FastIndex | None, number: int, instance_at: int | None, *, is_open: bool = False
+    fast_index: FastIndex | None, number: int, instance_at: int | None, owner: Owner, *, is_open: bool = False
 ) -> FastKeyMaker:
     """Return the maker of the keys in *fast_index* of a function, which has *number* arguments in its keys.
 
@@ -303,10 +303,10 @@ def fast_key_maker(
     if fast_index is None:
         return _none
     if is_open:
-        usual = fast_key_maker(fast_index, number, instance_at)
+        usual = fast_key_maker(fast_index, number, instance_at, owner)
         return lambda key_args: usual(key_args) if len(key_args) == number else None
     if instance_at is not None:
-        return _of_method(fast_index, instance_at)
+        return _of_method(fast_index, instance_at, owner)
     return _of_one(fast_index) if number == 1 else _of_some(fast_index)
 
 
@@ -332,13 +332,15 @@ def _of_some(fast_index: FastIndex) -> FastKeyMaker:
     return fast_key
 
 
-def _of_method(fast_index: FastIndex, at: int) -> FastKeyMaker:
+def _of_method(fast_index: FastIndex, at: int, owner: Owner) -> FastKeyMaker:
     known: dict[object, object] = {}
 
     def fast_key(key_args: tuple[Any, ...]) -> FastKey | None:
         instance = key_args[at]
         token = tokens.get(id(instance))
-        if token is None or has_own_key(instance):  # what that says may change, while a token does not
+        if token is None or not owner.owns(instance):  # a token that it has as an instance of other methods
+            return None
+        if has_own_key(instance):  # what that says may change, while a token does not
             return None
         types = plain_types(key_args[:at] + key_args[at + 1 :])
         if types is None:

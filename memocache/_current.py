@@ -43,10 +43,16 @@ _lock = threading.RLock()
 class CacheRef:
     """A place for a cache. Functions may be decorated with it before there is one, and follow when there is another."""
 
-    __slots__ = ("_choose", "_followers", "_make", "cache", "has_near", "is_fixed", "shared")
+    __slots__ = ("_choose", "_followers", "_make", "cache", "has_near", "is_fixed", "one_machine", "shared")
 
     def __init__(
-        self, make: Callable[[], Cache], *, is_fixed: bool = False, shared: bool = False, has_near: bool = True
+        self,
+        make: Callable[[], Cache],
+        *,
+        is_fixed: bool = False,
+        shared: bool = False,
+        one_machine: bool = True,
+        has_near: bool = True,
     ) -> None:
         self._make = make
         self._followers: weakref.WeakSet[FastIndex] = weakref.WeakSet()
@@ -55,6 +61,7 @@ class CacheRef:
         self._choose: Callable[[], Cache | None] | None = None
         self.is_fixed = is_fixed  # whether the cache in it stays the same
         self.shared = shared  # whether its caches are sure to be
+        self.one_machine = one_machine  # whether its caches may be for one machine only
         self.has_near = has_near  # whether its caches may have
 
     def get(self) -> Cache:
@@ -133,7 +140,13 @@ def _ref_at(url: str) -> CacheRef:
         if url not in _at_url:
             made_by = recipe_for(Url(url))
             kind = made_by.kind
-            _at_url[url] = CacheRef(made_by.make, is_fixed=True, shared=kind.shared, has_near=kind.has_near)
+            _at_url[url] = CacheRef(
+                made_by.make,
+                is_fixed=True,
+                shared=kind.shared,
+                one_machine=kind.one_machine or kind.has_near,  # of tiers, the far one says it
+                has_near=kind.has_near,
+            )
         return _at_url[url]
 
 

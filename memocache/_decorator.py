@@ -141,7 +141,7 @@ class _Decorator:
     def __call__(self, function: Any, /) -> Any:
         """Return *function* as a CachedFunction; a method that is bound already as a bound one."""
         if type(function) is types.MethodType:  # and not a proxy of one: what that adds is part of it
-            return self(function.__func__).__get__(function.__self__)
+            return self._bound(function.__func__, function.__self__)
         if (getattr(function, "__module__", ""), getattr(function, "__qualname__", "")) == TRIED_BY_DJANGO:
             return function
         if _stands_for_a_method(function):
@@ -151,15 +151,20 @@ class _Decorator:
         if not isinstance(inner, type) and callable(inner) and not hasattr(inner, "__qualname__"):
             method = inspect.getattr_static(type(inner), "__call__", None)
             if isinstance(method, types.FunctionType) and not isinstance(inner, functools.partial):
-                return self(method).__get__(inner)
+                return self._bound(method, inner)
         return _cached_function(inner, kind, self._options)
 
     def _method(self, bound: types.MethodType) -> Any:
         """Return the cached form of the *bound* method, which Django's method_decorator asks for in each call anew."""
         cached_method = self._methods.get(bound.__func__)
         if cached_method is None:
-            cached_method = self._methods.setdefault(bound.__func__, self(bound.__func__))
+            method = _cached_function(bound.__func__, types.MethodType, self._options)
+            cached_method = self._methods.setdefault(bound.__func__, method)
         return cached_method.__get__(bound.__self__)
+
+    def _bound(self, function: Any, instance: object) -> Any:
+        """Return the cached form of *function* as a method of *instance*."""
+        return _cached_function(function, types.MethodType, self._options).__get__(instance)
 
 
 def _stands_for_a_method(function: Any) -> bool:
@@ -169,7 +174,8 @@ def _stands_for_a_method(function: Any) -> bool:
     return type(function.func) is types.MethodType and hasattr(function, "__wrapped__")
 
 
-def _cached_function(function: Any, kind: type | None, options: Options) -> object:
+def _cached_function(function: Any, kind: type | None, options: Options) -> Any:
+    """Return *function* as a CachedFunction; *kind* is what sort of method it is, None where that is not known."""
     # Not before there is a function to decorate: it needs wrapt, which takes longer to import than all the rest.
     from memocache._function import BoundProxy, FunctionProxy, cached_function
 
@@ -184,7 +190,7 @@ def _cached_function(function: Any, kind: type | None, options: Options) -> obje
             "wrap it in a function with named parameters and decorate that"
         ) from None
     is_async = inspect.iscoroutinefunction(function)
-    return cached_function(Memoizer(function, believed, options, is_async=is_async), kind)
+    return cached_function(Memoizer(function, believed, options, kind, is_async=is_async), kind)
 
 
 def _refuse_uncachable(function: Any) -> None:

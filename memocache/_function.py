@@ -380,11 +380,10 @@ class FunctionProxy(_Proxy):
     def __init__(self, memoizer: Memoizer, kind: type | None) -> None:
         super().__init__(memoizer.function)
         self._self_memoizer = memoizer
-        self._self_kind = kind  # classmethod or staticmethod, if that is what was decorated
+        self._self_kind = kind  # the kind of method, if that is what was decorated
 
     def __set_name__(self, owner: type, name: str) -> None:
-        if self._self_kind is not staticmethod:
-            self._self_memoizer.serve_instances()
+        self._self_memoizer.owner.settle(owner)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -459,6 +458,12 @@ class AsyncCachedFunction(FunctionProxy, AsyncMethods[P, R]):
 
 def cached_function(memoizer: Memoizer, kind: type | None) -> CachedFunction[..., Any] | AsyncCachedFunction[..., Any]:
     """Return the public face of *memoizer*'s function, which was decorated as a *kind* of method (None: as it is)."""
+    made = _face(memoizer, kind)
+    _functions[id(made)] = made
+    return cast("CachedFunction[..., Any]", made)
+
+
+def _face(memoizer: Memoizer, kind: type | None) -> FunctionProxy:
     members: dict[str, Any] = {
         "__slots__": (),
         "__get__": _binder(memoizer, kind),
@@ -467,9 +472,7 @@ def cached_function(memoizer: Memoizer, kind: type | None) -> CachedFunction[...
     if not memoizer.is_async:
         members["uncache"] = staticmethod(memoizer.uncache)  # the method would take a sixth longer
     face: Any = AsyncCachedFunction if memoizer.is_async else CachedFunction
-    made = type(face.__name__, (face,), members)(memoizer, kind)
-    _functions[id(made)] = made
-    return cast("CachedFunction[..., Any]", made)
+    return cast("FunctionProxy", type(face.__name__, (face,), members)(memoizer, kind))
 
 
 # By id, since a decorated function equals the one in it. Weakly: they may go.
@@ -497,13 +500,17 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
     """Return the `__get__` of *memoizer*'s function."""
     proxies: Any = None
     qualname = ""
+    method: Any = None
 
     def bind(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to *instance*, as a function in a class does."""
         nonlocal proxies, qualname
-        if instance is None:
-            return function
-        if proxies is None:
+        if instance is None or proxies is None:
+            cls = type(instance) if owner is None and instance is not None else owner
+            if kind is None and cls is not None and not memoizer.owner.settle(cls):
+                return as_method(cls, instance)
+            if instance is None:
+                return function
             proxies, qualname = _bound_proxies(memoizer, function), getattr(memoizer.function, "__qualname__", "")
             function._self_bound_class = proxies
             function._self_show_attributes()
@@ -511,6 +518,14 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
         proxy._self_instance = instance
         proxy.__qualname__ = qualname
         return proxy
+
+    def as_method(cls: type, instance: object) -> Any:
+        """Bind what is not written in the class: where it is, it is no method, and counts its arguments otherwise."""
+        nonlocal method
+        if method is None:
+            method = _face(memoizer.as_method, types.MethodType)
+        memoizer.as_method.owner.add(cls)
+        return method if instance is None else method.__get__(instance, cls)
 
     def bind_class(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to the class, as a class method does."""
@@ -525,7 +540,6 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
 
 def _bound_proxies(memoizer: Memoizer, function: FunctionProxy) -> type[BoundProxy[..., Any]]:
     """Return the class of *function*'s bound proxies: what is the same for all instances is an attribute of it."""
-    memoizer.serve_instances()
 
     def call_generally(proxy: BoundProxy[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return memoizer.call(proxy._self_instance, *args, **kwargs)

@@ -37,35 +37,52 @@ def token(instance: object) -> Token:
 
 
 class Owner:
-    """The class that a function is a method of, as far as its name tells, or somebody says."""
+    """The classes that a function is a method of: there its first argument counts as itself, whatever its content.
 
-    __slots__ = ("_name", "_owns_anything", "is_possible")
+    Args:
+        function: the function.
+        kind: staticmethod, classmethod, or MethodType for a method of instances; None where that is not known yet.
+    """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        name, _, _ = getattr(function, "__qualname__", "").rpartition(".")
-        self._name = None
-        if name and not name.endswith("<locals>"):
-            self._name = getattr(function, "__module__", None), name
-        self._owns_anything = False
-        self.is_possible = self._name is not None
-        """True if the function may be a method."""
+    __slots__ = ("_classes", "_name", "_written_in", "is_possible", "is_settled")
 
-    def own_anything(self) -> None:
-        """Own whatever stands first in the function's arguments."""
-        self._owns_anything = self.is_possible = True
+    def __init__(self, function: Callable[..., Any], kind: type | None) -> None:
+        qualname: str = getattr(function, "__qualname__", "")
+        place, _, self._name = qualname.rpartition(".")
+        self._written_in = None
+        if place and not place.endswith("<locals>") and kind is not staticmethod:
+            self._written_in = getattr(function, "__module__", None), place
+        self._classes: set[int] = set()  # tokens of those that have it, though it is not written there
+        self.is_settled = kind is not None and kind is not staticmethod
+        """True if it is known to be a method, of whatever stands first in its arguments."""
+        self.is_possible = self.is_settled or self._written_in is not None
+        """True if it may be a method."""
 
-    @property
-    def is_named(self) -> bool:
-        """True if the function is written in the body of a class."""
-        return self._name is not None
+    def settle(self, cls: type) -> bool:
+        """Learn that *cls* has the function, and return whether it is known to be a method."""
+        if not self.is_settled and any(map(self._is_method_of, cls.__mro__)):
+            self.is_settled = True
+        return self.is_settled
+
+    def add(self, cls: type) -> None:
+        """Own the instances of *cls*."""
+        self._classes.add(token(cls))
+        self.is_possible = True
 
     def owns(self, value: object) -> bool:
         """Return whether *value* is an instance (or, in a class method, a class) that the function belongs to."""
-        if self._owns_anything:
+        if self.is_settled:
             return True
-        if self._name is None:
-            return False
         classes = type(value).__mro__
         if isinstance(value, type):
             classes += value.__mro__
-        return any((cls.__module__, cls.__qualname__) == self._name for cls in classes)
+        return any(map(self._is_method_of, classes))
+
+    def _is_method_of(self, cls: type) -> bool:
+        if self._classes and tokens.get(id(cls)) in self._classes:
+            return True
+        if (cls.__module__, cls.__qualname__) != self._written_in:
+            return False
+        # In its body there may be another decorator above ours: of all that, only a static method takes no instance.
+        mangled = f"_{cls.__name__.lstrip('_')}{self._name}"
+        return not any(isinstance(vars(cls).get(each), staticmethod) for each in (self._name, mangled))

@@ -51,31 +51,41 @@ class Memoizer:
     """One decorated function: all that its public face does is done here, with arguments as they were given."""
 
     def __init__(
-        self, function: Callable[..., Any], believed: BelievedSignature, options: Options, *, is_async: bool
+        self,
+        function: Callable[..., Any],
+        believed: BelievedSignature,
+        options: Options,
+        kind: type | None = None,
+        *,
+        is_async: bool,
+        plain: "Memoizer | None" = None,
     ) -> None:
         self.function = function
         self.is_async = is_async
         """True if it is a coroutine function, so that its methods are awaited."""
         self.options = options
-        self.namespace = Namespace(function, options.namespace)
+        self._plain = plain  # the same function where it is no method, see `as_method`
+        self.namespace: Namespace = Namespace(function, options.namespace) if plain is None else plain.namespace
         self.title = self.namespace.title
+        self._believed = believed
         self.signature = believed.signature
         self.is_called_as_written = believed.as_written
         self._spec = KeySpec(self.title, believed, options.key, options.ignore)
         self.tags = Tags(self.title, options.tags, believed.signature.parameters)
-        self._owner = Owner(function)
+        self.owner = Owner(function, kind)
+        """Says what the first argument counts as."""
         self._fast_index = self._new_fast_index()
         self.bindings = Bindings(self.title, options.cache, self._fast_index, self._new_binding, self._get_ready)
-        self._instance_at = self._spec.instance_at if self._owner.is_named else None
+        self._instance_at = self._spec.instance_at if self.owner.is_possible or plain is not None else None
         self.fast_key = fast_key_maker(
-            self._fast_index, len(self._spec.names), self._instance_at, is_open=believed.is_open
+            self._fast_index, len(self._spec.names), self._instance_at, self.owner, is_open=believed.is_open
         )
         # For adapters of web frameworks, see HookedFunction.
         self.notes: dict[Any, Any] = {}
         self.view, self.vary = options.view, options.vary
-        self.has_key_function = self._spec.function is not None
+        self.has_key_function: bool = self._spec.function is not None
         self.is_refreshed_later = bool(options.policy.stale)
-        self.is_method = self._owner.is_named
+        self.is_method = self.owner.is_possible
         self._has_own_scopes = bool(self.tags) or options.version is not None
         self._compiler = CallCompiler(
             function,
@@ -96,7 +106,8 @@ class Memoizer:
         if isinstance(options.cache, Cache):
             self.bindings.on(options.cache)
         else:
-            self._key_maker(shared=isinstance(options.cache, CacheRef) and options.cache.shared)
+            ref = options.cache if isinstance(options.cache, CacheRef) else None
+            self._key_maker(shared=ref is not None and ref.shared, one_machine=ref is None or ref.one_machine)
         adapters.decorated(self)
 
     def _new_fast_index(self) -> FastIndex | None:
@@ -126,29 +137,18 @@ class Memoizer:
                 f"{self.title} is an ordinary function, and the methods of {cache!r} can only be awaited; "
                 "make it a coroutine function (async def), or give it another cache"
             )
-        keys = self._key_maker(shared=cache.shared)
-        return Binding(self.title, cache, keys, options.policy, options.wait, options.copied)
+        keys = self._key_maker(shared=cache.shared, one_machine=cache.one_machine)
+        counters = None if self._plain is None else self._plain.bindings.on(cache).counters
+        return Binding(self.title, cache, keys, options.policy, options.wait, options.copied, counters)
 
-    def _key_maker(self, *, shared: bool) -> KeyMaker:
+    def _key_maker(self, *, shared: bool, one_machine: bool) -> KeyMaker:
         """Return the maker of its keys on a cache that is *shared* or not; ConfigurationError if it can have none."""
-        namespace = self.namespace.text(shared=shared)
-        return KeyMaker(self.title, namespace, self._spec, self.options.version, self._owner, shared=shared)
+        namespace = self.namespace.text(shared=shared, one_machine=one_machine)
+        return KeyMaker(self.title, namespace, self._spec, self.options.version, self.owner, shared=shared)
 
     def _get_ready(self, binding: Binding) -> None:
-        """Begin to use *binding*; ConfigurationError if another cached function goes by this one's name.
-
-        Not at decoration, when that may not be there yet.
-        """
-        other = getattr(self.namespace.find_current(), "_self_memoizer", None)
-        if (
-            self.options.namespace is None
-            and isinstance(other, Memoizer)
-            and not other.namespace.belongs_to(self.function)
-        ):
-            raise ConfigurationError(
-                f"{self.title} goes by the same name as another cached function of its module, so that the two would "
-                "share entries in a shared cache; give one another name, or pass namespace='...'"
-            )
+        """Begin to use *binding*; ConfigurationError if other processes find another function by this one's name."""
+        self.namespace.check()
         binding.get_ready(self.function)
 
     # ---- for adapters of web frameworks, as HookedFunction says --------------------------------------------------
@@ -193,9 +193,13 @@ class Memoizer:
 
     # ---- methods -------------------------------------------------------------------------------------------------
 
-    def serve_instances(self) -> None:
-        """Learn that the function is a method of whatever stands first in its arguments."""
-        self._owner.own_anything()
+    @functools.cached_property
+    def as_method(self) -> "Memoizer":
+        """The same function as a method of classes that it is not written in: there its first argument is an instance.
+
+        Where it is called by itself, that is an argument like others.
+        """
+        return Memoizer(self.function, self._believed, self.options, is_async=self.is_async, plain=self)
 
     def bound_call(self) -> Callable[..., Any] | None:
         """Return the call of the function's bound proxies, if it can have some."""

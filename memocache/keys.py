@@ -5,18 +5,21 @@ A Namespace stands for the function, a KeySpec says which of its arguments are i
 
 import inspect
 import itertools
+import os
 import re
 import sys
 import threading
+import weakref
 from base64 import urlsafe_b64encode
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from inspect import Parameter
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
-from memocache._canonical import encode, encode_in_process, has_own_key, module_name
+from memocache._canonical import MAIN, encode, encode_in_process, has_own_key, module_name, plain_types
 from memocache._fork import in_child
 from memocache._instances import Owner, token
 from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
@@ -31,7 +34,8 @@ READABLE_LENGTH: Final = 100  # characters of the namespace at the front of a ke
 LONGEST_INLINE: Final = 22  # bytes of arguments that stand in a key as they are: no longer than a digest of them
 DEFAULT: Final = b"default0:"  # a frame, as `encode` makes them: stands for a default that has no form
 MOST_HEADS: Final = 10_000
-MOST_NAMES: Final = 10_000
+MOST_NAMES: Final = 4_000
+MOST_BEHIND: Final = 50  # things to look at behind one name
 UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
 # A key of a version is the call's key, and a suffix: together at most 250 characters, with the longest prefix.
 VERSION_SIZE: Final = 9  # bytes, which are 12 characters
@@ -41,76 +45,208 @@ BUILTIN_TYPES: Final = frozenset(
     map(id, (int, str, bytes, bool, float, complex, type(None), tuple, list, dict, set, frozenset))
 )
 
-_local_numbers: Final = itertools.count(1)
-_codes_by_path: Final[dict[str, list[CodeType]]] = {}
-"""The code of the functions that go by their own name, by that name."""
+_numbers: Final = itertools.count(1)
+_living: Final["weakref.WeakValueDictionary[tuple[str, CodeType | None], Namespace]"] = weakref.WeakValueDictionary()
+"""By name and code, the latest of the functions that are still there."""
+_known_paths: Final[set[str]] = set()
+"""The names that functions have had; no other function is given the entries of one that is gone."""
 _head_numbers: Final[dict[bytes, str]] = {}
 """Short texts that stand in process for the heads of keys."""
 _next_number: Final = itertools.count()
 version_suffixes: Final[dict[str, tuple[str, ...]]] = {}
 """By the tag of a namespace, what is at the end of the keys of its versions in this process."""
-_head_lock = threading.RLock()
+_lock = threading.RLock()
 
 
 @in_child
 def _after_fork() -> None:
-    global _head_lock
-    _head_lock = threading.RLock()
+    global _lock
+    _lock = threading.RLock()
 
 
 class Namespace:
-    """The first part of a function's keys, and whether other processes know it by that name."""
+    """The first part of a function's keys: its name, where that tells which function it is, or what the user has given.
+
+    In process a number tells functions of one name apart; on a shared cache a name counts if it leads to the function.
+    """
 
     def __init__(self, function: Callable[..., Any], given: str | None) -> None:
         if given is not None and (not isinstance(given, str) or not given):
             raise ConfigurationError(f"namespace={given!r}; wanted: a text that is not empty")
         self._given = given
+        self._function = function
         qualname = getattr(function, "__qualname__", None)
         self.title = qualname or type(function).__qualname__
         """The function's name in messages."""
         self._path = f"{module_name(function)}.{self.title}"
-        self._module = getattr(function, "__module__", None) or ""
-        codes = self._codes = _codes(function)
-        self._why_unnamed = ""  # why other processes cannot know it by its name
+        module = getattr(function, "__module__", None)
+        self._module = module if isinstance(module, str) else "builtins"
+        self._script = _script(self._module)
+        self._why_unnamed = ""  # why other processes cannot know it by its name, whatever its module has
+        is_local = "<locals>" in self.title
         if _is_bound(function):
             self._why_unnamed = "belongs to an object"
         elif qualname is None or "<lambda>" in qualname:
             self._why_unnamed = "has no name"
-        elif "<locals>" in qualname and any(code.co_freevars for code in codes):
+        elif is_local and _uses_variables(function):
             self._why_unnamed = "is made inside another function and uses its variables"
-        self._is_local = bool(self._why_unnamed) or "<locals>" in self.title
-        if not (self._is_local or given):
-            # Two functions may have one name, as those that singledispatch registers do, or the cell of a notebook
-            # that is run again. Where many names have come and gone, each further function has entries of its own.
-            is_known = self._path in _codes_by_path or len(_codes_by_path) < MOST_NAMES
-            self._is_local = not is_known or _codes_by_path.setdefault(self._path, codes) != codes
-        self._number = next(_local_numbers) if self._is_local else 0
+        self._number = 0 if given else self._find_number(is_alone=is_local or bool(self._why_unnamed))
 
-    def text(self, *, shared: bool) -> str:
-        """Return the namespace on a cache that is *shared* or not; ConfigurationError if it needs a name there."""
+    def _find_number(self, *, is_alone: bool) -> int:
+        """Return the number that tells it from other functions of its name in this process; 0 for the first of them."""
+        with _lock:
+            if is_alone:
+                return next(_numbers)
+            # Where many names have come and gone, each further function has a number.
+            place = self._path, getattr(self._function, "__code__", None)
+            other = _living.get(place)
+            if other is not None and is_alike(other._function, self._function):
+                number = other._number
+            elif self._path not in _known_paths and len(_known_paths) < MOST_NAMES:
+                _known_paths.add(self._path)
+                number = 0
+            else:
+                number = next(_numbers)
+            _living[place] = self
+            return number
+
+    def text(self, *, shared: bool, one_machine: bool = False) -> str:
+        """Return the namespace on a cache that is *shared* or not, perhaps within *one_machine* only.
+
+        Raises:
+            ConfigurationError: if it needs a name there, and has none.
+        """
         if self._given is not None:
             return self._given
-        if not self._is_local:
-            return self._path
         if not shared:
-            return f"{self._path}#{self._number}"  # each of them has entries of its own
+            return f"{self._path}#{self._number}" if self._number else self._path
         if self._why_unnamed:
-            raise ConfigurationError(
-                f"{self.title} {self._why_unnamed}, so that another process cannot know which function the entries in "
-                "a shared cache belong to; pass namespace='...', different for each such function"
-            )
-        return self._path
+            raise self._unknown(self._why_unnamed)
+        if self._script is None:
+            return self._path
+        if not self._script:
+            raise self._unknown("is defined where there is no file, as in a prompt or a notebook")
+        if not one_machine:
+            raise self._unknown("is defined in a script, whose name other machines do not know")
+        return f"{self._script}.{self.title}"
 
-    def find_current(self) -> object:
-        """Return the object that the function's module has under its name now."""
+    def check(self) -> None:
+        """Raise ConfigurationError unless other processes find this very function under its name.
+
+        Not before the first call, when its module has it.
+        """
+        if self._given is None and not self._is_found():
+            raise self._unknown(f"is not what is found as {self._path}")
+
+    def _unknown(self, why: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.title} {why}, so that another process cannot know which function the entries in "
+            "a shared cache belong to; pass namespace='...', different for each such function"
+        )
+
+    def _is_found(self) -> bool:
+        if "<locals>" in self.title:
+            return self._is_found_in_code()
+        found = self._find(self.title)
+        for thing in _things_behind(found):
+            other = getattr(getattr(thing, "_self_memoizer", None), "namespace", None)
+            if isinstance(other, Namespace) and other._path == self._path:
+                return is_alike(other._function, self._function)
+        return getattr(found, "__func__", found) is self._function
+
+    def _find(self, title: str) -> object:
+        """Return what the function's module has as *title*."""
         thing: object = sys.modules.get(self._module)
-        for part in self.title.split("."):
+        for part in title.split("."):
+            if isinstance(thing, type) and part.startswith("__") and not part.endswith("__"):
+                part = f"_{thing.__name__.lstrip('_')}{part}"
             thing = inspect.getattr_static(thing, part, None)
         return thing
 
-    def belongs_to(self, function: Callable[..., Any]) -> bool:
-        """Return whether this is the namespace of *function*, too: the same code, perhaps decorated twice."""
-        return self._codes == _codes(function)
+    def _is_found_in_code(self) -> bool:
+        """Return whether a function inside another one is all that its code says, and the only one of its name there.
+
+        It uses no variables. So what is left are its defaults, which are arguments.
+        """
+        function, outer = self._function, self.title.partition(".<locals>")[0]
+        try:
+            encode((getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)))
+        except UnkeyableArgument:
+            return False
+        for thing in _things_behind(self._find(outer)):
+            code = getattr(thing, "__code__", None)
+            if isinstance(code, CodeType) and code.co_qualname == outer:
+                named = [each for each in _codes_inside(code) if each.co_qualname == self.title]
+                is_same = named == [getattr(function, "__code__", None)]
+                return is_same and thing.__globals__ is function.__globals__  # type: ignore[attr-defined]
+        return False
+
+
+def is_alike(one: object, other: object) -> bool:
+    """Return whether two functions are one, or cannot differ: of the same code, globals, variables and defaults."""
+    if one is other:
+        return True
+    if not (type(one) is FunctionType and type(other) is FunctionType):
+        return False
+    return (
+        one.__code__ == other.__code__
+        and one.__globals__ is other.__globals__
+        and not (one.__dict__ or other.__dict__)
+        and _are_same(one.__closure__ or (), other.__closure__ or ())
+        and _are_same(one.__defaults__ or (), other.__defaults__ or ())
+        and _are_same(_flat(one.__kwdefaults__), _flat(other.__kwdefaults__))
+    )
+
+
+def _script(module: str) -> str | None:
+    """Return the file of the script that *module* is, "" if that has none; None if it is no script."""
+    if module not in MAIN:
+        return None
+    main = sys.modules.get(module)
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name != "__main__":  # which a directory and an archive have when they are run
+        return None
+    path = os.path.realpath(getattr(main, "__file__", None) or "")
+    return path if os.path.isfile(path) or os.path.isfile(os.path.dirname(path)) else ""
+
+
+def _are_same(ones: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    """Return whether these are the same objects, or plain values of the same types."""
+    return len(ones) == len(others) and all(
+        one is other or (type(one) is type(other) and plain_types((one,)) is not None and one == other)
+        for one, other in zip(ones, others, strict=True)
+    )
+
+
+def _flat(defaults: "dict[str, Any] | None") -> tuple[object, ...]:
+    return (*(defaults or {}), *(defaults or {}).values())
+
+
+def _things_behind(thing: object) -> Iterator[object]:
+    """Return *thing* and the functions for which it stands, as decorators, descriptors and tasks do; nearest first."""
+    things = [thing]
+    for each in things:
+        yield each
+        if len(things) < MOST_BEHIND and not isinstance(each, type | ModuleType):
+            things += [part for part in _parts(each) if not any(part is known for known in things)]
+
+
+def _parts(thing: Any) -> Iterator[object]:
+    """Return what *thing* holds that may be a function."""
+    for name in ("__wrapped__", "__func__", "fget", "func"):
+        yield getattr(thing, name, None)
+    for cell in getattr(thing, "__closure__", None) or ():
+        with suppress(ValueError):  # an empty one
+            yield cell.cell_contents
+    yield from filter(callable, list(getattr(thing, "__dict__", {}).values()))
+
+
+def _codes_inside(code: CodeType) -> Iterator[CodeType]:
+    """Return the code of all functions that are written inside a function."""
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield each
+            yield from _codes_inside(each)
 
 
 def _is_bound(function: object) -> bool:
@@ -119,15 +255,13 @@ def _is_bound(function: object) -> bool:
     return owner is not None and not isinstance(owner, ModuleType)
 
 
-def _codes(function: Any) -> list[CodeType]:
-    """Return the code of *function* and of all that it wraps."""
-    codes = []
+def _uses_variables(function: Any) -> bool:
+    """Return whether *function*, or one that it wraps, uses variables of a function around it."""
     while function is not None:
-        code = getattr(function, "__code__", None)
-        if isinstance(code, CodeType):
-            codes.append(code)
+        if getattr(getattr(function, "__code__", None), "co_freevars", ()):
+            return True
         function = getattr(function, "__wrapped__", None)
-    return codes
+    return False
 
 
 class KeySpec:
@@ -315,7 +449,7 @@ class KeyMaker:
 
 def _head_number(head: bytes) -> str | None:
     """Return what stands for *head* at the front of a key in this process; None if too many have something already."""
-    with _head_lock:
+    with _lock:
         if head not in _head_numbers and len(_head_numbers) < MOST_HEADS:
             _head_numbers.setdefault(head, f"{next(_next_number):x}:")
         return _head_numbers.get(head)
@@ -327,7 +461,7 @@ def _version_suffix(version: object) -> str:
 
 def _note_version(namespace_tag: str, suffix: str) -> None:
     """Note that functions in this process have entries with this *suffix*."""
-    with _head_lock:
+    with _lock:
         # Where many namespaces have come and gone, the others share one place: then there is more to look for.
         is_known = namespace_tag in version_suffixes or len(version_suffixes) < MOST_HEADS
         place = namespace_tag if is_known else ""

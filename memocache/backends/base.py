@@ -131,6 +131,9 @@ class Cache(ABC):
     shared: ClassVar[bool]
     """True if other processes see the entries: then keys must be made of names that those know, too."""
 
+    one_machine: bool = False
+    """True if only processes of one machine can see the entries: they know the path of a file, too."""
+
     has_near: ClassVar[bool] = False
     """True if it holds entries in this process: see `near`."""
 

@@ -107,7 +107,7 @@ class Tiers(Cache):
         self._channel = ForgetChannel(near, far)
         # By tags: what far gives does not say whose it is.
         self._scopes: weakref.WeakValueDictionary[tuple[str, ...], EntryScope] = weakref.WeakValueDictionary()
-        self.awaited_only = far.awaited_only
+        self.awaited_only, self.one_machine = far.awaited_only, far.one_machine
         super().__init__(far.default_timeout)
 
     def _ask(self, verb: Callable[..., Any], *arguments: Any) -> CacheCall:

@@ -65,6 +65,7 @@ TIERS: Final = (
             "tests/unit/serializers/test_hostile.py",
             "tests/unit/test_cli.py",
             "tests/unit/test_plugin.py",
+            "tests/unit/test_scripts.py",
             "tests/unit/test_urls_secrets.py",
             "benchmarks/tests",
         ),

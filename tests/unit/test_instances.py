@@ -1,13 +1,16 @@
 """What stands for a method's instance in a key, whatever sort of instance it is."""
 
 import abc
+import asyncio
 import dataclasses
 import enum
 import re
+from typing import Any
 
 import pytest
 
-from memocache import ConfigurationError, MemcachedCache, UnkeyableArgument, cached
+from memocache import MISSING, ConfigurationError, MemcachedCache, UnkeyableArgument, cached, cached_functions
+from tests.unit.test_call import frames_of
 
 
 class Slotted:
@@ -249,3 +252,202 @@ def test_what_belongs_to_an_object_needs_a_namespace_in_a_shared_cache() -> None
     with pytest.raises(ConfigurationError, match=r"^dict\.get belongs to an object, so that another process cannot"):
         cached(cache=NO_SERVER)({}.get)
     assert cached(cache=NO_SERVER, namespace="table")({}.get).key(1)
+
+
+# ---- what is no instance -----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Order:
+    items: list[int]
+
+    @cached
+    def label(self):
+        return object()
+
+    @cached
+    @staticmethod
+    def sum_of(order):
+        return sum(order.items)
+
+    @staticmethod
+    @cached
+    def sum_above(order):
+        return sum(order.items)
+
+    @cached
+    @staticmethod
+    async def sum_later(order):
+        return sum(order.items)
+
+    @staticmethod
+    @cached
+    def __sum(order):
+        return sum(order.items)
+
+    private_sum = __sum
+
+
+class UrgentOrder(Order):
+    pass
+
+
+class Report:
+    @cached
+    @staticmethod
+    def total(order):
+        return sum(order.items)
+
+    @cached
+    def total_of(self, order):
+        return sum(order.items)
+
+
+@cached
+def described(order):
+    return sum(order.items)
+
+
+STATIC = [Order.sum_of, Order.sum_above, Order([]).sum_of, UrgentOrder.sum_above, Order.private_sum]
+STATIC += [Report.total, Report().total_of, described]
+
+
+@pytest.mark.parametrize("kind", [Order, UrgentOrder])
+@pytest.mark.parametrize("has_token", [False, True], ids=["", "with a token"])
+@pytest.mark.parametrize("number", range(len(STATIC)))
+def test_an_argument_that_is_no_instance_is_its_content(number: int, has_token: bool, kind: type) -> None:
+    total = STATIC[number]
+    order, equal = kind([1]), kind([1])
+    if has_token:
+        assert order.label() is order.label()
+    assert total(order) == total(order) == total(equal) == 1
+    assert total.info().misses == 1
+    order.items.append(2)
+    assert total(order) == 3
+    assert total(equal) == 1
+    order.items.pop()
+    assert total.uncache(order) is True
+    assert total.peek(equal) is MISSING
+
+
+def test_in_a_coroutine_method_too() -> None:
+    async def sums() -> list[int]:
+        order = Order([1])
+        found = [await Order.sum_later(order)]
+        order.items.append(2)
+        return [*found, await order.sum_later(order)]
+
+    assert asyncio.run(sums()) == [1, 3]
+
+
+def test_the_fast_way_of_a_static_method_is_that_of_functions() -> None:
+    class Numbers:
+        @cached
+        @staticmethod
+        def double(x):
+            return 2 * x
+
+    double = Numbers.double
+    assert double(2) == Numbers().double(2) == 4
+    assert frames_of(lambda: double(2)) == 1
+
+
+# ---- functions with a second name in a class ---------------------------------------------------------------------
+
+
+@cached
+def named_in_a_body(order):
+    return sum(order.items), object()
+
+
+@cached
+def named_later(order):
+    return sum(order.items), object()
+
+
+class InABody(Order):
+    hook = named_in_a_body
+
+
+class Later(Order): ...
+
+
+class OfAStaticMethod(Order): ...
+
+
+class Elsewhere:
+    @staticmethod
+    @cached
+    def describe(order):
+        return sum(order.items), object()
+
+
+Later.hook = named_later
+OfAStaticMethod.hook = Elsewhere.describe
+ALIASES = [(named_in_a_body, InABody), (named_later, Later), (Elsewhere.describe, OfAStaticMethod)]
+
+
+@pytest.mark.parametrize(("describe", "Named"), ALIASES, ids=["in a body", "later", "static elsewhere"])
+def test_a_name_in_a_class_does_not_change_what_the_function_counts(describe: Any, Named: Any) -> None:
+    order, equal = Named([1]), Named([1])
+    hooked = order.hook()
+    assert describe(order) is describe(equal)  # by content
+    assert order.hook() is hooked is not equal.hook()  # each instance by itself
+    order.items.append(2)
+    assert describe(order)[0] == 3
+    assert order.hook() is hooked
+    assert describe(equal)[0] == 1
+
+
+@pytest.mark.parametrize(("describe", "Named"), ALIASES, ids=["in a body", "later", "static elsewhere"])
+def test_through_the_class_it_is_the_same_as_through_an_instance(describe: Any, Named: Any) -> None:
+    one, other = Named([1]), Named([1])
+    first = one.hook()
+    assert Named.hook(one) is first
+    assert Named.hook(other) is not first
+    assert Named.hook is Named.hook
+    assert Named.hook == one.hook.__func__
+    assert Named.hook.uncache(one) is True
+    assert one.hook.peek() is MISSING
+    assert Named.hook(Order([1])) is describe(Order([1]))  # no instance of Named
+
+
+@pytest.mark.parametrize(("describe", "Named"), ALIASES, ids=["in a body", "later", "static elsewhere"])
+def test_both_names_are_counted_and_forgotten_together(describe: Any, Named: Any) -> None:
+    one = Named([1])
+    describe.cache_clear()
+    one.hook(), one.hook(), describe(one), describe(one)
+    assert (describe.info().misses, describe.info().hits) == (2, 2)
+    assert one.hook.info() == Named.hook.info() == describe.info()
+    describe.uncache_all()
+    assert [one.hook.peek(), describe.peek(one)] == [MISSING] * 2
+    assert sum(each == describe for each in cached_functions()) == 1
+
+
+def test_a_method_that_has_a_name_in_another_class_counts_whatever_instance() -> None:
+    class Other:
+        name = Order.label
+
+    one, two = Other(), Other()
+    assert one.name() is one.name() is not two.name()
+    assert Order([1]).label() is not Order([1]).label()
+
+
+def test_a_method_of_a_closure_counts_its_instance() -> None:
+    def made(n):
+        @cached
+        def method(self):
+            return n, self.n, object()
+
+        return method
+
+    class Owner:
+        one, two = made(1), made(2)
+
+        def __init__(self, n):
+            self.n = n
+
+    a, b = Owner(1), Owner(2)
+    assert [each()[:2] for each in (a.one, a.two, b.one, b.two)] == [(1, 1), (2, 1), (1, 2), (2, 2)]
+    assert a.one() is a.one() is Owner.one(a)
+    assert a.one.uncache() is True

@@ -1,6 +1,7 @@
 """The options namespace and version; and how functions without a name of their own are told apart."""
 
 import functools
+import gc
 import re
 from collections.abc import Callable
 from typing import Any
@@ -175,8 +176,117 @@ def test_functions_of_one_namespace_forget_for_each_other() -> None:
         assert len({f(1) for f in functions * 2}) == 1
 
 
+# ---- functions that look like another one ------------------------------------------------------------------------
+
+
+def price(x: int) -> int:
+    return x
+
+
+def scaled(factor: int) -> Any:
+    @functools.wraps(price)
+    def wrapper(x):
+        return price(x) * factor
+
+    return wrapper
+
+
+class Scale:
+    """A callable that goes by the name of a function."""
+
+    def __init__(self, factor: int) -> None:
+        functools.update_wrapper(self, price)
+        self.factor = factor
+
+    def __call__(self, x: int) -> int:
+        return x * self.factor
+
+
+def labelled(factor: int) -> Any:
+    return functools.update_wrapper(functools.partial(lambda factor, x: factor * x, factor), price)
+
+
+def run_as_plugin(factor: int, source: str = "def limit(x): return FACTOR * x") -> Any:
+    names = {"__name__": "plugin", "FACTOR": factor}
+    exec(source, names)
+    return names["limit"]
+
+
+def with_default(factor: int) -> Any:
+    return run_as_plugin(factor, "def limit(x, factor=FACTOR): return factor * x")
+
+
+def with_named_default(factor: int) -> Any:
+    return run_as_plugin(factor, "def limit(x, *, factor=FACTOR): return factor * x")
+
+
+def with_an_attribute(factor: int) -> Any:
+    function = run_as_plugin(factor, "def limit(x): return limit.factor * x")
+    function.factor = factor
+    return function
+
+
+def of_a_class(factor: int) -> Any:
+    """A method that a template was made into, without an instance."""
+
+    class Shop: ...
+
+    Shop.price = staticmethod(scaled(factor))
+    return Shop.price
+
+
+LOOK_ALIKES = [scaled, Scale, labelled, run_as_plugin, with_default, with_named_default, with_an_attribute, of_a_class]
+
+
+@pytest.mark.parametrize("make", LOOK_ALIKES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("outer", [lambda f: f, functools.lru_cache, staticmethod], ids=["plain", "lru", "static"])
+def test_functions_that_go_by_one_name_have_entries_of_their_own_in_process(make: Any, outer: Any) -> None:
+    options: dict[str, Any] = {"ignore": ("factor",)} if "default" in make.__name__ else {}
+    one, two = (cached(cache=SimpleCache(), **options)(outer(make(factor))) for factor in (1, 2))
+    assert one.key(10) != two.key(10)
+    cache = SimpleCache()
+    functions = [cached(cache=cache, **options)(outer(make(factor))) for factor in (1, 2, 3)]
+    assert [f(10) for f in functions * 2] == [10, 20, 30] * 2
+    assert functions[0].uncache(10) is True
+    functions[1].uncache_all()
+    assert [f.peek(10) for f in functions] == [MISSING, MISSING, 30]
+
+
+def test_a_name_of_functions_that_are_gone_is_no_way_to_their_entries() -> None:
+    cache = SimpleCache()
+    for factor in range(5):
+        limit = cached(cache=cache)(run_as_plugin(factor))
+        assert limit(10) == factor * 10
+        del limit
+        gc.collect()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def limit(x): return FACTOR * x",
+        "def limit(x, path='data.csv', *, most=1_000_000): return FACTOR * x",
+        "class Limits:\n    def limit(x): return FACTOR * x\nlimit = Limits.limit",
+    ],
+    ids=["plain", "defaults", "in a class"],
+)
+def test_a_cell_that_is_run_again_as_it_is_keeps_its_results(source: str) -> None:
+    names: dict[str, Any] = {"__name__": "a_notebook", "FACTOR": 2, "cached": cached(cache=SimpleCache())}
+    keys_seen = set()
+    for _ in range(3):
+        exec(source, names)
+        limit = names["shown"] = names["cached"](names["limit"])
+        assert limit(10) == 20
+        keys_seen.add(limit.key(10))
+        gc.collect()
+    assert len(keys_seen) == 1
+    assert limit.info().misses == 0
+    exec(source.replace("* x", "+ x"), names)
+    assert names["cached"](names["limit"])(10) == 12
+
+
 def test_names_that_come_and_go_take_a_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "_codes_by_path", {})
+    monkeypatch.setattr(keys, "_known_paths", set())
     monkeypatch.setattr(keys, "MOST_NAMES", 3)
     cache = SimpleCache()
 
@@ -186,7 +296,11 @@ def test_names_that_come_and_go_take_a_bounded_room(monkeypatch: pytest.MonkeyPa
         return cached(cache=cache)(names[f"fn_{number % 5}"])
 
     functions = [plugin(number) for number in range(10)]
-    assert len(keys._codes_by_path) == 3
+    assert len(keys._known_paths) == 3
     for _ in range(2):  # none is given another's, of the same name or not
         assert [f(100) for f in functions] == [100 + number for number in range(10)]
     assert all(f.info().misses == 1 for f in functions)
+    living = len(keys._living)
+    del functions
+    gc.collect()
+    assert len(keys._living) <= living - 10

@@ -116,6 +116,8 @@ class SQLiteCache(LeaseCache):
         ConfigurationError: for options that cannot work, and for a file or a directory that is not ours alone.
     """
 
+    one_machine = True
+
     def __init__(
         self,
         path: "str | os.PathLike[str]",
