@@ -124,7 +124,7 @@ def redis(memocache: Any, addresses: list[str]) -> None:
 
 
 def shared_hit(row: str, cache: Any, memocache: Any) -> None:
-    f = memocache.cached(timeout=FAR_OFF, cache=cache)(report)
+    f = memocache.cached(timeout=FAR_OFF, cache=cache, namespace="report")(report)
 
     def calls() -> None:
         for _ in repeat(None, SHARED_HITS):

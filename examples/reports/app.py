@@ -34,7 +34,7 @@ def index() -> Response:
 
 
 @app.get("/reports/<region>")
-@cached(timeout="5m")
+@cached(timeout="5m", namespace="reports.report")  # run as a script, this file has no name that other processes know
 def report(region: str) -> str:
     if region not in REGIONS:
         abort(404)
