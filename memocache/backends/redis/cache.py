@@ -73,7 +73,12 @@ class Script:
 CLAIM: Final = Script("""
 local function stands(key, seen) return (redis.call('GET', key) or '') == seen end
 local nonce = redis.pcall('GETRANGE', KEYS[1], 8, 23)
-if type(nonce) == 'table' then nonce = '' end
+if type(nonce) == 'table' then
+  if not string.find(nonce.err, 'WRONGTYPE', 1, true) then
+    return redis.error_reply('NOPERM the command getrange is needed: ' .. nonce.err)
+  end
+  nonce = ''
+end
 if nonce ~= ARGV[1] or not stands(KEYS[2], ARGV[2]) then return 0 end
 for i = 3, #KEYS do
   if not stands(KEYS[i], ARGV[i + 2]) then return 0 end
@@ -87,6 +92,11 @@ Arguments: the id and the lease that were found (empty: none), the new lease, it
 """
 
 FILL: Final = Script("""
+local function call(name, ...)
+  local reply = redis.pcall(name, ...)
+  if type(reply) == 'table' and reply.err then error('the command ' .. name .. ' is needed: ' .. reply.err, 0) end
+  return reply
+end
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
 for i = 3, #KEYS do
@@ -95,9 +105,9 @@ end
 local ms = tonumber(ARGV[3])
 if ms == 0 then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ms) end
 for i = 3, #KEYS do
-  local left = redis.call('PTTL', KEYS[i])
-  if ms == 0 then redis.call('PERSIST', KEYS[i])
-  elseif left >= 0 and left < ms then redis.call('PEXPIRE', KEYS[i], 2 * ms) end
+  local left = call('pttl', KEYS[i])
+  if ms == 0 then call('persist', KEYS[i])
+  elseif left >= 0 and left < ms then call('pexpire', KEYS[i], 2 * ms) end
 end
 return 1
 """)
@@ -491,7 +501,12 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
 
     async def send(self, text: str) -> None:
         """Publish *text* to all receivers, in every process."""
-        await self._topology.ask(0, self._channel.publish(text))
+        try:
+            await self._topology.ask(0, self._channel.publish(text))
+        except BackendUnavailable as error:
+            if "NOPERM" in str(error):
+                self._channel.was_refused("publish", str(error))
+            raise
 
     # ---- tasks ---------------------------------------------------------------------------------------------------
 

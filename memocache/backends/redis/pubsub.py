@@ -1,6 +1,7 @@
 """Channel: a Redis channel for texts from process to process; a thread receives them, as long as it is open."""
 
 import contextlib
+import logging
 import socket
 import threading
 import weakref
@@ -10,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from memocache._clock import ticks
 from memocache.backends.redis import resp
 from memocache.backends.redis.resp import Command, ErrorReply, NeedMoreData, ProtocolError, Reply, Request, command
+from memocache.errors import one_line
 
 if TYPE_CHECKING:
     from memocache.backends.redis.connection import RedisServer
 
 __all__ = ["Channel"]
+
+log: Final = logging.getLogger("memocache")
 
 QUIET: Final = 10.0  # seconds of silence after which the server is asked whether it is still there
 FIRST_PAUSE: Final = 0.1
@@ -38,6 +42,7 @@ class Channel:
         self._receivers: list[Receiver] = []
         self._ended = threading.Event()
         self._socket: Any = None
+        self._refused: set[str] = set()
 
     def receive(self, receiver: Receiver) -> None:
         """Have *receiver* called with each text."""
@@ -77,9 +82,23 @@ class Channel:
             _shut_down(opened)
         return opened
 
+    def was_refused(self, what: str, why: str) -> None:
+        """Tell the log once that the server lets us not do *what* with the channel."""
+        if what in self._refused:
+            return
+        self._refused.add(what)
+        log.warning(
+            "the user may not %s on the channel %s, so that near tiers of other processes serve what was forgotten "
+            "until near_timeout is over: %s (said once)",
+            what,
+            self.name.decode("ascii"),
+            one_line(why),
+        )
+
     def handle(self, push: Reply) -> None:
         """Hand the text in a *push* of the server's to the receivers."""
         if type(push) is ErrorReply:
+            self.was_refused("subscribe", push.text)
             raise ProtocolError(push.text)
         match push:
             case [b"subscribe", self.name, _]:

@@ -270,6 +270,9 @@ class Cluster(Topology):
             except BackendUnavailable as error:
                 problem = error
                 continue
+            if type(reply) is ErrorReply:
+                problem = server.refusal(reply)
+                continue
             ranges = _parse_slot_ranges(reply, server)
             if ranges is None:
                 problem = BackendUnavailable(f"redis at {server.name} is not of a cluster, or talks garbage")
