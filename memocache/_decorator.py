@@ -75,7 +75,7 @@ def cached(*args: Any, **options: Any) -> Any:
             function without arguments that returns a cache, asked each time. None: the default cache at the time of the
             call, see `configure`.
         namespace: the first part of the keys; functions of one namespace share entries. None: module and
-            qualified name.
+            qualified name, which on a shared cache must lead to the function.
         version: any keyable value; a new one leaves the old entries behind.
         ignore: names of parameters that are no part of the key and are never looked at.
         unless: a function that takes the result and returns True where it is not to be stored.
@@ -94,8 +94,8 @@ def cached(*args: Any, **options: Any) -> Any:
         vary: for a view, names of request headers that matter, such as "Accept-Language".
 
     Raises:
-        ConfigurationError: at decoration, for options that cannot work and functions that cannot be cached. (For a
-            function inside another one on a shared cache that is not known before: at the first call.)
+        ConfigurationError: at decoration, for options that cannot work and functions that cannot be cached. (At the
+            first call, where a shared cache is not known before, and where the name does not lead to the function.)
     """
     if len(args) > 2 or any(name in options for name in ("timeout", "key")[: len(args)]):
         raise ConfigurationError(
@@ -122,11 +122,12 @@ TRIED_BY_DJANGO: Final = ("django.utils.decorators", "_update_method_wrapper.<lo
 class _Decorator:
     """The result of `cached(...)`: it decorates functions with the options that it was given."""
 
-    __slots__ = ("_methods", "_options")
+    __slots__ = ("_options", "cached_methods")
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._methods: dict[Callable[..., Any], Any] = {}
+        self.cached_methods: dict[Callable[..., Any], Any] = {}
+        """The methods that Django's method_decorator has had it decorate, by function."""
 
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> "AsyncCachedFunction[P, R]": ...
@@ -156,10 +157,10 @@ class _Decorator:
 
     def _method(self, bound: types.MethodType) -> Any:
         """Return the cached form of the *bound* method, which Django's method_decorator asks for in each call anew."""
-        cached_method = self._methods.get(bound.__func__)
+        cached_method = self.cached_methods.get(bound.__func__)
         if cached_method is None:
             method = _cached_function(bound.__func__, types.MethodType, self._options)
-            cached_method = self._methods.setdefault(bound.__func__, method)
+            cached_method = self.cached_methods.setdefault(bound.__func__, method)
         return cached_method.__get__(bound.__self__)
 
     def _bound(self, function: Any, instance: object) -> Any:

@@ -508,7 +508,7 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
         if instance is None or proxies is None:
             cls = type(instance) if owner is None and instance is not None else owner
             if kind is None and cls is not None and not memoizer.owner.settle(cls):
-                return as_method(cls, instance)
+                return as_method(function, cls, instance)
             if instance is None:
                 return function
             proxies, qualname = _bound_proxies(memoizer, function), getattr(memoizer.function, "__qualname__", "")
@@ -519,13 +519,19 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
         proxy.__qualname__ = qualname
         return proxy
 
-    def as_method(cls: type, instance: object) -> Any:
+    def as_method(function: FunctionProxy, cls: type, instance: object) -> Any:
         """Bind what is not written in the class: where it is, it is no method, and counts its arguments otherwise."""
         nonlocal method
         if method is None:
             method = _face(memoizer.as_method, types.MethodType)
         memoizer.as_method.owner.add(cls)
-        return method if instance is None else method.__get__(instance, cls)
+        if instance is None:
+            return method
+        proxy = method.__get__(instance, cls)
+        if function._self_bound_class is None:
+            function._self_bound_class = type(proxy)
+            function._self_show_attributes()
+        return proxy
 
     def bind_class(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to the class, as a class method does."""

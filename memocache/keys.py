@@ -232,12 +232,15 @@ def _things_behind(thing: object) -> Iterator[object]:
 
 
 def _parts(thing: Any) -> Iterator[object]:
-    """Return what *thing* holds that may be a function."""
+    """Return what *thing* holds that may be a function, or lead to one."""
+    if isinstance(thing, list | tuple):
+        yield from thing
     for name in ("__wrapped__", "__func__", "fget", "func"):
         yield getattr(thing, name, None)
     for cell in getattr(thing, "__closure__", None) or ():
         with suppress(ValueError):  # an empty one
             yield cell.cell_contents
+    yield from getattr(thing, "cached_methods", {}).values()  # of our decorator, where Django calls it in each call
     yield from filter(callable, list(getattr(thing, "__dict__", {}).values()))
 
 

@@ -4,6 +4,7 @@ import abc
 import asyncio
 import dataclasses
 import enum
+import functools
 import re
 from typing import Any
 
@@ -407,6 +408,8 @@ def test_through_the_class_it_is_the_same_as_through_an_instance(describe: Any, 
     assert Named.hook(other) is not first
     assert Named.hook is Named.hook
     assert Named.hook == one.hook.__func__
+    describe.unit = "kg"
+    assert Named.hook.unit == one.hook.unit == "kg"
     assert Named.hook.uncache(one) is True
     assert one.hook.peek() is MISSING
     assert Named.hook(Order([1])) is describe(Order([1]))  # no instance of Named
@@ -451,3 +454,37 @@ def test_a_method_of_a_closure_counts_its_instance() -> None:
     assert [each()[:2] for each in (a.one, a.two, b.one, b.two)] == [(1, 1), (2, 1), (1, 2), (2, 2)]
     assert a.one() is a.one() is Owner.one(a)
     assert a.one.uncache() is True
+
+
+class Held(Order):
+    @functools.singledispatchmethod
+    @cached
+    def label_of(self, x):
+        return "any", self.items[0]
+
+    @label_of.register
+    @cached
+    def _(self, x: int):
+        return "int", self.items[0]
+
+    def _cents(self, x):
+        return x, self.items[0]
+
+    cents = functools.partialmethod(cached(_cents), 5)
+
+    @functools.cached_property
+    @cached
+    def first(self):
+        return self.items[0]
+
+
+def test_a_method_that_another_descriptor_holds_counts_its_instance() -> None:
+    one, other = Held([1]), Held([2])
+    for _ in range(2):
+        assert [each.label_of("a") for each in (one, other)] == [("any", 1), ("any", 2)]
+        assert [each.label_of(7) for each in (one, other)] == [("int", 1), ("int", 2)]
+        assert [each.cents() for each in (one, other)] == [(5, 1), (5, 2)]
+        assert [each.first for each in (one, other)] == [1, 2]
+    assert Held([1]) == one
+    one.items.append(3)
+    assert one.label_of(7) == ("int", 1)

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from django.views.decorators.vary import vary_on_cookie
 from django.views.generic import TemplateView
 from freezegun import freeze_time
 
-from memocache import Cache, ConfigurationError, cached
+from memocache import Cache, ConfigurationError, SQLiteCache, cached
 from tests.support.servers import wait_until
 from tests.support.threads import PATIENCE, Held, start
 from tests.web.django_site import DjangoSite, urls
@@ -137,6 +138,36 @@ def test_two_classes_that_inherit_a_view_do_not_share(count: Count) -> None:
     assert [view(ask("/")).content for view in views[:2]] == [b"base 3", b"one 2"]
 
 
+SHARED: list[Any] = []
+in_a_file = cached(timeout=60, cache=lambda: SHARED[-1])
+
+
+class DecoratedMethod(View):
+    @method_decorator(in_a_file)
+    def get(self, request: Any) -> HttpResponse:
+        return HttpResponse("method")
+
+
+@method_decorator(in_a_file, name="dispatch")
+class DecoratedClass(View):
+    def get(self, request: Any) -> HttpResponse:
+        return HttpResponse("class")
+
+
+@method_decorator([in_a_file], name="get")
+class DecoratedByAList(View):
+    def get(self, request: Any) -> HttpResponse:
+        return HttpResponse("list")
+
+
+@pytest.mark.parametrize("view", [DecoratedMethod, DecoratedClass, DecoratedByAList])
+def test_on_a_shared_cache_method_decorator_leads_to_the_view(view: Any, tmp_path: Path) -> None:
+    SHARED.append(SQLiteCache(tmp_path / "cache.db"))
+    answers = [view.as_view()(ask(f"/{view.__name__}")) for _ in range(2)]
+    assert ["Age" in each for each in answers] == [False, True]
+    assert answers[0].content == answers[1].content
+
+
 def test_two_calls_of_method_decorator_decorate_a_method_once(page: Page) -> None:
     decorator = cached(timeout=60)
 
@@ -145,10 +176,10 @@ def test_two_calls_of_method_decorator_decorate_a_method_once(page: Page) -> Non
         def get(self, request: Any) -> HttpResponse:
             return page(request)
 
-    before = len(decorator._methods)
+    before = len(decorator.cached_methods)
     for _ in range(3):
         Page.as_view()(ask("/"))
-    assert len(decorator._methods) == before + 1
+    assert len(decorator.cached_methods) == before + 1
 
 
 # ---- what else is in the key -------------------------------------------------------------------------------------
