@@ -15,7 +15,7 @@ from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.backends.simple import SimpleCache
-from memocache.errors import BackendError, ConfigurationError, UncacheFailed, one_line
+from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, one_line
 from memocache.keys import KeyMaker
 from memocache.stats import Counters
 
@@ -28,6 +28,8 @@ KNOWN_BYTES: Final = 4 * 2**20  # of one function
 KNOWN_OVERHEAD: Final = 400  # bytes, about, of a call besides its arguments
 LARGEST_KNOWN: Final = KNOWN_BYTES // 64
 MOST_BINDINGS: Final = 16
+MOST_REASONS: Final = 8  # for which a function is told that the cache did not do something
+NO_DIGITS: Final = dict.fromkeys(map(ord, "0123456789"))
 
 LookupResult: TypeAlias = "Entry | Stale | Lease | Busy | None"
 """A cache's answer about a key; None if it does not answer."""
@@ -216,11 +218,13 @@ class Binding:
         return value if self.copy is None else self.copy(value)
 
     def failed(self, what: str, error: Exception | None = None) -> None:
-        """Count that the cache did not do something; log the first time of each kind."""
+        """Count that the cache did not do something; log the first time of each kind, and of each reason for it."""
         self.counters.failures += 1
-        kind = f"{what} {type(error).__name__}"
-        if kind not in self._warned:
-            self._warned.add(kind)
+        # Sizes and times are no reasons of their own; that a server is left alone is said by what came before.
+        reason = str(error).translate(NO_DIGITS)
+        told = self._warned.setdefault(what, set())
+        if reason not in told and len(told) < MOST_REASONS and not (told and type(error) is LeftAlone):
+            told.add(reason)
             import logging  # not before something goes wrong: it takes a tenth of the whole import
 
             logging.getLogger("memocache").warning(

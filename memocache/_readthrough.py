@@ -353,7 +353,7 @@ class PendingLeadFast(PendingCall):
             try:
                 if binding.cache.fill(lease, entry):
                     binding.counters.stored += 1
-                else:
+                elif flight.over:  # else it was forgotten meanwhile, as it should be
                     binding.failed(LEASE_LOST)
             except (BackendError, SerializationError) as error:
                 blocking(_not_stored(binding, lease, error))
@@ -406,7 +406,7 @@ async def _store(
     try:
         if await _fill(binding, lease, entry):
             binding.counters.stored += 1
-        else:
+        elif lease.flight.over:  # else it was forgotten meanwhile, as it should be
             binding.failed(LEASE_LOST)
     except (BackendError, SerializationError) as error:
         await _not_stored(binding, lease, error)

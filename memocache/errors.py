@@ -58,6 +58,10 @@ class BackendUnavailable(BackendError):
     """The cache is down, slow, or talks garbage."""
 
 
+class LeftAlone(BackendUnavailable):
+    """A server failed a moment ago, and was told of then, so that it is not asked now."""
+
+
 class ValueTooLarge(BackendError):
     """The cache does not take a value of this size."""
 

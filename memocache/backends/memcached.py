@@ -2,7 +2,6 @@
 
 import functools
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
@@ -16,7 +15,8 @@ from pymemcache.exceptions import (
 )
 
 from memocache.backends._leases import Answer, LeaseCache
-from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, LastReply, Sockets, seconds_allowed
+from memocache.backends._shared import is_generation, new_generation
+from memocache.backends._wire import LONGEST_REMEMBERED, LastReply, Seat, Sockets, WireServer, seconds_allowed
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.keys import without_version
@@ -31,26 +31,26 @@ T = TypeVar("T")
 
 RECEIVE: Final = 64 * 1024
 DELETIONS: Final = frozenset((b"DELETED", b"NOT_FOUND"))
-CLOSED: Final = (MemcacheUnexpectedCloseError, ConnectionError)
+CLOSED: Final = "the connection was closed"
 
 
-class Server:
-    """One memcached server: a connection for each thread, and a breaker for all of them."""
+class Server(WireServer["MemcachedConnection"]):
+    """One memcached server."""
 
     def __init__(self, address: Any, timeout: float) -> None:
         self.name = address if isinstance(address, str) else "{}:{}".format(*address)
         self._address = address
-        self._timeout = timeout
-        self.after_fork()
+        super().__init__(f"memcached at {self.name}", timeout)
 
     def weight(self, key: str) -> bytes:
         """Return how much this server wants *key*: rendezvous hashing (Thaler and Ravishankar, 1998)."""
         return blake2b(f"{self.name}\0{key}".encode(), digest_size=8).digest()
 
-    def after_fork(self) -> None:
-        """Start again without connections, and with a breaker that nobody holds."""
-        self._local = threading.local()
-        self._breaker = Breaker(f"memcached at {self.name}")
+    def connect(self, deadline: float) -> "MemcachedConnection":
+        """Return a new connection."""
+        connection = MemcachedConnection(self._address, self.timeout)
+        connection.connect(deadline)
+        return connection
 
     # ---- commands: see KVServer --------------------------------------------------------------------------------------
 
@@ -64,11 +64,11 @@ class Server:
     def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
         """Return a function that reads what is under *key* and under *others*; see KVServer."""
         question = Question([each.encode("ascii") for each in (key, *others)])
-        return functools.partial(self._give, MemcachedConnection.read, (question,), True)
+        return functools.partial(self.give, MemcachedConnection.read, question, True, False)
 
     def gets(self, key: str, *, urgent: bool = False) -> tuple[bytes | None, object]:
         """Return what is under *key*, and its cas id."""
-        data, swap = self._ask("gets", key, again=True, urgent=urgent)
+        data, swap = self._ask("gets", key, repeats=True, writes=False, urgent=urgent)
         return data, swap
 
     def add(self, key: str, data: bytes, expire: int) -> bool:
@@ -81,78 +81,54 @@ class Server:
 
     def set(self, key: str, data: bytes, expire: int) -> None:
         """Store *data*; asked even of a server that is left alone, since it may be a forgetting."""
-        if self._ask("set", key, data, expire, noreply=False, urgent=True) is not True:
+        if is_generation(data):  # another one will do: if this is sent twice, and comes late, it voids what is there
+            is_stored = self.give(MemcachedConnection.renew, (key, expire), repeats=True, writes=True, urgent=True)
+        else:
+            is_stored = self._ask("set", key, data, expire, noreply=False, urgent=True)
+        if is_stored is not True:
             raise BackendUnavailable(f"memcached at {self.name} did not store an item")
 
     def delete_many(self, keys: Sequence[str]) -> list[str]:
         """Delete what is under *keys*; asked even of a server that is left alone; return those that had something."""
-        deleted = self._ask("delete_each", keys, again=True, urgent=True)
+        deleted = self._ask("delete_each", keys, repeats=True, urgent=True)
         return [key for key, was_there in zip(keys, deleted, strict=True) if was_there]
 
     def flush(self) -> None:
         """Delete everything."""
-        if self._ask("flush_all", noreply=False, urgent=True) is not True:
+        if self._ask("flush_all", noreply=False, repeats=True, urgent=True) is not True:
             raise BackendUnavailable(f"memcached at {self.name} did not flush")
 
-    def _ask(self, command: str, *args: Any, again: bool = False, urgent: bool = False, **options: Any) -> Any:
-        """Give one command of pymemcache's; see _give."""
-        return self._give(MemcachedConnection.ask, (command, args, options), again, urgent)
+    def _ask(
+        self,
+        command: str,
+        *args: Any,
+        repeats: bool = False,
+        writes: bool = True,
+        urgent: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Give one command of pymemcache's; see WireServer.give."""
+        return self.give(MemcachedConnection.ask, (command, args, options), repeats, writes, urgent)
 
-    def _give(self, command: Callable[..., T], words: tuple[Any, ...], again: bool, urgent: bool = False) -> T:
-        """Give one *command*, a method of MemcachedConnection, with its *words*.
-
-        Args:
-            command: the method.
-            words: what it takes.
-            again: it may be repeated on a new connection.
-            urgent: it is given whatever the breaker says.
-        """
-        breaker = self._breaker
-        if breaker.failures:
-            breaker.guard(urgent=urgent)
-        connection: MemcachedConnection | None = getattr(self._local, "connection", None)
-        # It is busy where a signal handler or a destructor of the user's asks in the middle of a command.
-        if connection is None or connection.is_busy:
-            connection = self._local.connection = MemcachedConnection(self._address, self._timeout)
-        was_open = False
-        try:
-            connection.is_busy = True
-            was_open = connection.is_open()
-            answer = command(connection, *words)
-        except CLOSED as error:
-            if not (again and was_open):
-                raise self._failed(error) from error
-            try:  # the server has been restarted since this thread last used the connection
-                answer = command(connection, *words)
-            except Exception as second:
-                raise self._failed(second) from second
-        except MemcacheServerError as error:
-            raise self._refused(error) from error
-        except Exception as error:
-            raise self._failed(error) from error
-        finally:
-            connection.is_busy = False
-        if breaker.failures:
-            breaker.succeeded()
-        return answer
-
-    def _refused(self, error: MemcacheServerError) -> BackendError:
+    def refusal(self, error: Exception) -> BackendError | None:
         """Return what to raise for an item that the server does not take; it is up, and others it may take."""
-        reason = error.args[0]
+        reason = error.args[0] if isinstance(error, MemcacheServerError) and error.args else b""
         if b"too large" in reason:
-            self._breaker.succeeded()
             return ValueTooLarge(
                 f"memcached at {self.name} refuses an item for its size; raise its option -I, or lower max_item_size="
             )
         if b"out of memory" in reason:
-            self._breaker.succeeded()
             return BackendUnavailable(f"memcached at {self.name} has no room for an item of this size")
-        return self._failed(error)
+        return None
 
-    def _failed(self, error: Exception) -> BackendUnavailable:
-        """Return what to raise for *error*, whatever it is: hostile bytes make pymemcache raise many kinds."""
-        what = str(error) if isinstance(error, OSError | MemcacheError) else "an answer that makes no sense"
-        return self._breaker.failure(f"{type(error).__name__}: {what}")
+    def may_ask_again(self, error: Exception) -> bool:
+        """Return whether it was not done: the server takes no more connections."""
+        return isinstance(error, BrokenPipeError) or "Too many open connections" in str(error)
+
+    def explain(self, error: Exception) -> str:
+        """Return what to say of *error*, whatever it is: hostile bytes make pymemcache raise many kinds."""
+        is_told = isinstance(error, OSError | EOFError | MemcacheError)
+        return f"{type(error).__name__}: {error if is_told else 'an answer that makes no sense'}"
 
 
 class StrictClient(Client):  # type: ignore[misc]
@@ -194,49 +170,53 @@ class Question:
 
 
 class MemcachedConnection:
-    """One thread's connection to one server."""
+    """A connection to one server; see WireConnection."""
 
     def __init__(self, address: Any, timeout: float) -> None:
-        self._sockets = Sockets(timeout)
-        self.is_busy = False  # with a command, or with a poll, which cannot be begun in the middle of another either
-        self._client: Any = StrictClient(address, socket_module=self._sockets, default_noreply=False)
+        self.sockets = Sockets(timeout)
+        self.seat: Seat | None = None
+        self._client: Any = StrictClient(address, socket_module=self.sockets, default_noreply=False)
+
+    def connect(self, deadline: float) -> None:
+        """Connect until this *deadline*."""
+        self.sockets.deadline = deadline
+        self._client._connect()
 
     def is_open(self) -> bool:
         """Return whether it is connected and in step with the server."""
-        line = self._client.sock
-        if line is None:
-            return False
         # A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
-        if line.readable(0):
-            self._client.close()
-            return False
-        return True
+        line = self._client.sock
+        return line is not None and not line.readable(0)
 
-    def ask(self, command: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Give one command, connecting if need be."""
-        return self._call(getattr(self._client, command), *args, **options)
+    def ask(self, given: tuple[str, tuple[Any, ...], dict[str, Any]]) -> Any:
+        """Give one command of pymemcache's."""
+        command, args, options = given
+        self.sockets.begin()
+        try:
+            return getattr(self._client, command)(*args, **options)
+        except MemcacheUnexpectedCloseError:
+            raise EOFError(CLOSED) from None
+
+    def renew(self, given: tuple[str, int]) -> Any:
+        """Put a new generation under a key, another one each time."""
+        key, expire = given
+        return self.ask(("set", (key, new_generation(), expire), {"noreply": False}))
 
     def read(self, question: "Question") -> "Answer":
         """Ask a *question*, and return the answer."""
-        line = self._client.sock
-        if line is None:
-            return question.learn(b"", self._call(self._client.get_many, question.wanted))
         # pymemcache's own reading takes twice as long.
-        try:
-            buffer = line.exchange(question.command, RECEIVE)
-            answer = question.known(buffer)
-            if answer is None:
-                whole, found = self._found(line, buffer, question.wanted)
-                answer = question.learn(whole, found)
-            return answer
-        except BaseException:  # see _call
-            self._client.close()
-            raise
+        line = self._client.sock
+        buffer = line.exchange(question.command, RECEIVE)
+        answer = question.known(buffer)
+        if answer is None:
+            whole, found = self._found(line, buffer, question.wanted)
+            answer = question.learn(whole, found)
+        return answer
 
     def _found(self, line: Any, buffer: bytes, wanted: list[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
         """Return the whole answer, of which *buffer* has come already, and what is in it for the *wanted* keys."""
         if not buffer:
-            raise MemcacheUnexpectedCloseError
+            raise EOFError(CLOSED)
         found: dict[bytes, bytes] = {}
         start = 0
         while True:
@@ -245,7 +225,7 @@ class MemcachedConnection:
             if buffer[start:end] == b"END":
                 if len(buffer) == end + 2:
                     return buffer, found
-                raise MemcacheUnexpectedCloseError("there came more than was asked for")
+                raise ConnectionError("there came more than was asked for")
             word, key, _, size = buffer[start:end].split(b" ")
             if word != b"VALUE" or key not in wanted or key in found:
                 raise MemcacheUnknownError("an answer to something else")
@@ -257,27 +237,20 @@ class MemcachedConnection:
             found[key] = buffer[start:stop]
             start = stop + 2
 
-    def _call(self, command: Callable[..., T], *args: Any, **options: Any) -> T:
-        self._sockets.begin()
-        try:
-            return command(*args, **options)
-        except BaseException:
-            # Whatever interrupted it, KeyboardInterrupt included: the answer may come yet, and would be taken for the
-            # next one's.
-            self._client.close()
-            raise
-
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """Close it."""
         client = getattr(self, "_client", None)  # a signal may have come before there was one
         if client is not None:
             client.close()
 
+    __del__ = close
+
 
 def _more(line: Any) -> bytes:
-    """Return what comes next on *line*; MemcacheUnexpectedCloseError if nothing ever will."""
+    """Return what comes next on *line*; EOFError if nothing ever will."""
     data: bytes = line.recv(RECEIVE)
     if not data:
-        raise MemcacheUnexpectedCloseError
+        raise EOFError(CLOSED)
     return data
 
 
@@ -290,7 +263,7 @@ SPELT_ADDRESS: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+))(?::([0-9]{1,5}))?
 class MemcachedCache(LeaseCache):
     """A cache on one or many memcached servers, shared by all processes that use the same ones.
 
-    Create it once and keep it around: it holds one connection for each thread and server. It needs no server to be
+    Create it once and keep it around: it holds connections, at most 32 to each server. It needs no server to be
     created; one that is down later is a miss, and is left alone for a growing moment. With many servers each key has
     its one server, whichever of them are up.
 
@@ -355,7 +328,7 @@ class MemcachedCache(LeaseCache):
         """Use no connection and join no flight of the parent's."""
         super().after_fork()
         for server in self._servers:
-            server.after_fork()
+            server.reset()
 
     def _node(self, key: str) -> "Server":
         servers = self._servers

@@ -10,7 +10,7 @@ import pytest
 
 from memocache import UncacheFailed
 from memocache.backends.base import Cache
-from tests.faults.kinds import KINDS, Kind, Memcached, Redis
+from tests.faults.kinds import KINDS, Kind, Redis
 from tests.support.faults import (
     BlackHole,
     CutAfter,
@@ -102,7 +102,7 @@ def test_uncache_raises_exactly_when_it_was_not_acknowledged(
         world.check(1)
 
 
-@each_of(lambda kind: [*HARMLESS, Repeat()] if kind is Memcached else HARMLESS)
+@each_of(lambda kind: HARMLESS)
 def test_what_is_only_odd_is_no_failure(each: Fault, proxy: FaultProxy, make_world: MakeWorld) -> None:
     world = make_world(timeout=5)
     proxy.fault = each
@@ -197,6 +197,7 @@ def test_failures_are_counted_and_told_once(
             f"{place}: {error}",
             f"{function}, so the call was computed and not stored: {place}: {error}",
             f"{function}: {place} before and is left alone for a moment (said once; see info())",
+            f"{kind.name} at {proxy.address} is back",
         ],
         strict=True,
     ):

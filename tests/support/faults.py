@@ -117,6 +117,7 @@ class _Connection:
         self.proxy = proxy
         self.client = Stream(client)
         self.ends_abruptly = False
+        self.is_forgotten = False
         self.owed = b""
         self._server: Stream | None = None
         self._lock = threading.Lock()  # nobody may shut a socket down whose number has been given to another
@@ -148,6 +149,8 @@ class _Connection:
             while True:
                 self._wait_for_client()
                 request = read_request(self.client)
+                if self.is_forgotten:
+                    Exchange(self, request).swallow()
                 self._pay_what_is_owed()
                 self.proxy.fault_for(request).play(Exchange(self, request))
         except (EOFError, OSError):
@@ -218,6 +221,8 @@ class _Door:
 class FaultProxy:
     """Stands between clients and the server at *upstream*; `fault` says what it does to them, None: nothing.
 
+    Where *upstream* is changed, new connections lead to another server.
+
     It listens on 127.0.0.1 and a free port or, with *unix*, on a unix socket. It knows where requests and
     answers end, in memcached's text protocol and in RESP. A fault that has hit its last time is None again.
     """
@@ -263,6 +268,12 @@ class FaultProxy:
             live = list(self._live)
         for connection in live:
             connection.end()
+
+    def forget_connections(self) -> None:
+        """Let nothing pass on the present connections, without a word, as a NAT does that has forgotten them."""
+        with self._lock:
+            for connection in self._live:
+                connection.is_forgotten = True
 
     def close(self) -> None:
         """End everything: connections, threads, sockets."""

@@ -224,10 +224,11 @@ class MemcachedServer(Server):
         memory_mb: int = 32,
         max_item_size: int | str | None = None,
         threads: int = 2,
+        connections: int = 1024,
         binary: MemcachedBinary | None = None,
     ) -> None:
         super().__init__(tcp=tcp)
-        self._options = ["-m", str(memory_mb), "-t", str(threads)]
+        self._options = ["-m", str(memory_mb), "-t", str(threads), "-c", str(connections)]
         if max_item_size is not None:
             self._options += _item_size_options(max_item_size)
         self._binary = binary

@@ -2,30 +2,33 @@
 
 import asyncio  # redis-py has imported it before
 import contextlib
+import os
 import ssl
-import threading
 import weakref
 from collections import deque
 from typing import Any, Final
 
+from memocache import _fork
+from memocache._clock import ticks
 from memocache._effects import Operation
 from memocache._flight import own_copy
-from memocache._pool import in_pool, ring
-from memocache.backends._wire import MOST_BYTES, Breaker, DeadlineSocket, closed_with
+from memocache._pool import in_pool, ring, wake
+from memocache.backends._wire import LARGE, MOST_BYTES, DeadlineSocket, Seat, WireServer, WrongServer, closed_with
 from memocache.backends.redis import resp
 from memocache.backends.redis.resp import ErrorReply, NeedMoreData, ProtocolError, Reply, Request
 from memocache.backends.redis.settings import Connector, ServerAddress
-from memocache.errors import BackendUnavailable
+from memocache.errors import BackendError, BackendUnavailable
 
 __all__ = ["RedisServer", "RoundTrip", "can_watch_sockets"]
 
 RECEIVE: Final = 64 * 1024
+CLOSED: Final = "the connection was closed"
 ROLE: Final = Request(resp.command(resp.any_reply, b"ROLE"))
 WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class RedisServer:
-    """One server: a connection for each thread and each event loop, and a breaker for all of them.
+class RedisServer(WireServer["Connection"]):
+    """One server, with a connection for each event loop besides those for threads.
 
     With *must_be_master*, a connection counts only if the server says that it is a master, and no replica of one.
     """
@@ -35,27 +38,30 @@ class RedisServer:
     ) -> None:
         self.address = address
         self.name = address if isinstance(address, str) else "{}:{}".format(*address)
-        self.timeout = timeout
         self._connector = Connector(address, tls, options, timeout)
         self._must_be_master = must_be_master
-        self.reset()
+        super().__init__(f"redis at {self.name}", timeout)
 
     def reset(self) -> None:
-        """Begin again without connections, and with a breaker that nobody holds."""
-        self._local = threading.local()
+        """Begin again without connections, and with breakers that nobody holds."""
         self._loops: dict[asyncio.AbstractEventLoop, LoopConnection] = {}
-        self._breaker = Breaker(f"redis at {self.name}")
+        super().reset()
 
     def close(self) -> None:
         """Close the connections, but for those that somebody is just using: they are closed after that."""
-        for loop, connection in list(self._loops.items()):
-            with contextlib.suppress(RuntimeError):  # the loop has been closed
-                loop.call_soon_threadsafe(connection.close, EOFError())
+        self.drop_connections()
         self.reset()
 
-    def connect(self) -> "Connection":
+    def drop_connections(self) -> None:
+        """Use none of the present connections any more; those of threads are closed when they are idle."""
+        super().drop_connections()
+        for loop, connection in list(self._loops.items()):
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
+                loop.call_soon_threadsafe(connection.close, EOFError(CLOSED))
+
+    def connect(self, deadline: float) -> "Connection":
         """Return a new connection."""
-        connection = Connection(*self._connector.connect())
+        connection = Connection(*self._connector.connect(deadline))
         if self._must_be_master:
             try:
                 (role,) = connection.exchange(ROLE)
@@ -66,58 +72,52 @@ class RedisServer:
                 raise
         return connection
 
-    # ---- in threads and in tasks ---------------------------------------------------------------------------------
+    def may_ask_again(self, error: Exception) -> bool:
+        """Return whether a new connection may lead to another server; for the present master, sentinels are asked."""
+        return isinstance(error, WrongServer) and not self._must_be_master
 
-    def exchange(self, request: Request) -> list[Reply]:
-        """Return the replies to *request*, in this thread."""
-        breaker = self._breaker
-        if breaker.failures:
-            breaker.guard(urgent=request.urgent)
-        connection: Connection | None = getattr(self._local, "connection", None)
-        was_open = False
-        try:
-            # It is busy where a signal handler or a destructor of the user's asks in the middle of a command.
-            if connection is not None and not connection.is_busy:
-                was_open = connection.is_open()
-            if not was_open or connection is None:
-                connection = self._local.connection = self.connect()
-            replies = connection.exchange(request)
-        except Exception as error:
-            if not (request.retry and was_open and isinstance(error, ConnectionError | EOFError)):
-                raise self._failure(error) from error
-            try:  # the server has been restarted since this thread last used the connection
-                connection = self._local.connection = self.connect()
-                replies = connection.exchange(request)
-            except Exception as second:
-                raise self._failure(second) from second
-        if breaker.failures:
-            breaker.succeeded()
-        return replies
+    def explain(self, error: Exception) -> str:
+        """Return what to say of *error*."""
+        return str(error) if type(error) is WrongServer else f"{type(error).__name__}: {str(error) or CLOSED}"
 
-    async def exchange_in_task(self, request: Request) -> list[Reply]:
+    # ---- in tasks ------------------------------------------------------------------------------------------------
+
+    async def exchange_in_task(self, request: Request, seconds: float | None = None) -> list[Reply]:
         """Return the replies to *request*, in this task, without blocking its event loop."""
-        breaker = self._breaker
-        breaker.guard(urgent=request.urgent)
-        connection = None
-        try:
-            connection, is_new = await self._loop_connection()
+        if os.getpid() != _fork.pid:
+            _fork.notice()
+        self._guard(request.writes, request.urgent)
+        began = ticks()
+        deadline = began + (seconds or self.timeout)
+        is_new = False
+        while True:
+            connection = None
+            was_new = is_new
             try:
-                replies = await connection.exchange(request)
-            except (ConnectionError, EOFError):
-                if not request.retry or is_new:
-                    raise
-                connection, _ = await self._loop_connection()
-                replies = await connection.exchange(request)
-        except BackendUnavailable:
-            raise
-        except Exception as error:
-            raise self._failure(error) from error
-        finally:
-            del connection  # an exception leads to this frame
-        breaker.succeeded()
-        return replies
+                connection, is_new = await self._loop_connection(deadline)
+                left = deadline - ticks()
+                patience = left if is_new or was_new or not request.retry else left / 2
+                replies = await connection.exchange(request, patience, left)
+            except Exception as error:
+                may_help = request.retry or self.may_ask_again(error)
+                if connection is not None and not (is_new or was_new) and may_help and ticks() < deadline:
+                    is_new = True  # the last attempt, whoever makes the connection
+                    continue
+                raise self._task_failure(error, request.writes, connection, is_new=is_new) from error
+            finally:
+                del connection  # an exception leads to this frame
+            self._succeeded(request.writes)
+            return replies
 
-    async def _loop_connection(self) -> "tuple[LoopConnection, bool]":
+    def _task_failure(
+        self, error: Exception, writes: bool, connection: "LoopConnection | None", *, is_new: bool
+    ) -> BackendError:
+        """Return what to raise for *error*; note it if it is the server that failed."""
+        is_slow = isinstance(error, TimeoutError) and connection is not None and connection.size > LARGE
+        is_server = is_new or connection is None or not isinstance(error, ConnectionError | EOFError)
+        return self._failure(error, writes, ticks(), None, is_server=is_server and not is_slow)
+
+    async def _loop_connection(self, deadline: float) -> "tuple[LoopConnection, bool]":
         """Return the open connection of this event loop, and whether it is new."""
         loop, loops = asyncio.get_running_loop(), self._loops
         connection = loops.get(loop)
@@ -131,88 +131,72 @@ class RedisServer:
             return connection, False
         opening = connection.opening
         if opening is None or opening.done():
-            opening = connection.opening = loop.create_task(connection.open())
-        await asyncio.wait((opening,))
+            opening = connection.opening = loop.create_task(connection.open(deadline))
+            opening.add_done_callback(lambda opened: opened.cancelled() or opened.exception())  # nobody may wait for it
+        bell: asyncio.Future[None] = loop.create_future()
+        opening.add_done_callback(lambda _: wake(loop, bell))
+        await ring(bell, max(0.0, deadline - ticks()))
+        if not opening.done():
+            raise TimeoutError("there is no connection in time")
         opening.result()
         return connection, True
 
-    def _failure(self, error: Exception) -> BackendUnavailable:
-        """Count *error* as a failure of the server, and return the exception to raise."""
-        return self._breaker.failure(f"{type(error).__name__}: {str(error) or 'the connection was closed'}")
-
-    def refusal(self, reply: ErrorReply) -> BackendUnavailable:
+    def refused(self, reply: ErrorReply) -> BackendUnavailable:
         """Return the exception to raise for a command that the server does not take."""
         return BackendUnavailable(f"redis at {self.name} refused a command: {reply.text}")
 
 
 class RoundTrip(Operation):
-    """A *request* to a *server*, and the replies to it."""
+    """A *request* to a *server*, and the replies to it; within these *seconds*, if they are less than its timeout."""
 
-    __slots__ = ("request", "server")
+    __slots__ = ("request", "seconds", "server")
 
-    def __init__(self, server: RedisServer, request: Request) -> None:
+    def __init__(self, server: RedisServer, request: Request, seconds: float | None = None) -> None:
         self.server = server
+        self.seconds = seconds
         self.request = resp.EchoedRequest(request) if request.urgent else request
 
     def run(self) -> list[Reply]:
         """Do it in this thread."""
-        return self.server.exchange(self.request)
+        request = self.request
+        return self.server.give(EXCHANGE, request, request.retry, request.writes, request.urgent, self.seconds)
 
     async def run_in_task(self) -> list[Reply]:
         """Do it in this task."""
-        return await self.server.exchange_in_task(self.request)
+        return await self.server.exchange_in_task(self.request, self.seconds)
 
 
 # ---- a thread's connection -------------------------------------------------------------------------------------------
 
 
 class Connection:
-    """A connection of one thread: a line, and its *owner*, an object of redis-py's."""
+    """A connection that one thread uses at a time: a line, and its *owner*, an object of redis-py's."""
 
     def __init__(self, line: DeadlineSocket, owner: Any) -> None:
         self._line: DeadlineSocket | None = line
         self._owner = owner
-        self.is_busy = False
+        self.sockets = line.sockets
+        self.seat: Seat | None = None
 
     def is_open(self) -> bool:
         """Return whether it can be used for a command."""
-        line = self._line
-        if line is None:
-            return False
         # A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
-        try:
-            self.is_busy = True  # a poll cannot be begun by a signal handler in the middle of one
-            is_quiet = not line.readable(0)
-        finally:
-            self.is_busy = False
-        if not is_quiet:
-            self.close()
-        return is_quiet
+        line = self._line
+        return line is not None and not line.readable(0)
 
     def exchange(self, request: Request) -> list[Reply]:
         """Send *request* and return the replies."""
         line = self._line
         if line is None:
-            raise EOFError
-        try:
-            self.is_busy = True
-            buffer = line.exchange(request.data, RECEIVE)
-            replies = request.recall(buffer)
-            if replies is None:
-                replies = self._read_replies(line, request, buffer)
-            return replies
-        except BaseException:
-            # Whatever interrupted it, KeyboardInterrupt included: the answer may come yet, and would be taken for the
-            # next one's.
-            self.close()
-            raise
-        finally:
-            self.is_busy = False
+            raise EOFError(CLOSED)
+        buffer = line.exchange(request.data, RECEIVE)
+        replies = request.recall(buffer)
+        return self._read_replies(line, request, buffer) if replies is None else replies
 
     def _read_replies(self, line: DeadlineSocket, request: Request, buffer: bytes) -> list[Reply]:
         while True:
             if not buffer:
-                raise EOFError
+                raise EOFError(CLOSED)
             try:
                 replies, end = request.parse(buffer)
             except NeedMoreData as need:
@@ -234,13 +218,16 @@ class Connection:
         return opened
 
 
+EXCHANGE: Final = Connection.exchange
+
+
 def _receive_up_to(line: DeadlineSocket, buffer: bytes, size: int) -> bytes:
     """Return *buffer* with what comes next, until it has at least *size* bytes."""
     parts, length = [buffer], len(buffer)
     while length < size:
         data = line.recv(RECEIVE)
         if not data:
-            raise EOFError
+            raise EOFError(CLOSED)
         parts.append(data)
         length += len(data)
     return b"".join(parts)
@@ -259,6 +246,11 @@ class PendingRequest:
         self.ended = ended
         self.replies: list[Reply] | None = None
         self.error: Exception | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """True if its replies have come, or never will."""
+        return self.replies is not None or self.error is not None
 
     def end(self) -> None:
         """Wake whoever waits."""
@@ -282,8 +274,9 @@ class LoopConnection:
         self._unsent = b""
         self._closing: weakref.finalize[[], Any]
         self._parts: list[bytes] = []  # of answers that are not whole yet
-        self._size = 0  # of them
+        self.size = 0  # of them
         self._needed = 0  # bytes, before it is worth parsing again
+        self._heard = 0  # how often something came
         self.opening: asyncio.Task[None] | None = None
 
     @property
@@ -291,24 +284,28 @@ class LoopConnection:
         """True if it can be used."""
         return self._socket is not None
 
-    async def open(self) -> None:
-        """Connect, in a thread of the pool: names are looked up there, too, and keys negotiated."""
-        connection = await in_pool(self._server.connect, (), lambda connection: connection.close())
+    async def open(self, deadline: float) -> None:
+        """Connect, in a thread of the pool: keys are negotiated there, too."""
+        connection = await in_pool(self._server.connect, (deadline,), lambda connection: connection.close())
         self._socket = opened = connection.detach()
         opened.setblocking(False)
-        self._parts, self._size, self._needed, self._unsent = [], 0, 0, b""
+        self._parts, self.size, self._needed, self._unsent = [], 0, 0, b""
         self._closing = closed_with(self, opened)
         self.loop.add_reader(opened, self._on_readable)
 
-    async def exchange(self, request: Request) -> list[Reply]:
-        """Send *request* and return the replies, within the server's timeout."""
+    async def exchange(self, request: Request, patience: float, seconds: float) -> list[Reply]:
+        """Send *request* and return the replies, within these *seconds*, the first bytes of any within *patience*."""
         if self._socket is None:
-            raise EOFError
+            raise EOFError(CLOSED)
         pending = PendingRequest(request, self.loop.create_future())
         self._pending.append(pending)
+        heard = self._heard
         self._send(request.data)
         try:
-            await ring(pending.ended, self._server.timeout)
+            await ring(pending.ended, patience)
+            if self._heard != heard and not pending.is_over and patience < seconds:
+                pending.ended = self.loop.create_future()
+                await ring(pending.ended, seconds - patience)
             if pending.error is not None:
                 raise pending.error
             if pending.replies is None:
@@ -346,7 +343,8 @@ class LoopConnection:
             while True:
                 data = self._socket.recv(RECEIVE)
                 if not data:
-                    raise EOFError
+                    raise EOFError(CLOSED)
+                self._heard += 1
                 self._feed(data)
                 if not isinstance(self._socket, ssl.SSLSocket):  # that may hold more, of which the kernel knows nothing
                     return
@@ -364,20 +362,25 @@ class LoopConnection:
                 self._end_first(replies)
                 return
         self._parts.append(data)
-        self._size += len(data)
-        if self._size > MOST_BYTES:
+        self.size += len(data)
+        if self.size > MOST_BYTES:
             raise ProtocolError(f"the server sent more than {MOST_BYTES} bytes")
-        while pending and self._size >= self._needed:
+        while pending and self.size >= self._needed:
             buffer = b"".join(self._parts)
             try:
                 replies, end = pending[0].request.parse(buffer)
             except NeedMoreData as need:
                 self._parts, self._needed = [buffer], need.size
                 return
+            except WrongServer as error:
+                refused = pending.popleft()
+                refused.error = error
+                refused.end()
+                raise EOFError(CLOSED) from None  # of the others nobody knows whether they were done
             rest = buffer[end:]
             if rest and len(pending) == 1:
                 raise resp.Desynchronized("there came more than was asked for")
-            self._parts, self._size, self._needed = [rest] if rest else [], len(rest), 0
+            self._parts, self.size, self._needed = [rest] if rest else [], len(rest), 0
             self._end_first(replies)
         if self._parts and not pending:
             raise ProtocolError("an answer that nobody asked for")

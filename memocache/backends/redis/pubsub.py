@@ -69,7 +69,7 @@ class Channel:
     def subscribe(self) -> Any:
         """Return a socket on which the server sends the texts; it belongs to the caller."""
         server = self._find_server()
-        opened = server.connect().detach()
+        opened = server.connect(ticks() + server.timeout).detach()
         try:
             opened.settimeout(server.timeout)
             opened.sendall(command(resp.any_reply, b"SUBSCRIBE", self.name).data)

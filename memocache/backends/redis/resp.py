@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from memocache.backends._wire import LONGEST_REMEMBERED, MOST_BYTES, LastReply
+from memocache.backends._wire import LONGEST_REMEMBERED, MOST_BYTES, LastReply, WrongServer
 
 __all__ = [
     *("Command", "Desynchronized", "EchoedRequest", "ErrorReply", "NeedMoreData", "ProtocolError"),
@@ -12,6 +12,8 @@ __all__ = [
 ]
 
 MAX_DEPTH: Final = 8
+WRONG_SERVER: Final = ("READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "NOAUTH")
+"""The errors of a server that was demoted, that reads its data, or that does not know this connection any more."""
 
 
 class ErrorReply:
@@ -93,6 +95,10 @@ def any_reply(reply: Reply) -> bool:
     return True
 
 
+CHANGES: Final = (integer, ok_or_nil)
+"""The shapes of the replies to commands that change something."""
+
+
 # ---- commands and replies --------------------------------------------------------------------------------------------
 
 
@@ -116,15 +122,16 @@ class Request:
     """Some commands that are sent together; it remembers the last reply.
 
     With *retry* it may be repeated on a new connection; *urgent*, as a forgetting is: it is sent whatever the breaker
-    says, and nothing but an answer to itself acknowledges it.
+    says, and nothing but an answer to itself acknowledges it. It *writes* if one of the commands does.
     """
 
-    __slots__ = ("_last", "commands", "data", "retry", "urgent")
+    __slots__ = ("_last", "commands", "data", "retry", "urgent", "writes")
 
     def __init__(self, *commands: Command, retry: bool = False, urgent: bool = False) -> None:
         self.commands = commands
         self.retry = retry
         self.urgent = urgent
+        self.writes = any(each.shape in CHANGES for each in commands)
         self.data = b"".join([each.data for each in commands])
         self._last: LastReply[list[Reply]] | None = None
 
@@ -140,15 +147,20 @@ class Request:
     def parse(self, buffer: bytes) -> tuple[list[Reply], int]:
         """Return the replies at the beginning of *buffer*, and where they end.
 
-        Raises NeedMoreData or ProtocolError.
+        Raises NeedMoreData, ProtocolError, or WrongServer.
         """
         replies: list[Reply] = []
+        wrong = None
         end = 0
         for shape, _, _ in self.commands:
             reply, end = _parse_reply(buffer, end, 0)
-            if type(reply) is not ErrorReply and not shape(reply):
+            if type(reply) is ErrorReply:
+                wrong = wrong or (reply if reply.word in WRONG_SERVER else None)
+            elif not shape(reply):
                 raise ProtocolError("an answer to something else")
             replies.append(reply)
+        if wrong is not None:
+            raise WrongServer(wrong.text)
         if end == len(buffer) <= LONGEST_REMEMBERED:
             self._last = LastReply(buffer, replies)
         return replies, end

@@ -234,11 +234,11 @@ class Connector:
     def _new_connection(self) -> Any:
         return self._kind(**self._options)  # which does not connect yet
 
-    def connect(self) -> tuple[DeadlineSocket, Any]:
+    def connect(self, deadline: float) -> tuple[DeadlineSocket, Any]:
         """Return a line that is ready for commands, and its owner, to be kept and at the end `disconnect`ed."""
         connection = self._new_connection()
         connection.sockets = sockets = Sockets(self._timeout)
-        sockets.begin()
+        sockets.deadline = deadline
         try:
             connection.connect()
         except BaseException:

@@ -81,13 +81,13 @@ class Topology(ABC):
                 scan = command(resp.scan_page, b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
                 (reply,) = await RoundTrip(server, Request(scan, retry=True, urgent=True))
                 if type(reply) is ErrorReply:
-                    raise server.refusal(reply)
+                    raise server.refused(reply)
                 cursor, names = reply
                 if names:  # one by one: in a cluster they are in many slots
                     deletes = [command(resp.integer, b"DEL", each) for each in names]
                     for reply in await RoundTrip(server, Request(*deletes, retry=True, urgent=True)):
                         if type(reply) is ErrorReply:
-                            raise server.refusal(reply)
+                            raise server.refused(reply)
                 if cursor == b"0":
                     break
 
@@ -163,7 +163,7 @@ class Sentinels(Topology):
                 return replies
             self._master = None
         assert error is not None
-        raise master.refusal(error)
+        raise master.refused(error)
 
     async def _find_master(self, urgent: bool) -> RedisServer:
         """Return the master, as the first of the sentinels says that answers."""
@@ -375,7 +375,7 @@ def _check_errors(server: RedisServer, replies: Iterable[Reply]) -> None:
     """Raise what the first error in *replies* means, unless the caller can do something about it."""
     for reply in replies:
         if type(reply) is ErrorReply and reply.word != "NOSCRIPT":
-            raise server.refusal(reply)
+            raise server.refused(reply)
 
 
 def _is_redirection(reply: Reply) -> bool:
@@ -391,7 +391,7 @@ def _redirection_target(reply: ErrorReply, server: RedisServer) -> ServerAddress
     """Return the address in a redirection: "MOVED 3999 127.0.0.1:6381"; without a host, that of the *server*."""
     host, _, port = reply.text.rpartition(" ")[2].rpartition(":")
     if not port.isdigit():
-        raise server.refusal(reply)
+        raise server.refused(reply)
     return host or _host(server), int(port)
 
 
