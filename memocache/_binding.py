@@ -93,7 +93,7 @@ class Binding:
         """True if nothing is stored there: it is a stand-in."""
         self._stand_in: Binding | None = None
         self._known_keys = KnownKeys()
-        self._warned: set[str] = set()
+        self._warned: dict[str, set[str]] = {}  # the reasons that were logged, by what was not done
         self._scopes: dict[tuple[str, ...], EntryScope] = {}
         self.scope = EntryScope((keys.all_tag,), self.counters)
         """The scope of the entries of calls without tags."""

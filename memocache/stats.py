@@ -12,7 +12,7 @@ class Info:
     A call is counted once: as a hit if it was served a stored value, as stale if the timeout of that was over, as a
     wait if it was served the result of a computation that another call had begun, else as a miss. A refresh, also one
     in the background, is a miss, too. A failure is whatever was not done for us: the cache was down, a value
-    could not be stored, a lease was lost while computing, a refresh in the background raised. *stored*
+    could not be stored, a computation took longer than its lease, a refresh in the background raised. *stored*
     counts the results that were stored, *seconds_saved* adds up the computation times of the entries that were hit.
     *currsize* and *maxsize* are None where the cache is not in this process; of a TieredCache they are its near tier's.
     """

@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from memocache import _clock, _fork
 from memocache._clock import ticks
 from memocache._policy import seconds
+from memocache.backends._names import Place, host_of
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, LeftAlone
 
 __all__ = [
@@ -136,23 +137,15 @@ class DeadlineSocket:
     def connect(self, address: Any) -> None:
         """Connect within the deadline; to the first of the addresses that a host's name stands for that answers."""
         if self._family == Sockets.AF_UNIX:
-            self._connect(self._family, address)
-            return
-        host, port = address
-        problem: OSError | None = None
-        for family, _, _, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            try:
-                self._connect(family, place)
-            except OSError as error:
-                problem = problem or error
-            else:
-                return
-        raise problem or OSError(f"{host} has no address")
+            self._connect((self._family, address), self.sockets.left())
+        else:
+            host_of(*address[:2]).connect(self._connect, self.sockets.left)
 
-    def _connect(self, family: int, place: Any) -> None:
+    def _connect(self, place: Place, seconds: float) -> None:
+        family, address = place
         self._socket = opened = socket.socket(family, socket.SOCK_STREAM)
         try:
-            opened.settimeout(self.sockets.left())
+            opened.settimeout(seconds)
             if family != Sockets.AF_UNIX:
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 # What is between us and the server forgets connections on which nothing is said.
@@ -160,7 +153,7 @@ class DeadlineSocket:
                 for name, value in KEEPALIVE.items():
                     if hasattr(socket, name):  # not everywhere
                         opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-            opened.connect(place)
+            opened.connect(address)
             self.adopt(opened)
         except BaseException:  # an interrupt as well: nobody else knows of this socket yet
             opened.close()
@@ -406,9 +399,14 @@ class WireServer(ABC, Generic[C]):
     then it waits for one, within the deadline.
     """
 
-    def __init__(self, name: str, timeout: float) -> None:
-        self.title = name  # in messages
+    def __init__(self, kind: str, address: str | tuple[str, int], timeout: float) -> None:
+        self.address = address
+        self.name = address if isinstance(address, str) else "{}:{}".format(*address)
+        self.title = f"{kind} at {self.name}"
         self.timeout = timeout
+        self._host = None if isinstance(address, str) else host_of(*address)
+        if self._host is not None:
+            self._host.tell(self)
         self.reset()
 
     def reset(self) -> None:
@@ -672,7 +670,9 @@ class WireServer(ABC, Generic[C]):
         self._wake()
 
     def _tidy(self) -> None:
-        """Close those that nobody has used for a while."""
+        """Close those that nobody has used for a while; and see whether the name stands for the same address."""
+        if self._host is not None:
+            self._host.look_again()
         now = ticks()
         self._tidy_at = now + self.timeout + TIDY
         idle = self._idle

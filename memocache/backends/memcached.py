@@ -38,9 +38,7 @@ class Server(WireServer["MemcachedConnection"]):
     """One memcached server."""
 
     def __init__(self, address: Any, timeout: float) -> None:
-        self.name = address if isinstance(address, str) else "{}:{}".format(*address)
-        self._address = address
-        super().__init__(f"memcached at {self.name}", timeout)
+        super().__init__("memcached", address, timeout)
 
     def weight(self, key: str) -> bytes:
         """Return how much this server wants *key*: rendezvous hashing (Thaler and Ravishankar, 1998)."""
@@ -48,7 +46,7 @@ class Server(WireServer["MemcachedConnection"]):
 
     def connect(self, deadline: float) -> "MemcachedConnection":
         """Return a new connection."""
-        connection = MemcachedConnection(self._address, self.timeout)
+        connection = MemcachedConnection(self.address, self.timeout)
         connection.connect(deadline)
         return connection
 

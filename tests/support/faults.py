@@ -223,11 +223,13 @@ class FaultProxy:
 
     Where *upstream* is changed, new connections lead to another server.
 
-    It listens on 127.0.0.1 and a free port or, with *unix*, on a unix socket. It knows where requests and
+    It listens at *address*, on a unix socket with *unix*, or on 127.0.0.1 and a free port. It knows where requests and
     answers end, in memcached's text protocol and in RESP. A fault that has hit its last time is None again.
     """
 
-    def __init__(self, upstream: Address, *, unix: bool = False, fault: Fault | None = None) -> None:
+    def __init__(
+        self, upstream: Address, *, unix: bool = False, fault: Fault | None = None, address: Address | None = None
+    ) -> None:
         self.upstream = upstream
         self.connections = 0  # how many were accepted, ever
         self.requests: list[bytes] = []  # the first lines of those that came
@@ -237,7 +239,7 @@ class FaultProxy:
         self._live: list[_Connection] = []
         self._door: _Door | None = None
         self._directory = tempfile.TemporaryDirectory(prefix="mc")
-        self.address: Address = str(Path(self._directory.name, "s")) if unix else ("127.0.0.1", free_port())
+        self.address = address or (str(Path(self._directory.name, "s")) if unix else ("127.0.0.1", free_port()))
         self.fault = fault
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from tests.support.faults import FaultProxy
 
 __all__ = ["Run", "World", "recovery"]
 
-PATIENCE = 2.0  # far more than the few timeouts that a call may take: this machine may be busy
+PATIENCE = 3.0  # far more than the few timeouts that a call may take: this machine may be busy
 
 
 class Run:

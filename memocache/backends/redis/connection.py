@@ -23,6 +23,7 @@ __all__ = ["RedisServer", "RoundTrip", "can_watch_sockets"]
 
 RECEIVE: Final = 64 * 1024
 CLOSED: Final = "the connection was closed"
+GRACE: Final = 0.02  # seconds in which it may be told why there is no connection in time
 ROLE: Final = Request(resp.command(resp.any_reply, b"ROLE"))
 WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -36,11 +37,9 @@ class RedisServer(WireServer["Connection"]):
     def __init__(
         self, address: ServerAddress, tls: bool, options: dict[str, Any], timeout: float, *, must_be_master: bool
     ) -> None:
-        self.address = address
-        self.name = address if isinstance(address, str) else "{}:{}".format(*address)
         self._connector = Connector(address, tls, options, timeout)
         self._must_be_master = must_be_master
-        super().__init__(f"redis at {self.name}", timeout)
+        super().__init__("redis", address, timeout)
 
     def reset(self) -> None:
         """Begin again without connections, and with breakers that nobody holds."""
@@ -78,6 +77,8 @@ class RedisServer(WireServer["Connection"]):
 
     def explain(self, error: Exception) -> str:
         """Return what to say of *error*."""
+        if isinstance(error.__context__, TimeoutError):  # for which redis-py has words of its own
+            error = error.__context__
         return str(error) if type(error) is WrongServer else f"{type(error).__name__}: {str(error) or CLOSED}"
 
     # ---- in tasks ------------------------------------------------------------------------------------------------
@@ -106,6 +107,8 @@ class RedisServer(WireServer["Connection"]):
                 raise self._task_failure(error, request.writes, connection, is_new=is_new) from error
             finally:
                 del connection  # an exception leads to this frame
+            if deadline > self._tidy_at:
+                self._tidy()
             self._succeeded(request.writes)
             return replies
 
@@ -135,7 +138,7 @@ class RedisServer(WireServer["Connection"]):
             opening.add_done_callback(lambda opened: opened.cancelled() or opened.exception())  # nobody may wait for it
         bell: asyncio.Future[None] = loop.create_future()
         opening.add_done_callback(lambda _: wake(loop, bell))
-        await ring(bell, max(0.0, deadline - ticks()))
+        await ring(bell, max(0.0, deadline - ticks()) + GRACE)
         if not opening.done():
             raise TimeoutError("there is no connection in time")
         opening.result()
