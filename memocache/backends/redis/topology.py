@@ -271,7 +271,7 @@ class Cluster(Topology):
                 problem = error
                 continue
             if type(reply) is ErrorReply:
-                problem = server.refusal(reply)
+                problem = server.refused(reply)
                 continue
             ranges = _parse_slot_ranges(reply, server)
             if ranges is None:
