@@ -11,6 +11,7 @@ from memocache._clock import now
 from memocache._current import CacheRef, CacheSource, as_cache
 from memocache._entry import SECOND, Entry, EntryScope, FastIndex, FastKey, StaleableEntry
 from memocache._hints import resolved
+from memocache._missing import MISSING
 from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
@@ -33,6 +34,10 @@ NO_DIGITS: Final = dict.fromkeys(map(ord, "0123456789"))
 
 LookupResult: TypeAlias = "Entry | Stale | Lease | Busy | None"
 """A cache's answer about a key; None if it does not answer."""
+
+
+def _not_none(value: Any) -> Any:
+    return MISSING if value is None else value
 
 
 class Binding:
@@ -101,9 +106,12 @@ class Binding:
         cache.remember(self._known_keys)
 
     def for_views(self) -> "Binding":
-        """Return the same for the function's calls as a view: they are counted together, and exceptions kept apart."""
+        """Return the same for the function's calls as a view: they are counted together, and exceptions kept apart.
+
+        A None that somebody else has stored is served as MISSING: a view stores none.
+        """
         return Binding(
-            self.title, self.cache, self.keys, self.policy, self.wait, None, self.counters, keeps_errors_apart=True
+            self.title, self.cache, self.keys, self.policy, self.wait, _not_none, self.counters, keeps_errors_apart=True
         )
 
     def stand_in(self) -> "Binding":

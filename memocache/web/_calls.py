@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from memocache._clock import now
 from memocache._hooks import Decision, Engine, HookedFunction
-from memocache.web._responses import DATA, Rendered, ResponseHeaders, StoredResponse
+from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse
 from memocache.web._rules import (
     MOST_VARY,
     RequestInfo,
@@ -87,6 +87,10 @@ class ViewRequest(ABC):
     def nonces(self) -> Iterable[str]:
         """Return the nonces that were made for this request, for the policies of its content."""
         return ()
+
+    def can_serve(self, stored: StoredResponse) -> bool:
+        """Return True if a view can have returned what is *stored*."""
+        return stored.kind == RESPONSE and stored.payload[0] in self.rules.statuses
 
     @abstractmethod
     def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
@@ -203,14 +207,18 @@ class ViewCall:
     async def _serve(self) -> Decision | StoredResponse | None:
         """Return the StoredResponse that was found, or the Decision on what was computed for this call."""
         engine, memory = self._engine, self._memory
-        for _ in range(MOST_VARY):
+        is_refresh = self._is_refresh
+        for _ in range(MOST_VARY + 1):
             key = self._key()
             waits = not memory.is_unstorable(key)
-            decision, packed = await engine.read_through(key, refresh=self._is_refresh, waits=waits)
+            decision, packed = await engine.read_through(key, refresh=is_refresh, waits=waits)
             if packed is None:
                 break
             stored = self._open(packed)
-            if stored is not None:
+            if stored is None:
+                is_refresh = True  # in its place
+                self._function.warn("a stored response could not be read, so it is computed again")
+            elif not stored.is_vary_marker:
                 return stored
         else:
             decision = await engine.compute()
@@ -226,22 +234,27 @@ class ViewCall:
         """Do the same, and store nothing: for HEAD."""
         for _ in range(MOST_VARY):
             entry = await self._engine.peek(self._key())
-            if entry is None:
+            stored = None if entry is None else self._open(entry.value)
+            if stored is None:
                 break
-            stored = self._open(entry.value)
-            if stored is not None:
+            if not stored.is_vary_marker:
                 self._engine.count(entry)
                 return stored
         self._engine.count(None)
         return await self._engine.compute()
 
     def _open(self, packed: object) -> StoredResponse | None:
-        """Return the response in *packed*; None if it is a marker: then learn the headers that lead to the response."""
+        """Return what is *packed*; None if it can be none of ours. If it is a marker, learn the headers in it."""
         stored = StoredResponse.unpack(packed)
-        if stored is None or not stored.is_vary_marker:
-            return stored
+        if stored is None:
+            return None
+        if not stored.is_vary_marker:
+            return stored if self._request.can_serve(stored) else None
+        names = {*self._names, *stored.vary}
+        if len(names) > MOST_VARY or len(names) == len(self._names):
+            return None  # it leads nowhere
         self._learn(stored.vary)
-        return None
+        return stored
 
     def _learn(self, names: tuple[str, ...]) -> None:
         self._names = tuple(sorted({*self._names, *names}))

@@ -3,17 +3,21 @@
 The stored form is plain data, so that every serializer can write it and every worker can read it.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from memocache.web._rules import (
+    MOST_VARY,
     RequestInfo,
     ResponseInfo,
     ViewRules,
     entity_tags,
     group_headers,
+    is_header_name,
+    is_header_value,
     join_lines,
     parse_date,
     parse_names,
@@ -74,14 +78,37 @@ class StoredResponse(NamedTuple):
 
     @classmethod
     def unpack(cls, packed: object) -> "StoredResponse | None":
-        """Return the StoredResponse that was *packed*; None for another form, such as that of another version."""
+        """Return the StoredResponse that was *packed*; None for another form, such as that of another version.
+
+        Whoever may write to the cache may have written anything.
+        """
         if not isinstance(packed, list) or len(packed) != 1 + len(cls._fields) or packed[0] != FORM:
             return None
         kind, payload, created, lifetime, stale, vary = packed[1:]
+        if not all(type(each) in (int, float) and math.isfinite(each) for each in (created, lifetime, stale)):
+            return None
+        if not isinstance(vary, list) or len(vary) > MOST_VARY or not all(map(is_header_name, vary)):
+            return None
         if kind == RESPONSE:
-            status, headers, body = payload
-            payload = (status, tuple(map(tuple, headers)), body.encode() if isinstance(body, str) else body)
+            payload = _unpack_payload(payload)
+            if payload is None:
+                return None
+        elif kind not in (DATA, VARY):
+            return None
         return cls(kind, payload, created, lifetime, stale, tuple(vary))
+
+
+def _unpack_payload(payload: object) -> tuple[int, tuple[tuple[str, str], ...], bytes] | None:
+    """Return the status, headers and body in *payload*; None if it has none."""
+    if not isinstance(payload, list | tuple) or len(payload) != 3:
+        return None
+    status, headers, body = payload
+    if type(status) is not int or not isinstance(headers, list) or not isinstance(body, str | bytes):
+        return None
+    pairs = tuple(tuple(pair) if isinstance(pair, list | tuple) else () for pair in headers)
+    if not all(len(pair) == 2 and is_header_name(pair[0]) and is_header_value(pair[1]) for pair in pairs):
+        return None
+    return status, cast("tuple[tuple[str, str], ...]", pairs), body.encode() if isinstance(body, str) else body
 
 
 def _text_or_bytes(body: bytes) -> str | bytes:
@@ -175,13 +202,16 @@ class ResponseHeaders:
 
 
 def entity_tag(headers: Iterable[tuple[str, str]], body: bytes) -> str:
-    """Return the strong ETag of these bytes with these types: the same in every worker."""
+    """Return the ETag of these bytes with these types: the same in every worker.
+
+    It is weak, since middleware outside may compress the bytes: RFC 9110, section 8.8.1.
+    """
     digest = blake2b(body, digest_size=16)
     fields = group_headers(headers)
     for name in TAGGED:
         line = join_lines(fields.get(name, ())).encode("latin-1", "replace")
         digest.update(len(line).to_bytes(4, "big") + line)
-    return f'"{digest.hexdigest()}"'
+    return f'W/"{digest.hexdigest()}"'
 
 
 def _extend_vary(lines: Sequence[str], more: set[str]) -> str:

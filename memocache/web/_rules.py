@@ -30,7 +30,7 @@ __all__ = [
         "check_options",
         "is_header_name",
     ),
-    *("is_user", "is_user_in_key", "judge", "request_key", "request_mode"),
+    *("is_header_value", "is_user", "is_user_in_key", "judge", "request_key", "request_mode"),
     *("RequestInfo", "RequestMode", "ResponseInfo", "Storability", "ViewRules"),
     *("Directives", "entity_tags", "group_headers", "join_lines", "parse_date", "parse_names", "parse_seconds"),
     "sort_query",
@@ -39,6 +39,7 @@ __all__ = [
 # ---- header fields ---------------------------------------------------------------------------------------------------
 
 NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # of a header: a token, RFC 9110, section 5.6.2
+VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, section 5.5
 # One element of a list; a comma in a quoted string does not end it.
 ELEMENT: Final = re.compile(r'(?:[^",\\]|"(?:[^"\\]|\\.)*")*')
 ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
@@ -273,6 +274,11 @@ def check_options(view: Any, vary: Any) -> tuple[bool | None, tuple[str, ...]]:
 def is_header_name(name: object) -> bool:
     """Return True if a header may have this *name*."""
     return isinstance(name, str) and NAME.fullmatch(name) is not None and name != "*"
+
+
+def is_header_value(value: object) -> bool:
+    """Return True if a header may have this *value*: text in one line, of characters that HTTP can send."""
+    return isinstance(value, str) and VALUE.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from memocache._hooks import Engine, HookedFunction, adapters
 from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
-from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, storable_headers
+from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse, storable_headers
 from memocache.web._rules import (
     HARMLESS_COOKIES,
     MORE_STATUSES,
@@ -154,6 +154,10 @@ class AsgiViewRequest(ViewRequest):
     def is_private(self) -> bool:
         """Return whether the session was changed."""
         return _session(self._scope) != self._session
+
+    def can_serve(self, stored: StoredResponse) -> bool:
+        """Return True for any data, which FastAPI checks itself, and for a response."""
+        return stored.kind == DATA or super().can_serve(stored)
 
     def rebuild(self, status: int, headers: Pairs, body: bytes) -> Any:
         """Return a plain response."""

@@ -34,7 +34,7 @@ from memocache._hooks import Engine, HookedFunction, adapters, choose_default, f
 from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._discovery import RouteIndex, cached_in
-from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, storable_headers
+from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse, storable_headers
 from memocache.web._rules import NONCES, RequestInfo, ResponseInfo, ViewRules, is_user
 from memocache.web._settings import cache_from_settings, check_settings, view_rules
 
@@ -229,6 +229,19 @@ class FlaskViewRequest(ViewRequest):
         """Return what the application, or Flask-Talisman, has as a nonce."""
         found = (each for name in NONCES for each in (g.get(name), getattr(request, name, None)))
         return [nonce for nonce in found if isinstance(nonce, str) and nonce]
+
+    def can_serve(self, stored: StoredResponse) -> bool:
+        """Return True if Flask can make a response of it."""
+        if stored.kind != DATA:
+            return super().can_serve(stored)
+        value = stored.payload
+        if not isinstance(value, tuple):
+            return isinstance(value, PLAIN)
+        try:
+            made = self._app.make_response((b"", *value[1:]))
+            return isinstance(value[0], PLAIN) and made.status_code in self.rules.statuses
+        except Exception:  # noqa: BLE001 - whatever a made-up status or header leads to
+            return False
 
     def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
         """Return a new response of the application's class."""

@@ -369,7 +369,7 @@ def test_cookies_and_vary_of_middleware_that_comes_later_go_to_each(serve: Serve
     plain, zipped, again = (Client().get("/", headers=each) for each in ({}, headers, {}))
     assert (plain.content, again.content) == (b"x" * 500, b"x" * 500)
     assert zipped.headers["Content-Encoding"] == "gzip"
-    assert zipped.headers["ETag"] == "W/" + plain.headers["ETag"]
+    assert zipped.headers["ETag"] == plain.headers["ETag"]  # a weak one
     assert len({each.cookies["visit"].value for each in (plain, zipped, again)}) == 3
     assert client.get("/", headers={**headers, "If-None-Match": zipped.headers["ETag"]}).status_code == 304
 

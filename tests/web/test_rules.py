@@ -202,7 +202,7 @@ def test_entity_tags_tell_bytes_and_forms_apart() -> None:
     }
     assert len(tags) == 5
     assert entity_tag([], b"a") == entity_tag([("X-Other", "b")], b"a")
-    assert all(tag.startswith('"') and tag.endswith('"') and len(tag) == 34 for tag in tags)
+    assert all(tag.startswith('W/"') and tag.endswith('"') and len(tag) == 36 for tag in tags)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from freezegun import freeze_time
 from memocache import Cache, MemcachedCache, cached
 from memocache._flight import Flight
 from memocache.web._calls import UrlMemory
+from memocache.web._responses import StoredResponse
 from tests.support.servers import MemcachedServer, wait_until
 from tests.support.threads import PATIENCE, Held, start
+from tests.web.flask_site import FlaskSite
 from tests.web.matrix import Reply
 from tests.web.sites import Asked, Site
 from tests.web.tenants import TASKS, requests
@@ -220,6 +222,58 @@ def test_a_fresh_response_is_served_whatever_could_not_be_stored_since(
     site.mount(body, decorate())
     ones = ("page", "page", "cookie", "page", "cookie", "page")
     assert [site.text(X_One=one) for one in ones] == ["1", "1", "2", "1", "3", "1"]
+
+
+FORGED: list[Any] = [
+    *(None, "x", [2, 3], [], {}),
+    [1, "nothing", None, 0.0, 9e9, 0.0, []],
+    [1, "response", None, 0.0, 9e9, 0.0, []],
+    [1, "response", [200, [["X", "a\r\nSet-Cookie: x=1"]], "b"], 0.0, 9e9, 0.0, []],
+    [1, "response", [200, [["X Y", "a"]], "b"], 0.0, 9e9, 0.0, []],
+    [1, "response", [200, [["X", "\u20ac"]], "b"], 0.0, 9e9, 0.0, []],
+    [1, "response", [200, [["X"]], "b"], 0.0, 9e9, 0.0, []],
+    [1, "response", [200, [7], "b"], 0.0, 9e9, 0.0, []],
+    [1, "response", [200, 5, "b"], 0.0, 9e9, 0.0, []],
+    [1, "response", [200, [], 5], 0.0, 9e9, 0.0, []],
+    [1, "response", ["200 OK", [], "b"], 0.0, 9e9, 0.0, []],
+    [1, "response", [999, [], "b"], 0.0, 9e9, 0.0, []],
+    [1, "response", [404, [], "b"], 0.0, 9e9, 0.0, []],
+    [1, "response", [200, [], "b"], "then", 9e9, 0.0, []],
+    [1, "response", [200, [], "b"], 0.0, float("nan"), 0.0, []],
+    [1, "response", [200, [], "b"], 0.0, 9e9, None, []],
+    [1, "vary", None, 0.0, 0.0, 0.0, []],
+    [1, "vary", None, 0.0, 0.0, 0.0, [5]],
+    [1, "vary", None, 0.0, 0.0, 0.0, ["a b"]],
+    [1, "vary", None, 0.0, 0.0, 0.0, 5],
+    [1, "vary", None, 0.0, 0.0, 0.0, [f"x-{number}" for number in range(9)]],
+    [1, "data", "x", "then", "a", None, []],
+]
+
+
+@pytest.mark.parametrize("forged", FORGED, ids=[f"{number}" for number in range(len(FORGED))])
+def test_what_nobody_can_have_stored_is_computed_again(
+    site: Site, memcached: MemcachedServer, prefix: str, count: Count, forged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5)
+    view = site.mount(lambda asked: f"{count()}", cached(cache=cache, namespace="view"))
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredResponse, "pack", lambda self: forged)
+        assert site.text() == "1"
+    assert site.get("/", "HEAD").status == 200
+    answers = [site.get() for _ in range(3)]
+    assert [answer.status for answer in answers] == [200] * 3
+    assert [answer.text for answer in answers] == ["3"] * 3
+    assert view.info().failures == 1
+
+
+def test_data_that_no_view_of_flask_returns_is_computed_again(count: Count, monkeypatch: pytest.MonkeyPatch) -> None:
+    for forged in (5, None, (), ("x", "y", "z", 1), ("x", "no status"), ("x", 200, 5), (5, 200)):
+        site = FlaskSite(is_async=False)
+        site.app.add_url_rule("/", "page", cached(lambda: f"{count()}"))
+        with monkeypatch.context() as patch:
+            patch.setattr(StoredResponse, "pack", lambda self, forged=forged: [1, "data", forged, 0.0, 9e9, 0.0, []])
+            first = int(site.text())
+        assert site.texts("/", "/") == [f"{first + 1}"] * 2
 
 
 def test_what_a_view_raises_is_its_own_caller_s(site: Site, decorate: Decorate) -> None:
