@@ -8,8 +8,8 @@ from contextlib import nullcontext
 from typing import Any, Final
 
 import memocache
+from benchmarks.decorators import TIMEOUT, directory
 from benchmarks.harness import Case, Group, Peer, Peers, TimedBenchmark, Venue, tally
-from benchmarks.peers import TIMEOUT, directory
 from benchmarks.servers import MEMCACHED, REDIS
 
 HIT: Final = "hit"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
+from benchmarks.decorators import SIZE, Decorator, chosen
 from benchmarks.harness import (
     Benchmark,
     Case,
@@ -24,7 +25,6 @@ from benchmarks.harness import (
     tally,
     timing_table,
 )
-from benchmarks.peers import SIZE, Decorator, chosen
 from benchmarks.report import OURS, Result
 
 ROOM: Final = f"Room for {SIZE} entries and a timeout of a day, where there can be"

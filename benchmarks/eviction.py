@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
+from benchmarks.decorators import IN_PROCESS, chosen
 from benchmarks.harness import Effort, Peer, Peers, Survey
-from benchmarks.peers import IN_PROCESS, chosen
 from benchmarks.report import Chart, Row, Table, absent
 
 TRACES: Final = Path(__file__).parent / "traces"

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any, Final, Protocol
 
+from benchmarks.decorators import SIZE, TIMEOUT, chosen
 from benchmarks.harness import Effort, Peer, Peers, Survey, WrongWork, at_the_end, series
-from benchmarks.peers import SIZE, TIMEOUT, chosen
 from benchmarks.report import Chart, Row, Table, absent, figure
 from benchmarks.servers import MEMCACHED
 from benchmarks.workers import together

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import memocache
 from benchmarks.backends import BARE, ROW
+from benchmarks.decorators import IN_PROCESS, SIZE, TIMEOUT, chosen
 from benchmarks.harness import Effort, Figures, Peer, Peers, Survey, WrongWork, at_the_end, series
-from benchmarks.peers import IN_PROCESS, SIZE, TIMEOUT, chosen
 from benchmarks.report import Table
 from benchmarks.servers import MEMCACHED, one_core
 from benchmarks.workers import Worker, together

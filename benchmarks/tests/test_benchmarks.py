@@ -21,10 +21,10 @@ import memocache
 from benchmarks import herd as herds
 from benchmarks import scale as scales
 from benchmarks.__main__ import main, result_of
+from benchmarks.decorators import IN_PROCESS, SIZE, chosen
 from benchmarks.eviction import SHARES, TRACES, Trace, eviction_of, hit_ratio, room, traces
 from benchmarks.harness import FULL, QUICK, Benchmark, Peer, Peers, Unavailable, WrongWork, at_the_end, series
 from benchmarks.herd import TaskHerd, ThreadHerd, herd_of, small_stacks
-from benchmarks.peers import IN_PROCESS, SIZE, chosen
 from benchmarks.report import Result
 from benchmarks.scale import HIT, HITS, HOT, HOT_KEYS, UNITS, WEIGHT, Filled, Hot, ThreadSurvey, rate, scale_tables
 from benchmarks.servers import MEMCACHED
