@@ -26,7 +26,7 @@ from benchmarks.harness import Unavailable
 from benchmarks.questions import QUESTIONS, NotAsked, Wrong
 from benchmarks.report import OURS, versions
 
-SECONDS: Final = 8.0
+SECONDS: Final = 20.0
 TIMEOUT: Final = 300  # of entries
 SUBJECTS: Final[dict[str, type["Subject"]]] = {}
 MARKS: Final = ("<!-- table -->", "<!-- /table -->")

@@ -286,14 +286,10 @@ def _enum_member(member: Any, kind: Any, level: Level) -> bytes:
     value = {"value": member._value_}
     if issubclass(kind, enum.Flag):  # its name, if any, is made of the value
         return _record(b"object", member, value, level, owner)
-    # The value too: it may be another one under this name, in the next release or as `_missing_` makes members.
     name = {"name": member._name_}
-    try:
-        return _record(b"object", member, name | value, level, owner)
-    except NoStableForm:  # such as functions as members
-        if kind._member_map_.get(member._name_) is not member:
-            raise
-        return _record(b"object", member, name, level, owner)
+    # A declared member is its name. `_missing_` makes others, and may give them names that there are.
+    is_declared = kind._member_map_.get(member._name_) is member
+    return _record(b"object", member, name if is_declared else name | value, level, owner)
 
 
 def _add_imported_types() -> None:

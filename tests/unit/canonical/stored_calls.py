@@ -44,6 +44,17 @@ class Bits(enum.IntFlag):
     HIGH = 8
 
 
+class Colour(enum.Enum):
+    RED = 1
+    CRIMSON = 1  # noqa: PIE796 - another name for the same member
+    BLUE = "b"
+
+
+class Grade(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
 class Point(NamedTuple):
     x: Any
     y: Any
