@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
-from memocache._flight import Flight, enclosing, in_background
+from memocache._flight import Flight, collecting, enclosing, in_background, leave
 
 __all__ = [
     *("COMPUTE_ALONE", "Compute", "Computed", "Effects", "InBackground", "Instead", "Join", "Operation"),
@@ -219,7 +219,7 @@ class PendingCall:
 
     def _begin(self, flight: Flight | None) -> None:
         self._flight = flight
-        if flight is not None:
+        if flight is not None and (not collecting or threading.get_ident() not in collecting):
             enclosing.set(flight)
         self._began = ticks()
 
@@ -248,11 +248,12 @@ class PendingCall:
         if self._compute is None:
             operation.coroutine.close()
             return False
-        operation.flight.leave_caller()
+        come_back = operation.flight.leave_caller()
         compute = self._compute if operation.bind is None else operation.bind(self._compute, False)
         is_accepted = in_background(functools.partial(_run_alone, operation, compute))
         if not is_accepted:
             operation.coroutine.close()
+            come_back()
         return is_accepted
 
     def computed(self, value: Any) -> Any:
@@ -267,13 +268,23 @@ class PendingCall:
     def _leave(self) -> float:
         """Leave the flight that was computed in, and return how many seconds that took."""
         cost = ticks() - self._began
-        if self._flight is not None:
-            enclosing.set(self._flight.parent)
+        flight = self._flight
+        if flight is not None:
+            if enclosing.get() is flight:
+                enclosing.set(flight.parent)
+            else:
+                leave(flight)
         return cost
 
     def _end(self, value: Any, error: BaseException | None) -> bool:
         """Go on with what came of the computation; return whether the caller gets something else instead."""
-        self._advance((value, error, self._leave()))
+        answer = value, error, self._leave()
+        try:
+            self._advance(answer)
+        except RecursionError:
+            if self._flight is not None and self._flight.state is None:
+                enclosing.set(self._flight)  # there was no room on the stack to end it: whoever is above does
+            raise
         if type(self.value) is not Instead:
             return False
         self.value = self.value.value
@@ -285,6 +296,8 @@ def _run_alone(operation: InBackground, compute: Callable[[], Any]) -> None:
     enclosing.set(None)
     operation.flight.thread = threading.get_ident()
     pending = PendingCall(operation.coroutine)
+    if pending.ready:
+        return
     try:
         value = compute()
     except BaseException as error:  # noqa: BLE001

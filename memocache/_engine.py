@@ -76,9 +76,13 @@ class CallEngine:
         self._binding = binding.views.binding
         self.notes = binding.views.notes
         self.cache = binding.cache
+        self._call_key = self._make_call_key()
+        self._tag = self._binding.keys.call_tag(self._call_key)
+
+    def _make_call_key(self) -> str:
+        memoizer = self._memoizer
         args, kwargs = (self._compute.args, self._compute.keywords) if memoizer.has_key_function else ((), {})
-        self._call_key = _call_key(memoizer, binding, self._key_args, args, kwargs)
-        self._tag = binding.keys.call_tag(self._call_key)
+        return _call_key(memoizer, self._binding, self._key_args, args, kwargs)
 
     def _scope(self) -> EntryScope:
         """Return the scope of the entries of this call; not for a call that only forgets, whose tags do not matter."""
@@ -153,15 +157,21 @@ class CallEngine:
 
     async def read_through(self, key: str, *, refresh: bool = False, waits: bool = True) -> tuple[Decision | None, Any]:
         binding, scope = self._binding, self._scope()
-        result = await (
-            refresh_call(binding, key, scope) if refresh else get_or_compute(binding, key, scope, waits=waits)
-        )
+        made_of = partial(self._key_anew, key)
+        if refresh:
+            result = await refresh_call(binding, key, scope, made_of)
+        else:
+            result = await get_or_compute(binding, key, scope, made_of=made_of, waits=waits)
         if result is None or type(result) is StoreDecision:
             return result, None
         if type(result) is Instead:
             self.serves_old = True
             return None, result.value
         return None, result
+
+    def _key_anew(self, key: str) -> str:
+        """Return *key*, with which this call began, if its arguments are still the same."""
+        return key if self._make_call_key() == self._call_key else ""
 
     async def peek(self, key: str, /) -> Any:
         (entry,) = await peek(self._binding, (key,), (self._scope().tags,))

@@ -3,6 +3,8 @@
 import contextlib
 import copy
 import functools
+import gc
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from typing import Final, Literal, Protocol
 from memocache._clock import ticks
 from memocache._fork import in_child
 
-__all__ = ["Flight", "enclosing", "own_copy", "waiting", "in_background"]
+__all__ = ["Flight", "collecting", "enclosing", "in_background", "leave", "own_copy", "waiting"]
 
 FlightState = Literal["resolved", "failed", "abandoned"]
 
@@ -70,9 +72,18 @@ class Flight:
         self.thread = threading.get_ident()
         self.loop, self.cancel = loop, cancel
 
-    def leave_caller(self) -> None:
-        """Have no more to do with the call that came upon it: nothing waits for what is done in the background."""
+    def leave_caller(self) -> Callable[[], None]:
+        """Have no more to do with the call that came upon it: nothing waits for what is done in the background.
+
+        Return what undoes that, for where it cannot be done there.
+        """
+        parent, thread = self.parent, self.thread
         self.parent, self.thread, self.is_left = None, 0, True
+
+        def come_back() -> None:
+            self.parent, self.thread, self.is_left = parent, thread, False
+
+        return come_back
 
     def resolve(self, value: object) -> None:
         """End with a *value* for the waiters."""
@@ -140,6 +151,38 @@ class Flight:
 
 enclosing: Final[ContextVar[Flight | None]] = ContextVar("memocache_flight", default=None)
 """The innermost flight that is being led in this thread or task."""
+
+collecting: Final[list[int]] = []
+"""The thread in which the garbage collector runs, before Python 3.12.
+
+There it may run in the middle of `ContextVar.set`, anybody's, which is not re-entrant: the interpreter dies where a
+destructor sets a variable of the same context. So a call in a destructor does not set ours.
+"""
+
+
+def _note_collection(phase: str, _: object) -> None:
+    collecting[:] = [threading.get_ident()] if phase == "start" else []
+
+
+if sys.version_info < (3, 12):
+    gc.callbacks.append(_note_collection)
+
+
+def leave(flight: Flight) -> None:
+    """Be no longer in *flight*, which was led in this thread; nor in any inside it.
+
+    Those had no room on the stack to be left and ended, after a RecursionError.
+    """
+    inner = innermost = enclosing.get()
+    while inner is not None and inner is not flight:
+        inner = inner.parent
+    if inner is None:
+        return  # it was not entered
+    while innermost is not None and innermost is not flight:
+        innermost.abandon()
+        innermost = innermost.parent
+    enclosing.set(flight.parent)  # last: where there is no room for the others yet, it is for whoever is above
+
 
 _graph = threading.RLock()  # re-entrant, since a signal handler or a destructor may wait for a flight, too
 

@@ -24,6 +24,7 @@ from memocache._instances import Owner
 from memocache._missing import MISSING
 from memocache._options import Options
 from memocache._readthrough import (
+    MadeOf,
     begin_fast,
     compute_only,
     forget,
@@ -231,6 +232,12 @@ class Memoizer:
             tags = (*tags, binding.keys.call_tag(key))
         return binding.scope_of(tags) if tags else binding.scope
 
+    def _made_of(self, binding: Binding, key_args: tuple[object, ...], compute: Any) -> "MadeOf":
+        """Return what the key of a call was made of: its *key_args*; where they are made of the arguments, those."""
+        if not self.has_key_function:
+            return key_args
+        return lambda: binding.keys.key(self.bind(*compute.args, **compute.keywords))
+
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the key of a call in the cache."""
         return self.locate(args, kwargs)[1]
@@ -290,7 +297,8 @@ class Memoizer:
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None
         scope = binding.scope if tag_args is None else self._scope(binding, key, tag_args)
-        return begin_fast(binding, key, scope, fast_key, compute, key_args)
+        made_of = key_args if self._spec.function is None else self._made_of(binding, key_args, compute)
+        return begin_fast(binding, key, scope, fast_key, compute, made_of)
 
     async def begin_in_task(
         self,
@@ -308,7 +316,8 @@ class Memoizer:
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None
         scope = binding.scope if tag_args is None else self._scope(binding, key, tag_args)
-        return await self._run(get_or_compute(binding, key, scope, fast_key, key_args=key_args), compute)
+        made_of = self._made_of(binding, key_args, compute)
+        return await self._run(get_or_compute(binding, key, scope, fast_key, made_of=made_of), compute)
 
     @functools.cached_property
     def _run(self) -> Callable[..., Any]:
@@ -370,9 +379,16 @@ class Memoizer:
 
     def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute a call now, store and return the result."""
-        coroutine = compute_only() if is_disabled() else refresh(*self.locate(args, kwargs))
+        compute = partial(self.function, *args, **kwargs)
+        if is_disabled():
+            coroutine = compute_only()
+        else:
+            binding, key, scope = self.locate(args, kwargs)
+            # Only a task can be left by its caller, so that the arguments may change.
+            made_of = self._made_of(binding, self.bind(*args, **kwargs), compute) if self.is_async else None
+            coroutine = refresh(binding, key, scope, made_of)
         if self.is_async:
-            return self._run(coroutine, partial(self.function, *args, **kwargs))
+            return self._run(coroutine, compute)
         pending = PendingCall(coroutine)
         if pending.ready:
             return pending.value

@@ -37,7 +37,7 @@ from memocache._flight import own_copy, waiting
 from memocache._hooks import adapters
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, CacheCall, Lease, Stale
-from memocache.errors import BackendError, BackendUnavailable, SerializationError, UnkeyableArgument
+from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.keys import version_suffixes
 
 __all__ = [
@@ -56,6 +56,9 @@ NOT_TAKEN: Final = "the cache did not take a result"
 
 UNSHARED: Final = object()
 """The value of a flight whose result is for its own caller only."""
+
+MadeOf: TypeAlias = "tuple[object, ...] | Callable[[], str]"
+"""The arguments of which a key was made; or what makes it anew of what they are now."""
 
 Proof: TypeAlias = "tuple[str, Callable[[Any], bool]]"
 
@@ -77,14 +80,14 @@ async def get_or_compute(
     scope: EntryScope,
     fast_key: "FastKey | None" = None,
     found: "LookupResult | NoResult" = NOT_LOOKED,
-    key_args: "tuple[object, ...] | None" = None,
+    made_of: "MadeOf | None" = None,
     *,
     waits: bool = True,
 ) -> Any:
     """Return the value under *key*, computed if need be; its entry is of this *scope*.
 
-    *fast_key* is to lead to the entry, in process. *found* is the answer of a first look, if there was one. *key_args*
-    are the arguments that the key was made of. If it does not wait, it computes alone what somebody else computes.
+    *fast_key* is to lead to the entry, in process. *found* is the answer of a first look, if there was one. *made_of*
+    is what the key was made of. If it does not wait, it computes alone what somebody else computes.
     """
     budget = binding.wait if waits else 0.0
     sleep = FIRST_SLEEP
@@ -104,13 +107,13 @@ async def get_or_compute(
             if lease is None:
                 return binding.serve_old(found.entry)
             bind = adapters.bind_context if adapters else None
-            if await InBackground(_lead(binding, lease, scope, key_args=key_args), lease.flight, bind):
+            if await InBackground(_lead(binding, lease, scope, made_of=made_of), lease.flight, bind):
                 return binding.serve_old(found.entry)
             lease.alias = fast_key
-            return await _lead(binding, lease, scope, found.entry, key_args)
+            return await _lead(binding, lease, scope, found.entry, made_of)
         if type(found) is Lease:
             found.alias = fast_key
-            return await _lead(binding, found, scope, None, key_args)
+            return await _lead(binding, found, scope, None, made_of)
         if budget <= 0:
             return await _compute_alone(binding)
         began = ticks()
@@ -137,7 +140,7 @@ def begin_fast(
     scope: EntryScope,
     fast_key: "FastKey | None",
     compute: Callable[[], Any] | None,
-    key_args: tuple[object, ...],
+    made_of: "MadeOf",
 ) -> PendingCall | Entry:
     """Begin the call of an ordinary function: `get_or_compute` once more, without a coroutine for what is usual.
 
@@ -167,8 +170,12 @@ def begin_fast(
         return found if binding.copy is None else PendingCall.finished(binding.copy(value))
     if binding.is_direct and type(found) is Lease:
         found.alias = fast_key
-        return PendingLeadFast(binding, found, scope)
-    return PendingCall(get_or_compute(binding, key, scope, fast_key, found, key_args), compute)
+        try:
+            return PendingLeadFast(binding, found, scope)
+        except BaseException:
+            found.flight.state = "abandoned"  # no call: after a RecursionError there is no room on the stack for one
+            raise
+    return PendingCall(get_or_compute(binding, key, scope, fast_key, found, made_of), compute)
 
 
 async def _look(binding: Binding, key: str, scope: EntryScope) -> "LookupResult | NoResult":
@@ -219,19 +226,21 @@ async def _lead(
     lease: Lease,
     scope: EntryScope,
     old: StaleableEntry | None = None,
-    key_args: tuple[object, ...] | None = None,
+    made_of: "MadeOf | None" = None,
 ) -> Any:
     """Compute under *lease* and store; if that fails, the caller is served what is *old*."""
     flight = lease.flight
     if lease.unreadable is not None:
         binding.failed("a stored result could not be read, so it is computed again", lease.unreadable)
     binding.counters.misses += 1
+    if flight.is_left and _have_changed(binding, lease, made_of):
+        return await _give_up(binding, lease)
     try:
         computed = cast(Computed, await Compute(flight))
     except BaseException:
         flight.abandon()  # it was not computed: a waiter leads the next
         raise
-    return await _lead_on(binding, lease, scope, *computed, old=old, key_args=key_args)
+    return await _lead_on(binding, lease, scope, *computed, old=old, made_of=made_of)
 
 
 async def _lead_on(
@@ -242,19 +251,15 @@ async def _lead_on(
     error: BaseException | None,
     cost: float,
     old: StaleableEntry | None = None,
-    key_args: tuple[object, ...] | None = None,
+    made_of: "MadeOf | None" = None,
 ) -> Any:
     """Go on after the computation, which returned *value* or raised *error*, in *cost* seconds."""
     flight = lease.flight
     try:
         if cost > binding.longest:
             binding.took(cost)
-        if flight.is_left and key_args is not None and not _have_key(binding, lease.key, key_args):
-            changed = ArgumentsChanged("the arguments were changed while it was computed for nobody")
-            await _give_back(binding, lease, changed)
-            if lease.old is None:
-                binding.failed("a result was not stored", changed)
-            flight.resolve(UNSHARED)
+        if flight.is_left and _have_changed(binding, lease, made_of):
+            await _give_up(binding, lease)
             return value
         if error is not None:
             return await _lead_failed(binding, lease, scope, error, cost, old)
@@ -280,12 +285,27 @@ class ArgumentsChanged(Exception):
     """The content of an argument is not that of which the key was made."""
 
 
-def _have_key(binding: Binding, key: str, key_args: tuple[object, ...]) -> bool:
-    """Return True if *key* is still the one of *key_args*, whose content may have been changed."""
-    try:
-        return binding.keys.key(key_args) == key
-    except UnkeyableArgument:
+def _have_changed(binding: Binding, lease: Lease, made_of: "MadeOf | None") -> bool:
+    """Return True if the arguments have another key by now than that of *lease*."""
+    if made_of is None:
         return False
+    try:
+        return (binding.keys.key(made_of) if isinstance(made_of, tuple) else made_of()) != lease.key
+    except Exception:  # noqa: BLE001 - they have none any more, or a function given as key= is not made for them
+        return True
+
+
+async def _give_up(binding: Binding, lease: Lease) -> None:
+    """Store nothing for a call that nobody waits for, whose arguments were changed."""
+    try:
+        changed = ArgumentsChanged("the arguments were changed while it was computed for nobody")
+        await _give_back(binding, lease, changed)
+        if lease.old is None:
+            binding.failed("a result was not stored", changed)
+        lease.flight.resolve(UNSHARED)
+    finally:
+        if lease.flight.state is None:
+            lease.flight.abandon()
 
 
 def _decide(binding: Binding, value: Any) -> StoreDecision:
@@ -457,10 +477,10 @@ async def _give_back(binding: Binding, lease: Lease, error: BaseException | None
 # ---- what else can be done with a call ---------------------------------------------------------------------------
 
 
-async def refresh(binding: Binding, key: str, scope: EntryScope) -> Any:
-    """Compute now and store, whatever is there; return the value."""
+async def refresh(binding: Binding, key: str, scope: EntryScope, made_of: "MadeOf | None" = None) -> Any:
+    """Compute now and store, whatever is there; return the value. *made_of* is what the key was made of."""
     lease = await _claim(binding, key, scope, NO_ANSWER)
-    return await (_compute_alone(binding) if lease is None else _lead(binding, lease, scope))
+    return await (_compute_alone(binding) if lease is None else _lead(binding, lease, scope, None, made_of))
 
 
 async def put(binding: Binding, key: str, scope: EntryScope, value: object) -> None:

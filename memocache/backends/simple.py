@@ -193,8 +193,10 @@ class SimpleCache(Cache):
                 old = entry
             elif is_led:
                 return Busy(flight)
-            flight = self._flights[key] = Flight(key, tags, lease)
+            flight = Flight(key, tags, lease)
+            # Registered last: if there is no room on the stack for one of these, no flight is left without a leader.
             taken = Lease(key, tags, flight, now)
+            self._flights[key] = flight
         if old is None:
             return taken
         taken.replaces, taken.old = True, old
@@ -203,8 +205,9 @@ class SimpleCache(Cache):
     def claim(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> Lease:
         """Lead a new flight on *key*; one that was under way will not store its result."""
         with self._lock:
-            flight = self._flights[key] = Flight(key, tags, lease)
+            flight = Flight(key, tags, lease)
             taken = Lease(key, tags, flight, now)
+            self._flights[key] = flight
         taken.replaces = True
         return taken
 

@@ -535,3 +535,79 @@ def test_a_function_may_change_its_own_arguments(cache: Cache) -> None:
 
     assert [smallest([2, 1]), smallest([2, 1])] == [1, 1]
     assert (smallest.info().hits, smallest.info().failures) == (1, 0)
+
+
+def test_a_refresh_that_begins_with_changed_arguments_is_not_computed(cache: Cache, stopped: Any) -> None:
+    async def main() -> None:
+        computed = []
+
+        @cached(cache=cache, namespace="begins", timeout=60, stale=3600)
+        async def f(items: list[int]) -> int:
+            computed.append(list(items))
+            return sum(items)
+
+        items = [1, 2]
+        await f(items)
+        stopped.tick(61)
+        assert await f(items) == 3  # the old one; its refresh has not begun
+        items.append(100)
+        await waited_for(lambda: f.info().failures == 1)
+        items.pop()
+        assert computed == [[1, 2]]
+        assert await f.peek([1, 2]) == 3
+
+    asyncio.run(main())
+
+
+async def waited_for(condition: Any) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("how", ["a call", "refresh", "many", "a key function"])
+def test_whatever_its_caller_has_left_is_not_stored_for_changed_arguments(cache: Cache, how: str) -> None:
+    async def main() -> None:
+        began, go = asyncio.Event(), asyncio.Event()
+
+        def total(items: list[int]) -> int:
+            return sum(items)
+
+        @cached(cache=cache, namespace="left " + how, key=total if how == "a key function" else None)
+        async def f(items: list[int]) -> int:
+            began.set()
+            await go.wait()
+            return sum(items)
+
+        items = [1, 2]
+        calls = {"refresh": f.refresh(items), "many": f.many([(items,)])} if how in ("refresh", "many") else {}
+        caller = asyncio.ensure_future(calls.pop(how, None) or f(items))
+        for other in calls.values():
+            other.close()
+        await began.wait()
+        waiter = asyncio.ensure_future(f([1, 2]))
+        await joined(cache, 2)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        items.append(100)
+        go.set()
+        assert await waiter == 3  # computed for itself
+        assert await f([1, 2]) == 3
+
+    asyncio.run(main())
+
+
+def test_what_is_computed_in_the_foreground_after_all_may_change_its_own_arguments(
+    cache: Cache, stopped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_flight, "MOST_WAITING", 0)
+
+    @cached(cache=cache, namespace="sorts", timeout=60, stale=3600)
+    def f(items: list[int]) -> int:
+        items.sort()
+        return items[0]
+
+    f([2, 1])
+    stopped.tick(61)
+    assert f([2, 1]) == 1
+    assert (f.info().stored, f.info().failures) == (2, 0)

@@ -362,7 +362,7 @@ def slow_ways(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def begin(binding: Any, key: str, scope: Any, fast_key: Any, compute: Any, key_args: Any) -> Any:
         if binding.cache.is_slow:
-            return PendingCall(get_or_compute(binding, key, scope, fast_key, key_args=key_args), compute)
+            return PendingCall(get_or_compute(binding, key, scope, fast_key, made_of=key_args), compute)
         return begin_fast(binding, key, scope, fast_key, compute, key_args)
 
     def forget_call(binding: Any, key: str) -> bool:

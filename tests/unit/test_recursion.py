@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from memocache import cached
+from memocache import SimpleCache, cached
+from memocache._flight import enclosing
 
 DEEP = 250
 
@@ -73,3 +74,61 @@ def test_recursion_without_end_is_python_s_own_error_and_leaves_nothing_behind()
         f(0)
     assert f.info().currsize == 0
     assert f.uncache(0) is False
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["let go", "held"])
+def test_no_flight_is_left_where_there_was_no_room_on_the_stack_to_end_it(held: bool) -> None:
+    """Nobody waits for it, also while somebody keeps the exception, whose traceback keeps the frames."""
+
+    cache = SimpleCache()
+
+    @cached(cache=cache)
+    def f(n):
+        return f(n + 1)
+
+    errors = []
+    for start in range(7):  # each fails at another place
+        with pytest.raises(RecursionError) as raised:
+            _at_depth(start, f)
+        if held:
+            errors.append(raised.value)
+        del raised
+        assert enclosing.get() is None
+        assert [flight.key for flight in cache._flights.values() if flight.state is None] == []
+
+
+def _at_depth(depth, call):
+    return call(0) if depth == 0 else _at_depth(depth - 1, call)
+
+
+COLLECTED = """
+    import gc
+    from contextvars import ContextVar
+    from memocache import cached, SimpleCache
+
+    for each in [ContextVar(str(number)) for number in range(40)]:
+        each.set(1)
+
+    class Job:
+        def __init__(self, number):
+            self.number, self.me = number, self
+
+        @cached(timeout=60, cache=SimpleCache())
+        def name(self):
+            return self.number
+
+        def __del__(self):
+            assert self.name() == self.number
+
+    for threshold in range(2, 80):
+        gc.set_threshold(threshold)
+        for number in range(100):
+            Job(number).name()
+    print("alive")
+"""
+
+
+def test_a_destructor_that_the_collector_runs_may_call_a_cached_function() -> None:
+    """Python 3.11 may collect in the middle of a ContextVar.set, and dies if a destructor sets one."""
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(COLLECTED)], capture_output=True, text=True, timeout=60)
+    assert (run.stderr, run.stdout, run.returncode) == ("", "alive\n", 0)
