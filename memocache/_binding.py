@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from sys import getsizeof
 from typing import Any, Final, TypeAlias
 
-from memocache._canonical import plain_types
+from memocache._canonical import fast_types, plain_types
 from memocache._clock import now
 from memocache._current import CacheRef, CacheSource, as_cache
 from memocache._entry import SECOND, Entry, EntryScope, FastIndex, FastKey, StaleableEntry
@@ -144,7 +144,8 @@ class Binding:
         key = self._known_keys.get(typed)
         if key is None:
             key = self.keys.key(key_args)
-            self._known_keys.learn(typed, key_args, key)
+            if fast_types(key_args) is not None:
+                self._known_keys.learn(typed, key_args, key)
         return key
 
     def scope_of(self, tags: tuple[str, ...]) -> EntryScope:

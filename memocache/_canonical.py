@@ -27,15 +27,20 @@ from memocache import _canonical_arrays
 from memocache._instances import token
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["MAIN", "encode", "encode_in_process", "has_own_key", "module_name", "plain_types", "zone_key"]
+__all__ = [
+    *("MAIN", "encode", "encode_in_process", "fast_types", "has_own_key", "module_name", "plain_types", "zone_key"),
+]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
 FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method
 LONGEST_NAME: Final = 40
+LONG_INT: Final = sys.hash_info.modulus
 MAIN: Final = frozenset({"__main__", "__mp_main__"})  # the second in children that multiprocessing spawns
 NO_KEY: Final = object()
 POINTER: Final = struct.calcsize("P")
-PLAIN_TYPES: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None))))  # a metaclass may have a __hash__
+# Of what is looked up as it is; by id, since a metaclass may have a __hash__. None under `python -b`: "a" and b"a" have
+# one hash, as 0 and b"" have, and comparing them would raise.
+PLAIN_TYPES: Final = frozenset(() if sys.flags.bytes_warning else map(id, (int, str, bytes, bool, float, type(None))))
 SHOWN_STEPS: Final = 8  # of the way to a refused value that its message shows
 
 
@@ -355,6 +360,14 @@ def plain_types(values: Sequence[object]) -> type | tuple[type, ...] | None:
 
 def _is_itself(value: object) -> bool:
     return type(value) is not float or (value != 0.0 and math.isfinite(value))  # there is also -0.0, and NaN
+
+
+def fast_types(values: Sequence[Any]) -> type | tuple[type, ...] | None:
+    """Return what `plain_types` does, or None if any number of others could be found with the same hash: long ints."""
+    for value in values:
+        if type(value) is int and not -LONG_INT < value < LONG_INT:
+            return None
+    return plain_types(values)
 
 
 def has_own_key(value: Any) -> bool:

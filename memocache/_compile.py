@@ -57,7 +57,7 @@ from collections.abc import Callable, Hashable, Mapping
 from inspect import Parameter
 from typing import Any, Final, TypeAlias
 
-from memocache._canonical import has_own_key, plain_types
+from memocache._canonical import fast_types, has_own_key
 from memocache._entry import FastIndex, FastKey
 from memocache._instances import Owner, tokens
 from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
@@ -316,7 +316,7 @@ def _none(key_args: tuple[Any, ...]) -> None:
 
 def _of_one(fast_index: FastIndex) -> FastKeyMaker:
     def fast_key(key_args: tuple[Any, ...]) -> FastKey | None:
-        kind = plain_types(key_args)
+        kind = fast_types(key_args)
         return None if kind is None else (fast_index, key_args[0], kind)
 
     return fast_key
@@ -326,7 +326,7 @@ def _of_some(fast_index: FastIndex) -> FastKeyMaker:
     known: dict[object, object] = {}  # one tuple of types for all entries
 
     def fast_key(key_args: tuple[Any, ...]) -> FastKey | None:
-        types = plain_types(key_args)
+        types = fast_types(key_args)
         return None if types is None else (fast_index, key_args, known.setdefault(types, types))
 
     return fast_key
@@ -342,7 +342,7 @@ def _of_method(fast_index: FastIndex, at: int, owner: Owner) -> FastKeyMaker:
             return None
         if has_own_key(instance):  # what that says may change, while a token does not
             return None
-        types = plain_types(key_args[:at] + key_args[at + 1 :])
+        types = fast_types(key_args[:at] + key_args[at + 1 :])
         if types is None:
             return None
         raw: Hashable = (*key_args[:at], token, *key_args[at + 1 :]) if len(key_args) > 1 else token

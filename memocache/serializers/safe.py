@@ -2,6 +2,8 @@
 
 import io
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import NoneType
 from typing import Any, Final
@@ -17,6 +19,8 @@ __all__ = ["SafeSerializer"]
 
 _DEEPEST: Final = 500
 _LEVELS_OF_A_SCALAR: Final = 1
+_MOST_ALIKE: Final = 200  # members of a set, or keys of a dict, with one hash: each is compared with all the others
+_MOST_UNWATCHED: Final = 1000  # numbers in a value, before their hashes are compared
 _PLAIN: Final = frozenset({NoneType, bool, int, float, str, bytes})
 _TYPE_NAME: Final = re.compile(r"[\w.<>]{1,200}")
 _encode = Encoder().encode
@@ -105,6 +109,7 @@ class SafeSerializer(Serializer):
 
     def loads(self, data: bytes, context: bytes) -> object:
         """Return the value that *data* stands for; *context* is not looked at."""
+        _load.unwatched = _MOST_UNWATCHED
         try:
             return self._reader.loads(data)
         except SerializationError:
@@ -233,6 +238,47 @@ def _remedy(kind: type) -> str:
     return "return plain data, or use PickleSerializer(secret=...)"
 
 
+class _Load(threading.local):
+    """The reading of one value, in this thread."""
+
+    unwatched = 0
+    """So many more numbers may come before their hashes are compared: a few take no time."""
+    alike: dict[int, list[object]]
+    """The numbers that came since, by their hash."""
+
+
+_load: Final = _Load()
+
+
+def _watched(reader: Callable[[memoryview], object]) -> Callable[[memoryview], object]:
+    """Return the *reader* of a type of numbers, for whose values it is easy to have one hash.
+
+    msgspec makes a dict by itself, also where forged bytes have such numbers as keys, which are never written.
+    """
+
+    def read(data: memoryview) -> object:
+        value = reader(data)
+        if _load.unwatched:
+            _load.unwatched -= 1
+            if not _load.unwatched:
+                _load.alike = {}
+            return value
+        try:
+            alike = _load.alike.setdefault(hash(value), [])
+        except TypeError:  # a signaling NaN has none, and cannot be a key
+            return value
+        if value not in alike:
+            alike.append(value)
+            _check_alike(len(alike))
+        return value
+
+    return read
+
+
+_WATCHED: Final = (Code.BIG_INTEGER, Code.DECIMAL, Code.FRACTION, Code.UUID)
+_READERS: Final[Readers] = READERS | {code: _watched(READERS[code]) for code in _WATCHED}
+
+
 class MsgpackReader:
     """The reader of msgpack in which extensions may be nested *levels* deep.
 
@@ -243,7 +289,7 @@ class MsgpackReader:
     def __init__(self, shapes: Mapping[str, Shape], levels: int) -> None:
         self._shapes = shapes
         self._levels = levels
-        self._readers = READERS
+        self._readers = _READERS
         self.loads = Decoder(ext_hook=self._read).decode
 
     def _read(self, tag: int, data: memoryview) -> object:
@@ -263,10 +309,10 @@ class MsgpackReader:
         hook = inner._read
         decode_list = Decoder(list[Any], ext_hook=hook).decode
         decode_object = Decoder(tuple[str, Any], ext_hook=hook).decode
-        return READERS | {
+        return _READERS | {
             Code.TUPLE: Decoder(tuple[Any, ...], ext_hook=hook).decode,
-            Code.SET: Decoder(set[Any], ext_hook=hook).decode,
-            Code.FROZENSET: Decoder(frozenset[Any], ext_hook=hook).decode,
+            Code.SET: lambda data: set(_with_few_alike(decode_list(data))),
+            Code.FROZENSET: lambda data: frozenset(_with_few_alike(decode_list(data))),
             Code.PAIRS: lambda data: _dict_of(decode_list(data)),
             Code.OBJECT: lambda data: self._record(*decode_object(data)),
         }
@@ -291,4 +337,16 @@ def _why_unnamed(name: str) -> str:
 
 
 def _dict_of(sides: list[Any]) -> dict[Any, object]:
-    return dict(zip(sides[::2], sides[1::2], strict=True))
+    return dict(zip(_with_few_alike(sides[::2]), sides[1::2], strict=True))
+
+
+def _with_few_alike(members: list[Any]) -> list[Any]:
+    """Return *members*, if a set of them is made in a moment: values can be found that all have the same hash."""
+    if len(members) > _MOST_ALIKE:
+        _check_alike(max(Counter(map(hash, members)).values()))
+    return members
+
+
+def _check_alike(number: int) -> None:
+    if number > _MOST_ALIKE:
+        raise SerializationError("the bytes hold too many values with the same hash")

@@ -260,3 +260,17 @@ def test_it_does_not_keep_a_class_alive() -> None:
     del kind
     gc.collect()
     assert reference() is None
+
+
+def test_numbers_that_all_have_one_hash_are_not_kept_in_a_table() -> None:
+    modulus = sys.hash_info.modulus
+
+    @cached(cache=SimpleCache(threshold=10_000))
+    def double(number: int, other: int = 0) -> int:
+        return 2 * number
+
+    for number in (5, modulus, -modulus, modulus * 2**40, modulus - 1, 1 - modulus):
+        assert double(number) == double(number) == 2 * number
+    assert (double.info().misses, double.info().hits) == (6, 6)
+    table = double._self_memoizer._fast_index.table  # type: ignore[attr-defined]
+    assert set(table) == {(5, 0), (modulus - 1, 0), (1 - modulus, 0)}
