@@ -13,7 +13,7 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
@@ -21,7 +21,7 @@ from memocache._flight import Flight, collecting, enclosing, in_background, leav
 
 __all__ = [
     *("COMPUTE_ALONE", "Compute", "Computed", "Effects", "InBackground", "Instead", "Join", "Operation"),
-    *("PendingCall", "Raised", "Sleep", "StoreDecision", "blocking", "in_task"),
+    *("PendingCall", "Raised", "Sleep", "StoreDecision", "Together", "at_once", "blocking", "in_task"),
 ]
 
 R = TypeVar("R")
@@ -86,6 +86,60 @@ class Sleep(Operation):
         from memocache._pool import sleep
 
         await sleep(self.seconds)
+
+
+class Together(Operation):
+    """Run *coroutines*, which do not compute, at once; the answer is a list of what they return, or raise."""
+
+    __slots__ = ("coroutines",)
+
+    def __init__(self, coroutines: Sequence[Effects[Any]]) -> None:
+        self.coroutines = coroutines
+
+    def run(self) -> list[Any]:
+        """Run each in a thread of its own."""
+        return at_once([functools.partial(blocking, each) for each in self.coroutines])
+
+    async def run_in_task(self) -> list[Any]:
+        """Run each in a task of its own."""
+        import asyncio  # it takes longer to import than all of ours
+
+        return await asyncio.gather(*map(_in_task, self.coroutines), return_exceptions=True)
+
+
+async def _in_task(coroutine: Effects[Any]) -> Any:
+    try:
+        operation = coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    return await in_task(coroutine, operation)
+
+
+def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Do all *calls*, the last in this thread, the others each in one of its own; return what they return or raise."""
+    answers: list[Any] = [None] * len(calls)
+
+    def do(number: int) -> None:
+        try:
+            answers[number] = calls[number]()
+        except Exception as error:  # noqa: BLE001 - it is the caller who decides
+            answers[number] = error
+
+    threads = []
+    here = []  # for which there are no threads: too many of them, or the interpreter shuts down
+    for number in range(len(calls) - 1):
+        thread = threading.Thread(target=do, args=(number,), name="memocache servers", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            here.append(number)
+        else:
+            threads.append(thread)
+    for number in (*here, *range(len(calls))[-1:]):
+        do(number)
+    for thread in threads:
+        thread.join()
+    return answers
 
 
 class InBackground(Operation):

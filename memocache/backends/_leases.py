@@ -14,6 +14,7 @@ carry the generations under which they were made, and count only while those are
 was evicted is replaced by another, so that nothing comes back to life.
 """
 
+import functools
 import os
 import threading
 import time
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from memocache import _envelope
-from memocache._effects import blocking
+from memocache._effects import at_once, blocking
 from memocache._entry import Entry, StaleableEntry
 from memocache._envelope import ERROR, LEASE, Envelope
 from memocache._flight import Flight
@@ -97,6 +98,7 @@ class PreparedRead:
 
 
 R = TypeVar("R", bound=PreparedRead)
+T = TypeVar("T")
 
 
 class LeaseRequest(NamedTuple, Generic[R]):
@@ -422,21 +424,12 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
 
     def _on_all(self, command: Callable[[LeaseServer], None]) -> None:
         """Give *command* to every server; raise if one of them did not answer, after the others have done it."""
-        failed: BackendError | None = None
-        for node in self._nodes():
-            try:
-                command(node)
-            except BackendError as error:
-                failed = error
-        if failed is not None:
-            raise failed
+        _answers([functools.partial(command, node) for node in self._nodes()])
 
     def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
         by_wire = {self._wire(key): key for key in keys}
-        found: dict[str, bytes] = {}
-        for node, wires in self._by_node(by_wire):
-            found.update((by_wire[wire], data) for wire, data in node.get_many(wires).items())
-        return found
+        answers = _answers([functools.partial(node.get_many, wires) for node, wires in self._by_node(by_wire)])
+        return {by_wire[wire]: data for answer in answers for wire, data in answer.items()}
 
     # ---- their steps ---------------------------------------------------------------------------------------------
 
@@ -459,8 +452,10 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
     async def _read_many(self, targets: Sequence[ServerRead]) -> list[KeyState]:
         states: dict[str, KeyState] = {}
         by_wire = {target.wire: (target, list(map(self._wire, target.tags))) for target in targets}
-        for node, wires in self._by_node(by_wire):
-            found = node.get_many(list(dict.fromkeys([*wires, *(name for wire in wires for name in by_wire[wire][1])])))
+        by_node = self._by_node(by_wire)
+        names_of = (dict.fromkeys([*own, *(name for wire in own for name in by_wire[wire][1])]) for _, own in by_node)
+        reads = [functools.partial(node.get_many, list(all)) for (node, _), all in zip(by_node, names_of, strict=True)]
+        for (_, wires), found in zip(by_node, _answers(reads), strict=True):
             for wire in wires:
                 target, names = by_wire[wire]
                 states[wire] = target.interpret(None, found.get(wire), list(map(found.get, names)))
@@ -525,6 +520,15 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
         if is_stored:  # else it may still be there, where what was read was damaged, and nobody leads it
             self._own_leases.drop(lease.id)
         return is_stored
+
+
+def _answers(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Ask servers at once, since each may take until its deadline; raise if one failed, after all have been asked."""
+    answers = at_once(calls)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
 
 
 # ---- who computes in this process ------------------------------------------------------------------------------------

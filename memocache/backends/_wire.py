@@ -506,7 +506,7 @@ class WireServer(ABC, Generic[C]):
             self._drop_idle()  # they may be dead, or lead to the same, as well
         if self.refusal(error) is None and left > 0 and (repeats or self.may_ask_again(error)):
             return self._give_anew(command, what, repeats, writes, left, sockets.began)
-        is_server = not isinstance(error, ConnectionError | EOFError)  # a new connection will tell
+        is_server = not isinstance(error, ConnectionError | EOFError | WrongServer)  # a new connection will tell
         raise self._failure(error, writes, sockets.began, sockets, is_server=is_server) from error
 
     def _give_anew(

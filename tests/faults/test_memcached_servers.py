@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from pymemcache import Client
 
-from memocache import BackendUnavailable, CachedFunction, MemcachedCache, UncacheFailed, _clock, cached
+from memocache import BackendUnavailable, CachedFunction, MemcachedCache, UncacheFailed, _clock, cached, uncache_tag
 from tests.support.faults import FaultProxy, Refuse
 from tests.support.servers import MemcachedServer
 
@@ -255,3 +256,30 @@ def test_a_stamp_that_one_server_has_lost_is_void_there_only(three: Three) -> No
         after = [f(x) for x in KEYS]
         assert all((after[x] == before[x]) == (home[x] != 0) for x in KEYS)
     assert f.info().misses == len(KEYS) + list(home.values()).count(0)
+
+
+def test_servers_that_have_all_stopped_cost_one_deadline(memcached_factory: Any) -> None:
+    servers = [memcached_factory() for _ in range(6)]
+    cache, fresh = (MemcachedCache([server.address for server in servers], timeout=0.5) for _ in range(2))
+    f = cached(cache=cache, namespace="f", tags=("all",))(lambda x: x)
+    calls = [(x,) for x in range(60)]
+    f.many(calls)
+    for server in servers:
+        server.pause()
+    steps: list[tuple[Callable[[], object], type[Exception] | None]] = [
+        (lambda: f.many(calls), None),
+        (lambda: f.uncache(1), UncacheFailed),
+        (f.uncache_all, UncacheFailed),
+        (lambda: uncache_tag("all", cache), UncacheFailed),
+        (cache.clear, BackendUnavailable),
+        (lambda: fresh.get_many(*map(str, range(60))), BackendUnavailable),
+    ]
+    try:
+        for do, expected in steps:
+            began = _clock.ticks()
+            with pytest.raises(expected) if expected else nullcontext():
+                do()
+            assert _clock.ticks() - began < 0.5 + 1
+    finally:
+        for server in servers:
+            server.resume()

@@ -1,18 +1,31 @@
 """Where Redis may be: URLs, clients, TLS, sentinels, clusters; and that passwords are not shown."""
 
+import asyncio
 import logging
 import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
 import redis
 
-from memocache import MISSING, BackendUnavailable, ConfigurationError, RedisCache, UncacheFailed, cache_from_url, cached
+from memocache import (
+    MISSING,
+    BackendUnavailable,
+    ConfigurationError,
+    RedisCache,
+    UncacheFailed,
+    cache_from_url,
+    cached,
+    uncache_tag,
+)
 from memocache._clock import ticks
+from tests.support.faulty import Run
 from tests.support.redis_servers import Certificates, RedisCluster, RedisServer, RedisWithSentinel, TlsServer
 from tests.support.servers import skip_or_fail, wait_until
 
@@ -456,3 +469,68 @@ def test_clear_reaches_every_server_of_a_cluster(redis_cluster: RedisCluster, pr
     cache.set_many({str(x): x for x in range(300)})
     assert cache.clear() is True
     assert cache.get_many(*map(str, range(300))) == [None] * 300
+
+
+@pytest.mark.parametrize("is_task", [False, True], ids=["thread", "task"])
+def test_a_cluster_whose_servers_all_hang_costs_one_deadline(is_task: bool, redis_binary: str) -> None:
+    with RedisCluster(redis_binary) as cluster, asyncio.Runner() as runner:
+        cache = RedisCache(cluster.url, timeout=0.5)
+
+        async def awaited(x: int) -> int:
+            return x
+
+        decorate = cached(cache=cache, namespace="f", tags=("all",))
+        f: Any = Run(decorate(awaited), runner) if is_task else decorate(lambda x: x)
+        for x in range(20):
+            f(x)
+        for node in cluster.nodes:
+            node.pause()
+        try:
+            for x in range(20):
+                assert lasts(lambda x=x: f(x)) < 0.5 + 1
+            assert lasts(lambda: f.many([(x,) for x in range(20)])) < 0.5 + 1
+            for forget in (lambda: f.uncache(1), f.uncache_all, lambda: uncache_tag("all", cache)):
+                assert lasts(forget, UncacheFailed) < 0.5 + 1
+        finally:
+            for node in cluster.nodes:
+                node.resume()
+
+
+def lasts(do: Callable[[], object], *expected: type[Exception]) -> float:
+    """Return how many seconds it takes to *do* something, which raises what is *expected*."""
+    began = ticks()
+    with pytest.raises(expected) if expected else nullcontext():
+        do()
+    return ticks() - began
+
+
+def test_sentinels_that_hang_cost_a_part_of_the_time(
+    redis_binary: str, redis_factory: Callable[..., RedisServer]
+) -> None:
+    with RedisWithSentinel(redis_binary) as world, ExitStack() as stack:
+        hung = [redis_factory(tcp=True) for _ in range(2)]
+        for server in hung:
+            server.pause()
+            stack.callback(server.resume)
+        hosts = ",".join("{}:{}".format(*each.address) for each in (*hung, world.sentinel))
+        cache = RedisCache(f"redis+sentinel://{hosts}/shop", timeout=1)
+        f = cached(cache=cache, namespace="f")(lambda x: x)
+        assert lasts(lambda: f(1)) < 1 + 1
+        assert wait_until(lambda: f(1) == 1 and f.info().hits > 0)
+
+
+def test_who_takes_a_lease_in_a_slot_that_is_moving_waits_for_a_moment(redis_binary: str, prefix: str) -> None:
+    with RedisCluster(redis_binary) as cluster:
+        cache = RedisCache(cluster.url, key_prefix=prefix, timeout=5)
+        f = cached(cache=cache, namespace="f")(lambda x: x)
+        f(7)
+        slot, _ = ref_of(cache, f.key(7))
+        there = (owner_of(cluster, slot) + 1) % 3
+        f.uncache(7)
+        move(cluster, slot, there, until_moving=True)  # what is there is the generation only
+        thread = threading.Timer(0.1, lambda: (carry(cluster, slot, there), move(cluster, slot, there)))
+        thread.start()
+        f(7)
+        thread.join()
+        f(7)
+        assert (f.info().hits, f.info().failures) == (1, 0)

@@ -23,6 +23,7 @@ __all__ = ["RedisServer", "RoundTrip", "can_watch_sockets"]
 
 RECEIVE: Final = 64 * 1024
 CLOSED: Final = "the connection was closed"
+LEAST: Final = 0.001  # seconds for a round trip
 GRACE: Final = 0.02  # seconds in which it may be told why there is no connection in time
 ROLE: Final = Request(resp.command(resp.any_reply, b"ROLE"))
 WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -117,7 +118,7 @@ class RedisServer(WireServer["Connection"]):
     ) -> BackendError:
         """Return what to raise for *error*; note it if it is the server that failed."""
         is_slow = isinstance(error, TimeoutError) and connection is not None and connection.size > LARGE
-        is_server = is_new or connection is None or not isinstance(error, ConnectionError | EOFError)
+        is_server = is_new or connection is None or not isinstance(error, ConnectionError | EOFError | WrongServer)
         return self._failure(error, writes, ticks(), None, is_server=is_server and not is_slow)
 
     async def _loop_connection(self, deadline: float) -> "tuple[LoopConnection, bool]":
@@ -156,7 +157,7 @@ class RoundTrip(Operation):
 
     def __init__(self, server: RedisServer, request: Request, seconds: float | None = None) -> None:
         self.server = server
-        self.seconds = seconds
+        self.seconds = None if seconds is None else max(LEAST, seconds)
         self.request = resp.EchoedRequest(request) if request.urgent else request
 
     def run(self) -> list[Reply]:

@@ -8,9 +8,11 @@ import re
 from abc import ABC, abstractmethod
 from binascii import crc_hqx
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
+from memocache._effects import Effects, Sleep, Together
+from memocache.backends._wire import WrongServer
 from memocache.backends.redis import resp
 from memocache.backends.redis.connection import RedisServer, RoundTrip
 from memocache.backends.redis.resp import Command, ErrorReply, Reply, Request, command
@@ -23,9 +25,13 @@ SLOTS: Final = 16_384
 SHARDS: Final = 64
 MOST_REDIRECTIONS: Final = 5
 PAUSE: Final = 1.0  # seconds between two looks at the slots of a cluster that is failing
+SLOT_PAUSE: Final = 0.02  # seconds after which a slot that is on the move is asked again
+SLOT_WAIT: Final = 0.25  # seconds for which it is asked again and again
+MOST_ASKED: Final = 17  # servers that are asked the same
 ASKING: Final = command(resp.ok_or_nil, b"ASKING")
 CLUSTER_SLOTS: Final = Request(command(resp.any_reply, b"CLUSTER", b"SLOTS"), retry=True)
 
+T = TypeVar("T")
 ServerFactory: TypeAlias = Callable[[ServerAddress], RedisServer]
 
 
@@ -39,19 +45,28 @@ def new_topology(settings: ClientSettings, timeout: float) -> "Topology":
     def new_sentinel(address: ServerAddress) -> RedisServer:
         return RedisServer(address, settings.tls, settings.sentinel_options, timeout, must_be_master=False)
 
+    topology: Topology
     if settings.kind == "cluster":
         if settings.options.get("db"):
             raise ConfigurationError(f"db={settings.options['db']!r}; a cluster has the database 0 only")
-        return Cluster(settings.addresses, new_server)
-    if is_sentinel:
-        return Sentinels(settings.service, settings.addresses, new_sentinel, new_server)
-    return Standalone(settings.addresses[0], new_server)
+        topology = Cluster(settings.addresses, new_server)
+    elif is_sentinel:
+        topology = Sentinels(settings.service, settings.addresses, new_sentinel, new_server)
+    else:
+        topology = Standalone(settings.addresses[0], new_server)
+    topology.timeout = timeout
+    return topology
 
 
 class Topology(ABC):
-    """The servers of a cache, and which of them has which shard; *hash_tags* stand before the keys of each shard."""
+    """The servers of a cache, and which of them has which shard; *hash_tags* stand before the keys of each shard.
+
+    What is asked has one deadline, whoever and however many have to be asked for it.
+    """
 
     hash_tags: Sequence[bytes] = (b"",)
+    timeout: float
+    """Seconds from a question to its deadline."""
 
     @abstractmethod
     async def ask(self, shard: int, request: Request) -> list[Reply]:
@@ -90,6 +105,21 @@ class Topology(ABC):
                             raise server.refused(reply)
                 if cursor == b"0":
                     break
+
+    async def _first_answer(
+        self, servers: Sequence[RedisServer], ask: Callable[[RedisServer, float], Effects[T]], deadline: float
+    ) -> T:
+        """Return what *ask* makes of the first of *servers*; if that is in trouble, of another, all asked at once."""
+        problem: BaseException = BackendUnavailable("there is nobody to ask")
+        share = 0.5 if len(servers) > 1 else 1.0
+        for asked in (servers[:1], servers[1:MOST_ASKED]):
+            seconds = (deadline - ticks()) * share
+            for answer in await Together([ask(server, seconds) for server in asked]):
+                if not isinstance(answer, BaseException):
+                    return answer  # type: ignore[no-any-return]
+                problem = answer
+            share = 1.0
+        raise problem
 
     async def ask_all(self, requests: Mapping[int, Request]) -> dict[int, list[Reply]]:
         """Return the replies to *requests*, by shard; raise if one was not answered, after the others have been."""
@@ -150,47 +180,43 @@ class Sentinels(Topology):
 
     async def ask(self, shard: int, request: Request) -> list[Reply]:
         """Ask the master; if that is a replica now, the one that the sentinels name."""
-        for _ in range(2):
-            master = self._master or (await self._find_master(request.urgent))
+        deadline = ticks() + self.timeout
+        was_demoted = False
+        while True:
+            master = self._master or (await self._find_master(request.urgent, deadline))
             try:
-                replies: list[Reply] = await RoundTrip(master, request)
-            except BackendUnavailable:
-                self._master = None
-                raise
-            error = next((reply for reply in replies if type(reply) is ErrorReply), None)
-            if error is None or error.word != "READONLY":
-                _check_errors(master, replies)
-                return replies
-            self._master = None
-        assert error is not None
-        raise master.refused(error)
-
-    async def _find_master(self, urgent: bool) -> RedisServer:
-        """Return the master, as the first of the sentinels says that answers."""
-        ask = command(resp.any_reply, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service.encode())
-        request = Request(ask, retry=True, urgent=urgent)
-        problem = BackendUnavailable("there is no sentinel")
-        for sentinel in list(self._sentinels):
-            try:
-                (reply,) = await RoundTrip(sentinel, request)
+                replies: list[Reply] = await RoundTrip(master, request, deadline - ticks())
             except BackendUnavailable as error:
-                problem = error
+                self._master = None
+                if was_demoted or type(error.__cause__) is not WrongServer:
+                    raise
+                was_demoted = True
                 continue
+            _check_errors(master, replies)
+            return replies
+
+    async def _find_master(self, urgent: bool, deadline: float) -> RedisServer:
+        """Return the master, as the first of the sentinels says that answers."""
+        words = command(resp.any_reply, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service.encode())
+        request = Request(words, retry=True, urgent=urgent)
+
+        async def ask(sentinel: RedisServer, seconds: float) -> ServerAddress:
+            (reply,) = await RoundTrip(sentinel, request, seconds)
             address = _parse_address(reply)
             if address is None:
-                problem = BackendUnavailable(f"the sentinel at {sentinel.name} knows no master of {self._service!r}")
-                continue
-            self._sentinels.remove(sentinel)
-            self._sentinels.insert(0, sentinel)
-            if address not in self._servers:
-                self._servers[address] = self._new_server(address)
-            self._master = master = self._servers[address]
-            return master
-        raise problem
+                raise BackendUnavailable(f"the sentinel at {sentinel.name} knows no master of {self._service!r}")
+            self._sentinels = [sentinel, *(each for each in self._sentinels if each is not sentinel)]
+            return address
+
+        address = await self._first_answer(self._sentinels, ask, deadline)
+        if address not in self._servers:
+            self._servers[address] = self._new_server(address)
+        self._master = master = self._servers[address]
+        return master
 
     async def masters(self) -> Sequence[RedisServer]:
         """Return the master."""
-        return [self._master or (await self._find_master(True))]
+        return [self._master or (await self._find_master(True, ticks() + self.timeout))]
 
     def known_servers(self) -> Sequence[RedisServer]:
         """Return the sentinels, and all that have been masters."""
@@ -231,6 +257,7 @@ class Cluster(Topology):
         self._slots = [_slot(tag) for tag in self.hash_tags]
         self._is_outdated = True  # somebody was not where we thought
         self._refreshed_at = float("-inf")
+        self._waited_at = float("-inf")  # in vain, for a slot to be where its keys are
 
     def __str__(self) -> str:
         return ",".join(self._servers[address].name for address in self._seeds)
@@ -241,16 +268,17 @@ class Cluster(Topology):
 
     async def masters(self) -> Sequence[RedisServer]:
         """Return the servers that have slots, as the cluster says now."""
-        await self._refresh()
+        await self._refresh(ticks() + self.timeout)
         return list(dict.fromkeys(server for server in self._owners if server is not None))
 
     # ---- who has what --------------------------------------------------------------------------------------------
 
-    async def _by_owner(self, shards: Sequence[int]) -> dict[RedisServer, list[int]]:
-        """Return the *shards* of each server."""
+    async def _by_owner(self, shards: Sequence[int], deadline: float) -> dict[RedisServer, list[int]]:
+        """Return the *shards* of each server; leave half of the time to ask these, if they are known already."""
         unknown = any(self._owners[shard] is None for shard in shards)
-        if self._is_outdated and (unknown or ticks() >= self._refreshed_at + PAUSE):
-            await self._refresh()
+        now = ticks()
+        if self._is_outdated and (unknown or now >= self._refreshed_at + PAUSE):
+            await self._refresh(deadline if unknown else (now + deadline) / 2)
         owners: dict[RedisServer, list[int]] = {}
         for shard in shards:
             owner = self._owners[shard]
@@ -259,32 +287,31 @@ class Cluster(Topology):
             owners.setdefault(owner, []).append(shard)
         return owners
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, deadline: float) -> None:
         """Ask the servers which of them has which slots, until one answers."""
         self._refreshed_at = ticks()
-        problem = BackendUnavailable("nobody is known of the cluster")
-        owners = [server for server in self._owners if server is not None]
-        for server in dict.fromkeys([*owners, *self._servers.values()]):
-            try:
-                (reply,) = await RoundTrip(server, CLUSTER_SLOTS)
-            except BackendUnavailable as error:
-                problem = error
-                continue
+
+        async def ask(server: RedisServer, seconds: float) -> list[tuple[int, int, ServerAddress]]:
+            (reply,) = await RoundTrip(server, CLUSTER_SLOTS, seconds)
             if type(reply) is ErrorReply:
-                problem = server.refused(reply)
-                continue
+                raise server.refused(reply)
             ranges = _parse_slot_ranges(reply, server)
             if ranges is None:
-                problem = BackendUnavailable(f"redis at {server.name} is not of a cluster, or talks garbage")
-                continue
-            for start, end, address in ranges:
-                for shard, slot in enumerate(self._slots):
-                    if start <= slot <= end:
-                        self._owners[shard] = self._server_at(address)
-            self._is_outdated = False
+                raise BackendUnavailable(f"redis at {server.name} is not of a cluster, or talks garbage")
+            return ranges
+
+        owners = [server for server in self._owners if server is not None]
+        try:
+            ranges = await self._first_answer(list(dict.fromkeys([*owners, *self._servers.values()])), ask, deadline)
+        except BackendUnavailable:
+            if not owners:
+                raise
             return
-        if not owners:
-            raise problem
+        for start, end, address in ranges:
+            for shard, slot in enumerate(self._slots):
+                if start <= slot <= end:
+                    self._owners[shard] = self._server_at(address)
+        self._is_outdated = False
 
     def _server_at(self, address: ServerAddress) -> RedisServer:
         if address not in self._servers:
@@ -295,66 +322,87 @@ class Cluster(Topology):
 
     async def ask(self, shard: int, request: Request) -> list[Reply]:
         """Ask the server of the *shard*, and follow its redirections."""
-        (server,) = await self._by_owner([shard])
-        replies = await self._round_trip(server, request)
-        return await self._follow(shard, server, request, replies)
+        deadline = ticks() + self.timeout
+        (server,) = await self._by_owner([shard], deadline)
+        replies = await self._round_trip(server, request, deadline)
+        return await self._follow(shard, server, request, replies, deadline)
 
     async def ask_all(self, requests: Mapping[int, Request]) -> dict[int, list[Reply]]:
-        """Ask each server once; and follow those shards that have moved."""
-        replies: dict[int, list[Reply]] = {}
-        failed: BackendUnavailable | None = None
-        for server, shards in (await self._by_owner(list(requests))).items():
+        """Ask each server once, all of them at once; and follow those shards that have moved."""
+        deadline = ticks() + self.timeout
+
+        async def ask(server: RedisServer, shards: Sequence[int]) -> None:
             together = requests[shards[0]].of(each for shard in shards for each in requests[shard].commands)
-            try:
-                rest = await self._round_trip(server, together)
-                for shard in shards:
-                    count = len(requests[shard].commands)
-                    own, rest = rest[:count], rest[count:]
-                    replies[shard] = await self._follow(shard, server, requests[shard], own)
-            except BackendUnavailable as error:
-                failed = error
-        if failed is not None:
-            raise failed
+            rest = await self._round_trip(server, together, deadline)
+            for shard in shards:
+                count = len(requests[shard].commands)
+                own, rest = rest[:count], rest[count:]
+                replies[shard] = await self._follow(shard, server, requests[shard], own, deadline)
+
+        replies: dict[int, list[Reply]] = {}
+        by_owner = await self._by_owner(list(requests), deadline)
+        for problem in await Together([ask(server, shards) for server, shards in by_owner.items()]):
+            if problem is not None:
+                raise problem
         return replies
 
-    async def _round_trip(self, server: RedisServer, request: Request) -> list[Reply]:
+    async def _round_trip(self, server: RedisServer, request: Request, deadline: float) -> list[Reply]:
         try:
-            replies: list[Reply] = await RoundTrip(server, request)
+            replies: list[Reply] = await RoundTrip(server, request, deadline - ticks())
         except BackendUnavailable:
             self._is_outdated = True
             raise
         return replies
 
-    async def _follow(self, shard: int, server: RedisServer, request: Request, replies: list[Reply]) -> list[Reply]:
+    async def _follow(
+        self, shard: int, server: RedisServer, request: Request, replies: list[Reply], deadline: float
+    ) -> list[Reply]:
         """Return *replies* of *server* to *request*, with those in place of redirections that come of following them.
 
         Each command is followed by itself: where a slot is on the move, some keys are here and some are there already.
         """
-        for _ in range(MOST_REDIRECTIONS):
+        redirections = 0
+        began = ticks()
+        # Now and then only, as it may be on the move for long.
+        wait_until = min(deadline, began + SLOT_WAIT) if began > self._waited_at + PAUSE else began
+        while redirections < MOST_REDIRECTIONS:
             errors = [reply for reply in replies if type(reply) is ErrorReply]
             if not errors:
                 return replies
             if any(map(_is_split, request.commands, replies)):
-                replies = await self._read_apart(shard, server, request, replies)
+                replies = await self._read_apart(shard, server, request, replies, deadline)
                 continue
             self._is_outdated = self._is_outdated or any(error.word == "CLUSTERDOWN" for error in errors)
-            _check_errors(server, [error for error in errors if not _is_redirection(error)])
-            first = next(filter(_is_redirection, errors), None)
+            is_followed = _is_redirection if any(map(_is_redirection, errors)) else _is_moving
+            may_wait = ticks() < wait_until
+            others = [each for each in errors if not (_is_redirection(each) or (_is_moving(each) and may_wait))]
+            _check_errors(server, others)
+            first = next(filter(is_followed, errors), None)
             if first is None:
                 return replies
-            server = self._server_at(_redirection_target(first, server))
-            left = [each for each, reply in zip(request.commands, replies, strict=True) if _is_redirection(reply)]
-            if first.word == "MOVED":
-                self._owners[shard], self._is_outdated = server, True
-                found = await self._round_trip(server, request.of(left))
+            left = [each for each, reply in zip(request.commands, replies, strict=True) if is_followed(reply)]
+            if first.word == "TRYAGAIN":  # until the slot has moved, or the keys of this command have
+                await Sleep(SLOT_PAUSE)
+                if ticks() >= wait_until:
+                    self._waited_at = ticks()
+                server = self._owners[shard] or server
+                found = await self._round_trip(server, request.of(left), deadline)
             else:
-                asking = request.of(each for command in left for each in (ASKING, command))
-                found = (await self._round_trip(server, asking))[1::2]
+                redirections += 1
+                server = self._server_at(_redirection_target(first, server))
+                if first.word == "MOVED":
+                    self._owners[shard], self._is_outdated = server, True
+                    found = await self._round_trip(server, request.of(left), deadline)
+                else:
+                    asking = request.of(each for command in left for each in (ASKING, command))
+                    found = (await self._round_trip(server, asking, deadline))[1::2]
             rest = iter(found)
-            replies = [next(rest) if _is_redirection(reply) else reply for reply in replies]
+            replies = [next(rest) if is_followed(reply) else reply for reply in replies]
         raise BackendUnavailable(f"the cluster at {self} sends us in circles")
 
-    async def _read_apart(self, shard: int, server: RedisServer, request: Request, replies: list[Reply]) -> list[Reply]:
+    async def _read_apart(
+        self, shard: int, server: RedisServer, request: Request, replies: list[Reply], deadline: float
+    ) -> list[Reply]:
         """Return *replies*, with the keys read one by one where they could not be read together.
 
         While a slot is on the move, no node reads keys some of which it does not have, be it that they are nowhere; and
@@ -366,7 +414,8 @@ class Cluster(Topology):
             if _is_split(each, reply):
                 owner = self._owners[shard] or server
                 single = request.of(command(resp.bulk, b"GET", key) for key in each.keys)
-                reply = await self._follow(shard, owner, single, await self._round_trip(owner, single))
+                found = await self._round_trip(owner, single, deadline)
+                reply = await self._follow(shard, owner, single, found, deadline)
             whole.append(reply)
         return whole
 
@@ -382,9 +431,13 @@ def _is_redirection(reply: Reply) -> bool:
     return type(reply) is ErrorReply and reply.word in ("MOVED", "ASK")
 
 
+def _is_moving(reply: Reply) -> bool:
+    return type(reply) is ErrorReply and reply.word == "TRYAGAIN"
+
+
 def _is_split(given: Command, reply: Reply) -> bool:
     """Return whether *given* is a command that reads keys, which were not in one place."""
-    return bool(given.keys) and type(reply) is ErrorReply and reply.word == "TRYAGAIN"
+    return bool(given.keys) and _is_moving(reply)
 
 
 def _redirection_target(reply: ErrorReply, server: RedisServer) -> ServerAddress:
