@@ -1,6 +1,6 @@
 """Tags: names for groups of calls that are forgotten together; and the templates that tags=, key= and uncaches() share.
 
-In a template, parameters stand by name: "user:{user_id}". No attributes, indices or formats.
+In a template, parameters and their attributes stand by name: "user:{user_id}", "user:{user.id}". No indices or formats.
 """
 
 import string
@@ -11,7 +11,10 @@ from typing import Any, Final
 
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
-__all__ = ["Tags", "fill_template", "join_names", "plain_text", "tag_name", "template_names", "template_shape"]
+__all__ = [
+    *("Tags", "fill_template", "join_names", "parameter_of", "plain_text", "read_field", "tag_name"),
+    *("template_names", "template_shape"),
+]
 
 # Types whose text says which value it is, in every process and version of Python. By name: not all are always imported.
 PLAIN_TYPES: Final = frozenset(
@@ -34,34 +37,41 @@ class Tags:
         self._templates = tuple(templates)
         known = tuple(parameters)
         self._fields = {each: _names_in_tag(title, each, known) for each in self._templates}
-        self.names = tuple(dict.fromkeys(name for fields in self._fields.values() for name in fields))
+        named = dict.fromkeys(field for fields in self._fields.values() for field in fields)
+        self.names = tuple(dict.fromkeys(map(parameter_of, named)))
         """The parameters that the templates name."""
+        self.have_attributes = any("." in field for field in named)
+        """True if calls with the same arguments may have other tags, since attributes change."""
 
     def __bool__(self) -> bool:
         return bool(self._templates)
 
     def of_call(self, values: tuple[object, ...]) -> tuple[str, ...]:
         """Return the names of the tags of the call whose arguments for `names` are *values*."""
-        texts = {name: self._text(name, value) for name, value in zip(self.names, values, strict=True)}
-        return tuple(tag_name(fill_template(template, texts)) for template in self._templates)
+        arguments = dict(zip(self.names, values, strict=True))
+        return tuple(self._filled(template, arguments) for template in self._templates)
 
     def where(self, some: Mapping[str, object]) -> str:
         """Return the name of the tag of the calls with *some* arguments; ConfigurationError if none has these."""
         for template, fields in self._fields.items():
-            if fields and set(fields) == some.keys():
-                texts = {name: self._text(name, value) for name, value in some.items()}
-                return tag_name(fill_template(template, texts))
+            if fields and set(map(parameter_of, fields)) == some.keys():
+                return self._filled(template, some)
         wanted = ":".join(f"{{{name}}}" for name in some) or "{parameter}"
         raise ConfigurationError(
             f"{self._title}: uncache_where({', '.join(some)}) needs a template in tags= that names just these "
             f"parameters, such as tags=('{self._title}:{wanted}',); there are: {join_names(self._templates)}"
         )
 
-    def _text(self, name: str, value: Any) -> str:
+    def _filled(self, template: str, arguments: Mapping[str, object]) -> str:
+        texts = {field: self._text(field, read_field(field, arguments)) for field in self._fields[template]}
+        return tag_name(fill_template(template, texts))
+
+    def _text(self, field: str, value: Any) -> str:
         text = plain_text(value)
         if text is None:
+            what = "parameter" if "." not in field else "attribute"
             raise UnkeyableArgument(
-                f"{self._title}: parameter {name!r} cannot be part of a tag, since it is a {type(value).__qualname__}; "
+                f"{self._title}: {what} {field!r} cannot be part of a tag, since it is a {type(value).__qualname__}; "
                 "tags= names parameters that are text, numbers, dates, UUIDs or None"
             )
         return text
@@ -82,7 +92,7 @@ def _names_in_tag(title: str, template: object, parameters: tuple[str, ...]) -> 
 
 
 def template_names(where: str, template: str, parameters: Iterable[str], more: str = "") -> tuple[str, ...]:
-    """Return the parameters that *template* names, in order; ConfigurationError for all else that it has in braces.
+    """Return the fields of *template*, parameters and attributes of such, in order; ConfigurationError for all else.
 
     *where* it stands and what to do for *more* than it can are for the message.
     """
@@ -94,14 +104,29 @@ def template_names(where: str, template: str, parameters: Iterable[str], more: s
     for _, name, form, conversion in parts:
         if name is None:
             continue
-        if form or conversion or name not in parameters:
+        words = name.split(".")
+        if form or conversion or words[0] not in parameters or not all(map(str.isidentifier, words)):
             field = name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
             raise ConfigurationError(
                 f"{where} has {{{field}}}, which is no parameter; there are: {join_names(parameters)}. "
-                f"A template names parameters only, without attributes, indices or formats{more}"
+                "A template names parameters, and attributes of them as in {user.id}, without indices or formats"
+                f"{more}"
             )
         names.append(name)
     return tuple(names)
+
+
+def parameter_of(field: str) -> str:
+    """Return the name of the parameter of which a *field* is an attribute, or which it is itself."""
+    return field.partition(".")[0]
+
+
+def read_field(field: str, arguments: Mapping[str, Any]) -> Any:
+    """Return the value of a *field* of a template, given the *arguments* by the names of their parameters."""
+    value = arguments[parameter_of(field)]
+    for attribute in field.split(".")[1:]:
+        value = getattr(value, attribute)
+    return value
 
 
 def fill_template(template: str, texts: Mapping[str, str]) -> str:

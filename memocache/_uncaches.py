@@ -9,7 +9,7 @@ from memocache._effects import Effects, blocking
 from memocache._engine import plan_forget
 from memocache._memoizer import as_call, forget_each
 from memocache._readthrough import forget_tag
-from memocache._tags import fill_template, join_names, plain_text, tag_name, template_names, template_shape
+from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class ForgetPlanner:
             )
 
         def plans(bound: inspect.BoundArguments) -> list[Plan]:
-            tag = fill_template(template, {name: _text(where, name, bound.arguments[name]) for name in names})
+            tag = fill_template(template, _texts(where, names, bound.arguments))
             return [functools.partial(forget_tag, self._memoizer.binding(), tag_name(tag))]
 
         return plans
@@ -266,8 +266,12 @@ def _maker(where: str, given: Any, parameters: Iterable[str]) -> Callable[[Argum
     if not names:
         return lambda arguments: given
     if given == f"{{{names[0]}}}":
-        return lambda arguments: arguments[names[0]]
-    return lambda arguments: fill_template(given, {name: _text(where, name, arguments[name]) for name in names})
+        return lambda arguments: read_field(names[0], arguments)
+    return lambda arguments: fill_template(given, _texts(where, names, arguments))
+
+
+def _texts(where: str, fields: Iterable[str], arguments: Arguments) -> dict[str, str]:
+    return {field: _text(where, field, read_field(field, arguments)) for field in fields}
 
 
 def _text(where: str, name: str, value: Any) -> str:

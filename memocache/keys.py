@@ -15,7 +15,7 @@ from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
-from inspect import Parameter
+from inspect import Parameter, Signature
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from memocache._canonical import MAIN, encode, encode_in_process, has_own_key, m
 from memocache._fork import in_child
 from memocache._instances import Owner, token
 from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
-from memocache._tags import join_names, template_names
+from memocache._tags import join_names, read_field, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument
 
 __all__ = ["CALL", "KeyMaker", "KeySpec", "Namespace", "call_tag", "version_suffixes", "without_version"]
@@ -291,7 +291,12 @@ class KeySpec:
         elif isinstance(key, str):
             self.template = key
             self.names = _check_template(title, key, parameters)
+            if any("." in field for field in self.names):
+                self.function = _reader(self.names, believed.signature)
+                self.names = ("key=",)
         elif callable(key):
+            if not believed.is_open:
+                _check_key_function(title, key, believed.signature)
             self.function = key
             self.names = ("key=",)
         else:
@@ -320,6 +325,34 @@ def _check_template(title: str, template: str, parameters: Iterable[str]) -> tup
             f"there are: {join_names(parameters)}"
         )
     return tuple(dict.fromkeys(names))
+
+
+def _reader(fields: tuple[str, ...], signature: Signature) -> Callable[..., tuple[object, ...]]:
+    """Return the key function of a template with attributes: it returns the values of its *fields*."""
+
+    def read(*args: Any, **kwargs: Any) -> tuple[object, ...]:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return tuple(read_field(field, bound.arguments) for field in fields)
+
+    return read
+
+
+def _check_key_function(title: str, key: Callable[..., Any], signature: Signature) -> None:
+    """Raise ConfigurationError if *key* cannot be called with the arguments that are in *signature*."""
+    parameters = signature.parameters.values()
+    named = {each.name: None for each in parameters if each.kind is Parameter.KEYWORD_ONLY}
+    try:
+        own = inspect.signature(key)
+    except (TypeError, ValueError):  # as of some that are written in C
+        return
+    try:
+        own.bind(*[None for each in parameters if each.kind in POSITIONAL], **named)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{title}: key= cannot be called with the call's arguments, {join_names(signature.parameters)}: {error}; "
+            "wanted: a function that takes the same, or a template such as 'user:{user_id}'"
+        ) from None
 
 
 class KeyMaker:

@@ -1,5 +1,6 @@
 """The options key and ignore: what counts of the arguments."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -72,15 +73,76 @@ def test_a_template_for_a_method_counts_the_instance_only_if_it_names_it() -> No
 @pytest.mark.parametrize(
     ("template", "field"),
     [
-        *(("{x}", "x"), ("{a}{x}", "x"), ("{a.name}", "a.name"), ("{a[0]}", "a[0]"), ("{a!r}", "a!r"), ("{}", "")),
+        *(("{x}", "x"), ("{a}{x}", "x"), ("{a.}", "a."), ("{a[0]}", "a[0]"), ("{a!r}", "a!r"), ("{}", "")),
         *(("{a:>3}", "a:>3"), ("{0}", "0"), ("{ a}", " a"), ("{a:{b}}", "a:{b}"), ("{A}", "A"), ("{*args}", "*args")),
     ],
 )
-def test_a_template_names_parameters_only(template: str, field: str) -> None:
+def test_a_template_names_parameters_and_their_attributes_only(template: str, field: str) -> None:
     assert refusal(key=template) == (
         f"f: key={template!r} has {{{field}}}, which is no parameter; there are: 'a', 'b', 'args', 'c'. "
-        "A template names parameters only, without attributes, indices or formats; for more, pass a function"
+        "A template names parameters, and attributes of them as in {user.id}, without indices or formats; "
+        "for more, pass a function"
     )
+
+
+@dataclasses.dataclass
+class User:
+    id: object
+    name: str = "ann"
+    boss: "User | None" = None
+
+
+@pytest.mark.parametrize("cache", [SimpleCache(), MemcachedCache(["127.0.0.1:9"])], ids=["in process", "shared"])
+def test_a_template_may_name_attributes(cache: Cache) -> None:
+    @cached(key="user:{user.id}:{boss.boss.id}:{lang}", cache=cache)
+    def show(user: User, *, boss: User, lang: str = "en") -> None: ...
+
+    boss = User(1, boss=User(2))
+    key = show.key(User(7), boss=boss)
+    assert key == show.key(user=User(7, "eve"), boss=boss, lang="en")
+    others = [
+        *(show.key(User(8), boss=boss), show.key(User("7"), boss=boss), show.key(User(7), boss=User(1, boss=User(3)))),
+        show.key(User(7), boss=boss, lang="de"),
+    ]
+    assert len({key, *others}) == 5
+    with pytest.raises(UnkeyableArgument, match="show: the result of key= has no stable key: an object instance, at "):
+        show.key(User(object()), boss=boss)
+    with pytest.raises(AttributeError, match="'str' object has no attribute 'id'"):
+        show.key("ann", boss=boss)
+
+
+def test_what_an_attribute_was_when_it_was_asked_counts() -> None:
+    @cached(key="{user.id}")
+    def show(user: User) -> object:
+        return user.id
+
+    user = User(1)
+    assert show(user) == show(user) == 1
+    user.id = 2
+    assert show(user) == show(User(2)) == 2
+    assert show.uncache(User(1)) is True
+    assert show.peek(user) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        (lambda: 1, "too many positional arguments"),
+        (lambda x: x, "too many positional arguments"),
+        (lambda a, b: a, "got an unexpected keyword argument 'c'"),
+        (lambda a, b, d, *, c: a, "missing a required argument: 'd'"),
+    ],
+)
+def test_a_key_function_that_cannot_take_the_arguments_is_refused(key: Callable[..., object], error: str) -> None:
+    assert refusal(key=key) == (
+        f"f: key= cannot be called with the call's arguments, 'a', 'b', 'args', 'c': {error}; "
+        "wanted: a function that takes the same, or a template such as 'user:{user_id}'"
+    )
+
+
+@pytest.mark.parametrize("key", [lambda *args, **named: args, lambda a, b, *, c: a, lambda a, *more, c, d=1: a])
+def test_a_key_function_that_can_take_them_is_taken(key: Callable[..., object]) -> None:
+    assert cached(key=key)(lambda a, b=1, *, c=2: a).key(1)
 
 
 @pytest.mark.parametrize("template", ["", "users", "{{a}}"])

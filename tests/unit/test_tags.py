@@ -51,9 +51,9 @@ def refusal(tags: Any, **options: Any) -> str:
             (
                 (f"a:{{{field}}}",),
                 f"f: tags='a:{{{field}}}' has {{{field}}}, which is no parameter; there are: 'a', 'b', 'args'. "
-                "A template names parameters only, without attributes, indices or formats",
+                "A template names parameters, and attributes of them as in {user.id}, without indices or formats",
             )
-            for field in ("c", "a.b", "a[0]", "a:5", "a!r", "")
+            for field in ("c", "a.", "a.5", "a..b", "c.id", "a[0]", "a:5", "a!r", "")
         ),
     ],
 )
@@ -298,3 +298,37 @@ def test_many_awaited_computations_run_at_once() -> None:
     with pytest.raises(LookupError, match="3"):
         asyncio.run(f.many([(a,) for a in range(10)]))
     assert f.info().stored == 8
+
+
+class User:
+    def __init__(self, id: object, tenant: int) -> None:
+        self.id, self.tenant = id, tenant
+
+    def __cache_key__(self) -> object:
+        return self.id
+
+
+def test_a_tag_may_be_of_an_attribute() -> None:
+    @cached(tags=("tenant:{user.tenant}", "month:{month}"))
+    def report(user: User, month: str) -> object:
+        return object()
+
+    ann, eve = User("ann", 1), User("eve", 2)
+    first, second = report(ann, "May"), report(eve, "May")
+    uncache_tag("tenant:1")
+    assert report(ann, "May") is not first
+    assert report(eve, "May") is second
+    report.uncache_where(user=User("somebody", 2))
+    assert report(eve, "May") is not second
+    third = report(ann, "May")
+    assert report(ann, "May") is third
+    ann.tenant = 3  # with another tag it is another group's
+    assert report(ann, "May") is not third
+
+
+def test_an_attribute_in_a_tag_must_be_plain() -> None:
+    @cached(tags=("tenant:{user.tenant}",))
+    def report(user: User) -> None: ...
+
+    with pytest.raises(UnkeyableArgument, match=r"attribute 'user.tenant' cannot be part of a tag, since it is a list"):
+        report(User("ann", []))  # type: ignore[arg-type]

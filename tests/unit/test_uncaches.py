@@ -337,7 +337,7 @@ CALL = (
         (
             lambda: uncaches(report, ("{tenant}", "{moon}"))(change),
             "uncaches(report): call=('{tenant}', '{moon}') has {moon}, which is no parameter; there are: 'tenant', "
-            "'new'. A template names parameters only, without attributes, indices or formats",
+            "'new'. A template names parameters, and attributes of them as in {user.id}, without indices or formats",
         ),
         (
             lambda: uncaches(report, ())(change),
