@@ -51,7 +51,7 @@ class Flight:
         self.waits_for: list[Flight] = []  # by computations inside this one
         self._wake: list[Callable[[], None]] = []
         self.loop: Loop | None = None
-        self.cancel: Callable[[], None] | None = None
+        self.cancel: Callable[[BaseException | None], None] | None = None
         self.value: object = None
         self.error: Exception | None = None
         self.is_left = False
@@ -67,8 +67,8 @@ class Flight:
         """True if nobody leads it (any more)."""
         return self.state is not None or (self.loop is not None and self.loop.is_closed())
 
-    def lead_in(self, loop: Loop, cancel: Callable[[], None] | None) -> None:
-        """Be led by a task of this thread's *loop*; *cancel* cancels it."""
+    def lead_in(self, loop: Loop, cancel: Callable[[BaseException | None], None] | None) -> None:
+        """Be led by a task of this thread's *loop*; *cancel* cancels it, for the reason that it is given."""
         self.thread = threading.get_ident()
         self.loop, self.cancel = loop, cancel
 
@@ -123,14 +123,17 @@ class Flight:
         self._wake.append(wake)
         return self.state is None
 
-    def leave(self, wake: Callable[[], None]) -> bool:
-        """Take *wake* back. The last to leave a computation in a task has it cancelled: then it is true."""
+    def leave(self, wake: Callable[[], None], why: BaseException | None = None) -> bool:
+        """Take *wake* back. The last to leave a computation in a task has it cancelled: then it is true.
+
+        *why* is what made it leave, if it was cancelled itself.
+        """
         with contextlib.suppress(ValueError):
             self._wake.remove(wake)
         if self._wake or self.state is not None or self.cancel is None:
             return False
         cancel, self.cancel = self.cancel, None
-        cancel()
+        cancel(why)
         return True
 
     def join(self, timeout: float) -> bool:

@@ -415,11 +415,13 @@ class Memoizer:
         ]
 
     async def _many_in_task(self, asked: "list[Call]") -> list[Any]:
+        from memocache._pool import all_of  # asyncio takes longer to import than all of ours
+
         if is_disabled():
-            return await _in_order([_call_later(self.function, args, kwargs) for args, kwargs in asked])
+            return await all_of([_call_later(self.function, args, kwargs) for args, kwargs in asked])
         lookup = BatchLookup(self, asked)
         entries = await self._run(lookup.fresh_entries())
-        return await _in_order(
+        return await all_of(
             [
                 lookup.hit_in_task(entry) if entry is not None else self.call(*args, **kwargs)
                 for entry, (args, kwargs) in zip(entries, asked, strict=True)
@@ -468,17 +470,6 @@ class BatchLookup:
 async def _call_later(function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call *function* when this is awaited: one that does not take its arguments leaves the other calls alone."""
     return await function(*args, **kwargs)
-
-
-async def _in_order(calls: list[Awaitable[Any]]) -> list[Any]:
-    """Return the results of *calls*, made at once; when all are over, the first that failed raises."""
-    import asyncio
-
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
 
 
 async def forget_each(plans: "Sequence[Callable[[], Effects[Any]]]") -> None:

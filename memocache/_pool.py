@@ -14,7 +14,10 @@ from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache.errors import ConfigurationError
 
-__all__ = ["hand_over", "in_own_task", "in_pool", "join", "keep", "ring", "running_loop", "sleep", "wake"]
+__all__ = [
+    *("all_of", "hand_over", "in_own_task", "in_pool", "is_of_scope", "is_same_cancellation", "join", "keep"),
+    *("message_of", "ring", "running_loop", "sleep", "wake"),
+]
 
 MOST_THREADS: Final = 16
 LOOK_AGAIN: Final = 0.5  # seconds after which a waiter looks whether the event loop of its leader has been closed
@@ -81,21 +84,42 @@ async def join(flight: Flight, seconds: float) -> bool | None:
         if flight.subscribe(tell):
             await ring(ended, seconds)
     except BaseException as error:  # whoever has merely waited too long may as well have the result stored
-        if flight.leave(tell) and isinstance(error, asyncio.CancelledError):
-            await _wait_for_cleanup(flight)
+        if flight.leave(tell, error) and isinstance(error, asyncio.CancelledError):
+            await _wait_for_cleanup(flight, error)
         raise
     return flight.state is not None
 
 
-async def _wait_for_cleanup(flight: Flight) -> None:
+async def _wait_for_cleanup(flight: Flight, why: asyncio.CancelledError) -> None:
     """Wait, as the last who did, until *flight* has cleaned up after it was cancelled; not for one whose loop ended."""
     while not flight.has_lost_its_leader:
-        tell, ended = _bell(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        tell, ended = _bell(loop)
         try:
             if flight.subscribe(tell):
                 await ring(ended, LOOK_AGAIN)
+        except asyncio.CancelledError as again:
+            if flight.loop is not loop or not is_same_cancellation(again, why):
+                raise
         finally:
             flight.leave(tell)
+
+
+# How the messages of anyio's cancellations begin, in its versions.
+SCOPES: Final = ("Cancelled via cancel scope ", "Cancelled by cancel scope ")
+
+
+def is_of_scope(error: BaseException | None) -> bool:
+    """Return whether *error* is a cancellation by one of anyio's scopes."""
+    return error is not None and bool(error.args) and str(error.args[0]).startswith(SCOPES)
+
+
+def is_same_cancellation(error: asyncio.CancelledError, former: asyncio.CancelledError) -> bool:
+    """Return whether *error* is *former* once more: anyio cancels a task at each turn of the loop until it has ended.
+
+    The second reaches no cleanup: anyio itself would spare one that is shielded, which cannot be seen from here.
+    """
+    return is_of_scope(error) and error.args == former.args
 
 
 async def sleep(seconds: float) -> None:
@@ -151,6 +175,41 @@ async def in_own_task(coroutine: Coroutine[Any, Any, Any], unwanted: Callable[[A
             here = copy_context()
             task.add_done_callback(lambda task: hand_over(task, lambda result: here.run(unwanted, result)))
         raise
+
+
+async def all_of(calls: "list[Coroutine[Any, Any, Any]]") -> list[Any]:
+    """Return the results of *calls*, made at once; when all are over, the first that failed raises.
+
+    Whoever is cancelled meanwhile has them cancelled, waits until they are over, and raises its own cancellation.
+    """
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(call) for call in calls]
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        while running := [task for task in tasks if not task.done()]:
+            try:
+                await asyncio.wait(running)
+            except asyncio.CancelledError as error:
+                if cancelled is None or not is_same_cancellation(error, cancelled):
+                    for task in running:
+                        task.cancel(message_of(error))
+                cancelled = error
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()  # the first is raised, and asyncio need not tell of the others
+        if cancelled is not None:
+            raise cancelled
+        return [task.result() for task in tasks]
+    finally:
+        cancelled = None  # its traceback leads here
+
+
+def message_of(error: BaseException | None) -> Any:
+    """Return the message with which to hand on the cancellation *error*.
+
+    None for one of anyio's: in a task that is not in its scope, every scope would take it for its own.
+    """
+    return None if error is None or not error.args or is_of_scope(error) else error.args[0]
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

@@ -12,7 +12,7 @@ from typing import Any
 from memocache._clock import ticks
 from memocache._effects import Compute, Effects, InBackground, Instead, Operation, Raised
 from memocache._flight import Flight, enclosing
-from memocache._pool import keep, running_loop
+from memocache._pool import is_same_cancellation, keep, message_of, running_loop
 
 __all__ = ["in_task"]
 
@@ -100,20 +100,24 @@ class TaskDriver:
         flight.subscribe(self._wake)
         task = self._task = self._loop.create_task(self._lead(flight))
         task.add_done_callback(self._after)
-        is_last = False
+        cancelled: asyncio.CancelledError | None = None  # by which it left as the last
         try:
             while not task.done():
                 try:
                     await asyncio.wait((task,))
-                except asyncio.CancelledError:
-                    if is_last:  # it waits for what the computation has to clean up, as without us
-                        self._cancel()
-                    elif not flight.leave(self._wake):
-                        flight.is_left = True
-                        raise
-                    is_last = True
+                except asyncio.CancelledError as error:
+                    if cancelled is None:
+                        if not flight.leave(self._wake, error):
+                            flight.is_left = True
+                            raise
+                    elif not is_same_cancellation(error, cancelled):
+                        self._cancel(error)  # it waits for what the computation has to clean up, as without us
+                    cancelled = error
+            if cancelled is not None and task.cancelled():
+                raise cancelled  # the caller's own, and not that of the task
             return task.result()
         finally:
+            cancelled = None  # its traceback leads here
             flight.leave(self._wake)
 
     async def _lead(self, flight: Flight) -> Any:
@@ -138,15 +142,15 @@ class TaskDriver:
     def _wake(self) -> None:
         """Stand for the caller among those who wait: it is the task itself that wakes it."""
 
-    def _cancel(self) -> None:
+    def _cancel(self, why: BaseException | None = None) -> None:
         """Cancel the computation, from any thread."""
         # After what the loop has to do already: a task that is cancelled before it has begun would never begin.
         with contextlib.suppress(RuntimeError):  # the loop has been closed
-            self._loop.call_soon_threadsafe(self._cancel_here)
+            self._loop.call_soon_threadsafe(self._cancel_here, message_of(why))
 
-    def _cancel_here(self) -> None:
+    def _cancel_here(self, message: Any) -> None:
         if self._task is not None:
-            self._task.cancel()
+            self._task.cancel(message)
 
     def _after(self, task: "asyncio.Task[Any]") -> None:
         self._task = None
