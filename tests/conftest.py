@@ -15,7 +15,15 @@ from memocache import SimpleCache, configure
 from memocache._current import configured
 from memocache._hooks import adapters
 from tests.support.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
-from tests.support.servers import Address, MemcachedBinary, MemcachedServer, find_memcached, skip_or_fail
+from tests.support.servers import (
+    Address,
+    MemcachedBinary,
+    MemcachedServer,
+    ServerFailed,
+    TlsMemcachedServer,
+    find_memcached,
+    skip_or_fail,
+)
 
 pytest_plugins = ["pytester", "tests.support.selection"]
 
@@ -89,6 +97,19 @@ def memcached_tcp(memcached_binary: MemcachedBinary) -> Iterator[MemcachedServer
     """A memcached on 127.0.0.1, shared by all tests: use *prefix*, and do not hurt it."""
     with MemcachedServer(tcp=True, binary=memcached_binary) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def tls_memcached(memcached_binary: MemcachedBinary) -> Iterator[TlsMemcachedServer]:
+    """A memcached that speaks TLS, shared by all tests: use *prefix*, and do not hurt it."""
+    try:
+        server = TlsMemcachedServer(binary=memcached_binary).start()
+    except ServerFailed as error:
+        if "TLS" not in str(error) and "-- 'Z'" not in str(error):
+            raise
+        skip_or_fail(f"this memcached was built without TLS: {error}")
+    yield server
+    server.stop()
 
 
 @pytest.fixture

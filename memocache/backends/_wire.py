@@ -15,7 +15,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from memocache import _clock, _fork
 from memocache._clock import ticks
@@ -23,9 +23,12 @@ from memocache._policy import seconds
 from memocache.backends._names import Place, host_of
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, LeftAlone
 
+if TYPE_CHECKING:
+    import ssl
+
 __all__ = [
     *("LONGEST_REMEMBERED", "MOST_BYTES", "Breaker", "CipherSocket", "DeadlineSocket", "LastReply", "Sockets"),
-    *("WireServer", "WrongServer", "closed_with", "seconds_allowed"),
+    *("TlsSockets", "WireServer", "WrongServer", "closed_with", "seconds_allowed"),
 ]
 
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -254,6 +257,32 @@ class CipherSocket(DeadlineSocket):
         self.sockets.begin()
         self.sendall(command)
         return self.recv(size)
+
+
+class TlsSockets(Sockets):
+    """Stands in for the `socket` module, too; its lines speak TLS, as *context* says."""
+
+    def __init__(self, seconds: float, context: "ssl.SSLContext") -> None:
+        super().__init__(seconds)
+        self.context = context
+
+    def socket(self, family: int, *_: Any) -> "DeadlineSocket":
+        """Return a line that is not connected yet."""
+        return TlsSocket(self, family)
+
+
+class TlsSocket(CipherSocket):
+    """A line that begins with a handshake, within the same deadline."""
+
+    sockets: TlsSockets
+
+    def connect(self, address: Any) -> None:
+        self._host = address[0]
+        super().connect(address)
+
+    def adopt(self, connected: socket.socket) -> None:
+        connected.settimeout(self.sockets.left())
+        super().adopt(self.sockets.context.wrap_socket(connected, server_hostname=self._host))
 
 
 def closed_with(owner: object, opened: socket.socket) -> "weakref.finalize[[], Any]":

@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
@@ -16,14 +16,25 @@ from pymemcache.exceptions import (
 
 from memocache.backends._leases import Answer, LeaseCache
 from memocache.backends._shared import is_generation, new_generation
-from memocache.backends._wire import LONGEST_REMEMBERED, LastReply, Seat, Sockets, WireServer, seconds_allowed
-from memocache.backends.urls import SHARED_OPTIONS, Url, duration, integer
+from memocache.backends._wire import (
+    LONGEST_REMEMBERED,
+    LastReply,
+    Seat,
+    Sockets,
+    TlsSockets,
+    WireServer,
+    seconds_allowed,
+)
+from memocache.backends.urls import SHARED_OPTIONS, OptionType, Url, boolean, duration, integer, text
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.keys import without_version
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
 from memocache.serializers._signing import Secret
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Server", "MemcachedCache"]
 
@@ -37,7 +48,8 @@ CLOSED: Final = "the connection was closed"
 class Server(WireServer["MemcachedConnection"]):
     """One memcached server."""
 
-    def __init__(self, address: Any, timeout: float) -> None:
+    def __init__(self, address: Any, timeout: float, tls_context: "ssl.SSLContext | None" = None) -> None:
+        self._tls_context = tls_context
         super().__init__("memcached", address, timeout)
 
     def weight(self, key: str) -> bytes:
@@ -46,7 +58,7 @@ class Server(WireServer["MemcachedConnection"]):
 
     def connect(self, deadline: float) -> "MemcachedConnection":
         """Return a new connection."""
-        connection = MemcachedConnection(self.address, self.timeout)
+        connection = MemcachedConnection(self.address, self.timeout, self._tls_context)
         connection.connect(deadline)
         return connection
 
@@ -170,8 +182,8 @@ class Question:
 class MemcachedConnection:
     """A connection to one server; see WireConnection."""
 
-    def __init__(self, address: Any, timeout: float) -> None:
-        self.sockets = Sockets(timeout)
+    def __init__(self, address: Any, timeout: float, tls_context: "ssl.SSLContext | None" = None) -> None:
+        self.sockets = Sockets(timeout) if tls_context is None else TlsSockets(timeout, tls_context)
         self.seat: Seat | None = None
         self._client: Any = StrictClient(address, socket_module=self.sockets, default_noreply=False)
 
@@ -254,6 +266,12 @@ def _more(line: Any) -> bytes:
 
 ITEM_OVERHEAD: Final = 64  # bytes that the server needs for an item besides key and data
 DEFAULT_PORT: Final = 11211
+TLS_SCHEME: Final = "memcacheds"
+TLS_OPTIONS: Final[dict[str, OptionType]] = {
+    **dict.fromkeys(("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"), text),
+    "ssl_password": text,
+    "ssl_check_hostname": boolean,
+}
 HOST: Final = re.compile(r"[^\s/,\[\]]+")
 SPELT_ADDRESS: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+))(?::([0-9]{1,5}))?")  # [::1]:11211 as well
 
@@ -281,6 +299,8 @@ class MemcachedCache(LeaseCache):
         secret: signs all values together with their keys and times: what was not signed with it is a miss. At least 16
             bytes; or a list of such, the newest first, which signs, while what the others have signed is still read.
         max_item_size: the largest item in bytes that the servers take (their option -I).
+        tls_context: an `ssl.SSLContext`, such as `ssl.create_default_context()`, for servers that speak TLS (their
+            option -Z); None for plain connections.
 
     Raises:
         ConfigurationError: for options that cannot work.
@@ -298,23 +318,35 @@ class MemcachedCache(LeaseCache):
         compress_above: int = COMPRESS_ABOVE,
         secret: Secret | None = None,
         max_item_size: int = 1024 * 1024,
+        tls_context: "ssl.SSLContext | None" = None,
     ) -> None:
         allowed = seconds_allowed(timeout)
         if isinstance(max_item_size, bool) or not isinstance(max_item_size, int) or max_item_size < 1024:
             raise ConfigurationError(f"max_item_size={max_item_size!r}; wanted: bytes, as an int from 1024")
-        self._servers = [Server(address, allowed) for address in _addresses(servers)]
+        addresses = _addresses(servers)
+        if tls_context is not None:
+            _check_tls(tls_context, addresses)
+        self._servers = [Server(address, allowed, tls_context) for address in addresses]
         self._max_item_size = max_item_size
         codec = ValueCodec(serializer, compress, compress_above, secret, largest=max_item_size * 7 // 8)
         super().__init__(default_timeout, key_prefix, codec)
 
     @classmethod
     def url_arguments(cls, url: Url) -> dict[str, Any]:
-        """Return the arguments that "memcached://host:port,host:port?..." or "memcached:///socket?..." stands for."""
+        """Return the arguments that "memcached://host:port,host:port?..." or "memcached:///socket?..." stands for.
+
+        "memcacheds://host:port?ssl_ca_certs=..." is for servers that speak TLS.
+        """
         url.allow_only("hosts", "path")
         socket = url.path if url.path != "/" else ""
         if socket and url.hosts:
             raise url.error("it has a host and a path; wanted: host:port,host:port, or /path/to/socket")
-        options = url.options({**SHARED_OPTIONS, "timeout": duration, "max_item_size": integer})
+        options = url.options({**SHARED_OPTIONS, "timeout": duration, "max_item_size": integer, **TLS_OPTIONS})
+        tls = {name: options.pop(name) for name in TLS_OPTIONS if name in options}
+        if url.scheme == TLS_SCHEME:
+            options["tls_context"] = _tls_context(url, **tls)
+        elif tls:
+            raise url.error("it has options of TLS; for a server that speaks it write memcacheds instead of memcached")
         servers = [socket] if socket else url.addresses(DEFAULT_PORT)
         return {"servers": servers, **options} if servers else options
 
@@ -345,6 +377,44 @@ class MemcachedCache(LeaseCache):
                 f"the value takes {size} bytes as an item, and the servers take {self._max_item_size} (max_item_size=, "
                 "the server's option -I); store less, or raise both"
             )
+
+
+def _check_tls(context: object, addresses: Sequence[object]) -> None:
+    import ssl  # not before somebody wants it: it takes as long as all of ours
+
+    if not isinstance(context, ssl.SSLContext):
+        raise ConfigurationError(
+            f"tls_context= got a {type(context).__name__}; wanted: an ssl.SSLContext, such as "
+            "ssl.create_default_context(cafile='ca.pem')"
+        )
+    paths = [each for each in addresses if isinstance(each, str)]
+    if paths:
+        raise ConfigurationError(f"tls_context= is for hosts, and {paths[0]} is a socket of this one; drop it")
+
+
+def _tls_context(
+    url: Url,
+    *,
+    ssl_ca_certs: str | None = None,
+    ssl_ca_path: str | None = None,
+    ssl_certfile: str | None = None,
+    ssl_keyfile: str | None = None,
+    ssl_password: str | None = None,
+    ssl_check_hostname: bool = True,
+) -> "ssl.SSLContext":
+    """Return the context that the options of *url* stand for, which are those of a RedisCache."""
+    import ssl
+
+    if ssl_certfile is None and (ssl_keyfile is not None or ssl_password is not None):
+        raise url.error("it has ssl_keyfile= or ssl_password= without ssl_certfile=, to which they belong")
+    try:
+        context = ssl.create_default_context(cafile=ssl_ca_certs, capath=ssl_ca_path)
+        context.check_hostname = ssl_check_hostname
+        if ssl_certfile is not None:
+            context.load_cert_chain(ssl_certfile, ssl_keyfile, ssl_password or "")
+    except OSError as error:  # ssl.SSLError is one
+        raise url.error(f"its certificates cannot be read: {error}") from None
+    return context
 
 
 def _addresses(servers: object) -> "list[str | tuple[str, int]]":

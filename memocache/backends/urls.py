@@ -40,6 +40,7 @@ TIERED: Final = "tiered+"
 SCHEMES: Final = {
     "memory": "memocache.backends.simple:SimpleCache",
     "memcached": "memocache.backends.memcached:MemcachedCache",
+    "memcacheds": "memocache.backends.memcached:MemcachedCache",  # TLS
     "redis": REDIS,
     "rediss": REDIS,
     "redis+cluster": REDIS,

@@ -13,11 +13,11 @@ from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from pymemcache import PooledClient
 
-from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache, TieredCache
+from memocache import Cache, ForeignCache, MemcachedCache, SimpleCache, TieredCache, cache_from_url
 from memocache.testing import BackendContract
 from tests.contract import test_caches
 from tests.support.redis_servers import RedisCluster, RedisServer
-from tests.support.servers import MemcachedServer
+from tests.support.servers import MemcachedServer, TlsMemcachedServer
 
 
 class TestMemcachedCacheCompressedAndSigned(test_caches.TestMemcachedCache):
@@ -32,6 +32,20 @@ class TestMemcachedCacheOnThreeServers(test_caches.TestMemcachedCache):
     @pytest.fixture(autouse=True)
     def server(self, three_memcacheds: list[MemcachedServer]) -> None:
         self.addresses = [server.address for server in three_memcacheds]
+
+
+class TestMemcachedCacheOverTls(test_caches.TestMemcachedCache):
+    @pytest.fixture(autouse=True)
+    def server(self, tls_memcached: TlsMemcachedServer) -> None:
+        self.url = tls_memcached.url
+
+    def make_cache(self) -> Cache:
+        cache = cache_from_url(self.url)
+        cache.clear()
+        return cache
+
+    def make_peer(self, cache: Cache) -> Cache:
+        return cache_from_url(self.url)
 
 
 class TestTieredCacheBesideItsFar(test_caches.TestTieredCache):

@@ -4,15 +4,17 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import pytest
+import trustme
 
 from memocache._clock import ticks
 from tests.support.binaries import MemcachedBinary, find_memcached, unpack_memcached
@@ -23,6 +25,7 @@ __all__ = [
     "MemcachedServer",
     "Server",
     "ServerFailed",
+    "TlsMemcachedServer",
     "connect",
     "find_memcached",
     "free_port",
@@ -243,10 +246,14 @@ class MemcachedServer(Server):
     def _found(self) -> MemcachedBinary:
         return self._binary or _any_binary()
 
+    def connect(self) -> socket.socket:
+        """Return a stream to it."""
+        return connect(self.address, STOP_SECONDS)
+
     def stats(self) -> dict[str, str]:
         """Return what it answers to `stats`."""
         found: dict[str, str] = {}
-        with connect(self.address, STOP_SECONDS) as stream, stream.makefile("rwb") as file:
+        with self.connect() as stream, stream.makefile("rwb") as file:
             file.write(b"stats\r\n")
             file.flush()
             while (line := file.readline().decode("ascii")) != "END\r\n":
@@ -270,6 +277,51 @@ class MemcachedServer(Server):
             return self.stats().get("pid") == str(self.pid)
         except (OSError, ServerFailed):
             return False
+
+
+class TlsMemcachedServer(MemcachedServer):
+    """A memcached that speaks TLS only, with a certificate for 127.0.0.1 of an authority of its own.
+
+    Args:
+        asks_clients: whether clients have to show a certificate of that authority.
+        options: as of MemcachedServer.
+    """
+
+    def __init__(self, *, asks_clients: bool = False, **options: Any) -> None:
+        super().__init__(tcp=True, **options)
+        self._asks_clients = asks_clients
+        self._authority = trustme.CA()
+
+    def command(self) -> list[str]:
+        self._authority.cert_pem.write_to_path(self.ca_file)
+        for name, host in (("server", "127.0.0.1"), ("client", "client")):
+            issued = self._authority.issue_cert(host)
+            issued.private_key_and_cert_chain_pem.write_to_path(self.pem(name))
+        self.directory.chmod(0o755)  # it reads them as nobody
+        options = [
+            f"ssl_chain_cert={self.pem('server')}",
+            f"ssl_key={self.pem('server')}",
+            f"ssl_ca_cert={self.ca_file}",
+        ]
+        return [*super().command(), "-Z", "-o", ",".join([*options, *(["ssl_verify_mode=2"] * self._asks_clients)])]
+
+    @property
+    def ca_file(self) -> str:
+        """The authority's certificate."""
+        return str(self.directory / "ca.pem")
+
+    def pem(self, name: str) -> str:
+        """Return the file with the certificate and the key of the "server" or of a "client"."""
+        return str(self.directory / f"{name}.pem")
+
+    @property
+    def url(self) -> str:
+        return "memcacheds://{}:{}?ssl_ca_certs={}".format(*self.address, self.ca_file)
+
+    def connect(self) -> socket.socket:
+        context = ssl.create_default_context(cafile=self.ca_file)
+        context.load_cert_chain(self.pem("client"))
+        return context.wrap_socket(super().connect(), server_hostname=self.address[0])
 
 
 def _item_size_options(size: int | str) -> list[str]:

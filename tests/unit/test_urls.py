@@ -159,7 +159,8 @@ def test_tiered_in_front_puts_a_near_tier_before_a_far_one(tiered: None) -> None
         (
             "tiered+memcached://?threshold=5",
             "memcached://...: there is no option 'threshold'; there are: compress, compress_above, default_timeout, "
-            "max_item_size, prefix, secret, timeout",
+            "max_item_size, prefix, secret, ssl_ca_certs, ssl_ca_path, ssl_certfile, ssl_check_hostname, ssl_keyfile, "
+            "ssl_password, timeout",
         ),
         ("tiered+memcached://?near_timeout=x", "tiered+memcached://...: near_timeout='x' is not a duration; wanted: "),
         ("tiered+memcache://", "memcache://...: there is no such scheme (did you mean 'memcached'?); there are: "),
@@ -171,7 +172,7 @@ def test_the_options_of_both_are_checked(tiered: None, url: str, message: str) -
 
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
-THERE = "memory://, memcached://"
+THERE = "memory://, memcached://, memcacheds://"
 
 
 @pytest.fixture
