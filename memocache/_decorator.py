@@ -7,6 +7,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, overload
 
 from memocache._memoizer import Memoizer
@@ -105,7 +106,8 @@ def cached(*args: Any, **options: Any) -> Any:
     if len(args) == 1 and not options and (callable(args[0]) or hasattr(type(args[0]), "__get__")):
         # Alone in first place, it is the function, or what a class makes of one: a classmethod is not callable.
         return _Decorator(Options.checked())(args[0])
-    return _Decorator(Options.checked(*args, **options))
+    given = {**dict(zip(("timeout", "key"), args, strict=False)), **options}
+    return _Decorator(replace(Options.checked(**given), given=given))
 
 
 _options = inspect.signature(Options.checked)

@@ -1,5 +1,7 @@
 """CachedFunction and its kinds: what a decorated function is, and can do. The only user of wrapt."""
 
+import importlib
+import sys
 import types
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
@@ -62,6 +64,10 @@ class CacheMethods(Decorated, Generic[P, R]):
     def cache_info(self) -> Info:
         """Return the same as `info`, under the name that functools gives it."""
         return self._self_memoizer.info()
+
+    def __dir__(self) -> list[str]:
+        """Return the names of the function's own attributes, and of the methods here."""
+        return sorted({*dir(cast(Any, self).__wrapped__), *_public_names(type(self))})
 
 
 class SyncMethods(CacheMethods[P, R]):
@@ -244,6 +250,10 @@ class AsyncMethods(CacheMethods[P, R]):
         await self._self_memoizer.clear()
 
 
+def _public_names(kind: type) -> list[str]:
+    return [name for name in dir(kind) if not name.startswith("_")]
+
+
 def _of_function(name: str) -> property:
     """Return an attribute that is the function's own."""
     return property(
@@ -256,7 +266,20 @@ DOC: Final = _of_function("__doc__")
 ANNOTATIONS: Final = _of_function("__annotations__")
 
 
-class BoundProxy(CacheMethods[P, R]):
+class BoundType(type):
+    """The type of the classes of bound proxies: they take a function and an instance, as MethodType does.
+
+    weakref.WeakMethod makes a method anew so.
+    """
+
+    def __call__(cls, function: Any, instance: object, /) -> Any:
+        proxy: Any = type.__call__(cls)
+        proxy._self_instance = instance
+        proxy.__qualname__ = function.__qualname__
+        return proxy
+
+
+class BoundProxy(CacheMethods[P, R], metaclass=BoundType):
     """A cached method of one instance, or a cached class method of one class."""
 
     # For each function there is a class of its own, with the rest of what is the same for all instances.
@@ -384,6 +407,11 @@ class FunctionProxy(_Proxy):
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._self_memoizer.owner.settle(owner)
+        kind = self._self_kind
+        # What looks into classes (inspect, pydoc, Sphinx, beartype) knows what is no ordinary method by its class. From
+        # 3.13 on, a class method does not ask what is in it how to bind.
+        if kind is staticmethod or (kind is classmethod and sys.version_info < (3, 13)):
+            type.__setattr__(owner, name, cast(Any, kind)(self))
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -401,6 +429,8 @@ class FunctionProxy(_Proxy):
 
     def __reduce_ex__(self, protocol: Any) -> str:
         return self.__qualname__
+
+    __dir__ = CacheMethods.__dir__
 
     def __copy__(self) -> Self:
         return self
@@ -498,23 +528,24 @@ def _attribute_of_function(proxy: BoundProxy[..., Any], name: str) -> Any:
 
 def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
     """Return the `__get__` of *memoizer*'s function."""
-    proxies: Any = None
+    make: Any = None
     qualname = ""
     method: Any = None
 
     def bind(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to *instance*, as a function in a class does."""
-        nonlocal proxies, qualname
-        if instance is None or proxies is None:
+        nonlocal make, qualname
+        if instance is None or make is None:
             cls = type(instance) if owner is None and instance is not None else owner
             if kind is None and cls is not None and not memoizer.owner.settle(cls):
                 return as_method(function, cls, instance)
             if instance is None:
                 return function
-            proxies, qualname = _bound_proxies(memoizer, function), getattr(memoizer.function, "__qualname__", "")
-            function._self_bound_class = proxies
+            function._self_bound_class = proxies = _bound_proxies(memoizer, function)
             function._self_show_attributes()
-        proxy = proxies()
+            qualname = getattr(memoizer.function, "__qualname__", "")
+            make = type.__call__.__get__(proxies)  # without BoundType's own
+        proxy = make()
         proxy._self_instance = instance
         proxy.__qualname__ = qualname
         return proxy
@@ -560,9 +591,20 @@ def _bound_proxies(memoizer: Memoizer, function: FunctionProxy) -> type[BoundPro
         "_self_parent": staticmethod(cast("Callable[..., Any]", function)),
     }
     kind: Any = AsyncBoundCachedFunction if memoizer.is_async else BoundCachedFunction
-    return type(kind.__name__, (kind,), members)
+    made: Any = BoundType(kind.__name__, (kind,), members)
+    return cast("type[BoundProxy[..., Any]]", made)
 
 
 # Last, since an adapter needs all of the above: at once, where its framework has been imported already.
 for _framework in ADAPTERS:
     wrapt.register_post_import_hook(load(_framework), _framework)
+
+PICKLERS: Final = "cloudpickle.cloudpickle", "joblib.externals.cloudpickle.cloudpickle", "dill._dill"
+
+
+def _teach(module: object) -> None:
+    importlib.import_module("memocache._by_value").teach(module)
+
+
+for _name in PICKLERS:
+    wrapt.register_post_import_hook(_teach, _name)

@@ -2,8 +2,8 @@
 
 import copy as copying
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, cast
 
 from memocache._current import CacheSource, ref_of
@@ -114,6 +114,8 @@ class Options:
     wait: float
     view: bool | None = None
     vary: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The options as they were given, to make the function anew from in another process."""
 
     @classmethod
     def checked(
