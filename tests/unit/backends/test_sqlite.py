@@ -5,7 +5,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ import pytest
 
 from memocache import (
     BackendUnavailable,
+    Cache,
     ConfigurationError,
     PickleSerializer,
+    SimpleCache,
     SQLiteCache,
+    TieredCache,
     UncacheFailed,
     cache_from_url,
     cached,
@@ -41,6 +44,20 @@ def raw(path: Path) -> Iterator[sqlite3.Connection]:
     """Another program's connection."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         yield connection
+
+
+@pytest.mark.parametrize("make", [lambda cache: cache, lambda cache: TieredCache(SimpleCache(), cache)])
+def test_clear_lets_go_of_what_is_remembered_of_calls(make: Callable[[SQLiteCache], Cache], cache: SQLiteCache) -> None:
+    used = make(cache)
+    f: Any = cached(cache=used, namespace="f")(lambda x: None)
+    for number in range(90):
+        f(f"{number:60000}")
+    known = f._self_memoizer.bindings.current()._known_keys
+    assert 0 < len(known) < 80  # within 4 MiB
+    assert f("x" * 100_000) is None  # too large to be kept
+    assert len(known) < 80
+    used.clear()
+    assert (len(known), len(cache._reads)) == (0, 0)
 
 
 # ---- options ---------------------------------------------------------------------------------------------------------
