@@ -534,35 +534,34 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
 
     def bind(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to *instance*, as a function in a class does."""
-        nonlocal make, qualname
         if instance is None or make is None:
-            cls = type(instance) if owner is None and instance is not None else owner
-            if kind is None and cls is not None and not memoizer.owner.settle(cls):
-                return as_method(function, cls, instance)
-            if instance is None:
-                return function
-            function._self_bound_class = proxies = _bound_proxies(memoizer, function)
-            function._self_show_attributes()
-            qualname = getattr(memoizer.function, "__qualname__", "")
-            make = type.__call__.__get__(proxies)  # without BoundType's own
+            return prepare(function, instance, owner)
         proxy = make()
         proxy._self_instance = instance
         proxy.__qualname__ = qualname
         return proxy
 
-    def as_method(function: FunctionProxy, cls: type, instance: object) -> Any:
-        """Bind what is not written in the class: where it is, it is no method, and counts its arguments otherwise."""
-        nonlocal method
-        if method is None:
-            method = _face(memoizer.as_method, types.MethodType)
-        memoizer.as_method.owner.add(cls)
+    def prepare(function: FunctionProxy, instance: object, owner: type | None) -> Any:
+        """Bind for the first time, or to no instance."""
+        nonlocal make, qualname, method
+        cls = type(instance) if owner is None and instance is not None else owner
+        if kind is None and cls is not None and not memoizer.owner.settle(cls):
+            # It is not written in that class: elsewhere it is no method, and counts its arguments otherwise.
+            if method is None:
+                method = _face(memoizer.as_method, types.MethodType)
+            memoizer.as_method.owner.add(cls)
+            bound = method if instance is None else method.__get__(instance, cls)
+            if function._self_bound_class is None:
+                function._self_bound_class = method._self_bound_class
+                function._self_show_attributes()
+            return bound
         if instance is None:
-            return method
-        proxy = method.__get__(instance, cls)
-        if function._self_bound_class is None:
-            function._self_bound_class = type(proxy)
-            function._self_show_attributes()
-        return proxy
+            return function
+        function._self_bound_class = proxies = _bound_proxies(memoizer, function)
+        function._self_show_attributes()
+        qualname = getattr(memoizer.function, "__qualname__", "")
+        make = type.__call__.__get__(proxies)  # without BoundType's own
+        return bind(function, instance)
 
     def bind_class(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to the class, as a class method does."""
