@@ -22,8 +22,12 @@ __all__ = [
 ]
 
 ADAPTERS: Final = {
+    "aiohttp.web": "memocache.web.aiohttp",
     "django.http": "memocache.web.django",
     "flask": "memocache.web.flask",
+    "litestar": "memocache.web.litestar",
+    "quart": "memocache.web.quart",
+    "rest_framework.response": "memocache.web.rest_framework",
     "starlette.requests": "memocache.web.asgi",
 }
 """Module that is imported wherever a framework is used -> the adapter of that framework."""
@@ -266,8 +270,8 @@ class AdapterRegistry(list[Adapter]):
             return ""
         return (
             "a function that is no view returned a response, which belongs to one request, so it was not stored; "
-            "return the data, or put @cached on the view itself (view=True if it is not found to be one; an "
-            "endpoint of Starlette or FastAPI is one if it takes the request)"
+            "return the data, or, where its framework is supported, put @cached on the view itself (view=True if it is "
+            "not found to be one; an endpoint of Starlette or FastAPI is one if it takes the request)"
         )
 
     def lasting(self, value: Any) -> Any:

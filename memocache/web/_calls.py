@@ -96,6 +96,10 @@ class ViewRequest(ABC):
     def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
         """Return a new response from a stored one."""
 
+    def rebuild_data(self, payload: Any) -> Any:
+        """Return what a view returns for the plain data in *payload*."""
+        return payload
+
     def deliver(self, value: Any) -> Any:
         """Return what the caller gets for *value*, which was computed for this call."""
         return value
@@ -310,7 +314,7 @@ class ViewCall:
             return self._request.deliver(result.value)
         self._set_headers(result, hit=True)
         if result.kind == DATA:
-            return self._engine.copy(result.payload)
+            return self._request.rebuild_data(self._engine.copy(result.payload))
         status, headers, body = result.payload
         return self._request.rebuild(status, headers, body)
 

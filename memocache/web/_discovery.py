@@ -16,7 +16,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._rules import ViewRules
 
-__all__ = ["ArgumentAdapter", "RequestParameters", "RouteIndex", "cached_in"]
+__all__ = ["ArgumentAdapter", "RequestParameters", "RouteIndex", "cached_in", "walk"]
 
 HANDLERS: Final = ("dispatch_request", "dispatch", "get", "post", "head", "options", "delete", "put", "trace", "patch")
 DEEPEST: Final = 200
@@ -55,10 +55,10 @@ class RouteIndex:
 
 def cached_in(view: Any) -> Iterator[HookedFunction]:
     """Return the cached functions among *view*, what it wraps, and the methods of its class."""
-    yield from filter(None, map(function_of, _walk(view)))
+    yield from filter(None, map(function_of, walk(view)))
 
 
-def _walk(view: Any) -> Iterator[Any]:
+def walk(view: Any) -> Iterator[Any]:
     """Return *view*, what it wraps, and the methods of its class."""
     todo: list[Any] = [view]
     known: set[int] = set()
@@ -132,7 +132,7 @@ class RequestParameters:
             return True
         latest, answer = self._answer
         if latest() is not endpoint:
-            answer = any(each is function.function or function_of(each) is function for each in _walk(endpoint))
+            answer = any(each is function.function or function_of(each) is function for each in walk(endpoint))
             with contextlib.suppress(TypeError):  # it has no weak references
                 self._answer = weakref.ref(endpoint), answer
         return answer

@@ -24,7 +24,10 @@ from memocache.web._rules import (
     parse_seconds,
 )
 
-__all__ = ["DATA", "RESPONSE", "Rendered", "ResponseHeaders", "StoredResponse", "entity_tag", "storable_headers"]
+__all__ = [
+    *("DATA", "RESPONSE", "Rendered", "ResponseHeaders", "StoredResponse", "are_headers", "entity_tag"),
+    "storable_headers",
+]
 
 FORM: Final = 1
 DATA: Final = "data"
@@ -103,12 +106,18 @@ def _unpack_payload(payload: object) -> tuple[int, tuple[tuple[str, str], ...], 
     if not isinstance(payload, list | tuple) or len(payload) != 3:
         return None
     status, headers, body = payload
-    if type(status) is not int or not isinstance(headers, list) or not isinstance(body, str | bytes):
+    if type(status) is not int or not are_headers(headers) or not isinstance(body, str | bytes):
         return None
-    pairs = tuple(tuple(pair) if isinstance(pair, list | tuple) else () for pair in headers)
-    if not all(len(pair) == 2 and is_header_name(pair[0]) and is_header_value(pair[1]) for pair in pairs):
-        return None
-    return status, cast("tuple[tuple[str, str], ...]", pairs), body.encode() if isinstance(body, str) else body
+    pairs = cast("tuple[tuple[str, str], ...]", tuple(map(tuple, headers)))
+    return status, pairs, body.encode() if isinstance(body, str) else body
+
+
+def are_headers(pairs: object) -> bool:
+    """Return True for a list of the names and values of headers."""
+    return isinstance(pairs, list) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and is_header_name(pair[0]) and is_header_value(pair[1])
+        for pair in pairs
+    )
 
 
 def _text_or_bytes(body: bytes) -> str | bytes:

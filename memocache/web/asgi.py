@@ -42,6 +42,7 @@ Pairs: TypeAlias = Sequence[tuple[str, str]]
 
 IN_SCOPE: Final = "memocache"
 DEPENDS: Final = "fastapi.params"
+CLASS_BASED: Final = "__cbv_class__"  # what fastapi-utils gives to a class
 DEEPEST: Final = 20  # dependencies of dependencies
 USERS: Final = ("user", "current_user")
 """Attributes of `request.state` that applications keep the user in."""
@@ -355,6 +356,20 @@ class AsgiAdapter(ArgumentAdapter):
         """Raise ConfigurationError if the function takes something that is made for one request."""
         super().decorated(function)
         _refuse_what_is_closed(function)
+
+    def call(self, function: HookedFunction, arguments: Sequence[object], /) -> Callable[[Engine], Any] | None:
+        """Return what begins the present call, if there is a request among its arguments."""
+        if (
+            function.is_method
+            and arguments
+            and hasattr(type(arguments[0]), CLASS_BASED)
+            and function.is_in_key(next(iter(function.signature.parameters)))
+        ):
+            raise ConfigurationError(
+                f"{function.title}: @cbv makes a new {type(arguments[0]).__name__} for each request, so that no call "
+                "would ever be a hit; pass ignore=('self',) if nothing of it matters, or cache a function that it calls"
+            )
+        return super().call(function, arguments)
 
 
 adapters.register(AsgiAdapter(Request, AsgiViewRequest, (Response,), (HTTPEndpoint,), REFUSED, HTTPConnection))

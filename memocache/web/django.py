@@ -42,7 +42,7 @@ from memocache.web._responses import RESPONSE, Rendered, ResponseHeaders, storab
 from memocache.web._rules import NONCES, RequestInfo, ResponseInfo, is_user
 from memocache.web._settings import check_settings, view_rules
 
-__all__ = ["MemocacheBackend"]
+__all__ = ["DjangoViewRequest", "MemocacheBackend", "response_headers"]
 
 PREFIX: Final = "MEMOCACHE_"
 SETTINGS: Final = (f"{PREFIX}IGNORED_COOKIES", f"{PREFIX}STATUSES", f"{PREFIX}CREDENTIAL_HEADERS")
@@ -74,7 +74,6 @@ class DjangoViewRequest(ViewRequest):
         self._parameters = parameters
         self._request = request
         self._language = get_language() if settings.USE_I18N else None
-        self._has_read_session = False
         self._headers_of_hit: ResponseHeaders | None = None
         self._headers_of_new: ResponseHeaders | None = None
         # In WSGI an async view gets an event loop of its own.
@@ -115,7 +114,7 @@ class DjangoViewRequest(ViewRequest):
                     "no response and was not stored; give it what it needs of the request, or view=False"
                 )
             return None
-        headers = _headers(value)
+        headers = response_headers(value)
         is_whole = isinstance(value, HttpResponse) and getattr(value, "is_rendered", True)
         if not is_whole:
             return Rendered(ResponseInfo(value.status_code, headers, streamed=True), RESPONSE, None)
@@ -131,17 +130,10 @@ class DjangoViewRequest(ViewRequest):
 
     def has_user(self) -> bool:
         """Return True if the request has a user, whoever has set it."""
-        session: Any = getattr(self._request, "session", None)
-        was_accessed = getattr(session, "accessed", True)
         try:
-            if any(map(is_user, self._users())):
-                return True
+            return any(map(is_user, self._users()))
         except Exception:  # noqa: BLE001 - of the application's own, which the view may see
             return True
-        if not was_accessed and session.accessed:
-            session.accessed = False  # until the view itself has read it
-            self._has_read_session = True
-        return False
 
     def _users(self) -> Iterator[Any]:
         for name in USERS:
@@ -156,8 +148,12 @@ class DjangoViewRequest(ViewRequest):
         session = getattr(request, "session", None)
         if session is not None and (
             getattr(session, "modified", True)
-            # If cookies are part of the key, so is what the view reads from the session.
-            or (getattr(session, "accessed", True) and not self.rules.is_in_key("cookie"))
+            # If cookies are part of the key, so is what the view reads from the session; nobody's is empty for all.
+            or (
+                getattr(session, "accessed", True)
+                and getattr(session, "session_key", "?") is not None
+                and not self.rules.is_in_key("cookie")
+            )
         ):
             return True
         if request.META.get("CSRF_COOKIE_NEEDS_UPDATE"):
@@ -178,11 +174,11 @@ class DjangoViewRequest(ViewRequest):
         del response.headers["Content-Type"]
         for name, value in headers:
             response.headers[name] = value
-        return self._with_headers(response, self._headers_of_hit)
+        return self._finished(response, self._headers_of_hit)
 
     def deliver(self, value: Any) -> Any:
         """Return the view's own response."""
-        return self._with_headers(value, self._headers_of_new)
+        return self._finished(value, self._headers_of_new)
 
     def set_headers(self, headers: ResponseHeaders) -> None:
         """Set *headers* as soon as there is the response, if this is the view of the request."""
@@ -198,14 +194,12 @@ class DjangoViewRequest(ViewRequest):
         match = getattr(self._request, "resolver_match", None)
         return self._parameters.is_response_of(self._function, None if match is None else match.func)
 
-    def _with_headers(self, response: Any, headers: ResponseHeaders | None) -> Any:
-        if self._has_read_session:
-            self._request.session.accessed = True  # its middleware adds to Vary
+    def _finished(self, response: Any, headers: ResponseHeaders | None) -> Any:
         if headers is None:
             return response
-        for name, value in headers.to_set(_headers(response), response.content).items():
+        for name, value in headers.to_set(response_headers(response), response.content).items():
             response.headers[name] = value
-        if headers.is_unmodified(response.status_code, _headers(response)):
+        if headers.is_unmodified(response.status_code, response_headers(response)):
             response.status_code = 304
             response.content = b""
             for name in WITHOUT_PREFIX:
@@ -264,7 +258,8 @@ def _header_name(key: str) -> str:
     return key[5:].replace("_", "-").lower() if key.startswith("HTTP_") else ""
 
 
-def _headers(response: HttpResponseBase) -> list[tuple[str, str]]:
+def response_headers(response: HttpResponseBase) -> list[tuple[str, str]]:
+    """Return the headers of *response*, with its cookies."""
     cookies = [("Set-Cookie", cookie.OutputString()) for cookie in response.cookies.values()]
     return [*response.headers.items(), *cookies]
 

@@ -33,7 +33,7 @@ from memocache import Cache, cached_functions, configure, default_cache
 from memocache._hooks import Engine, HookedFunction, adapters, choose_default, function_of
 from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
-from memocache.web._discovery import RouteIndex, cached_in
+from memocache.web._discovery import RouteIndex, cached_in, walk
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse, storable_headers
 from memocache.web._rules import NONCES, RequestInfo, ResponseInfo, ViewRules, is_user
 from memocache.web._settings import cache_from_settings, check_settings, view_rules
@@ -77,7 +77,15 @@ class FlaskViews:
         return self._index(app, thorough=True).endpoints
 
     def decorated(self, function: HookedFunction, /) -> None:
-        """Do nothing: a function is not known as a view before it has a route."""
+        """Raise ConfigurationError if a view's method is decorated in a request: that is done anew for each.
+
+        Else a function is not known as a view before it has a route.
+        """
+        if has_request_context() and _is_handler(function.function):
+            raise ConfigurationError(
+                f"{function.title} is decorated anew for each request, as Flask-RESTX's method_decorators are, so that "
+                "no call would ever be a hit; put @cached on the method itself"
+            )
 
     def may_be_view(self, function: HookedFunction, /) -> bool:
         """Return True if it is a view of an application that has been in use here, or none has been.
@@ -116,6 +124,12 @@ class FlaskViews:
         if rules is None:
             rules = index.rules[function] = view_rules(function, *check_settings(app.config))
         return ViewCall(function, FlaskViewRequest(app, rules, endpoints)).begin
+
+
+def _is_handler(function: Callable[..., Any]) -> bool:
+    """Return True if *function* is a method that handles requests in the class of the present view."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    return any(getattr(view, "view_class", None) and each is function for each in walk(view))
 
 
 def _later_functions() -> list[Callable[..., Any]]:

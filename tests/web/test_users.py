@@ -245,9 +245,16 @@ def test_django_asks_for_no_user_where_there_is_no_cookie(authenticated: DjangoS
     assert authenticated.texts_by_asgi("/", "/") == ["3", "3"]  # of another host
 
 
-def test_a_view_that_reads_the_session_is_still_not_stored(authenticated: DjangoSite, count: Count) -> None:
+def test_nobodys_session_is_the_same_for_all_and_somebodys_is_not(authenticated: DjangoSite, count: Count) -> None:
+    authenticated.settings["MEMOCACHE_IGNORED_COOKIES"] = ["sessionid"]
     authenticated.route("/", cached(lambda request: HttpResponse(f"{count()} {request.session.get('cart')}")))
-    assert authenticated.texts("/", "/") == ["1 None", "2 None"]
+    authenticated.route("/user", cached(lambda request: HttpResponse(f"{count()} {request.user.is_authenticated}")))
+    assert authenticated.texts("/", "/") == ["1 None", "1 None"]
+    assert authenticated.texts("/user", "/user") == ["2 False", "2 False"]
+    authenticated.route("/add", lambda request: HttpResponse(request.session.update({"cart": "tea"})))
+    cookie = authenticated.get("/add").headers["Set-Cookie"].partition(";")[0]
+    for target in ("/?2", "/user?2"):
+        assert len(set(authenticated.texts(target, target, Cookie=cookie))) == 2
 
 
 def test_djangos_own_user_is_asked_if_it_is_known_already(count: Count) -> None:
