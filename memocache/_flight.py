@@ -1,7 +1,6 @@
 """Flight: one computation of a key in this process; its leader computes, its waiters share the result."""
 
 import contextlib
-import copy
 import functools
 import gc
 import sys
@@ -14,7 +13,7 @@ from typing import Final, Literal, Protocol
 from memocache._clock import ticks
 from memocache._fork import in_child
 
-__all__ = ["Flight", "collecting", "enclosing", "in_background", "leave", "own_copy", "waiting"]
+__all__ = ["Flight", "collecting", "enclosing", "in_background", "leave", "waiting"]
 
 FlightState = Literal["resolved", "failed", "abandoned"]
 
@@ -238,26 +237,6 @@ def _reaches(start: Flight, goals: list[Flight]) -> bool:
                 found.add(id(further))
                 todo.append(further)
     return False
-
-
-def own_copy(error: Exception) -> Exception:
-    """Return *error* for one waiter to raise: the same type, arguments and traceback in an object of its own.
-
-    If every waiter raised the leader's exception itself, its traceback would grow by a piece of each of their stacks.
-    An exception that does not copy faithfully is shared after all.
-    """
-    try:
-        own = copy.copy(error)
-    except Exception:  # noqa: BLE001 - the user's class may raise anything from its constructor
-        own = error
-    if type(own) is not type(error) or own.args != error.args:
-        own = error
-    if own is not error:
-        if (notes := getattr(own, "__notes__", None)) is not None:
-            own.__notes__ = list(notes)
-        own.__cause__, own.__context__ = error.__cause__, error.__context__
-        own.__suppress_context__ = error.__suppress_context__
-    return own.with_traceback(error.__traceback__)
 
 
 MOST_THREADS: Final = 8

@@ -33,9 +33,9 @@ from memocache._effects import (
     blocking,
 )
 from memocache._entry import SECOND, Entry, EntryScope, FastKey, StaleableEntry
-from memocache._flight import own_copy, waiting
+from memocache._flight import waiting
 from memocache._hooks import adapters
-from memocache._stored_exception import StoredException
+from memocache._stored_exception import StoredException, own_copy
 from memocache.backends.base import Busy, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.keys import version_suffixes
@@ -393,14 +393,17 @@ async def _lead_failed(
 ) -> Any:
     """Go on after a computation that raised *error*."""
     lifetime = binding.policy.error_lifetime(error)
-    if lifetime and isinstance(error, Exception):
-        await _store(binding, lease, scope, StoredException.of(error), lifetime, cost)
+    stored = StoredException.of(error) if lifetime and isinstance(error, Exception) else None
+    if stored is not None:
+        await _store(binding, lease, scope, stored, lifetime, cost)
     else:
+        if lifetime:
+            binding.failed(f"{type(error).__qualname__} cannot be copied, so that it was not remembered")
         await _give_back(binding, lease, error)
     if not isinstance(error, Exception):
         return None
     _fail(binding, lease, error)
-    return None if old is None or lifetime else Instead(binding.serve_old(old))
+    return None if old is None or stored is not None else Instead(binding.serve_old(old))
 
 
 def _fail(binding: Binding, lease: Lease, error: Exception) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import pydantic
 import pytest
 from freezegun import freeze_time
 
@@ -611,3 +613,58 @@ def test_what_is_computed_in_the_foreground_after_all_may_change_its_own_argumen
     stopped.tick(61)
     assert f([2, 1]) == 1
     assert (f.info().stored, f.info().failures) == (2, 0)
+
+
+# ---- faithful exceptions ---------------------------------------------------------------------------------------------
+
+
+def test_a_remembered_exception_has_all_that_the_first_one_has(cache: Cache) -> None:
+    @cached(cache=cache, namespace="whole", errors={OSError: 60})
+    def f(path: str) -> None:
+        try:
+            os.stat(path)
+        except OSError as error:
+            error.add_note("looked for it")
+            raise error from KeyError(path)
+
+    seen: list[Any] = []
+    for _ in range(3):
+        with pytest.raises(FileNotFoundError) as raised:
+            f("/no/such")
+        seen.append(raised.value)
+    assert f.info().misses == 1
+    assert {(each.filename, str(each), repr(each.__cause__)) for each in seen} == {
+        ("/no/such", "[Errno 2] No such file or directory: '/no/such'", "KeyError('/no/such')")
+    }
+    seen[1].add_note("mine")
+    assert seen[2].__notes__ == seen[0].__notes__ == ["looked for it"]
+
+
+def test_an_exception_that_cannot_be_copied_is_not_remembered(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
+    class Single(LookupError):
+        def __copy__(self) -> Any:
+            raise TypeError
+
+    @cached(cache=cache, namespace="single", errors={LookupError: 60})
+    def f() -> None:
+        raise Single
+
+    for _ in range(2):
+        with pytest.raises(Single):
+            f()
+    assert (f.info().misses, f.info().stored) == (2, 0)
+    assert "Single cannot be copied, so that it was not remembered" in caplog.text
+
+
+def test_an_exception_of_a_library_in_c_is_raised_as_it_is(cache: Cache) -> None:
+    @cached(cache=cache, namespace="in C", errors={ValueError: 60})
+    def f(x: str) -> int:
+        return pydantic.TypeAdapter(int).validate_python(x)
+
+    messages = set()
+    for _ in range(2):
+        with pytest.raises(pydantic.ValidationError) as raised:
+            f("x")
+        messages.add(str(raised.value))
+    assert len(messages) == 1
+    assert f.info().misses == (2 if cache.shared else 1)

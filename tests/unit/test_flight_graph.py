@@ -9,7 +9,8 @@ import pytest
 
 from memocache import Cache, CachedFunction, cached
 from memocache import _flight as flights
-from memocache._flight import Flight, enclosing, own_copy, waiting
+from memocache._flight import Flight, enclosing, waiting
+from memocache._stored_exception import own_copy
 from tests.support.threads import PATIENCE, start
 
 LONGER_THAN_PATIENCE = 1000  # seconds to wait: who waits for himself fails the test

@@ -13,8 +13,8 @@ import freezegun
 import pytest
 
 from memocache import MISSING, ConfigurationError, SimpleCache, cached
-from memocache._flight import own_copy
 from memocache._policy import UNSET, Policy
+from memocache._stored_exception import own_copy
 from tests.unit.test_options import refusal
 
 A_DURATION = "wanted: seconds as a number, a timedelta, or text such as '90s', '5m', '1h30m' or '2d'"

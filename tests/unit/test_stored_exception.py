@@ -1,9 +1,17 @@
 """Remembered exceptions: what is kept of one, and what may be made of what a cache holds."""
 
+import gc
+import os
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pydantic
 import pytest
 
 from memocache import SerializationError, _stored_exception
-from memocache._stored_exception import StoredException, allow_exception
+from memocache._stored_exception import StoredException, allow_exception, own_copy
 
 
 class NotFound(LookupError):
@@ -25,15 +33,6 @@ class Refusing(LookupError):
         super().__init__(code)
 
 
-class Tagged(LookupError):
-    """One that notes how it was made."""
-
-    def __new__(cls, *args: object) -> "Tagged":
-        made = super().__new__(cls, *args)
-        made.seen = args  # type: ignore[attr-defined]
-        return made
-
-
 @pytest.fixture(autouse=True)
 def nothing_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_stored_exception, "_allowed", [])
@@ -49,15 +48,16 @@ def test_an_exception_comes_back_with_its_type_arguments_and_attributes() -> Non
     assert again.__traceback__ is None
 
 
-def test_the_constructor_makes_it_where_it_can() -> None:
+def test_no_constructor_runs_again() -> None:
     made = []
 
     class Counting(NotFound):
         def __init__(self, *args: object) -> None:
             made.append(args)
 
-    assert StoredException(Counting, (1,), {}).rebuild().args == (1,)
-    assert made == [(1,)]
+    assert StoredException.of(Counting(1)).rebuild().args == (1,)
+    assert own_copy(Counting(2)).args == (2,)
+    assert made == [(1,), (2,)]
 
 
 def test_one_whose_constructor_makes_another_of_its_arguments_is_made_without_it() -> None:
@@ -70,12 +70,192 @@ def test_one_that_refuses_its_own_arguments_is_made_without_its_constructor() ->
     assert (type(again), again.args) == (Refusing, (7,))
 
 
-def test_its_arguments_are_there_when_it_is_made() -> None:
-    class Odd(Tagged):
-        def __init__(self, *, code: int) -> None:
-            super().__init__(code)
+class Slotted(LookupError):
+    """One that has room for two attributes."""
 
-    assert StoredException(Odd, (1, 2), {}).rebuild().seen == (1, 2)  # type: ignore[attr-defined]
+    __slots__ = ("__private", "code")
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        self.__private = [code]
+
+
+class Copying(LookupError):
+    """One that says how it is copied."""
+
+    def __init__(self, *, code: int) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+    def __reduce__(self) -> Any:
+        return partial(Copying, code=self.code), ()
+
+
+def opened(path: str) -> OSError:
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error
+    raise AssertionError
+
+
+def lacking(source: str) -> Exception:
+    try:
+        exec(source, {})
+    except Exception as error:  # noqa: BLE001
+        return error
+    raise AssertionError
+
+
+def invalid() -> pydantic.ValidationError:
+    try:
+        pydantic.TypeAdapter(int).validate_python("x")
+    except pydantic.ValidationError as error:
+        return error
+    raise AssertionError
+
+
+ERRORS: dict[str, tuple[Callable[[], Exception], tuple[str, ...]]] = {
+    "OSError": (lambda: opened("/no/such file"), ("errno", "strerror", "filename", "filename2")),
+    "OSError of two files": (lambda: OSError(18, "other device", "a", None, "b"), ("filename", "filename2")),
+    "ImportError": (lambda: ImportError("no", name="it", path="/there"), ("msg", "name", "path")),
+    "AttributeError": (lambda: lacking("'text'.nothing"), ("name", "obj")),
+    "NameError": (lambda: lacking("nothing"), ("name",)),
+    "SyntaxError": (lambda: lacking("compile('a b', 'file', 'exec')"), ("msg", "filename", "lineno", "offset", "text")),
+    "UnicodeDecodeError": (lambda: lacking(r"b'\xff'.decode()"), ("encoding", "object", "start", "end", "reason")),
+    "StopIteration": (lambda: StopIteration(7), ("value",)),
+    "ExceptionGroup": (lambda: ExceptionGroup("some", [KeyError(1), OSError(2, "no", "f")]), ("message",)),
+    "slots": (lambda: Slotted(7), ("code", "_Slotted__private")),
+    "its own way": (lambda: Copying(code=7), ("code",)),
+    "C": (invalid, ("title",)),
+    "other arguments": (lambda: Named("ann"), ("name",)),
+}
+
+
+@pytest.mark.parametrize("which", ERRORS)
+@pytest.mark.parametrize(
+    "copied", [own_copy, lambda error: StoredException.of(error).rebuild()], ids=["waiter", "stored"]
+)
+def test_a_copy_has_all_that_the_exception_has(which: str, copied: Any) -> None:
+    make, names = ERRORS[which]
+    error = make()
+    error.add_note("a note")
+    error.more = 1  # type: ignore[attr-defined]
+    error.__cause__ = KeyError("the cause")
+    own = copied(error)
+    assert own is not error
+    assert type(own) is type(error)
+    assert (str(own), repr(own)) == (str(error), repr(error))
+    assert {name: getattr(own, name) for name in names} == {name: getattr(error, name) for name in names}
+    if which not in ("its own way", "C"):  # which say themselves what is copied
+        assert (own.args == error.args, own.more) == (which != "ExceptionGroup" or copied is own_copy, 1)
+    assert repr(own.__cause__) == "KeyError('the cause')"
+    assert own.__suppress_context__
+
+
+def test_a_copy_says_that_its_context_is_not_to_be_shown() -> None:
+    error = NotFound()
+    error.__suppress_context__ = True
+    assert own_copy(error).__suppress_context__
+    assert StoredException.of(error).rebuild().__suppress_context__
+
+
+@pytest.mark.parametrize("where", ["args", "a list", "an attribute", "a slot", "cause", "a group", "cause of a cause"])
+def test_no_exception_in_what_is_stored_keeps_its_frames(where: str) -> None:
+    class Big:
+        pass
+
+    def inner() -> tuple[Exception, Any]:
+        big = Big()
+        try:
+            raise KeyError("inner")
+        except KeyError as error:
+            return error, weakref.ref(big)
+
+    found, gone = inner()
+    error: Any = NotFound("outer")
+    if where == "args":
+        error = NotFound("outer", found)
+    elif where == "a list":
+        error = NotFound(["outer", found])
+    elif where == "an attribute":
+        error.found = found
+    elif where == "a slot":
+        error = Slotted(1)
+        error.code = found
+    elif where == "cause":
+        error.__cause__ = found
+    elif where == "a group":
+        error = ExceptionGroup("group", [found])
+    else:
+        error.__cause__ = ValueError()
+        error.__cause__.__cause__ = found
+    stored = StoredException.of(error)
+    del found, error
+    gc.collect()
+    assert gone() is None
+    assert "KeyError('inner')" in "".join(
+        map(repr, [stored.rebuild(), vars(stored.rebuild()), getattr(stored.rebuild(), "code", ""), _causes(stored)])
+    )
+
+
+def _causes(stored: StoredException) -> list[BaseException]:
+    causes, each = [], stored.rebuild().__cause__
+    while each is not None:
+        causes.append(each)
+        each = each.__cause__
+    return causes
+
+
+class Unfaithful(LookupError):
+    """One whose copy is another."""
+
+    def __reduce__(self) -> Any:
+        return LookupError, self.args
+
+
+class Raising(LookupError):
+    """One that cannot be copied."""
+
+    def __copy__(self) -> Any:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [Unfaithful(1), Raising(1), NotFound(Raising(1))], ids=["other", "raises", "inside"])
+def test_what_cannot_be_copied_faithfully_is_not_remembered(error: Exception) -> None:
+    assert StoredException.of(error) is None
+
+
+@pytest.mark.parametrize("error", [Unfaithful(1), Raising(1)], ids=["other", "raises"])
+def test_what_cannot_be_copied_faithfully_is_shared_by_those_who_wait(error: Exception) -> None:
+    assert own_copy(error) is error
+
+
+def test_the_plain_form_has_slots_and_the_built_in_type_s_own_and_the_cause() -> None:
+    allow_exception(LookupError)
+    allow_exception(OSError)
+    error: Any = opened("/no/such file")
+    error.__cause__ = KeyError("built in")
+    again: Any = StoredException.from_plain(StoredException.of(error).to_plain()).rebuild()
+    assert (again.filename, str(again)) == ("/no/such file", str(error))
+    assert repr(again.__cause__) == "KeyError('built in')"
+    slotted: Any = StoredException.from_plain(StoredException.of(Slotted(7)).to_plain()).rebuild()
+    assert (slotted.code, slotted._Slotted__private) == (7, [7])
+    plain = StoredException.of(lacking("'text'.nothing")).to_plain()
+    assert plain[2] == {"name": "nothing"}  # and not the object, which may have no form
+
+
+def test_a_cause_that_may_not_be_made_here_is_left_out() -> None:
+    allow_exception(NotFound)
+    error = NotFound("a")
+    error.__cause__ = Slotted(1)
+    again = StoredException.from_plain(StoredException.of(error).to_plain()).rebuild()
+    assert (again.args, again.__cause__, again.__suppress_context__) == (("a",), None, True)
+
+
+def test_one_that_keeps_more_than_python_can_see_has_no_plain_form() -> None:
+    with pytest.raises(SerializationError, match="keeps more than Python can see"):
+        StoredException.of(invalid()).to_plain()
 
 
 def test_the_plain_form_names_the_type() -> None:
@@ -83,7 +263,8 @@ def test_the_plain_form_names_the_type() -> None:
     assert plain == (f"{__name__}:NotFound", ("a",), {})
     allow_exception(LookupError)
     again = StoredException.from_plain(plain)
-    assert (again.kind, again.arguments, again.attributes) == (NotFound, ("a",), {})
+    error = again.rebuild()
+    assert (type(error), error.args, vars(error)) == (NotFound, ("a",), {})
 
 
 @pytest.mark.parametrize("junk", [None, "text", ("name", ()), ("name", (), {}, 1), (1, (), {}), ["name", (), {}]])
@@ -186,7 +367,7 @@ def test_subclasses_are_allowed_however_deep_and_late() -> None:
 
     Later.__qualname__ = "Later"
     for kind in (NotFound, Between, Later):
-        assert StoredException.from_plain((f"{__name__}:{kind.__qualname__}", (), {})).kind is kind
+        assert type(StoredException.from_plain((f"{__name__}:{kind.__qualname__}", (), {})).rebuild()) is kind
 
 
 def test_of_two_with_one_name_it_is_the_one_that_was_allowed_first() -> None:
@@ -195,4 +376,4 @@ def test_of_two_with_one_name_it_is_the_one_that_was_allowed_first() -> None:
     allow_exception(second)
     allow_exception(first)
     assert _stored_exception._allowed == [first, second]
-    assert StoredException.from_plain((f"{__name__}:Twice", (), {})).kind is first
+    assert type(StoredException.from_plain((f"{__name__}:Twice", (), {})).rebuild()) is first

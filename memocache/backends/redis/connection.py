@@ -11,8 +11,8 @@ from typing import Any, Final
 from memocache import _fork
 from memocache._clock import ticks
 from memocache._effects import Operation
-from memocache._flight import own_copy
 from memocache._pool import in_pool, ring, wake
+from memocache._stored_exception import own_copy
 from memocache.backends._wire import LARGE, MOST_BYTES, DeadlineSocket, Seat, WireServer, WrongServer, closed_with
 from memocache.backends.redis import resp
 from memocache.backends.redis.resp import ErrorReply, NeedMoreData, ProtocolError, Reply, Request
