@@ -16,7 +16,7 @@ from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.backends.simple import SimpleCache
-from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, one_line
+from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, one_line, with_article
 from memocache.keys import KeyMaker
 from memocache.stats import Counters
 
@@ -347,7 +347,7 @@ class Bindings:
             cache = as_cache(returned)
             if cache is None:
                 raise ConfigurationError(
-                    f"{self._title}: the function given as cache= returned a {type(returned).__name__}; "
+                    f"{self._title}: the function given as cache= returned {with_article(type(returned))}; "
                     "wanted: a cache object"
                 )
             binding = self.on(cache)

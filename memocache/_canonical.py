@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from memocache import _canonical_arrays
 from memocache._instances import token
-from memocache.errors import UnkeyableArgument
+from memocache.errors import UnkeyableArgument, with_article
 
 __all__ = [
     *("MAIN", "encode", "encode_in_process", "fast_types", "has_own_key", "module_name", "plain_types", "zone_key"),
@@ -188,7 +188,7 @@ def _describe_key(key: object) -> str:
     # What looks like the name of a field is shown; anything else may be somebody's address, or a number of a card.
     if type(key) is str and len(key) <= LONGEST_NAME and key.isidentifier():
         return repr(key)
-    return _with_article(type(key))
+    return with_article(type(key))
 
 
 def _attributes(name: str, *names: str) -> Encoder:
@@ -283,7 +283,7 @@ def _encode_other(value: Any, level: Level) -> bytes:
         return _BY_TYPE[_stdlib_type(kind)](value, level)
     if type(getattr(value, "__qualname__", None)) is str and _is_found_by_name(value, value.__qualname__):
         return _function(value, level)  # a decorated or a compiled one
-    raise NoStableForm(f"{_with_article(kind)} instance", _remedy(kind))
+    raise NoStableForm(f"{with_article(kind)} instance", _remedy(kind))
 
 
 def _enum_member(member: Any, kind: Any, level: Level) -> bytes:
@@ -316,12 +316,12 @@ def _remedy(kind: type) -> str:
     plain = _plain_base(kind)
     if plain is not None:
         return (
-            f"its class may add to what {_with_article(plain)} is; "
+            f"its class may add to what {with_article(plain)} is; "
             f"pass a plain {plain.__name__} or give {kind.__name__} a __cache_key__ method"
         )
     if hasattr(kind, "__dataclass_fields__"):
         base = [each for each in kind.__mro__ if not _is_all_attributes(each)][-1]
-        return f"{_with_article(base)} is more than its fields; give {kind.__name__} a __cache_key__ method"
+        return f"{with_article(base)} is more than its fields; give {kind.__name__} a __cache_key__ method"
     if hasattr(kind, "__next__"):
         return "reading it would use it up; pass a tuple of its items"
     if _own_module(kind).partition(".")[0] in FOREIGN:
@@ -482,7 +482,7 @@ def _qualified_name(thing: Any, *, of_instance: bool = False) -> str:
     if "<lambda>" in name:
         raise NoStableForm("a lambda", "pass a function that is defined in a module")
     sort = "class" if issubclass(type(thing), type) else "function"
-    what, whose = (f"{_with_article(thing)} instance", "its class") if of_instance else (f"the {sort} {name}", "it")
+    what, whose = (f"{with_article(thing)} instance", "its class") if of_instance else (f"the {sort} {name}", "it")
     if "<locals>" in name:
         raise NoStableForm(
             what,
@@ -526,7 +526,7 @@ class TooDeep(NoStableForm):
     """A container at the deepest level that is allowed, or around itself."""
 
     def __init__(self, value: object) -> None:
-        super().__init__(_with_article(type(value)), "")
+        super().__init__(with_article(type(value)), "")
         self.reason = f"is nested more than {DEEPEST} levels deep: pass a flatter value"
         self.path.append((value, ""))
 
@@ -534,16 +534,10 @@ class TooDeep(NoStableForm):
         inwards = self.path[::-1]
         for level, (value, _) in enumerate(inwards):
             if any(value is inner for inner, _ in inwards[level + 1 :]):
-                self.subject, self.reason = _with_article(type(value)), "contains itself: pass a value without cycles"
+                self.subject, self.reason = with_article(type(value)), "contains itself: pass a value without cycles"
                 self.path = inwards[:level][::-1]
                 break
         return super().message()
-
-
-def _with_article(kind: type) -> str:
-    """Return "a list", "an int" and the like."""
-    name = kind.__name__
-    return f"{'an' if name[:1] in 'aeioAEIO' else 'a'} {name}"
 
 
 # Tables

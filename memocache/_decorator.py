@@ -14,7 +14,7 @@ from memocache._memoizer import Memoizer
 from memocache._options import KeyOption, MoreOptions, Options
 from memocache._policy import UNSET, Duration, Timeout, Unset
 from memocache._signature import believed_signature
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, with_article
 
 if TYPE_CHECKING:
     from memocache._function import AsyncCachedFunction, CachedFunction
@@ -205,7 +205,7 @@ def _refuse_uncachable(function: Any) -> None:
         raise ConfigurationError("a property is no function; write @property above @cached")
     if not callable(function):
         raise ConfigurationError(
-            f"cached() decorates functions and got a {type(function).__name__}; "
+            f"cached() decorates functions and got {with_article(type(function))}; "
             "options are given by name, as in @cached(timeout=300)"
         )
     inner = inspect.unwrap(function)

@@ -388,6 +388,20 @@ class CompiledOnFirstUse:
         return call
 
 
+# What other libraries call it -> what it is called here.
+THEIRS: Final = {
+    **dict.fromkeys(
+        ("invalidate", "delete", "forget", "evict", "expire", "cache_delete", "cache_invalidate"), "uncache()"
+    ),
+    **dict.fromkeys(("clear", "reset", "clear_cache", "invalidate_all", "cache_reset"), "uncache_all()"),
+    **dict.fromkeys(("make_cache_key", "get_cache_key", "cache_key", "cache_parameters"), "key()"),
+    **dict.fromkeys(("original", "uncached", "call"), "__wrapped__"),
+    **dict.fromkeys(("get", "cached_value"), "peek()"),
+    "set": "put()",
+    "stats": "info()",
+}
+
+
 class FunctionProxy(_Proxy):
     """A proxy that looks like the function itself."""
 
@@ -412,6 +426,16 @@ class FunctionProxy(_Proxy):
         # 3.13 on, a class method does not ask what is in it how to bind.
         if kind is staticmethod or (kind is classmethod and sys.version_info < (3, 13)):
             type.__setattr__(owner, name, cast(Any, kind)(self))
+
+    if not TYPE_CHECKING:  # to a checker, no attribute but these is there
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return getattr(self.__wrapped__, name)
+            except AttributeError as error:
+                if name in THEIRS:
+                    error.args = (f"a cached function has no attribute {name!r}; use {THEIRS[name]}",)
+                raise
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

@@ -38,7 +38,7 @@ from memocache._readthrough import (
 from memocache._signature import BelievedSignature
 from memocache._tags import Tags
 from memocache.backends.base import Cache
-from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument
+from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 from memocache.keys import KeyMaker, KeySpec, Namespace
 from memocache.stats import Info
 
@@ -263,7 +263,7 @@ class Memoizer:
             waits=counters.waits,
             failures=counters.failures,
             stored=counters.stored,
-            seconds_saved=counters.saved + usage.saved,
+            seconds_saved=round(counters.saved + usage.saved, 6),
             currsize=usage.size,
             maxsize=usage.limit,
         )
@@ -436,7 +436,7 @@ def as_call(first: tuple[Any, ...], given: object) -> Call:
     if isinstance(given, dict):
         return first, given
     raise TypeError(
-        f"a call is given as a {type(given).__name__}; "  # without its arguments, which may be secret
+        f"a call is given as {with_article(type(given))}; "  # without its arguments, which may be secret
         "wanted: a tuple of arguments, such as (7,), or a dict of named ones"
     )
 

@@ -1,28 +1,27 @@
 """MISSING: what stands for no value, where None may be one."""
 
+import enum
 from typing import Final
 
 __all__ = ["MISSING", "Missing"]
 
 
-class Missing:
-    """The type of MISSING: what `peek` returns where nothing is stored."""
+class Missing(enum.Enum):
+    """The type of MISSING: what `peek` returns where nothing is stored.
 
-    _instance: "Missing | None" = None
+    An Enum with one member: so type checkers know that what is not MISSING is a result.
+    """
 
-    def __new__(cls) -> "Missing":
-        if cls._instance is None:
-            cls._instance = super().__new__(cls)
-        return cls._instance
+    MISSING = "MISSING"
 
     def __repr__(self) -> str:
         return "MISSING"
 
-    def __reduce__(self) -> str:
+    def __reduce_ex__(self, protocol: object) -> str:  # type: ignore[override]
         return "MISSING"
 
     def __bool__(self) -> bool:
         return False
 
 
-MISSING: Final = Missing()
+MISSING: Final = Missing.MISSING

@@ -10,7 +10,7 @@ from memocache._current import CacheSource, ref_of
 from memocache._hooks import check_view_options
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
 from memocache.backends.base import Cache
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, with_article
 
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
@@ -69,6 +69,7 @@ THEIRS: Final = {
     "vary_on_headers": "vary=",
     "headers": "vary=",
     "skip_cache_func": "unless=",
+    "condition": "unless= (with the opposite answer)",
     "response_filter": "unless= (with the opposite answer)",
     "should_cache_fn": "unless= (with the opposite answer)",
     "cache_exceptions": "errors=",
@@ -92,7 +93,6 @@ THEIRS: Final = {
 NEEDLESS: Final = {
     "typed": "arguments of different types always have entries of their own",
     "lock": "calls from several threads at once are always computed once",
-    "condition": "calls from several threads at once are always computed once",
     "info": "every decorated function has .info()",
     "query_string": "the query of a request is always part of a view's key",
     "cache_none": "None is stored like any value; where it is not wanted, unless=lambda result: result is None",
@@ -178,7 +178,7 @@ def _checked_cache(given: Any) -> CacheSource:
     if callable(given):
         return cast("Callable[[], Cache]", given)
     raise ConfigurationError(
-        f"cache= got a {type(given).__name__}; wanted: a cache object such as SimpleCache() or "
+        f"cache= got {with_article(type(given))}; wanted: a cache object such as SimpleCache() or "
         "MemcachedCache(['127.0.0.1:11211']), its URL, a name that configure() is given, any object with get, set and "
         "delete, a function without arguments that returns one, or None for the default cache"
     )

@@ -1,5 +1,6 @@
 """Policy: for how long a result, or an exception, is kept; and durations as users write them."""
 
+import inspect
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from memocache._entry import SECOND, Entry
 from memocache._stored_exception import allow_exception
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, with_article
 
 __all__ = [
     "FOREVER",
@@ -30,8 +31,16 @@ Timeout: TypeAlias = "Duration | Callable[[Any], Duration | None] | None"
 
 FOREVER: Final = inf
 BETA: Final = 1.0  # above 1 for earlier
-UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-DURATION_PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])")
+UNITS: Final = {
+    **dict.fromkeys(("ms", "milliseconds", "millisecond"), 0.001),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+    **dict.fromkeys(("w", "week", "weeks"), 604800.0),
+}
+NUMBER: Final = re.compile(r"\s*\d+(?:\.\d+)?\s*")
+DURATION_PART: Final = re.compile(rf"({NUMBER.pattern})({'|'.join(UNITS)})(?![a-z])")
 WANTED: Final = "seconds as a number, a timedelta, or text such as '90s', '5m', '1h30m' or '2d'"
 
 
@@ -52,7 +61,7 @@ def seconds(given: object, option: str) -> float:
     if isinstance(given, str):
         return _parse_duration(given, option)
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise ConfigurationError(f"{option}={given!r} is a {type(given).__name__}; wanted: {WANTED}")
+        raise ConfigurationError(f"{option}={given!r} is {with_article(type(given))}; wanted: {WANTED}")
     try:
         value = float(given)
     except OverflowError:  # an int beyond all floats
@@ -63,6 +72,8 @@ def seconds(given: object, option: str) -> float:
 
 
 def _parse_duration(text: str, option: str) -> float:
+    if NUMBER.fullmatch(text):  # as it comes from an environment variable
+        return seconds(float(text), option)
     total, position = 0.0, 0
     while match := DURATION_PART.match(text, position):
         total += float(match[1]) * UNITS[match[2]]
@@ -91,9 +102,10 @@ class Policy:
         """Check the options; ConfigurationError where they cannot work."""
         if unless is not None and not callable(unless):
             raise ConfigurationError(
-                f"unless={unless!r} is a {type(unless).__name__}; wanted: a function that takes the result "
+                f"unless={unless!r} is {with_article(type(unless))}; wanted: a function that takes the result "
                 "and returns True where it must not be stored"
             )
+        _check_takes_result(unless, "unless", "returns True where it must not be stored")
         self._unless = unless
         self._from_result: Callable[[Any], object] | None = None
         self._fixed: float | None = None
@@ -102,6 +114,7 @@ class Policy:
         elif timeout is None:
             self._fixed = FOREVER
         elif callable(timeout):
+            _check_takes_result(timeout, "timeout", "returns a duration")
             self._from_result = timeout
         else:
             self._fixed = seconds(timeout, "timeout")
@@ -168,6 +181,22 @@ def refresh_margin(entry: Entry, lifetime: float) -> float:
     return min(entry.cost / SECOND * BETA * -log(1.0 - random.random()), lifetime / 2)
 
 
+def _check_takes_result(function: Callable[..., object] | None, option: str, and_returns: str) -> None:
+    if function is None:
+        return
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # as of some that are written in C
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{option}= got {_name_of(function)}, which cannot be called with a result: {error}; wanted: a function "
+            f"that takes the result and {and_returns}. To store nothing for some calls, use disabled()"
+        ) from None
+
+
 def _check_jitter(jitter: object) -> float:
     if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter < 1:
         raise ConfigurationError(
@@ -181,8 +210,8 @@ def _check_errors(errors: object) -> dict[type, float]:
         return {}
     if not isinstance(errors, Mapping):
         raise ConfigurationError(
-            f"errors={errors!r} is a {type(errors).__name__}; wanted: exception classes with how long to remember that "
-            "a call raised one of them, such as errors={NotFound: 30}"
+            f"errors={errors!r} is {with_article(type(errors))}; wanted: exception classes with how long to remember "
+            "that a call raised one of them, such as errors={NotFound: 30}"
         )
     checked: dict[type, float] = {}
     for kind, given in errors.items():

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
-from memocache.errors import ConfigurationError, UnkeyableArgument
+from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 __all__ = [
     *("Tags", "fill_template", "join_names", "parameter_of", "plain_text", "read_field", "tag_name"),
@@ -71,7 +71,7 @@ class Tags:
         if text is None:
             what = "parameter" if "." not in field else "attribute"
             raise UnkeyableArgument(
-                f"{self._title}: {what} {field!r} cannot be part of a tag, since it is a {type(value).__qualname__}; "
+                f"{self._title}: {what} {field!r} cannot be part of a tag, since it is {with_article(type(value))}; "
                 "tags= names parameters that are text, numbers, dates, UUIDs or None"
             )
         return text

@@ -10,7 +10,7 @@ from memocache._engine import plan_forget
 from memocache._memoizer import as_call, forget_each
 from memocache._readthrough import forget_tag
 from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
-from memocache.errors import ConfigurationError, UnkeyableArgument
+from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 if TYPE_CHECKING:
     from memocache._function import CacheMethods
@@ -54,7 +54,7 @@ def uncaches(
     4
 
     Args:
-        function: the cached function, or a cached method.
+        function: the cached function, or a cached method; or what wraps one, with a `__wrapped__` that leads there.
         call: which call of it: a tuple of arguments or a dict of named ones, in which "{name}" stands for that
             argument of the decorated function, "user-{name}" for text with it, and anything else for itself; the
             template of a tag, "tenant:{tenant_id}", for all calls that have it; or a function that takes the
@@ -72,15 +72,19 @@ def uncaches(
         CacheMethods,  # not before: it needs wrapt, which takes longer to import than the rest
     )
 
-    if not isinstance(function, CacheMethods):
+    given: Any = function
+    while not isinstance(given, CacheMethods) and hasattr(given, "__wrapped__"):
+        given = given.__wrapped__  # as functools.wraps leaves it, or a task of Celery
+    if not isinstance(given, CacheMethods):
         raise ConfigurationError(
             f"uncaches() got {getattr(function, '__qualname__', function)!r}, which is not cached; "
             "wanted: a function that @cached has decorated, as in @uncaches(report)"
         )
-    title = f"uncaches({function._self_memoizer.title})"
+    cached: CacheMethods[..., Any] = given
+    title = f"uncaches({cached._self_memoizer.title})"
     if after is not None and not callable(after):
         raise ConfigurationError(
-            f"{title}: after={after!r} is a {type(after).__name__}; wanted: a function that "
+            f"{title}: after={after!r} is {with_article(type(after))}; wanted: a function that "
             "is given what forgets, and calls it once the change can be seen, such as transaction.on_commit"
         )
     if every and call is not None:
@@ -89,7 +93,7 @@ def uncaches(
     def decorate(writer: Any) -> Any:
         if isinstance(writer, classmethod | staticmethod):
             return type(writer)(decorate(writer.__func__))
-        return _decorated(writer, ForgetPlanner(function, writer, call, every=every), after)
+        return _decorated(writer, ForgetPlanner(cached, writer, call, every=every), after)
 
     return decorate
 
@@ -172,7 +176,7 @@ class ForgetPlanner:
         if call is None or isinstance(call, tuple | dict):
             return _now(self._by_template(self._same_names() if call is None else call))
         if not callable(call):
-            raise ConfigurationError(f"{self._title}: call={call!r} is a {type(call).__name__}; {WANTED}")
+            raise ConfigurationError(f"{self._title}: call={call!r} is {with_article(type(call))}; {WANTED}")
         return lambda bound: lambda: [self._one(each) for each in _listed(call(*bound.args, **bound.kwargs))]
 
     def _every(self) -> list[Plan]:
@@ -245,7 +249,8 @@ def _now(
 def _refuse_unfit(title: str, writer: Any) -> None:
     if not callable(writer) or isinstance(writer, type):
         raise ConfigurationError(
-            f"{title} decorates functions and got a {type(writer).__name__}; write it below @property, above a function"
+            f"{title} decorates functions and got {with_article(type(writer))}; "
+            "write it below @property, above a function"
         )
     if inspect.isgeneratorfunction(writer) or inspect.isasyncgenfunction(writer):
         raise ConfigurationError(
@@ -278,7 +283,7 @@ def _text(where: str, name: str, value: Any) -> str:
     text = plain_text(value)
     if text is None:
         raise UnkeyableArgument(
-            f"{where}: parameter {name!r} cannot be part of a text, since it is a {type(value).__qualname__}; "
+            f"{where}: parameter {name!r} cannot be part of a text, since it is {with_article(type(value))}; "
             "wanted: text, numbers, dates, UUIDs or None"
         )
     return text

@@ -68,3 +68,9 @@ class ValueTooLarge(BackendError):
 
 class UncacheFailed(BackendError):
     """A forgetting that the cache did not acknowledge: the old value may still be served."""
+
+
+def with_article(kind: type) -> str:
+    """Return the name of a *kind* of values in a message: "a list", "an int"."""
+    name = kind.__name__
+    return f"{'an' if name[:1] in 'aeioAEIO' else 'a'} {name}"

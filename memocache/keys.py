@@ -24,7 +24,7 @@ from memocache._fork import in_child
 from memocache._instances import Owner, token
 from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
 from memocache._tags import join_names, read_field, template_names
-from memocache.errors import ConfigurationError, UnkeyableArgument
+from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 __all__ = ["CALL", "KeyMaker", "KeySpec", "Namespace", "call_tag", "version_suffixes", "without_version"]
 
@@ -301,7 +301,7 @@ class KeySpec:
             self.names = ("key=",)
         else:
             raise ConfigurationError(
-                f"{title}: key={key!r} is a {type(key).__name__}; wanted: a template such as 'user:{{user_id}}', "
+                f"{title}: key={key!r} is {with_article(type(key))}; wanted: a template such as 'user:{{user_id}}', "
                 "or a function that takes the call's arguments and returns what is in the key"
             )
         bound = open_parameters(believed.signature, "")[0] if believed.is_open else parameters

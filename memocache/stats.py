@@ -1,5 +1,6 @@
 """Counters and Info: the figures of a cached function."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 __all__ = ["Counters", "Info"]
@@ -26,6 +27,10 @@ class Info:
     seconds_saved: float = 0.0
     currsize: int | None = None
     maxsize: int | None = None
+
+    def __iter__(self) -> Iterator[int | None]:
+        """Go through the figures of functools: `hits, misses, maxsize, currsize = f.cache_info()`."""
+        return iter((self.hits, self.misses, self.maxsize, self.currsize))
 
 
 class Counters:

@@ -1,19 +1,20 @@
 """Cache: what a user calls, and the small contract that the read-through needs."""
 
 import functools
+import inspect
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from inspect import CO_COROUTINE
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, NamedTuple, ParamSpec, Self, TypeAlias, TypeVar
 
 from memocache._effects import Effects, Operation, blocking, in_task
 from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
-from memocache.errors import ConfigurationError, SerializationError
+from memocache.errors import ConfigurationError, SerializationError, with_article
 from memocache.stats import Counters
 
 if TYPE_CHECKING:
@@ -114,6 +115,21 @@ def _ending_flights(change: Callable[..., R]) -> Callable[..., R]:
     return changed
 
 
+# What other libraries call an option of a cache -> what it is here, in one cache or the other.
+THEIRS: Final = {
+    **dict.fromkeys(("maxsize", "max_size", "max_entries", "capacity", "size"), ("threshold", "size_limit")),
+    **dict.fromkeys(("ttl", "expire", "expiration", "default_ttl", "timeout"), ("default_timeout",)),
+    **dict.fromkeys(("prefix", "namespace", "key_builder"), ("key_prefix",)),
+    **dict.fromkeys(("host", "port", "hosts", "server", "endpoint"), ("servers", "url_or_client")),
+    **dict.fromkeys(("directory", "cache_dir", "filename", "file"), ("path",)),
+}
+
+EXAMPLES: Final = {
+    "servers": "servers=['127.0.0.1:11211']",
+    "url_or_client": "a URL, such as 'redis://127.0.0.1:6379/0'",
+}
+
+
 class Cache(ABC):
     """A place to keep values by key, safe to use from many threads.
 
@@ -127,6 +143,16 @@ class Cache(ABC):
     entry belongs to: `forget_tag` ends all its entries at once. What a user has `set` under the key of a call
     belongs to none, and so is no result of the call; `put` on the function makes one.
     """
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Check the names of the options: those of other libraries are answered with ours."""
+        for word in options.keys() & THEIRS.keys():
+            parameters = inspect.signature(cls.__init__).parameters
+            ours = [each for each in THEIRS[word] if each in parameters]
+            if ours and word not in parameters:
+                right = EXAMPLES.get(ours[0], f"{ours[0]}=")
+                raise ConfigurationError(f"{cls.__name__}() has no option {word!r}; use {right}")
+        return super().__new__(cls)
 
     shared: ClassVar[bool]
     """True if other processes see the entries: then keys must be made of names that those know, too."""
@@ -410,7 +436,7 @@ def blocks(
 def countable(key: str, value: object) -> int:
     """Return *value* if it can be counted up, else raise TypeError."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{key!r} holds a {type(value).__name__}; inc and dec need an int")
+        raise TypeError(f"{key!r} holds {with_article(type(value))}; inc and dec need an int")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from memocache.backends._leases import LeaseCache
 from memocache.backends._wire import Breaker, seconds_allowed
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, text
-from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
+from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge, with_article
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -113,7 +113,7 @@ class Service:
         if client is not None and not all(hasattr(client, name) for name in NEEDED):
             if not hasattr(client, "_cas_ids"):
                 raise ConfigurationError(
-                    f"client= got a {type(client).__name__}; wanted: the module google.appengine.api.memcache, "
+                    f"client= got {with_article(type(client))}; wanted: the module google.appengine.api.memcache, "
                     "or a Client of it"
                 )
             given, client = client, None

@@ -12,7 +12,7 @@ from memocache._policy import Duration, seconds
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage, blocks
 from memocache.backends.simple import SimpleCache
 from memocache.backends.urls import Url, tier_arguments
-from memocache.errors import BackendError, ConfigurationError
+from memocache.errors import BackendError, ConfigurationError, with_article
 from memocache.keys import call_tag
 from memocache.stats import Counters
 
@@ -426,7 +426,7 @@ def _check(near: object, far: object) -> None:
     """Raise ConfigurationError if these cannot be the tiers of one cache."""
     if not isinstance(near, SimpleCache):
         raise ConfigurationError(
-            f"near= got a {type(near).__name__}; wanted: a SimpleCache, such as SimpleCache(threshold=1000)"
+            f"near= got {with_article(type(near))}; wanted: a SimpleCache, such as SimpleCache(threshold=1000)"
         )
     if near in _nears or len(near):
         raise ConfigurationError(
@@ -437,11 +437,11 @@ def _check(near: object, far: object) -> None:
         raise ConfigurationError("far= is a TieredCache itself; wanted: its far cache, with one near tier before it")
     if not isinstance(far, Cache):
         raise ConfigurationError(
-            f"far= got a {type(far).__name__}; wanted: a cache that processes share, "
+            f"far= got {with_article(type(far))}; wanted: a cache that processes share, "
             "such as MemcachedCache(['127.0.0.1:11211'])"
         )
     if not far.shared:
         raise ConfigurationError(
-            f"far= is a {type(far).__name__}, which is in this process like the near tier; "
+            f"far= is {with_article(type(far))}, which is in this process like the near tier; "
             "wanted: a cache that processes share, such as MemcachedCache(['127.0.0.1:11211'])"
         )

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from memocache._policy import seconds
 from memocache.backends.base import Cache
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, with_article
 
 __all__ = [
     "SHARED_OPTIONS",
@@ -92,7 +92,7 @@ class Url:
 
     def __init__(self, url: str) -> None:
         if not isinstance(url, str):
-            raise ConfigurationError(f"a cache's URL is a text, and this is a {type(url).__name__}")
+            raise ConfigurationError(f"a cache's URL is a text, and this is {with_article(type(url))}")
         match = re.fullmatch(URL_PATTERN, url)
         if match is None:
             raise ConfigurationError(

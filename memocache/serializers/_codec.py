@@ -10,7 +10,7 @@ from math import inf
 from typing import Final
 
 from memocache._envelope import with_codec
-from memocache.errors import ConfigurationError, SerializationError
+from memocache.errors import ConfigurationError, SerializationError, with_article
 from memocache.serializers._compression import LARGEST, METHODS, Method, compress, decompress, require
 from memocache.serializers._signing import SIGNATURE_SIZE, Secret, Signer
 from memocache.serializers.base import Serializer
@@ -60,7 +60,7 @@ class ValueCodec:
     ) -> None:
         if serializer is not None and not isinstance(serializer, Serializer):
             raise ConfigurationError(
-                f"serializer= got a {type(serializer).__name__}; wanted: an instance of a Serializer, "
+                f"serializer= got {with_article(type(serializer))}; wanted: an instance of a Serializer, "
                 "such as SafeSerializer() or PickleSerializer(secret=...)"
             )
         if isinstance(compress_above, bool) or not isinstance(compress_above, int) or compress_above < 0:

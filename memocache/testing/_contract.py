@@ -14,6 +14,7 @@ import pytest
 from memocache import MISSING, UnkeyableArgument
 from memocache._policy import UNSET
 from memocache.backends.base import Cache
+from memocache.errors import with_article
 from memocache.testing._harness import PATIENCE, BlockingCache, Decorator, freeze_clock, start
 from memocache.testing._invalidation import InvalidationTests
 from memocache.testing._single_flight import SingleFlightTests
@@ -233,7 +234,7 @@ class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests):
     @pytest.mark.parametrize("value", ["1", None, 1.5, True])
     def test_inc_refuses_what_is_no_int(self, cache: Cache, value: object) -> None:
         cache.set("a", value)
-        with pytest.raises(TypeError, match=f"'a' holds a {type(value).__name__}; inc and dec need an int"):
+        with pytest.raises(TypeError, match=f"'a' holds {with_article(type(value))}; inc and dec need an int"):
             cache.inc("a")
 
     def test_inc_is_atomic(self, cache: Cache, peer: Cache) -> None:
@@ -542,7 +543,7 @@ class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests):
         with pytest.raises(TypeError) as refused:
             f.many([(1,), junk])
         assert str(refused.value) == (
-            f"a call is given as a {type(junk).__name__}; "
+            f"a call is given as {with_article(type(junk))}; "
             "wanted: a tuple of arguments, such as (7,), or a dict of named ones"
         )
         assert calls.count == 0

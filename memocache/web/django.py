@@ -35,7 +35,7 @@ from django.views import View
 
 from memocache import Cache, cache_from_url
 from memocache._hooks import Engine, HookedFunction, adapters
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, with_article
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import RESPONSE, Rendered, ResponseHeaders, storable_headers
@@ -110,8 +110,8 @@ class DjangoViewRequest(ViewRequest):
         if not isinstance(value, HttpResponseBase):
             if value is not None:  # Django raises an error for None
                 self._function.warn(
-                    f"it was given a request, and so taken for a view; it returned a {type(value).__name__}, which is "
-                    "no response and was not stored; give it what it needs of the request, or view=False"
+                    f"it was given a request, and so taken for a view; it returned {with_article(type(value))}, which "
+                    "is no response and was not stored; give it what it needs of the request, or view=False"
                 )
             return None
         headers = response_headers(value)
@@ -310,7 +310,7 @@ class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no type
         super().__init__(params)
         if not isinstance(location, str) or "://" not in location:
             raise ConfigurationError(
-                f"CACHES has a MemocacheBackend whose LOCATION is a {type(location).__name__} and no URL; "
+                f"CACHES has a MemocacheBackend whose LOCATION is {with_article(type(location))} and no URL; "
                 "wanted: one such as 'memcached://127.0.0.1:11211' or 'memory://', see cache_from_url"
             )
         self.cache = _cache_of(location, _cache_arguments(location, params.get("OPTIONS") or {}))

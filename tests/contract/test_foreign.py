@@ -169,7 +169,7 @@ def test_an_answer_of_another_length_is_none() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (5, "ForeignCache() got a int, which has no get and no set and no delete"),
+        (5, "ForeignCache() got an int, which has no get and no set and no delete"),
         ("redis://", "ForeignCache() got a str, which has no get and no set and no delete"),
         (type("Odd", (), {"get": print, "set": 5, "delete": print})(), "ForeignCache() got a Odd, which has no set"),
     ],
@@ -192,7 +192,7 @@ def test_a_class_and_half_an_async_object_are_refused() -> None:
     ("options", "message"),
     [
         ({"key_prefix": "a b"}, "key_prefix='a b'; wanted: at most 100 printable ASCII characters without spaces"),
-        ({"serializer": 5}, "serializer= got a int; wanted: an instance of a Serializer"),
+        ({"serializer": 5}, "serializer= got an int; wanted: an instance of a Serializer"),
         ({"default_timeout": -1}, "default_timeout=-1 is negative"),
     ],
 )

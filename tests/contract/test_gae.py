@@ -244,7 +244,7 @@ def test_nothing_is_remembered_of_what_was_swapped() -> None:
         ({"namespace": "a b"}, "namespace='a b'; wanted: 1 to 100 letters, digits, '.', '_' or '-', or None"),
         ({"namespace": 5}, "namespace=5; wanted"),
         ({"timeout": 0}, "timeout=0; wanted: seconds above 0 that one command may take"),
-        ({"client": 5}, "client= got a int; wanted: the module google.appengine.api.memcache, or a Client of it"),
+        ({"client": 5}, "client= got an int; wanted: the module google.appengine.api.memcache, or a Client of it"),
         ({"key_prefix": "a b"}, "key_prefix='a b'; wanted"),
     ],
 )

@@ -114,7 +114,8 @@ def test_options_that_cannot_work() -> None:
         "max_item_size=1073741824; wanted: bytes, as an int from 1024 to 50331648"
     )
     assert refusal(7) == (
-        "RedisCache() got a int; wanted: a URL such as 'redis://127.0.0.1:6379/0', or a client of redis-py or valkey-py"
+        "RedisCache() got an int; wanted: a URL such as 'redis://127.0.0.1:6379/0', "
+        "or a client of redis-py or valkey-py"
     )
     assert refusal(redis.Redis(), db=3) == "RedisCache() got a client and db; give the options to the client itself"
     assert "serializer= got a module" in refusal("redis://", serializer=pickle)

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from memocache import (
+    MISSING,
     Cache,
     ForeignCache,
     GAEMemcachedCache,
@@ -179,6 +180,8 @@ assert_type(bare.uncache(x=1, name="a"), bool)
 assert_type(bare.uncache_all(), None)
 assert_type(bare.refresh(1), list[str])
 assert_type(bare.peek(1), list[str] | Missing)
+if (peeked := bare.peek(1)) is not MISSING:
+    assert_type(peeked, list[str])
 assert_type(bare.put(["a"], 1, name="b"), None)
 assert_type(bare.key(1), str)
 assert_type(bare.info(), Info)

@@ -131,7 +131,9 @@ def test_missing_is_one_false_thing_with_a_name() -> None:
     assert not MISSING
     assert copy.deepcopy(MISSING) is MISSING
     assert pickle.loads(pickle.dumps(MISSING)) is MISSING
-    assert type(MISSING)() is MISSING
+    assert type(MISSING)("MISSING") is MISSING
+    # As the releases before have written it.
+    assert pickle.loads(b"cmemocache._missing\nMISSING\n.") is MISSING
 
 
 # ---- put ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from inspect import Parameter
 import cachelib
 import pytest
 
-from memocache import ConfigurationError, SimpleCache, cached
+from memocache import ConfigurationError, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, cached
 from memocache._flight import Flight
 from memocache._options import MoreOptions
 
@@ -129,10 +129,10 @@ def test_a_function_that_gives_something_else_is_told_to_the_caller(junk: object
         )
 
 
-@pytest.mark.parametrize(("cache", "kind"), [([], "list"), (5, "int"), (True, "bool"), (b"a", "bytes")])
+@pytest.mark.parametrize(("cache", "kind"), [([], "a list"), (5, "an int"), (True, "a bool"), (b"a", "a bytes")])
 def test_what_is_no_cache_is_refused(cache: object, kind: str) -> None:
     assert refusal(cache=cache) == (
-        f"cache= got a {kind}; wanted: a cache object such as SimpleCache() or MemcachedCache(['127.0.0.1:11211']), "
+        f"cache= got {kind}; wanted: a cache object such as SimpleCache() or MemcachedCache(['127.0.0.1:11211']), "
         "its URL, a name that configure() is given, any object with get, set and delete, a function without arguments "
         "that returns one, "
         "or None for the default cache"
@@ -157,7 +157,7 @@ USE = {
     "ignore=": "args_to_ignore exclude",
     "ignore=('self',)": "noself",
     "unless=": "skip_cache_func",
-    "unless= (with the opposite answer)": "response_filter should_cache_fn",
+    "unless= (with the opposite answer)": "response_filter should_cache_fn condition",
     "errors=": "cache_exceptions cache_errors",
     "stale=": "grace stale_ttl stale_while_revalidate stale_if_error",
     "tags=": "tag group groups depends_on",
@@ -166,7 +166,7 @@ USE = {
 }
 NEEDS_NONE = {
     "arguments of different types always have entries of their own": "typed",
-    "calls from several threads at once are always computed once": "lock condition",
+    "calls from several threads at once are always computed once": "lock",
     "every decorated function has .info()": "info",
     "None is stored like any value; where it is not wanted, unless=lambda result: result is None": "cache_none",
 }
@@ -182,6 +182,59 @@ def test_the_words_of_others_are_answered_with_ours(right: str, words: str) -> N
 def test_what_goes_without_saying_is_said(reason: str, words: str) -> None:
     for word in words.split():
         assert refusal(**{word: 1}) == f"cached() has no option {word!r} and needs none: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SimpleCache(maxsize=5), "SimpleCache() has no option 'maxsize'; use threshold="),
+        (lambda: SimpleCache(500, ttl=5), "SimpleCache() has no option 'ttl'; use default_timeout="),
+        (lambda: SimpleCache(timeout=5), "SimpleCache() has no option 'timeout'; use default_timeout="),
+        (lambda: SQLiteCache("x.db", max_size=5), "SQLiteCache() has no option 'max_size'; use size_limit="),
+        (lambda: SQLiteCache(directory="x"), "SQLiteCache() has no option 'directory'; use path="),
+        (lambda: MemcachedCache(prefix="a"), "MemcachedCache() has no option 'prefix'; use key_prefix="),
+        (
+            lambda: MemcachedCache(host="a"),
+            "MemcachedCache() has no option 'host'; use servers=['127.0.0.1:11211']",
+        ),
+        (
+            lambda: RedisCache(host="a"),
+            "RedisCache() has no option 'host'; use a URL, such as 'redis://127.0.0.1:6379/0'",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_cache_answers_the_words_of_others_with_ours(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        make()
+    assert str(refused.value) == message
+
+
+def test_a_cached_function_answers_the_words_of_others_with_ours() -> None:
+    @cached
+    def f(x: int) -> int:
+        return x
+
+    f.note = 1  # type: ignore[attr-defined]
+    assert f.note == 1  # type: ignore[attr-defined]
+    for words, right in [
+        ("invalidate delete evict expire cache_delete", "uncache()"),
+        ("clear reset invalidate_all", "uncache_all()"),
+        ("make_cache_key cache_parameters", "key()"),
+        ("get", "peek()"),
+        ("set", "put()"),
+        ("stats", "info()"),
+        ("original", "__wrapped__"),
+    ]:
+        for word in words.split():
+            assert not hasattr(f, word)
+            with pytest.raises(AttributeError) as missing:
+                getattr(f, word)
+            assert str(missing.value) == f"a cached function has no attribute {word!r}; use {right}"
+    with pytest.raises(AttributeError, match="'function' object has no attribute 'colour'"):
+        f.colour  # type: ignore[attr-defined]
+    assert f(1) == f(1) == 1
+    assert f.info().hits == 1
 
 
 def test_an_unknown_word_is_answered_with_all_of_ours() -> None:

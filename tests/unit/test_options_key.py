@@ -216,10 +216,10 @@ def test_a_key_function_of_a_method_is_given_the_instance() -> None:
     assert Owner("a").m.uncache(1) is True
 
 
-@pytest.mark.parametrize(("key", "kind"), [(5, "int"), (b"{a}", "bytes"), ([], "list"), (True, "bool")])
+@pytest.mark.parametrize(("key", "kind"), [(5, "an int"), (b"{a}", "a bytes"), ([], "a list"), (True, "a bool")])
 def test_any_other_key_is_refused(key: object, kind: str) -> None:
     assert refusal(key=key) == (
-        f"f: key={key!r} is a {kind}; wanted: a template such as 'user:{{user_id}}', "
+        f"f: key={key!r} is {kind}; wanted: a template such as 'user:{{user_id}}', "
         "or a function that takes the call's arguments and returns what is in the key"
     )
 

@@ -31,6 +31,8 @@ A_DURATION = "wanted: seconds as a number, a timedelta, or text such as '90s', '
             ("1h30m", 5400),
             (" 1 h 30 m ", 5400),
             ("1d2h3m4s", 93_784),
+            *(("60", 60), ("1.5", 1.5), (" 60 ", 60), ("5min", 300), ("1 hour", 3600), ("2 hours 5 mins", 7500)),
+            *(("90 sec", 90), ("1day", 86_400), ("2 weeks", 1_209_600), ("1minute 1second", 61)),
         ),
     ],
 )
@@ -75,15 +77,15 @@ def test_a_timeout_that_would_store_nothing_is_refused(timeout: object) -> None:
     )
 
 
-BAD_TYPES = [(True, "bool"), (False, "bool"), (b"5m", "bytes"), ([5], "list"), (5 + 0j, "complex")]
-BAD_TEXTS = ["", " ", "5", "-5m", "5x", "5 minutes", "m", "5m!", ".5s", "1e3s", "5M", "five"]
+BAD_TYPES = [(True, "a bool"), (False, "a bool"), (b"5m", "a bytes"), ([5], "a list"), (5 + 0j, "a complex")]
+BAD_TEXTS = ["", " ", "-5", "-5m", "5x", "5 mints", "m", "5m!", ".5s", "1e3s", "5M", "five", "5 5", "1h5", "5_000"]
 BAD_NUMBERS = [(float("nan"), "nan"), (float("inf"), "inf"), (float("-inf"), "-inf"), (10**400, "inf")]
 
 
 @pytest.mark.parametrize("option", ["timeout", "wait"])
 def test_what_is_no_duration_is_refused(option: str) -> None:
     for value, kind in BAD_TYPES:
-        assert refusal(**{option: value}) == f"{option}={value!r} is a {kind}; {A_DURATION}"
+        assert refusal(**{option: value}) == f"{option}={value!r} is {kind}; {A_DURATION}"
     for text in BAD_TEXTS:
         assert refusal(**{option: text}) == f"{option}={text!r} is not a duration; {A_DURATION}"
     for number, shown in BAD_NUMBERS:
@@ -149,11 +151,28 @@ def test_what_unless_raises_is_the_caller_s_to_see() -> None:
     assert f.peek("text") is MISSING
 
 
-@pytest.mark.parametrize(("unless", "kind"), [(5, "int"), ("x", "str"), (True, "bool"), ([], "list")])
+@pytest.mark.parametrize(("unless", "kind"), [(5, "an int"), ("x", "a str"), (True, "a bool"), ([], "a list")])
 def test_unless_must_be_a_function(unless: object, kind: str) -> None:
     assert refusal(unless=unless) == (
-        f"unless={unless!r} is a {kind}; wanted: a function that takes the result and returns True where it must not "
+        f"unless={unless!r} is {kind}; wanted: a function that takes the result and returns True where it must not "
         "be stored"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "function", "error"),
+    [
+        ("unless", lambda: True, "too many positional arguments"),
+        ("unless", lambda result, request: True, "missing a required argument: 'request'"),
+        ("timeout", lambda: 5, "too many positional arguments"),
+    ],
+    ids=["unless without", "unless with two", "timeout without"],
+)
+def test_a_function_that_cannot_take_a_result_is_refused(option: str, function: Any, error: str) -> None:
+    returned = "True where it must not be stored" if option == "unless" else "a duration"
+    assert refusal(**{option: function}) == (
+        f"{option}= got {function.__qualname__}, which cannot be called with a result: {error}; wanted: a function "
+        f"that takes the result and returns {returned}. To store nothing for some calls, use disabled()"
     )
 
 

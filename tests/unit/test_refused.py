@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from memocache import ConfigurationError, cached
+from memocache.errors import with_article
 
 
 def generator(x):
@@ -77,7 +78,7 @@ def test_what_is_no_function_is_taken_for_a_misplaced_option(thing: object) -> N
     with pytest.raises(ConfigurationError) as refused:
         cached()(thing)
     assert str(refused.value) == (
-        f"cached() decorates functions and got a {type(thing).__name__}; "
+        f"cached() decorates functions and got {with_article(type(thing))}; "
         "options are given by name, as in @cached(timeout=300)"
     )
 

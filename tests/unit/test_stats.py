@@ -29,6 +29,9 @@ def test_info_counts_each_call_once(numbered: Numbered) -> None:
     f(1), f(1)
     assert figures(f.info()) == {"hits": 3, "misses": 3, "stored": 3, "currsize": 2}
     assert f.cache_info() == f.info()
+    hits, misses, maxsize, currsize = f.cache_info()  # as functools' can be unpacked
+    assert (hits, misses, maxsize, currsize) == (3, 3, 10_000, 2)
+    assert len(str(f.info().seconds_saved)) < 12
 
 
 def test_info_counts_a_refresh_as_a_miss_and_a_put_only_as_stored(numbered: Numbered) -> None:

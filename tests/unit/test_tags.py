@@ -24,6 +24,7 @@ from memocache import (
     uncache_tag,
 )
 from memocache._tags import tag_name
+from memocache.errors import with_article
 from memocache.testing._harness import wait_for
 from tests.support.faults import FaultProxy
 from tests.support.servers import MemcachedServer
@@ -98,7 +99,7 @@ def test_other_values_are_refused_at_the_call(value: object) -> None:
             call(value)
         assert str(refused.value) == (
             f"test_other_values_are_refused_at_the_call.<locals>.f: parameter 'a' cannot be part of a tag, since it is "
-            f"a {type(value).__name__}; tags= names parameters that are text, numbers, dates, UUIDs or None"
+            f"{with_article(type(value))}; tags= names parameters that are text, numbers, dates, UUIDs or None"
         )
     assert f.uncache(value) is False  # for which the tag does not matter
 

@@ -1,6 +1,7 @@
 """@uncaches: what a function changes is forgotten once it has returned, and not if it raised."""
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -324,11 +325,11 @@ CALL = (
         ),
         (
             lambda: uncaches(report, after=5),
-            "uncaches(report): after=5 is a int; wanted: a function that is given what forgets, and calls it once the "
+            "uncaches(report): after=5 is an int; wanted: a function that is given what forgets, and calls it once the "
             "change can be seen, such as transaction.on_commit",
         ),
         (lambda: uncaches(report, (1,), every=True), "uncaches(report): every=True leaves nothing for call= to say"),
-        (lambda: uncaches(report, 5)(change), f"uncaches(report): call=5 is a int; {CALL}"),
+        (lambda: uncaches(report, 5)(change), f"uncaches(report): call=5 is an int; {CALL}"),
         (
             lambda: uncaches(report)(change),
             "uncaches(report): the decorated function has no parameter 'month', so that it is not clear which call is "
@@ -420,3 +421,28 @@ def test_a_function_as_call_sees_what_was_written(cache: Cache, kind: str) -> No
     assert owned(7) == []
     done(uncaches(owned, lambda name, owner: (owners[name],))(give if kind == "function" else awaited_give)("tea", 7))
     assert owned(7) == ["tea"]
+
+
+def test_a_cached_function_is_found_below_what_wraps_it() -> None:
+    @cached
+    def price(name: str) -> object:
+        return object()
+
+    @functools.wraps(price)
+    def logged(name: str) -> object:
+        return price(name)
+
+    class Task:
+        """As a task of Celery is."""
+
+        __wrapped__ = staticmethod(logged)
+
+    for wrapped in (logged, Task(), functools.update_wrapper(functools.partial(logged), logged)):
+
+        @uncaches(wrapped)
+        def change(name: str) -> None: ...
+
+        before, other = price("tea"), price("cake")
+        change("tea")
+        assert price("tea") is not before
+        assert price("cake") is other

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from memocache.backends._wire import CipherSocket, DeadlineSocket, Sockets
 from memocache.backends.urls import OptionType, Url, boolean, integer, suggestion, text
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, with_article
 
 __all__ = ["URL_OPTIONS", "ClientSettings", "Connector", "ServerAddress", "read_settings"]
 
@@ -77,7 +77,7 @@ def read_settings(given: Any, options: Mapping[str, Any]) -> ClientSettings:
     settings = _from_client(given)
     if settings is None:
         raise ConfigurationError(
-            f"RedisCache() got a {type(given).__name__}; wanted: a URL such as 'redis://127.0.0.1:6379/0', "
+            f"RedisCache() got {with_article(type(given))}; wanted: a URL such as 'redis://127.0.0.1:6379/0', "
             "or a client of redis-py or valkey-py"
         )
     if options:

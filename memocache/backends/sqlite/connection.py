@@ -18,7 +18,7 @@ from urllib.parse import quote
 from memocache._clock import ticks
 from memocache._fork import around_fork
 from memocache.backends.sqlite.file import DatabaseFile, FileIdentity, gate
-from memocache.errors import BackendUnavailable, ConfigurationError
+from memocache.errors import BackendUnavailable, ConfigurationError, with_article
 
 __all__ = [
     *("BESIDE", "LEAST_PAGES", "PAGE", "Connections", "DatabaseConnection", "Error", "ErrorKind", "kind_of"),
@@ -92,7 +92,7 @@ class DatabaseConnection:
                 row = self.execute(query, ids).fetchone()
         for each in row:
             if each is not None and type(each) is not bytes:
-                raise CorruptDatabase(f"an entry is a {type(each).__name__}")
+                raise CorruptDatabase(f"an entry is {with_article(type(each))}")
         return row
 
     def transact(self, work: Callable[[], T]) -> T:

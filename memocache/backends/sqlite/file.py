@@ -20,7 +20,7 @@ from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from memocache._clock import now, ticks
-from memocache.errors import BackendUnavailable, ConfigurationError, one_line
+from memocache.errors import BackendUnavailable, ConfigurationError, one_line, with_article
 
 try:
     import fcntl
@@ -375,7 +375,7 @@ def resolve_path(given: object) -> str:
     try:
         path = os.fspath(given)  # type: ignore[call-overload]
     except TypeError:
-        raise ConfigurationError(f"path= got a {type(given).__name__}; {wanted}") from None
+        raise ConfigurationError(f"path= got {with_article(type(given))}; {wanted}") from None
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigurationError(f"path={path!r}; {wanted}")
     if os.path.basename(path) == ":memory:" or os.path.basename(path).startswith("file:"):

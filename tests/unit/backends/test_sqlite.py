@@ -66,7 +66,7 @@ def test_clear_lets_go_of_what_is_remembered_of_calls(make: Callable[[SQLiteCach
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"path": 5}, r"path= got a int; wanted: the path of a file, or of a directory for it, such as "),
+        ({"path": 5}, r"path= got an int; wanted: the path of a file, or of a directory for it, such as "),
         ({"path": ""}, r"path=''; wanted: the path of a file"),
         ({"path": b"x"}, r"path=b'x'; wanted: the path of a file"),
         ({"path": "a\0b"}, r"path='a\\x00b'; wanted: the path"),
@@ -75,7 +75,7 @@ def test_clear_lets_go_of_what_is_remembered_of_calls(make: Callable[[SQLiteCach
         ({"default_timeout": -1}, r"default_timeout=-1 is negative"),
         ({"key_prefix": b"x"}, r"key_prefix=b'x'; wanted: at most 100 printable ASCII characters without spaces"),
         ({"timeout": 0}, r"timeout=0; wanted: seconds above 0 that one command may take"),
-        ({"serializer": PickleSerializer}, r"serializer= got a ABCMeta; wanted: an instance of a Serializer"),
+        ({"serializer": PickleSerializer}, r"serializer= got an ABCMeta; wanted: an instance of a Serializer"),
         ({"size_limit": 1000}, r"size_limit=1000; wanted: bytes, as an int from 1048576 \(1 MiB\)"),
         ({"size_limit": True}, r"size_limit=True; wanted: bytes"),
         ({"size_limit": 2e9}, r"size_limit=2000000000.0; wanted: bytes"),

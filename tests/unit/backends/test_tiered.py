@@ -49,7 +49,7 @@ TIERED = TieredCache(SimpleCache(), FAR)
     ("near", "far", "near_timeout", "said"),
     [
         (FAR, FAR, 5, "near= got a MemcachedCache; wanted: a SimpleCache, such as SimpleCache(threshold=1000)"),
-        (500, FAR, 5, "near= got a int; wanted: a SimpleCache, such as SimpleCache(threshold=1000)"),
+        (500, FAR, 5, "near= got an int; wanted: a SimpleCache, such as SimpleCache(threshold=1000)"),
         (TIERED, FAR, 5, "near= got a TieredCache; wanted: a SimpleCache, such as SimpleCache(threshold=1000)"),
         (
             USED,
