@@ -29,7 +29,7 @@ from memocache.backends._shared import (
 )
 from memocache.backends._wire import Breaker
 from memocache.backends.base import Busy, Lease, blocks, countable
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, with_article
 from memocache.keys import CALL
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
@@ -148,7 +148,7 @@ class ForeignObject:
             given = self._mapped = Mapped(given)
         elif missing:
             raise ConfigurationError(
-                f"ForeignCache() got a {self.name}, which has no {' and no '.join(missing)}; "
+                f"ForeignCache() got {with_article(type(given))}, which has no {' and no '.join(missing)}; "
                 "wanted: an object with get, set and delete, or a mapping such as a dict"
             )
         self.given = given
@@ -166,7 +166,7 @@ class ForeignObject:
         kinds = {name: inspect.iscoroutinefunction(getattr(given, name)) for name in NEEDED}
         if len(set(kinds.values())) == 2:
             raise ConfigurationError(
-                f"ForeignCache() got a {self.name}, of which some methods are coroutine functions "
+                f"ForeignCache() got {with_article(type(given))}, of which some methods are coroutine functions "
                 f"({', '.join(name for name, kind in kinds.items() if kind)}) and some are not; wanted: all or none"
             )
         return kinds["get"]

@@ -171,7 +171,7 @@ def test_an_answer_of_another_length_is_none() -> None:
     [
         (5, "ForeignCache() got an int, which has no get and no set and no delete"),
         ("redis://", "ForeignCache() got a str, which has no get and no set and no delete"),
-        (type("Odd", (), {"get": print, "set": 5, "delete": print})(), "ForeignCache() got a Odd, which has no set"),
+        (type("Odd", (), {"get": print, "set": 5, "delete": print})(), "ForeignCache() got an Odd, which has no set"),
     ],
 )
 def test_what_is_missing_is_said(given: Any, message: str) -> None:

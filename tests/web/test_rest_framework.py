@@ -195,7 +195,7 @@ def test_what_is_given_a_request_and_returns_no_response_is_told(
     helper = cached(lambda request: count())
     site.route("/{i}", view_in("get", lambda method: method, lambda request: Response({"n": helper(request)})))
     assert [site.get("/1").json["n"] for _ in range(2)] == [1, 2]
-    assert "returned a int, which is no response and was not stored" in caplog.text
+    assert "returned an int, which is no response and was not stored" in caplog.text
 
 
 @pytest.mark.parametrize("payload", [None, [200, [], 1, 2], ["200", [], 1], [500, [], 1], [200, 5, 1]], ids=repr)

@@ -95,10 +95,10 @@ def test_it_shows_its_servers_and_needs_none_to_be_made(servers: Any, shown: Any
         *(
             (
                 {"serializer": given},
-                f"serializer= got a {name}; wanted: an instance of a Serializer, "
+                f"serializer= got {name}; wanted: an instance of a Serializer, "
                 "such as SafeSerializer() or PickleSerializer(secret=...)",
             )
-            for given, name in [(SafeSerializer, "ABCMeta"), (PickleSerializer, "ABCMeta"), ("json", "str")]
+            for given, name in [(SafeSerializer, "an ABCMeta"), (PickleSerializer, "an ABCMeta"), ("json", "a str")]
         ),
     ],
     ids=repr,
