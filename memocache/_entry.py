@@ -56,7 +56,8 @@ class Entry:
         self.cost = cost
         self.scope = scope  # None for what a user has set
         self.hits = 0
-        self.hits_counted = 0  # the hits that the eviction policy has taken into account
+        # The hits that the eviction policy has taken into account; less those that only it is to know of.
+        self.hits_counted = 0
         # The raw arguments that lead to it in the fast indexes of its scope, and their types; None if there are none.
         self.args: Hashable = None
         self.arg_types: object = None

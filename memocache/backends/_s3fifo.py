@@ -139,8 +139,15 @@ class S3Fifo:
                     gone.end()
         return left
 
-    def insert(self, entry: Entry, now: float) -> list[Entry]:
-        """Add *entry*, whose key must be new, and return the entries that had to leave for it."""
+    def has_in_main(self, entry: Entry) -> bool:
+        """Return whether *entry* is in the main queue."""
+        return self._main.get(entry.key) is entry
+
+    def insert(self, entry: Entry, now: float, *, to_main: bool = False) -> list[Entry]:
+        """Add *entry*, whose key must be new, and return the entries that had to leave for it.
+
+        *to_main*: to the main queue, where one under its key was before.
+        """
         small, main = self._small, self._main
         evicted = []
         while len(small) + len(main) >= self.limit:
@@ -155,7 +162,7 @@ class S3Fifo:
         if from_small is not None:
             self._learn(from_small)
         # Until something is evicted there is room for everybody.
-        to_main = from_small or (not self._full_once and len(small) + 1 > self._small_limit)
+        to_main = to_main or from_small or (not self._full_once and len(small) + 1 > self._small_limit)
         if not (main if to_main else small).append(entry):  # a handler has put another there in the middle of this
             entry.end()
             evicted.append(entry)

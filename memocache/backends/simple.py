@@ -140,11 +140,15 @@ class SimpleCache(Cache):
 
     def _store(self, entry: Entry, now: float) -> list[Entry]:
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
-        left = self._remove_key(entry.key)
+        old, left, was_main = self._queue.get(entry.key), [], False
+        if old is not None:  # what is asked for often is so under its new value, too; and that was asked for once more
+            entry.hits_counted = old.hits_counted - old.hits - 1
+            was_main = self._queue.has_in_main(old)
+            left = self._remove(old)
         # First: should a signal come between, the tag must not miss an entry.
         if entry.scope is not None:
             self._tagged.join(entry, entry.scope.tags)
-        for evicted in self._queue.insert(entry, now):
+        for evicted in self._queue.insert(entry, now, to_main=was_main):
             self._left(evicted)
             left.append(evicted)
         return left
@@ -294,7 +298,10 @@ class SimpleCache(Cache):
             self._was_set_back(now)
         with self._lock:
             entry = self._present(key, now)
-            return None if entry is None else entry.value
+            if entry is None:
+                return None
+            entry.hits_counted -= 1  # a hit for eviction, of which a function's counters know nothing
+            return entry.value
 
     def has(self, key: str) -> bool:
         """Return whether *key* has a value, be it None."""

@@ -3,11 +3,12 @@
 import lzma
 import random
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from memocache import SimpleCache
+from memocache import SimpleCache, cached
 from memocache._entry import Entry
 from memocache.backends._s3fifo import MOST_GAPS, MOST_SHARE, SMALL_SHARE, Queue, S3Fifo
 
@@ -81,6 +82,42 @@ def test_the_same_when_one_goes_on_to_the_main_queue() -> None:
     young.hits = 2
     assert s3fifo.insert(another, 0.0) == [young]
     assert s3fifo.everything() == [another, old]
+
+
+@pytest.mark.parametrize("how", ["get", "get_many", "get_dict", "get_call", "set_and_get", "inc", "call", "many"])
+def test_what_is_asked_for_stays_while_others_come(how: str) -> None:
+    cache = SimpleCache(threshold=100)
+    f = cached(cache=cache)(lambda number: [number])
+    hot = range(20)
+
+    def set_and_get(number: int) -> object:
+        found = cache.get(f"{number}")
+        cache.set(f"{number}", [number])
+        return found
+
+    ways: dict[str, Callable[[int], object]] = {
+        "get": lambda number: cache.get(f"{number}"),
+        "get_many": lambda number: cache.get_many(f"{number}")[0],
+        "get_dict": lambda number: cache.get_dict(f"{number}")[f"{number}"],
+        "get_call": lambda number: cache.get(f.key(number)),
+        "set_and_get": set_and_get,
+        "inc": lambda number: cache.inc(f"{number}", 0) or None,
+        "call": f,
+        "many": lambda number: f.many([(number,)])[0],
+    }
+    for number in hot:
+        if how in {"get_call", "call", "many"}:
+            f(number)
+        else:
+            cache.set(f"{number}", number if how == "inc" else [number])
+    lost = 0
+    for turn in range(2000):
+        number = turn % len(hot)
+        found = ways[how](number)
+        lost += found not in ([number], number or None)
+        cache.set(f"other {turn}", turn)
+    assert (lost, f.info().misses) == (0, len(hot) if how in {"get_call", "call", "many"} else 0)
+    assert f.info().hits == (2000 if how in {"call", "many"} else 0)
 
 
 def test_what_is_set_over_and_over_is_not_taken_for_old() -> None:
