@@ -310,8 +310,8 @@ class LeaseServer(KVServer, Protocol):
         While the answer is what it was the last time, the function may return the same object.
         """
 
-    def delete_many(self, keys: Sequence[str]) -> Sequence[str]:
-        """Delete what is under *keys*, acknowledged, in one round trip; return those that had something."""
+    def delete(self, keys: Sequence[str], beside: Sequence[str] = ()) -> bool:
+        """Delete what is under *keys* and *beside*, acknowledged, in one round trip; return whether *keys* had any."""
 
     def flush(self) -> None:
         """Delete everything."""
@@ -385,14 +385,12 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
     def forget(self, key: str) -> bool:
         """Delete value or marker; acknowledged."""
         wire = self._wire(key)
-        return bool(self._node(wire).delete_many((wire,)))
+        return self._node(wire).delete((wire,))
 
     def forget_call(self, keys: tuple[str, ...], tag: str) -> bool:  # type: ignore[override]
         """Delete values, markers, and the tag's generation beside them; whoever looks next makes another."""
         wires = [self._wire(key) for key in keys]
-        generation = self._wire(tag)
-        deleted = self._node(wires[0]).delete_many((*wires, generation))
-        return bool(deleted) and deleted != [generation]
+        return self._node(wires[0]).delete(wires, (self._wire(tag),))
 
     def forget_tag(self, tag: str) -> None:
         """Give the tag another generation on every server; raise if one of them did not answer."""

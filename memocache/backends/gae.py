@@ -171,12 +171,13 @@ class Service:
         if not self._stored(self._reading.set_multi_async, key, data, expire, urgent=True):
             raise BackendUnavailable("the memcache of App Engine did not store an item")
 
-    def delete_many(self, keys: Sequence[str]) -> list[str]:
-        """Delete what is under *keys*; asked even while it is left alone; return those that had something."""
-        statuses = self._give(self._reading.delete_multi_async, list(keys), urgent=True) or ()
-        if len(statuses) != len(keys) or not {MISSING, DELETED}.issuperset(statuses):
+    def delete(self, keys: Sequence[str], beside: Sequence[str] = ()) -> bool:
+        """Delete what is under *keys* and *beside*; asked even while it is left alone."""
+        all_keys = [*keys, *beside]
+        statuses = self._give(self._reading.delete_multi_async, all_keys, urgent=True) or ()
+        if len(statuses) != len(all_keys) or not {MISSING, DELETED}.issuperset(statuses):
             raise BackendUnavailable("the memcache of App Engine did not delete an item")
-        return [key for key, status in zip(keys, statuses, strict=True) if status == DELETED]
+        return DELETED in statuses[: len(keys)]
 
     def flush(self) -> None:
         """Delete everything, in all namespaces."""

@@ -98,10 +98,10 @@ class Server(WireServer["MemcachedConnection"]):
         if is_stored is not True:
             raise BackendUnavailable(f"memcached at {self.name} did not store an item")
 
-    def delete_many(self, keys: Sequence[str]) -> list[str]:
-        """Delete what is under *keys*; asked even of a server that is left alone; return those that had something."""
-        deleted = self._ask("delete_each", keys, repeats=True, urgent=True)
-        return [key for key, was_there in zip(keys, deleted, strict=True) if was_there]
+    def delete(self, keys: Sequence[str], beside: Sequence[str] = ()) -> bool:
+        """Delete what is under *keys* and *beside*; asked even of a server that is left alone."""
+        deleted = self._ask("delete_each", (*keys, *beside), repeats=True, urgent=True)
+        return any(deleted[: len(keys)])
 
     def flush(self) -> None:
         """Delete everything."""

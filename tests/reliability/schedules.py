@@ -24,7 +24,7 @@ START = 1_800_000_000.0
 TICK = 1e-6  # seconds; no wait is shorter
 
 VERBS = ("look", "claim", "fill", "forget", "forget_call", "forget_tag", "peek")
-COMMANDS = ("get_many", "gets", "add", "cas", "set", "delete_many")
+COMMANDS = ("get_many", "gets", "add", "cas", "set", "delete")
 
 Reach = Callable[[str], None]
 

@@ -312,6 +312,22 @@ class Database:
         """Store *data*; tried whatever the breaker says, since it may be a forgetting."""
         self._store(SET, key, data, urgent=True)
 
+    def delete(self, keys: Sequence[str], beside: Sequence[str] = ()) -> bool:
+        """Delete what is under *keys* and *beside*; tried whatever the breaker says.
+
+        It is no transaction, in the middle of which a signal handler could not do the same.
+        """
+        ids, now = tuple(map(id_of, (*keys, *beside))), clock()
+        own = ids[: len(keys)]
+
+        def delete(connection: DatabaseConnection) -> bool:
+            had: int = connection.execute(f"{_delete(len(own))} AND ends > ?", (*own, now)).rowcount
+            if had < len(ids):
+                connection.execute(_delete(len(ids)), ids)
+            return had > 0
+
+        return self._forget(delete, ids, True)
+
     def flush(self) -> None:
         """Delete everything."""
         self._forget(DatabaseConnection.empty, EVERYTHING, None)
@@ -332,13 +348,13 @@ class Database:
                 self.set(key, data, 0)
 
     def delete_many(self, keys: Iterable[str]) -> list[str]:
-        """Delete what is under *keys*, all of it; return those that had something. The breaker is not asked."""
+        """Delete what is under *keys*, all of it; return those that had something."""
         now, ids = clock(), {key: id_of(key) for key in keys}
 
         def delete(execute: Execute) -> list[str]:
             had = [key for key, id_ in ids.items() if execute(DELETE_PRESENT, (id_, now)).rowcount]
-            for key in ids.keys() - had:
-                execute(DELETE, (ids[key],))
+            for id_ in ids.values():
+                execute(DELETE, (id_,))
             return had
 
         return self._forget(
@@ -492,6 +508,12 @@ def _row(key: str, data: bytes) -> tuple[int, float, bytes]:
 def _select(number: int) -> str:
     """Return the statement that asks for a *number* of ids at once."""
     return f"SELECT {', '.join([GET] * number)}"
+
+
+@functools.cache
+def _delete(number: int) -> str:
+    """Return the statement that deletes a *number* of ids at once."""
+    return f"DELETE FROM entries WHERE id IN ({', '.join('?' * number)})"
 
 
 def evict(execute: Execute, idle_time: Callable[[int], int], around: int, attempt: int) -> None:
