@@ -36,7 +36,7 @@ from memocache._entry import SECOND, Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import waiting
 from memocache._hooks import adapters
 from memocache._stored_exception import StoredException, own_copy
-from memocache.backends.base import Busy, CacheCall, Lease, Stale
+from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.keys import version_suffixes
 
@@ -524,7 +524,8 @@ async def put_if(
 
 
 async def _stands(binding: Binding, scope: EntryScope, key: str, is_ours: Callable[[Any], bool]) -> bool:
-    (entry,) = await peek(binding, (key,), (scope.tags,))
+    # Not from near, which may not know yet what another process has forgotten.
+    (entry,) = await peek(binding, (key,), (scope.tags,), binding.cache.far)
     return entry is not None and is_ours(entry.value)
 
 
@@ -532,14 +533,16 @@ async def forget(binding: Binding, key: str) -> bool:
     """Forget the call with this *key* in all versions, and return whether there was anything under its own key."""
     if binding.is_direct:
         return forget_direct(binding, key)
-    cache, keys = binding.cache, binding.keys
+    cache, keys, tag = binding.cache, binding.keys.call_keys(key), binding.keys.call_tag(key)
     try:
-        return bool(await CacheCall(cache, cache.forget_call, (keys.call_keys(key), keys.call_tag(key))))
+        return bool(await CacheCall(cache, cache.forget_call, (keys, tag)))
     except BackendError as error:
         raise binding.not_forgotten(error) from error
     finally:  # last: nobody who starts when this has returned joins what began before
         if cache.stand_in is not None:
-            cache.stand_in.forget(key)
+            for each in keys:
+                cache.stand_in.forget(each)
+            cache.stand_in.forget_tag(tag)
 
 
 def forget_direct(binding: Binding, key: str) -> bool:
@@ -567,11 +570,13 @@ async def forget_tag(binding: Binding, tag: str) -> None:
             cache.stand_in.forget_tag(tag)
 
 
-async def peek(binding: Binding, keys: Sequence[str], tags: Sequence[tuple[str, ...]]) -> list[Entry | None]:
-    """Return the entries under *keys*, with their *tags*; none if the cache does not answer."""
+async def peek(
+    binding: Binding, keys: Sequence[str], tags: Sequence[tuple[str, ...]], cache: Cache | None = None
+) -> list[Entry | None]:
+    """Return the entries under *keys*, with their *tags*; none if the cache, or that tier of it, does not answer."""
     if not keys:
         return []
-    cache = binding.cache
+    cache = binding.cache if cache is None else cache
     try:
         return cast("list[Entry | None]", await CacheCall(cache, cache.peek, (keys, tags, now())))
     except BackendError as error:

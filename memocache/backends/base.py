@@ -362,6 +362,11 @@ class Cache(ABC):
         """
         return None
 
+    @property
+    def far(self) -> "Cache":
+        """The cache that knows of every forgetting: itself, or the tier that processes share."""
+        return self
+
     def alias(self, entry: Entry, alias: FastKey) -> None:
         """Let *alias* lead to *entry*, as long as it lives in `near`."""
 

@@ -1,6 +1,7 @@
 """TieredCache: what is near, for how long, and that in this process it is never older than a forgetting."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -21,7 +22,9 @@ from memocache import (
     configure,
     disabled,
 )
-from memocache.backends.base import Entry
+from memocache._effects import blocking
+from memocache._readthrough import put_if
+from memocache.backends.base import Entry, call_verb
 from tests.support.servers import MemcachedServer
 from tests.support.threads import PATIENCE, start
 from tests.support.tiers import FORGETTINGS, NEAR, World, change
@@ -534,3 +537,22 @@ def test_a_result_is_got_by_its_key_and_not_longer_than_it_counts(world: World) 
     assert world.far.asked == []
     world.f.uncache_all()
     assert world.cache.get(key) is None
+
+
+@pytest.mark.parametrize("forget", ["uncache", "uncache_all", "uncache_tag"])
+def test_what_is_proved_by_another_entry_is_not_proved_by_what_is_near(world: World, forget: str) -> None:
+    """A variant of a page is stored if the marker stands that was stored with it: far knows, near may not yet."""
+    world.near()
+    change(world.g, forget, world.truth)
+    binding, key, scope = world.f._self_memoizer.locate((1,), {})
+    assert world.f.peek(1) == [1, 1]  # near does not know
+
+    def store(variant: str) -> object:
+        blocking(put_if(binding, variant, scope, "page", 60, 0, (key, lambda value: True)))
+        (entry,) = call_verb(world.far.peek, (variant,), (scope.tags,), time.time())
+        return entry and entry.value
+
+    assert store("variant") is None
+    world.cache.near.clear()
+    world.f(1)
+    assert store("variant") == "page"
