@@ -149,10 +149,10 @@ class Namespace:
             return self._is_found_in_code()
         found = self._find(self.title)
         for thing in _things_behind(found):
-            other = getattr(getattr(thing, "_self_memoizer", None), "namespace", None)
+            other = _attribute(_attribute(thing, "_self_memoizer"), "namespace")
             if isinstance(other, Namespace) and other._path == self._path:
                 return is_alike(other._function, self._function)
-        return getattr(found, "__func__", found) is self._function
+        return any(each is self._function for each in (found, _attribute(found, "__func__")))
 
     def _find(self, title: str) -> object:
         """Return what the function's module has as *title*."""
@@ -174,7 +174,7 @@ class Namespace:
         except UnkeyableArgument:
             return False
         for thing in _things_behind(self._find(outer)):
-            code = getattr(thing, "__code__", None)
+            code = _attribute(thing, "__code__")
             if isinstance(code, CodeType) and code.co_qualname == outer:
                 named = [each for each in _codes_inside(code) if each.co_qualname == self.title]
                 is_same = named == [getattr(function, "__code__", None)]
@@ -236,12 +236,18 @@ def _parts(thing: Any) -> Iterator[object]:
     if isinstance(thing, list | tuple):
         yield from thing
     for name in ("__wrapped__", "__func__", "fget", "func"):
-        yield getattr(thing, name, None)
-    for cell in getattr(thing, "__closure__", None) or ():
+        yield _attribute(thing, name)
+    for cell in _attribute(thing, "__closure__") or ():
         with suppress(ValueError):  # an empty one
             yield cell.cell_contents
-    yield from getattr(thing, "cached_methods", {}).values()  # of our decorator, where Django calls it in each call
-    yield from filter(callable, list(getattr(thing, "__dict__", {}).values()))
+    # The second of our decorator, where Django calls it in each call.
+    for name in ("__dict__", "cached_methods"):
+        yield from filter(callable, list((_attribute(thing, name) or {}).values()))
+
+
+def _attribute(thing: Any, name: str) -> Any:
+    with suppress(Exception):  # a proxy may stand for nothing just now
+        return getattr(thing, name, None)
 
 
 def _codes_inside(code: CodeType) -> Iterator[CodeType]:

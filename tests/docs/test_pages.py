@@ -9,6 +9,7 @@ import pytest
 
 import memocache
 from memocache import MISSING
+from memocache._hooks import Decorated
 from tests.docs.conftest import PageRunner
 from tests.docs.pages import DOCS, README, TIERS, Example, examples, name_of, pages
 
@@ -17,7 +18,11 @@ IN_A_FILE = ("caches/own.md",)  # too long for a prompt; the page says so
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 def test_the_examples_of_the_page_run(page: Path, run: PageRunner) -> None:
-    run(page)
+    names = run(page)
+    memoizers = {name: each._self_memoizer for name, each in names.items() if isinstance(each, Decorated)}
+    on_a_shared_cache = {name for name, each in memoizers.items() if getattr(each.options.cache, "shared", False)}
+    # At a prompt, into which they are pasted, a function has no name that other processes know.
+    assert {name for name in on_a_shared_cache if memoizers[name].options.namespace is None} == set()
 
 
 def every_example() -> list[Example]:

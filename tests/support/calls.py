@@ -433,11 +433,11 @@ SUBJECTS: Final = (
     Subject("a", form="method", base=HeavyStall, has_shortcut=False),
     Subject("a, b=2", {"ignore": ("self",)}, form="method"),
     Subject("a, *args", form="method", has_shortcut=False),
-    Subject("a, b=2", form="assigned method", has_shortcut=False),
+    Subject("a, b=2", form="assigned method"),
     Subject("a, b=2", form="classmethod inside"),
     Subject("a", {"tags": ("tag:{a}",)}, form="classmethod outside", pools=(NUMBERS,)),
-    # The function of a static method is not known for one: its first argument may be an instance.
-    Subject("a, b=2", form="staticmethod inside", has_shortcut=False),
+    Subject("a, b=2", form="staticmethod inside"),
+    # Below @staticmethod, a function is not known for one when its call is written.
     Subject("a", form="staticmethod outside", deeds=VALUES, has_shortcut=False),
 )
 

@@ -23,7 +23,7 @@ from memocache import (
 )
 from tests.support.servers import MemcachedServer
 
-CACHES: list[Cache] = []
+CACHES: list[Cache] = [ForeignCache({})]
 
 
 def the_cache() -> Cache:
@@ -316,6 +316,33 @@ def with_default_without_form(rate: Any) -> Any:
     return local
 
 
+class Unbound:
+    """A proxy that stands for nothing, as those of web frameworks do outside of a request."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError
+
+
+@shared
+def behind_a_proxy(x: int) -> int:
+    return x
+
+
+proxied, behind_a_proxy = behind_a_proxy, Unbound()
+
+
+class Table:
+    @shared
+    @staticmethod
+    def row(x: int) -> int:
+        return x
+
+    try:
+        row(1)
+    except ConfigurationError as error:
+        too_early = str(error)
+
+
 def from_a_plugin() -> Any:
     names: dict[str, Any] = {"__name__": __name__, "shared": shared}
     exec("@shared\ndef plain(x): return -x", names)
@@ -340,10 +367,11 @@ HERE = "tests.unit.backends.test_same_name"
         (one_of_two(2), "one_of_two.<locals>.chosen"),
         (with_default_without_form(lambda: 2), "with_default_without_form.<locals>.local"),
         (from_a_plugin(), "plain"),
+        (proxied, "behind_a_proxy"),
     ],
     ids=[
         *("redefined", "redefined_in_a_class", "closure", "object", "partial", "inner", "outer", "deleted"),
-        *("either", "or", "default", "plugin"),
+        *("either", "or", "default", "plugin", "proxied"),
     ],
 )
 def test_a_function_that_its_name_does_not_lead_to_is_refused_with_the_remedy(function: Any, name: str) -> None:
@@ -357,6 +385,11 @@ def test_a_function_that_its_name_does_not_lead_to_is_refused_with_the_remedy(fu
             )
     named = cached(cache=the_cache, namespace=f"the right {name}")(function.__wrapped__)
     assert named(1) == named.__wrapped__(1)
+
+
+def test_before_its_class_is_there_a_method_has_no_name() -> None:
+    assert Table.too_early.startswith(f"Table.row is not what is found as {HERE}.Table.row, so that another process")
+    assert Table.row(1) == 1
 
 
 def test_of_two_with_one_name_it_is_the_one_that_the_module_has() -> None:
