@@ -64,8 +64,10 @@ class CallEngine:
         self.serves_old = False
         """True if the caller gets an old result in place of an error."""
 
-    def bypass(self) -> Any:
-        return PendingCall(compute_only())
+    def bypass(self, deliver: Callable[[Any], Any] | None = None) -> Any:
+        if deliver is None:
+            return PendingCall(compute_only())
+        return PendingDecision(self, compute_only, lambda value, began: value, deliver, None)
 
     def open(self) -> None:
         memoizer = self._memoizer
@@ -194,8 +196,11 @@ class TaskEngine(CallEngine):
 
     __slots__ = ()
 
-    def bypass(self) -> Any:
-        return self._compute()
+    def bypass(self, deliver: Callable[[Any], Any] | None = None) -> Any:
+        return self._compute() if deliver is None else self._compute_and_deliver(deliver)
+
+    async def _compute_and_deliver(self, deliver: Callable[[Any], Any]) -> Any:
+        return deliver(await self._compute())
 
     async def run(
         self,

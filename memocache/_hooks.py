@@ -97,8 +97,8 @@ class Engine(Protocol):
     cache: Cache  # the one in use
     notes: dict[Any, Any]  # facts that adapters keep about the function on this cache, in this process
 
-    def bypass(self) -> Any:
-        """Return what a hook returns for a call that only computes."""
+    def bypass(self, deliver: Callable[[Any], Any] | None = None) -> Any:
+        """Return what a hook returns for a call that only computes; *deliver* makes what the caller gets of that."""
 
     def open(self) -> None:
         """Find the cache and the key of the call; everything below needs that."""

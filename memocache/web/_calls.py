@@ -5,6 +5,8 @@ known only when there is a response: then a marker with their names lies under t
 under a key that has their values in it. Each process remembers the names, so that the next hit is one round trip.
 """
 
+import logging
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -31,6 +33,10 @@ __all__ = ["ViewCall", "ViewRequest"]
 MOST_URLS: Final = 10_000
 VARY_LIFETIME: Final = 86_400.0  # seconds, at least: a marker outlives the responses that it leads to
 FIRST_ERROR: Final = 400
+USER: Final = "the application knows the user, and nothing in the key does"
+BODY: Final = "it has a body"
+MOST_REASONS: Final = 100
+LOGGER: Final = logging.getLogger("memocache")
 UNSTORABLE_FOR: Final = 60.0  # seconds in which no call waits for another's response, since it would not be stored
 
 
@@ -44,6 +50,8 @@ class ViewRequest(ABC):
 
     loop_stays: bool = True
     """For coroutine functions: True if the event loop goes on after the request."""
+    is_debug: bool = False
+    """True if the application is being debugged: then each response says what the cache did."""
 
     def __init__(self, info: RequestInfo, rules: ViewRules) -> None:
         self.info = info
@@ -105,6 +113,10 @@ class ViewRequest(ABC):
         return value
 
     @abstractmethod
+    def with_status(self, value: Any, status: str) -> Any:
+        """Return *value*, the view's result, with the header Cache-Status added to the response."""
+
+    @abstractmethod
     def set_headers(self, headers: ResponseHeaders) -> None:
         """Set *headers* on the response to this request, if that is the response of this view."""
 
@@ -138,6 +150,12 @@ class UrlMemory:
         self.unstorable[key] = now() + UNSTORABLE_FOR
 
 
+def cache_status(what: str, why: str = "") -> str:
+    """Return a value of Cache-Status, RFC 9211."""
+    detail = re.sub(r"[^ !#-\[\]-~]", "?", why)
+    return f'memocache; {what}; detail="{detail}"' if why else f"memocache; {what}"
+
+
 class ServerError(Exception):
     """The response of a view is an error of the server."""
 
@@ -152,24 +170,41 @@ class ViewCall:
         self._keys: dict[tuple[str, ...], str] = {}  # by the names of headers
         self._variant: StoredResponse | None = None  # the response, where a marker was stored first
         self._marker: StoredResponse | None = None  # that marker
+        self._why = ""  # it is not cached
         self._is_lasting = True  # False if the next response may be stored, though this one was refused
 
     def begin(self, engine: Engine) -> Any:
         """Begin the call; return what `engine.run` returns."""
         request = self._request
-        mode = request_mode(request.info, request.rules)
+        mode, self._why = request_mode(request.info, request.rules)
         if mode is not RequestMode.BYPASS and self._is_for_user():
-            mode = RequestMode.BYPASS
+            mode, self._why = RequestMode.BYPASS, USER
         if mode is RequestMode.BYPASS and request.info.is_safe:
-            return engine.bypass()
+            return self._bypass(engine)
         if mode is RequestMode.BYPASS or not request.info.may_have_body:
             return self._run(engine, mode)
         if self._function.is_async:
             return self._run_without_body(engine, mode)
-        return engine.bypass() if request.has_body() else self._run(engine, mode)
+        return self._bypass(engine, BODY) if request.has_body() else self._run(engine, mode)
 
     async def _run_without_body(self, engine: Engine, mode: RequestMode) -> Any:
-        return await (engine.bypass() if await self._request.has_body_in_task() else self._run(engine, mode))
+        has_body = await self._request.has_body_in_task()
+        return await (self._bypass(engine, BODY) if has_body else self._run(engine, mode))
+
+    def _bypass(self, engine: Engine, why: str = "") -> Any:
+        self._why = why or self._why
+        self._tell("a request was passed by")
+        if not self._request.is_debug:
+            return engine.bypass()
+        return engine.bypass(lambda value: self._request.with_status(value, cache_status("fwd=bypass", self._why)))
+
+    def _tell(self, what: str) -> None:
+        """Log once for each reason that a page is not cached, and why."""
+        if self._why and LOGGER.isEnabledFor(logging.INFO):
+            told: set[str] = self._function.notes.setdefault(ViewCall, set())
+            if self._why not in told and len(told) < MOST_REASONS:
+                told.add(self._why)
+                LOGGER.info("%s: %s: %s (said once for each reason)", self._function.title, what, self._why)
 
     def _run(self, engine: Engine, mode: RequestMode) -> Any:
         request = self._request
@@ -284,21 +319,33 @@ class ViewCall:
         engine, request = self._engine, self._request
         rendered = request.render(value)
         lifetime = engine.lifetime(value)
-        if rendered is None or lifetime <= 0 or request.is_private() or self._is_for_user():
-            return engine.decline(value)
+        if rendered is None:
+            return self._decline(value, "it is no whole response: a stream, or something is to be done with it later")
+        if lifetime <= 0:
+            return self._decline(value, "timeout= or unless= says so")
+        if request.is_private():
+            return self._decline(value, "something of it is for one client, such as a session or a token")
+        if self._is_for_user():
+            return self._decline(value, USER)
         if any(map(rendered.contains, request.nonces())):
-            return engine.decline(value)
+            return self._decline(value, "it has a nonce")
         storability = judge(rendered.response, request.rules, lifetime, engine.stale, now())
         self._is_lasting = storability.is_lasting
         names = tuple(sorted({*self._names, *storability.vary}))
         if storability.lifetime <= 0 or len(names) > MOST_VARY:
             if not storability.is_error and len(names) <= MOST_VARY:
                 self._learn(storability.vary)  # or other variants were taken for ones that cannot be stored
-            return engine.decline(value, ServerError(storability.why) if storability.is_error else None)
+            why = storability.why or f"its Vary names more than {MOST_VARY} headers"
+            return self._decline(value, why, is_error=storability.is_error)
         payload = engine.copy(rendered.payload) if rendered.kind == DATA else rendered.payload
         stored = StoredResponse(rendered.kind, payload, began, storability.lifetime, storability.stale, names)
         self._set_headers(stored, hit=False)
         return self._keep(value, stored, storability)
+
+    def _decline(self, value: Any, why: str, *, is_error: bool = False) -> Decision:
+        self._why = why
+        self._tell("a response was not stored")
+        return self._engine.decline(value, ServerError(why) if is_error else None)
 
     def _keep(self, value: Any, stored: StoredResponse, storability: Storability) -> Decision:
         if set(storability.vary) <= set(self._names):
@@ -310,13 +357,20 @@ class ViewCall:
 
     def _deliver(self, result: Decision | StoredResponse) -> Any:
         """Return what the caller of the view gets."""
+        request = self._request
         if not isinstance(result, StoredResponse):
-            return self._request.deliver(result.value)
-        self._set_headers(result, hit=True)
-        if result.kind == DATA:
-            return self._request.rebuild_data(self._engine.copy(result.payload))
-        status, headers, body = result.payload
-        return self._request.rebuild(status, headers, body)
+            value = request.deliver(result.value)
+            status = (
+                cache_status("fwd=uri-miss; stored") if result.lifetime > 0 else cache_status("fwd=miss", self._why)
+            )
+        else:
+            self._set_headers(result, hit=True)
+            if result.kind == DATA:
+                value = request.rebuild_data(self._engine.copy(result.payload))
+            else:
+                value = request.rebuild(*result.payload)
+            status = cache_status(f"hit; ttl={int(result.created + result.lifetime - now())}")
+        return request.with_status(value, status) if request.is_debug else value
 
     def _set_headers(self, stored: StoredResponse, *, hit: bool) -> None:
         request = self._request

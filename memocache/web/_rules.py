@@ -361,36 +361,45 @@ class RequestMode(Enum):
     """Serve the stored response; if there is none, compute one and do not store it. For HEAD."""
 
 
-def request_mode(request: RequestInfo, rules: ViewRules) -> RequestMode:
-    """Return how *request* uses the cache."""
+def request_mode(request: RequestInfo, rules: ViewRules) -> tuple[RequestMode, str]:
+    """Return how *request* uses the cache; and why not, if it does not."""
     values = request.values
-    if request.method not in ("GET", "HEAD") or _must_bypass(request, rules):
-        return RequestMode.BYPASS
     control = Directives(values("cache-control"))
-    if control.malformed or "no-store" in control:
-        return RequestMode.BYPASS
+    why = _why_bypassed(request, rules, control)
+    if why:
+        return RequestMode.BYPASS, why
     is_head = request.method == "HEAD"
     # RFC 9111, section 5.4: Pragma applies where there is no Cache-Control.
     if "no-cache" in control or (not control and any("no-cache" in each.lower() for each in values("pragma"))):
-        return RequestMode.BYPASS if is_head else RequestMode.REFRESH
-    return RequestMode.READ if is_head else RequestMode.USE
+        return (RequestMode.BYPASS, "it is HEAD with no-cache") if is_head else (RequestMode.REFRESH, "")
+    return (RequestMode.READ if is_head else RequestMode.USE), ""
 
 
-def _must_bypass(request: RequestInfo, rules: ViewRules) -> bool:
+def _why_bypassed(request: RequestInfo, rules: ViewRules, control: Directives) -> str:
+    """Return why *request* is passed by; empty if it is not."""
     values = request.values
+    if request.method not in ("GET", "HEAD"):
+        return "its method is not GET or HEAD"
     if any(map(values, PARTIAL)):
-        return True
+        return f"it has {next(name for name in PARTIAL if values(name))}"
     credentials = rules.credentials.intersection(request.names)
     # If the server in front knows the user by other means than these headers, no part of the key names the user.
-    if not credentials <= {*rules.vary} or (request.identified and not credentials):
-        return True
+    for name in credentials.difference(rules.vary):
+        return f"it has {name}, which says who is there, and vary= does not name that"
+    if request.identified and not credentials:
+        return "the server knows the user"
     if values("transfer-encoding") or any(length.strip() not in ("", "0") for length in values("content-length")):
-        return True  # it has a body
-    return not rules.is_in_key("cookie") and _has_cookies(request, rules)
+        return "it has a body"
+    if not rules.is_in_key("cookie") and (cookies := _cookies_that_matter(request, rules)):
+        return f"it has the cookie {min(cookies)}; see key=, vary= and the list of cookies that do not matter"
+    if control.malformed:
+        return "its Cache-Control cannot be understood"
+    return "its Cache-Control is no-store" if "no-store" in control else ""
 
 
-def _has_cookies(request: RequestInfo, rules: ViewRules) -> bool:
-    return any(not is_ignored(name, rules.ignored_cookies) for name in cookie_names(request.values("cookie")))
+def _cookies_that_matter(request: RequestInfo, rules: ViewRules) -> list[str]:
+    names = cookie_names(request.values("cookie"))
+    return [name for name in names if not is_ignored(name, rules.ignored_cookies)]
 
 
 def is_user_in_key(request: RequestInfo, rules: ViewRules) -> bool:
@@ -398,7 +407,7 @@ def is_user_in_key(request: RequestInfo, rules: ViewRules) -> bool:
     return (
         rules.has_key_function
         or not rules.credentials.isdisjoint(request.names)  # which are all in the key, or it would be passed by
-        or ("cookie" in rules.vary and _has_cookies(request, rules))
+        or ("cookie" in rules.vary and bool(_cookies_that_matter(request, rules)))
     )
 
 

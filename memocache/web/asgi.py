@@ -68,6 +68,7 @@ class PendingResponse:
     ) -> None:
         self.settings = ignored_cookies, statuses, credentials
         self.headers: ResponseHeaders | None = None
+        self.status = ""
 
 
 class AsgiViewRequest(ViewRequest):
@@ -94,6 +95,7 @@ class AsgiViewRequest(ViewRequest):
         self._is_response = parameters.is_response_of(function, scope.get("endpoint"))
         self._headers: ResponseHeaders | None = None
         self._session = _session(scope)
+        self.is_debug = bool(getattr(scope.get("app"), "debug", False))
         self._request = request
 
     def location(self, engine: Engine) -> tuple[object, ...]:
@@ -175,6 +177,14 @@ class AsgiViewRequest(ViewRequest):
         if self._headers is None or not isinstance(value, Response):
             return value
         return self.rebuild(value.status_code, storable_headers(value.headers.items()), bytes(value.body))
+
+    def with_status(self, value: Any, status: str) -> Any:
+        """Return *value* with the status; what FastAPI makes of data gets it from the middleware."""
+        if self._is_response and isinstance(value, Response):
+            value.headers["Cache-Status"] = status
+        elif self._is_response:
+            self._pending.status = status
+        return value
 
     def set_headers(self, headers: ResponseHeaders) -> None:
         """Set *headers* at once on a Response; what FastAPI makes of data gets them from the middleware."""
@@ -290,6 +300,9 @@ class ResponseSender:
 
     async def __call__(self, message: Message) -> None:
         """Send *message*; the start of a response waits for the next message."""
+        if message["type"] == "http.response.start" and self._pending.status:
+            status = (b"cache-status", self._pending.status.encode("latin-1"))
+            message = {**message, "headers": [*message.get("headers", ()), status]}
         if message["type"] == "http.response.start" and self._pending.headers is not None:
             self._start = message
             return

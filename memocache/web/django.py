@@ -30,6 +30,7 @@ from django.urls import get_script_prefix, get_urlconf, set_script_prefix, set_u
 from django.utils import timezone, translation
 from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.views import View
 
@@ -73,6 +74,7 @@ class DjangoViewRequest(ViewRequest):
         self._function = function
         self._parameters = parameters
         self._request = request
+        self.is_debug = settings.DEBUG
         self._language = get_language() if settings.USE_I18N else None
         self._headers_of_hit: ResponseHeaders | None = None
         self._headers_of_new: ResponseHeaders | None = None
@@ -180,6 +182,12 @@ class DjangoViewRequest(ViewRequest):
         """Return the view's own response."""
         return self._finished(value, self._headers_of_new)
 
+    def with_status(self, value: Any, status: str) -> Any:
+        """Return *value* with the status, if it is the response to the request."""
+        if isinstance(value, HttpResponseBase) and self._is_response():
+            value.headers["Cache-Status"] = status
+        return value
+
     def set_headers(self, headers: ResponseHeaders) -> None:
         """Set *headers* as soon as there is the response, if this is the view of the request."""
         # Two, since an old response may be served while a new one is made.
@@ -279,6 +287,7 @@ CULL_FREQUENCY: Final = "CULL_FREQUENCY"
 MARK: Final = "memocache:"
 NONE: Final = f"{MARK}None"
 TEXT: Final = f"{MARK}="
+SAFE: Final = f"{MARK}safe="  # before markup, which is more than a text: what {% cache %} stores
 
 
 class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no types
@@ -410,12 +419,16 @@ class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no type
 def _pack(value: Any) -> Any:
     if value is None:
         return NONE
+    if type(value) is SafeString:
+        return SAFE + value
     return TEXT + value if isinstance(value, str) and value.startswith(MARK) else value
 
 
 def _unpack(found: Any) -> Any:
     if not isinstance(found, str) or not found.startswith(MARK):
         return found
+    if found.startswith(SAFE):
+        return SafeString(found.removeprefix(SAFE))
     return None if found == NONE else found.removeprefix(TEXT)
 
 

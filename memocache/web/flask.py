@@ -135,7 +135,7 @@ def _is_handler(function: Callable[..., Any]) -> bool:
 def _later_functions() -> list[Callable[..., Any]]:
     """Return what `after_this_request` has been given so far, but for our own."""
     functions: list[Callable[..., Any]] = request_ctx._after_request_functions
-    return [each for each in functions if getattr(each, "func", None) is not _set_headers]
+    return [each for each in functions if getattr(each, "func", None) not in (_set_headers, _add_status)]
 
 
 def _http_version(environ: Mapping[str, Any]) -> str:
@@ -187,6 +187,7 @@ class FlaskViewRequest(ViewRequest):
         super().__init__(info, rules)
         self._app = app
         self._later = _later_functions()
+        self.is_debug = app.debug
         # True if the result is the response to the request, and not only used to make it.
         self._is_response = endpoints is None or request.endpoint in endpoints
 
@@ -261,6 +262,12 @@ class FlaskViewRequest(ViewRequest):
         """Return a new response of the application's class."""
         return self._app.response_class(body, status=status, headers=Headers(list(headers)))
 
+    def with_status(self, value: Any, status: str) -> Any:
+        """Return *value*; the status is added to the response that is made of it."""
+        if self._is_response:
+            after_this_request(functools.partial(_add_status, status))
+        return value
+
     def set_headers(self, headers: ResponseHeaders) -> None:
         """Set *headers* after the view and its decorators, before the application's own after_request functions."""
         if self._is_response:
@@ -280,6 +287,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return str(value)
     return bytes(value) if isinstance(value, bytearray) else value
+
+
+def _add_status(status: str, response: Response) -> Response:
+    response.headers.add("Cache-Status", status)
+    return response
 
 
 def _set_headers(headers: ResponseHeaders, response: Response) -> Response:

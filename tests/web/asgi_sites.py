@@ -78,6 +78,7 @@ class StarletteSite(Site):
 
     def set_up(self, options: Options) -> None:
         self.app: Any = self.application()
+        self.app.debug = options.is_debug
         if options.statuses or options.ignored_cookies or options.credential_headers:
             self.app.add_middleware(
                 MemocacheMiddleware,

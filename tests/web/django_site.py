@@ -69,6 +69,7 @@ class DjangoSite(Site):
         self.urls = urls()
         self.settings: dict[str, Any] = {
             "ROOT_URLCONF": self.urls,
+            "DEBUG": options.is_debug,
             "MEMOCACHE_STATUSES": options.statuses,
             "MEMOCACHE_CREDENTIAL_HEADERS": options.credential_headers,
             "ALLOWED_HOSTS": options.hosts or ["*"],

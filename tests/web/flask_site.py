@@ -24,6 +24,7 @@ class FlaskSite(Site):
         self.app = Flask("tests")
         self.app.secret_key = "secret" if options.has_sessions else None
         self.app.config.update(CACHE_STATUSES=options.statuses, TRUSTED_HOSTS=options.hosts, PROPAGATE_EXCEPTIONS=False)
+        self.app.debug = options.is_debug
         self.app.config["CACHE_CREDENTIAL_HEADERS"] = options.credential_headers
         if options.ignored_cookies is not None:
             self.app.config["CACHE_IGNORED_COOKIES"] = options.ignored_cookies

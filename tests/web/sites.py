@@ -112,6 +112,7 @@ class Options:
         credential_headers: request headers that say who is there, besides the usual ones.
         hosts: the only ones that it answers for; None for any.
         has_sessions: whether it has sessions, in cookies.
+        is_debug: whether it is being debugged.
     """
 
     statuses: Sequence[int] = ()
@@ -119,6 +120,7 @@ class Options:
     credential_headers: Sequence[str] = ()
     hosts: Sequence[str] | None = None
     has_sessions: bool = False
+    is_debug: bool = False
 
 
 class Site(ABC):

@@ -13,8 +13,10 @@ import pytest
 from django.core.cache import caches
 from django.core.cache.backends.base import CacheKeyWarning
 from django.http import HttpResponse
+from django.template import engines
 from django.test import RequestFactory
 from django.test.utils import override_settings
+from django.utils.safestring import SafeString
 from django.views.decorators.cache import cache_page
 from freezegun import freeze_time
 
@@ -268,3 +270,18 @@ def test_pickles_only_by_name(configured: Configured, tmp_path: Any) -> None:
         view(RequestFactory().get("/"))
     configured(f"{url}-pickled", OPTIONS={"serializer": PickleSerializer("a secret of 32 bytes and some more")})
     assert [view(RequestFactory().get("/")).content for _ in range(2)] == [b"page", b"page"]
+
+
+def test_the_cache_tag_of_templates_keeps_markup(cache: Any) -> None:
+    source = "{% load cache %}{% cache 60 menu %}<b>{{ name }}</b>{% endcache %}"
+    template = engines["django"].from_string(source)
+    assert [template.render({"name": name}) for name in ("<one>", "two")] == ["<b>&lt;one&gt;</b>"] * 2
+
+
+@pytest.mark.parametrize("text", ["<b>", "", "memocache:", "memocache:safe=", "memocache:safe=<b>", "memocache:None"])
+def test_markup_is_markup_and_text_is_text(cache: Any, text: str) -> None:
+    cache.set_many({"markup": SafeString(text), "text": text})
+    found = cache.get_many(["markup", "text"])
+    assert found == {"markup": text, "text": text}
+    assert [type(found[key]) for key in ("markup", "text")] == [SafeString, str]
+    assert type(cache.get("markup")) is SafeString

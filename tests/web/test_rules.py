@@ -35,12 +35,12 @@ def request_info(ask: Ask) -> RequestInfo:
 
 def may_serve(first: Ask, reply: Reply, second: Ask, rules: ViewRules) -> bool:
     """Return what the rules say of a case."""
-    if request_mode(request_info(first), rules) not in (RequestMode.USE, RequestMode.REFRESH):
+    if request_mode(request_info(first), rules)[0] not in (RequestMode.USE, RequestMode.REFRESH):
         return False
     storability = judge(ResponseInfo(reply.status, reply.headers, reply.streamed), rules, 300, 0, NOW)
     return (
         storability.lifetime > 0
-        and request_mode(request_info(second), rules) in (RequestMode.USE, RequestMode.READ)
+        and request_mode(request_info(second), rules)[0] in (RequestMode.USE, RequestMode.READ)
         and request_key(request_info(first), rules, storability.vary)
         == request_key(request_info(second), rules, storability.vary)
     )
@@ -97,7 +97,7 @@ def test_no_store_is_found_wherever_it_is(line: str) -> None:
 @pytest.mark.parametrize("line", ['x="no-store', "a b", "no-store;x", "é", '"no-store"', "=no-store", 'x="a"b"'])
 def test_what_is_no_directive_is_said_to_be_none(line: str) -> None:
     assert Directives([line]).malformed
-    assert request_mode(request_info(Ask(headers=(("Cache-Control", line),))), ViewRules()) is RequestMode.BYPASS
+    assert request_mode(request_info(Ask(headers=(("Cache-Control", line),))), ViewRules())[0] is RequestMode.BYPASS
 
 
 @pytest.mark.parametrize(

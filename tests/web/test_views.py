@@ -217,6 +217,67 @@ def test_an_ordinary_function_that_returns_a_response(
     assert "takes the request" in record.getMessage()
 
 
+# ---- why is this page not cached? --------------------------------------------------------------------------------
+
+NAMELESS = "it has x-api-key, which says who is there, and vary= does not name that"
+COOKIE = "it has the cookie theme; see key=, vary= and the list of cookies that do not matter"
+USER = "the application knows the user, and nothing in the key does"
+WHY: list[tuple[str, dict[str, str], str, str]] = [
+    ("plain", {"Cookie": "theme=dark"}, "fwd=bypass", COOKIE),
+    ("plain", {"X_API_Key": "a"}, "fwd=bypass", NAMELESS),
+    ("plain", {"Range": "bytes=0-1"}, "fwd=bypass", "it has range"),
+    ("plain", {"Cache_Control": "no-store"}, "fwd=bypass", "its Cache-Control is no-store"),
+    ("plain", {"User_Agent": "alice"}, "fwd=bypass", USER),
+    ("cookie", {}, "fwd=miss", "it sets a cookie"),
+    ("missing", {}, "fwd=miss", "its status is 404"),
+    ("private", {}, "fwd=miss", "its Cache-Control is private"),
+    ("stream", {}, "fwd=miss", "it is streamed"),
+]
+REPLIES = {
+    "cookie": Reply(headers=(("Set-Cookie", "a=b"),)),
+    "missing": Reply(404),
+    "private": Reply(headers=(("Cache-Control", "private"),)),
+    "stream": Reply(streamed=True),
+}
+
+
+@pytest.fixture
+def explained(make: Make) -> Site:
+    """A site that is being debugged, whose view answers as its query says."""
+    site = make(is_debug=True)
+    site.let_in(lambda request: request.headers.get("User-Agent", "") if "alice" in str(request.headers) else None)
+    site.mount(lambda asked: REPLIES.get(asked.query, "page"))
+    return site
+
+
+@pytest.mark.parametrize(("query", "headers", "what", "why"), WHY, ids=[why for *_, why in WHY])
+def test_in_debug_a_response_says_why_it_is_not_cached(
+    explained: Site, caplog: pytest.LogCaptureFixture, query: str, headers: dict[str, str], what: str, why: str
+) -> None:
+    caplog.set_level(logging.INFO, "memocache")
+    for _ in range(2):
+        status = explained.get(f"/?{query}", **headers).headers.get_all("Cache-Status")
+        if query != "stream" or type(explained).__name__ not in ("StarletteSite", "FastAPISite"):
+            assert status == [f'memocache; {what}; detail="{why}"']
+    messages = [record.getMessage() for record in caplog.records if record.name == "memocache"]
+    told = "a request was passed by" if what == "fwd=bypass" else "a response was not stored"
+    if query != "stream":
+        assert [message.partition(": ")[2] for message in messages] == [f"{told}: {why} (said once for each reason)"]
+
+
+def test_in_debug_a_response_says_that_it_is_from_the_cache(explained: Site) -> None:
+    statuses = [explained.get("/?page").headers.get_all("Cache-Status") for _ in range(2)]
+    assert statuses[0] == ["memocache; fwd=uri-miss; stored"]
+    assert statuses[1][0] in ("memocache; hit; ttl=299", "memocache; hit; ttl=300")
+
+
+def test_else_a_response_says_nothing(site: Site) -> None:
+    site.mount(lambda asked: REPLIES.get(asked.query, "page"))
+    for target in ("/", "/", "/?cookie"):
+        assert "Cache-Status" not in site.get(target).headers
+    assert "Cache-Status" not in site.get("/", Cookie="a=b").headers
+
+
 # ---- ordinary functions, and caches ------------------------------------------------------------------------------
 
 
