@@ -7,12 +7,14 @@ process can import are sent by name, as pickle sends them.
 import functools
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
 from memocache._decorator import cached
 from memocache._hooks import Decorated
 from memocache.backends.simple import SimpleCache
+from memocache.errors import ConfigurationError
 
 __all__ = ["teach"]
 
@@ -51,13 +53,17 @@ def _reduced(function: Any) -> tuple[Any, ...] | None:
 
     A cache object on a server is one process's own, with its connections and perhaps a secret.
     """
-    options, in_process = dict(function._self_memoizer.options.given), None
+    memoizer = function._self_memoizer
+    options, in_process = dict(memoizer.options.given), None
     cache = options.get("cache")
     if type(cache) is SimpleCache:
         in_process = cache._threshold, cache.default_timeout
         del options["cache"]
     elif cache is not None and not isinstance(cache, str):
         return None
+    with suppress(ConfigurationError):  # else it is told where it is called
+        if (used := memoizer.binding().cache).shared:  # what tells its name here does not do so there
+            options["namespace"] = memoizer.namespace.text(shared=True, one_machine=used.one_machine)
     return _made, (function.__wrapped__, function._self_kind, options, in_process)
 
 
