@@ -270,7 +270,7 @@ class Database:
             nonlocal last
             known = last  # another thread may change it meanwhile
             shared = file.shared
-            marks = marks_in(shared.marks) if shared is not None and shared.is_whole() else None
+            marks = marks_in(shared.marks) if shared is not None and shared.length() >= shared.mapped else None
             if known is not None and known[1] == marks and marks is not None and ticks() < known[2]:
                 return known[0]
             row = self._read(query, ids)

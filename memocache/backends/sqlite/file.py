@@ -5,6 +5,7 @@ With it are the memory that these processes share, and the checks that its path 
 
 import contextlib
 import errno
+import functools
 import glob
 import logging
 import math
@@ -14,6 +15,7 @@ import secrets
 import stat
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
@@ -228,8 +230,9 @@ class DatabaseFile:
         try:
             self.shared = SharedMemory(again, self._size_limit)
             self._map_inode = inode
-        finally:
+        except BaseException:
             os.close(again)
+            raise
 
     def mark_changed(self, ids: Iterable[int]) -> None:
         """Let all processes know that the entries with these *ids* are others now."""
@@ -291,7 +294,7 @@ class SharedMemory:
     """
 
     def __init__(self, file: int, size_limit: int) -> None:
-        """Map the open *file*, filled in if it is new; only while nobody else does.
+        """Map the open *file*, filled in if it is new; only while nobody else does. It is closed with this.
 
         Raises:
             OSError: there is no room for it.
@@ -304,11 +307,14 @@ class SharedMemory:
         self.marks: Any = whole[:MARKS_SIZE].cast("Q")  # each is read and written in one piece
         """Read by `marks_of`."""
         self._times: Any = whole[MARKS_SIZE:].cast("I")
-        self._size = size
+        self.mapped = size
+        self.length: Callable[[], int] = functools.partial(os.lseek, file, 0, os.SEEK_END)
+        """Returns the length of the file: below *mapped* if somebody has emptied it. fstat takes twice as long."""
+        weakref.finalize(self, os.close, file)
 
     def is_whole(self) -> bool:
         """Return whether the file is as long as what was mapped of it."""
-        return self._map.size() >= self._size
+        return self.length() >= self.mapped
 
     def mark_changed(self, ids: Iterable[int]) -> None:
         """Let all processes know that the entries with these *ids* are others now, or EVERYTHING is."""
