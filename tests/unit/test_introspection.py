@@ -331,7 +331,7 @@ def test_a_mock_by_its_specification_takes_the_same_calls() -> None:
     with pytest.raises(AttributeError):
         mock.invalidate(1)
     shop = create_autospec(Shop, instance=True)
-    for name in NAMES:
+    for name in NAMES if CHAINS else NAMES[:3]:  # without them a class method hides what is in it
         getattr(shop, name)(1)
         getattr(shop, name).uncache(1)
         with pytest.raises(TypeError, match="too many positional arguments"):
