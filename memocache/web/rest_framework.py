@@ -7,12 +7,6 @@ above `as_view()`, the view is one of Django's, and what is stored is rendered.
 
 from typing import Any, Final
 
-try:
-    import rest_framework  # noqa: F401
-except ModuleNotFoundError as missing:
-    raise ModuleNotFoundError(
-        "memocache.web.rest_framework needs Django REST framework: pip install 'djangorestframework>=3.15'"
-    ) from missing
 from rest_framework.request import Request
 from rest_framework.response import Response
 
