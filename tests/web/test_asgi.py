@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
+import anyio
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Query
 from pydantic import BaseModel
@@ -568,6 +569,43 @@ def test_when_the_last_client_goes_so_does_the_computation(cache: Cache) -> None
             await first
         held.go.set()
         assert (await held.ask()).text == "2"
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_view", [True, False], ids=["view", "function"])
+def test_a_middleware_that_ends_a_request_gives_its_own_answer(cache: Cache, is_view: bool) -> None:
+    async def main() -> None:
+        held = Held(cache)
+
+        @cached(cache=cache, namespace="function", wait=60)
+        async def slow() -> str:
+            held.entered.set()
+            await held.go.wait()
+            return "done"
+
+        async def page(request: Request) -> Response:
+            return PlainTextResponse(await slow())
+
+        inner = held.app if is_view else Starlette(routes=[Route("/", page)])
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            with anyio.CancelScope() as limit:
+                ending = asyncio.create_task(end(limit))
+                await inner(scope, receive, send)
+            if limit.cancelled_caught:
+                await PlainTextResponse("too slow", 504)(scope, receive, send)
+            ending.cancel()
+
+        async def end(limit: anyio.CancelScope) -> None:
+            await held.entered.wait()
+            if not held.go.is_set():
+                limit.cancel()
+
+        found = await answer(app, Ask("/"))
+        assert (found.status, found.text) == (504, "too slow")
+        held.go.set()
+        assert (await answer(app, Ask("/"))).status == 200
 
     run(main())
 
