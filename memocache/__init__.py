@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Final
 
-from memocache._config import configure, default_cache, uncache_tag
+from memocache._config import auncache_tag, configure, default_cache, uncache_tag
 from memocache._current import disabled
 from memocache._decorator import cached
 from memocache._missing import MISSING
@@ -51,6 +51,7 @@ __all__ = [
     "configure",
     "default_cache",
     "disabled",
+    "auncache_tag",
     "uncache_tag",
     "uncaches",
     "cached_functions",

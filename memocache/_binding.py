@@ -355,6 +355,20 @@ class Bindings:
             self._get_ready(binding)
         return binding
 
+    def in_use(self) -> list[Cache]:
+        """Return the caches on which the function may have results that its calls are given; none if it has none yet.
+
+        Where a function chooses one for each call, these are those of the latest calls, and the one for a call now.
+        """
+        source = self._source
+        if isinstance(source, Cache):
+            return [source]
+        used = [binding.cache for binding in self.known]
+        if isinstance(source, CacheRef):
+            return [*(used if source.is_chosen else ()), *source.find()]
+        cache = as_cache(source())
+        return used if cache is None else [*used, cache]
+
     def on(self, cache: Cache) -> Binding:
         """Return the binding on *cache*, which is the one in use from now on."""
         binding = self._known_on(cache)

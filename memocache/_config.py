@@ -1,18 +1,21 @@
-"""The functions by which users say which caches are used: configure, default_cache, uncache_tag."""
+"""The functions by which users say which caches are used: configure, default_cache, uncache_tag, auncache_tag."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from memocache import _current
 from memocache._current import CacheRef, as_cache, ref_of
+from memocache._effects import blocking
+from memocache._hooks import adapters
 from memocache._policy import UNSET, Unset
 from memocache._tags import tag_name
 from memocache.backends.base import Cache, CacheCall
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 
 if TYPE_CHECKING:
+    from memocache._memoizer import Memoizer
     from memocache.backends.foreign import Foreign
 
-__all__ = ["configure", "default_cache", "uncache_tag"]
+__all__ = ["auncache_tag", "configure", "default_cache", "uncache_tag"]
 
 RESERVED: Final = ("cache", "default")  # for what stands in the first place, and so is no good name
 
@@ -86,13 +89,11 @@ def _checked(given: object, where: str = "") -> Cache:
 
 
 def uncache_tag(tag: str, cache: "Cache | Foreign | str | None" = None) -> None:
-    """Forget every call that has this tag (see `tags=` of `cached`), of whatever function; on *cache* or the default.
-
-    *cache* is a cache object, or its name or URL.
+    """Forget every call that has this tag (see `tags=` of `cached`), of whatever function.
 
     It is a fence: no call that starts after it has returned, in any process that shares the cache, is given a result
-    whose computation began before. It takes one round trip to each server, however many calls there are; from a
-    coroutine, call it in a thread (`asyncio.to_thread`) where the cache is on a server.
+    whose computation began before. It takes one round trip to each server, however many calls there are. In a
+    coroutine, use `auncache_tag`.
 
     >>> @cached(timeout=60, tags=("tenant:{tenant}",))
     ... def users(tenant: int) -> list[int]:
@@ -101,24 +102,62 @@ def uncache_tag(tag: str, cache: "Cache | Foreign | str | None" = None) -> None:
     True
     >>> uncache_tag("tenant:7")
 
+    Args:
+        tag: the tag.
+        cache: a cache object, or its name or URL. None: every cache that a function of this process uses whose `tags=`
+            may give this tag, and the default one.
+
     Raises:
         ConfigurationError: if *tag* is no text, or *cache* no cache.
-        UncacheFailed: if the cache did not acknowledge it.
+        UncacheFailed: if a cache did not acknowledge it; all others have been asked, too.
     """
+    blocking(_forget_tag(tag, *_caches_for("uncache_tag", tag, cache)))
+
+
+async def auncache_tag(tag: str, cache: "Cache | Foreign | str | None" = None) -> None:
+    """Forget every call that has this tag, as `uncache_tag` does, without blocking the event loop."""
+    from memocache._tasks import in_task  # asyncio takes longer to import than all of ours
+
+    await in_task(_forget_tag(tag, *_caches_for("auncache_tag", tag, cache)))
+
+
+def _caches_for(function: str, tag: object, given: object) -> tuple[list[Cache], list[Exception]]:
+    """Return the caches on which to forget *tag*, and why some could not be found."""
     if not isinstance(tag, str) or not tag:
-        raise ConfigurationError(f"uncache_tag() got {tag!r}; wanted: a tag as text, such as 'tenant:7'")
-    used = default_cache(cache) if cache is None or isinstance(cache, str) else as_cache(cache)
-    if used is None:
-        raise ConfigurationError(
-            f"uncache_tag() got cache={cache!r}; wanted: a cache object, its name or URL, or None for the default"
-        )
-    try:
-        CacheCall(used, used.forget_tag, (tag_name(tag),)).run()
-    except BackendError as error:
+        raise ConfigurationError(f"{function}() got {tag!r}; wanted: a tag as text, such as 'tenant:7'")
+    if given is not None:
+        cache = default_cache(given) if isinstance(given, str) else as_cache(given)
+        if cache is None:
+            raise ConfigurationError(
+                f"{function}() got cache={given!r}; wanted: a cache object, its name or URL, or None for the caches of "
+                "all functions with this tag"
+            )
+        return [cache], []
+    caches, failed = [default_cache()], list[Exception]()
+    for each in cast("list[Memoizer]", adapters.functions()):
+        if each.tags.may_give(tag):
+            try:
+                caches += each.bindings.in_use()
+            except Exception as error:  # noqa: BLE001 - of the user's own function, which may need a request
+                failed.append(error)
+    return list({id(cache): cache for cache in caches}.values()), failed
+
+
+async def _forget_tag(tag: str, caches: list[Cache], failed: list[Exception]) -> None:
+    """Forget *tag* on *caches*; raise when all were asked, if one of them, or one before, has *failed*."""
+    reasons = [f"cache= of a function raised {type(error).__name__}: {error}" for error in failed]
+    for cache in caches:
+        try:
+            await CacheCall(cache, cache.forget_tag, (tag_name(tag),))
+        except (BackendError, ConfigurationError) as error:
+            reasons.append(str(error) if len(caches) == 1 else f"{cache!r}: {error}")
+            failed = [*failed, error]
+        finally:
+            if cache.stand_in is not None:
+                cache.stand_in.forget_tag(tag_name(tag))
+    if failed:
+        who = "the cache did not acknowledge" if len(caches) == 1 else "not all caches acknowledged"
         raise UncacheFailed(
-            f"the cache did not acknowledge that the calls with this tag were forgotten, "
-            f"so that old results may still be served: {error}"
-        ) from error
-    finally:
-        if used.stand_in is not None:
-            used.stand_in.forget_tag(tag_name(tag))
+            f"{who} that the calls with this tag were forgotten, so that old results may still be served: "
+            f"{'; '.join(reasons)}"
+        ) from failed[-1]

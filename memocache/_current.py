@@ -74,6 +74,10 @@ class CacheRef:
                 self.cache = self._make()
             return self.cache
 
+    def find(self) -> list[Cache]:
+        """Return the cache in it, made if need be; none where nothing is configured under its name."""
+        return [] if self.cache is None and not (self is default or self.is_fixed) else [self.get()]
+
     def use(self, use: Callable[[Cache], T]) -> T:
         """Return what *use* makes of the cache in it; `put` waits until it has."""
         with _lock:

@@ -3,6 +3,7 @@
 In a template, parameters and their attributes stand by name: "user:{user_id}", "user:{user.id}". No indices or formats.
 """
 
+import re
 import string
 import sys
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,7 @@ class Tags:
             )
         self._title = title
         self._templates = tuple(templates)
+        self._patterns: list[re.Pattern[str]] | None = None
         known = tuple(parameters)
         self._fields = {each: _names_in_tag(title, each, known) for each in self._templates}
         named = dict.fromkeys(field for fields in self._fields.values() for field in fields)
@@ -50,6 +52,12 @@ class Tags:
         """Return the names of the tags of the call whose arguments for `names` are *values*."""
         arguments = dict(zip(self.names, values, strict=True))
         return tuple(self._filled(template, arguments) for template in self._templates)
+
+    def may_give(self, tag: str) -> bool:
+        """Return True if there may be calls that have *tag*."""
+        if self._patterns is None:
+            self._patterns = [re.compile(_pattern(each), re.DOTALL) for each in self._templates]
+        return any(pattern.fullmatch(tag) for pattern in self._patterns)
 
     def where(self, some: Mapping[str, object]) -> str:
         """Return the name of the tag of the calls with *some* arguments; ConfigurationError if none has these."""
@@ -139,6 +147,12 @@ def template_shape(template: str) -> str:
     """Return *template* without the names in it."""
     parts = string.Formatter().parse(template)
     return "".join(literal + ("" if name is None else "{}") for literal, name, _, _ in parts)
+
+
+def _pattern(template: str) -> str:
+    """Return the regular expression of the tags that *template* can give."""
+    parts = string.Formatter().parse(template)
+    return "".join(re.escape(literal) + ("" if name is None else ".*") for literal, name, _, _ in parts)
 
 
 def plain_text(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import secrets
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -64,6 +65,12 @@ def only_web_tests_have_frameworks(request: pytest.FixtureRequest) -> Iterator[N
         adapters.remove(each)
     yield
     adapters.extend(held)
+
+
+@pytest.fixture
+def only_own_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process in which no other test has decorated a function: `uncache_tag` asks the caches of all."""
+    monkeypatch.setattr(adapters, "_functions", weakref.WeakSet())
 
 
 @pytest.fixture(autouse=True)

@@ -50,3 +50,8 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     every = memocache.cached_functions  # in this process, of other tests, too, which may not have a cache any more
     monkeypatch.setattr(memocache, "cached_functions", lambda: [each for each in every() if is_of_page(each)])
     return lambda page: run_page(page, replacements(page.read_text("utf-8"), request))
+
+
+@pytest.fixture(autouse=True)
+def only_functions_of_the_page(only_own_functions: None) -> None:
+    """Other pages may have had the same tags, on servers that are gone."""

@@ -22,7 +22,7 @@ CACHES = (
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
-    *("uncache_tag", "uncaches", "cached_functions"),
+    *("auncache_tag", "uncache_tag", "uncaches", "cached_functions"),
     *CACHES,
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",

@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import decimal
 import enum
+import gc
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -15,12 +16,15 @@ from freezegun import freeze_time
 from memocache import (
     MISSING,
     ConfigurationError,
+    ForeignCache,
     MemcachedCache,
     SimpleCache,
     UncacheFailed,
     UnkeyableArgument,
+    auncache_tag,
     cached,
     configure,
+    default_cache,
     uncache_tag,
 )
 from memocache._tags import tag_name
@@ -28,6 +32,8 @@ from memocache.errors import with_article
 from memocache.testing._harness import wait_for
 from tests.support.faults import FaultProxy
 from tests.support.servers import MemcachedServer
+
+pytestmark = pytest.mark.usefixtures("only_own_functions")
 
 
 def refusal(tags: Any, **options: Any) -> str:
@@ -149,7 +155,12 @@ def test_methods_and_keys_have_tags_too() -> None:
     [
         (5, None, "uncache_tag() got 5; wanted: a tag as text, such as 'tenant:7'"),
         ("", None, "uncache_tag() got ''; wanted: a tag as text, such as 'tenant:7'"),
-        ("a", 5, "uncache_tag() got cache=5; wanted: a cache object, its name or URL, or None for the default"),
+        (
+            "a",
+            5,
+            "uncache_tag() got cache=5; wanted: a cache object, its name or URL, or None for "
+            "the caches of all functions with this tag",
+        ),
     ],
 )
 def test_uncache_tag_says_what_it_wants(tag: Any, cache: Any, message: str) -> None:
@@ -333,3 +344,80 @@ def test_an_attribute_in_a_tag_must_be_plain() -> None:
 
     with pytest.raises(UnkeyableArgument, match=r"attribute 'user.tenant' cannot be part of a tag, since it is a list"):
         report(User("ann", []))  # type: ignore[arg-type]
+
+
+# ---- on which caches ---------------------------------------------------------------------------------------------
+
+
+def tagged(cache: object, tag: str = "t:{x}", **options: Any) -> Any:
+    """Return a cached function with a tag, that returns a list of its own for each computation."""
+    return cached(cache=cache, tags=(tag,), **options)(lambda x: [x])
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["uncache_tag", "auncache_tag"])
+def test_a_tag_is_forgotten_on_every_cache_of_a_function_that_may_have_it(awaited: bool) -> None:
+    chosen = SimpleCache()
+    configure(elsewhere="memory://?threshold=9")
+    functions = [
+        tagged(None),
+        tagged(SimpleCache()),
+        tagged("elsewhere", "{x.real}:{x}"),
+        tagged("memory://?threshold=8", "{x}"),
+        tagged(ForeignCache({}), namespace="tags.everywhere"),
+        tagged(lambda: chosen),
+    ]
+    keys: list[Any] = [7, 7, 7, "t:7", 7, 7]
+    other = tagged(SimpleCache(), "u:{x}")
+    results = [f(x) for f, x in zip(functions, keys, strict=True)]
+    forget = (lambda tag: asyncio.run(auncache_tag(tag))) if awaited else uncache_tag
+    for tag in ("t:7", "7:7"):
+        kept = other(7)
+        forget(tag)
+        assert other(7) is kept
+    assert all(f(x) is not old for f, x, old in zip(functions, keys, results, strict=True))
+
+
+def test_a_tag_of_no_function_here_is_forgotten_on_the_default_cache() -> None:
+    f = tagged(None)
+    old = f(7)
+    name = f._self_memoizer.tags.of_call((7,))
+    del f
+    gc.collect()
+    uncache_tag("t:7")
+    scope = ("anything", *name)
+    assert old == [7]
+    assert default_cache().peek(["key"], [scope], 0.0) == [None]
+    assert len(default_cache()) == 0  # type: ignore[arg-type]
+
+
+def test_when_a_cache_fails_the_others_forget_all_the_same() -> None:
+    first, last = tagged(SimpleCache()), tagged(SimpleCache(threshold=4))
+    down = tagged(MemcachedCache(["/nobody/listens"]), namespace="tags.down")
+    old = first(7), last(7)
+
+    def request() -> SimpleCache:
+        raise LookupError("there is no request")
+
+    outside = tagged(request)
+    with pytest.raises(UncacheFailed) as failed:
+        uncache_tag("t:7")
+    assert "not all caches acknowledged that the calls with this tag were forgotten" in str(failed.value)
+    assert "cache= of a function raised LookupError: there is no request" in str(failed.value)
+    assert "MemcachedCache([/nobody/listens]" in str(failed.value)
+    assert first(7) is not old[0]
+    assert last(7) is not old[1]
+    with pytest.raises(UncacheFailed, match="the cache did not acknowledge that the calls with this tag"):
+        uncache_tag("t:7", down.cache)
+    uncache_tag("u:7")  # which none of them may have
+    assert outside is not None
+
+
+def test_a_cache_that_is_configured_under_no_name_has_nothing_to_forget() -> None:
+    f = tagged("nobody_has_configured_this")
+    uncache_tag("t:7")
+    assert f is not None
+
+
+def test_auncache_tag_refuses_what_is_no_tag() -> None:
+    with pytest.raises(ConfigurationError, match=r"auncache_tag\(\) got 7; wanted: a tag as text"):
+        asyncio.run(auncache_tag(7))  # type: ignore[arg-type]
