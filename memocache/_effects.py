@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
 from memocache._flight import Flight, collecting, enclosing, in_background, leave
+from memocache._fork import notice
 
 __all__ = [
     *("COMPUTE_ALONE", "Compute", "Computed", "Effects", "InBackground", "Instead", "Join", "Operation"),
@@ -60,6 +61,8 @@ class Join(Operation):
         """Block this thread."""
         if self.flight.thread == threading.get_ident():
             return None  # a signal handler or a destructor, on top of the leader itself
+        if notice():
+            return None  # it is led in the parent
         return self.flight.join(self.seconds)
 
     async def run_in_task(self) -> bool | None:

@@ -11,7 +11,7 @@ from contextvars import ContextVar, copy_context
 from typing import Final, Literal, Protocol
 
 from memocache._clock import ticks
-from memocache._fork import in_child
+from memocache._fork import in_child, notice
 
 __all__ = ["Flight", "collecting", "enclosing", "in_background", "leave", "waiting"]
 
@@ -251,6 +251,7 @@ _running = 0
 def in_background(call: Callable[[], object]) -> bool:
     """Have *call* done soon, in a copy of this context; false if there is too much to do already."""
     global _running
+    notice()  # the threads of a parent do not run here
     work = functools.partial(copy_context().run, call)
     with _lock:
         if len(_waiting) >= MOST_WAITING:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from memocache._clock import ticks
 from memocache._flight import Flight
-from memocache._fork import in_child
+from memocache._fork import in_child, notice
 from memocache.errors import ConfigurationError
 
 __all__ = [
@@ -28,6 +28,7 @@ _pool: ThreadPoolExecutor | None = None
 
 def _threads() -> ThreadPoolExecutor:
     global _pool
+    notice()  # the threads of a parent's pool do not run here
     if _pool is None:
         _pool = ThreadPoolExecutor(MOST_THREADS, "memocache")
     return _pool
@@ -79,6 +80,8 @@ async def join(flight: Flight, seconds: float) -> bool | None:
     loop = asyncio.get_running_loop()
     if flight.thread == threading.get_ident() and flight.loop is not loop:
         return None  # it is led below us on this thread's stack
+    if notice():
+        return None  # it is led in the parent
     try:
         tell, ended = _bell(loop)
         if flight.subscribe(tell):

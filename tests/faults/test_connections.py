@@ -194,6 +194,47 @@ def test_forked_children_use_connections_of_their_own(kind: type[Kind], proxy: F
     assert 4 < proxy.connections <= 5 + 4
 
 
+UNTOLD_FORK = """
+import asyncio, ctypes
+
+f = cached(cache=cache, namespace=json.loads(sys.argv[2]))(lambda pid, x: (pid, x))
+
+async def awaited(pid, x):
+    return (pid, x)
+
+g = cached(cache=cache, namespace=json.loads(sys.argv[2]) + "g")(awaited)
+
+def use():
+    me = os.getpid()
+    for x in range(50):
+        assert f(me, x) == (me, x)
+        assert cache.set(f"{me}", x)
+        assert cache.get(f"{me}") == x
+        assert f.uncache(me, x)
+        assert asyncio.run(g(me, x)) == (me, x)
+
+use()
+children = []
+for _ in range(2):
+    child = ctypes.PyDLL(None).fork()  # as uWSGI does, and Python knows nothing of it
+    if not child:
+        try:
+            use()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+    children.append(child)
+use()
+assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+assert f.info().failures == g.info().failures == 0
+"""
+
+
+def test_a_fork_that_python_was_not_told_of_is_noticed(kind: type[Kind], server: Any, prefix: str) -> None:
+    assert run(CACHE.format(kind.script) + UNTOLD_FORK, server.address, prefix) == ""
+
+
 def test_a_process_may_end_without_closing_anything(kind: type[Kind], server: Any) -> None:
     assert run(CACHE.format(kind.script), server.address) == ""
 

@@ -241,7 +241,7 @@ def _set(name: bytes, data: bytes, expire: int, *conditions: bytes) -> Command:
 class RedisCache(FencedCache[ShardRead], ServerCache):
     """A cache on Redis or Valkey, shared by all processes that use the same one.
 
-    Create it once and keep it around: it holds one connection for each thread and each event loop. Coroutine functions
+    Create it once and keep it around: it holds at most 32 connections, and one for each event loop. Coroutine functions
     use it without threads. It needs no server to be created; one that is down later is a miss, and is left alone for a
     growing moment. Its keys begin with "memocache:", so that a database can be shared with other data.
 

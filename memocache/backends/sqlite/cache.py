@@ -233,8 +233,9 @@ class Database:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Have a breaker that nobody holds: in the beginning, and in a process that was forked."""
+        """Have a breaker that nobody holds, and no connection: in the beginning, and in a process that was forked."""
         self._breaker = Breaker(f"SQLite at {self.path}")
+        self._connections.after_fork()
 
     def open(self) -> None:
         """Open the file, made if need be; ConfigurationError if it must not be used, nothing if it cannot be now."""

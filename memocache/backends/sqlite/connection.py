@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from memocache import _fork
 from memocache._clock import ticks
 from memocache._fork import around_fork
 from memocache.backends.sqlite.file import DatabaseFile, FileIdentity, gate
@@ -159,12 +160,19 @@ class Connections:
         self.most_pages = size_limit // PAGE
         self._largest = largest
         self._timeout = timeout
-        self._local = threading.local()
-        self._all: weakref.WeakSet[DatabaseConnection] = weakref.WeakSet()
+        self.after_fork()
         _instances.add(self)
+
+    def after_fork(self) -> None:
+        """Have no connection; where uWSGI has forked, those of the parent are not closed, as that takes its locks."""
+        _inherited.append(getattr(self, "_local", None))
+        self._local: Any = threading.local()
+        self._all: weakref.WeakSet[DatabaseConnection] = weakref.WeakSet()
 
     def current(self) -> DatabaseConnection | None:
         """Return this thread's connection, if it has one to the file that is there now."""
+        if os.getpid() != _fork.pid:
+            _fork.notice()
         connection: DatabaseConnection | None = getattr(self._local, "connection", None)
         if connection is not None and connection.is_open and self.file.is_current(connection.identity):
             return connection
@@ -175,6 +183,8 @@ class Connections:
 
         Whoever reads from a file that somebody else has removed since then does not know of what was forgotten later.
         """
+        if os.getpid() != _fork.pid:
+            _fork.notice()
         connection: DatabaseConnection | None = getattr(self._local, "connection", None)
         if connection is not None and connection.is_open and self.file.was_current(connection.identity):
             return connection
@@ -374,6 +384,7 @@ def kind_of(error: BaseException) -> ErrorKind:
 # ---- forks -----------------------------------------------------------------------------------------------------------
 
 _instances: Final["weakref.WeakSet[Connections]"] = weakref.WeakSet()
+_inherited: Final[list[object]] = []  # what must never be closed here
 
 
 def _before_fork() -> None:
