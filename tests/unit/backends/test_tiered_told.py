@@ -51,6 +51,17 @@ def test_the_others_forget_at_once(world: World, forget: str) -> None:
     assert world.f(1) == [1, 2]
 
 
+@pytest.mark.parametrize("forgetting", [None, 2])
+def test_the_others_forget_what_another_version_has_forgotten(world: World, forgetting: int | None) -> None:
+    f = world.on(world.cache, version=1)
+    value = f(1)
+    value = f(1)
+    assert f(1) is value  # it is near
+    world.truth = 2
+    world.on(world.elsewhere, version=forgetting).uncache(1)
+    assert f(1) == [1, 2]
+
+
 def test_what_is_computed_is_not_told(world: World) -> None:
     world.near()
     world.cache.get("key")
