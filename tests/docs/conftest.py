@@ -37,7 +37,7 @@ def replacements(text: str, request: pytest.FixtureRequest) -> dict[str, str]:
 
 def is_of_page(function: Any) -> bool:
     """Return whether *function* is of the page that is being run."""
-    name = function.__module__
+    name = getattr(function, "__module__", "")
     return name in sys.modules and name.startswith(PREFIX)
 
 

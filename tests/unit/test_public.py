@@ -79,6 +79,7 @@ def test_the_bound_class_has_what_the_function_has() -> None:
             assert callable(thing) or isinstance(thing, property)
 
 
+@pytest.mark.usefixtures("only_own_functions")  # `uncache_tag` asks the caches of all
 @pytest.mark.parametrize("name", ["memocache", *MODULES])
 def test_the_examples_in_docstrings_run(name: str) -> None:
     django_settings.configure()  # without which doctest cannot look at what Django's adapter has imported

@@ -75,7 +75,3 @@ def test_every_public_class_has_an_example(kind: type) -> None:
 def test_the_public_names() -> None:
     assert memocache.serializers.__all__ == ["Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"]
     assert [SafeSerializer.codec, JSONSerializer.codec, PickleSerializer.codec] == [1, 2, 3]
-
-
-def test_files_are_short() -> None:
-    assert all(len(path.read_text().splitlines()) <= 300 for path in (PACKAGE / "serializers").glob("*.py"))
