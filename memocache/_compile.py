@@ -6,7 +6,7 @@ parameter has):
     def call(w, h=default_h):
         try:
             entry = table[w, h]
-            if clock.time() < entry.serve_until:
+            if entry.serve_from <= clock.time() < entry.serve_until:
                 type_w, type_h = entry.arg_types
                 if not (type(w) is type_w and type(h) is type_h):
                     raise Exception
@@ -60,6 +60,7 @@ from typing import Any, Final, TypeAlias
 from memocache._canonical import fast_types, has_own_key
 from memocache._entry import FastIndex, FastKey
 from memocache._instances import Owner, tokens
+from memocache._native import hit
 from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
 
 __all__ = [
@@ -76,7 +77,7 @@ __all__ = [
 HIT: Final = """\
     try:
         {p}entry = {p}table[{raw}]
-        if {p}clock.time() < {p}entry.serve_until{also}:
+        if {p}entry.serve_from <= {p}clock.time() < {p}entry.serve_until{also}:
 {types}            {p}entry.hits += 1
             return {p}entry.value
     except {p}Exception:
@@ -176,13 +177,15 @@ class CallCompiler:
         self._unnamed = f" + ({as_tuple(added)} if {' or '.join(added)} else ())" if has_unnamed else ""
         self._key_args = f"({p}key_function({forward}),)" if key_function else as_tuple(names)
         self._tag_args = as_tuple(tag_args or ())
-        hit = "" if fast_index is None else _hit(p, names, instance, has_unnamed=has_unnamed)
+        lines = "" if fast_index is None else _hit(p, names, instance, has_unnamed=has_unnamed)
+        self._fast_index, self._names, self._instance = fast_index, names, instance
+        self._is_async, self._is_served = is_async, False
         self._define = "async def" if is_async else "def"
         handed = self._key_args
         self._as_written = believed.as_written
         if believed.as_written:
             known = {name: each for name, each in self._parameters.items() if name not in added}
-            hit = self._reading(known, has_unnamed=has_unnamed) + hit
+            lines = self._reading(known, has_unnamed=has_unnamed) + lines
             forward = f"*{p}args, **{p}kwargs"
             if has_unnamed:
                 handed += f" + {p}unnamed"
@@ -190,7 +193,8 @@ class CallCompiler:
             handed += f", {p}partial({p}function{forward and ', '}{forward})"
         if tag_args is not None:
             handed += f", tag_args={self._tag_args}"
-        self._body = (AWAITED_BODY if is_async else BODY).format(p=p, hit=hit, handed=handed, forward=forward)
+        self._hit = lines
+        self._body = (AWAITED_BODY if is_async else BODY).format(p=p, hit=lines, handed=handed, forward=forward)
         self._variables = {
             f"{p}table": fast_index.table if fast_index is not None else None,
             f"{p}clock": time,
@@ -207,9 +211,34 @@ class CallCompiler:
             **{f"{p}default_{each.name}": each.default for each in self._parameters.values()},
         }
 
+    def serve(self, function: Any) -> None:
+        """Let the cached *function* serve its hits in C, if all that its calls may be is known there."""
+        parameters = list(self._parameters.values())
+        kinds = [each.kind for each in parameters]
+        if (
+            self._fast_index is None
+            or self._is_async
+            or self._as_written
+            or self._names != tuple(self._parameters)
+            or len(parameters) > hit.MOST_PARAMETERS
+            or not {*STARS}.isdisjoint(kinds)
+        ):
+            return
+        hit.serve(
+            function,
+            self._fast_index.table,
+            self._names,
+            tuple(hit.missing if each.default is each.empty else each.default for each in parameters),
+            kinds.count(Parameter.POSITIONAL_ONLY),
+            len(kinds) - kinds.count(Parameter.KEYWORD_ONLY),
+            -1 if self._instance is None else self._names.index(self._instance),
+        )
+        self._is_served = True
+
     def call(self) -> Callable[..., Any]:
-        """Return the function's own call."""
-        return self._written_call("call", CALL, parameters=self._call_parameters(self._parameters))
+        """Return the function's own call; without the lines for a hit, if these are served before it."""
+        body = self._body.replace(self._hit, "", 1) if self._is_served else self._body
+        return self._written_call("call", CALL, body, parameters=self._call_parameters(self._parameters))
 
     def bound(self) -> Callable[..., Any] | None:
         """Return the call of a bound method, which takes its proxy, not the instance; None if there can be none."""
@@ -221,12 +250,12 @@ class CallCompiler:
         instance = f"{first.name} = {p}proxy._self_instance"
         if self._as_written:
             rest, instance = f"/, {rest}", f"{p}args = ({p}proxy._self_instance, *{p}args)"
-        return self._written_call("bound", BOUND, parameters=rest and f", {rest}", first=instance)
+        return self._written_call("bound", BOUND, self._body, parameters=rest and f", {rest}", first=instance)
 
-    def _written_call(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
+    def _written_call(self, name: str, template: str, body: str, **parts: str) -> Callable[..., Any]:
         if self._as_written:
             self._variables[f"{self._prefix}read"] = self._picked(self._read)
-        return self._written(name, template, body=self._body, **parts)
+        return self._written(name, template, body=body, **parts)
 
     def key_args(self) -> Callable[..., tuple[object, ...]]:
         """Return a function that binds a call and returns its arguments in the key, or the user function's result."""

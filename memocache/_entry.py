@@ -4,8 +4,9 @@ import threading
 import weakref
 from collections.abc import Collection, Hashable
 from math import inf
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from memocache._native import hit
 from memocache.stats import Counters
 
 __all__ = ["SECOND", "StaleableEntry", "FastKey", "FastIndex", "Entry", "EntryScope"]
@@ -15,17 +16,8 @@ FIRST_BACKOFF: Final = 1.0
 LONGEST_BACKOFF: Final = 30.0
 
 
-class Entry:
-    """A value with its times, in seconds of the wall clock.
-
-    *cost* is how long its computation took, in microseconds. Until *serve_until* it is handed out without a question,
-    from *expires_at* on never. There may be millions of entries, so each has no more than it needs.
-
-    In process the very same object is found by key and by raw arguments (see FastIndex), so that there is one truth: an
-    entry that leaves its cache is marked with `serve_until = -inf`.
-    """
-
-    ready = True  # as a PendingCall: the call that finds it has nothing left to do
+class PlainFields:
+    """The fields of an entry, in Python; where it is built, `_hit` has the same in C."""
 
     __slots__ = (
         "arg_types",
@@ -36,6 +28,7 @@ class Entry:
         "hits_counted",
         "key",
         "scope",
+        "serve_from",
         "serve_until",
         "value",
     )
@@ -46,11 +39,12 @@ class Entry:
         value: object,
         serve_until: float,
         expires_at: float | None = None,
-        cost: int = 0,
+        cost: float = 0,
         scope: "EntryScope | None" = None,
     ) -> None:
         self.key = key
         self.value = value
+        self.serve_from = 0.0  # when its cache took it: before, the clock has been set back
         self.serve_until = serve_until
         self.expires_at = serve_until if expires_at is None else expires_at
         self.cost = cost
@@ -62,6 +56,27 @@ class Entry:
         self.args: Hashable = None
         self.arg_types: object = None
 
+
+if TYPE_CHECKING or hit is None:
+    Fields = PlainFields
+else:
+    Fields = hit.EntryFields
+
+
+class Entry(Fields):
+    """A value with its times, in seconds of the wall clock.
+
+    *cost* is how long its computation took, in microseconds. From *serve_from* until *serve_until* it is handed out
+    without a question, from *expires_at* on never. There may be millions of entries, so each has no more than it needs.
+
+    In process the very same object is found by key and by raw arguments (see FastIndex), so that there is one truth: an
+    entry that leaves its cache is marked with `serve_until = -inf`.
+    """
+
+    ready = True  # as a PendingCall: the call that finds it has nothing left to do
+
+    __slots__ = ()
+
     @property
     def counts_its_hits(self) -> bool:
         """True if it is in this process, and its hits are those of a function."""
@@ -69,6 +84,7 @@ class Entry:
 
     def move(self, seconds: float) -> None:
         """Let it end so many *seconds* later, or earlier."""
+        self.serve_from += seconds
         self.serve_until += seconds
         self.expires_at += seconds
 
@@ -98,7 +114,7 @@ class StaleableEntry(Entry):
         value: object,
         serve_until: float,
         expires_at: float,
-        cost: int = 0,
+        cost: float = 0,
         scope: "EntryScope | None" = None,
         *,
         fresh_until: float,

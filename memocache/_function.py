@@ -1,5 +1,6 @@
 """CachedFunction and its kinds: what a decorated function is, and can do. The only user of wrapt."""
 
+import functools
 import importlib
 import sys
 import types
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, S
 import wrapt
 
 from memocache._hooks import ADAPTERS, Decorated, load
+from memocache._instances import tokens
 from memocache._memoizer import Memoizer
 from memocache._missing import Missing
+from memocache._native import hit
 from memocache.backends.base import Cache
 from memocache.stats import Info
 
@@ -410,8 +413,10 @@ class FunctionProxy(_Proxy):
     _self_bound = ()
     if TYPE_CHECKING:
         _self_bound_class: type[BoundProxy[..., Any]] | None
+        _self_method_face: Any  # what its class becomes where it is a method whose calls begin in C; else None
     else:  # an annotation would be the function's own
         _self_bound_class = None
+        _self_method_face = None
         __call__ = CompiledOnFirstUse()
 
     def __init__(self, memoizer: Memoizer, kind: type | None) -> None:
@@ -420,8 +425,10 @@ class FunctionProxy(_Proxy):
         self._self_kind = kind  # the kind of method, if that is what was decorated
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._self_memoizer.owner.settle(owner)
+        is_method = self._self_memoizer.owner.settle(owner)
         kind = self._self_kind
+        if is_method and kind is None and self._self_method_face is not None:
+            hit.become(self, self._self_method_face)
         # What looks into classes (inspect, pydoc, Sphinx, beartype) knows what is no ordinary method by its class. From
         # 3.13 on, a class method does not ask what is in it how to bind.
         if kind is staticmethod or (kind is classmethod and sys.version_info < (3, 13)):
@@ -526,7 +533,27 @@ def _face(memoizer: Memoizer, kind: type | None) -> FunctionProxy:
     if not memoizer.is_async:
         members["uncache"] = staticmethod(memoizer.uncache)  # the method would take a sixth longer
     face: Any = AsyncCachedFunction if memoizer.is_async else CachedFunction
-    return cast("FunctionProxy", type(face.__name__, (face,), members)(memoizer, kind))
+    if hit is None:
+        return cast("FunctionProxy", type(face.__name__, (face,), members)(memoizer, kind))
+    made = _compiled_face(face)(memoizer, kind)
+    hit.prepare(made, lambda: memoizer.call, members["__get__"], None if memoizer.is_async else memoizer.uncache)
+    memoizer.serve_hits(made)
+    return cast("FunctionProxy", made)
+
+
+if hit is not None:
+    hit.know_instances(tokens)
+
+
+@functools.cache
+def _compiled_face(face: Any) -> Any:
+    """Return the final class of the cached functions of one kind, whose calls begin in C."""
+    functions, methods = (hit.function_type(face, are_methods=each) for each in (False, True))
+    for made in (functions, methods):
+        made.__annotations__ = ANNOTATIONS
+        made.__name__, made.__qualname__, made.__module__ = face.__name__, face.__qualname__, face.__module__
+    functions._self_method_face = methods
+    return functions
 
 
 # By id, since a decorated function equals the one in it. Weakly: they may go.

@@ -11,9 +11,11 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from memocache import __version__
+from memocache._native import hit
 
 __all__ = ["main"]
 
+HITS = f"hits in process are served in {'pure Python' if hit is None else 'C'}"
 FAILED = 1
 MISUSED = 2
 BY_SIGNAL = 128  # plus its number, as shells count
@@ -24,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.version:
-        print(f"memocache {__version__}")
+        print(f"memocache {__version__}; {HITS}")
         return 0
     if options.command is None:
         parser.print_help(sys.stderr)
@@ -47,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="memocache", description="The caching decorator, from the command line.")
+    parser = argparse.ArgumentParser(
+        prog="memocache", description="The caching decorator, from the command line.", epilog=HITS
+    )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     demo = commands.add_parser(

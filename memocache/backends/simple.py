@@ -145,6 +145,7 @@ class SimpleCache(Cache):
             entry.hits_counted = old.hits_counted - old.hits - 1
             was_main = self._queue.has_in_main(old)
             left = self._remove(old)
+        entry.serve_from = now
         # First: should a signal come between, the tag must not miss an entry.
         if entry.scope is not None:
             self._tagged.join(entry, entry.scope.tags)

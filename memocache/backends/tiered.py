@@ -4,6 +4,7 @@ import contextlib
 import os
 import weakref
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from math import inf
 from typing import Any, Final, TypeVar
 
 from memocache._clock import now as clock
@@ -104,6 +105,7 @@ class Tiers(Cache):
         self._near = near
         self._far = far
         self._near_timeout = near_timeout
+        self._latest = -inf  # moment that the wall clock has shown
         self._channel = ForgetChannel(near, far)
         # By tags: what far gives does not say whose it is.
         self._scopes: weakref.WeakValueDictionary[tuple[str, ...], EntryScope] = weakref.WeakValueDictionary()
@@ -145,10 +147,19 @@ class Tiers(Cache):
         early = end - self._near_timeout * EARLY
         return StaleableEntry(entry.key, entry.value, early, end, entry.cost, scope, fresh_until=end)
 
+    def _notice(self, now: float) -> None:
+        """Empty near if the wall clock was set back: nobody knows how old it is, what is there."""
+        if now < self._latest - self._near_timeout:
+            self._near.clear()
+            self._latest = now
+        elif now > self._latest:
+            self._latest = now
+
     async def look(
         self, key: str, tags: tuple[str, ...], now: float, lease: float
     ) -> Entry | Stale | Lease | Busy | None:
         """Return the entry in near, asking nobody; else what far says, whose entry near then has."""
+        self._notice(now)
         seen = self._near.look(key, tags, now, TICKET)
         if isinstance(seen, Entry):
             return seen
@@ -222,6 +233,7 @@ class Tiers(Cache):
         return await self._peeked(keys, tags, now)
 
     async def _peeked(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
+        self._notice(now)
         entries = self._near.peek(keys, tags, now)
         missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.serve_until]
         if not missing:

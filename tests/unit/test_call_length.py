@@ -4,7 +4,8 @@ import sys
 from typing import Final
 
 from memocache import SimpleCache, cached
-from tests.support.call_length import COMPILED, trace, traces
+from memocache._native import hit
+from tests.support.call_length import COMPILED, IN_C, trace, traces
 from tests.support.redis_servers import RedisServer
 from tests.support.selection import ROOT
 from tests.support.servers import MemcachedServer
@@ -26,9 +27,12 @@ def test_no_call_enters_more_files_than_it_may(
     assert found.keys() == MOST_FILES.keys()
     assert {name: files for name, files in found.items() if len(files) > MOST_FILES[name]} == {}
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    if hit is not None:  # what is in C opens no file
+        text = text.replace(f"{IN_C}, or {COMPILED}", IN_C).replace(" > `_entry`", "")
+        found = {name: [file for file in files if file != "_entry.py"] for name, files in found.items()}
     for name, files in found.items():
-        chain = " > ".join(file if file == COMPILED else f"`{file.removesuffix('.py')}`" for file in files)
-        assert f"| {name.replace('uncache', '`uncache`')} | {chain} |\n" in text
+        chain = " > ".join(file if file in (COMPILED, IN_C) else f"`{file.removesuffix('.py')}`" for file in files)
+        assert f"| {name.replace('uncache', '`uncache`')} | {chain} |\n" in text.replace(f"{IN_C}, or ", "")
 
 
 def test_files_are_listed_once_and_in_order() -> None:

@@ -18,6 +18,7 @@ import pytest
 import memocache
 from memocache import _demo
 from memocache._demo import Measurement, Screen, Story
+from memocache._native import hit
 from memocache.cli import main
 from tests.support.servers import MemcachedBinary, MemcachedServer, free_port, wait_until
 
@@ -276,7 +277,8 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"memocache {memocache.__version__}\n"
+    language = "pure Python" if hit is None else "C"
+    assert capsys.readouterr().out == f"memocache {memocache.__version__}; hits in process are served in {language}\n"
 
 
 def test_help_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:

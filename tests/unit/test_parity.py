@@ -26,8 +26,9 @@ from typing import Any, Final
 import pytest
 from freezegun import freeze_time
 
-from memocache import Info, SimpleCache, _memoizer, cached, configure, default_cache, disabled, uncache_tag
+from memocache import Info, SimpleCache, _function, _memoizer, cached, configure, default_cache, disabled, uncache_tag
 from memocache._effects import PendingCall, blocking
+from memocache._native import hit
 from memocache._readthrough import PendingLeadFast, begin_fast, forget, forget_direct, get_or_compute
 from tests.support.calls import (
     SUBJECTS,
@@ -259,6 +260,8 @@ class Runner:
             return lambda: setattr(self._instances[operation.which], "number", next(self._numbers))
         function, first = self._target(operation)
         match verb:
+            case "call" if self.subject.is_method and not operation.is_by_class and self._serial % 2:
+                return _unbound_call(self._instances[operation.which], args, kwargs)
             case "call":
                 return lambda: function(*first, *args, **kwargs)
             case "put":
@@ -298,6 +301,13 @@ class Runner:
         for thread in threading.enumerate():
             if thread.name == "memocache refresh":
                 thread.join(PATIENCE)
+
+
+def _unbound_call(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
+    """Return what calls the method as it mostly stands in code, so that Python may do that without binding it first."""
+    given = [*(f"args[{at}]" for at in range(len(args))), *(f"{name}=kwargs[{name!r}]" for name in kwargs)]
+    call = compile(f"instance.f({', '.join(given)})", "<call>", "eval")
+    return lambda: eval(call, {"instance": instance, "args": args, "kwargs": kwargs})
 
 
 def _with_first(first: tuple[Any, ...], call: Any) -> Any:
@@ -346,6 +356,15 @@ class Generated(Runner):
         return cached(cache=cache, namespace="parity", **self.subject.options)(function)
 
 
+class Written(Generated):
+    """The call that is written for the function is all that there is, as where nothing is compiled."""
+
+    def decorated(self, function: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_function, "hit", None)
+            return super().decorated(function)
+
+
 class Undecorated(Runner):
     """The function itself: what it is called with, and which calls it takes."""
 
@@ -372,8 +391,8 @@ def slow_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_memoizer, "forget_direct", forget_call)
 
 
-IMPLEMENTATIONS: Final = (Generated,)
-"""What is compared with the slow path."""
+IMPLEMENTATIONS: Final = (Generated,) if hit is None else (Generated, Written)
+"""What is compared with the slow path: hits in C, where they are compiled, and those of the call that is written."""
 
 
 def broken(kind: type[Runner], pattern: str, replacement: str) -> type[Runner]:
@@ -528,7 +547,7 @@ def test_a_hit_is_found_without_the_cache_wherever_there_is_a_shortcut(
 
 FAULTS: Final = {
     "types": (r"if not \(.+\):", "if False:", ["call", "call"]),
-    "expiry": (r"\w+\.time\(\) < ", "0.0 < ", ["call", "tick", "call"]),
+    "expiry": (r"\w+\.serve_from <= \w+\.time\(\) < ", "0.0 < ", ["call", "tick", "call"]),
     "counts": (r"\w+\.hits \+= 1", "pass", ["call", "call", "info"]),
     "value": (r"return \w+_entry\.value", "return [*_memocache_entry.value]", ["call", "call"]),
     "order": (r"(function\W+)a, b\)", r"\1b, a)", ["call"]),
@@ -541,14 +560,15 @@ def test_a_call_that_is_broken_is_found(fault: str, loop: Any) -> None:
     pattern, replacement, wanted = FAULTS[fault]
     subject = Subject("a, b=2", {"timeout": 1}, pools=((1, True, 2), (2, 3)))
     with frozen() as clock:
-        difference = Comparison(subject, broken(Generated, pattern, replacement), loop, clock, 1).smallest_difference()
+        difference = Comparison(subject, broken(Written, pattern, replacement), loop, clock, 1).smallest_difference()
     assert difference is not None
     assert [each.verb for each in difference.done] == wanted, str(difference)
     assert str(difference).count("\n") == len(wanted) + 1
 
 
-def test_a_call_that_is_broken_in_the_slow_path_too_is_found(loop: Any) -> None:
+def test_a_call_that_is_broken_in_the_slow_path_too_is_found(loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pattern, replacement, wanted = FAULTS["default"]
+    monkeypatch.setattr(_function, "hit", None)
     both = (broken(kind, pattern, replacement) for kind in (Generated, Slow))
     with frozen() as clock:
         other, slow = both

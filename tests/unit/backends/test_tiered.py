@@ -157,6 +157,15 @@ def test_others_see_it_after_near_timeout(world: World, forget: str) -> None:
         assert world.f(1) == [1, 2]
 
 
+def test_near_serves_nothing_for_longer_where_the_clock_is_set_back(world: World) -> None:
+    with freeze_time("2030-01-01") as clock:
+        world.near()
+        world.truth = 2
+        assert world.g.uncache(1) is True
+        clock.tick(timedelta(hours=-1))
+        assert world.f(1) == [1, 2]
+
+
 def test_near_serves_nothing_beyond_its_timeout(make: Callable[..., World]) -> None:
     world = make(timeout=3)
     with freeze_time("2030-01-01") as clock:

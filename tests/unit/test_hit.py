@@ -1,0 +1,346 @@
+"""The hit in C: that it takes no reference too many or too few, and leaves to the written call what is not certain.
+
+That it does what the written call does is compared in test_parity.py.
+"""
+
+import datetime as dt
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any, Final
+
+import freezegun
+import pytest
+import time_machine
+
+from memocache import CachedFunction, SimpleCache, cached
+from memocache._entry import Entry
+from memocache._native import hit
+from tests.support.selection import ROOT
+from tests.support.servers import skip_or_fail
+
+CALLS: Final = 10_000
+SOURCE: Final = ROOT / "memocache" / "_hit.c"
+
+
+@pytest.fixture(autouse=True)
+def compiled() -> None:
+    if hit is None and os.environ.get("MEMOCACHE_PURE"):
+        pytest.skip("MEMOCACHE_PURE says to use nothing that is compiled")
+    if hit is None:
+        skip_or_fail("memocache._hit was not built: there was no compiler when it was installed")
+
+
+def flat(call: Callable[[], object], *objects: object) -> None:
+    """Assert that many calls leave the numbers of references to *objects* as they are."""
+    call()
+    before = [sys.getrefcount(each) for each in objects]
+    for _ in range(CALLS):
+        call()
+    assert [sys.getrefcount(each) for each in objects] == before
+
+
+class Account:
+    @cached(cache=SimpleCache())
+    def rows(self, page, *, size=10):
+        return [self, page, size]
+
+
+# ---- references --------------------------------------------------------------------------------------------------
+
+
+def test_hits_leave_references_as_they_were() -> None:
+    f = cached(cache=SimpleCache())(lambda a, b="the second", *, c="three": [a, b, c])
+    first, default, word = "the first", f.__wrapped__.__defaults__[0], "three"
+    value = f(first)
+    entry = next(iter(f._self_table.values()))
+    for call in (
+        lambda: f(first),
+        lambda: f(first, default),
+        lambda: f(first, b=default, c=word),
+        lambda: f(a=first),
+        lambda: f(c=word, b=default, a=first),
+    ):
+        assert call() is value
+        flat(call, f, first, default, word, value, entry, f._self_table, entry.arg_types, None, tuple)
+
+
+def test_hits_of_methods_leave_references_as_they_were() -> None:
+    account = Account()
+    rows = Account.__dict__["rows"]
+    value = account.rows(1)
+    bound = account.rows
+    for call in (lambda: account.rows(1), lambda: account.rows(page=1), lambda: Account.rows(account, 1)):
+        assert call() is value
+        flat(call, account, rows, value, bound, None)
+
+
+class Unequal:
+    """It hashes as 1, and cannot be compared."""
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("not with me")
+
+
+def refused(call: Callable[[], object]) -> Callable[[], None]:
+    def attempt() -> None:
+        with pytest.raises(TypeError):
+            call()
+
+    return attempt
+
+
+def test_calls_that_are_no_hits_leave_references_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "CALLS", 500)
+    f = cached(cache=SimpleCache(), timeout=lambda value: 0)(lambda a, b=2: value)
+    value, argument = object(), "an argument"
+    name = "unknown"
+    for call in (
+        lambda: f(argument),  # nothing stored
+        lambda: f([argument]),  # unhashable
+        refused(lambda: f(Unequal())),
+        refused(lambda: f()),
+        refused(lambda: f(argument, 2, 3)),
+        refused(lambda: f(argument, a=argument)),
+        refused(lambda: f(argument, **{name: value})),
+    ):
+        flat(call, f, value, argument, name, f._self_table)
+
+
+def test_a_function_in_a_cycle_goes() -> None:
+    def made() -> "tuple[weakref.ref[Any], weakref.ref[Any]]":
+        f = cached(cache=SimpleCache())(lambda a: f)
+        assert f(1) is f(1) is f
+        return weakref.ref(f), weakref.ref(f.__wrapped__)
+
+    found = made()
+    gc.collect()
+    assert [each() for each in found] == [None, None]
+
+
+def test_an_entry_in_a_cycle_goes_and_a_long_chain_of_entries_does_not_crash() -> None:
+    class Value:
+        pass
+
+    value = Value()
+    entry = Entry("key", value, 1.0)
+    value.entry = entry  # type: ignore[attr-defined]
+    gone = weakref.ref(value)
+    del value, entry
+    gc.collect()
+    assert gone() is None
+    chain: Any = None
+    for _ in range(200_000):
+        chain = Entry("key", chain, 1.0)
+    del chain
+
+
+def test_an_entry_without_a_value_is_no_hit() -> None:
+    f = cached(cache=SimpleCache())(lambda a: [a])
+    f(1)
+    entry = next(iter(f._self_table.values()))
+    del entry.value
+    with pytest.raises(AttributeError, match="value"):
+        f(1)  # nobody does that; what looks for it in Python does not find it either
+
+
+# ---- code of the user's in the middle of it ----------------------------------------------------------------------
+
+
+class Key:
+    """An argument that does something when it is compared."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        self.deed = deed
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        self.deed()
+        return True
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_interrupt_in_a_comparison_reaches_the_caller(number: int) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    f = cached(cache=SimpleCache())((lambda a: a) if number == 1 else (lambda a, b=0: a))
+    f(7)
+    with pytest.raises(KeyboardInterrupt):
+        f(Key(interrupt))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_is_forgotten_in_the_middle_of_its_look_up_does_not_crash(number: int) -> None:
+    f = cached(cache=SimpleCache())((lambda a: [a]) if number == 1 else (lambda a, b=0: [a]))
+
+    def forget() -> None:
+        f.uncache_all()
+        gc.collect()
+
+    for _ in range(100):
+        f(7)
+        with pytest.raises(TypeError):  # no form: it is never served what was stored for 7
+            f(Key(forget))
+
+
+def test_a_destructor_in_the_middle_may_call_and_forget() -> None:
+    f = cached(cache=SimpleCache())(lambda a: Last(a))
+    over: list[bool] = []
+
+    class Last:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __del__(self) -> None:
+            if over:
+                return
+            if self.number < 50:
+                f(self.number + 1)
+            f.uncache(self.number)
+
+    for number in range(20):
+        f(number)
+        f.uncache_all()
+    over.append(True)
+    gc.collect()
+
+
+def test_threads_hit_and_forget_at_once() -> None:
+    f = cached(cache=SimpleCache(threshold=8))(lambda a, b=0: [a, b])
+    failed: list[object] = []
+
+    def call() -> None:
+        for number in range(CALLS):
+            a = number % 16
+            if f(a) != [a, 0]:
+                failed.append(a)
+            if number % 7 == 0:
+                f.uncache(a)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+
+
+# ---- the clock ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("move", [freezegun.freeze_time, time_machine.travel])
+def test_a_moved_clock_ends_an_entry(move: Any) -> None:
+    f = cached(cache=SimpleCache(), timeout=60)(lambda a: [a])
+    first = f(1)
+    with move(dt.datetime.now() + dt.timedelta(seconds=30)):
+        assert f(1) is first
+    with move(dt.datetime.now() + dt.timedelta(seconds=90)):
+        assert f(1) is not first
+
+
+def test_a_clock_that_raises_is_left_to_the_written_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    f = cached(cache=SimpleCache(), timeout=60)(lambda a: [a])
+    f(1)
+
+    def broken() -> float:
+        raise OSError("no clock")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", broken)
+        with pytest.raises(OSError, match="no clock"):
+            f(1)
+
+
+# ---- calls that are none -----------------------------------------------------------------------------------------
+
+
+def test_a_call_that_python_refuses_is_refused_though_its_arguments_lead_to_an_entry() -> None:
+    f = cached(cache=SimpleCache())(lambda a, /, b, *, c=0: [a, b, c])
+    f(1, 2, c=3)
+    f(1, 2)
+    refusals = (
+        lambda: f(1, 2, 3),
+        lambda: f(a=1, b=2),
+        lambda: f(1, 2, b=2),
+        lambda: f(1, 2, d=3),
+        lambda: f(1),
+        lambda: f(1, c=3),
+    )
+    for call in refusals:
+        with pytest.raises(TypeError, match=r"<lambda>\(\) "):
+            call()
+    assert f.info().hits == 0
+
+
+def test_a_name_that_is_not_interned_is_as_good() -> None:
+    f = cached(cache=SimpleCache())(lambda width: [width])
+    assert f(**{"".join(["wi", "dth"]): 1}) is f(1)
+
+
+# ---- what it is --------------------------------------------------------------------------------------------------
+
+
+def test_a_method_is_called_without_being_bound() -> None:
+    account = Account()
+    account.rows(1)
+    bound: list[object] = []
+    sys.setprofile(lambda frame, event, arg: bound.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        account.rows(1)
+    finally:
+        sys.setprofile(None)
+    assert bound == []
+    assert account.rows.uncache(1)
+
+
+def test_it_is_the_class_that_users_know() -> None:
+    f = cached(lambda a: a)
+    assert isinstance(f, CachedFunction)
+    assert isinstance(f, types.FunctionType)
+    assert isinstance(Account.__dict__["rows"], CachedFunction)
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+        type("More", (type(f),), {})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: hit.prepare(len, len, len, None), "this is no cached function"),
+        (lambda: hit.serve(len, {}, (), (), 0, 0, -1), "this is no cached function"),
+        (lambda: hit.become(len, type(cached(len))), "this is no cached function"),
+        (lambda: hit.become(cached(lambda: 0), int), "this is no type of that function's kind"),
+        (
+            lambda: hit.serve(cached(lambda: 0), {}, ("a",), (), 0, 1, -1),
+            "no parameters of a function that can be served",
+        ),
+        (lambda: hit.know_instances([]), "tokens are in a dict"),
+        (lambda: hit.function_type(int, are_methods=False), "all kinds of cached functions have to be of one size"),
+    ],
+)
+def test_what_is_not_its_own_is_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+def test_an_environment_variable_says_not_to_use_it() -> None:
+    code = "from memocache._native import hit; from memocache import cached; print(hit, cached(lambda a: a)(1))"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MEMOCACHE_PURE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "None 1\n"
