@@ -58,7 +58,7 @@ def test_what_a_page_prints_is_compared(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
     page = tmp_path / "page.md"
     page.write_text("```python\ndef f():\n    return 1\n```\n\n```pycon\n>>> f()\n2\n```\n")
-    with pytest.raises(AssertionError, match=r"page\.md, line 6(.|\n)*Expected:\n *2\nGot:\n *1"):
+    with pytest.raises(AssertionError, match=r"page\.md, line 6(.|\n)*Expected:\n *2\n *Got:\n *1"):
         run(page)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio
 import pytest
-import uvloop
 
 from memocache import Cache, cached
 from tests.unit.test_tasks import joined
@@ -130,7 +129,7 @@ def eager() -> asyncio.AbstractEventLoop:
 since_python_3_12 = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 LOOPS = [
     pytest.param(asyncio.new_event_loop, id="asyncio"),
-    pytest.param(uvloop.new_event_loop, id="uvloop"),
+    pytest.param(lambda: pytest.importorskip("uvloop").new_event_loop(), id="uvloop"),
     pytest.param(eager, id="eager", marks=since_python_3_12),
 ]
 
