@@ -17,7 +17,9 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <dlfcn.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <structmember.h>
 #include <time.h>
 
@@ -127,10 +129,26 @@ static PyTypeObject *entry_type; /* the module is never unloaded; see PyInit__hi
 /* ---- the clock --------------------------------------------------------------------------------------------------- */
 
 /* freezegun puts another function into the time module; time-machine puts another C function into Python's own. Where
-   neither has, the clock is read without a call: that alone is 40 ns less. */
+   neither has, the clock is read without a call: that alone is 40 ns less. Either may have done so before this is
+   imported, and may have moved the clock only a little by then; so what counts as the real function is the one whose
+   code is where its own description is, in Python itself. */
 
 static PyObject *time_module_dict, *time_name, *real_time;
 static PyCFunction real_time_function;
+
+/* Return whether *function* is still what the time module was built with. */
+static int
+is_original(PyObject *function)
+{
+    Dl_info code, description;
+    PyMethodDef *method;
+    if (function == NULL || !PyCFunction_CheckExact(function)) {
+        return 0;
+    }
+    method = ((PyCFunctionObject *)function)->m_ml;
+    return dladdr((void *)(uintptr_t)method->ml_meth, &code) && dladdr(method, &description) &&
+           code.dli_fbase == description.dli_fbase;
+}
 
 /* Set *seconds* to what time.time() says; return -1 with an exception set if that raises. */
 static inline int
@@ -555,10 +573,10 @@ PyInit__hit(void)
     }
     time_module_dict = Py_NewRef(PyModule_GetDict(time_module));
     real_time = Py_XNewRef(PyDict_GetItemWithError(time_module_dict, time_name));
-    if (real_time != NULL && PyCFunction_CheckExact(real_time)) {
+    if (is_original(real_time)) {
         real_time_function = ((PyCFunctionObject *)real_time)->m_ml->ml_meth;
     }
-    else { /* imported while the clock is moved: what the real one is cannot be known, and time.time() is called */
+    else { /* what the real one is cannot be known, and time.time() is called */
         Py_CLEAR(real_time);
     }
     if (PyModule_AddObjectRef(module, "EntryFields", (PyObject *)entry_type) < 0 ||

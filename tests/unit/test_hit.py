@@ -250,6 +250,25 @@ def test_a_moved_clock_ends_an_entry(move: Any) -> None:
         assert f(1) is not first
 
 
+MOVED_EARLY: Final = """
+import datetime as dt, time_machine
+then = dt.datetime(2030, 1, 1)
+with time_machine.travel(then, tick={tick}):
+    from memocache import SimpleCache, cached
+    f = cached(cache=SimpleCache(), timeout=60)(lambda a: [a])
+    first = f(1)
+with time_machine.travel(then + dt.timedelta(hours=1)):
+    print(f(1) is first)
+"""
+
+
+@pytest.mark.parametrize("tick", [True, False])
+def test_a_clock_that_was_moved_before_the_import_ends_an_entry(tick: bool) -> None:
+    code = MOVED_EARLY.format(tick=tick)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
+
+
 def test_a_clock_that_raises_is_left_to_the_written_call(monkeypatch: pytest.MonkeyPatch) -> None:
     f = cached(cache=SimpleCache(), timeout=60)(lambda a: [a])
     f(1)
