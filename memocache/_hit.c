@@ -23,6 +23,14 @@
 #include <structmember.h>
 #include <time.h>
 
+/* Not built, so that the call in Python is used: */
+#ifdef Py_GIL_DISABLED
+#error "Importing this would bring the GIL back, and what is borrowed here is safe by it."
+#endif
+#if defined(PYPY_VERSION) || defined(GRAALVM_PYTHON)
+#error "This relies on how CPython lays out and collects objects."
+#endif
+
 /* ---- Entry ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
