@@ -232,6 +232,7 @@ class CallCompiler:
             kinds.count(Parameter.POSITIONAL_ONLY),
             len(kinds) - kinds.count(Parameter.KEYWORD_ONLY),
             -1 if self._instance is None else self._names.index(self._instance),
+            tokens,
         )
         self._is_served = True
 

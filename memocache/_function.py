@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, S
 import wrapt
 
 from memocache._hooks import ADAPTERS, Decorated, load
-from memocache._instances import tokens
 from memocache._memoizer import Memoizer
 from memocache._missing import Missing
 from memocache._native import hit
@@ -539,10 +538,6 @@ def _face(memoizer: Memoizer, kind: type | None) -> FunctionProxy:
     hit.prepare(made, lambda: memoizer.call, members["__get__"], None if memoizer.is_async else memoizer.uncache)
     memoizer.serve_hits(made)
     return cast("FunctionProxy", made)
-
-
-if hit is not None:
-    hit.know_instances(tokens)
 
 
 @functools.cache

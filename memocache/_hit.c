@@ -199,6 +199,7 @@ typedef struct {
     PyObject *table;    /* dict: raw arguments -> entry; NULL or None: no call of this function is a hit here */
     PyObject *names;    /* tuple of the parameters' names, interned */
     PyObject *defaults; /* tuple, an item a parameter; one without a default has `missing` */
+    PyObject *tokens;   /* dict: id of an instance -> its token */
     PyObject *binder;   /* called by __get__ with this function, the instance and its class */
     Py_ssize_t number;  /* of parameters */
     Py_ssize_t positional_only; /* of them, those that cannot be named */
@@ -207,7 +208,6 @@ typedef struct {
 } Hit;
 
 static PyObject *missing; /* stands for no default */
-static PyObject *tokens;  /* dict: id of an instance -> its token */
 static Py_ssize_t offset; /* of Hit within a cached function: behind what the class above it has */
 
 #define HIT(self) ((Hit *)((char *)(self) + offset))
@@ -260,7 +260,7 @@ raw_key(Hit *hit, PyObject *const *bound)
         if (id == NULL) {
             return NULL;
         }
-        token = Py_XNewRef(PyDict_GetItemWithError(tokens, id));
+        token = Py_XNewRef(PyDict_GetItemWithError(hit->tokens, id));
         Py_DECREF(id);
         if (token == NULL || hit->number == 1) {
             return token;
@@ -419,6 +419,7 @@ function_type(PyObject *module, PyObject *args, PyObject *kwargs)
         {"_self_table", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, table), 0, NULL},
         {"_self_names", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, names), 0, NULL},
         {"_self_defaults", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, defaults), 0, NULL},
+        {"_self_tokens", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, tokens), 0, NULL},
         {"_self_binder", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, binder), 0, NULL},
         {NULL, 0, 0, 0, NULL},
     };
@@ -503,18 +504,18 @@ prepare(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(serve_doc,
-"serve(function, table, names, defaults, positional_only, positional, instance)\n--\n\n"
+"serve(function, table, names, defaults, positional_only, positional, instance, tokens)\n--\n\n"
 "Let calls of *function* be hits in *table*. Of its parameters *names*, the first *positional_only* cannot be named and\n"
 "the first *positional* need not be; *defaults* has an item for each, `missing` where there is none. *instance* says\n"
-"which is known by its token; -1: none.");
+"which is known by its token in *tokens*; -1: none.");
 
 static PyObject *
 serve(PyObject *module, PyObject *args)
 {
-    PyObject *function, *table, *names, *defaults;
+    PyObject *function, *table, *names, *defaults, *tokens;
     Py_ssize_t positional_only, positional, instance;
-    if (!PyArg_ParseTuple(args, "OO!O!O!nnn:serve", &function, &PyDict_Type, &table, &PyTuple_Type, &names,
-                          &PyTuple_Type, &defaults, &positional_only, &positional, &instance)) {
+    if (!PyArg_ParseTuple(args, "OO!O!O!nnnO!:serve", &function, &PyDict_Type, &table, &PyTuple_Type, &names,
+                          &PyTuple_Type, &defaults, &positional_only, &positional, &instance, &PyDict_Type, &tokens)) {
         return NULL;
     }
     if (!is_ours(function)) {
@@ -531,22 +532,10 @@ serve(PyObject *module, PyObject *args)
     hit->positional_only = positional_only;
     hit->positional = positional;
     hit->instance = instance < 0 ? -1 : instance;
-    hit->names = Py_NewRef(names);
-    hit->defaults = Py_NewRef(defaults);
+    Py_XSETREF(hit->names, Py_NewRef(names));
+    Py_XSETREF(hit->defaults, Py_NewRef(defaults));
+    Py_XSETREF(hit->tokens, Py_NewRef(tokens));
     hit->table = Py_NewRef(table); /* last: it is what says that the others are there */
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(know_instances_doc, "know_instances(tokens)\n--\n\nLet *tokens* say who an instance is, by its id.");
-
-static PyObject *
-know_instances(PyObject *module, PyObject *table)
-{
-    if (!PyDict_CheckExact(table)) {
-        PyErr_SetString(PyExc_TypeError, "tokens are in a dict");
-        return NULL;
-    }
-    Py_XSETREF(tokens, Py_NewRef(table));
     Py_RETURN_NONE;
 }
 
@@ -555,11 +544,10 @@ static PyMethodDef module_methods[] = {
     {"become", become, METH_VARARGS, become_doc},
     {"prepare", prepare, METH_VARARGS, prepare_doc},
     {"serve", serve, METH_VARARGS, serve_doc},
-    {"know_instances", know_instances, METH_O, know_instances_doc},
     {NULL, NULL, 0, NULL},
 };
 
-/* Single-phase on purpose: types and tokens are the process's, and a second interpreter, which would need its own, is
+/* Single-phase on purpose: types are the process's, and a second interpreter, which would need its own, is
    refused by Python itself where it has a GIL of its own. */
 static PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT, "_hit", "A hit in process, in C.", -1, module_methods, NULL, NULL, NULL, NULL,

@@ -308,6 +308,30 @@ def test_a_name_that_is_not_interned_is_as_good() -> None:
     assert f(**{"".join(["wi", "dth"]): 1}) is f(1)
 
 
+IMPORTED_AGAIN: Final = """
+import sys
+from memocache import SimpleCache, cached
+
+class Account:
+    @cached(cache=SimpleCache())
+    def rows(self):
+        return [self]
+
+first, other = Account(), Account()
+first.rows()
+for name in [name for name in sys.modules if name.startswith("memocache") and name != "memocache._hit"]:
+    del sys.modules[name]
+from memocache import _function, _instances
+_instances.token(other)  # the first one here, as that of `first` was the first one there
+print(other.rows() == [other])
+"""
+
+
+def test_another_import_of_the_package_has_tokens_of_its_own() -> None:
+    run = subprocess.run([sys.executable, "-c", IMPORTED_AGAIN], capture_output=True, text=True, check=True)
+    assert run.stdout == "True\n"
+
+
 # ---- what it is --------------------------------------------------------------------------------------------------
 
 
@@ -337,14 +361,13 @@ def test_it_is_the_class_that_users_know() -> None:
     ("call", "message"),
     [
         (lambda: hit.prepare(len, len, len, None), "this is no cached function"),
-        (lambda: hit.serve(len, {}, (), (), 0, 0, -1), "this is no cached function"),
+        (lambda: hit.serve(len, {}, (), (), 0, 0, -1, {}), "this is no cached function"),
         (lambda: hit.become(len, type(cached(len))), "this is no cached function"),
         (lambda: hit.become(cached(lambda: 0), int), "this is no type of that function's kind"),
         (
-            lambda: hit.serve(cached(lambda: 0), {}, ("a",), (), 0, 1, -1),
+            lambda: hit.serve(cached(lambda: 0), {}, ("a",), (), 0, 1, -1, {}),
             "no parameters of a function that can be served",
         ),
-        (lambda: hit.know_instances([]), "tokens are in a dict"),
         (lambda: hit.function_type(int, are_methods=False), "all kinds of cached functions have to be of one size"),
     ],
 )
