@@ -439,6 +439,13 @@ function_type(PyObject *module, PyObject *args, PyObject *kwargs)
     }
     PyObject *type = PyType_FromSpecWithBases(&spec, bases);
     Py_DECREF(bases);
+    /* What a call takes for a tuple or a dict without a look is for nobody to set. The type still visits and clears it. */
+    static const char *const hidden[] = {"_self_names", "_self_defaults", "_self_tokens"};
+    for (size_t i = 0; type != NULL && i < Py_ARRAY_LENGTH(hidden); i++) {
+        if (PyObject_DelAttrString(type, hidden[i]) < 0) {
+            Py_CLEAR(type);
+        }
+    }
     return type;
 }
 

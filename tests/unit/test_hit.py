@@ -3,6 +3,7 @@
 That it does what the written call does is compared in test_parity.py.
 """
 
+import contextlib
 import datetime as dt
 import gc
 import os
@@ -151,6 +152,29 @@ def test_an_entry_without_a_value_is_no_hit() -> None:
     del entry.value
     with pytest.raises(AttributeError, match="value"):
         f(1)  # nobody does that; what looks for it in Python does not find it either
+
+
+@pytest.mark.parametrize("name", ["_self_names", "_self_defaults", "_self_tokens"])
+def test_what_a_call_reads_without_a_look_nobody_can_set(name: str) -> None:
+    f = cached(cache=SimpleCache())(lambda a, b=2: [a, b])
+    first = f(1)
+    with pytest.raises(AttributeError):
+        delattr(f, name)
+    setattr(f, name, ())  # as any other attribute of that name
+    assert f(a=1) is first
+
+
+@pytest.mark.parametrize("name", ["_self_table", "_self_call", "_self_binder"])
+@pytest.mark.parametrize("new", [None, (), 7, []])
+def test_fields_of_other_types_do_not_crash(name: str, new: object) -> None:
+    f = cached(cache=SimpleCache())(lambda a, b=2: [a, b])
+    f(1)
+    setattr(f, name, new)
+    for call in (lambda: f(1), lambda: f(a=2), lambda: f.__get__(7, int)):
+        with contextlib.suppress(TypeError):
+            call()
+    delattr(f, name)
+    assert f(1) == [1, 2]
 
 
 # ---- code of the user's in the middle of it ----------------------------------------------------------------------
