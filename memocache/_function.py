@@ -386,7 +386,8 @@ class CompiledOnFirstUse:
         # Python looks `__call__` up on the class. As a static method it costs nothing to bind there, and errors about
         # arguments are taken as the function's own.
         call = function._self_memoizer.call
-        type(function).__call__ = staticmethod(call)  # type: ignore[method-assign]
+        if "__call__" not in vars(type(function)):  # else it is called in C, and its class is that of others, too
+            type(function).__call__ = staticmethod(call)  # type: ignore[method-assign]
         return call
 
 

@@ -381,6 +381,13 @@ def test_it_is_the_class_that_users_know() -> None:
         type("More", (type(f),), {})
 
 
+def test_who_asks_above_its_class_for_the_call_gets_its_own_and_changes_no_other() -> None:
+    f = cached(cache=SimpleCache())(lambda a: ["f", a])
+    assert super(type(f), f).__call__(1) == ["f", 1]
+    g = cached(cache=SimpleCache())(lambda a: ["g", a])
+    assert [f(1), g(1)] == [["f", 1], ["g", 1]]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
