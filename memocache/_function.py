@@ -533,7 +533,8 @@ def _face(memoizer: Memoizer, kind: type | None) -> FunctionProxy:
     if not memoizer.is_async:
         members["uncache"] = staticmethod(memoizer.uncache)  # the method would take a sixth longer
     face: Any = AsyncCachedFunction if memoizer.is_async else CachedFunction
-    if hit is None:
+    # Not above wrapt's proxies in Python, which it has without its own extension: their attributes lie elsewhere.
+    if hit is None or FunctionProxy.__dictoffset__ <= 0:
         return cast("FunctionProxy", type(face.__name__, (face,), members)(memoizer, kind))
     made = _compiled_face(face)(memoizer, kind)
     hit.prepare(made, lambda: memoizer.call, members["__get__"], None if memoizer.is_async else memoizer.uncache)

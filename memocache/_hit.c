@@ -406,8 +406,8 @@ function_type(PyObject *module, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     Py_ssize_t behind = (base->tp_basicsize + (Py_ssize_t)sizeof(void *) - 1) & ~((Py_ssize_t)sizeof(void *) - 1);
-    if (base->tp_itemsize != 0 || (offset != 0 && offset != behind)) {
-        PyErr_SetString(PyExc_TypeError, "all kinds of cached functions have to be of one size");
+    if (base->tp_itemsize != 0 || base->tp_dictoffset <= 0 || (offset != 0 && offset != behind)) {
+        PyErr_SetString(PyExc_TypeError, "all kinds of cached functions have to be of one size, with a dict in it");
         return NULL;
     }
     offset = behind;

@@ -400,11 +400,34 @@ def test_who_asks_above_its_class_for_the_call_gets_its_own_and_changes_no_other
             "no parameters of a function that can be served",
         ),
         (lambda: hit.function_type(int, are_methods=False), "all kinds of cached functions have to be of one size"),
+        (lambda: hit.function_type(type("Managed", (), {}), are_methods=False), "with a dict in it"),
     ],
 )
 def test_what_is_not_its_own_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+def test_above_a_wrapt_without_its_extension_calls_begin_in_python() -> None:
+    code = """if True:
+        from memocache import SimpleCache, cached
+        class Account:
+            @cached(cache=SimpleCache())
+            def rows(self):
+                return [self]
+        account = Account()
+        account.rows()
+        Account.rows.note = 1
+        print(account.rows() == [account], type(Account.rows).__flags__ >> 11 & 1)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "WRAPT_DISABLE_EXTENSIONS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "True 0\n"  # no vectorcall
 
 
 def test_an_environment_variable_says_not_to_use_it() -> None:
