@@ -132,7 +132,7 @@ static PyType_Spec entry_spec = {
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, entry_slots,
 };
 
-static PyTypeObject *entry_type; /* the module is never unloaded; see PyInit__hit */
+static PyTypeObject *entry_type; /* the module is never unloaded; see module_exec */
 
 /* ---- the clock --------------------------------------------------------------------------------------------------- */
 
@@ -554,43 +554,56 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Single-phase on purpose: types are the process's, and a second interpreter, which would need its own, is
-   refused by Python itself where it has a GIL of its own. */
+/* Types and what is known of the clock are the process's, and so the main interpreter's. Others call in Python. */
+static int
+module_exec(PyObject *module)
+{
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError, "memocache._hit is for the main interpreter only");
+        return -1;
+    }
+    if (entry_type == NULL) { /* once, also where it is imported again */
+        PyObject *time_module = PyImport_ImportModule("time");
+        time_name = PyUnicode_InternFromString("time");
+        missing = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
+        if (time_module == NULL || time_name == NULL || missing == NULL) {
+            return -1;
+        }
+        time_module_dict = Py_NewRef(PyModule_GetDict(time_module));
+        Py_DECREF(time_module);
+        real_time = Py_XNewRef(PyDict_GetItemWithError(time_module_dict, time_name));
+        if (is_original(real_time)) {
+            real_time_function = ((PyCFunctionObject *)real_time)->m_ml->ml_meth;
+        }
+        else { /* what the real one is cannot be known, and time.time() is called */
+            Py_CLEAR(real_time);
+        }
+        entry_type = (PyTypeObject *)PyType_FromSpec(&entry_spec);
+        if (entry_type == NULL) {
+            return -1;
+        }
+    }
+    if (PyModule_AddObjectRef(module, "EntryFields", (PyObject *)entry_type) < 0 ||
+        PyModule_AddObjectRef(module, "missing", missing) < 0) {
+        return -1;
+    }
+    return PyModule_AddIntConstant(module, "MOST_PARAMETERS", MOST_PARAMETERS);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
 static PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT, "_hit", "A hit in process, in C.", -1, module_methods, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "_hit", "A hit in process, in C.", 0, module_methods, module_slots, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC
 PyInit__hit(void)
 {
-    PyObject *module = PyModule_Create(&module_definition);
-    PyObject *time_module = PyImport_ImportModule("time");
-    if (module == NULL || time_module == NULL) {
-        goto failed;
-    }
-    entry_type = (PyTypeObject *)PyType_FromSpec(&entry_spec);
-    missing = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
-    time_name = PyUnicode_InternFromString("time");
-    if (entry_type == NULL || missing == NULL || time_name == NULL) {
-        goto failed;
-    }
-    time_module_dict = Py_NewRef(PyModule_GetDict(time_module));
-    real_time = Py_XNewRef(PyDict_GetItemWithError(time_module_dict, time_name));
-    if (is_original(real_time)) {
-        real_time_function = ((PyCFunctionObject *)real_time)->m_ml->ml_meth;
-    }
-    else { /* what the real one is cannot be known, and time.time() is called */
-        Py_CLEAR(real_time);
-    }
-    if (PyModule_AddObjectRef(module, "EntryFields", (PyObject *)entry_type) < 0 ||
-        PyModule_AddObjectRef(module, "missing", missing) < 0 ||
-        PyModule_AddIntConstant(module, "MOST_PARAMETERS", MOST_PARAMETERS) < 0) {
-        goto failed;
-    }
-    Py_DECREF(time_module);
-    return module;
-failed:
-    Py_XDECREF(module);
-    Py_XDECREF(time_module);
-    return NULL;
+    return PyModuleDef_Init(&module_definition);
 }

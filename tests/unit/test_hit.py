@@ -6,6 +6,7 @@ That it does what the written call does is compared in test_parity.py.
 import contextlib
 import datetime as dt
 import gc
+import importlib
 import os
 import subprocess
 import sys
@@ -354,6 +355,52 @@ print(other.rows() == [other])
 def test_another_import_of_the_package_has_tokens_of_its_own() -> None:
     run = subprocess.run([sys.executable, "-c", IMPORTED_AGAIN], capture_output=True, text=True, check=True)
     assert run.stdout == "True\n"
+
+
+IN_ANOTHER_INTERPRETER: Final = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+import sys
+from memocache import SimpleCache, cached
+from memocache._native import hit
+
+f = cached(cache=SimpleCache())(lambda a: [a])
+first = f(1)
+code = f'''
+import sys
+sys.path[:] = {sys.path!r}
+from memocache._native import hit
+from memocache import SimpleCache, cached
+f = cached(cache=SimpleCache())(lambda a: [a])
+print(hit, f(1) is f(1), flush=True)
+'''
+try:
+    other = interpreters.create("legacy")
+except TypeError:
+    other = interpreters.create(isolated=False)
+interpreters.run_string(other, code)
+interpreters.destroy(other)
+print(hit is None, f(1) is first)
+"""
+
+
+def test_in_another_interpreter_calls_begin_in_python() -> None:
+    run = subprocess.run([sys.executable, "-c", IN_ANOTHER_INTERPRETER], capture_output=True, text=True, check=True)
+    assert run.stdout == "None True\nFalse True\n"
+
+
+def test_it_may_be_imported_again() -> None:
+    f = cached(cache=SimpleCache())(lambda a, b=2: [a, b])
+    first = f(1)
+    del sys.modules["memocache._hit"]
+    try:
+        again = importlib.import_module("memocache._hit")
+    finally:
+        sys.modules["memocache._hit"] = hit
+    assert again.EntryFields is hit.EntryFields
+    assert f(1) is first
 
 
 # ---- what it is --------------------------------------------------------------------------------------------------
