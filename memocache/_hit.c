@@ -446,6 +446,16 @@ function_type(PyObject *module, PyObject *args, PyObject *kwargs)
             Py_CLEAR(type);
         }
     }
+    /* Who asks for `__call__` gets that of the class above, which has the signature. Past the type's own setting of it,
+       which would have calls look it up, too. */
+    PyObject *call = type == NULL ? NULL : PyObject_GetAttrString((PyObject *)base, "__call__");
+    if (call == NULL || PyDict_SetItemString(((PyTypeObject *)type)->tp_dict, "__call__", call) < 0) {
+        Py_CLEAR(type);
+    }
+    else {
+        PyType_Modified((PyTypeObject *)type);
+    }
+    Py_XDECREF(call);
     return type;
 }
 

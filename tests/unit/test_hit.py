@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import gc
 import importlib
+import inspect
 import os
 import subprocess
 import sys
@@ -426,6 +427,19 @@ def test_it_is_the_class_that_users_know() -> None:
     assert isinstance(Account.__dict__["rows"], CachedFunction)
     with pytest.raises(TypeError, match="not an acceptable base type"):
         type("More", (type(f),), {})
+
+
+def test_its_call_as_an_attribute_is_that_of_the_function() -> None:
+    f = cached(cache=SimpleCache())(lambda a, b=2: [a, b])
+
+    @cached(cache=SimpleCache())
+    async def g(a: int) -> int:
+        return a
+
+    assert str(inspect.signature(f.__call__)) == "(a, b=2)"
+    assert inspect.iscoroutinefunction(g.__call__)
+    assert f.__call__(1) is f.__call__(a=1) is f(1)
+    assert f.info().hits == 2
 
 
 def test_who_asks_above_its_class_for_the_call_gets_its_own_and_changes_no_other() -> None:
