@@ -1,4 +1,4 @@
-"""The application that test_flask_http runs in two workers of gunicorn: MEMOCACHE_URL is in the environment."""
+"""The application that the tests run in two workers of gunicorn or uWSGI: MEMOCACHE_URL is in the environment."""
 
 import os
 import secrets
@@ -8,6 +8,15 @@ from flask import Flask, Response, request
 from memocache import cached
 
 app = Flask(__name__)
+
+
+@cached(timeout=300)
+def settings() -> str:
+    return "as they were when the application was loaded"
+
+
+if os.environ.get("WARM"):
+    settings()
 
 
 @app.route("/page/<int:i>")

@@ -2,18 +2,21 @@
 
 import http.client
 import os
+import shutil
 import socket
 import sys
 from email.message import Message
+from pathlib import Path
 
 import h2.config
 import h2.connection
 import h2.events
 
+from tests.support.selection import ROOT
 from tests.support.servers import Server, ServerFailed
 from tests.web.matrix import Answer
 
-__all__ = ["Gunicorn", "Hypercorn", "Uvicorn", "WebServer"]
+__all__ = ["Gunicorn", "Hypercorn", "Uvicorn", "Uwsgi", "WebServer"]
 
 TRIES = 2000
 
@@ -74,6 +77,24 @@ class Gunicorn(WebServer):
             "--log-level=warning",
         ]
         return [sys.executable, "-m", "gunicorn", *options, "--no-control-socket", self._application]
+
+
+class Uwsgi(WebServer):
+    """An application of WSGI, which is loaded before the workers are forked, unless *option* says otherwise."""
+
+    title = "uwsgi"
+
+    def __init__(self, application: str, option: str, **environ: str) -> None:
+        super().__init__(application, **environ)
+        self._option = option
+
+    def command(self) -> list[str]:
+        host, port = self.address
+        uwsgi = shutil.which("uwsgi", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+        assert uwsgi is not None
+        options = ["--master", "--processes=2", "--enable-threads", "--threads=4", "--need-app", "--die-on-term"]
+        places = [f"--virtualenv={sys.prefix}", f"--pythonpath={ROOT}", f"--http-socket={host}:{port}"]
+        return [uwsgi, *options, *places, "--disable-logging", f"--{self._option}", f"--module={self._application}"]
 
 
 class Uvicorn(WebServer):
