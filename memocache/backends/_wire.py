@@ -402,6 +402,9 @@ class Exhausted(TimeoutError):
     """All connections that there may be were in use, until the deadline."""
 
 
+OURS: Final = (Exhausted, RecursionError, MemoryError)  # what this process lacks, not the server
+
+
 class Seat:
     """The right to have a connection, which lasts for as long as that."""
 
@@ -619,7 +622,7 @@ class WireServer(ABC, Generic[C]):
         is_slow = isinstance(error, TimeoutError) and sockets is not None and sockets.bytes_moved > LARGE
         # Others may have had their answers meanwhile: then it takes no more connections, say, and those are enough.
         is_well = type(error) is not WrongServer and any(each.sockets.began > began for each in list(self._idle))
-        if not is_server or is_slow or is_well or isinstance(error, Exhausted):
+        if not is_server or is_slow or is_well or isinstance(error, OURS):
             return BackendUnavailable(f"{self.title} failed: {problem}")
         return (self._writes if writes else self._reads).failure(problem)
 

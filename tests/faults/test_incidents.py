@@ -363,3 +363,23 @@ def test_a_result_that_was_forgotten_while_it_was_computed_is_no_failure(
     f = cached(cache=make_cache(timeout=5), namespace="f")(forgetful)
     assert f(1) == 1
     assert (f.info().stored, f.info().failures, said()) == (0, 0, [])
+
+
+# ---- the stack of the caller -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), indirect=True, ids=list(KINDS))
+def test_a_stack_that_has_no_room_left_is_no_failure_of_the_server(make_cache: Make, said: Said) -> None:
+    f = cached(cache=make_cache(timeout=TIMEOUT), namespace="deep")(lambda x: [x])
+    f(1)
+
+    def deep() -> None:
+        with contextlib.suppress(RecursionError, UncacheFailed):
+            f(1)
+            f.uncache(2)
+        deep()
+
+    with pytest.raises(RecursionError):
+        deep()
+    assert f(1) == [1]
+    assert [line for line in said() if "calls are computed" in line] == []
