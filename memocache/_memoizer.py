@@ -407,6 +407,12 @@ class Memoizer:
 
     def many(self, first: tuple[Any, ...], calls: Iterable[object]) -> Any:
         """Return the results of *calls*, whose arguments *first* stands before."""
+        try:
+            calls = iter(calls)
+        except TypeError:
+            raise TypeError(
+                f"many() got {with_article(type(calls))}; wanted: an iterable of calls, such as [(7,), (8,)]"
+            ) from None
         asked = [as_call(first, call) for call in calls]
         if self.is_async:
             return self._many_in_task(asked)

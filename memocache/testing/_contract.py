@@ -535,6 +535,13 @@ class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests):
         f, _ = decorate(cache)
         assert f.many((number,) for number in range(3)) == [(0, 2), (1, 2), (2, 2)]
 
+    def test_many_refuses_what_is_no_iterable(self, cache: Cache, decorate: Decorator) -> None:
+        f, calls = decorate(cache)
+        with pytest.raises(TypeError) as refused:
+            f.many(7)
+        assert str(refused.value) == "many() got an int; wanted: an iterable of calls, such as [(7,), (8,)]"
+        assert calls.count == 0
+
     @pytest.mark.parametrize("junk", [7, "ab", [1, 2]])
     def test_many_says_how_a_call_is_spelt(self, cache: Cache, decorate: Decorator, junk: Any) -> None:
         f, calls = decorate(cache)
