@@ -102,6 +102,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for tier in TIERS:
         group.addoption(tier.option, action="store_true", help=tier.about)
     group.addoption("--long", action="store_true", help="--all, and the reliability suite with all its attempts")
+    group.addoption("--no-quick", action="store_true", help="leave out the quick tests, which were run before")
+    group.addoption(
+        "--every-example", action="store_true", help="try a property of a quick test as often as with --all"
+    )
 
 
 def _taken(config: pytest.Config) -> list[Tier]:
@@ -137,7 +141,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     global _is_quick
     taken = _taken(config) if _chooses(config) else []
-    _is_quick = _chooses(config) and not taken
+    _is_quick = _chooses(config) and not taken and not config.getoption("--every-example")
     if names := missing(taken):
         options = " ".join(tier.option for tier in taken if missing([tier]))
         raise pytest.UsageError(
@@ -150,7 +154,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if not _chooses(config) or not collection_path.is_relative_to(ROOT):
         return None
     tier = tier_of(collection_path)
-    return True if tier is not QUICK and tier not in _taken(config) else None
+    if tier is QUICK:
+        return True if config.getoption("--no-quick") and collection_path.is_file() else None
+    return True if tier not in _taken(config) else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -58,6 +58,20 @@ def test_all_is_all(project: pytest.Pytester, option: str) -> None:
     assert run(project, option) == (set(FILES), "")
 
 
+def test_what_was_run_before_can_be_left_out(project: pytest.Pytester) -> None:
+    assert run(project, "--all", "--no-quick")[0] == {name for name, option in FILES.items() if option}
+    assert run(project, "--no-quick", "tests/unit/test_unit.py")[0] == {"tests/unit/test_unit.py"}
+
+
+@pytest.mark.parametrize(("words", "number"), [((), 10), (("--every-example",), 100), (("--web",), 100)])
+def test_a_property_is_tried_less_often_in_a_quick_run(
+    project: pytest.Pytester, words: tuple[str, ...], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "_is_quick", False)
+    run(project, *words)
+    assert selection.examples(100) == number
+
+
 def test_what_is_named_is_run_whole(project: pytest.Pytester) -> None:
     assert run(project, "tests/web") == ({"tests/web/test_web.py"}, "")
     assert run(project, "tests/contract")[0] == {"tests/contract/test_caches.py", "tests/contract/test_variants.py"}
