@@ -41,6 +41,7 @@ from zipfile import ZipFile
 from benchmarks.harness import Unavailable
 from benchmarks.report import versions
 from benchmarks.servers import MEMCACHED, REDIS
+from memocache._native import hit
 
 ROOT: Final = Path(__file__).parent.parent
 FILE: Final = Path(__file__).with_name("gate.json")
@@ -185,6 +186,7 @@ def environment() -> dict[str, str]:
         "python": " ".join(sys.version.split()),
         "platform": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
         "valgrind": counter.stdout.strip().removeprefix("valgrind-"),
+        "hits": "in Python" if hit is None else "in C",
         **{name: version or "not installed" for name, version in versions(["redis"]).items()},
         "counted.py": hashlib.blake2b(SCRIPT.read_bytes(), digest_size=8).hexdigest(),
     }
