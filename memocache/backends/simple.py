@@ -146,6 +146,8 @@ class SimpleCache(Cache):
             was_main = self._queue.has_in_main(old)
             left = self._remove(old)
         entry.serve_from = now
+        if now < self._latest - LEAST_STEP:  # before it is in: it was made after the clock was set back
+            self._was_set_back(now)
         # First: should a signal come between, the tag must not miss an entry.
         if entry.scope is not None:
             self._tagged.join(entry, entry.scope.tags)

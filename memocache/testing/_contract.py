@@ -432,6 +432,18 @@ class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests):
             f(1)
         assert calls.count >= 2
 
+    def test_what_was_made_after_the_clock_was_set_back_has_its_time(self, cache: Cache, decorate: Decorator) -> None:
+        f, calls = decorate(cache, timeout=300)
+        with freeze_clock() as move:
+            move(3600)
+            f(1)
+            move(-3600)
+            f.put((2, 2), 2)
+            f(1)
+            move(200)
+            assert f(2) == (2, 2)
+        assert [arguments[0] for arguments in calls.arguments].count(2) == 0
+
     def test_a_clock_that_is_ahead_of_another_is_told_once(
         self, cache: Cache, decorate: Decorator, caplog: pytest.LogCaptureFixture
     ) -> None:

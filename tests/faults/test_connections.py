@@ -72,7 +72,8 @@ def test_a_process_has_at_most_32_connections_and_waits_for_them(
 ) -> None:
     f = cached(cache=make_cache(timeout=60), namespace="f")(lambda x: x)
     f(1)
-    proxy.fault = HeldUntilFull(match=kind.get, full=threading.Barrier(_wire.MOST_CONNECTIONS))
+    asked = b"MGET " if kind is Redis else kind.get
+    proxy.fault = HeldUntilFull(match=asked, full=threading.Barrier(_wire.MOST_CONNECTIONS))
     threads = [threading.Thread(target=f, args=(1,)) for _ in range(2 * _wire.MOST_CONNECTIONS)]
     for thread in threads:
         thread.start()

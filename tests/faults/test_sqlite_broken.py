@@ -358,7 +358,9 @@ def test_a_full_disk_is_not_trouble_in_the_application(tiny_disk: Path) -> None:
     cache = SQLiteCache(tiny_disk / "c.db", size_limit=limit)
     f = cached(cache=cache, namespace="f")(lambda x: "x" * 5000)
     assert {f(x) for x in range(300)} == {"x" * 5000}
-    assert (f.info().stored, f.info().failures) == (300, 0)  # see test_sqlite_volumes
+    # A file that begins anew knows nothing of the lease of the call that found the disk full; see test_sqlite_volumes.
+    assert f.info().stored in (299, 300)
+    assert f.info().failures == 0
     assert f.peek(299) == "x" * 5000
     for number in range(2000):  # touches all of the shared memory, which has its room
         cache.has(str(number))

@@ -49,6 +49,7 @@ def test_it_works_under_tools_that_watch(tool: list[str], tmp_path: Path) -> Non
     words = [sys.executable, *tool, str(script)]
     run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=100, input="quit\n")
     assert run.returncode == 0, run.stderr
-    assert "Error" not in run.stderr
+    # Before Python 3.12 the collector has a callback of ours, which the profiler in Python takes for a bad call.
+    assert [line for line in run.stderr.splitlines() if "Error" in line and "_note_collection" not in line] == []
     said = [line for line in run.stdout.splitlines() if line in ("6 6 4", "5 2 True", "error -1")]
     assert said == ["6 6 4"] * 3 + ["5 2 True", "error -1"]
