@@ -37,7 +37,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *key, *value, *scope, *args, *arg_types;
     double serve_from, serve_until, expires_at; /* seconds of the wall clock */
-    double cost;                    /* microseconds */
+    double cost;                                /* microseconds */
     long long hits, hits_counted;
 } Entry;
 
@@ -196,7 +196,7 @@ typedef struct {
     vectorcallfunc vectorcall;
     PyObject *compile;  /* returns the generated call; asked once, when the function is first called */
     PyObject *call;     /* that call, for what is no hit; NULL before */
-    PyObject *table;    /* dict: raw arguments -> entry; NULL or None: no call of this function is a hit here */
+    PyObject *table;    /* dict: raw arguments -> entry; NULL: no call of this function is a hit here */
     PyObject *names;    /* tuple of the parameters' names, interned */
     PyObject *defaults; /* tuple, an item a parameter; one without a default has `missing` */
     PyObject *tokens;   /* dict: id of an instance -> its token */

@@ -123,8 +123,13 @@ class SimpleCache(Cache):
             self._lock = threading.RLock()
             self._flights = {}
 
-    def _was_set_back(self, now: float) -> None:
-        """Let entries that were made while the wall clock was ahead of *now* end as much earlier."""
+    def _notice(self, now: float) -> None:
+        """Note what the wall clock shows; let entries that were made while it was ahead of that end as much earlier."""
+        if now >= self._latest:
+            self._latest = now
+            return
+        if now >= self._latest - LEAST_STEP:
+            return
         with self._lock:
             ahead, self._latest = self._latest - now, now
             for entry in self._queue.everything():
@@ -145,9 +150,8 @@ class SimpleCache(Cache):
             entry.hits_counted = old.hits_counted - old.hits - 1
             was_main = self._queue.has_in_main(old)
             left = self._remove(old)
+        self._notice(now)  # before it is in: if the clock was set back, it was made after that
         entry.serve_from = now
-        if now < self._latest - LEAST_STEP:  # before it is in: it was made after the clock was set back
-            self._was_set_back(now)
         # First: should a signal come between, the tag must not miss an entry.
         if entry.scope is not None:
             self._tagged.join(entry, entry.scope.tags)
@@ -182,10 +186,7 @@ class SimpleCache(Cache):
 
     def look(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
         """Return the entry, or lead the flight on *key*, or say which one to join."""
-        if now >= self._latest:
-            self._latest = now
-        elif now < self._latest - LEAST_STEP:
-            self._was_set_back(now)
+        self._notice(now)
         with self._lock:
             entry = self._queue.get(key)
             if entry is not None and now < entry.serve_until and _belongs(entry, tags):
@@ -297,8 +298,7 @@ class SimpleCache(Cache):
     def get(self, key: str) -> object:
         """Return the value under *key*, or None if there is none or it has expired."""
         now = clock()
-        if now < self._latest - LEAST_STEP:
-            self._was_set_back(now)
+        self._notice(now)
         with self._lock:
             entry = self._present(key, now)
             if entry is None:
@@ -321,7 +321,6 @@ class SimpleCache(Cache):
 
     def _put(self, key: str, value: object, timeout: float | None, *, replace: bool) -> bool:
         lifetime, now = self.lifetime(timeout), clock()
-        self._latest = max(self._latest, now)
         left: list[Entry] = []
         with self._lock:
             if not replace and self._present(key, now) is not None:

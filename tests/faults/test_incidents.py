@@ -8,7 +8,6 @@ import contextlib
 import logging
 import re
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from tests.support.faults import Fault, FaultProxy, Garbage, Refuse, StallAfter
 from tests.support.faulty import Run, World
 from tests.support.redis_servers import RedisServer
 from tests.support.servers import Address, ServerFailed, connect, wait_until
+from tests.support.threads import at_once
 
 if TYPE_CHECKING:
     from tests.support.faults import Exchange
@@ -170,18 +170,7 @@ def test_a_forgotten_connection_costs_no_computation_and_no_forgetting(
 def test_all_that_are_idle_are_given_up_with_the_first(kind: type[Kind], proxy: FaultProxy, make_cache: Make) -> None:
     f = cached(cache=make_cache(timeout=5), namespace="f")(lambda x: x)
     f(1)
-    ready = threading.Barrier(8)
-
-    def work() -> None:
-        ready.wait(10)
-        for _ in range(20):
-            f(1)
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(8, lambda: [f(1) for _ in range(20)])
     proxy.forget_connections()
     began = ticks()
     for _ in range(20):
@@ -244,18 +233,7 @@ def is_taken(others: list[socket.socket], address: Address) -> bool:
 def test_where_a_server_takes_no_more_connections_those_are_enough(kind: type[Kind], limited: Any) -> None:
     f = cached(cache=kind.cache(limited.address, timeout=2), namespace="f")(lambda x: x)
     f(1)
-    ready = threading.Barrier(30)
-
-    def work() -> None:
-        ready.wait(30)
-        for _ in range(100):
-            f(1)
-
-    threads = [threading.Thread(target=work) for _ in range(30)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(30, lambda: [f(1) for _ in range(100)])
     info = f.info()
     assert info.hits + info.misses == 3001
     assert info.misses < 300

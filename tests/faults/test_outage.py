@@ -28,8 +28,7 @@ from memocache import (
 )
 from memocache._flight import Flight
 from memocache.errors import BackendError
-from tests.support.servers import wait_until
-from tests.support.threads import PATIENCE, Held, start
+from tests.support.threads import PATIENCE, Held, Joins, start
 
 CALLERS = 40
 
@@ -116,13 +115,6 @@ def awaited_cache(request: pytest.FixtureRequest, tmp_path: Path) -> Cache:
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "memocache")
-
-
-class Joins:
-    count = 0
-
-    def wait(self, count: int) -> None:
-        assert wait_until(lambda: self.count >= count, PATIENCE), f"{self.count} wait, not {count}"
 
 
 @pytest.fixture

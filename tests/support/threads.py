@@ -5,8 +5,33 @@ from collections.abc import Callable
 from typing import Any
 
 from memocache.testing._harness import PATIENCE, start
+from tests.support.servers import wait_until
 
-__all__ = ["PATIENCE", "Held", "start"]
+__all__ = ["PATIENCE", "Held", "Joins", "at_once", "start"]
+
+
+def at_once(number: int, work: Callable[[], object]) -> None:
+    """Do *work* in so many threads, which begin together, until all have ended."""
+    ready = threading.Barrier(number)
+
+    def wait_and_work() -> None:
+        ready.wait(PATIENCE)
+        work()
+
+    threads = [threading.Thread(target=wait_and_work) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+class Joins:
+    """How many have begun to wait for a computation."""
+
+    count = 0
+
+    def wait(self, count: int) -> None:
+        assert wait_until(lambda: self.count >= count, PATIENCE), f"{self.count} wait, not {count}"
 
 
 class Held:

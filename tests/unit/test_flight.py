@@ -14,8 +14,7 @@ from memocache import MISSING, Cache, CachedFunction, cached
 from memocache import _flight as flights
 from memocache._clock import now
 from memocache._flight import Flight
-from tests.support.servers import wait_until
-from tests.support.threads import PATIENCE, Held, start
+from tests.support.threads import PATIENCE, Held, Joins, start
 
 
 def cached_on(cache: Cache, answer: Callable[..., Any], **options: Any) -> CachedFunction[[Any], Any]:
@@ -24,15 +23,6 @@ def cached_on(cache: Cache, answer: Callable[..., Any], **options: Any) -> Cache
         return answer(x)
 
     return f
-
-
-class Joins:
-    """How many have begun to wait for a flight."""
-
-    count = 0
-
-    def wait(self, count: int) -> None:
-        assert wait_until(lambda: self.count >= count, PATIENCE), f"{self.count} wait, not {count}"
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import inspect
 import os
 import subprocess
 import sys
-import threading
 import time
 import types
 import weakref
@@ -27,6 +26,7 @@ from memocache._entry import Entry
 from memocache._native import hit
 from tests.support.selection import ROOT
 from tests.support.servers import skip_or_fail
+from tests.support.threads import at_once
 
 CALLS: Final = 10_000
 SOURCE: Final = ROOT / "memocache" / "_hit.c"
@@ -47,6 +47,13 @@ def flat(call: Callable[[], object], *objects: object) -> None:
     for _ in range(CALLS):
         call()
     assert [sys.getrefcount(each) for each in objects] == before
+
+
+def printed(code: str, **environ: str) -> str:
+    """Return what *code* prints in an interpreter of its own, with *environ* in its environment besides."""
+    words = [sys.executable, "-c", code]
+    run = subprocess.run(words, env={**os.environ, **environ}, capture_output=True, text=True, check=True)
+    return run.stdout
 
 
 class Account:
@@ -255,11 +262,7 @@ def test_threads_hit_and_forget_at_once() -> None:
             if number % 7 == 0:
                 f.uncache(a)
 
-    threads = [threading.Thread(target=call) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(4, call)
     assert not failed
 
 
@@ -291,8 +294,7 @@ with time_machine.travel(then + dt.timedelta(hours=1)):
 @pytest.mark.parametrize("tick", [True, False])
 def test_a_clock_that_was_moved_before_the_import_ends_an_entry(tick: bool) -> None:
     code = MOVED_EARLY.format(tick=tick)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "False\n"
+    assert printed(code) == "False\n"
 
 
 def test_a_clock_that_raises_is_left_to_the_written_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,8 +356,7 @@ print(other.rows() == [other])
 
 
 def test_another_import_of_the_package_has_tokens_of_its_own() -> None:
-    run = subprocess.run([sys.executable, "-c", IMPORTED_AGAIN], capture_output=True, text=True, check=True)
-    assert run.stdout == "True\n"
+    assert printed(IMPORTED_AGAIN) == "True\n"
 
 
 IN_ANOTHER_INTERPRETER: Final = """
@@ -388,8 +389,7 @@ print(hit is None, f(1) is first)
 
 
 def test_in_another_interpreter_calls_begin_in_python() -> None:
-    run = subprocess.run([sys.executable, "-c", IN_ANOTHER_INTERPRETER], capture_output=True, text=True, check=True)
-    assert run.stdout == "None True\nFalse True\n"
+    assert printed(IN_ANOTHER_INTERPRETER) == "None True\nFalse True\n"
 
 
 def test_it_may_be_imported_again() -> None:
@@ -481,23 +481,9 @@ def test_above_a_wrapt_without_its_extension_calls_begin_in_python() -> None:
         Account.rows.note = 1
         print(account.rows() == [account], type(Account.rows).__flags__ >> 11 & 1)
     """
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "WRAPT_DISABLE_EXTENSIONS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout == "True 0\n"  # no vectorcall
+    assert printed(code, WRAPT_DISABLE_EXTENSIONS="1") == "True 0\n"  # no vectorcall
 
 
 def test_an_environment_variable_says_not_to_use_it() -> None:
     code = "from memocache._native import hit; from memocache import cached; print(hit, cached(lambda a: a)(1))"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "MEMOCACHE_PURE": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout == "None 1\n"
+    assert printed(code, MEMOCACHE_PURE="1") == "None 1\n"
