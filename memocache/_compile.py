@@ -25,6 +25,14 @@ parameter has):
             raise
         return pending.computed(value)
 
+Where there is a compiler, the lines for a hit are in C (`_hit.c`), and these stand for them:
+
+        value = look(w, h)
+        if value is not missing:
+            return value
+
+An ordinary function of some parameters needs not even these: it is called in C, and comes here if it is no hit.
+
 A single argument stands in the table as it is, not as a tuple. The bound proxy of a method has a second function, which
 takes the instance from that; in the table the instance is the number of its token.
 
@@ -82,6 +90,13 @@ HIT: Final = """\
             return {p}entry.value
     except {p}Exception:
         pass  # unhashable or not there: its key decides
+"""
+
+# The same in C.
+LOOK: Final = """\
+    {p}value = {also}{p}look({args})
+    if {p}value is not {p}missing:
+        return {p}value
 """
 
 # The types are compared by identity: a metaclass may have an __eq__ of its own.
@@ -178,7 +193,8 @@ class CallCompiler:
         self._key_args = f"({p}key_function({forward}),)" if key_function else as_tuple(names)
         self._tag_args = as_tuple(tag_args or ())
         lines = "" if fast_index is None else _hit(p, names, instance, has_unnamed=has_unnamed)
-        self._fast_index, self._names, self._instance = fast_index, names, instance
+        self._fast_index, self._names = fast_index, names
+        self._instance_at = names.index(instance) if instance in names else -1
         self._is_async, self._is_served = is_async, False
         self._define = "async def" if is_async else "def"
         handed = self._key_args
@@ -196,20 +212,24 @@ class CallCompiler:
         self._hit = lines
         self._body = (AWAITED_BODY if is_async else BODY).format(p=p, hit=lines, handed=handed, forward=forward)
         self._variables = {
-            f"{p}table": fast_index.table if fast_index is not None else None,
-            f"{p}clock": time,
-            f"{p}tokens": tokens,
-            f"{p}id": id,
-            f"{p}type": type,
+            **{p + name: value for name, value in self._hit_variables().items()},
             f"{p}begin": begin,
             f"{p}function": function,
             f"{p}partial": functools.partial,
             f"{p}len": len,
             f"{p}key_function": key_function,
-            f"{p}Exception": Exception,
             f"{p}BaseException": BaseException,
             **{f"{p}default_{each.name}": each.default for each in self._parameters.values()},
         }
+
+    def _hit_variables(self) -> dict[str, Any]:
+        """Return what the lines for a hit use, without the prefix."""
+        if self._fast_index is None:
+            return {}
+        table = self._fast_index.table
+        if hit is not None:
+            return {"look": hit.lookup(table, tokens, self._instance_at), "missing": hit.missing}
+        return {"table": table, "clock": time, "tokens": tokens, "id": id, "type": type, "Exception": Exception}
 
     def serve(self, function: Any) -> None:
         """Let the cached *function* serve its hits in C, if all that its calls may be is known there."""
@@ -231,7 +251,7 @@ class CallCompiler:
             tuple(hit.missing if each.default is each.empty else each.default for each in parameters),
             kinds.count(Parameter.POSITIONAL_ONLY),
             len(kinds) - kinds.count(Parameter.KEYWORD_ONLY),
-            -1 if self._instance is None else self._names.index(self._instance),
+            self._instance_at,
             tokens,
         )
         self._is_served = True
@@ -303,6 +323,9 @@ class CallCompiler:
 
 def _hit(p: str, names: tuple[str, ...], instance: str | None, *, has_unnamed: bool) -> str:
     """Return the lines that serve a hit, for the parameters *names*."""
+    if hit is not None:
+        also = f"{p}missing if {p}unnamed else " if has_unnamed else ""
+        return LOOK.format(p=p, also=also, args=", ".join(names))
     raw = [f"{p}tokens[{p}id({each})]" if each == instance else each for each in names]
     typed = [each for each in names if each != instance]
     types = ""

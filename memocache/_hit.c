@@ -9,8 +9,10 @@
            entry.hits += 1
            return entry.value
 
-   What is not certain is left to that call, too: parameters with stars, names that are given twice, a key that cannot
-   be hashed or compared, a clock that somebody has moved in a way that is not known here.
+   What is not certain is left to that call, too: names that are given twice, a key that cannot be hashed or compared, a
+   clock that somebody has moved in a way that is not known here. What has to be bound in Python (parameters with stars,
+   methods bound before) or is to be looked up later (a coroutine function, when it is awaited) is looked up by a
+   function of here that the generated call calls.
 
    Rules that keep it safe: whatever is borrowed from a container is owned before code of the user's may run, which is in
    `__hash__` and `__eq__` of arguments, in a clock that is frozen, and wherever a reference is given up. */
@@ -158,11 +160,29 @@ is_original(PyObject *function)
            code.dli_fbase == description.dli_fbase;
 }
 
-/* Set *seconds* to what time.time() says; return -1 with an exception set if that raises. */
+/* Return what `time.time` is now, borrowed; NULL if there is none. */
+static inline PyObject *
+present_time(void)
+{
+#if PY_VERSION_HEX < 0x030C0000 /* PEP 509: it is what it was while the version of the dict that has it is the same */
+    static PyObject *function;
+    static uint64_t version;
+    uint64_t now = ((PyDictObject *)time_module_dict)->ma_version_tag;
+    if (version == now) {
+        return function;
+    }
+    version = now;
+    return function = PyDict_GetItemWithError(time_module_dict, time_name);
+#else
+    return PyDict_GetItemWithError(time_module_dict, time_name);
+#endif
+}
+
+/* Set *seconds* to what time.time() says; return -1 if that raises, or is not there. */
 static inline int
 read_clock(double *seconds)
 {
-    PyObject *function = PyDict_GetItemWithError(time_module_dict, time_name); /* borrowed */
+    PyObject *function = present_time();
     if (function != NULL && function == real_time &&
         ((PyCFunctionObject *)function)->m_ml->ml_meth == real_time_function) {
         struct timespec spec;
@@ -171,15 +191,9 @@ read_clock(double *seconds)
             return 0;
         }
     }
-    if (function == NULL) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_AttributeError, "module 'time' has no attribute 'time'");
-        }
-        return -1;
-    }
-    Py_INCREF(function);
-    PyObject *told = PyObject_CallNoArgs(function);
-    Py_DECREF(function);
+    Py_XINCREF(function);
+    PyObject *told = function == NULL ? NULL : PyObject_CallNoArgs(function);
+    Py_XDECREF(function);
     if (told == NULL) {
         return -1;
     }
@@ -188,26 +202,152 @@ read_clock(double *seconds)
     return *seconds == -1.0 && PyErr_Occurred() ? -1 : 0;
 }
 
+/* ---- the look-up ------------------------------------------------------------------------------------------------- */
+
+static PyObject *missing; /* stands for no default, and for no value */
+
+/* Where the entry of a call is found by its arguments, once they are in the order of the parameters. */
+typedef struct {
+    PyObject *table;     /* dict: raw arguments -> entry; NULL: no call of this function is a hit here */
+    PyObject *tokens;    /* dict: id of an instance -> its token */
+    Py_ssize_t number;   /* of arguments */
+    Py_ssize_t instance; /* which one is the instance, known by its token; -1: none */
+} Lookup;
+
+/* Return the key in the table, new; NULL if there is none, with or without an exception. */
+static inline PyObject *
+raw_key(const Lookup *lookup, PyObject *const *bound)
+{
+    PyObject *token = NULL;
+    if (lookup->instance >= 0) {
+        PyObject *id = PyLong_FromVoidPtr(bound[lookup->instance]);
+        if (id == NULL) {
+            return NULL;
+        }
+        token = Py_XNewRef(PyDict_GetItemWithError(lookup->tokens, id));
+        Py_DECREF(id);
+        if (token == NULL || lookup->number == 1) {
+            return token;
+        }
+    }
+    else if (lookup->number == 1) {
+        return Py_NewRef(bound[0]);
+    }
+    PyObject *key = PyTuple_New(lookup->number);
+    if (key == NULL) {
+        Py_XDECREF(token);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < lookup->number; i++) {
+        PyTuple_SET_ITEM(key, i, i == lookup->instance ? token : Py_NewRef(bound[i]));
+    }
+    return key;
+}
+
+/* Return whether the arguments, the instance left out, are of just the types that the entry was stored for. */
+static inline int
+same_types(const Lookup *lookup, Entry *entry, PyObject *const *bound)
+{
+    PyObject *types = entry->arg_types;
+    Py_ssize_t typed = lookup->number - (lookup->instance >= 0);
+    if (typed == 1) {
+        return types == (PyObject *)Py_TYPE(bound[lookup->instance == 0 ? 1 : 0]);
+    }
+    if (types == NULL || !PyTuple_CheckExact(types) || PyTuple_GET_SIZE(types) != typed) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0, t = 0; i < lookup->number; i++) {
+        if (i != lookup->instance && PyTuple_GET_ITEM(types, t++) != (PyObject *)Py_TYPE(bound[i])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Return the value of the entry that the arguments lead to, new, and count the hit; NULL if it may not be served. An
+   exception is set only by what has to reach the caller. */
+static inline PyObject *
+found(const Lookup *lookup, PyObject *const *bound)
+{
+    Entry *entry = NULL;
+    PyObject *key = raw_key(lookup, bound);
+    if (key != NULL) {
+        entry = (Entry *)PyDict_GetItemWithError(lookup->table, key);
+        Py_XINCREF(entry); /* giving up the key may run a destructor */
+        Py_DECREF(key);
+    }
+    if (entry != NULL) {
+        double now;
+        if (Py_TYPE(entry)->tp_base == entry_type || PyType_IsSubtype(Py_TYPE(entry), entry_type)) {
+            if (same_types(lookup, entry, bound) && read_clock(&now) == 0 && entry->serve_from <= now &&
+                now < entry->serve_until) {
+                PyObject *value = Py_XNewRef(entry->value);
+                if (value != NULL) {
+                    entry->hits++;
+                    Py_DECREF(entry);
+                    return value;
+                }
+            }
+        }
+        Py_DECREF(entry);
+    }
+    /* Unhashable, or what cannot be compared: its key decides. Not so KeyboardInterrupt in somebody's __eq__. */
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear();
+    }
+    return NULL;
+}
+
+/* The same for calls that are bound in Python: *self* is what `lookup` has put there, and what is no hit is `missing`. */
+static PyObject *
+look(PyObject *self, PyObject *const *args, Py_ssize_t given)
+{
+    Lookup lookup = {PyTuple_GET_ITEM(self, 0), NULL, given, -1};
+    if (PyTuple_GET_SIZE(self) == 3) {
+        lookup.tokens = PyTuple_GET_ITEM(self, 1);
+        lookup.instance = PyLong_AsSsize_t(PyTuple_GET_ITEM(self, 2));
+    }
+    PyObject *value = lookup.instance < given ? found(&lookup, args) : NULL;
+    return value == NULL && !PyErr_Occurred() ? Py_NewRef(missing) : value;
+}
+
+static PyMethodDef look_method = {"look", (PyCFunction)(void (*)(void))look, METH_FASTCALL, NULL};
+
+PyDoc_STRVAR(lookup_doc,
+"lookup(table, tokens, instance)\n--\n\n"
+"Return a function for calls that are bound in Python: it takes all that is in the key, in its order, and returns the\n"
+"value of a hit, or `missing`. *instance* says which is known by its token in *tokens*; -1: none.");
+
+static PyObject *
+lookup(PyObject *module, PyObject *args)
+{
+    PyObject *table, *tokens;
+    Py_ssize_t instance;
+    if (!PyArg_ParseTuple(args, "O!O!n:lookup", &PyDict_Type, &table, &PyDict_Type, &tokens, &instance)) {
+        return NULL;
+    }
+    PyObject *found_in = Py_BuildValue(instance < 0 ? "(O)" : "(OOn)", table, tokens, instance);
+    PyObject *function = found_in == NULL ? NULL : PyCFunction_New(&look_method, found_in);
+    Py_XDECREF(found_in);
+    return function;
+}
+
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
 
 #define MOST_PARAMETERS 8
 
 typedef struct {
     vectorcallfunc vectorcall;
-    PyObject *compile;  /* returns the generated call; asked once, when the function is first called */
-    PyObject *call;     /* that call, for what is no hit; NULL before */
-    PyObject *table;    /* dict: raw arguments -> entry; NULL: no call of this function is a hit here */
+    PyObject *compile; /* returns the generated call; asked once, when the function is first called */
+    PyObject *call;    /* that call, for what is no hit; NULL before */
+    Lookup lookup;
     PyObject *names;    /* tuple of the parameters' names, interned */
     PyObject *defaults; /* tuple, an item a parameter; one without a default has `missing` */
-    PyObject *tokens;   /* dict: id of an instance -> its token */
     PyObject *binder;   /* called by __get__ with this function, the instance and its class */
-    Py_ssize_t number;  /* of parameters */
-    Py_ssize_t positional_only; /* of them, those that cannot be named */
+    Py_ssize_t positional_only; /* of the parameters, those that cannot be named */
     Py_ssize_t positional;      /* of them, those that need not be named */
-    Py_ssize_t instance;        /* which one is the instance, known by its token; -1: none */
 } Hit;
 
-static PyObject *missing; /* stands for no default */
 static Py_ssize_t offset; /* of Hit within a cached function: behind what the class above it has */
 
 #define HIT(self) ((Hit *)((char *)(self) + offset))
@@ -221,80 +361,30 @@ bind(Hit *hit, PyObject *const *args, Py_ssize_t given, PyObject *kwnames, PyObj
     for (i = 0; i < given; i++) {
         bound[i] = args[i];
     }
-    for (; i < hit->number; i++) {
+    for (; i < hit->lookup.number; i++) {
         bound[i] = NULL;
     }
     if (kwnames != NULL) {
         Py_ssize_t named = PyTuple_GET_SIZE(kwnames);
         for (Py_ssize_t n = 0; n < named; n++) {
             PyObject *name = PyTuple_GET_ITEM(kwnames, n);
-            for (i = hit->positional_only; i < hit->number; i++) {
+            for (i = hit->positional_only; i < hit->lookup.number; i++) {
                 if (PyTuple_GET_ITEM(hit->names, i) == name) { /* both are interned, as names in code are */
                     break;
                 }
             }
-            if (i == hit->number || bound[i] != NULL) {
+            if (i == hit->lookup.number || bound[i] != NULL) {
                 return 0;
             }
             bound[i] = args[given + n];
         }
     }
-    for (i = given; i < hit->number; i++) {
+    for (i = given; i < hit->lookup.number; i++) {
         if (bound[i] == NULL) {
             bound[i] = PyTuple_GET_ITEM(hit->defaults, i);
             if (bound[i] == missing) {
                 return 0;
             }
-        }
-    }
-    return 1;
-}
-
-/* Return the key in the table, new; NULL if there is none, with or without an exception. */
-static inline PyObject *
-raw_key(Hit *hit, PyObject *const *bound)
-{
-    PyObject *token = NULL;
-    if (hit->instance >= 0) {
-        PyObject *id = PyLong_FromVoidPtr(bound[hit->instance]);
-        if (id == NULL) {
-            return NULL;
-        }
-        token = Py_XNewRef(PyDict_GetItemWithError(hit->tokens, id));
-        Py_DECREF(id);
-        if (token == NULL || hit->number == 1) {
-            return token;
-        }
-    }
-    else if (hit->number == 1) {
-        return Py_NewRef(bound[0]);
-    }
-    PyObject *key = PyTuple_New(hit->number);
-    if (key == NULL) {
-        Py_XDECREF(token);
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < hit->number; i++) {
-        PyTuple_SET_ITEM(key, i, i == hit->instance ? token : Py_NewRef(bound[i]));
-    }
-    return key;
-}
-
-/* Return whether the arguments, the instance left out, are of just the types that the entry was stored for. */
-static inline int
-same_types(Hit *hit, Entry *entry, PyObject *const *bound)
-{
-    PyObject *types = entry->arg_types;
-    Py_ssize_t typed = hit->number - (hit->instance >= 0);
-    if (typed == 1) {
-        return types == (PyObject *)Py_TYPE(bound[hit->instance == 0 ? 1 : 0]);
-    }
-    if (types == NULL || !PyTuple_CheckExact(types) || PyTuple_GET_SIZE(types) != typed) {
-        return 0;
-    }
-    for (Py_ssize_t i = 0, t = 0; i < hit->number; i++) {
-        if (i != hit->instance && PyTuple_GET_ITEM(types, t++) != (PyObject *)Py_TYPE(bound[i])) {
-            return 0;
         }
     }
     return 1;
@@ -328,42 +418,18 @@ function_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObje
     PyObject *filled[MOST_PARAMETERS];
     PyObject *const *bound = args;
     PyObject *call, *result;
-    if (hit->table == NULL || given > hit->positional) {
+    if (hit->lookup.table == NULL || given > hit->positional) {
         goto generated;
     }
-    if (kwnames != NULL || given < hit->number) {
+    if (kwnames != NULL || given < hit->lookup.number) {
         if (!bind(hit, args, given, kwnames, filled)) {
             goto generated;
         }
         bound = filled;
     }
-    Entry *entry = NULL;
-    PyObject *key = raw_key(hit, bound);
-    if (key != NULL) {
-        entry = (Entry *)PyDict_GetItemWithError(hit->table, key);
-        Py_XINCREF(entry); /* giving up the key may run a destructor */
-        Py_DECREF(key);
-    }
-    if (entry != NULL) {
-        double now;
-        if (Py_TYPE(entry) == entry_type || PyType_IsSubtype(Py_TYPE(entry), entry_type)) {
-            if (same_types(hit, entry, bound) && read_clock(&now) == 0 && entry->serve_from <= now &&
-                now < entry->serve_until) {
-                PyObject *value = Py_XNewRef(entry->value);
-                if (value != NULL) {
-                    entry->hits++;
-                    Py_DECREF(entry);
-                    return value;
-                }
-            }
-        }
-        Py_DECREF(entry);
-    }
-    if (PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-            return NULL; /* as KeyboardInterrupt in somebody's __eq__ */
-        }
-        PyErr_Clear(); /* unhashable, or what cannot be compared: its key decides */
+    result = found(&hit->lookup, bound);
+    if (result != NULL || PyErr_Occurred()) {
+        return result;
     }
 generated:
     call = generated_call(hit);
@@ -416,10 +482,10 @@ function_type(PyObject *module, PyObject *args, PyObject *kwargs)
         {"__vectorcalloffset__", T_PYSSIZET, offset + (Py_ssize_t)offsetof(Hit, vectorcall), READONLY, NULL},
         {"_self_compile", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, compile), 0, NULL},
         {"_self_call", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, call), 0, NULL},
-        {"_self_table", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, table), 0, NULL},
+        {"_self_table", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, lookup.table), 0, NULL},
         {"_self_names", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, names), 0, NULL},
         {"_self_defaults", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, defaults), 0, NULL},
-        {"_self_tokens", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, tokens), 0, NULL},
+        {"_self_tokens", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, lookup.tokens), 0, NULL},
         {"_self_binder", T_OBJECT_EX, offset + (Py_ssize_t)offsetof(Hit, binder), 0, NULL},
         {NULL, 0, 0, 0, NULL},
     };
@@ -540,19 +606,19 @@ serve(PyObject *module, PyObject *args)
     }
     Hit *hit = HIT(function);
     Py_ssize_t number = PyTuple_GET_SIZE(names);
-    if (number > MOST_PARAMETERS || PyTuple_GET_SIZE(defaults) != number || hit->table != NULL ||
+    if (number > MOST_PARAMETERS || PyTuple_GET_SIZE(defaults) != number || hit->lookup.table != NULL ||
         positional_only < 0 || positional_only > positional || positional > number || instance >= number) {
         PyErr_SetString(PyExc_ValueError, "these are no parameters of a function that can be served here");
         return NULL;
     }
-    hit->number = number;
+    hit->lookup.number = number;
     hit->positional_only = positional_only;
     hit->positional = positional;
-    hit->instance = instance < 0 ? -1 : instance;
+    hit->lookup.instance = instance < 0 ? -1 : instance;
     Py_XSETREF(hit->names, Py_NewRef(names));
     Py_XSETREF(hit->defaults, Py_NewRef(defaults));
-    Py_XSETREF(hit->tokens, Py_NewRef(tokens));
-    hit->table = Py_NewRef(table); /* last: it is what says that the others are there */
+    Py_XSETREF(hit->lookup.tokens, Py_NewRef(tokens));
+    hit->lookup.table = Py_NewRef(table); /* last: it is what says that the others are there */
     Py_RETURN_NONE;
 }
 
@@ -561,6 +627,7 @@ static PyMethodDef module_methods[] = {
     {"become", become, METH_VARARGS, become_doc},
     {"prepare", prepare, METH_VARARGS, prepare_doc},
     {"serve", serve, METH_VARARGS, serve_doc},
+    {"lookup", lookup, METH_VARARGS, lookup_doc},
     {NULL, NULL, 0, NULL},
 };
 

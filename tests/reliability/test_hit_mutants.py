@@ -17,19 +17,19 @@ from tests.support.servers import skip_or_fail
 SOURCE: Final = (ROOT / "memocache" / "_hit.c").read_text()
 
 MUTANTS: Final = {
-    "types": ("same_types(hit, entry, bound) &&", "1 &&"),
-    "one type": ("return types == (PyObject *)Py_TYPE(bound[hit->instance == 0 ? 1 : 0]);", "return 1;"),
+    "types": ("same_types(lookup, entry, bound) &&", "1 &&"),
+    "one type": ("return types == (PyObject *)Py_TYPE(bound[lookup->instance == 0 ? 1 : 0]);", "return 1;"),
     "expiry": ("now < entry->serve_until", "now < 1e300"),
     "counts": ("entry->hits++;", ";"),
     "default": (
         "bound[i] = PyTuple_GET_ITEM(hit->defaults, i);",
-        "bound[i] = PyTuple_GET_ITEM(hit->defaults, hit->number - 1);",
+        "bound[i] = PyTuple_GET_ITEM(hit->defaults, hit->lookup.number - 1);",
     ),
     "names": ("if (PyTuple_GET_ITEM(hit->names, i) == name) {", "if (PyTuple_GET_ITEM(hit->names, i) == name || 1) {"),
-    "twice": ("if (i == hit->number || bound[i] != NULL) {", "if (i == hit->number) {"),
+    "twice": ("if (i == hit->lookup.number || bound[i] != NULL) {", "if (i == hit->lookup.number) {"),
     "instance": (
-        "i == hit->instance ? token : Py_NewRef(bound[i])",
-        "Py_NewRef(i == hit->instance ? Py_None : bound[i])",
+        "i == lookup->instance ? token : Py_NewRef(bound[i])",
+        "Py_NewRef(i == lookup->instance ? Py_None : bound[i])",
     ),
 }
 

@@ -26,7 +26,18 @@ from typing import Any, Final
 import pytest
 from freezegun import freeze_time
 
-from memocache import Info, SimpleCache, _function, _memoizer, cached, configure, default_cache, disabled, uncache_tag
+from memocache import (
+    Info,
+    SimpleCache,
+    _compile,
+    _function,
+    _memoizer,
+    cached,
+    configure,
+    default_cache,
+    disabled,
+    uncache_tag,
+)
 from memocache._effects import PendingCall, blocking
 from memocache._native import hit
 from memocache._readthrough import PendingLeadFast, begin_fast, forget, forget_direct, get_or_compute
@@ -356,12 +367,18 @@ class Generated(Runner):
         return cached(cache=cache, namespace="parity", **self.subject.options)(function)
 
 
+def leave_out_c(patch: pytest.MonkeyPatch) -> None:
+    """Have functions that are decorated now served by the call that is written for them alone."""
+    for module in (_compile, _function):
+        patch.setattr(module, "hit", None)
+
+
 class Written(Generated):
     """The call that is written for the function is all that there is, as where nothing is compiled."""
 
     def decorated(self, function: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_function, "hit", None)
+            leave_out_c(patch)
             return super().decorated(function)
 
 
@@ -568,7 +585,7 @@ def test_a_call_that_is_broken_is_found(fault: str, loop: Any) -> None:
 
 def test_a_call_that_is_broken_in_the_slow_path_too_is_found(loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pattern, replacement, wanted = FAULTS["default"]
-    monkeypatch.setattr(_function, "hit", None)
+    leave_out_c(monkeypatch)
     both = (broken(kind, pattern, replacement) for kind in (Generated, Slow))
     with frozen() as clock:
         other, slow = both
