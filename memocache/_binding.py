@@ -1,6 +1,5 @@
 """Binding: one function on one cache, with its keys, its policy and its counters there; Bindings: all of a function."""
 
-import inspect
 import threading
 from collections.abc import Callable, Hashable
 from sys import getsizeof
@@ -10,7 +9,7 @@ from memocache._canonical import fast_types, plain_types
 from memocache._clock import now
 from memocache._current import CacheRef, CacheSource, as_cache
 from memocache._entry import SECOND, Entry, EntryScope, FastIndex, FastKey, StaleableEntry
-from memocache._hints import resolved
+from memocache._hints import result_hints
 from memocache._missing import MISSING
 from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
@@ -132,7 +131,7 @@ class Binding:
     def get_ready(self, function: Callable[..., Any]) -> None:
         """Tell a shared cache the types of the results; not before a call, when every name in the hint is there."""
         self.is_ready = True
-        for hint in _return_hint(function):
+        for hint in result_hints(function):
             self.cache.name_types(hint)
 
     def _remembered_key(self, key_args: tuple[object, ...]) -> str:
@@ -265,14 +264,6 @@ class KnownKeys(dict[Hashable, str]):
         """Forget all of them."""
         self._room = KNOWN_BYTES
         super().clear()
-
-
-def _return_hint(function: Callable[..., Any]) -> list[object]:
-    """Return the hint of the result, resolved, if there is one that can be."""
-    try:
-        return [resolved(function, inspect.unwrap(function).__annotations__.get("return"))]
-    except Exception:  # noqa: BLE001 - then it names no types: a value that needs one is told of where it is read
-        return []
 
 
 class Bindings:

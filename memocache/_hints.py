@@ -1,13 +1,15 @@
 """The hints of a function, resolved one by one: a name in one that is not there leaves the others alone."""
 
+import contextlib
 import functools
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["classes_in", "resolved"]
+__all__ = ["classes_in", "resolved", "result_hints"]
 
 
 def resolved(function: Callable[..., Any], annotation: object) -> Any:
@@ -15,8 +17,47 @@ def resolved(function: Callable[..., Any], annotation: object) -> Any:
     inner: Any = function
     while isinstance(inner, functools.partial):
         inner = inner.func
+    inner = inspect.unwrap(inner)
     hint = types.SimpleNamespace(__annotations__={"hint": annotation})
-    return typing.get_type_hints(hint, inspect.unwrap(inner).__globals__, include_extras=True)["hint"]
+    return typing.get_type_hints(hint, inner.__globals__, _names_around(inner), include_extras=True)["hint"]
+
+
+def _names_around(function: Any) -> dict[str, object]:
+    """Return what *function* uses of functions around it, and its type parameters, by name."""
+    code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None) or ()
+    names = {each.__name__: each for each in getattr(function, "__type_params__", ())}
+    for name, cell in zip(getattr(code, "co_freevars", ()), cells, strict=False):
+        with contextlib.suppress(ValueError):  # it is empty yet
+            names[name] = cell.cell_contents
+    return names
+
+
+def result_hints(function: Callable[..., Any]) -> tuple[object, ...]:
+    """Return the hint of the result, resolved, and the class that Self stands for in it.
+
+    Without one, and where a name in it is not there, such as one that only type checkers import, return the function's
+    module: what it returns may be of a class that this has a name for.
+    """
+    inner = inspect.unwrap(function)
+    while isinstance(inner, functools.partial):
+        inner = inspect.unwrap(inner.func)
+    try:
+        annotations = inspect.get_annotations(inner)
+        if "return" in annotations:
+            hint = resolved(function, annotations["return"])
+            return (hint, _written_in(inner)) if "Self" in repr(hint) else (hint,)
+    except Exception:  # noqa: BLE001 - annotations may be any expression
+        pass
+    module = sys.modules.get(getattr(inner, "__module__", None) or "")
+    return () if module is None else (module,)
+
+
+def _written_in(function: Callable[..., Any]) -> object:
+    """Return the class in whose body *function* is written; None if it is not found by its name."""
+    place: object = sys.modules.get(function.__module__)
+    for name in function.__qualname__.split(".")[:-1]:
+        place = getattr(place, name, None)
+    return place if isinstance(place, type) else None
 
 
 def classes_in(hint: Any) -> Iterator[type | None]:

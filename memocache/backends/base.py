@@ -348,7 +348,7 @@ class Cache(ABC):
     # ---- what only some caches have ------------------------------------------------------------------------------
 
     def name_types(self, annotation: object) -> None:
-        """Learn that values of the types in *annotation* (a resolved type hint) may be made from bytes."""
+        """Learn that values of the types in *annotation* (a resolved hint, or a module) may be made from bytes."""
 
     def usage(self, tag: str, counters: Counters) -> Usage:
         """Return what the cache holds of *tag*, with the hits that belong to *counters*; empty if it is elsewhere."""

@@ -4,8 +4,11 @@ Single values have no parts that the serializer has to look at: dates, decimals,
 """
 
 import datetime
+import ipaddress
+import pathlib
 import re
 import struct
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -18,7 +21,18 @@ from msgspec.msgpack import Decoder, Encoder, Ext
 from memocache._canonical import zone_key
 from memocache.serializers.base import NoByteForm
 
-__all__ = ["CAREFUL_WRITERS", "READERS", "WRITERS", "Code", "Readers", "Writers", "unfrozen_type"]
+__all__ = [
+    "CAREFUL_WRITERS",
+    "FACTORIES",
+    "KEPT",
+    "PLAIN",
+    "READERS",
+    "WRITERS",
+    "Code",
+    "Readers",
+    "Writers",
+    "unfrozen_type",
+]
 
 Writers = dict[type, Callable[[Any], object]]
 Readers = dict[int, Callable[[memoryview], object]]
@@ -32,7 +46,11 @@ class Code:
     SET: Final = 2
     FROZENSET: Final = 3
     PAIRS: Final = 4  # a dict whose keys msgpack cannot say: key, value, key, value ...
-    OBJECT: Final = 5  # [name of the type, fields by name | name or value of the member]
+    OBJECT: Final = 5  # [name of the type, fields by name | name or value of the member | what was registered]
+    COUNTER: Final = 6  # as PAIRS, and so are the next two
+    ORDERED_DICT: Final = 7
+    DEFAULTDICT: Final = 8  # [name of the factory, pairs]
+    DEQUE: Final = 9  # [its largest length, items]
 
     BYTEARRAY: Final = 16
     TEXT: Final = 17  # with lone surrogates
@@ -47,6 +65,8 @@ class Code:
     MOMENT: Final = 26  # a datetime with a zone or a fold; in UTC it is msgpack's own timestamp
     TIMEDELTA: Final = 27
     ZONE: Final = 28
+    PATH: Final = 29  # its place in _PATHS, and its text
+    ADDRESS: Final = 30  # its place in _ADDRESSES, and its text
 
 
 def _real_type(kind: type[Any]) -> Any:
@@ -62,6 +82,20 @@ class _Real:
     DateTime: Final[type[datetime.datetime]] = _real_type(datetime.datetime)
 
 
+PLAIN: Final[frozenset[type]] = frozenset({type(None), bool, int, float, str, bytes})
+"""The types that msgpack has itself."""
+
+FACTORIES: Final[dict[str, Callable[[], object]]] = {
+    kind.__name__: kind
+    for kind in (bool, bytes, complex, dict, float, frozenset, int, list, set, str, tuple, Counter, OrderedDict, deque)
+}
+"""The factories that a defaultdict may have, by name."""
+
+# Where a type is in them stands in bytes, so none is ever moved.
+_PATHS: Final = (pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath)
+_ADDRESSES: Final = tuple(
+    getattr(ipaddress, f"IPv{version}{part}") for version in (4, 6) for part in ("Address", "Network", "Interface")
+)
 _UTC = datetime.UTC
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")  # without dots, it names nothing outside the zones
@@ -97,6 +131,20 @@ def _write_str(value: str) -> object:
     except UnicodeDecodeError:
         return Ext(Code.TEXT, data)
     return value
+
+
+def _text_writers(code: int, kinds: tuple[type, ...]) -> Writers:
+    """Return the writers of *kinds* whose values are known by their text."""
+
+    def write(value: object) -> Ext:
+        text = str(value).encode("utf-8", "surrogatepass")
+        return Ext(code, bytes((kinds.index(type(value)),)) + text)
+
+    return dict.fromkeys(kinds, write)
+
+
+def _text_reader(kinds: tuple[Any, ...]) -> Callable[[memoryview], object]:
+    return lambda data: kinds[data[0]](str(data[1:], "utf-8", "surrogatepass"))
 
 
 def _write_fraction(value: Fraction) -> Ext:
@@ -179,10 +227,15 @@ WRITERS: Final[Writers] = {
     datetime.timedelta: lambda value: Ext(Code.TIMEDELTA, _encode([value.days, value.seconds, value.microseconds])),
     datetime.timezone: lambda value: Ext(Code.ZONE, _encode(_zone_parts(value))),
     ZoneInfo: lambda value: Ext(Code.ZONE, _encode(_zone_parts(value))),
+    **_text_writers(Code.PATH, _PATHS),
+    **_text_writers(Code.ADDRESS, _ADDRESSES),
 }
 
 # msgspec takes nearly every int and str as it is; looking at each of them is for values where it would not.
 CAREFUL_WRITERS: Final[Writers] = WRITERS | {int: _write_int, str: _write_str}
+
+KEPT: Final = PLAIN | WRITERS.keys() | {list, dict, tuple, set, frozenset, Counter, OrderedDict, defaultdict, deque}
+"""The types whose values are written without a question."""
 
 READERS: Final[Readers] = {
     Code.BYTEARRAY: bytearray,
@@ -198,4 +251,6 @@ READERS: Final[Readers] = {
     Code.MOMENT: _read_moment,
     Code.TIMEDELTA: lambda data: datetime.timedelta(*_decode_timedelta(data)),
     Code.ZONE: lambda data: _make_zone(_decode_zone(data)),
+    Code.PATH: _text_reader(_PATHS),
+    Code.ADDRESS: _text_reader(_ADDRESSES),
 }

@@ -1,6 +1,7 @@
-"""Records: enum members, dataclasses, NamedTuples and Structs, taken apart into fields and put together again.
+"""Records: enum members, and classes with fields, taken apart into these and put together again.
 
-A shape knows how that is done for one type; record_types finds the types that annotations name.
+A shape knows how that is done for one type; record_types finds the types that annotations name, and KnownShapes are
+those that may be made from bytes.
 """
 
 import contextlib
@@ -12,20 +13,34 @@ import sys
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import repeat
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
 
+from memocache.errors import ConfigurationError, with_article
+from memocache.serializers._extensions import KEPT
 from memocache.serializers.base import NoByteForm
 
-__all__ = ["Shape", "ShapeMismatch", "record_types", "shape_of"]
+__all__ = [
+    "KnownShapes",
+    "RegisteredShape",
+    "Shape",
+    "ShapeMismatch",
+    "field_hints",
+    "record_types",
+    "register",
+    "shape_of",
+]
 
 _REMEDY = "return plain data, or use PickleSerializer(secret=...)"
 _MOST_FLAG_BITS = 1024  # enum looks at each bit of a value, in time with the square of their number
 _TYPING_NOTE = "__orig_class__"  # left by typing in what Generic[...]() makes
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a class statement
+_ATTRS_HASH = "_attrs_cached_hash"  # where attrs keeps the hash of an instance
+_SAFE_TEXTS = {("markupsafe", "Markup"), ("django.utils.safestring", "SafeString")}
 
 
 class ShapeMismatch(Exception):
@@ -37,7 +52,7 @@ class Shape(ABC):
 
     def __init__(self, kind: type[Any]) -> None:
         self.kind = kind
-        self.name = f"{kind.__module__}.{kind.__qualname__}"
+        self.name = _name_of(kind)
 
     @abstractmethod
     def disassemble(self, value: Any) -> object:
@@ -46,6 +61,15 @@ class Shape(ABC):
     @abstractmethod
     def assemble(self, content: object) -> object:
         """Return the instance that *content* was taken from, without its constructor. Raises ShapeMismatch."""
+
+
+def _name_of(kind: Any) -> str:
+    # pydantic gives Page[a.Item] and Page[b.Item] one name.
+    generic = getattr(kind, "__pydantic_generic_metadata__", None) or {}
+    if not generic.get("args"):
+        return f"{kind.__module__}.{kind.__qualname__}"
+    names = [_name_of(each) if isinstance(each, type) else str(each) for each in generic["args"]]
+    return f"{_name_of(generic['origin'])}[{', '.join(names)}]"
 
 
 class _EnumShape(Shape):
@@ -140,6 +164,100 @@ class _DataclassShape(_RecordShape):
         return instance
 
 
+class _AttrsShape(_DataclassShape):
+    """A class made by attrs: like a dataclass, without validators, converters and hooks."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        _RecordShape.__init__(self, kind, [field.name for field in kind.__attrs_attrs__])
+        # What else is in the slots that attrs makes are results of cached properties, and the hash.
+        others = [base for base in kind.__mro__ if "__attrs_attrs__" not in vars(base)]
+        self._slots = [name for base in others for name in _slots_of(base) if name not in self._known]
+        self._keeps_hash = _ATTRS_HASH in getattr(getattr(kind.__hash__, "__code__", None), "co_names", ())
+
+    def _is_cached_result(self, name: str) -> bool:
+        return name == _ATTRS_HASH or super()._is_cached_result(name)
+
+    def _construct(self, content: dict[str, object]) -> object:
+        instance = super()._construct(content)
+        if self._keeps_hash:
+            object.__setattr__(instance, _ATTRS_HASH, None)
+        return instance
+
+
+class _PydanticShape(_RecordShape):
+    """A pydantic model: what it holds, as it is; nothing is validated a second time.
+
+    Besides the fields: which of them were set, extra ones where the model allows them, and private attributes.
+    """
+
+    SET, EXTRA, PRIVATE = "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__(kind, kind.model_fields)
+        self._slots = [name for name in self._slots if name not in (self.SET, self.EXTRA, self.PRIVATE)]
+        self._private = frozenset(kind.__private_attributes__)
+        self._takes_extra = kind.model_config.get("extra") == "allow"
+
+    def disassemble(self, value: Any) -> dict[str, object]:
+        content, extra, private = vars(value), value.__pydantic_extra__, value.__pydantic_private__
+        if content.keys() != self._known:
+            self._refuse_strays(value)
+            missing = [name for name in self.fields if name not in content]
+            if missing:
+                raise NoByteForm(self.kind, f"has no value for its field {missing[0]!r} here", _REMEDY)
+        if (extra is not None) != self._takes_extra or not self._private.issuperset(private or ()):
+            raise NoByteForm(self.kind, "holds what its model does not allow", _REMEDY)
+        content = {name: content[name] for name in self.fields}
+        was_set = value.__pydantic_fields_set__
+        if was_set != self._known:
+            content[self.SET] = sorted(was_set)
+        if extra:
+            content[self.EXTRA] = extra
+        if private is not None:
+            content[self.PRIVATE] = private
+        return content
+
+    def assemble(self, content: object) -> object:
+        if type(content) is not dict or content.keys() == self._known:  # as usual
+            return super().assemble(content)
+        was_set = content.pop(self.SET, self.fields)
+        extra = content.pop(self.EXTRA, {} if self._takes_extra else None)
+        private = content.pop(self.PRIVATE, None)
+        instance = super().assemble(content)
+        if not (
+            type(was_set) in (list, tuple)
+            and set(map(type, was_set)) <= {str}
+            and (type(extra) is dict) == self._takes_extra
+            and set(map(type, extra or ())) <= {str}
+            and (private is None or (type(private) is dict and self._private.issuperset(private)))
+        ):
+            raise ShapeMismatch("the bytes hold what the model does not allow")
+        for name, part in ((self.SET, set(was_set)), (self.EXTRA, extra), (self.PRIVATE, private)):
+            object.__setattr__(instance, name, part)
+        return instance
+
+    def _construct(self, content: dict[str, object]) -> object:
+        instance: Any = object.__new__(self.kind)
+        put = object.__setattr__
+        put(instance, "__dict__", content)
+        put(instance, self.SET, set(self.fields))
+        put(instance, self.EXTRA, {} if self._takes_extra else None)
+        put(instance, self.PRIVATE, None)
+        return instance
+
+
+class _SafeTextShape(Shape):
+    """A text that templates do not escape, of markupsafe or Django: never made where no function is to return one."""
+
+    def disassemble(self, value: Any) -> str:
+        return str.__str__(value)
+
+    def assemble(self, content: object) -> object:
+        if type(content) is not str:
+            raise ShapeMismatch("the bytes hold no text")
+        return str.__new__(self.kind, content)
+
+
 class _NamedTupleShape(_RecordShape):
     def __init__(self, kind: type[Any]) -> None:
         super().__init__(kind, kind._fields)
@@ -179,9 +297,23 @@ def shape_of(kind: type[Any]) -> Shape | None:
         fields = getattr(kind, "_fields", None)
         named = isinstance(fields, tuple) and all(isinstance(field, str) for field in fields)
         return _NamedTupleShape(kind) if named else None
+    if issubclass(kind, str):
+        return _SafeTextShape(kind) if (kind.__module__, kind.__qualname__) in _SAFE_TEXTS else None
     if dataclasses.is_dataclass(kind) and _is_pure_python(kind):
         return _DataclassShape(kind)
-    return None
+    if _is_model(kind):
+        return _PydanticShape(kind)
+    return _AttrsShape(kind) if _is_attrs(kind) and _is_pure_python(kind) else None
+
+
+def _is_model(kind: type) -> bool:
+    """Return whether *kind* is a model of pydantic (v2), which is imported if it is."""
+    model = getattr(sys.modules.get("pydantic"), "BaseModel", None)
+    return isinstance(model, type) and issubclass(kind, model) and kind is not model
+
+
+def _is_attrs(kind: type) -> bool:
+    return isinstance(getattr(kind, "__attrs_attrs__", None), tuple)
 
 
 def _is_pure_python(kind: type) -> bool:
@@ -190,9 +322,151 @@ def _is_pure_python(kind: type) -> bool:
 
 
 def _extra_slots(kind: type, fields: Collection[str]) -> list[str]:
-    members = [member for base in kind.__mro__ for member in vars(base).items()]
-    slots = [name for name, member in members if isinstance(member, types.MemberDescriptorType)]
-    return [name for name in slots if name not in fields]
+    return [name for base in kind.__mro__ for name in _slots_of(base) if name not in fields]
+
+
+def _slots_of(base: type) -> list[str]:
+    return [name for name, member in vars(base).items() if isinstance(member, types.MemberDescriptorType)]
+
+
+# ---- forms that users register -------------------------------------------------------------------------------------
+
+
+class RegisteredShape(Shape):
+    """A class whose instances are written and read as its user says."""
+
+    def __init__(self, kind: type[Any], dump: Callable[[Any], object], load: Callable[[Any], object]) -> None:
+        super().__init__(kind)
+        self._dump = dump
+        self._load = load
+
+    def disassemble(self, value: Any) -> object:
+        try:
+            return self._dump(value)
+        except Exception as error:  # noqa: BLE001 - it is the user's
+            problem = f"is registered with a dump that raised {type(error).__name__}"
+        raise NoByteForm(self.kind, problem, "let it return plain data")
+
+    def assemble(self, content: object) -> object:
+        try:
+            value = self._load(content)
+        except Exception as error:  # noqa: BLE001 - it is the user's, and the bytes may be anybody's
+            problem = f"its load raised {type(error).__name__}"
+        else:
+            if type(value) is self.kind:
+                return value
+            problem = f"its load returned {with_article(type(value))}"
+        raise ShapeMismatch(problem)
+
+
+_registered: Final[dict[str, RegisteredShape]] = {}
+"""The shapes of what is registered, by the names of the classes."""
+
+
+def _registered_shape(kind: type) -> RegisteredShape | None:
+    shape = _registered.get(_name_of(kind))
+    return shape if shape is not None and shape.kind is kind else None
+
+
+def is_registered(kind: type) -> bool:
+    """Return whether somebody has said how instances of *kind* are written."""
+    return _registered_shape(kind) is not None
+
+
+def register(
+    kind: type[Any], dump: Callable[[Any], object], load: Callable[[Any], Any], *, replace: bool = False
+) -> None:
+    """Let SafeSerializer keep instances of *kind*, a class that is not yours, as what *dump* makes of them.
+
+    It concerns this class alone: a subclass, of which *load* would make something else, is registered by itself. Before
+    or after functions are decorated is the same; each process that reads has to do it. *load* runs on bytes that
+    anybody may have written who can write to the cache; where it raises, or returns another class, that is a miss.
+
+    Args:
+        kind: the class.
+        dump: returns plain data: anything that SafeSerializer keeps, other registered classes included.
+        load: makes the instance again.
+        replace: take the place of what was registered for the class before.
+
+    Raises:
+        ConfigurationError: something else was given; or the class is registered already, or needs no registration.
+
+    Example:
+        >>> from memocache.serializers import register
+        >>> class Money:
+        ...     def __init__(self, amount, currency):
+        ...         self.amount, self.currency = amount, currency
+        >>> def dump(money):
+        ...     return money.amount, money.currency
+        >>> def load(parts):
+        ...     return Money(*parts)
+        >>> register(Money, dump, load, replace=True)  # as in a notebook, where this runs more than once
+    """
+    if not isinstance(kind, type):
+        raise ConfigurationError(f"register() got {kind!r}; wanted: a class, such as register(Money, dump, load)")
+    for name, given in (("dump", dump), ("load", load)):
+        if not callable(given):
+            raise ConfigurationError(
+                f"register({kind.__name__}): {name} is {with_article(type(given))}; wanted: a function"
+            )
+    if kind in KEPT:
+        raise ConfigurationError(f"register({kind.__name__}): it is kept as it is; leave the registration out")
+    shape = RegisteredShape(kind, dump, load)
+    if shape.name in _registered and not replace:
+        raise ConfigurationError(
+            f"register({kind.__name__}): {shape.name} is registered already; pass replace=True to replace that"
+        )
+    _registered[shape.name] = shape
+
+
+class KnownShapes:
+    """The shapes of the types that may be made from bytes: those that were named, and those that are registered."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Shape] = {}
+        self._modules: list[ModuleType] = []
+
+    def add(self, *annotations: object) -> None:
+        """Add the types in *annotations*; in the place of a hint a module may stand, whose own names are looked at."""
+        # Without a lock: each is one step, and two threads that name the same do no harm.
+        for kind in record_types(*annotations):
+            shape = shape_of(kind)
+            if shape is not None:
+                self._by_name[shape.name] = shape
+        self._modules += [each for each in annotations if isinstance(each, ModuleType) and each not in self._modules]
+
+    def names(self) -> list[str]:
+        """Return the names of the types that were named."""
+        return sorted(self._by_name)
+
+    def find(self, name: str) -> Shape | None:
+        """Return the shape with this *name*, if its type may be made from bytes."""
+        shape = _registered.get(name) or self._by_name.get(name)
+        return shape if shape is not None or not self._modules else self._find_in_modules(name)
+
+    def _find_in_modules(self, name: str) -> Shape | None:
+        for module in self._modules:
+            kind: Any = vars(module).get(name.rpartition(".")[2])
+            if issubclass(type(kind), type) and _name_of(kind) == name and shape_of(kind) is not None:
+                self.add(kind)
+                return self._by_name.get(name)
+        return None
+
+    def of(self, kind: type) -> Shape | None:
+        """Return the shape of *kind*; None if it has none. Raises NoByteForm if it would be written and never read."""
+        shape: Shape | None = (_registered_shape(kind) if _registered else None) or shape_of(kind)
+        if shape is None:
+            return None
+        known = self.find(shape.name)
+        if known is None:
+            raise NoByteForm(
+                kind,
+                "no return hint names, so that it would be written and never be read",
+                f"annotate the function's return type with it, or pass types=[{kind.__name__}]",
+            )
+        if known.kind is not kind:
+            raise NoByteForm(kind, "is another type than the one named by this name", "name each type differently")
+        return shape
 
 
 # ---- the types in annotations --------------------------------------------------------------------------------------
@@ -242,32 +516,60 @@ def _alias_value(alias: Any) -> object:
 
 
 def _field_types(kind: type) -> list[object]:
-    has_fields = (
-        dataclasses.is_dataclass(kind)
-        or typing.is_typeddict(kind)
-        or issubclass(kind, msgspec.Struct)
-        or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
-    )
-    if not has_fields:
-        return []
-    found: list[object] = list(getattr(kind, "__orig_bases__", ()))
+    hints = field_hints(kind)
+    return [] if hints is None else [*getattr(kind, "__orig_bases__", ()), *hints.values()]
+
+
+def field_hints(kind: Any) -> dict[str, object] | None:
+    """Return the hints of the fields of *kind* by name; None if it has no fields.
+
+    They are resolved, one by one: a text stays where a name in it is not there, such as one that only type checkers
+    know. What a class of typing has besides the type, such as Annotated, is left out.
+    """
+    declared: dict[str, object] = {}  # by who is asked for the type where there is no annotation
+    if _is_model(kind):
+        declared = {name: field.annotation for name, field in kind.model_fields.items()}
+        names: Collection[str] = [*declared, *kind.__private_attributes__]
+    elif dataclasses.is_dataclass(kind):
+        declared = {field.name: field.type for field in dataclasses.fields(kind)}
+        names = declared
+    elif _is_attrs(kind):
+        declared = {field.name: field.type for field in kind.__attrs_attrs__}
+        names = declared
+    elif typing.is_typeddict(kind):
+        names = [*kind.__required_keys__, *kind.__optional_keys__]
+    elif issubclass(kind, msgspec.Struct):
+        names = kind.__struct_fields__
+    elif issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        names = kind._fields
+    else:
+        return None
+    known = set(names)
+    found: dict[str, object] = {}
     for base in kind.__mro__:
-        found += _field_hints(base)
-    return found
+        for name, annotation in _annotations(base).items():
+            if name in known and name not in found:
+                found[name] = _resolved(base, annotation)
+    if _is_model(kind):  # it knows what the parameters of a generic one stand for
+        found |= {name: _resolved(kind, annotation) for name, annotation in declared.items()}
+    return {name: found[name] if name in found else declared.get(name, Any) for name in names}
 
 
-def _field_hints(base: type) -> list[object]:
-    # One by one, so that a name that only type checkers know does not hide the others.
+def _annotations(base: type) -> dict[str, object]:
     try:
-        annotations = inspect.get_annotations(base)
+        if sys.version_info >= (3, 14):
+            import annotationlib
+
+            return annotationlib.get_annotations(base, format=annotationlib.Format.FORWARDREF)
+        return inspect.get_annotations(base)
     except Exception:  # noqa: BLE001 - from Python 3.14 on, this runs the annotations
-        return []
+        return {}
+
+
+def _resolved(base: type, annotation: object) -> object:
+    holder = types.SimpleNamespace(__annotations__={"hint": annotation})
     known = vars(sys.modules.get(base.__module__, types))
-    found: list[object] = []
-    for name, annotation in annotations.items():
-        holder = types.SimpleNamespace(__annotations__={name: annotation})
-        try:
-            found += typing.get_type_hints(holder, known, {base.__name__: base, **vars(base)}).values()
-        except Exception:  # noqa: BLE001 - annotations may be any expression
-            continue
-    return found
+    try:
+        return typing.get_type_hints(holder, known, {base.__name__: base, **vars(base)})["hint"]
+    except Exception:  # noqa: BLE001 - annotations may be any expression
+        return annotation

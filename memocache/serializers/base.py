@@ -64,8 +64,9 @@ class Serializer(ABC):
     def name_types(self, *annotations: object) -> None:
         """Let `loads` make instances of the types in *annotations*: resolved hints, as `list[Report] | None`.
 
-        All types inside are named, too: arguments of generics, fields of dataclasses, NamedTuples and Structs. Naming
-        a type twice does nothing. A serializer that makes no types of the user's ignores this.
+        All types inside are named, too: arguments of generics, fields of classes. Naming a type twice does nothing.
+        For a function without a hint its module is given: what that has a name for may be made, too. A serializer that
+        makes no types of the user's ignores this.
         """
 
 

@@ -3,16 +3,26 @@
 import io
 import re
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from types import NoneType
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from msgspec.msgpack import Decoder, Encoder, Ext
 
 from memocache.errors import ConfigurationError, SerializationError
-from memocache.serializers._extensions import CAREFUL_WRITERS, READERS, WRITERS, Code, Readers, Writers, unfrozen_type
-from memocache.serializers._records import Shape, ShapeMismatch, record_types, shape_of
+from memocache.serializers._extensions import (
+    CAREFUL_WRITERS,
+    FACTORIES,
+    KEPT,
+    PLAIN,
+    READERS,
+    WRITERS,
+    Code,
+    Readers,
+    Writers,
+    unfrozen_type,
+)
+from memocache.serializers._records import KnownShapes, RegisteredShape, ShapeMismatch, is_registered, record_types
 from memocache.serializers.base import TOO_DEEP_FOR_THE_STACK, NoByteForm, Serializer, path_step
 
 __all__ = ["SafeSerializer"]
@@ -21,7 +31,18 @@ _DEEPEST: Final = 500
 _LEVELS_OF_A_SCALAR: Final = 1
 _MOST_ALIKE: Final = 200  # members of a set, or keys of a dict, with one hash: each is compared with all the others
 _MOST_UNWATCHED: Final = 1000  # numbers in a value, before their hashes are compared
-_PLAIN: Final = frozenset({NoneType, bool, int, float, str, bytes})
+_REMEDIES: Final = {
+    ("sqlite3", "Row"): "return dict(row)",
+    ("sqlalchemy.engine.row", "Row"): "return row._asdict(), or a NamedTuple that the return hint names",
+    ("sqlalchemy.engine.row", "RowMapping"): "return dict(row)",
+    ("sqlalchemy.orm.query", "Query"): "return a list of plain rows",
+    ("sqlalchemy.orm.decl_api", "DeclarativeBase"): "return its fields, as a dict or a dataclass",
+    ("django.db.models.base", "Model"): "return its fields: model_to_dict(instance), or a dataclass",
+    ("django.db.models.query", "QuerySet"): "return list(queryset.values())",
+    ("django.utils.functional", "Promise"): "return str(text)",
+    ("torch", "Tensor"): "return tensor.numpy()",
+}
+"""The remedies for classes of other libraries, by module and name."""
 _TYPE_NAME: Final = re.compile(r"[\w.<>]{1,200}")
 _encode = Encoder().encode
 
@@ -30,12 +51,14 @@ class SafeSerializer(Serializer):
     """The default serializer: it keeps plain values and records, each with its exact type, and executes nothing.
 
     Plain are None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict with any keys, set,
-    frozenset, date, time, datetime with its zone, timedelta, timezone, ZoneInfo, Decimal, Fraction and UUID.
-    Records are enum members, dataclasses, NamedTuples and msgspec Structs: all are written, and only those
-    are made from bytes whose type was named. A dataclass comes back with the fields it had, without
-    `__init__` and `__post_init__`; a Struct's `__post_init__` runs, as msgspec cannot do without, but does not
-    change the fields. A type whose fields have changed since is a miss. Subclasses of the plain types and all
-    other objects are refused. What appears twice in a value comes back as two equal values.
+    frozenset, Counter, OrderedDict, deque, defaultdict of a builtin type, date, time, datetime with its zone,
+    timedelta, timezone, ZoneInfo, Decimal, Fraction, UUID, paths and IP addresses. Records are enum members,
+    dataclasses, NamedTuples, msgspec Structs, pydantic models, classes made by attrs, Markup and Django's
+    SafeString: those are written and read whose type was named. They come back with the fields they had, without
+    `__init__`, validators and other hooks; a Struct's `__post_init__` runs, as msgspec cannot do without, but does
+    not change the fields. A type whose fields have changed since is a miss. Subclasses of the plain types and all
+    other objects are refused, unless they are registered: `memocache.serializers.register`. What appears twice in a
+    value comes back as two equal values.
 
     Args:
         types: the types to make from bytes, as classes or annotations. A decorated function's return
@@ -60,29 +83,27 @@ class SafeSerializer(Serializer):
             raise ConfigurationError(f"max_depth={max_depth!r} does not work; wanted: 1 to {_DEEPEST}")
         if isinstance(types, type):
             raise ConfigurationError(f"types={types!r} is one type; wanted: several, types=[{types.__name__}]")
-        self._shapes: dict[str, Shape] = {}
+        self._shapes = KnownShapes()
         self._writer = MsgpackWriter(self._shapes, max_depth, WRITERS)
         self._careful_writer = MsgpackWriter(self._shapes, max_depth, CAREFUL_WRITERS)
         self._reader = MsgpackReader(self._shapes, max_depth + _LEVELS_OF_A_SCALAR)
         for given in types:
             if not any(True for _ in record_types(given)):
                 raise ConfigurationError(
-                    f"types= holds {given!r}, which names no enum, dataclass, NamedTuple or Struct;"
+                    f"types= holds {given!r}, which names no enum and no class with fields;"
                     " leave it out: nothing else needs naming"
                 )
             self.name_types(given)
 
     def __repr__(self) -> str:
-        return f"SafeSerializer(types=[{', '.join(sorted(self._shapes))}])"
+        return f"SafeSerializer(types=[{', '.join(self._shapes.names())}])"
 
     def name_types(self, *annotations: object) -> None:
         """Let `loads` make instances of the types in *annotations*, their arguments and their fields.
 
         Of two types with one name the one named last is used, as it does when a module is loaded again.
         """
-        found = [shape for kind in record_types(*annotations) if (shape := shape_of(kind)) is not None]
-        # Without a lock: each is one step, and two threads that name the same do no harm.
-        self._shapes.update((shape.name, shape) for shape in found)
+        self._shapes.add(*annotations)
 
     def dumps(self, value: object, context: bytes) -> bytes:
         """Return *value* as bytes; *context* is not looked at."""
@@ -124,17 +145,23 @@ class MsgpackWriter:
     *scalars* has the types without parts. Most of most values needs no replacing: it is not copied, and looked at in C.
     """
 
-    def __init__(self, shapes: Mapping[str, Shape], max_depth: int, scalars: Writers) -> None:
+    def __init__(self, shapes: KnownShapes, max_depth: int, scalars: Writers) -> None:
         self._shapes = shapes
         self._max_depth = max_depth
         self._scalars = scalars
-        self._plain = _PLAIN - scalars.keys()
+        self._plain = PLAIN - scalars.keys()
         self._containers: dict[type, Callable[[Any, int], object]] = {
             list: self._list,
             dict: self._dict,
             tuple: lambda value, left: self._sequence(Code.TUPLE, "item", value, left),
             set: lambda value, left: self._sequence(Code.SET, "member", value, left),
             frozenset: lambda value, left: self._sequence(Code.FROZENSET, "member", value, left),
+            Counter: lambda value, left: Ext(Code.COUNTER, _encode(self._pairs(value, left))),
+            OrderedDict: lambda value, left: Ext(Code.ORDERED_DICT, _encode(self._pairs(value, left))),
+            defaultdict: self._defaultdict,
+            deque: lambda value, left: Ext(
+                Code.DEQUE, _encode([value.maxlen, self._convert_each(value, value, "item", left)])
+            ),
         }
 
     def dumps(self, value: object) -> bytes:
@@ -176,9 +203,21 @@ class MsgpackWriter:
     def _any_dict(self, value: dict[object, object], left: int) -> object:
         keys = self._convert_each(value, value, "key", left)
         values = self._convert_each(value.values(), value, "value", left)
-        if _PLAIN.issuperset(map(type, keys)):
+        if PLAIN.issuperset(map(type, keys)):
             return dict(zip(keys, values, strict=True))
-        return Ext(Code.PAIRS, _encode([side for pair in zip(keys, values, strict=True) for side in pair]))
+        return Ext(Code.PAIRS, _encode(_sides(keys, values)))
+
+    def _pairs(self, value: dict[object, object], left: int) -> list[object]:
+        keys = self._convert_each(value, value, "key", left)
+        values = self._convert_each(value.values(), value, "value", left)
+        return _sides(keys, values)
+
+    def _defaultdict(self, value: defaultdict[object, object], left: int) -> object:
+        factory = value.default_factory
+        name = None if factory is None else getattr(factory, "__name__", "")
+        if name is not None and FACTORIES.get(name) is not factory:
+            raise NoByteForm(defaultdict, "has a factory without a form as bytes", "use list, dict, set, int or such")
+        return Ext(Code.DEFAULTDICT, _encode([name, self._pairs(value, left)]))
 
     def _convert_each(
         self, parts: Iterable[object], container: Collection[object], part: str, left: int
@@ -211,29 +250,44 @@ class MsgpackWriter:
         return result
 
     def _record(self, kind: type, value: object, left: int) -> object:
-        shape = shape_of(kind)
+        shape = self._shapes.of(kind)
         if shape is None:
             raise NoByteForm(kind, "has no form as bytes", _remedy(kind))
-        known = self._shapes.get(shape.name)
-        if known is not None and known.kind is not kind:
-            raise NoByteForm(kind, "is another type than the one named by this name", "name each type differently")
         content = shape.disassemble(value)
-        if isinstance(content, dict):
+        if type(shape) is RegisteredShape:
+            content = self._dumped(content, left)
+        elif isinstance(content, dict):
             content = self._convert_values(content, "field", left)
-        elif type(content) is int:
+        else:
             content = self._convert(content, left)
         return Ext(Code.OBJECT, _encode([shape.name, content]))
+
+    def _dumped(self, content: object, left: int) -> object:
+        try:
+            return self._convert(content, left)
+        except NoByteForm as refused:
+            refused.path.append(".dump()")
+            raise
 
     def _too_deep(self, kind: type) -> NoByteForm:
         reason = f"lies more than {self._max_depth} levels deep or in a cycle"
         return NoByteForm(kind, reason, "return flatter data, or pass a larger max_depth=")
 
 
+def _sides(keys: list[object], values: list[object]) -> list[object]:
+    return [side for pair in zip(keys, values, strict=True) for side in pair]
+
+
 def _remedy(kind: type) -> str:
+    for base in kind.__mro__:
+        if (base.__module__, base.__qualname__) in _REMEDIES:
+            return _REMEDIES[base.__module__, base.__qualname__]
     if issubclass(kind, Iterator) and not issubclass(kind, io.IOBase):
         return "return a list instead"
     for base in kind.__mro__[1:]:
-        if base in _PLAIN or base in WRITERS or base in (list, dict, tuple, set, frozenset):
+        if is_registered(base):
+            return f"register it, as {base.__name__} is; or return that"
+        if base in KEPT:
             return f"return a plain {base.__name__}, or use PickleSerializer(secret=...)"
     return "return plain data, or use PickleSerializer(secret=...)"
 
@@ -275,7 +329,7 @@ def _watched(reader: Callable[[memoryview], object]) -> Callable[[memoryview], o
     return read
 
 
-_WATCHED: Final = (Code.BIG_INTEGER, Code.DECIMAL, Code.FRACTION, Code.UUID)
+_WATCHED: Final = (Code.BIG_INTEGER, Code.DECIMAL, Code.FRACTION, Code.UUID, Code.ADDRESS)
 _READERS: Final[Readers] = READERS | {code: _watched(READERS[code]) for code in _WATCHED}
 
 
@@ -286,7 +340,7 @@ class MsgpackReader:
     the next reader in a chain that ends: bytes that nest without end meet that end, not the end of the stack.
     """
 
-    def __init__(self, shapes: Mapping[str, Shape], levels: int) -> None:
+    def __init__(self, shapes: KnownShapes, levels: int) -> None:
         self._shapes = shapes
         self._levels = levels
         self._readers = _READERS
@@ -309,16 +363,22 @@ class MsgpackReader:
         hook = inner._read
         decode_list = Decoder(list[Any], ext_hook=hook).decode
         decode_object = Decoder(tuple[str, Any], ext_hook=hook).decode
+        decode_defaultdict = Decoder(tuple[str | None, list[Any]], ext_hook=hook).decode
+        decode_deque = Decoder(tuple[int | None, list[Any]], ext_hook=hook).decode
         return _READERS | {
             Code.TUPLE: Decoder(tuple[Any, ...], ext_hook=hook).decode,
             Code.SET: lambda data: set(_with_few_alike(decode_list(data))),
             Code.FROZENSET: lambda data: frozenset(_with_few_alike(decode_list(data))),
             Code.PAIRS: lambda data: _dict_of(decode_list(data)),
+            Code.COUNTER: lambda data: Counter(_dict_of(decode_list(data))),
+            Code.ORDERED_DICT: lambda data: OrderedDict(_dict_of(decode_list(data))),
+            Code.DEFAULTDICT: lambda data: _defaultdict_of(*decode_defaultdict(data)),
+            Code.DEQUE: lambda data: deque(*decode_deque(data)[::-1]),
             Code.OBJECT: lambda data: self._record(*decode_object(data)),
         }
 
     def _record(self, name: str, content: object) -> object:
-        shape = self._shapes.get(name)
+        shape = self._shapes.find(name)
         if shape is None:
             raise SerializationError(_why_unnamed(name))
         try:
@@ -338,6 +398,10 @@ def _why_unnamed(name: str) -> str:
 
 def _dict_of(sides: list[Any]) -> dict[Any, object]:
     return dict(zip(_with_few_alike(sides[::2]), sides[1::2], strict=True))
+
+
+def _defaultdict_of(factory: str | None, sides: list[Any]) -> defaultdict[object, object]:
+    return defaultdict(None if factory is None else FACTORIES[factory], _dict_of(sides))
 
 
 def _with_few_alike(members: list[Any]) -> list[Any]:

@@ -11,7 +11,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar
 from zoneinfo import ZoneInfo
 
+import attrs
+import markupsafe
 import msgspec
+import pydantic
 
 if TYPE_CHECKING:
     from nowhere import Unknown
@@ -175,9 +178,49 @@ class PostS(msgspec.Struct, dict=True):
         self.runs += 1
 
 
+class Model(pydantic.BaseModel):
+    number: int
+    inner: "list[Model]" = []
+    _private: Any = 3
+
+    @functools.cached_property
+    def double(self) -> int:
+        return 2 * self.number
+
+
+class Open(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+    a: Any = pydantic.Field(default=1, deprecated=True)
+
+
+class Paged(pydantic.BaseModel, Generic[T]):
+    rows: list[T]
+
+
+@attrs.define
+class Defined:
+    x: int
+    _y: "Defined | None" = None
+
+    @functools.cached_property
+    def double(self) -> int:
+        return 2 * self.x
+
+
+@attrs.frozen(cache_hash=True)
+class Hashed:
+    x: Any
+
+
+@attrs.define(slots=False)
+class Loose:
+    x: Any
+    made: Any = attrs.field(init=False, factory=list)
+
+
 RECORDS = (
     Color, Level, Mode, Perm, IntPerm, Huge, Point, Taller, Legacy, Report, Owner, Slotted, Counted, Child, Undecorated,
-    Deep, Page, S, FrozenS, PostS,
+    Deep, Page, S, FrozenS, PostS, Model, Open, Paged[Model], Defined, Hashed, Loose, markupsafe.Markup,
 )  # fmt: skip
 
 
@@ -200,6 +243,16 @@ def same(a: Any, b: Any) -> bool:
         return a.key == b.key
     if isinstance(a, datetime | time):
         return a.replace(tzinfo=None) == b.replace(tzinfo=None) and a.fold == b.fold and same(a.tzinfo, b.tzinfo)
+    if isinstance(a, pydantic.BaseModel):
+        states = [
+            (each.__dict__, each.__pydantic_fields_set__, each.__pydantic_extra__, each.__pydantic_private__)
+            for each in (a, b)
+        ]
+        return same(*states)
+    if isinstance(a, collections.defaultdict) and a.default_factory is not b.default_factory:
+        return False
+    if isinstance(a, collections.deque):
+        return a.maxlen == b.maxlen and same(list(a), list(b))
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
@@ -208,6 +261,8 @@ def same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(any(same(x, y) for y in b) for x in a)
     if isinstance(a, msgspec.Struct):
         return all(same(getattr(a, name), getattr(b, name)) for name in a.__struct_fields__)
+    if attrs.has(type(a)):
+        return all(same(getattr(a, field.name), getattr(b, field.name)) for field in attrs.fields(type(a)))
     if dataclasses.is_dataclass(a):
         return all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
     assert type(a) in (type(None), bool, int, str, bytes, bytearray, date) or type(a).__module__ in _BY_EQUALITY, type(
@@ -216,4 +271,4 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-_BY_EQUALITY = ("datetime", "fractions", "uuid")
+_BY_EQUALITY = ("datetime", "fractions", "uuid", "pathlib", "pathlib._local", "ipaddress", "markupsafe")

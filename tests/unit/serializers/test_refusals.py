@@ -4,6 +4,7 @@ import collections
 import datetime
 import io
 import re
+import sqlite3
 import sys
 import threading
 import traceback
@@ -33,7 +34,7 @@ from tests.unit.serializers.samples import (
     Taller,
 )
 
-SAFE = SafeSerializer()
+SAFE = SafeSerializer(types=[BesideSlots, Child, Color, Counted, Owner, Point, Secretive, Slotted, Taller])
 OTHERWISE = "return plain data, or use PickleSerializer(secret=...)"
 
 
@@ -63,6 +64,22 @@ class Zone(tzinfo):
 
 class Anything:
     pass
+
+
+class MyCounter(collections.Counter[str]):
+    pass
+
+
+@dataclass
+class Unnamed:
+    a: int = 1
+
+
+def row() -> sqlite3.Row:
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    found: sqlite3.Row = connection.execute("SELECT 1 AS a").fetchone()
+    return found
 
 
 def generator() -> Any:
@@ -95,7 +112,10 @@ def odd(make: Callable[[Any], None], value: Any) -> Any:
     (range(3), "value is of type range, which has no form as bytes; " + OTHERWISE),
     (memoryview(b""), "value is of type memoryview, which has no form as bytes; " + OTHERWISE),
     (types.MappingProxyType({}), "value is of type mappingproxy, which has no form as bytes; " + OTHERWISE),
-    (collections.deque(), "value is of type collections.deque, which has no form as bytes; " + OTHERWISE),
+    (threading, "value is of type module, which has no form as bytes; " + OTHERWISE),
+    (Unnamed(), f"value is of type {__name__}.Unnamed, which no return hint names, so that it would be written and"
+     " never be read; annotate the function's return type with it, or pass types=[Unnamed]"),
+    (row(), "value is of type sqlite3.Row, which has no form as bytes; return dict(row)"),
     (msgspec.msgpack.Ext(1, b""), "value is of type msgspec.msgpack.Ext, which has no form as bytes; " + OTHERWISE),
     (msgspec.Raw(b"1"), "value is of type msgspec.Raw, which has no form as bytes; " + OTHERWISE),
     (msgspec.UNSET, "value is of type msgspec.UnsetType, which has no form as bytes; " + OTHERWISE),
@@ -104,12 +124,14 @@ def odd(make: Callable[[Any], None], value: Any) -> Any:
     (ValueError("x"), "value is of type ValueError, which has no form as bytes; " + OTHERWISE),
     (MyDict(a=1), f"value is of type {__name__}.MyDict, which has no form as bytes;"
      " return a plain dict, or use PickleSerializer(secret=...)"),
-    (collections.OrderedDict(), "value is of type collections.OrderedDict, which has no form as bytes;"
-     " return a plain dict, or use PickleSerializer(secret=...)"),
-    ([collections.defaultdict(list)], "value[0] is of type collections.defaultdict, which has no form as bytes;"
-     " return a plain dict, or use PickleSerializer(secret=...)"),
-    (collections.Counter("a"), "value is of type collections.Counter, which has no form as bytes;"
-     " return a plain dict, or use PickleSerializer(secret=...)"),
+    (MyCounter("a"), f"value is of type {__name__}.MyCounter, which has no form as bytes;"
+     " return a plain Counter, or use PickleSerializer(secret=...)"),
+    ([collections.defaultdict(lambda: 1)], "value[0] is of type collections.defaultdict, which has a factory without a"
+     " form as bytes; use list, dict, set, int or such"),
+    ({"d": collections.deque([1, print])}, "value['d'][1] is of type builtin_function_or_method, which has no form as"
+     " bytes; " + OTHERWISE),
+    (collections.Counter({"a": print}), "value['a'] is of type builtin_function_or_method, which has no form as"
+     " bytes; " + OTHERWISE),
     ({MyStr("k"): 1}, f"value.keys()[0] is of type {__name__}.MyStr, which has no form as bytes;"
      " return a plain str, or use PickleSerializer(secret=...)"),
     ({MyInt(1)}, f"value{{member}} is of type {__name__}.MyInt, which has no form as bytes;"
@@ -322,7 +344,7 @@ def test_attributes_that_raise_are_a_refusal() -> None:
             return super().__getattribute__(name)
 
     with pytest.raises(SerializationError) as caught:
-        SAFE.dumps([Touchy(1)], b"")
+        SafeSerializer(types=[Touchy]).dumps([Touchy(1)], b"")
     assert str(caught.value) == "value could not be read, LookupError; return plain data"
     assert "canary" not in "".join(traceback.format_exception(caught.value))
 
@@ -338,7 +360,7 @@ def test_an_interrupt_goes_through() -> None:
             return super().__getattribute__(name)
 
     with pytest.raises(KeyboardInterrupt):
-        SAFE.dumps([Interrupted(1)], b"")
+        SafeSerializer(types=[Interrupted]).dumps([Interrupted(1)], b"")
 
 
 CANARY = "canary-7f3a"

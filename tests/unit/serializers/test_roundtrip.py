@@ -7,15 +7,21 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
+from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import attrs
 import freezegun
+import markupsafe
 import msgspec
+import pydantic
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,14 +35,20 @@ from tests.unit.serializers.samples import (
     Color,
     Counted,
     Deep,
+    Defined,
     FrozenS,
+    Hashed,
     Huge,
     IntPerm,
     Legacy,
     Level,
+    Loose,
     Mode,
+    Model,
+    Open,
     Owner,
     Page,
+    Paged,
     Perm,
     Point,
     PostS,
@@ -60,6 +72,11 @@ def trip(value: Any) -> Any:
 
 def quiet_nan(payload: int) -> float:
     return struct.unpack(">d", struct.pack(">Q", 0x7FF8000000000000 | payload))[0]
+
+
+def private(model: Any, value: object) -> Any:
+    model._private = value
+    return model
 
 
 VALUES: list[Any] = [
@@ -98,6 +115,14 @@ VALUES: list[Any] = [
     Slotted(1, (2, 3)), Slotted(2**99, "\ud800"), Counted(start=21), Child("c", [], None, 5), Undecorated("u", []),
     Deep(Level.HIGH), Page([1, (2,)]), Page[int]([3]), S(1), S(2, Point(1, S(3))), FrozenS(a_b={1}, c_d=5), PostS(4),
     [Report("a", [Point(1, 2)])] * 3,
+    Counter("abca"), Counter({(1, 2): -3, "x": 0}), OrderedDict(), OrderedDict([("z", 1), ((1,), [2])]),
+    defaultdict(list, {1: [2]}), defaultdict(None), defaultdict(Counter, {"a": Counter("b")}), deque(),
+    deque([(1, 2), [3]], 5), deque(maxlen=0), PurePosixPath("a/../b"), PurePosixPath(), PureWindowsPath(r"C:\x"),
+    Path("/a/\udcff"), *map(ip_address, ("10.0.0.1", "::1", "fe80::1%eth0")), *map(ip_network, ("10.0.0.0/8", "::/0")),
+    *map(ip_interface, ("10.1.2.3/8", "fe80::1/64")), {ip_address("::1"): Path("x")},
+    Model(number=1), Model(number=1, inner=[Model(number=2, inner=[])]), private(Model(number=1), {"at": (1, 2)}),
+    Open(), Open(a=(1,), b={2}), Paged[Model](rows=[Model(number=1)]), Model.model_construct(number="no number"),
+    Defined(1, Defined(2)), Hashed((1, "\ud800")), {Hashed(1): Hashed(2)}, Loose(1), markupsafe.Markup("<b>\ud800</b>"),
 ]  # fmt: skip
 
 
@@ -169,6 +194,47 @@ def test_the_kept_result_of_a_cached_property_is_left_out() -> None:
     assert back.half == 21.0
 
 
+@pytest.mark.parametrize("value", [Model(number=2), Defined(2)], ids=["pydantic", "attrs"])
+def test_so_is_that_of_a_model(value: Any) -> None:
+    assert value.double == 4
+    back = trip(value)
+    assert back == value
+    assert "double" not in getattr(back, "__dict__", ())
+    assert back.double == 4
+
+
+@pytest.mark.filterwarnings("error")
+def test_models_come_back_without_their_code() -> None:
+    ran: list[str] = []
+
+    class Checked(pydantic.BaseModel):
+        a: Any = pydantic.Field(deprecated=True)
+
+        @pydantic.field_validator("a")
+        @classmethod
+        def check(cls, value: Any) -> Any:
+            ran.append("validator")
+            return f"{value}!"
+
+        def model_post_init(self, context: object) -> None:
+            ran.append("post_init")
+
+    @attrs.define
+    class Converted:
+        a: Any = attrs.field(
+            converter=lambda value: ran.append("converter") or f"{value}!", validator=lambda *_: ran.append("v")
+        )
+
+        def __attrs_post_init__(self) -> None:
+            ran.append("attrs post_init")
+
+    value = [Checked(a="x"), Converted("x")]
+    assert len(ran) == 5
+    serializer = SafeSerializer(types=[Checked, Converted])
+    assert same(serializer.loads(serializer.dumps(value, b""), b""), value)
+    assert len(ran) == 5
+
+
 def test_an_unset_slot_of_a_base_is_no_obstacle() -> None:
     serializer = SafeSerializer(types=[BesideSlots])
     assert same(serializer.loads(serializer.dumps(BesideSlots(1), b""), b""), BesideSlots(1))
@@ -212,7 +278,7 @@ assert type(serializer.loads(serializer.dumps(frozen, b""), b"")) is datetime.da
 
 
 def test_many_threads_share_one_serializer() -> None:
-    serializer = SafeSerializer()
+    serializer = SafeSerializer(types=[list[Report]])
     value = [Report("r", [Point(n, (n,))], Owner("o")) for n in range(20)]
     wrong: list[object] = []
 

@@ -73,5 +73,11 @@ def test_every_public_class_has_an_example(kind: type) -> None:
 
 
 def test_the_public_names() -> None:
-    assert memocache.serializers.__all__ == ["Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"]
+    assert memocache.serializers.__all__ == [
+        "Serializer",
+        "SafeSerializer",
+        "JSONSerializer",
+        "PickleSerializer",
+        "register",
+    ]
     assert [SafeSerializer.codec, JSONSerializer.codec, PickleSerializer.codec] == [1, 2, 3]

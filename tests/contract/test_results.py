@@ -1,0 +1,96 @@
+"""Results with fields on every shared cache: what the return hint names comes back, everything else is refused."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+
+from memocache import Cache, ForeignCache, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, TieredCache, cached
+from tests.contract import hinted
+from tests.contract.hinted import Model, Report, Row
+from tests.support.redis_servers import RedisServer
+from tests.support.servers import MemcachedServer
+
+KINDS = ["memcached", "redis", "sqlite", "tiered", "foreign"]
+
+
+@attrs.define
+class Stop:
+    name: str
+    rows: list[Row]
+
+
+class Line(msgspec.Struct):
+    stops: dict[str, Stop]
+
+
+@pytest.fixture(params=KINDS)
+def make(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Callable[[], Cache]:
+    """Makes a cache that has the same entries each time, as another process has them."""
+    if request.param == "redis":
+        redis: RedisServer = request.getfixturevalue("redis_server")
+        return lambda: RedisCache(redis.url, key_prefix=prefix, timeout=10)
+    if request.param == "sqlite":
+        return lambda: SQLiteCache(tmp_path / "cache" / "cache.db", timeout=10)
+    if request.param == "foreign":
+        held: dict[str, Any] = {}
+        return lambda: ForeignCache(held)
+    server: MemcachedServer = request.getfixturevalue("contract_memcached")
+    if request.param == "memcached":
+        return lambda: MemcachedCache([server.address], key_prefix=prefix)
+    return lambda: TieredCache(SimpleCache(), MemcachedCache([server.address], key_prefix=prefix), near_timeout=5)
+
+
+def line(name: str) -> "Line | list[Stop]":
+    return Line({name: Stop(name, [Row(1, ("a", "b"))])})
+
+
+@pytest.mark.parametrize("function", [
+    hinted.by_text, hinted.without, hinted.for_checkers, line
+], ids=lambda function: function.__name__)  # fmt: skip
+def test_results_come_back_in_another_process(make: Callable[[], Cache], function: Any) -> None:
+    first = cached(timeout=60, cache=make(), namespace=function.__name__)(function)
+    second = cached(timeout=60, cache=make(), namespace=function.__name__)(function)
+    value = first(7)
+    back = second(7)
+    assert second.info().hits == 1
+    assert back == value == function(7)
+    assert type(back) is type(value)
+
+
+def test_a_class_method_may_return_itself(make: Callable[[], Cache]) -> None:
+    for hits in (0, 1):
+        load = cached(timeout=60, cache=make(), namespace="load")(Report.load.__func__)  # type: ignore[attr-defined]
+        assert load(Report, "x") == [Report("x")]
+        assert load.info().hits == hits
+
+
+@pytest.mark.parametrize("function", [hinted.anything, hinted.not_found], ids=lambda function: function.__name__)
+def test_what_would_never_be_read_is_not_stored(
+    make: Callable[[], Cache], function: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = cached(timeout=60, cache=make(), namespace=function.__name__)(function)
+    with caplog.at_level(logging.WARNING, "memocache"):
+        for number in range(3):
+            assert call(number).title == str(number)
+    assert (call.info().stored, call.info().failures) == (0, 3)
+    (record,) = caplog.records
+    assert "annotate the function's return type with it, or pass types=[Report]" in record.getMessage()
+
+
+def test_a_model_with_nonsense_in_it_is_returned_and_kept_or_refused(make: Callable[[], Cache]) -> None:
+    values = [Model.model_construct(number="no number"), Model.model_construct(), Model.model_construct(number=print)]
+
+    def broken(at: int) -> Model:
+        return values[at]
+
+    for hits in (0, 1):
+        call = cached(timeout=60, cache=make(), namespace="broken")(broken)
+        for at, value in enumerate(values):
+            assert call(at).__dict__ == value.__dict__
+        assert call.info().hits == hits
+        assert call.info().failures == 2
