@@ -20,10 +20,12 @@ import re
 import struct
 import sys
 import types
+import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from memocache import _canonical_arrays
+from memocache._canonical_libraries import USED_UP, StandsFor, attrs_names, form_of, held_by, origin_of, remedy_for
 from memocache._instances import token
 from memocache.errors import UnkeyableArgument, with_article
 
@@ -231,6 +233,45 @@ def _class(value: type, level: Level) -> bytes:
     return _frame(b"class", _named(value, level).encode())
 
 
+def _class_or_generic(value: Any, level: Level) -> bytes:
+    """Encode a class that has a metaclass; a generic model with arguments is a class without a name of its own."""
+    origin = origin_of(value)
+    if origin is None:
+        return _class(value, level)
+    return _record(b"alias", value, {"origin": origin[0], "args": origin[1]}, level)
+
+
+def _alias(value: Any, level: Level) -> bytes:
+    """Encode a type with arguments, such as `list[int]`, or a union of types, in whichever way it is spelt."""
+    origin = typing.Union if type(value) in UNIONS else typing.get_origin(value)
+    parts: Parts = {"origin": origin, "args": typing.get_args(value)}
+    name = getattr(value, "_name", None)
+    if type(value) not in (*UNIONS, types.GenericAlias) and _typing_origin(name) is origin:
+        parts["name"] = name  # List[int] is another object than list[int]
+    if getattr(value, "__unpacked__", False) is True:
+        parts["unpacked"] = True
+    return _record(b"alias", value, parts, level)
+
+
+def _typing_origin(name: object) -> object:
+    return getattr(vars(typing).get(name), "__origin__", NO_KEY)  # type: ignore[call-overload]
+
+
+def _special_form(value: Any, level: Level) -> bytes:
+    """Encode what `typing` has as it is, such as `Union` or `List`."""
+    name: str = value._name
+    if vars(typing).get(name) is not value:
+        raise NoStableForm(f"{with_article(type(value))} instance", "pass a type")
+    return _frame(b"class", f"typing.{name}".encode())
+
+
+def _type_alias(value: Any, level: Level) -> bytes:
+    """Encode what a `type` statement has made."""
+    if not _is_found_by_name(value, value.__name__):
+        raise NoStableForm(f"the type {value.__name__}", "define it at the top of a module")
+    return _frame(b"type", f"{module_name(value)}.{value.__name__}".encode())
+
+
 def _function(value: Any, level: Level) -> bytes:
     return _frame(b"function", _named(value, level).encode())
 
@@ -273,17 +314,32 @@ def _encode_other(value: Any, level: Level) -> bytes:
         owner = _named(kind, level, of_instance=True)
         return _record(b"keyed", value, {"__cache_key__": own_key}, level, owner)
     if issubclass(kind, type):
-        return _class(value, level)
+        return _class_or_generic(value, level)
     if issubclass(kind, enum.Enum):
         return _enum_member(value, kind, level)
     parts = _record_parts(value, kind)
     if parts is not None:
         return _record(b"object", value, parts, level, _named(kind, level, of_instance=True))
+    if issubclass(kind, types.GenericAlias):  # that of collections.abc.Callable
+        return _alias(value, level)
+    form = form_of(value, kind)
+    if form is not None:
+        return _form(value, form, level)
     if _own_module(kind) == "freezegun.api":  # what today() and now() give while the time is frozen
         return _BY_TYPE[_stdlib_type(kind)](value, level)
     if type(getattr(value, "__qualname__", None)) is str and _is_found_by_name(value, value.__qualname__):
         return _function(value, level)  # a decorated or a compiled one
     raise NoStableForm(f"{with_article(kind)} instance", _remedy(kind))
+
+
+def _form(value: Any, form: Any, level: Level) -> bytes:
+    """Encode a *value* of another library, of which this is the *form*, or the remedy where it has none."""
+    if type(form) is str:
+        raise NoStableForm(f"{with_article(type(value))} instance", form)
+    if type(form) is StandsFor:
+        return _frames(value, (form.value,), level, lambda _: "")[0]
+    owner = form.owner if type(form.owner) is str else _named(form.owner, level, of_instance=True)
+    return _record(form.tag, value, form.parts, level, owner)
 
 
 def _enum_member(member: Any, kind: Any, level: Level) -> bytes:
@@ -319,11 +375,14 @@ def _remedy(kind: type) -> str:
             f"its class may add to what {with_article(plain)} is; "
             f"pass a plain {plain.__name__} or give {kind.__name__} a __cache_key__ method"
         )
-    if hasattr(kind, "__dataclass_fields__"):
+    if hasattr(kind, "__dataclass_fields__") or attrs_names(kind) is not None:
         base = [each for each in kind.__mro__ if not _is_all_attributes(each)][-1]
         return f"{with_article(base)} is more than its fields; give {kind.__name__} a __cache_key__ method"
+    known = remedy_for(f"{_own_module(base)}.{base.__qualname__}" for base in kind.__mro__)
+    if known is not None:
+        return known
     if hasattr(kind, "__next__"):
-        return "reading it would use it up; pass a tuple of its items"
+        return USED_UP
     if _own_module(kind).partition(".")[0] in FOREIGN:
         return "pass a value that stands for it"
     return f"give {kind.__name__} a __cache_key__ method"
@@ -400,19 +459,33 @@ def _record_parts(value: Any, kind: Any) -> Parts | None:
     msgspec = sys.modules.get("msgspec")  # nobody has a Struct without it
     if msgspec is not None and issubclass(kind, msgspec.Struct):
         names = kind.__struct_fields__
+    elif getattr(kind, "_sa_class_manager", None) is not None:  # a row, whatever else it is
+        return None
     elif type(getattr(kind, "__dataclass_fields__", None)) is dict and _is_all_attributes(kind):
         names = tuple(field.name for field in dataclasses.fields(kind))
     else:
-        return None
+        return _attrs_parts(value, kind)
     return {name: getattr(value, name) for name in names if hasattr(value, name)} | _extra_parts(value, kind, names)
+
+
+def _attrs_parts(value: Any, kind: Any) -> Parts | None:
+    """Return all that *value* consists of if it is of an attrs class, but for the fields with `eq=False`."""
+    names = attrs_names(kind)
+    if names is None or not _is_all_attributes(kind):
+        return None
+    compared, fields = names
+    held = held_by(value, kind)
+    parts = {name: held[name] for name in compared if name in held}
+    return parts | _extra_parts(value, kind, fields, held)
 
 
 def _is_computed(value: object, kind: type, name: str, held: object) -> bool:
     """Return whether *held*, under this *name*, is what a cached_property has computed, and not what was assigned."""
     if not isinstance(getattr(kind, name, None), functools.cached_property):
         return False
-    options = vars(kind).get("__dataclass_params__") or vars(kind).get("__struct_config__")
-    if getattr(options, "frozen", False):
+    own = vars(kind)
+    options = own.get("__dataclass_params__") or own.get("__struct_config__") or own.get("__attrs_props__")
+    if getattr(options, "frozen", False) or getattr(options, "is_frozen", False):
         return True
     try:
         twin = copy.copy(value)
@@ -437,11 +510,12 @@ def _slot_names(kind: type) -> list[str]:
     return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
-def _extra_parts(value: object, kind: type, names: tuple[str, ...]) -> Parts:
+def _extra_parts(value: object, kind: type, names: tuple[str, ...], held: Parts | None = None) -> Parts:
     """Return what a record holds beside the fields called *names*: the cached function can see that, too."""
-    state: Any = object.__getstate__(value)
-    attributes, slots = state if type(state) is tuple else (state, None)
-    held: Parts = {**(attributes or {}), **(slots or {})}
+    if held is None:
+        state: Any = object.__getstate__(value)
+        attributes, slots = state if type(state) is tuple else (state, None)
+        held = {**(attributes or {}), **(slots or {})}
     return {
         name: held[name]
         for name in sorted(held.keys() - set(names))
@@ -490,6 +564,9 @@ def _qualified_name(thing: Any, *, of_instance: bool = False) -> str:
         )
     full = f"{module_name(thing)}.{name}"
     if not _is_found_by_name(thing, name):
+        builtin = min((each for each, found in vars(types).items() if found is thing), default=None)
+        if builtin is not None:
+            return f"types.{builtin}"
         raise NoStableForm(what, f"{whose} is not what is found as {full}; define it under that name in its module")
     return full
 
@@ -563,7 +640,19 @@ _LAZY_ENCODERS: Final[dict[str, dict[str, Encoder]]] = {
     "ipaddress": {name: _as_text(name) for name in _ADDRESSES},
 }
 
+UNIONS: Final = (types.UnionType, type(typing.Optional[int]))  # noqa: UP045 - one type since Python 3.14
+_ALIASES: Final[tuple[Any, ...]] = (
+    *(list[int], typing.List[int], int | str, typing.Optional[int]),  # noqa: UP006, UP045
+    *(typing.Literal[1], typing.Annotated[int, 1], typing.Callable[[int], int]),
+)
+_SPECIAL_FORMS: Final[tuple[Any, ...]] = (
+    *(typing.Union, typing.Literal, typing.List, typing.Tuple, typing.Callable),  # noqa: UP006
+)
+
 _BY_TYPE: Final[dict[type, Encoder]] = {
+    **{type(each): _special_form for each in _SPECIAL_FORMS},
+    **{type(each): _alias for each in _ALIASES},
+    **({vars(typing)["TypeAliasType"]: _type_alias} if sys.version_info >= (3, 12) else {}),
     type(None): lambda value, level: b"None0:",
     type(...): lambda value, level: b"Ellipsis0:",
     bool: lambda value, level: b"bool1:1" if value else b"bool1:0",

@@ -20,6 +20,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from memocache._canonical import MAIN, encode, encode_in_process, has_own_key, module_name, plain_types
+from memocache._canonical_libraries import LEAVE_OUT
 from memocache._fork import in_child
 from memocache._instances import Owner, token
 from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
@@ -486,7 +487,9 @@ class KeyMaker:
                 f"{self.title}: {name!r} has no stable key{lacks}; give {owner} a __cache_key__ method, "
                 f"or pass key= or ignore=({name!r},)"
             )
-        return f"{self.title}: parameter {name!r} has no stable key: {reason}; or pass key= or ignore=({name!r},)"
+        ways = f"pass key= or ignore=({name!r},)"
+        ways = f": {ways}" if reason.endswith(LEAVE_OUT) else f"; or {ways}"
+        return f"{self.title}: parameter {name!r} has no stable key: {reason}{ways}"
 
 
 def _head_number(head: bytes) -> str | None:

@@ -62,6 +62,8 @@ TIERS: Final = (
             "tests/typing",
             "tests/unit/backends/test_memcached_form.py",
             "tests/unit/canonical/test_later.py",
+            "tests/unit/canonical/test_libraries.py",
+            "tests/unit/canonical/test_rows.py",
             "tests/unit/serializers/test_hostile.py",
             "tests/unit/test_cli.py",
             "tests/unit/test_plugin.py",

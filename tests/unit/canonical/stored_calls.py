@@ -13,6 +13,7 @@ import math
 import operator
 import re
 import types
+import typing
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction

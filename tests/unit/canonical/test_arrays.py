@@ -81,8 +81,12 @@ def test_arrays_that_hold_more_than_their_bytes_are_refused() -> None:
     OwnArray = type("OwnArray", (np.ndarray,), {})
 
     for value, message in [
-        (np.ma.array([1], mask=[True]), "a MaskedArray instance has no stable form: pass a value"),
-        (np.array([1]).view(np.recarray), "a recarray instance has no stable form"),
+        (np.ma.array([1], mask=[True]), "a MaskedArray instance has no stable form: pass its .data and its .mask"),
+        (np.array([1]).view(np.recarray), r"a recarray instance has no stable form: pass .* numpy.asarray\(array\)"),
+        (
+            np.array([1]).view(np.memmap),
+            r"a memmap instance has no stable form: pass a plain array, numpy.asarray\(array\)",
+        ),
         (np.array([1]).view(OwnArray), "an OwnArray instance has no stable form: give OwnArray a __cache_key__"),
         (np.longdouble(1), "a longdouble instance has no stable form"),
         (np.array([1], "G"), "a ndarray instance has no stable form"),
