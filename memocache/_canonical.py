@@ -26,11 +26,12 @@ from typing import Any, Final
 
 from memocache import _canonical_arrays
 from memocache._canonical_libraries import USED_UP, StandsFor, attrs_names, form_of, held_by, origin_of, remedy_for
-from memocache._instances import token
+from memocache._instances import forget_tokens, token
 from memocache.errors import UnkeyableArgument, with_article
 
 __all__ = [
-    *("MAIN", "encode", "encode_in_process", "fast_types", "has_own_key", "module_name", "plain_types", "zone_key"),
+    *("MAIN", "encode", "encode_in_process", "fast_types", "has_exact_form", "has_own_key", "module_name"),
+    *("plain_types", "register_key", "zone_key"),
 ]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
@@ -312,7 +313,13 @@ def _encode_other(value: Any, level: Level) -> bytes:
     own_key = _own_key(value, kind)
     if own_key is not NO_KEY:
         owner = _named(kind, level, of_instance=True)
-        return _record(b"keyed", value, {"__cache_key__": own_key}, level, owner)
+        try:
+            return _record(b"keyed", value, {"__cache_key__": own_key}, level, owner)
+        except NoStableForm as refusal:
+            base = next((base for base in kind.__mro__ if id(base) in _registered), None)
+            if base is not None:
+                refusal.path[-1] = value, f"{{the key registered for {base.__name__}}}"
+            raise
     if issubclass(kind, type):
         return _class_or_generic(value, level)
     if issubclass(kind, enum.Enum):
@@ -385,7 +392,7 @@ def _remedy(kind: type) -> str:
         return USED_UP
     if _own_module(kind).partition(".")[0] in FOREIGN:
         return "pass a value that stands for it"
-    return f"give {kind.__name__} a __cache_key__ method"
+    return f"give {kind.__name__} a __cache_key__ method or use memocache.keys.register"
 
 
 # Records: what an object consists of
@@ -399,6 +406,26 @@ def _own_key(value: Any, kind: type) -> object:
     if found is None:  # also as with __hash__ = None: not even what it would inherit
         return NO_KEY
     return found() if callable(found) else found
+
+
+_registered: Final[dict[int, tuple[type, Callable[[Any], object]]]] = {}
+"""By the ids of classes: each, and the key function of its instances."""
+
+
+def register_key(kind: type, key: Callable[[Any], object], *, replace: bool) -> bool:
+    """Let the instances of *kind* count by what *key* returns; false if that is so already, and not to be replaced."""
+    entry = kind, key
+    if not replace and _registered.setdefault(id(kind), entry) is not entry:
+        return False
+    _registered[id(kind)] = entry
+    forget_tokens(kind)  # which their results in process are found by; after that, so that nobody finds these again
+    return True
+
+
+def has_exact_form(kind: type) -> bool:
+    """Return whether instances of exactly this type are encoded without a look at what they are."""
+    _add_imported_types()
+    return kind is object or id(kind) in _ENCODERS
 
 
 def plain_types(values: Sequence[object]) -> type | tuple[type, ...] | None:
@@ -442,8 +469,12 @@ def _find_own_key(value: Any, kind: type) -> tuple[Any, bool]:
     held = {} if issubclass(kind, type) else getattr(value, "__dict__", {})
     if "__cache_key__" in held:
         return held["__cache_key__"], False
-    owner = next((base for base in kind.__mro__ if "__cache_key__" in vars(base)), object)
-    return vars(owner).get("__cache_key__"), True
+    for base in kind.__mro__:
+        if id(base) in _registered:
+            return functools.partial(_registered[id(base)][1], value), False
+        if "__cache_key__" in vars(base):
+            return vars(base)["__cache_key__"], True
+    return None, True
 
 
 def _record_parts(value: Any, kind: Any) -> Parts | None:

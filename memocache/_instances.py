@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["Owner", "Token", "token", "tokens"]
+__all__ = ["Owner", "Token", "forget_tokens", "token", "tokens"]
 
 _numbers: Final = itertools.count(1)
 
@@ -34,6 +34,14 @@ def token(instance: object) -> Token:
         new.reference = weakref.ref(instance, functools.partial(tokens.pop, place))
         found = tokens.setdefault(place, new)  # another thread may have been quicker
     return found
+
+
+def forget_tokens(kind: type) -> None:
+    """Let no living instance of *kind* be found by its token any more: its next one is another number."""
+    for place, each in tokens.copy().items():
+        instance = each.reference()
+        if instance is not None and any(base is kind for base in type(instance).__mro__):
+            tokens.pop(place, None)
 
 
 class Owner:

@@ -15,11 +15,20 @@ from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, iscoroutinefunction
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from memocache._canonical import MAIN, encode, encode_in_process, has_own_key, module_name, plain_types
+from memocache._canonical import (
+    MAIN,
+    encode,
+    encode_in_process,
+    has_exact_form,
+    has_own_key,
+    module_name,
+    plain_types,
+    register_key,
+)
 from memocache._canonical_libraries import LEAVE_OUT
 from memocache._fork import in_child
 from memocache._instances import Owner, token
@@ -27,7 +36,9 @@ from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
 from memocache._tags import join_names, read_field, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
-__all__ = ["CALL", "KeyMaker", "KeySpec", "Namespace", "call_tag", "version_suffixes", "without_version"]
+__all__ = ["CALL", "KeyMaker", "KeySpec", "Namespace", "call_tag", "register", "version_suffixes", "without_version"]
+
+T = TypeVar("T")
 
 SCHEME: Final = "v1"
 CALL: Final = "call:"
@@ -63,6 +74,56 @@ _lock = threading.RLock()
 def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
+
+
+def register(kind: type[T], key: Callable[[T], object], *, replace: bool = False) -> None:
+    """Let instances of *kind*, a class that is not yours, count in keys as what *key* returns for them.
+
+    It goes for subclasses, too, each with its own class in the key, unless one is registered itself, or has a
+    `__cache_key__`. Before or after functions are decorated is the same, but do it before they are called: results that
+    were stored for such instances are not found again. On a shared cache, each process has to do it.
+
+    Args:
+        kind: the class.
+        key: returns what stands for an instance: any value that may be an argument, such as a tuple of attributes.
+        replace: take the place of what was registered for the class before.
+
+    Raises:
+        ConfigurationError: something else was given; or the class is registered already, or needs no registration.
+
+    Example:
+        >>> import memocache
+        >>> class Money:
+        ...     def __init__(self, amount, currency):
+        ...         self.amount, self.currency = amount, currency
+        >>> memocache.keys.register(Money, lambda money: (money.amount, money.currency))
+    """
+    if not isinstance(kind, type):
+        raise ConfigurationError(
+            f"keys.register() got {kind!r}; wanted: a class, such as register(Money, lambda money: money.amount)"
+        )
+    title = f"keys.register({kind.__name__})"
+    if not callable(key) or iscoroutinefunction(key):
+        what = with_article(type(key)) if not callable(key) else "a coroutine function"
+        raise ConfigurationError(f"{title}: key is {what}; wanted: a function that takes an instance")
+    if not _takes_one(key):
+        raise ConfigurationError(f"{title}: key cannot be called with an instance alone; wanted: a function that can")
+    if issubclass(kind, type):
+        raise ConfigurationError(f"{title}: its instances are classes, which count by their names")
+    if has_exact_form(kind):
+        raise ConfigurationError(f"{title}: it has a form already, which stays; leave the registration out")
+    if not register_key(kind, key, replace=replace):
+        raise ConfigurationError(f"{title}: it is registered already; pass replace=True to replace that")
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # some that are written in C do not tell
+        return True
+    return True
 
 
 class Namespace:

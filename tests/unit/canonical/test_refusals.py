@@ -28,7 +28,7 @@ from tests.unit.canonical.samples import (
 )
 
 Misnamed = collections.namedtuple("NamedOtherwise", "x")
-GIVE = "has no stable form: give Named a __cache_key__ method"
+GIVE = "has no stable form: give Named a __cache_key__ method or use memocache.keys.register"
 LOCAL = "is made inside a function, where no other process can name it; define it at the top of a module"
 HERE = "make_local.<locals>"
 ZONE_FILE = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 0, 0, 0) + b"UTC\0"
@@ -104,7 +104,8 @@ refused: list[tuple[Any, str]] = [
     ),
     (
         NOON.replace(tzinfo=OwnZone()),
-        "an OwnZone instance, at .tzinfo, has no stable form: give OwnZone a __cache_key__ method",
+        "an OwnZone instance, at .tzinfo, has no stable form: give OwnZone a __cache_key__ method "
+        "or use memocache.keys.register",
     ),
 ]
 
