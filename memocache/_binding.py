@@ -55,8 +55,8 @@ class Binding:
 
     __slots__ = (
         *("_known_keys", "_scopes", "_stand_in", "_warned", "cache", "copy", "counters", "fixed_lifetime"),
-        *("is_direct", "is_ready", "keeps_errors_apart", "keeps_nothing", "key", "keys", "lease_seconds", "longest"),
-        *("near", "policy", "scope", "title", "views", "wait"),
+        *("is_direct", "is_ready", "is_versioned", "keeps_errors_apart", "keeps_nothing", "key", "keys"),
+        *("lease_seconds", "longest", "near", "policy", "scope", "title", "views", "wait"),
     )
 
     def __init__(
@@ -89,6 +89,8 @@ class Binding:
         self.near = cache.near
         """The cache, or its tier, in this process: the fast index leads there."""
         self.is_ready = self.is_direct
+        self.is_versioned = keys.has_version and not self.is_direct
+        """True if the results of a call are in a tag of the call, by which other versions forget them, too."""
         self.key: Callable[[tuple[object, ...]], str] = keys.key if self.is_direct else self._remembered_key
         """Returns the key of a call."""
         self.views: Any = None
@@ -129,10 +131,17 @@ class Binding:
     # ---- keys and scopes -----------------------------------------------------------------------------------------
 
     def get_ready(self, function: Callable[..., Any]) -> None:
-        """Tell a shared cache the types of the results; not before a call, when every name in the hint is there."""
-        self.is_ready = True
-        for hint in result_hints(function):
+        """Learn the types of the results on a shared cache; not before a call, when every name in the hint is there."""
+        from memocache.serializers._schema import schema_digest  # with what such a cache has imported anyway
+
+        hints = result_hints(function)
+        for hint in hints:
             self.cache.name_types(hint)
+        schema = schema_digest(hints)
+        if schema is not None:
+            self.keys.add_schema(schema)
+            self.is_versioned = True
+        self.is_ready = True  # last: another thread makes keys as soon as it is
 
     def _remembered_key(self, key_args: tuple[object, ...]) -> str:
         """Return the key of a call; remembered for plain arguments, since on a shared cache every hit needs it."""

@@ -87,7 +87,6 @@ class Memoizer:
         self.has_key_function: bool = self._spec.function is not None
         self.is_refreshed_later = bool(options.policy.stale)
         self.is_method = self.owner.is_possible
-        self._has_own_scopes = bool(self.tags) or options.version is not None
         self._compiler = CallCompiler(
             function,
             believed,
@@ -98,7 +97,7 @@ class Memoizer:
             instance=None if self._instance_at is None else self._spec.names[self._instance_at],
             is_async=is_async,
             hands_over=bool(options.policy.stale) or not self._spec.are_all,
-            tag_args=self.tags.names if self._has_own_scopes else None,
+            tag_args=self.tags.names if self.tags else None,
             has_unnamed=options.key is None,
         )
         self._key_args_of: Callable[..., tuple[object, ...]] | None = None
@@ -223,16 +222,16 @@ class Memoizer:
         """Return the binding of a call, and its key and scope there."""
         binding = self.binding()
         key = binding.keys.key(self.bind(*args, **kwargs))
-        if not self._has_own_scopes:
-            return binding, key, binding.scope
+        if not self.tags:
+            return binding, key, self._scope(binding, key, None) if binding.is_versioned else binding.scope
         if self._tag_args_of is None:
             self._tag_args_of = self._compiler.tag_args()
         return binding, key, self._scope(binding, key, self._tag_args_of(*args, **kwargs))
 
-    def _scope(self, binding: Binding, key: str, tag_args: tuple[object, ...]) -> EntryScope:
+    def _scope(self, binding: Binding, key: str, tag_args: tuple[object, ...] | None) -> EntryScope:
         """Return the scope on *binding* of the call with this *key* whose arguments for the tags are *tag_args*."""
-        tags = self.tags.of_call(tag_args)
-        if self.options.version is not None and not binding.is_direct:
+        tags = () if tag_args is None else self.tags.of_call(tag_args)
+        if binding.is_versioned:
             tags = (*tags, binding.keys.call_tag(key))
         return binding.scope_of(tags) if tags else binding.scope
 
@@ -300,7 +299,8 @@ class Memoizer:
         binding = self.bindings.settled or self.bindings.current()
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None
-        scope = binding.scope if tag_args is None else self._scope(binding, key, tag_args)
+        is_plain = tag_args is None and not binding.is_versioned
+        scope = binding.scope if is_plain else self._scope(binding, key, tag_args)
         made_of = key_args if self._spec.function is None else self._made_of(binding, key_args, compute)
         return begin_fast(binding, key, scope, fast_key, compute, made_of)
 
@@ -319,7 +319,8 @@ class Memoizer:
         binding = self.bindings.settled or self.bindings.current()
         key = binding.key(key_args)
         fast_key = self.fast_key(key_args) if binding.near is not None else None
-        scope = binding.scope if tag_args is None else self._scope(binding, key, tag_args)
+        is_plain = tag_args is None and not binding.is_versioned
+        scope = binding.scope if is_plain else self._scope(binding, key, tag_args)
         made_of = self._made_of(binding, key_args, compute)
         return await self._run(get_or_compute(binding, key, scope, fast_key, made_of=made_of), compute)
 

@@ -435,6 +435,7 @@ class KeyMaker:
         self._instance_at = None if shared else spec.instance_at  # elsewhere nobody knows an instance of ours
         self._owner = owner
         self._encode = encode if shared else encode_in_process
+        self._version = version
         try:
             self._suffix = "" if version is None else _version_suffix(version)
         except UnkeyableArgument as error:
@@ -449,6 +450,15 @@ class KeyMaker:
         """The tag of all entries of this namespace, whichever function or version made them."""
         if self._suffix and not shared:
             _note_version(self.all_tag, self._suffix)
+
+    def add_schema(self, digest: bytes) -> None:
+        """Let the *digest* of the type of the results be part of the version."""
+        self._suffix = _version_suffix(("schema", digest, self._version))
+
+    @property
+    def has_version(self) -> bool:
+        """True if keys say more than which call it is."""
+        return bool(self._suffix)
 
     def key(self, values: tuple[object, ...]) -> str:
         """Return the key of the call whose arguments in it are *values*, in the order of KeySpec.names."""

@@ -30,6 +30,8 @@ __all__ = [
     "Shape",
     "ShapeMismatch",
     "field_hints",
+    "is_registered",
+    "name_of",
     "record_types",
     "register",
     "shape_of",
@@ -52,7 +54,7 @@ class Shape(ABC):
 
     def __init__(self, kind: type[Any]) -> None:
         self.kind = kind
-        self.name = _name_of(kind)
+        self.name = name_of(kind)
 
     @abstractmethod
     def disassemble(self, value: Any) -> object:
@@ -63,13 +65,14 @@ class Shape(ABC):
         """Return the instance that *content* was taken from, without its constructor. Raises ShapeMismatch."""
 
 
-def _name_of(kind: Any) -> str:
+def name_of(kind: Any) -> str:
+    """Return the name of the class *kind* in bytes: of its module, and of its place there."""
     # pydantic gives Page[a.Item] and Page[b.Item] one name.
     generic = getattr(kind, "__pydantic_generic_metadata__", None) or {}
     if not generic.get("args"):
         return f"{kind.__module__}.{kind.__qualname__}"
-    names = [_name_of(each) if isinstance(each, type) else str(each) for each in generic["args"]]
-    return f"{_name_of(generic['origin'])}[{', '.join(names)}]"
+    names = [name_of(each) if isinstance(each, type) else str(each) for each in generic["args"]]
+    return f"{name_of(generic['origin'])}[{', '.join(names)}]"
 
 
 class _EnumShape(Shape):
@@ -364,7 +367,7 @@ _registered: Final[dict[str, RegisteredShape]] = {}
 
 
 def _registered_shape(kind: type) -> RegisteredShape | None:
-    shape = _registered.get(_name_of(kind))
+    shape = _registered.get(name_of(kind))
     return shape if shape is not None and shape.kind is kind else None
 
 
@@ -447,7 +450,7 @@ class KnownShapes:
     def _find_in_modules(self, name: str) -> Shape | None:
         for module in self._modules:
             kind: Any = vars(module).get(name.rpartition(".")[2])
-            if issubclass(type(kind), type) and _name_of(kind) == name and shape_of(kind) is not None:
+            if issubclass(type(kind), type) and name_of(kind) == name and shape_of(kind) is not None:
                 self.add(kind)
                 return self._by_name.get(name)
         return None
@@ -526,7 +529,14 @@ def field_hints(kind: Any) -> dict[str, object] | None:
     They are resolved, one by one: a text stays where a name in it is not there, such as one that only type checkers
     know. What a class of typing has besides the type, such as Annotated, is left out.
     """
-    declared: dict[str, object] = {}  # by who is asked for the type where there is no annotation
+    try:
+        return _field_hints(kind)
+    except Exception:  # noqa: BLE001 - what the user's class has under these names may be anything
+        return None
+
+
+def _field_hints(kind: Any) -> dict[str, object] | None:
+    declared: dict[str, object] = {}  # where there may be no annotation
     if _is_model(kind):
         declared = {name: field.annotation for name, field in kind.model_fields.items()}
         names: Collection[str] = [*declared, *kind.__private_attributes__]

@@ -2,20 +2,15 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import attrs
 import msgspec
 import pytest
 
-from memocache import Cache, ForeignCache, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, TieredCache, cached
+from memocache import Cache, cached
 from tests.contract import hinted
 from tests.contract.hinted import Model, Report, Row
-from tests.support.redis_servers import RedisServer
-from tests.support.servers import MemcachedServer
-
-KINDS = ["memcached", "redis", "sqlite", "tiered", "foreign"]
 
 
 @attrs.define
@@ -26,23 +21,6 @@ class Stop:
 
 class Line(msgspec.Struct):
     stops: dict[str, Stop]
-
-
-@pytest.fixture(params=KINDS)
-def make(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Callable[[], Cache]:
-    """Makes a cache that has the same entries each time, as another process has them."""
-    if request.param == "redis":
-        redis: RedisServer = request.getfixturevalue("redis_server")
-        return lambda: RedisCache(redis.url, key_prefix=prefix, timeout=10)
-    if request.param == "sqlite":
-        return lambda: SQLiteCache(tmp_path / "cache" / "cache.db", timeout=10)
-    if request.param == "foreign":
-        held: dict[str, Any] = {}
-        return lambda: ForeignCache(held)
-    server: MemcachedServer = request.getfixturevalue("contract_memcached")
-    if request.param == "memcached":
-        return lambda: MemcachedCache([server.address], key_prefix=prefix)
-    return lambda: TieredCache(SimpleCache(), MemcachedCache([server.address], key_prefix=prefix), near_timeout=5)
 
 
 def line(name: str) -> "Line | list[Stop]":
