@@ -22,6 +22,8 @@ from memocache.errors import (
 from memocache.stats import Info
 
 if TYPE_CHECKING:
+    from memocache._entry_info import EntryInfo
+    from memocache._events import Event, subscribe, watched
     from memocache._function import (
         AsyncBoundCachedFunction,
         AsyncCachedFunction,
@@ -55,6 +57,9 @@ __all__ = [
     "uncache_tag",
     "uncaches",
     "cached_functions",
+    "subscribe",
+    "watched",
+    "Event",
     "Cache",
     "SimpleCache",
     "MemcachedCache",
@@ -69,6 +74,7 @@ __all__ = [
     "JSONSerializer",
     "PickleSerializer",
     "Info",
+    "EntryInfo",
     "MemocacheError",
     "ConfigurationError",
     "UnkeyableArgument",
@@ -89,6 +95,10 @@ _LATER: Final = {
     "AsyncBoundCachedFunction": "memocache._function",
     "cached_functions": "memocache._function",
     "uncaches": "memocache._uncaches",
+    "Event": "memocache._events",
+    "subscribe": "memocache._events",
+    "watched": "memocache._events",
+    "EntryInfo": "memocache._entry_info",
     "cache_from_url": "memocache.backends.urls",
     "MemcachedCache": "memocache.backends.memcached",
     "GAEMemcachedCache": "memocache.backends.gae",

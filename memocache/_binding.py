@@ -10,6 +10,7 @@ from memocache._clock import now
 from memocache._current import CacheRef, CacheSource, as_cache
 from memocache._entry import SECOND, Entry, EntryScope, FastIndex, FastKey, StaleableEntry
 from memocache._hints import result_hints
+from memocache._listeners import listeners
 from memocache._missing import MISSING
 from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
@@ -77,7 +78,7 @@ class Binding:
         self.policy = policy
         self.wait = wait
         self.copy = copy
-        self.counters = Counters() if counters is None else counters
+        self.counters = Counters(title) if counters is None else counters
         self.keeps_errors_apart = keeps_errors_apart
         self.longest = 0.0  # computation that was seen, in seconds
         self.lease_seconds = FIRST_LEASE  # for which a computation may hold its key
@@ -202,14 +203,19 @@ class Binding:
             f"so that old results may still be served: {error}"
         )
 
-    def hit(self, entry: Entry, fast_key: "FastKey | None" = None, *, waited: bool = False) -> Any:
-        """Count that *entry* is served, and return the value that the caller gets."""
-        if not entry.counts_its_hits:
-            if waited:
-                self.counters.waits += 1
-            else:
+    def hit(self, entry: Entry, fast_key: "FastKey | None" = None, waited: float | None = None) -> Any:
+        """Count that *entry* is served, perhaps after some seconds *waited*; return the value that the caller gets."""
+        if waited is not None:
+            if entry.counts_its_hits:  # the look has taken it for a hit
+                self.counters.hits -= 1
+                self.counters.saved -= entry.cost / SECOND
+            self.has_waited(entry.key, waited)
+        else:
+            if not entry.counts_its_hits:
                 self.counters.hits += 1
                 self.counters.saved += entry.cost / SECOND
+            if listeners:
+                self.tell_served("hit", entry)
         value = entry.value
         if type(value) is StoredException:
             raise value.rebuild()
@@ -219,14 +225,41 @@ class Binding:
 
     def serve_old(self, entry: StaleableEntry) -> Any:
         """Count that *entry* is served while somebody refreshes it, and return the value that the caller gets."""
-        if now() >= entry.fresh_until:
+        is_stale = now() >= entry.fresh_until
+        if is_stale:
             self.counters.stale += 1
         elif entry.counts_its_hits:
             entry.hits += 1
         else:
             self.counters.hits += 1
             self.counters.saved += entry.cost / SECOND
+        if listeners:
+            self.tell_served("stale" if is_stale else "hit", entry)
         return self.serve(entry.value)
+
+    def tell_served(self, kind: str, entry: Entry) -> None:
+        """Tell those who listen to this *kind* of event that *entry* is served."""
+        if tell := listeners.get(kind):
+            age = max(0.0, now() - entry.serve_from) if entry.serve_from else None
+            tell(self.title, entry.key, self.cache, age=age)
+
+    def has_waited(self, key: str, seconds: float) -> None:
+        """Count that a call is served the result of another, for which it has waited so many *seconds*."""
+        self.counters.waits += 1
+        self.counters.waited += seconds
+        if tell := listeners.get("wait"):
+            tell(self.title, key, self.cache, seconds=seconds)
+
+    def tell_stored(self, lease: Lease, entry: Entry) -> None:
+        """Tell those who listen that the cache took *entry* under *lease*."""
+        if tell := listeners.get("stored"):
+            size = getattr(lease, "size", None)
+            tell(self.title, entry.key, self.cache, seconds=entry.cost / SECOND, size=size)
+
+    def lost_lease(self) -> None:
+        """Count that a result was not stored, since it took longer than its lease. Nothing failed."""
+        self.counters.lost += 1
+        self._warn("a lease was lost while computing, so the result was not stored")
 
     def serve(self, value: Any) -> Any:
         """Return what the caller gets of a stored *value*; raise what it stands for, if that is an exception."""
@@ -237,6 +270,12 @@ class Binding:
     def failed(self, what: str, error: Exception | None = None) -> None:
         """Count that the cache did not do something; log the first time of each kind, and of each reason for it."""
         self.counters.failures += 1
+        self.counters.errors[what] = self.counters.errors.get(what, 0) + 1
+        if tell := listeners.get("failed"):
+            tell(self.title, None, self.cache, error=error)
+        self._warn(what, error)
+
+    def _warn(self, what: str, error: Exception | None = None) -> None:
         # Sizes and times are no reasons of their own; that a server is left alone is said by what came before.
         reason = str(error).translate(NO_DIGITS)
         told = self._warned.setdefault(what, set())
@@ -288,7 +327,7 @@ class Bindings:
 
     __slots__ = (
         *("_fast_index", "_get_ready", "_is_fixed", "_latest", "_lock", "_make", "_source", "_title"),
-        *("known", "settled"),
+        *("known", "past", "settled"),
     )
 
     def __init__(
@@ -307,6 +346,8 @@ class Bindings:
         self._get_ready = get_ready
         # One is all most functions ever have; a default cache for each test, or cache= as a function, makes more.
         self.known: tuple[Binding, ...] = ()
+        self.past = Counters()
+        """The figures on those that are not known any more."""
         self._latest: Binding | None = None  # unless each call asks for its cache
         self.settled: Binding | None = None
         """The one in use, once it will not be another any more."""
@@ -377,7 +418,9 @@ class Bindings:
                 binding = self._known_on(cache)
                 if binding is None:
                     binding = self._make(cache)
-                    self.known = (*self.known, binding)[-MOST_BINDINGS:]
+                    for gone in self.known[: -MOST_BINDINGS + 1]:
+                        self.past.add(gone.counters)
+                    self.known = (*self.known[-MOST_BINDINGS + 1 :], binding)
         if self._fast_index is not None and self._fast_index.source is not cache.near:
             self._fast_index.lead_to(cache.near)
         return binding

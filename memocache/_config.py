@@ -6,6 +6,7 @@ from memocache import _current
 from memocache._current import CacheRef, as_cache, ref_of
 from memocache._effects import blocking
 from memocache._hooks import adapters
+from memocache._listeners import listeners
 from memocache._policy import UNSET, Unset
 from memocache._tags import tag_name
 from memocache.backends.base import Cache, CacheCall
@@ -149,6 +150,8 @@ async def _forget_tag(tag: str, caches: list[Cache], failed: list[Exception]) ->
     for cache in caches:
         try:
             await CacheCall(cache, cache.forget_tag, (tag_name(tag),))
+            if tell := listeners.get("uncached"):
+                tell("", tag, cache)
         except (BackendError, ConfigurationError) as error:
             reasons.append(str(error) if len(caches) == 1 else f"{cache!r}: {error}")
             failed = [*failed, error]

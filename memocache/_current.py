@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from memocache._entry import FastIndex
 from memocache._fork import in_child
+from memocache._listeners import switches
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
 from memocache.errors import ConfigurationError
@@ -184,14 +185,26 @@ _everywhere: Final[list[None]] = []
 _disabled: Final[ContextVar[bool | list[None]]] = ContextVar("memocache_disabled", default=_everywhere)
 is_disabled: Final[Callable[[], bool | list[None]]] = _disabled.get
 """True, or as good, if this thread or task is inside `disabled`, or the process is."""
-_disabled_contexts = 0
+_closings = 0  # those who need the fast indexes to be empty: `disabled`, and who listens to hits
 
 
 def register(fast_index: FastIndex) -> None:
     """Keep *fast_index* (weakly) among those that `disabled` switches off."""
     with _lock:
         _indexes.add(fast_index)
-        fast_index.switch(on=not _disabled_contexts)
+        fast_index.switch(on=not _closings)
+
+
+def _close_fast_indexes(close: bool) -> None:
+    """Let no fast index lead to anything from now on, so that each call takes the miss path; or let them again."""
+    global _closings
+    with _lock:
+        _closings += 1 if close else -1
+        for index in list(_indexes):
+            index.switch(on=not _closings)
+
+
+switches.append(_close_fast_indexes)
 
 
 def as_cache(given: object) -> Cache | None:
@@ -215,25 +228,16 @@ def disabled(*, everywhere: bool = False) -> Iterator[None]:
     Args:
         everywhere: True for all threads and tasks of the process.
     """
-    global _disabled_contexts
     token = _disabled.set(True)
     if everywhere:
         _everywhere.append(None)
-    with _lock:
-        _disabled_contexts += 1
-        # A fast index does not look at the switch, so it must be empty while that is on anywhere.
-        for index in list(_indexes):
-            index.switch(on=False)
+    _close_fast_indexes(True)  # they do not look at the switch, so they must be empty while that is on anywhere
     try:
         yield
     finally:
         if everywhere:
             _everywhere.pop()
-        with _lock:
-            _disabled_contexts -= 1
-            if not _disabled_contexts:
-                for index in list(_indexes):
-                    index.switch(on=True)
+        _close_fast_indexes(False)
         _disabled.reset(token)
 
 

@@ -14,6 +14,7 @@ from memocache._effects import COMPUTE_ALONE, Effects, Instead, PendingCall, Sto
 from memocache._entry import EntryScope
 from memocache._hooks import Decision, adapters
 from memocache._instances import token
+from memocache._listeners import listeners
 from memocache._readthrough import compute_only, forget, forget_tag, get_or_compute, peek, put_if
 from memocache._readthrough import refresh as refresh_call
 from memocache.backends.base import Cache, CacheCall
@@ -182,6 +183,8 @@ class CallEngine:
     def count(self, entry: Any, /) -> None:
         if entry is None:
             self._binding.counters.misses += 1
+            if tell := listeners.get("miss"):
+                tell(self._memoizer.title, self._call_key, self.cache)
         else:
             self._binding.hit(entry)
 

@@ -32,6 +32,9 @@ __all__ = [
     "cached_functions",
 ]
 
+if TYPE_CHECKING:
+    from memocache._entry_info import EntryInfo
+
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
@@ -148,6 +151,13 @@ class SyncMethods(CacheMethods[P, R]):
         """Return what is stored for this call, or MISSING; it never computes."""
         return cast(R, self._self_memoizer.peek((*self._self_bound, *args), kwargs))
 
+    def entry(self, /, *args: P.args, **kwargs: P.kwargs) -> "EntryInfo | None":
+        """Return what is known of the entry that is stored for this call, or None; in one round trip, on any cache.
+
+        On a TieredCache it is that of the tier that processes share.
+        """
+        return cast("EntryInfo | None", self._self_memoizer.entry((*self._self_bound, *args), kwargs))
+
     def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store *value* as the result of this call."""
         self._self_memoizer.put(value, (*self._self_bound, *args), kwargs)
@@ -238,6 +248,13 @@ class AsyncMethods(CacheMethods[P, R]):
     async def peek(self, /, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
         """Return what is stored for this call, or MISSING; it never computes."""
         return cast(R, await self._self_memoizer.peek((*self._self_bound, *args), kwargs))
+
+    async def entry(self, /, *args: P.args, **kwargs: P.kwargs) -> "EntryInfo | None":
+        """Return what is known of the entry that is stored for this call, or None; in one round trip, on any cache.
+
+        On a TieredCache it is that of the tier that processes share.
+        """
+        return cast("EntryInfo | None", await self._self_memoizer.entry((*self._self_bound, *args), kwargs))
 
     async def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store *value* as the result of this call."""

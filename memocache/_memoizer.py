@@ -40,7 +40,7 @@ from memocache._tags import Tags
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 from memocache.keys import KeyMaker, KeySpec, Namespace
-from memocache.stats import Info
+from memocache.stats import Counters, Info
 
 __all__ = ["Call", "Memoizer", "as_call", "forget_each"]
 
@@ -224,9 +224,13 @@ class Memoizer:
         key = binding.keys.key(self.bind(*args, **kwargs))
         if not self.tags:
             return binding, key, self._scope(binding, key, None) if binding.is_versioned else binding.scope
+        return binding, key, self._scope(binding, key, self._tag_args(args, kwargs))
+
+    def _tag_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, ...]:
+        """Return the arguments of a call that its tags name."""
         if self._tag_args_of is None:
             self._tag_args_of = self._compiler.tag_args()
-        return binding, key, self._scope(binding, key, self._tag_args_of(*args, **kwargs))
+        return self._tag_args_of(*args, **kwargs)
 
     def _scope(self, binding: Binding, key: str, tag_args: tuple[object, ...] | None) -> EntryScope:
         """Return the scope on *binding* of the call with this *key* whose arguments for the tags are *tag_args*."""
@@ -255,20 +259,30 @@ class Memoizer:
         return binding.keys.key(key_args)
 
     def info(self) -> Info:
-        """Return the figures of the function on the cache in use."""
+        """Return the figures of the function, on all caches that it has used."""
         binding = self.binding()
-        counters = binding.counters
-        usage = binding.cache.usage(binding.keys.all_tag, counters)
+        usage = binding.cache.usage(binding.keys.all_tag, binding.counters)
+        total = Counters()
+        total.add(self.bindings.past)
+        for each in self.bindings.known:
+            total.add(each.counters)
+            held = each.cache.usage(each.keys.all_tag, each.counters)
+            total.hits += held.hits
+            total.saved += held.saved
         return Info(
-            hits=counters.hits + usage.hits,
-            misses=counters.misses,
-            stale=counters.stale,
-            waits=counters.waits,
-            failures=counters.failures,
-            stored=counters.stored,
-            seconds_saved=round(counters.saved + usage.saved, 6),
+            hits=total.hits,
+            misses=total.misses,
+            stale=total.stale,
+            waits=total.waits,
+            failures=total.failures,
+            stored=total.stored,
+            seconds_saved=round(total.saved, 6),
             currsize=usage.size,
             maxsize=usage.limit,
+            evicted=total.evicted,
+            lost=total.lost,
+            waited=total.waited,
+            errors=total.errors,
         )
 
     def forget_in_process(self) -> None:
@@ -277,6 +291,7 @@ class Memoizer:
             if binding.near is not None:
                 binding.near.forget_tag(binding.keys.all_tag)
             binding.counters.reset()
+        self.bindings.past.reset()
 
     # ---- calls ---------------------------------------------------------------------------------------------------
 
@@ -366,6 +381,18 @@ class Memoizer:
         (entry,) = await peek(binding, (key,), (scope.tags,))
         return MISSING if entry is None else binding.serve(entry.value)
 
+    def entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what is known of what is stored for a call, or None."""
+        binding, key, scope = self.locate(args, kwargs)
+        tags = self.tags.texts(self._tag_args(args, kwargs)) if self.tags else ()
+        return self._run(self._entry(binding, key, scope, tags))
+
+    async def _entry(self, binding: Binding, key: str, scope: EntryScope, tags: tuple[str, ...]) -> Any:
+        from memocache._entry_info import describe  # its dataclass takes a while to make, and few ask
+
+        (entry,) = await peek(binding, (key,), (scope.tags,), binding.cache.far)
+        return None if entry is None else describe(entry, binding.cache.far, tags)
+
     def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Store *value* as the result of a call."""
         return self._run(self._put(value, *self.locate(args, kwargs)))
@@ -380,7 +407,7 @@ class Memoizer:
 
     async def _clear(self, binding: Binding) -> None:
         await forget_tag(binding, binding.keys.all_tag)
-        binding.counters.reset()
+        self.forget_in_process()  # there the entries have counted hits
 
     def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute a call now, store and return the result."""

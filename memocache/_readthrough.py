@@ -35,6 +35,7 @@ from memocache._effects import (
 from memocache._entry import SECOND, Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import waiting
 from memocache._hooks import adapters
+from memocache._listeners import listeners
 from memocache._stored_exception import StoredException, own_copy
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
@@ -51,7 +52,6 @@ ONE_SHOT: Final = (
     "the function returned an iterator, whose first reader uses it up, so it was not stored; return a list"
 )
 NO_ANSWER: Final = "the cache did not answer, so the call was computed and not stored"
-LEASE_LOST: Final = "a lease was lost while computing, so the result was not stored"
 NOT_TAKEN: Final = "the cache did not take a result"
 
 UNSHARED: Final = object()
@@ -91,7 +91,7 @@ async def get_or_compute(
     """
     budget = binding.wait if waits else 0.0
     sleep = FIRST_SLEEP
-    has_waited = False
+    began: float | None = None  # to wait, if it has
     while True:
         if found is NOT_LOOKED:
             found = await _look(binding, key, scope)
@@ -99,9 +99,9 @@ async def get_or_compute(
             binding, found = binding.stand_in(), NOT_LOOKED
             continue
         if found is None:
-            return await _compute_alone(binding)
+            return await _compute_alone(binding, key)
         if isinstance(found, Entry):
-            return binding.hit(found, fast_key, waited=has_waited)
+            return binding.hit(found, fast_key, None if began is None else ticks() - began)
         if type(found) is Stale:
             lease = found.lease
             if lease is None:
@@ -110,13 +110,14 @@ async def get_or_compute(
             if await InBackground(_lead(binding, lease, scope, made_of=made_of), lease.flight, bind):
                 return binding.serve_old(found.entry)
             lease.alias = fast_key
-            return await _lead(binding, lease, scope, found.entry, made_of)
+            return await _lead(binding, lease, scope, found.entry, made_of, is_call=True)
         if type(found) is Lease:
             found.alias = fast_key
-            return await _lead(binding, found, scope, None, made_of)
+            return await _lead(binding, found, scope, None, made_of, is_call=True)
         if budget <= 0:
-            return await _compute_alone(binding)
-        began = ticks()
+            return await _compute_alone(binding, key)
+        since = ticks()
+        began = since if began is None else began
         flight = cast(Busy, found).flight
         if flight is None:  # in another process: look again in a moment
             await Sleep(min(budget, random.uniform(sleep / 2, sleep)))
@@ -125,13 +126,12 @@ async def get_or_compute(
             with waiting(flight) as allowed:  # not for a flight that waits for us
                 ended = await Join(flight, budget) if allowed else None
             if ended is None or flight.value is UNSHARED:
-                return await _compute_alone(binding)
+                return await _compute_alone(binding, key)
             if ended and flight.state != "abandoned":
-                binding.counters.waits += 1
+                binding.has_waited(key, ticks() - began)
                 return Raised(own_copy(flight.error)) if flight.error else binding.serve(flight.value)
         found = NOT_LOOKED
-        has_waited = True
-        budget -= ticks() - began
+        budget -= ticks() - since
 
 
 def begin_fast(
@@ -163,6 +163,8 @@ def begin_fast(
         if not found.counts_its_hits:
             binding.counters.hits += 1
             binding.counters.saved += found.cost / SECOND
+        if listeners:
+            binding.tell_served("hit", found)
         if type(value) is StoredException:
             raise value.rebuild()
         if fast_key is not None:
@@ -205,11 +207,16 @@ async def _claim(binding: Binding, key: str, scope: EntryScope, failure: str) ->
             cache.stand_in.forget(key)
 
 
-async def _compute_alone(binding: Binding) -> Any:
-    """Compute for this caller only."""
+async def _compute_alone(binding: Binding, key: str | None) -> Any:
+    """Compute for this caller only; *key* is that of a call, None if it is none."""
     binding.counters.misses += 1
-    value, _, _ = await COMPUTE_ALONE
-    return value
+    began, error = ticks(), None
+    try:
+        value, error, _ = await COMPUTE_ALONE
+        return value
+    finally:
+        if key is not None and (tell := listeners.get("miss")):
+            tell(binding.title, key, binding.cache, seconds=ticks() - began, error=error)
 
 
 async def compute_only() -> Any:
@@ -227,8 +234,13 @@ async def _lead(
     scope: EntryScope,
     old: StaleableEntry | None = None,
     made_of: "MadeOf | None" = None,
+    *,
+    is_call: bool = False,
 ) -> Any:
-    """Compute under *lease* and store; if that fails, the caller is served what is *old*."""
+    """Compute under *lease* and store; if that fails, the caller is served what is *old*.
+
+    *is_call* is whether a call waits for it, rather than a refresh.
+    """
     flight = lease.flight
     if lease.unreadable is not None:
         binding.failed("a stored result could not be read, so it is computed again", lease.unreadable)
@@ -237,10 +249,12 @@ async def _lead(
         return await _give_up(binding, lease)
     try:
         computed = cast(Computed, await Compute(flight))
-    except BaseException:
+    except BaseException as error:
         flight.abandon()  # it was not computed: a waiter leads the next
+        if is_call and (tell := listeners.get("miss")):
+            tell(binding.title, lease.key, binding.cache, error=error)
         raise
-    return await _lead_on(binding, lease, scope, *computed, old=old, made_of=made_of)
+    return await _lead_on(binding, lease, scope, *computed, old=old, made_of=made_of, is_call=is_call)
 
 
 async def _lead_on(
@@ -252,6 +266,8 @@ async def _lead_on(
     cost: float,
     old: StaleableEntry | None = None,
     made_of: "MadeOf | None" = None,
+    *,
+    is_call: bool,
 ) -> Any:
     """Go on after the computation, which returned *value* or raised *error*, in *cost* seconds."""
     flight = lease.flight
@@ -262,7 +278,9 @@ async def _lead_on(
             await _give_up(binding, lease)
             return value
         if error is not None:
-            return await _lead_failed(binding, lease, scope, error, cost, old)
+            instead = await _lead_failed(binding, lease, scope, error, cost, old)
+            is_call = is_call and instead is None  # else it is told as stale
+            return instead
         try:
             decision = value if type(value) is StoreDecision else _decide(binding, value)
         except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
@@ -272,6 +290,7 @@ async def _lead_on(
         if decision.error is not None:
             await _give_back(binding, lease, decision.error)
             flight.resolve(UNSHARED)
+            is_call = is_call and old is None
             return value if old is None else Instead(binding.serve_old(old))
         await _store(binding, lease, scope, decision.kept, decision.lifetime, cost, decision.stale)
         flight.resolve(decision.kept if decision.shared else UNSHARED)
@@ -279,6 +298,8 @@ async def _lead_on(
     finally:
         if flight.state is None:
             flight.abandon()  # nothing above has ended it: a waiter leads the next
+        if is_call and (tell := listeners.get("miss")):
+            tell(binding.title, lease.key, binding.cache, seconds=cost, error=error)
 
 
 class ArgumentsChanged(Exception):
@@ -373,18 +394,22 @@ class PendingLeadFast(PendingCall):
             try:
                 if binding.cache.fill(lease, entry):
                     binding.counters.stored += 1
+                    if listeners:
+                        binding.tell_stored(lease, entry)
                 elif flight.over:  # else it was forgotten meanwhile, as it should be
-                    binding.failed(LEASE_LOST)
+                    binding.lost_lease()
             except (BackendError, SerializationError) as error:
                 blocking(_not_stored(binding, lease, error))
             flight.resolve(value)
         finally:
             if flight.state is None:
                 flight.abandon()
+            if tell := listeners.get("miss"):
+                tell(binding.title, lease.key, binding.cache, seconds=cost)
         return value
 
     def _advance(self, answer: Any) -> None:
-        self._coroutine = _lead_on(self._binding, self._lease, self._scope, *answer)
+        self._coroutine = _lead_on(self._binding, self._lease, self._scope, *answer, is_call=True)
         super()._advance(None)
 
 
@@ -429,8 +454,10 @@ async def _store(
     try:
         if await _fill(binding, lease, entry):
             binding.counters.stored += 1
+            if listeners:
+                binding.tell_stored(lease, entry)
         elif lease.flight.over:  # else it was forgotten meanwhile, as it should be
-            binding.failed(LEASE_LOST)
+            binding.lost_lease()
     except (BackendError, SerializationError) as error:
         await _not_stored(binding, lease, error)
 
@@ -483,7 +510,7 @@ async def _give_back(binding: Binding, lease: Lease, error: BaseException | None
 async def refresh(binding: Binding, key: str, scope: EntryScope, made_of: "MadeOf | None" = None) -> Any:
     """Compute now and store, whatever is there; return the value. *made_of* is what the key was made of."""
     lease = await _claim(binding, key, scope, NO_ANSWER)
-    return await (_compute_alone(binding) if lease is None else _lead(binding, lease, scope, None, made_of))
+    return await (_compute_alone(binding, None) if lease is None else _lead(binding, lease, scope, None, made_of))
 
 
 async def put(binding: Binding, key: str, scope: EntryScope, value: object) -> None:
@@ -535,7 +562,10 @@ async def forget(binding: Binding, key: str) -> bool:
         return forget_direct(binding, key)
     cache, keys, tag = binding.cache, binding.keys.call_keys(key), binding.keys.call_tag(key)
     try:
-        return bool(await CacheCall(cache, cache.forget_call, (keys, tag)))
+        existed = bool(await CacheCall(cache, cache.forget_call, (keys, tag)))
+        if tell := listeners.get("uncached"):
+            tell(binding.title, key, cache)
+        return existed
     except BackendError as error:
         raise binding.not_forgotten(error) from error
     finally:  # last: nobody who starts when this has returned joins what began before
@@ -553,6 +583,8 @@ def forget_direct(binding: Binding, key: str) -> bool:
         if version_suffixes:
             for other in binding.keys.other_versions(key):
                 cache.forget(other)
+        if tell := listeners.get("uncached"):
+            tell(binding.title, key, cache)
         return existed
     except BackendError as error:
         raise binding.not_forgotten(error) from error
@@ -563,6 +595,8 @@ async def forget_tag(binding: Binding, tag: str) -> None:
     cache = binding.cache
     try:
         await CacheCall(cache, cache.forget_tag, (tag,))
+        if tell := listeners.get("uncached"):
+            tell(binding.title, tag, cache)
     except BackendError as error:
         raise binding.not_forgotten(error, "its calls were") from error
     finally:

@@ -50,6 +50,10 @@ class Tags:
 
     def of_call(self, values: tuple[object, ...]) -> tuple[str, ...]:
         """Return the names of the tags of the call whose arguments for `names` are *values*."""
+        return tuple(map(tag_name, self.texts(values)))
+
+    def texts(self, values: tuple[object, ...]) -> tuple[str, ...]:
+        """Return the tags of that call as a user writes them."""
         arguments = dict(zip(self.names, values, strict=True))
         return tuple(self._filled(template, arguments) for template in self._templates)
 
@@ -63,7 +67,7 @@ class Tags:
         """Return the name of the tag of the calls with *some* arguments; ConfigurationError if none has these."""
         for template, fields in self._fields.items():
             if fields and set(map(parameter_of, fields)) == some.keys():
-                return self._filled(template, some)
+                return tag_name(self._filled(template, some))
         wanted = ":".join(f"{{{name}}}" for name in some) or "{parameter}"
         raise ConfigurationError(
             f"{self._title}: uncache_where({', '.join(some)}) needs a template in tags= that names just these "
@@ -72,7 +76,7 @@ class Tags:
 
     def _filled(self, template: str, arguments: Mapping[str, object]) -> str:
         texts = {field: self._text(field, read_field(field, arguments)) for field in self._fields[template]}
-        return tag_name(fill_template(template, texts))
+        return fill_template(template, texts)
 
     def _text(self, field: str, value: Any) -> str:
         text = plain_text(value)

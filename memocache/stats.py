@@ -1,20 +1,26 @@
 """Counters and Info: the figures of a cached function."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 __all__ = ["Counters", "Info"]
 
 
+FIGURES: Final = (*("evicted", "failures", "hits", "lost", "misses", "saved", "stale", "stored", "waited", "waits"),)
+
+
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The figures of one function on the cache in use, counted in this process.
+    """The figures of one function, counted in this process: on the cache in use, and on those that it used before.
 
     A call is counted once: as a hit if it was served a stored value, as stale if the timeout of that was over, as a
     wait if it was served the result of a computation that another call had begun, else as a miss. A refresh, also one
     in the background, is a miss, too. A failure is whatever was not done for us: the cache was down, a value
-    could not be stored, a computation took longer than its lease, a refresh in the background raised. *stored*
-    counts the results that were stored, *seconds_saved* adds up the computation times of the entries that were hit.
+    could not be stored, a refresh in the background raised; *errors* says how often each. *lost* are the results that
+    were not stored since their computation took longer than its lease: somebody else has computed them meanwhile.
+    *stored* counts the results that were stored, *evicted* those that had to leave for others in process,
+    *seconds_saved* adds up the computation times of the entries that were hit, *waited* the seconds of the waits.
     *currsize* and *maxsize* are None where the cache is not in this process; of a TieredCache they are its near tier's.
     """
 
@@ -27,6 +33,10 @@ class Info:
     seconds_saved: float = 0.0
     currsize: int | None = None
     maxsize: int | None = None
+    evicted: int = 0
+    lost: int = 0
+    waited: float = 0.0
+    errors: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __iter__(self) -> Iterator[int | None]:
         """Go through the figures of functools: `hits, misses, maxsize, currsize = f.cache_info()`."""
@@ -40,12 +50,22 @@ class Counters:
     threads between the reading and the writing of `x.n += 1`.
     """
 
-    __slots__ = ("failures", "hits", "misses", "saved", "stale", "stored", "waits")
+    __slots__ = ("errors", "title", *FIGURES)
 
-    def __init__(self) -> None:
+    def __init__(self, title: str = "") -> None:
+        self.title = title  # the function's, in messages and events
         self.reset()
+
+    def add(self, other: "Counters") -> None:
+        """Add the figures of *other* to these."""
+        for name in FIGURES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for what, number in other.errors.items():
+            self.errors[what] = self.errors.get(what, 0) + number
 
     def reset(self) -> None:
         """Start again at zero."""
-        self.hits = self.misses = self.stale = self.waits = self.failures = self.stored = 0
-        self.saved = 0.0
+        self.hits = self.misses = self.stale = self.waits = 0
+        self.failures = self.stored = self.evicted = self.lost = 0
+        self.saved = self.waited = 0.0
+        self.errors: dict[str, int] = {}  # how often each thing was not done

@@ -204,6 +204,7 @@ class FencedCache(PackedCache, Generic[R]):
             return await self._store(target, lease, None, 0.0)
         packed = self._pack(lease.key, entry, lease.created, lease.block)
         self._check_size(target.wire, packed)
+        lease.size = len(packed)
         return await self._store(target, lease, packed, kept_until(entry) - time.time())  # see `now`
 
     async def peek(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:

@@ -112,6 +112,10 @@ class PackedCache(Cache):
             header = header._replace(fresh=entry.fresh_until, held=entry.retry_at, pause=entry.backoff)
         return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), block)))
 
+    def size_of(self, entry: Entry) -> int | None:
+        """Return how many bytes *entry* takes on a server, but for the generations of its tags."""
+        return len(self._pack(entry.key, entry, entry.serve_from))
+
     def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
         return None if data is None else _envelope.unpack(data, self._digest(key))
 
@@ -128,9 +132,12 @@ class PackedCache(Cache):
         cost = int(envelope.cost * SECOND) if 0 <= envelope.cost < LONGEST_COST else 0
         fresh, expires = envelope.fresh, envelope.expires
         if fresh >= expires:
-            return Entry(key, value, fresh, expires, cost)
-        held, pause = envelope.held, envelope.pause
-        return StaleableEntry(key, value, fresh, expires, cost, fresh_until=fresh, retry_at=held, backoff=pause)
+            entry = Entry(key, value, fresh, expires, cost)
+        else:
+            held, pause = envelope.held, envelope.pause
+            entry = StaleableEntry(key, value, fresh, expires, cost, fresh_until=fresh, retry_at=held, backoff=pause)
+        entry.serve_from = envelope.created
+        return entry
 
 
 def is_present(envelope: Envelope, now: float) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 
 from memocache import _clock, _fork
 from memocache._clock import ticks
+from memocache._listeners import listeners
 from memocache._policy import seconds
 from memocache.backends._names import Place, host_of
 from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, LeftAlone
@@ -344,6 +345,8 @@ class Breaker:
                 return
             self._told.add(problem)
         log.warning("%s; calls are computed until it is back", problem)
+        if tell := listeners.get("failed"):
+            tell("", None, self.name, error=failure)
 
     def allows(self) -> bool:
         """Return whether the server may be asked now."""
@@ -384,6 +387,8 @@ class Breaker:
             self._told.clear()
         if was_told:
             log.warning("%s is back", self.name)
+            if tell := listeners.get("recovered"):
+                tell("", None, self.name)
 
 
 MOST_CONNECTIONS: Final = 32

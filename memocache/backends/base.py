@@ -59,7 +59,10 @@ class Stale(NamedTuple):
 class Lease:
     """The right to fill a key, for a while. Whoever drops it without filling gives it back."""
 
-    __slots__ = ("alias", "block", "created", "flight", "id", "key", "old", "replaces", "tags", "unreadable")
+    __slots__ = ("alias", "block", "created", "flight", "id", "key", "old", "replaces", "size", "tags", "unreadable")
+
+    size: int
+    """The bytes that were filled in, on a shared cache; not there before."""
 
     def __init__(
         self,
@@ -309,6 +312,10 @@ class Cache(ABC):
     @abstractmethod
     def peek(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> "Answer[list[Entry | None]]":
         """Return the entries of *keys*, each in its *tags*, that have not expired; in one round trip."""
+
+    def size_of(self, entry: Entry) -> int | None:
+        """Return how many bytes *entry* takes here; None if it is an object of this process."""
+        return None
 
     async def awaited(
         self,

@@ -8,6 +8,7 @@ from typing import Any, Final
 from memocache._clock import now as clock
 from memocache._entry import SECOND, Entry, FastKey, StaleableEntry
 from memocache._flight import Flight
+from memocache._listeners import listeners
 from memocache._stored_exception import StoredException
 from memocache.backends._s3fifo import S3Fifo
 from memocache.backends.base import Busy, Cache, Lease, Stale, Usage, countable
@@ -107,6 +108,7 @@ class SimpleCache(Cache):
         self._tagged = TaggedEntries()
         self._flights: dict[str, Flight] = {}
         self._latest = -inf  # moment that the wall clock has shown
+        self._untold: list[Entry] = []  # evicted, for the listeners to be told outside of the lock
 
     def __repr__(self) -> str:
         return f"SimpleCache(threshold={self._threshold}, default_timeout={self.default_timeout:g})"
@@ -159,6 +161,11 @@ class SimpleCache(Cache):
         if entry.scope is not None:
             self._tagged.join(entry, entry.scope.tags)
         for evicted in self._queue.insert(entry, now, to_main=was_main):
+            scope = evicted.scope
+            if scope is not None and scope.counters is not None:
+                scope.counters.evicted += 1
+            if "evicted" in listeners:
+                self._untold.append(evicted)
             self._left(evicted)
             left.append(evicted)
         return left
@@ -184,6 +191,15 @@ class SimpleCache(Cache):
             scope.counters.hits += entry.hits
             scope.counters.saved += entry.hits * entry.cost / SECOND
         self._tagged.part(entry, scope.tags)
+
+    def _tell_evicted(self) -> None:
+        """Tell the listeners, outside of the lock, which entries had to leave for others."""
+        evicted, self._untold = self._untold, []
+        tell = listeners.get("evicted")
+        for entry in evicted:
+            counters = None if entry.scope is None else entry.scope.counters
+            if tell is not None:
+                tell("" if counters is None else counters.title, entry.key, self)
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
@@ -242,6 +258,8 @@ class SimpleCache(Cache):
                 if flight is not None:
                     self._flights[lease.key] = flight
         left.clear()
+        if self._untold:
+            self._tell_evicted()
         return stood
 
     def forget(self, key: str) -> bool:
@@ -338,6 +356,8 @@ class SimpleCache(Cache):
             else:
                 left = self._remove_key(key)
         left.clear()
+        if self._untold:
+            self._tell_evicted()
         return lifetime > 0
 
     def delete(self, key: str) -> bool:
@@ -370,6 +390,8 @@ class SimpleCache(Cache):
             self._flights.pop(key, None)
             left = self._store(Entry(key, old + delta, fresh), now)
         left.clear()
+        if self._untold:
+            self._tell_evicted()
         return old + delta
 
 

@@ -19,6 +19,7 @@ from memocache.testing._harness import PATIENCE, BlockingCache, Decorator, freez
 from memocache.testing._invalidation import InvalidationTests
 from memocache.testing._single_flight import SingleFlightTests
 from memocache.testing._staleness import StalenessTests
+from memocache.testing._telling import TellingTests
 
 __all__ = ["BackendContract"]
 
@@ -55,7 +56,7 @@ DISTINCT: list[tuple[Any, Any]] = [
 ODD_KEYS = ["", " ", "a b", "a\r\nflush_all\r\n", "\x00", "schlüssel", "\udc80", "k" * 251, "k" * 100_000, "#" * 41]
 
 
-class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests):
+class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests, TellingTests):
     """The suite that every cache must pass. Subclass it in your tests, and say how to make your cache.
 
     Example:
@@ -510,20 +511,7 @@ class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests):
         finally:
             tracemalloc.stop()
 
-    # ---- figures -----------------------------------------------------------------------------------------------------
-
-    def test_info_counts_calls(self, cache: Cache, decorate: Decorator) -> None:
-        f, _ = decorate(cache)
-        f(1)
-        f(1)
-        f(1)
-        f(2)
-        info = f.info()
-        assert (info.hits, info.misses, info.waits, info.stored, info.failures) == (2, 2, 0, 2, 0)
-        assert info == f.cache_info()
-        f.cache_clear()
-        assert (f.info().hits, f.info().misses) == (0, 0)
-        assert f.peek(1) is MISSING
+    # ---- the cache ---------------------------------------------------------------------------------------------------
 
     def test_the_cache_is_known(self, cache: Cache, decorate: Decorator) -> None:
         f, _ = decorate(cache)

@@ -229,7 +229,7 @@ class Runner:
         self._now = self._clock()
         outcome = Outcome(told, tuple(self._computed), raised, self._first_given(number, result))
         if isinstance(result, Info):
-            self.figures = asdict(replace(result, maxsize=0))
+            self.figures = {name: n for name, n in asdict(replace(result, maxsize=0)).items() if name != "errors"}
         # A caller that changes what it was given: with copy= that is its own.
         if type(result) is list and "copy" in self.subject.options:
             result.append("changed")
@@ -331,7 +331,7 @@ def _switch(where: str) -> AbstractContextManager[object]:
 
 def _told(result: Any) -> str:
     if isinstance(result, Info):
-        result = replace(result, seconds_saved=0.0)  # how long computations really took is never the same
+        result = replace(result, seconds_saved=0.0, waited=0.0)  # how long computations really took is never the same
     return f"{type(result).__name__} {result!r}"
 
 

@@ -24,6 +24,7 @@ DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
     *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
     *("auncache_tag", "uncache_tag", "uncaches", "cached_functions"),
+    *("Event", "subscribe", "watched", "EntryInfo"),
     *CACHES,
     *("Serializer", "SafeSerializer", "JSONSerializer", "PickleSerializer"),
     "Info",

@@ -1,0 +1,207 @@
+"""Events: what happens to the calls of cached functions and to caches, told to those who subscribe."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
+
+from memocache._fork import in_child
+from memocache._listeners import listeners, switches
+from memocache.errors import ConfigurationError, with_article
+
+__all__ = ["Event", "Kind", "Listener", "Subscription", "subscribe", "watched"]
+
+Kind: TypeAlias = Literal["hit", "stale", "miss", "wait", "stored", "uncached", "evicted", "failed", "recovered"]
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+OF_CALLS: Final[tuple[Kind, ...]] = ("hit", "stale", "miss", "wait")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a call of a cached function, to an entry, or to a server.
+
+    Each call gives exactly one of hit, stale, miss and wait; one that waited and then computed is a miss. `refresh`,
+    `put` and `peek` give none of them, `many` one a call, and calls inside `disabled` none.
+    """
+
+    kind: Kind
+    """The kind: hit, stale, miss, wait; stored, uncached, evicted; failed, recovered."""
+    function: str
+    """The function as messages name it, such as "shop.report"; empty for what concerns a tag or a server alone."""
+    key: str | None
+    """The key of the call in the cache; of what was uncached with others, the tag. None where there is neither."""
+    cache: Any
+    """The cache. Of what happened to a server, the server's name."""
+    seconds: float | None = None
+    """Of a miss and of what was stored, how long it was computed; of a wait, how long it took."""
+    age: float | None = None
+    """Of a hit, and of what is stale, the seconds since its computation began; None where that is not known.
+
+    Of what a TieredCache has near, since it came there.
+    """
+    size: int | None = None
+    """Of what was stored on a shared cache, its bytes there; None in process."""
+    error: BaseException | None = None
+    """Of a miss, the exception that the function raised; of a failure, why, where the cache said so."""
+
+
+Listener: TypeAlias = Callable[[Event], object]
+
+_listening: Final[dict[str, tuple[Listener, ...]]] = {}  # by kind
+_lock = threading.RLock()
+_telling: Final[ContextVar[bool]] = ContextVar("memocache_telling", default=False)
+_failed: Final[set[int]] = set()  # the listeners, by id, that raised: each is said once
+
+
+class Subscription:
+    """A listener that is told of some kinds of events, until it is called or left as a context."""
+
+    __slots__ = ("_kinds", "_listener")
+
+    def __init__(self, listener: Listener, kinds: tuple[Kind, ...]) -> None:
+        self._listener = listener
+        self._kinds = kinds
+        with _lock:
+            began = "hit" not in listeners
+            for kind in kinds:
+                _listening[kind] = (*_listening.get(kind, ()), listener)
+                listeners[kind] = partial(_tell, kind)
+            _switch(began and "hit" in listeners, on=True)
+
+    def __call__(self) -> None:
+        """End it; once it has ended, that does nothing."""
+        with _lock:
+            heard = "hit" in listeners
+            kinds, self._kinds = self._kinds, ()
+            for kind in kinds:
+                left = list(_listening[kind])
+                left.remove(self._listener)
+                _listening[kind] = tuple(left)
+                if not left:
+                    listeners.pop(kind, None)
+            _switch(heard and "hit" not in listeners, on=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self()
+
+
+def _switch(has_changed: bool, *, on: bool) -> None:
+    for switch in switches if has_changed else ():
+        switch(on)
+
+
+def subscribe(listener: Listener, *kinds: Kind) -> Subscription:
+    """Have *listener* called with each Event of these *kinds*, from any function and thread; return what ends it.
+
+    It is called in the thread of whoever caused the event, never under a lock of ours. What it raises is logged once,
+    and the call goes on. What it does with cached functions itself is not told to anybody. Who listens to hits makes
+    those in process slower; nobody else does.
+
+    >>> calls = []
+    >>> end = subscribe(lambda event: calls.append(event.kind), "hit", "miss")
+    >>> @cached(timeout=60)
+    ... def area(width, height=1):
+    ...     return width * height
+    >>> area(3), area(3)
+    (3, 3)
+    >>> end()
+    >>> calls
+    ['miss', 'hit']
+
+    Args:
+        listener: a function of one Event, which must not block.
+        kinds: any of hit, stale, miss, wait, stored, uncached, evicted, failed and recovered; none for all.
+
+    Raises:
+        ConfigurationError: if *listener* cannot be called, or a kind is none of these.
+    """
+    if not callable(listener):
+        raise ConfigurationError(
+            f"subscribe() got {with_article(type(listener))}; wanted: a function that takes one Event"
+        )
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ConfigurationError(f"subscribe() got the kind {kind!r}; wanted: {', '.join(KINDS)}, or none for all")
+    return Subscription(listener, tuple(dict.fromkeys(kinds)) or KINDS)
+
+
+def _tell(
+    kind: Kind,
+    function: str,
+    key: str | None,
+    cache: object,
+    *,
+    seconds: float | None = None,
+    age: float | None = None,
+    size: int | None = None,
+    error: BaseException | None = None,
+) -> None:
+    """Tell the listeners of an event; not of what one of them has caused itself."""
+    if _telling.get():
+        return
+    event = Event(kind, function, key, cache, seconds, age, size, error)
+    token = _telling.set(True)
+    try:
+        for listener in _listening[kind]:
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - the call is not to fail for it
+                _log(listener)
+    finally:
+        _telling.reset(token)
+
+
+def _log(listener: Listener) -> None:
+    if id(listener) in _failed:
+        return
+    _failed.add(id(listener))
+    import logging  # not before something goes wrong: it takes a tenth of the whole import
+
+    logging.getLogger("memocache").exception("a listener to events raised (said once): %r", listener)
+
+
+# ---- the calls of one context --------------------------------------------------------------------------------------
+
+_watching: Final[ContextVar[tuple[list[Event], ...]]] = ContextVar("memocache_watched", default=())
+
+
+@contextmanager
+def watched() -> Iterator[list[Event]]:
+    """Collect the events of the calls that are made inside: one of hit, stale, miss or wait for each.
+
+    Those of this thread or task are collected, and of the tasks and `asyncio.to_thread` calls begun in it.
+
+    >>> @cached(timeout=60)
+    ... def area(width, height=1):
+    ...     return width * height
+    >>> with watched() as calls:
+    ...     area(3), area(3)
+    (3, 3)
+    >>> [call.kind for call in calls]
+    ['miss', 'hit']
+    """
+    calls: list[Event] = []
+
+    def collect(event: Event) -> None:
+        if any(each is calls for each in _watching.get()):
+            calls.append(event)
+
+    token = _watching.set((*_watching.get(), calls))
+    try:
+        with Subscription(collect, OF_CALLS):
+            yield calls
+    finally:
+        _watching.reset(token)
+
+
+@in_child
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()

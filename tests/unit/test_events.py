@@ -1,0 +1,216 @@
+"""Who subscribes to events is told of them; what the contract asks of every cache is in memocache.testing."""
+
+import asyncio
+import logging
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from memocache import (
+    ConfigurationError,
+    Event,
+    MemcachedCache,
+    SimpleCache,
+    cached,
+    configure,
+    disabled,
+    subscribe,
+    watched,
+)
+from memocache._events import KINDS
+from memocache._listeners import listeners
+from tests.support.servers import MemcachedServer
+
+
+def test_nobody_listens_after_the_last_has_ended() -> None:
+    first = subscribe(print)
+    second = subscribe(print, "hit", "hit")
+    assert set(listeners) == set(KINDS)
+    first()
+    assert set(listeners) == {"hit"}
+    second()
+    second()
+    assert not listeners
+
+
+def test_a_listener_must_be_callable() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        subscribe("hit")  # type: ignore[arg-type]
+    assert str(refused.value) == "subscribe() got a str; wanted: a function that takes one Event"
+
+
+def test_a_kind_that_is_none() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        subscribe(print, "hits")  # type: ignore[arg-type]
+    assert str(refused.value) == (
+        "subscribe() got the kind 'hits'; wanted: hit, stale, miss, wait, stored, uncached, evicted, failed, "
+        "recovered, or none for all"
+    )
+    assert not listeners
+
+
+@pytest.mark.parametrize("kinds", [("miss",), ("stored", "evicted")])
+def test_hits_in_process_stay_fast_unless_somebody_listens_to_them(kinds: Any) -> None:
+    @cached(timeout=60)
+    def f(x: int) -> int:
+        return x
+
+    index = f._self_memoizer._fast_index  # no figure says who has served a hit
+    with subscribe(print, *kinds):
+        f(1)
+        assert len(index.table) == 1
+        with subscribe(list[Event]().append, "hit"):
+            assert len(index.table) == 0
+            f(1)
+            assert len(index.table) == 0
+        f(1)
+        assert len(index.table) == 1
+
+
+def test_who_listens_inside_disabled_leaves_it_as_it_was() -> None:
+    calls: list[int] = []
+
+    @cached(timeout=60)
+    def f(x: int) -> int:
+        calls.append(x)
+        return x
+
+    f(1)
+    with disabled():
+        with watched() as told:
+            f(1)
+        f(1)
+    assert (calls, told) == ([1, 1, 1], [])
+
+
+def test_watched_takes_the_tasks_and_threads_of_its_context_and_no_others() -> None:
+    @cached(timeout=60)
+    async def f(x: int) -> int:
+        return x
+
+    @cached(timeout=60)
+    def g(x: int) -> int:
+        return x
+
+    async def main() -> list[Event]:
+        others = asyncio.create_task(elsewhere())
+        with watched() as calls:
+            await asyncio.gather(f(1), f(2), asyncio.to_thread(g, 1))
+            with watched() as inner:
+                g(1)
+            go.set()
+            await others
+        assert [call.kind for call in inner] == ["hit"]
+        return calls
+
+    async def elsewhere() -> None:
+        await go.wait()
+        await f(1)
+        thread = threading.Thread(target=g, args=(2,))
+        thread.start()
+        thread.join()
+
+    go = asyncio.Event()
+    calls = asyncio.run(main())
+    assert sorted(call.kind for call in calls) == ["hit", "miss", "miss", "miss"]
+
+
+def test_what_has_to_leave_for_others_is_told_and_counted() -> None:
+    cache, told = SimpleCache(threshold=10), list[Event]()
+
+    @cached(timeout=60, cache=cache)
+    def f(x: int) -> int:
+        return x
+
+    def listener(event: Event) -> None:
+        thread = threading.Thread(target=cache.get, args=("x",), daemon=True)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()  # no lock is held
+        told.append(event)
+
+    keys = {f.key(x) for x in range(15)}
+    with subscribe(listener, "evicted"):
+        for x in range(15):
+            f(x)
+        for x in range(20):
+            cache.set(f"own {x}", x)
+    of_function = [event for event in told if event.function]
+    assert len(told) == 25
+    assert f.info().evicted == len(of_function)
+    assert {event.key for event in of_function} <= keys
+    assert {(event.function, str(event.key)[:4]) for event in told if not event.function} <= {("", "own ")}
+
+
+def test_a_server_that_fails_and_comes_back(own_memcached: MemcachedServer, caplog: pytest.LogCaptureFixture) -> None:
+    cache, told = MemcachedCache([own_memcached.address]), list[Event]()
+
+    @cached(timeout=60, cache=cache, namespace="events")
+    def f(x: int) -> int:
+        return x
+
+    f(1)
+    recovered = threading.Event()
+    with (
+        subscribe(told.append, "failed", "recovered"),
+        subscribe(lambda event: recovered.set(), "recovered"),
+        caplog.at_level(logging.CRITICAL, "memocache"),
+    ):
+        own_memcached.kill()
+        f(1)
+        own_memcached.restart()
+        while not recovered.wait(0.01):
+            f(1)
+    kinds = [(event.kind, bool(event.function)) for event in told]
+    assert kinds[0] == ("failed", False)  # the server
+    assert ("failed", True) in kinds  # the call
+    assert kinds.count(("recovered", False)) == 1
+    assert all(event.error is not None for event in told if event.kind == "failed")
+    errors = f.info().errors
+    assert sum(errors.values()) == f.info().failures > 0
+    assert "the cache did not answer, so the call was computed and not stored" in errors
+
+
+def test_the_figures_survive_another_cache() -> None:
+    @cached(timeout=60)
+    def f(x: int) -> int:
+        return x
+
+    f(1)
+    f(1)
+    configure(SimpleCache(threshold=7))
+    f(1)
+    info = f.info()
+    assert (info.hits, info.misses, info.stored, info.maxsize) == (1, 2, 2, 7)
+    f.cache_clear()
+    info = f.info()
+    assert (info.hits, info.misses, info.stored) == (0, 0, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_can_subscribe_though_its_parent_was_just_doing_so() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(on: bool) -> None:
+        entered.set()
+        leave.wait(30)
+
+    from memocache._listeners import switches
+
+    switches.append(hold)
+    try:
+        thread = threading.Thread(target=lambda: subscribe(print, "hit")())
+        thread.start()
+        entered.wait(30)
+        child = os.fork()
+        if not child:
+            switches.remove(hold)
+            subscribe(print, "miss")()
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    finally:
+        leave.set()
+        thread.join()
+        switches.remove(hold)
