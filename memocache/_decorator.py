@@ -1,14 +1,11 @@
 """cached(): what may be decorated, and with which options."""
 
-# A coroutine function is a function, too: in the overloads it comes first, as the more special one.
-# mypy: disable-error-code="overload-overlap"
-
 import functools
 import inspect
 import types
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack, cast, overload
 
 from memocache._memoizer import Memoizer
 from memocache._options import KeyOption, MoreOptions, Options
@@ -17,26 +14,16 @@ from memocache._signature import believed_signature
 from memocache.errors import ConfigurationError, with_article
 
 if TYPE_CHECKING:
-    from memocache._function import AsyncCachedFunction, CachedFunction
+    from memocache._function import CachedFunction
 
 __all__ = ["cached"]
 
 P = ParamSpec("P")
-Q = ParamSpec("Q")
 R = TypeVar("R")
-S = TypeVar("S")
 
 
-@overload
-def cached(timeout: Callable[P, Coroutine[Any, Any, R]], /) -> "AsyncCachedFunction[P, R]": ...
 @overload
 def cached(timeout: Callable[P, R], /) -> "CachedFunction[P, R]": ...
-@overload
-def cached(
-    timeout: "classmethod[S, Q, Coroutine[Any, Any, R]]", /
-) -> "AsyncCachedFunction[Concatenate[type[S], Q], R]": ...
-@overload
-def cached(timeout: "classmethod[S, Q, R]", /) -> "CachedFunction[Concatenate[type[S], Q], R]": ...
 @overload
 def cached(
     timeout: "Duration | Unset | None" = UNSET,
@@ -131,18 +118,11 @@ class _Decorator:
         self.cached_methods: dict[Callable[..., Any], Any] = {}
         """The methods that Django's method_decorator has had it decorate, by function."""
 
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> "AsyncCachedFunction[P, R]": ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> "CachedFunction[P, R]": ...
-    @overload
-    def __call__(
-        self, function: "classmethod[S, Q, Coroutine[Any, Any, R]]", /
-    ) -> "AsyncCachedFunction[Concatenate[type[S], Q], R]": ...
-    @overload
-    def __call__(self, function: "classmethod[S, Q, R]", /) -> "CachedFunction[Concatenate[type[S], Q], R]": ...
-    def __call__(self, function: Any, /) -> Any:
+    def __call__(self, function: Callable[P, R], /) -> "CachedFunction[P, R]":
         """Return *function* as a CachedFunction; a method that is bound already as a bound one."""
+        return cast("CachedFunction[P, R]", self._decorated(function))
+
+    def _decorated(self, function: Any) -> Any:
         if type(function) is types.MethodType:  # and not a proxy of one: what that adds is part of it
             return self._bound(function.__func__, function.__self__)
         if (getattr(function, "__module__", ""), getattr(function, "__qualname__", "")) == TRIED_BY_DJANGO:

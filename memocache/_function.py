@@ -6,7 +6,7 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 import wrapt
 
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from memocache._entry_info import EntryInfo
 
 P = ParamSpec("P")
-Q = ParamSpec("Q")
-R = TypeVar("R")
-S = TypeVar("S")
+R = TypeVar("R", covariant=True)  # though `put` takes one: a method may be overridden by one that returns less
 
 
 class CacheMethods(Decorated, Generic[P, R]):
@@ -158,7 +156,7 @@ class SyncMethods(CacheMethods[P, R]):
         """
         return cast("EntryInfo | None", self._self_memoizer.entry((*self._self_bound, *args), kwargs))
 
-    def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:  # type: ignore[misc]
         """Store *value* as the result of this call."""
         self._self_memoizer.put(value, (*self._self_bound, *args), kwargs)
 
@@ -256,7 +254,7 @@ class AsyncMethods(CacheMethods[P, R]):
         """
         return cast("EntryInfo | None", await self._self_memoizer.entry((*self._self_bound, *args), kwargs))
 
-    async def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    async def put(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:  # type: ignore[misc]
         """Store *value* as the result of this call."""
         await self._self_memoizer.put(value, (*self._self_bound, *args), kwargs)
 
@@ -283,6 +281,12 @@ def _of_function(name: str) -> property:
 # Where a class would answer with one of its own.
 DOC: Final = _of_function("__doc__")
 ANNOTATIONS: Final = _of_function("__annotations__")
+
+
+if TYPE_CHECKING:
+    from memocache._declared import AsyncBoundCachedFunction, AsyncCachedFunction, BindingMethods, Methods
+else:
+    Methods = BindingMethods = SyncMethods
 
 
 class BoundType(type):
@@ -369,16 +373,18 @@ class BoundProxy(CacheMethods[P, R], metaclass=BoundType):
         return f"<cached method {self._self_memoizer.title} of a {type(self._self_instance).__qualname__}>"
 
 
-class BoundCachedFunction(BoundProxy[P, R], SyncMethods[P, R]):
+class BoundCachedFunction(BoundProxy[P, R], Methods[P, R]):
     """A cached method of one instance, or a cached class method of one class."""
 
     __slots__ = ()
 
 
-class AsyncBoundCachedFunction(BoundProxy[P, R], AsyncMethods[P, R]):
-    """A cached coroutine method of one instance, or of one class."""
+if not TYPE_CHECKING:
 
-    __slots__ = ()
+    class AsyncBoundCachedFunction(BoundProxy[P, R], AsyncMethods[P, R]):
+        """A cached coroutine method of one instance, or of one class."""
+
+        __slots__ = ()
 
 
 if TYPE_CHECKING:
@@ -492,49 +498,23 @@ class FunctionProxy(_Proxy):
     __str__ = __repr__
 
 
-class CachedFunction(FunctionProxy, SyncMethods[P, R]):
+class CachedFunction(FunctionProxy, BindingMethods[P, R]):
     """A function whose results are kept: it looks and is called like the function itself, and can forget.
 
     `cached` makes it. In a class it binds to instances as functions do.
     """
 
-    if TYPE_CHECKING:
-        # A class method first: its own first parameter is a type.
-        @overload
-        def __get__(
-            self: "CachedFunction[Concatenate[type[S], Q], R]", instance: S | None, owner: type[S]
-        ) -> BoundCachedFunction[Q, R]: ...
-        @overload
-        def __get__(self, instance: None, owner: type | None = None) -> "CachedFunction[P, R]": ...
-        @overload
-        def __get__(
-            self: "CachedFunction[Concatenate[S, Q], R]", instance: S, owner: type | None = None
-        ) -> BoundCachedFunction[Q, R]: ...
-        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
+
+if not TYPE_CHECKING:
+
+    class AsyncCachedFunction(FunctionProxy, AsyncMethods[P, R]):
+        """A coroutine function whose results are kept: as CachedFunction, and what that can do is awaited.
+
+        `key`, `info`, `cache` and `cache_info` need no waiting, and are as they are there.
+        """
 
 
-class AsyncCachedFunction(FunctionProxy, AsyncMethods[P, R]):
-    """A coroutine function whose results are kept: as CachedFunction, and what that can do is awaited.
-
-    `key`, `info`, `cache` and `cache_info` need no waiting, and are as they are there.
-    """
-
-    if TYPE_CHECKING:
-        # A class method first: its own first parameter is a type.
-        @overload
-        def __get__(
-            self: "AsyncCachedFunction[Concatenate[type[S], Q], R]", instance: S | None, owner: type[S]
-        ) -> AsyncBoundCachedFunction[Q, R]: ...
-        @overload
-        def __get__(self, instance: None, owner: type | None = None) -> "AsyncCachedFunction[P, R]": ...
-        @overload
-        def __get__(
-            self: "AsyncCachedFunction[Concatenate[S, Q], R]", instance: S, owner: type | None = None
-        ) -> AsyncBoundCachedFunction[Q, R]: ...
-        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
-
-
-def cached_function(memoizer: Memoizer, kind: type | None) -> CachedFunction[..., Any] | AsyncCachedFunction[..., Any]:
+def cached_function(memoizer: Memoizer, kind: type | None) -> CachedFunction[..., Any]:
     """Return the public face of *memoizer*'s function, which was decorated as a *kind* of method (None: as it is)."""
     made = _face(memoizer, kind)
     _functions[id(made)] = made
@@ -574,7 +554,7 @@ def _compiled_face(face: Any) -> Any:
 _functions: Final["weakref.WeakValueDictionary[int, Any]"] = weakref.WeakValueDictionary()
 
 
-def cached_functions() -> list[CachedFunction[..., Any] | AsyncCachedFunction[..., Any]]:
+def cached_functions() -> list[CachedFunction[..., Any]]:
     """Return the functions and methods that were decorated in this process and are still there.
 
     >>> @cached

@@ -13,7 +13,7 @@ from memocache._tags import fill_template, join_names, plain_text, read_field, t
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 if TYPE_CHECKING:
-    from memocache._function import CacheMethods
+    from memocache._function import AsyncCachedFunction, CacheMethods
 
 __all__ = ["uncaches"]
 
@@ -32,7 +32,11 @@ WANTED: Final = (
 
 
 def uncaches(
-    function: "CacheMethods[..., Any]", call: CallOption = None, *, every: bool = False, after: After | None = None
+    function: "CacheMethods[..., Any] | AsyncCachedFunction[..., Any]",
+    call: CallOption = None,
+    *,
+    every: bool = False,
+    after: After | None = None,
 ) -> Callable[[F], F]:
     """Have calls of a cached *function* forgotten, each time the decorated one has returned.
 

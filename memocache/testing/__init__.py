@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memocache.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from memocache._function import CacheMethods
+    from memocache._function import AsyncCachedFunction, CacheMethods
     from memocache.testing._contract import BackendContract
 
 __all__ = ["BackendContract", "assert_cached", "assert_computed"]
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> object:
 
 
 @contextmanager
-def assert_cached(function: "CacheMethods[..., Any]") -> Iterator[None]:
+def assert_cached(function: "CacheMethods[..., Any] | AsyncCachedFunction[..., Any]") -> Iterator[None]:
     """Assert that inside the block *function* is called, and each call is served from the cache: none computes.
 
     >>> @cached(timeout=60)
@@ -43,7 +43,9 @@ def assert_cached(function: "CacheMethods[..., Any]") -> Iterator[None]:
 
 
 @contextmanager
-def assert_computed(function: "CacheMethods[..., Any]", times: int | None = None) -> Iterator[None]:
+def assert_computed(
+    function: "CacheMethods[..., Any] | AsyncCachedFunction[..., Any]", times: int | None = None
+) -> Iterator[None]:
     """Assert that inside the block *function* is computed: so many *times*; None for at least once, and never served.
 
     >>> @cached(timeout=60)
@@ -77,7 +79,7 @@ class CallCount(NamedTuple):
         return f"computed {_times(self.computed)} and served from the cache {_times(self.served)}"
 
 
-def _count_calls(function: "CacheMethods[..., Any]") -> CallCount:
+def _count_calls(function: "CacheMethods[..., Any] | AsyncCachedFunction[..., Any]") -> CallCount:
     from memocache._function import CacheMethods  # not before: it needs wrapt, and the plugin loads this module
 
     if not isinstance(function, CacheMethods):
@@ -89,8 +91,8 @@ def _count_calls(function: "CacheMethods[..., Any]") -> CallCount:
     return CallCount(info.misses, info.hits + info.stale + info.waits)
 
 
-def _title(function: "CacheMethods[..., Any]") -> str:
-    return function._self_memoizer.title
+def _title(function: Any) -> str:
+    return str(function._self_memoizer.title)
 
 
 def _times(number: int) -> str:

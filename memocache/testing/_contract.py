@@ -538,7 +538,7 @@ class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests, Tell
     def test_many_refuses_what_is_no_iterable(self, cache: Cache, decorate: Decorator) -> None:
         f, calls = decorate(cache)
         with pytest.raises(TypeError) as refused:
-            f.many(7)  # type: ignore[arg-type]
+            f.many(7)  # type: ignore[call-overload]
         assert str(refused.value) == "many() got an int; wanted: an iterable of calls, such as [(7,), (8,)]"
         assert calls.count == 0
 

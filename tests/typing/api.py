@@ -1,6 +1,7 @@
-"""What a type checker must make of the public names. Checked by mypy --strict (see test_typing.py), never run.
+"""What type checkers must make of the public names. Checked by mypy --strict and pyright, strict, too; never run.
 
-A line that must be an error has a `type: ignore` with its code: were it none, mypy would complain of the comment.
+A line that must be an error has a `type: ignore` with mypy's code. Were it none, each of the two would complain of the
+comment. What one of them takes for an error and is none stands in limits_of_mypy.py and limits_of_pyright.py.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from memocache import (
     MISSING,
     Cache,
+    EntryInfo,
     ForeignCache,
     GAEMemcachedCache,
     Info,
@@ -65,7 +67,7 @@ def with_options(x: int) -> str:
     return str(x)
 
 
-@cached(timeout=lambda result: 5 if result else None, key=lambda x: x, unless=lambda result: not result, copy=True)
+@cached(timeout=lambda result: 5 if result else None, unless=lambda result: not result, copy=True)
 def with_functions(x: int) -> str:
     return str(x)
 
@@ -183,6 +185,7 @@ assert_type(bare.peek(1), list[str] | Missing)
 if (peeked := bare.peek(1)) is not MISSING:
     assert_type(peeked, list[str])
 assert_type(bare.put(["a"], 1, name="b"), None)
+assert_type(bare.entry(1, name="b"), EntryInfo | None)
 assert_type(bare.key(1), str)
 assert_type(bare.info(), Info)
 assert_type(bare.cache_info(), Info)
@@ -213,93 +216,6 @@ as_callable: Callable[[int], list[str]] = bare
 as_partial = partial(bare, 1)
 assert_type(as_partial(), list[str])
 
-# ---- methods -----------------------------------------------------------------------------------------------------
-
-
-class Shop:
-    @cached
-    def price(self, article: int, amount: int = 1) -> float:
-        return float(article * amount)
-
-    @cached(timeout=60)
-    def total(self) -> int:
-        return 1
-
-    @property
-    @cached
-    def title(self) -> str:
-        return ""
-
-    @cached
-    @classmethod
-    def made_bare(cls, x: int) -> "Shop":
-        return cls()
-
-    @cached(timeout=60)
-    @classmethod
-    def made(cls, x: int) -> "Shop":
-        return cls()
-
-    @staticmethod
-    @cached
-    def sum(x: int, y: int = 0) -> int:
-        return x + y
-
-
-class Market(Shop):
-    @cached
-    def price(self, article: int, amount: int = 1) -> float:
-        return super().price(article, amount)
-
-
-shop = Shop()
-assert_type(shop.price(1, amount=2), float)
-assert_type(shop.price.uncache(1), bool)
-assert_type(shop.price.peek(article=1), float | Missing)
-assert_type(shop.price.refresh(1), float)
-assert_type(shop.price.put(1.5, 1), None)
-assert_type(shop.price.key(1), str)
-assert_type(shop.price.cache, Cache)
-assert_type(shop.price.info(), Info)
-assert_type(shop.total(), int)
-assert_type(shop.title, str)
-assert_type(Market().price(1), float)
-assert_type(Market().price.uncache(1), bool)
-
-shop.price("wrong")  # type: ignore[arg-type]
-shop.price()  # type: ignore[call-arg]
-shop.price.uncache("wrong")  # type: ignore[arg-type]
-shop.price.uncache(shop, 1)  # type: ignore[arg-type]
-shop.price.put("wrong", 1)  # type: ignore[arg-type]
-shop.price.typo  # type: ignore[attr-defined]
-assert_type(shop.price.__name__, str)
-assert_type(shop.price.__self__, object)
-shop.total.uncache(1)  # type: ignore[call-arg]
-
-# mypy takes what is reached through the class for a class method, since it does not compare the types of first
-# parameters in __get__. At run time, and for pyright, these are right.
-Shop.price(shop, 1)  # type: ignore[arg-type]
-Shop.price.uncache(shop, 1)  # type: ignore[arg-type]
-
-# ---- class methods and static methods ----------------------------------------------------------------------------
-
-assert_type(Shop.made(1), Shop)
-assert_type(Shop.made_bare(1), Shop)
-assert_type(shop.made(1), Shop)
-assert_type(Shop.made.uncache(x=1), bool)
-assert_type(Shop.made_bare.peek(1), Shop | Missing)
-Shop.made("wrong")  # type: ignore[arg-type]
-Shop.made.uncache("wrong")  # type: ignore[arg-type]
-Shop.made.typo  # type: ignore[attr-defined]
-
-# For the same reason mypy takes the first argument of a static method away, however it is reached.
-assert_type(Shop.sum(1), int)
-assert_type(Shop.sum.uncache(1), bool)
-assert_type(shop.sum(1), int)
-shop.sum(1, y=2)  # type: ignore[misc]
-Shop.sum(1, 2)  # type: ignore[call-arg]
-Shop.sum("wrong")  # type: ignore[arg-type]
-
 # ---- coroutine functions -----------------------------------------------------------------------------------------
 
 
@@ -313,17 +229,6 @@ async def coroutine(x: int) -> str:
     return str(x)
 
 
-class Site:
-    @cached(timeout=60)
-    async def page(self, path: str) -> bytes:
-        return path.encode()
-
-    @cached
-    @classmethod
-    async def made(cls, x: int) -> "Site":
-        return cls()
-
-
 async def awaiting() -> None:
     assert_type(await bare_coroutine(1, name="a"), list[str])
     assert_type(await coroutine(1), str)
@@ -333,20 +238,16 @@ async def awaiting() -> None:
     assert_type(await coroutine.peek(1), str | Missing)
     assert_type(await coroutine.put("a", 1), None)
     assert_type(await coroutine.cache_clear(), None)
+    assert_type(await coroutine.entry(1), EntryInfo | None)
     assert_type(await coroutine.many([(1,)]), list[str])
     assert_type(await coroutine.uncache_where(x=1), None)
     assert_type(coroutine.key(1), str)
     assert_type(coroutine.info(), Info)
     assert_type(coroutine.cache, Cache)
-    assert_type(await Site().page("/"), bytes)
-    assert_type(await Site().page.uncache("/"), bool)
-    assert_type(await Site.made(1), Site)
-    assert_type(await Site.made.uncache(1), bool)
 
     await coroutine("wrong")  # type: ignore[arg-type]
-    await coroutine.uncache("wrong")  # type: ignore[arg-type]
-    await coroutine.put(5, 1)  # type: ignore[arg-type]
-    await Site().page.uncache(5)  # type: ignore[arg-type]
+    await coroutine.uncache("wrong")  # type: ignore[call-overload]
+    await coroutine.put(5, 1)  # type: ignore[call-overload]
     coroutine(1).upper()  # type: ignore[attr-defined]
 
 
@@ -364,7 +265,7 @@ PickleSerializer(secret=None)  # type: ignore[arg-type]
 
 # ---- around it ---------------------------------------------------------------------------------------------------
 
-assert_type(__version__, str)
+version: str = __version__
 assert_type(default_cache(), Cache)
 tiers = TieredCache(SimpleCache(), MemcachedCache(), near_timeout=timedelta(seconds=5))
 assert_type(tiers.near, SimpleCache)
@@ -405,7 +306,11 @@ def change(x: int, new: str) -> bool:
     return bool(x)
 
 
-@uncaches(positional, lambda x, new: [(x,), (new,)], after=print)
+def changed_calls(x: int, new: int) -> list[tuple[int]]:
+    return [(x,), (new,)]
+
+
+@uncaches(positional, changed_calls, after=print)
 async def change_later(x: int, new: int) -> bool:
     return bool(x)
 

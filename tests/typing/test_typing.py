@@ -1,41 +1,94 @@
-"""What type checkers make of the public names: tests/typing/api.py, under mypy."""
+"""What type checkers make of the public names: the files beside this one, under mypy and under pyright."""
 
+import ast
+import inspect
+import json
+import os
+import subprocess
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from memocache import AsyncCachedFunction
+
 ROOT = Path(__file__).parents[2]
-API = ROOT / "tests" / "typing" / "api.py"
+FOLDER = Path(__file__).parent
+API, FUNCTIONS, *LIMITS = (
+    FOLDER / name for name in ("api.py", "functions.py", "limits_of_mypy.py", "limits_of_pyright.py")
+)
 
-mypy = pytest.importorskip("mypy.api", reason="mypy is not installed")
 
-
-def check(path: Path, config: pytest.Config) -> tuple[str, int]:
-    """Return what mypy says of *path*, and its status."""
+def said_by_mypy(config: pytest.Config, *paths: Path) -> list[str]:
+    """Return the errors that mypy finds in the files at *paths*."""
+    mypy: Any = pytest.importorskip("mypy.api", reason="mypy is not installed")
     kept = getattr(config, "cache", None)  # there is none with -p no:cacheprovider
     cache = kept.mkdir("mypy") if kept else ROOT / ".mypy_cache"
     options = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={cache}", "--strict", "--no-error-summary"]
     limit = sys.getrecursionlimit()
     try:
-        said, complaints, status = mypy.run([*options, str(path)])
+        answer: tuple[str, str, int] = mypy.run([*options, *map(str, paths)])
     finally:
         sys.setrecursionlimit(limit)  # mypy raises it, and the tests of recursion are about Python's own
-    return said + complaints, status
+    said, complaints, status = answer
+    assert (status == 0) is (said + complaints == "")
+    return (said + complaints).splitlines()
 
 
-def test_the_public_names_have_the_types_they_promise(pytestconfig: pytest.Config, monkeypatch) -> None:
+def said_by_pyright(config: pytest.Config, *paths: Path) -> list[str]:
+    """Return the errors that pyright finds in the files at *paths*; without any, in those that pyproject.toml names."""
+    if find_spec("pyright") is None:
+        pytest.skip("pyright is not installed")
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
+    environment = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    if paths:
+        options = {"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": True, "extraPaths": [str(ROOT)]}
+        project = paths[0].parent / "pyrightconfig.json"
+        project.write_text(json.dumps({**options, "include": [path.name for path in paths]}))
+        command += ["--project", str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    answer = json.loads(done.stdout)
+    assert answer["summary"]["filesAnalyzed"] == (len(paths) or len(["__init__.py", API, FUNCTIONS, LIMITS[1]]))
+    return [f"{each['range']['start']['line'] + 1}: {each['message']}" for each in answer["generalDiagnostics"]]
+
+
+def test_mypy_finds_the_types_that_are_promised(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert check(API, pytestconfig) == ("", 0)
+    assert said_by_mypy(pytestconfig, API, FUNCTIONS, *LIMITS) == []
 
 
+def test_pyright_finds_the_types_that_are_promised(pytestconfig: pytest.Config) -> None:
+    assert said_by_pyright(pytestconfig) == []
+
+
+@pytest.mark.parametrize("check", [said_by_mypy, said_by_pyright])
 def test_a_line_that_is_no_error_after_all_would_be_found(
-    pytestconfig: pytest.Config, monkeypatch, tmp_path: Path
+    check: Callable[..., list[str]], pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(ROOT)
     copy = tmp_path / "api.py"
     copy.write_text(API.read_text().replace('bare.uncache("wrong")', "bare.uncache(1)", 1))
-    said, status = check(copy, pytestconfig)
-    assert status == 1
-    assert 'Unused "type: ignore" comment' in said
-    assert len(said.splitlines()) == 1
+    (said,) = check(pytestconfig, copy)
+    assert "type: ignore" in said
+
+
+def test_what_is_declared_is_what_there_is() -> None:
+    tree = ast.parse((ROOT / "memocache" / "_declared.pyi").read_text())
+    declared = {
+        each.name: {member.name for member in each.body if isinstance(member, ast.FunctionDef)}
+        for each in tree.body
+        if isinstance(each, ast.ClassDef)
+    }
+    public = {name for name in dir(AsyncCachedFunction) if not name.startswith("_")}
+    assert {name for name in declared["AsyncCachedFunction"] if not name.startswith("_")} == public
+    awaited = {name for name in public if inspect.iscoroutinefunction(getattr(AsyncCachedFunction, name))}
+    assert declared["Methods"] == awaited - {"refresh"}  # which returns what the function does
+
+
+def test_what_a_checker_cannot_be_told_is_explained() -> None:
+    for path in LIMITS:
+        paragraphs = path.read_text().replace("\n    # ", "\n\n    # ").split("\n\n")
+        assert [each for each in paragraphs if "ignore[" in each and not each.lstrip().startswith("# ")] == []
