@@ -73,7 +73,8 @@ def cached(*args: Any, **options: Any) -> Any:
             again in the background; also if that raises. 0: not at all.
         jitter: a fraction; each result's timeout is longer or shorter by up to that, so that what was computed together
             does not run out together.
-        tags: templates that name parameters, "tenant:{tenant_id}"; see `uncache_tag` and CachedFunction.uncache_where.
+        tags: templates that name parameters, "tenant:{tenant_id}", or functions of these that return a tag; see
+            `uncache_tag` and CachedFunction.uncache_where.
         copy: True for a deep copy, or a function that copies, so that callers may change what an in-process cache, or
             a near tier, hands out.
         wait: seconds to wait for another call's computation before computing alone; 0 for not waiting.

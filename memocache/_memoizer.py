@@ -116,7 +116,7 @@ class Memoizer:
             return None
         if not isinstance(cache, Cache | CacheRef) or not cache.has_near:
             return None
-        if self.tags.have_attributes or not set(self.tags.names).issubset(self._spec.names):
+        if self.tags.may_change or not set(self.tags.names).issubset(self._spec.names):
             return None  # calls with one key may have different tags, and each is only served what has its own
         fast_index = FastIndex()
         register(fast_index)

@@ -15,10 +15,11 @@ from memocache.errors import ConfigurationError, with_article
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
 
-__all__ = ["CacheOption", "KeyOption", "MoreOptions", "Options"]
+__all__ = ["CacheOption", "KeyOption", "MoreOptions", "Options", "TagOption"]
 
 CacheOption: TypeAlias = "Cache | Foreign | str | Callable[[], Cache | Foreign] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"
+TagOption: TypeAlias = "Iterable[str | Callable[..., str]]"
 
 
 class MoreOptions(TypedDict, total=False):
@@ -32,7 +33,7 @@ class MoreOptions(TypedDict, total=False):
     errors: Errors | None
     stale: Duration
     jitter: float
-    tags: Iterable[str]
+    tags: TagOption
     copy: bool | Callable[[Any], Any]
     wait: Duration
     view: bool | None
@@ -109,7 +110,7 @@ class Options:
     namespace: str | None
     version: object
     ignore: tuple[str, ...]
-    tags: Iterable[str]
+    tags: TagOption
     copied: Callable[[Any], Any] | None
     wait: float
     view: bool | None = None
@@ -131,7 +132,7 @@ class Options:
         errors: Errors | None = None,
         stale: Duration = 0,
         jitter: float = 0.0,
-        tags: Iterable[str] = (),
+        tags: TagOption = (),
         copy: "bool | Callable[[Any], Any]" = False,
         wait: Duration = 10,
         view: bool | None = None,

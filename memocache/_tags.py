@@ -1,15 +1,20 @@
 """Tags: names for groups of calls that are forgotten together; and the templates that tags=, key= and uncaches() share.
 
 In a template, parameters and their attributes stand by name: "user:{user_id}", "user:{user.id}". No indices or formats.
+A tag may also be what a function of the arguments returns.
 """
 
+import functools
+import inspect
 import re
 import string
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
+from inspect import BoundArguments, Parameter, Signature
 from typing import Any, Final
 
+from memocache._signature import POSITIONAL, STARS
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 __all__ = [
@@ -29,24 +34,26 @@ PLAIN_TYPES: Final = frozenset(
 class Tags:
     """The tags of one function: the option tags=, checked against the function's parameters."""
 
-    def __init__(self, title: str, templates: object, parameters: Iterable[str]) -> None:
-        if isinstance(templates, str) or not isinstance(templates, Iterable):
+    def __init__(self, title: str, given: object, parameters: Mapping[str, Parameter]) -> None:
+        if isinstance(given, str) or not isinstance(given, Iterable):
             raise ConfigurationError(
-                f"{title}: tags={templates!r}; wanted: a tuple of templates, such as tags=('tenant:{{tenant_id}}',)"
+                f"{title}: tags={given!r}; wanted: a tuple of templates, such as tags=('tenant:{{tenant_id}}',)"
             )
         self._title = title
-        self._templates = tuple(templates)
-        self._patterns: list[re.Pattern[str]] | None = None
-        known = tuple(parameters)
-        self._fields = {each: _names_in_tag(title, each, known) for each in self._templates}
-        named = dict.fromkeys(field for fields in self._fields.values() for field in fields)
-        self.names = tuple(dict.fromkeys(map(parameter_of, named)))
-        """The parameters that the templates name."""
-        self.have_attributes = any("." in field for field in named)
+        self._tags = [
+            TagFunction(title, each, parameters) if callable(each) else TagTemplate(title, each, parameters)
+            for each in given
+        ]
+        self.names = tuple(dict.fromkeys(name for tag in self._tags for name in tag.names))
+        """The parameters that they are made of."""
+        self.may_change = any(tag.may_change for tag in self._tags)
         """True if calls with the same arguments may have other tags, since attributes change."""
 
     def __bool__(self) -> bool:
-        return bool(self._templates)
+        return bool(self._tags)
+
+    def __str__(self) -> str:
+        return join_names(tag.title for tag in self._tags)
 
     def of_call(self, values: tuple[object, ...]) -> tuple[str, ...]:
         """Return the names of the tags of the call whose arguments for `names` are *values*."""
@@ -55,49 +62,120 @@ class Tags:
     def texts(self, values: tuple[object, ...]) -> tuple[str, ...]:
         """Return the tags of that call as a user writes them."""
         arguments = dict(zip(self.names, values, strict=True))
-        return tuple(self._filled(template, arguments) for template in self._templates)
+        return tuple(tag.text(arguments) for tag in self._tags)
 
     def may_give(self, tag: str) -> bool:
         """Return True if there may be calls that have *tag*."""
-        if self._patterns is None:
-            self._patterns = [re.compile(_pattern(each), re.DOTALL) for each in self._templates]
-        return any(pattern.fullmatch(tag) for pattern in self._patterns)
+        return any(each.pattern.fullmatch(tag) for each in self._tags)
+
+    def have_shape(self, shape: str) -> bool:
+        """Return True if one may be a text of this *shape*, as `template_shape` makes it."""
+        return any(isinstance(tag, TagFunction) or template_shape(tag.title) == shape for tag in self._tags)
 
     def where(self, some: Mapping[str, object]) -> str:
         """Return the name of the tag of the calls with *some* arguments; ConfigurationError if none has these."""
-        for template, fields in self._fields.items():
-            if fields and set(map(parameter_of, fields)) == some.keys():
-                return tag_name(self._filled(template, some))
+        for tag in self._tags:
+            if tag.names and set(tag.names) == some.keys():
+                return tag_name(tag.text(some))
         wanted = ":".join(f"{{{name}}}" for name in some) or "{parameter}"
         raise ConfigurationError(
             f"{self._title}: uncache_where({', '.join(some)}) needs a template in tags= that names just these "
-            f"parameters, such as tags=('{self._title}:{wanted}',); there are: {join_names(self._templates)}"
+            f"parameters, such as tags=('{self._title}:{wanted}',); there are: {self}"
         )
 
-    def _filled(self, template: str, arguments: Mapping[str, object]) -> str:
-        texts = {field: self._text(field, read_field(field, arguments)) for field in self._fields[template]}
-        return fill_template(template, texts)
+
+class TagTemplate:
+    """A tag that is written as a template."""
+
+    def __init__(self, title: str, template: Any, parameters: Mapping[str, Parameter]) -> None:
+        if not isinstance(template, str) or not template:
+            raise ConfigurationError(
+                f"{title}: tags= has {template!r}; wanted: templates such as 'tenant:{{tenant_id}}', "
+                "or functions of the arguments"
+            )
+        self._where = f"{title}: tags={template!r}"
+        self._function_title = title
+        self.title = template
+        self._fields = template_names(self._where, template, parameters, "; for more, give a function")
+        self.names = tuple(dict.fromkeys(map(parameter_of, self._fields)))
+        self.may_change = any("." in field for field in self._fields)
+
+    @functools.cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The tags that it can give."""
+        return re.compile(_pattern(self.title), re.DOTALL)
+
+    def text(self, arguments: Mapping[str, Any]) -> str:
+        """Return the tag of the call with these *arguments*."""
+        texts = {field: self._text(field, read_field(self._where, field, arguments)) for field in self._fields}
+        return fill_template(self.title, texts)
 
     def _text(self, field: str, value: Any) -> str:
         text = plain_text(value)
         if text is None:
             what = "parameter" if "." not in field else "attribute"
             raise UnkeyableArgument(
-                f"{self._title}: {what} {field!r} cannot be part of a tag, since it is {with_article(type(value))}; "
-                "tags= names parameters that are text, numbers, dates, UUIDs or None"
+                f"{self._function_title}: {what} {field!r} cannot be part of a tag, since it is "
+                f"{with_article(type(value))}; tags= names parameters that are text, numbers, dates, UUIDs or None"
             )
         return text
+
+
+class TagFunction:
+    """A tag that a function returns: of those parameters that it names, or of the call's own arguments.
+
+    It may return any tag, and another one when it is called again.
+    """
+
+    may_change = True
+    pattern: Final = re.compile(".*", re.DOTALL)
+
+    def __init__(self, title: str, function: Callable[..., object], parameters: Mapping[str, Parameter]) -> None:
+        self.title = getattr(function, "__name__", type(function).__name__)
+        self._where = f"{title}: the function {self.title} in tags="
+        self._function = function
+        if inspect.iscoroutinefunction(function):
+            raise ConfigurationError(f"{self._where} is a coroutine function; wanted: an ordinary one")
+        own = _signature(function)
+        if own is None:
+            raise ConfigurationError(f"{self._where} does not tell its parameters; wrap it in a lambda that names them")
+        needed = [each.name for each in own.parameters.values() if each.default is each.empty]
+        is_named = all(name in parameters for name in needed)
+        if is_named and not any(each.kind in STARS for each in own.parameters.values()):
+            self._signature = own
+            self.names = tuple(name for name in own.parameters if name in parameters)
+            return
+        self._signature = Signature(list(parameters.values()))
+        self.names = tuple(parameters)
+        keywords = {each.name: None for each in parameters.values() if each.kind is Parameter.KEYWORD_ONLY}
+        try:
+            own.bind(*[None for each in parameters.values() if each.kind in POSITIONAL], **keywords)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"{self._where} cannot be called: {error}; wanted: one with some of the parameters by their names, "
+                f"{join_names(parameters)}, or one that takes the call's arguments"
+            ) from None
+
+    def text(self, arguments: Mapping[str, Any]) -> str:
+        """Return the tag of the call with these *arguments*."""
+        bound = BoundArguments(self._signature, {name: arguments[name] for name in self.names})
+        text = self._function(*bound.args, **bound.kwargs)
+        if type(text) is not str or not text:
+            what = "''" if text == "" else with_article(type(text))
+            raise UnkeyableArgument(f"{self._where} returned {what}; wanted: the text of a tag")
+        return text
+
+
+def _signature(function: Callable[..., object]) -> Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # as of some that are written in C
+        return None
 
 
 def tag_name(tag: str) -> str:
     """Return the name under which caches know *tag*."""
     return "tag:" + blake2b(tag.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _names_in_tag(title: str, template: object, parameters: tuple[str, ...]) -> tuple[str, ...]:
-    if not isinstance(template, str) or not template:
-        raise ConfigurationError(f"{title}: tags= has {template!r}; wanted: templates such as 'tenant:{{tenant_id}}'")
-    return template_names(f"{title}: tags={template!r}", template, parameters)
 
 
 # ---- templates -------------------------------------------------------------------------------------------------------
@@ -124,6 +202,12 @@ def template_names(where: str, template: str, parameters: Iterable[str], more: s
                 "A template names parameters, and attributes of them as in {user.id}, without indices or formats"
                 f"{more}"
             )
+        private = next((word for word in words[1:] if word.startswith("_")), None)
+        if private is not None:
+            raise ConfigurationError(
+                f"{where} has {{{name}}}, and {private!r} is a private attribute; wanted: public ones, "
+                f"as in {{user.id}}{more}"
+            )
         names.append(name)
     return tuple(names)
 
@@ -133,11 +217,18 @@ def parameter_of(field: str) -> str:
     return field.partition(".")[0]
 
 
-def read_field(field: str, arguments: Mapping[str, Any]) -> Any:
-    """Return the value of a *field* of a template, given the *arguments* by the names of their parameters."""
+def read_field(where: str, field: str, arguments: Mapping[str, Any]) -> Any:
+    """Return the value of a *field* of a template, given the *arguments* by the names of their parameters.
+
+    *where* it stands is noted in the error where there is no such attribute.
+    """
     value = arguments[parameter_of(field)]
-    for attribute in field.split(".")[1:]:
-        value = getattr(value, attribute)
+    try:
+        for attribute in field.split(".")[1:]:
+            value = getattr(value, attribute)
+    except AttributeError as error:
+        error.add_note(f"{where} names {{{field}}}")
+        raise
     return value
 
 

@@ -190,10 +190,9 @@ class ForgetPlanner:
     def _by_tag(self, template: str) -> Callable[[inspect.BoundArguments], list[Plan]]:
         where = f"{self._title}: call={template!r}"
         names = template_names(where, template, self._writer.parameters)
-        templates = list(self._memoizer.options.tags)
-        if template_shape(template) not in map(template_shape, templates):
+        if not self._memoizer.tags.have_shape(template_shape(template)):
             raise ConfigurationError(
-                f"{where} is no tag of {self._memoizer.title}, whose tags= has: {join_names(templates)}; "
+                f"{where} is no tag of {self._memoizer.title}, whose tags= has: {self._memoizer.tags}; "
                 f"for one call, {WANTED}"
             )
 
@@ -275,12 +274,12 @@ def _maker(where: str, given: Any, parameters: Iterable[str]) -> Callable[[Argum
     if not names:
         return lambda arguments: given
     if given == f"{{{names[0]}}}":
-        return lambda arguments: read_field(names[0], arguments)
+        return lambda arguments: read_field(where, names[0], arguments)
     return lambda arguments: fill_template(given, _texts(where, names, arguments))
 
 
 def _texts(where: str, fields: Iterable[str], arguments: Arguments) -> dict[str, str]:
-    return {field: _text(where, field, read_field(field, arguments)) for field in fields}
+    return {field: _text(where, field, read_field(where, field, arguments)) for field in fields}
 
 
 def _text(where: str, name: str, value: Any) -> str:

@@ -360,7 +360,7 @@ class KeySpec:
             self.template = key
             self.names = _check_template(title, key, parameters)
             if any("." in field for field in self.names):
-                self.function = _reader(self.names, believed.signature)
+                self.function = _reader(f"{title}: key={key!r}", self.names, believed.signature)
                 self.names = ("key=",)
         elif callable(key):
             if not believed.is_open:
@@ -395,13 +395,13 @@ def _check_template(title: str, template: str, parameters: Iterable[str]) -> tup
     return tuple(dict.fromkeys(names))
 
 
-def _reader(fields: tuple[str, ...], signature: Signature) -> Callable[..., tuple[object, ...]]:
+def _reader(where: str, fields: tuple[str, ...], signature: Signature) -> Callable[..., tuple[object, ...]]:
     """Return the key function of a template with attributes: it returns the values of its *fields*."""
 
     def read(*args: Any, **kwargs: Any) -> tuple[object, ...]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return tuple(read_field(field, bound.arguments) for field in fields)
+        return tuple(read_field(where, field, bound.arguments) for field in fields)
 
     return read
 

@@ -46,22 +46,42 @@ def refusal(tags: Any, **options: Any) -> str:
     return str(refused.value)
 
 
+async def later(a: int) -> str:
+    return ""
+
+
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
         ("a:{a}", "f: tags='a:{a}'; wanted: a tuple of templates, such as tags=('tenant:{tenant_id}',)"),
         (5, "f: tags=5; wanted: a tuple of templates, such as tags=('tenant:{tenant_id}',)"),
-        ((5,), "f: tags= has 5; wanted: templates such as 'tenant:{tenant_id}'"),
-        (("",), "f: tags= has ''; wanted: templates such as 'tenant:{tenant_id}'"),
+        ((5,), "f: tags= has 5; wanted: templates such as 'tenant:{tenant_id}', or functions of the arguments"),
+        (("",), "f: tags= has ''; wanted: templates such as 'tenant:{tenant_id}', or functions of the arguments"),
         (("a:{",), "f: tags='a:{' is no template: Single '{' encountered in format string"),
         *(
             (
                 (f"a:{{{field}}}",),
                 f"f: tags='a:{{{field}}}' has {{{field}}}, which is no parameter; there are: 'a', 'b', 'args'. "
-                "A template names parameters, and attributes of them as in {user.id}, without indices or formats",
+                "A template names parameters, and attributes of them as in {user.id}, without indices or formats"
+                "; for more, give a function",
             )
-            for field in ("c", "a.", "a.5", "a..b", "c.id", "a[0]", "a:5", "a!r", "")
+            for field in ("c", "a.", "a.5", "a..b", "c.id", "a[0]", "a.id[0]", "a.id()", "a:5", "a!r", "")
         ),
+        *(
+            (
+                (f"a:{{{field}}}",),
+                f"f: tags='a:{{{field}}}' has {{{field}}}, and {private!r} is a private attribute; wanted: public "
+                "ones, as in {user.id}; for more, give a function",
+            )
+            for field, private in (("a._id", "_id"), ("a.__class__", "__class__"), ("a.b.__dict__.c", "__dict__"))
+        ),
+        (
+            (lambda c: "c",),
+            "f: the function <lambda> in tags= cannot be called: too many positional arguments; wanted: one with "
+            "some of the parameters by their names, 'a', 'b', 'args', or one that takes the call's arguments",
+        ),
+        ((later,), "f: the function later in tags= is a coroutine function; wanted: an ordinary one"),
+        ((dict,), "f: the function dict in tags= does not tell its parameters; wrap it in a lambda that names them"),
     ],
 )
 def test_what_cannot_be_a_tag_is_refused(tags: Any, message: str) -> None:
@@ -346,6 +366,99 @@ def test_an_attribute_in_a_tag_must_be_plain() -> None:
         report(User("ann", []))  # type: ignore[arg-type]
 
 
+def test_an_attribute_that_is_not_there_says_in_which_template() -> None:
+    @cached(tags=("tenant:{user.boss.tenant}",))
+    def report(user: Any) -> None: ...
+
+    with pytest.raises(AttributeError, match="'User' object has no attribute 'boss'") as missing:
+        report(User("ann", 1))
+    assert [note.partition("report: ")[2] for note in missing.value.__notes__] == [
+        "tags='tenant:{user.boss.tenant}' names {user.boss.tenant}"
+    ]
+
+
+# ---- functions -------------------------------------------------------------------------------------------------------
+
+
+def tenant_of(user: User, suffix: str = "") -> str:
+    return f"tenant:{user.tenant}{suffix}"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        tenant_of,
+        lambda user: f"tenant:{user.tenant}",
+        lambda month, user: f"tenant:{user.tenant}",
+        lambda somebody, month: f"tenant:{somebody.tenant}",
+        lambda user, /, *others: f"tenant:{user.tenant}",
+        lambda *call: f"tenant:{call[0].tenant}",
+    ],
+)
+def test_a_tag_may_be_what_a_function_returns(function: Any) -> None:
+    @cached(tags=(function, "month:{month}"))
+    def report(user: User, month: str = "May") -> object:
+        return object()
+
+    ann, eve = User("ann", 1), User("eve", 2)
+    first, second = report(ann), report(eve)
+    assert report(ann) is first
+    uncache_tag("tenant:1")
+    assert report(ann) is not first
+    assert report(eve) is second
+    uncache_tag("month:May")
+    assert report(eve) is not second
+    third = report(ann)
+    ann.tenant = 3
+    assert report(ann) is not third
+
+
+def test_the_calls_of_a_function_that_names_them_are_forgotten_by_their_arguments() -> None:
+    @cached(tags=("all", tenant_of))
+    def report(user: User, suffix: str, month: str = "May") -> object:
+        return object()
+
+    ann = User("ann", 1)
+    first = report(ann, "x")
+    report.uncache_where(user=ann, suffix="y")
+    assert report(ann, "x") is first
+    report.uncache_where(user=ann, suffix="x")
+    assert report(ann, "x") is not first
+    with pytest.raises(ConfigurationError, match=r"there are: 'all', 'tenant_of'$"):
+        report.uncache_where(user=ann)
+
+
+@pytest.mark.parametrize(("tag", "what"), [(7, "an int"), (None, "a NoneType"), ("", "''"), (["a"], "a list")])
+def test_what_a_function_returns_must_be_a_text(tag: object, what: str) -> None:
+    f = cached(tags=(lambda a: tag,))(lambda a: a)
+    with pytest.raises(
+        UnkeyableArgument, match=rf"the function <lambda> in tags= returned {what}; wanted: the text of"
+    ):
+        f(1)
+
+
+def test_an_error_of_a_function_for_a_tag_comes_through() -> None:
+    f = cached(tags=(lambda a: 1 // a,))(lambda a: a)
+    with pytest.raises(ZeroDivisionError):
+        f(0)
+
+
+def test_a_method_has_tags_of_functions_too() -> None:
+    class Shop:
+        name = "a"
+
+        @cached(tags=(lambda self: f"shop:{self.name}", lambda article: f"article:{article}"))
+        def price(self, article: int) -> object:
+            return object()
+
+    shop = Shop()
+    for tag in ("shop:a", "article:7"):
+        old = shop.price(7)
+        assert shop.price(7) is old
+        uncache_tag(tag)
+        assert shop.price(7) is not old
+
+
 # ---- on which caches ---------------------------------------------------------------------------------------------
 
 
@@ -365,8 +478,9 @@ def test_a_tag_is_forgotten_on_every_cache_of_a_function_that_may_have_it(awaite
         tagged("memory://?threshold=8", "{x}"),
         tagged(ForeignCache({}), namespace="tags.everywhere"),
         tagged(lambda: chosen),
+        cached(tags=(lambda x: f"t:{x}", "{x}:{x}"))(lambda x: [x]),
     ]
-    keys: list[Any] = [7, 7, 7, "t:7", 7, 7]
+    keys: list[Any] = [7, 7, 7, "t:7", 7, 7, 7]
     other = tagged(SimpleCache(), "u:{x}")
     results = [f(x) for f, x in zip(functions, keys, strict=True)]
     forget = (lambda tag: asyncio.run(auncache_tag(tag))) if awaited else uncache_tag

@@ -446,3 +446,17 @@ def test_a_cached_function_is_found_below_what_wraps_it() -> None:
         change("tea")
         assert price("tea") is not before
         assert price("cake") is other
+
+
+def test_a_tag_that_a_function_returns_can_be_forgotten_by_a_writer() -> None:
+    @cached(tags=(lambda tenant: f"tenant:{tenant}",))
+    def report(tenant: int, month: str) -> object:
+        return object()
+
+    @uncaches(report, "tenant:{tenant}")
+    def change(tenant: int) -> None: ...
+
+    first, other = report(1, "May"), report(2, "May")
+    change(1)
+    assert report(1, "May") is not first
+    assert report(2, "May") is other
