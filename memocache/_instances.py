@@ -1,10 +1,13 @@
 """Instances: the class that a function is a method of, and tokens, which are numbers that stand for one object each."""
 
 import functools
+import gc
 import itertools
+import sys
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 __all__ = ["Owner", "Token", "forget_tokens", "token", "tokens"]
 
@@ -24,6 +27,13 @@ An id is used again for another object, but not before the token is gone: CPytho
 it frees the memory. The callback is a C function throughout, so that no signal can interrupt it.
 """
 
+# The phases of the garbage collector, the last one last. A C function notes them, as above; and they are compared in
+# one, so that no collection comes in between.
+_phases: Final = OrderedDict.fromkeys(("start", "stop"))
+_COLLECTING: Final = OrderedDict.fromkeys(("stop", "start"))
+if hasattr(gc, "callbacks"):
+    gc.callbacks.append(cast(Any, _phases.move_to_end))  # (phase, info): to the end, since `info` is true
+
 
 def token(instance: object) -> Token:
     """Return the token of *instance*; TypeError if it cannot be held weakly."""
@@ -31,6 +41,11 @@ def token(instance: object) -> Token:
     found = tokens.get(place)
     if found is None:
         new = Token(next(_numbers))
+        if _phases == _COLLECTING or sys.is_finalizing():
+            # From 3.14 on, nobody is called back for a reference that a destructor makes, in a collection, to what is
+            # collected, too. So this token is for one call only.
+            weakref.ref(instance)
+            return new
         new.reference = weakref.ref(instance, functools.partial(tokens.pop, place))
         found = tokens.setdefault(place, new)  # another thread may have been quicker
     return found
