@@ -146,7 +146,8 @@ class StrictClient(Client):  # type: ignore[misc]
 
     def delete_each(self, keys: Sequence[str]) -> list[bool]:
         """Delete what is under *keys*, in one round trip, and return of each whether there was something."""
-        commands = [b"delete %b\r\n" % key.encode("ascii") for key in keys]
+        # Some versions take a last word `noreply` for the option of that name, though it is the key.
+        commands = [b"delete %b%b\r\n" % (key.encode("ascii"), b" 0" if key == "noreply" else b"") for key in keys]
         return [answer == b"DELETED" for answer in self._misc_cmd(commands, b"delete", False)]
 
     def _misc_cmd(self, cmds: Any, cmd_name: bytes, noreply: Any, end_tokens: Any = None) -> Any:
