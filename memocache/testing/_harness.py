@@ -1,6 +1,7 @@
 """The tools of the contract's tests: functions that log their calls, a clock that stands still, threads."""
 
 import asyncio
+import inspect
 import itertools
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -195,7 +196,7 @@ class BlockingFunction:
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._function, name)
-        if not asyncio.iscoroutinefunction(member):
+        if not inspect.iscoroutinefunction(member):
             return member
         return lambda *args, **kwargs: self._run(member(*args, **kwargs))
 

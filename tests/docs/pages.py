@@ -79,10 +79,14 @@ def page_module(page: Path) -> Iterator[ModuleType]:
     """Give a page a module of its own, by whose name its functions and classes are found."""
     name = PREFIX + re.sub(r"\W", "_", page.relative_to(ROOT).with_suffix("").as_posix())
     module = sys.modules[name] = ModuleType(name)
+    del module.__spec__  # a traceback in Python 3.15 warns of one without a loader
     try:
         yield module
     finally:
         del sys.modules[name]
+        for made in vars(module).values():
+            if type(made).__module__.startswith("diskcache."):
+                made.close()  # it does not do so itself when it is gone, of which SQLite warns from Python 3.13 on
 
 
 def run_page(page: Path, replaced: Mapping[str, str]) -> dict[str, Any]:

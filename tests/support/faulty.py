@@ -1,6 +1,7 @@
 """What the tests of faults have in common: a cached function on a cache that fails, and how that recovers."""
 
 import asyncio
+import inspect
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +28,7 @@ class Run:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._function, name)
-        if not asyncio.iscoroutinefunction(found):
+        if not inspect.iscoroutinefunction(found):
             return found
         return lambda *args: self._runner.run(found(*args))
 

@@ -96,6 +96,7 @@ class Shape:
         return self.side * by
 
 
+@pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction':DeprecationWarning")
 def test_it_is_a_coroutine_function_still() -> None:
     assert inspect.iscoroutinefunction(area)
     assert asyncio.iscoroutinefunction(area)

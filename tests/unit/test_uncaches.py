@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -244,7 +245,7 @@ def test_it_looks_like_the_function_itself(kind: str) -> None:
     inner = writer(kind, change)
     decorated = uncaches(read, ("{new}",))(inner)
     assert decorated.__wrapped__ is inner  # type: ignore[attr-defined]
-    assert asyncio.iscoroutinefunction(decorated) == (kind == "coroutine")
+    assert inspect.iscoroutinefunction(decorated) == (kind == "coroutine")
 
 
 @pytest.mark.parametrize("awaited", [False, True], ids=["of a function", "of a coroutine function"])
