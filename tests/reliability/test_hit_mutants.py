@@ -39,8 +39,12 @@ spec = importlib.util.spec_from_file_location("memocache._hit", sys.argv[1])
 sys.modules["memocache._hit"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["memocache._hit"])
 import pytest
+class AsManyAsQuick:
+    def pytest_collection(self):
+        from tests.support import selection
+        selection._is_quick = True
 sys.exit(pytest.main(["-n", "0", "-q", "-x", "-p", "no:cacheprovider", "--no-header", "-k", "Generated and threads",
-                      "tests/unit/test_parity.py"]))
+                      "tests/unit/test_parity.py"], [AsManyAsQuick()]))
 """
 
 

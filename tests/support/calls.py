@@ -7,6 +7,7 @@ computations only note what they were given, and do what they are told to.
 
 import functools
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -372,7 +373,7 @@ FALLIBLE: Final = ("new", "new", "new", "missing", "wrong")
 BUSY: Final = ("new", "new", "new", "empty", "missing", "slow", "uncache", "again", "put", "other")
 MANY: Final[tuple[Any, ...]] = tuple(range(12))
 
-SUBJECTS: Final = (
+CHOSEN: Final = (
     # Signatures
     Subject("", deeds=VALUES),
     Subject("a"),
@@ -442,6 +443,39 @@ SUBJECTS: Final = (
 )
 
 
+def _drawn_signature(chance: Random) -> str:
+    """Draw parameters of all kinds, some with defaults: as they stand in a `def`."""
+    names, has_default = iter("abcdefghijkl"), False
+
+    def parameter(is_named: bool) -> str:
+        nonlocal has_default
+        has_default = chance.random() < 0.4 or (has_default and not is_named)
+        return next(names) + (f"={chance.choice(DEFAULTS)}" if has_default else "")
+
+    only_positional = [parameter(is_named=False) for _ in range(chance.choice((0, 0, 1, 2)))]
+    usual = [parameter(is_named=False) for _ in range(chance.choice((0, 1, 1, 2, 3, 6)))]
+    only_named = [parameter(is_named=True) for _ in range(chance.choice((0, 0, 1, 2)))]
+    star = chance.choice((["*args"], ["*"] * bool(only_named), ["*"] * bool(only_named)))
+    rest = ["**rest"] if chance.random() < 0.2 else []
+    return ", ".join([*only_positional, *["/"] * bool(only_positional), *usual, *star, *only_named, *rest])
+
+
+def _drawn_subjects(number: int, chance: Random) -> Iterator[Subject]:
+    """Draw so many subjects, no two of which have the same signature."""
+    for parameters in itertools.islice(dict.fromkeys(_drawn_signature(chance) for _ in range(10 * number)), number):
+        yield Subject(
+            parameters,
+            chance.choice(({}, {}, {"timeout": 10}, {"timeout": 10, "version": 1})),
+            form=chance.choice(("function", "function", "function", "method", "classmethod inside")),
+            deeds=chance.choice((("new",), VALUES, FALLIBLE)),
+            has_shortcut="*args" not in parameters and "**" not in parameters,
+        )
+
+
+DEFAULTS: Final = ("1", "2", "0.0", "-0.0", "None", "True", "''", "()")
+SUBJECTS: Final = (*CHOSEN, *_drawn_subjects(50, Random("signatures")))
+
+
 # ---- operations --------------------------------------------------------------------------------------------------
 
 Spelling: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
@@ -465,6 +499,7 @@ class Operation:
         which: the function or the instance.
         is_by_class: whether a method is reached through its class.
         disabled: "here" or "everywhere" if it is done while caching is.
+        in_thread: whether it is done in a thread of its own.
     """
 
     verb: str
@@ -474,13 +509,15 @@ class Operation:
     which: int = 0
     is_by_class: bool = False
     disabled: str = ""
+    in_thread: bool = False
 
     def __str__(self) -> str:
         spelt = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
         if self.given is not None:
             spelt.insert(0, repr(self.given))
         where = "class" if self.is_by_class else f"{self.which}"
-        return f"{self.verb}({', '.join(spelt)}) of {where}" + (f", disabled {self.disabled}" * bool(self.disabled))
+        how = f", disabled {self.disabled}" * bool(self.disabled) + ", in a thread" * self.in_thread
+        return f"{self.verb}({', '.join(spelt)}) of {where}{how}"
 
 
 def operations(subject: Subject, chance: Random, calls: int) -> Iterator[Operation]:
@@ -516,7 +553,7 @@ def operations(subject: Subject, chance: Random, calls: int) -> Iterator[Operati
         elif verb == "uncache_where":
             kwargs = {caller.first: caller.value()}
         is_by_class = subject.is_method and chance.random() < 0.2
-        yield Operation(verb, args, kwargs, given, which, is_by_class, disabled)
+        yield Operation(verb, args, kwargs, given, which, is_by_class, disabled, chance.random() < 0.05)
     for which in range(subject.functions):
         yield Operation("info", which=which)
 

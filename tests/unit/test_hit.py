@@ -1,6 +1,6 @@
-"""The hit in C: that it takes no reference too many or too few, and leaves to the written call what is not certain.
+"""The hit in C: that it leaves to the written call what is not certain, and what may happen in the middle of it.
 
-That it does what the written call does is compared in test_parity.py.
+That it does what the written call does is compared in test_parity.py, its references are in test_hit_references.py.
 """
 
 import contextlib
@@ -40,15 +40,6 @@ def compiled() -> None:
         skip_or_fail("memocache._hit was not built: there was no compiler when it was installed")
 
 
-def flat(call: Callable[[], object], *objects: object) -> None:
-    """Assert that many calls leave the numbers of references to *objects* as they are."""
-    call()
-    before = [sys.getrefcount(each) for each in objects]
-    for _ in range(CALLS):
-        call()
-    assert [sys.getrefcount(each) for each in objects] == before
-
-
 def printed(code: str, **environ: str) -> str:
     """Return what *code* prints in an interpreter of its own, with *environ* in its environment besides."""
     words = [sys.executable, "-c", code]
@@ -63,67 +54,6 @@ class Account:
 
 
 # ---- references --------------------------------------------------------------------------------------------------
-
-
-def test_hits_leave_references_as_they_were() -> None:
-    f = cached(cache=SimpleCache())(lambda a, b="the second", *, c="three": [a, b, c])
-    first, default, word = "the first", f.__wrapped__.__defaults__[0], "three"
-    value = f(first)
-    entry = next(iter(f._self_table.values()))
-    for call in (
-        lambda: f(first),
-        lambda: f(first, default),
-        lambda: f(first, b=default, c=word),
-        lambda: f(a=first),
-        lambda: f(c=word, b=default, a=first),
-    ):
-        assert call() is value
-        flat(call, f, first, default, word, value, entry, f._self_table, entry.arg_types, None, tuple)
-
-
-def test_hits_of_methods_leave_references_as_they_were() -> None:
-    account = Account()
-    rows = Account.__dict__["rows"]
-    value = account.rows(1)
-    bound = account.rows
-    for call in (lambda: account.rows(1), lambda: account.rows(page=1), lambda: Account.rows(account, 1)):
-        assert call() is value
-        flat(call, account, rows, value, bound, None)
-
-
-class Unequal:
-    """It hashes as 1, and cannot be compared."""
-
-    def __hash__(self) -> int:
-        return 1
-
-    def __eq__(self, other: object) -> bool:
-        raise ValueError("not with me")
-
-
-def refused(call: Callable[[], object]) -> Callable[[], None]:
-    def attempt() -> None:
-        with pytest.raises(TypeError):
-            call()
-
-    return attempt
-
-
-def test_calls_that_are_no_hits_leave_references_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[__name__], "CALLS", 500)
-    f = cached(cache=SimpleCache(), timeout=lambda value: 0)(lambda a, b=2: value)
-    value, argument = object(), "an argument"
-    name = "unknown"
-    for call in (
-        lambda: f(argument),  # nothing stored
-        lambda: f([argument]),  # unhashable
-        refused(lambda: f(Unequal())),
-        refused(lambda: f()),
-        refused(lambda: f(argument, 2, 3)),
-        refused(lambda: f(argument, a=argument)),
-        refused(lambda: f(argument, **{name: value})),
-    ):
-        flat(call, f, value, argument, name, f._self_table)
 
 
 def test_a_function_in_a_cycle_goes() -> None:
