@@ -2,9 +2,9 @@
 
 import threading
 import weakref
-from collections.abc import Collection, Hashable
+from collections.abc import Hashable
 from math import inf
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from memocache._native import hit
 from memocache.stats import Counters
@@ -15,9 +15,30 @@ SECOND: Final = 1e6  # in the unit of an entry's cost
 FIRST_BACKOFF: Final = 1.0
 LONGEST_BACKOFF: Final = 30.0
 
+E = TypeVar("E")
 
-class PlainFields:
-    """The fields of an entry, in Python; where it is built, `_hit` has the same in C."""
+
+def compiled(plain: type[E]) -> type[E]:
+    """Return the class of the same fields in C, if there is one, with the methods of the *plain* one."""
+    if hit is None:
+        return plain
+    for name, thing in vars(plain).items():
+        if name not in plain.__slots__ and name not in ("__init__", "__slots__", "__module__"):  # type: ignore[attr-defined]
+            setattr(hit.Entry, name, thing)
+    return hit.Entry  # type: ignore[no-any-return]
+
+
+@compiled
+class Entry:
+    """A value with its times, in seconds of the wall clock.
+
+    *cost* is how long its computation took, in microseconds. From *serve_from* until *serve_until* it is handed out
+    without a question, from *expires_at* on never; only for a StaleableEntry are these two moments. There may be
+    millions of entries, so each has no more than it needs.
+
+    In process the very same object is found by key and by raw arguments (see FastIndex), so that there is one truth: an
+    entry that leaves its cache is marked with `serve_until = -inf`.
+    """
 
     __slots__ = (
         "arg_types",
@@ -38,15 +59,13 @@ class PlainFields:
         key: str,
         value: object,
         serve_until: float,
-        expires_at: float | None = None,
         cost: float = 0,
         scope: "EntryScope | None" = None,
     ) -> None:
         self.key = key
         self.value = value
         self.serve_from = 0.0  # when its cache took it: before, the clock has been set back
-        self.serve_until = serve_until
-        self.expires_at = serve_until if expires_at is None else expires_at
+        self.serve_until = self.expires_at = serve_until
         self.cost = cost
         self.scope = scope  # None for what a user has set
         self.hits = 0
@@ -56,26 +75,7 @@ class PlainFields:
         self.args: Hashable = None
         self.arg_types: object = None
 
-
-if TYPE_CHECKING or hit is None:
-    Fields = PlainFields
-else:
-    Fields = hit.EntryFields
-
-
-class Entry(Fields):
-    """A value with its times, in seconds of the wall clock.
-
-    *cost* is how long its computation took, in microseconds. From *serve_from* until *serve_until* it is handed out
-    without a question, from *expires_at* on never. There may be millions of entries, so each has no more than it needs.
-
-    In process the very same object is found by key and by raw arguments (see FastIndex), so that there is one truth: an
-    entry that leaves its cache is marked with `serve_until = -inf`.
-    """
-
     ready = True  # as a PendingCall: the call that finds it has nothing left to do
-
-    __slots__ = ()
 
     @property
     def counts_its_hits(self) -> bool:
@@ -86,7 +86,7 @@ class Entry(Fields):
         """Let it end so many *seconds* later, or earlier."""
         self.serve_from += seconds
         self.serve_until += seconds
-        self.expires_at += seconds
+        self.expires_at = self.serve_until
 
     def end(self) -> None:
         """Let nobody be served this entry any more."""
@@ -94,19 +94,26 @@ class Entry(Fields):
         scope = self.scope
         if self.arg_types is None or scope is None:
             return
-        for index in scope.indexes:
-            if index.table.get(self.args) is self:
+        for reference in scope.indexes:
+            index = reference()
+            if index is not None and index.table.get(self.args) is self:
                 index.table.pop(self.args, None)  # `disabled` may have emptied it since
 
 
-class StaleableEntry(Entry):
+if TYPE_CHECKING or hit is None:
+    CollectedEntry = Entry
+else:
+    CollectedEntry = hit.CollectedEntry
+
+
+class StaleableEntry(CollectedEntry):
     """An entry that may be handed out when its timeout is over, while somebody refreshes it: until *expires_at*.
 
     *fresh_until* is when its timeout is over, and *serve_until* when the first may refresh it, which may be a little
     earlier. After a refresh that failed, nobody tries again before *retry_at*.
     """
 
-    __slots__ = ("backoff", "fresh_until", "retry_at")
+    __slots__ = ("backoff", "expires_at", "fresh_until", "retry_at")
 
     def __init__(
         self,
@@ -121,13 +128,16 @@ class StaleableEntry(Entry):
         retry_at: float = 0.0,
         backoff: float = 0.0,
     ) -> None:
-        super().__init__(key, value, serve_until, expires_at, cost, scope)
+        super().__init__(key, value, serve_until, cost, scope)
+        self.expires_at = expires_at
         self.fresh_until = fresh_until
         self.retry_at = retry_at
         self.backoff = backoff  # seconds from the last failure to the next attempt
 
     def move(self, seconds: float) -> None:
+        expires_at = self.expires_at + seconds
         super().move(seconds)
+        self.expires_at = expires_at
         self.fresh_until += seconds
         self.retry_at += seconds
 
@@ -146,7 +156,8 @@ class EntryScope:
         self.tags = tags
         self.counters = counters  # whose hits those of the entries are
         # Those that lead to the entries: of one function, or of more, since those of one namespace share their entries.
-        self.indexes: Collection[FastIndex] = ()
+        # Weakly, since nobody knows how many there will be; and so that an entry leads to no other (see _hit.c).
+        self.indexes: tuple[weakref.ref[FastIndex], ...] = ()
 
     def link(self, entry: Entry, fast_index: "FastIndex", args: Hashable, arg_types: object) -> bool:
         """Note that *fast_index* leads to *entry* from the raw *args* of these types; false if they must not."""
@@ -154,9 +165,8 @@ class EntryScope:
             entry.args, entry.arg_types = args, arg_types
         elif entry.arg_types != arg_types or entry.args != args:
             return False
-        if fast_index not in self.indexes:
-            # Weakly, where there are more: nobody knows how many functions will share a namespace.
-            self.indexes = (fast_index,) if not self.indexes else weakref.WeakSet((*self.indexes, fast_index))
+        if fast_index.reference not in self.indexes:
+            self.indexes = (*(each for each in self.indexes if each() is not None), fast_index.reference)
         return True
 
 
@@ -167,9 +177,10 @@ class FastIndex:
     while the source is the function's cache and nobody has closed it.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_open", "lock", "source", "table")
+    __slots__ = ("__weakref__", "_closed", "_open", "lock", "reference", "source", "table")
 
     def __init__(self) -> None:
+        self.reference = weakref.ref(self)
         self.table: dict[Hashable, Entry] = {}
         self.lock = threading.RLock()
         self.source: object = None

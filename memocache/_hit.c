@@ -35,48 +35,73 @@
 
 /* ---- Entry ------------------------------------------------------------------------------------------------------- */
 
+/* There may be millions. Most have a value that holds nothing else, such as a number or a text; then nothing that the
+   entry has leads back to it, since a scope holds its indexes weakly, and the arguments in one are plain. Such an entry
+   is not the garbage collector's, which takes 16 bytes less and spares that the way. Any other value makes one of the
+   second type; so key, value and scope are not for anybody to set. The methods of both are written in Python; but no
+   class is made there on top of the first, for that would be the collector's again. */
+
 typedef struct {
     PyObject_HEAD
     PyObject *key, *value, *scope, *args, *arg_types;
-    double serve_from, serve_until, expires_at; /* seconds of the wall clock */
-    double cost;                                /* microseconds */
+    double serve_from, serve_until; /* seconds of the wall clock */
+    double cost;                    /* microseconds */
     long long hits, hits_counted;
 } Entry;
 
+static PyTypeObject *entry_type, *collected_type; /* the module is never unloaded; see module_exec */
+
 /* T_OBJECT_EX, as the slots of a Python class: the interpreter reads these without asking the member. */
 static PyMemberDef entry_members[] = {
-    {"key", T_OBJECT_EX, offsetof(Entry, key), 0, NULL},
-    {"value", T_OBJECT_EX, offsetof(Entry, value), 0, NULL},
-    {"scope", T_OBJECT_EX, offsetof(Entry, scope), 0, NULL},
+    {"key", T_OBJECT_EX, offsetof(Entry, key), READONLY, NULL},
+    {"value", T_OBJECT_EX, offsetof(Entry, value), READONLY, NULL},
+    {"scope", T_OBJECT_EX, offsetof(Entry, scope), READONLY, NULL},
     {"args", T_OBJECT_EX, offsetof(Entry, args), 0, NULL},
     {"arg_types", T_OBJECT_EX, offsetof(Entry, arg_types), 0, NULL},
     {"serve_from", T_DOUBLE, offsetof(Entry, serve_from), 0, NULL},
     {"serve_until", T_DOUBLE, offsetof(Entry, serve_until), 0, NULL},
-    {"expires_at", T_DOUBLE, offsetof(Entry, expires_at), 0, NULL},
+    {"expires_at", T_DOUBLE, offsetof(Entry, serve_until), 0, NULL}, /* unless a subclass has its own */
     {"cost", T_DOUBLE, offsetof(Entry, cost), 0, NULL},
     {"hits", T_LONGLONG, offsetof(Entry, hits), 0, NULL},
     {"hits_counted", T_LONGLONG, offsetof(Entry, hits_counted), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
+/* Return whether nothing but an entry's scope and arguments is to be had by its *key* and *value*. */
+static int
+are_atomic(PyObject *key, PyObject *value)
+{
+    return PyUnicode_CheckExact(key) &&
+           (value == Py_None || PyUnicode_CheckExact(value) || PyLong_CheckExact(value) || PyFloat_CheckExact(value) ||
+            PyBool_Check(value) || PyBytes_CheckExact(value));
+}
+
+static PyObject *
+entry_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    if (type == entry_type && !(PyTuple_GET_SIZE(args) > 1 && /* as they are always given */
+                                are_atomic(PyTuple_GET_ITEM(args, 0), PyTuple_GET_ITEM(args, 1)))) {
+        type = collected_type;
+    }
+    return type->tp_alloc(type, 0);
+}
+
 static int
 entry_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"key", "value", "serve_until", "expires_at", "cost", "scope", NULL};
+    static char *names[] = {"key", "value", "serve_until", "cost", "scope", NULL};
     Entry *entry = (Entry *)self;
-    PyObject *key, *value, *expires_at = Py_None, *scope = Py_None;
-    double serve_until, until, cost = 0.0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOd|OdO:Entry", names, &key, &value, &serve_until, &expires_at,
-                                     &cost, &scope)) {
+    PyObject *key, *value, *scope = Py_None;
+    double serve_until, cost = 0.0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOd|dO:Entry", names, &key, &value, &serve_until, &cost, &scope)) {
         return -1;
     }
-    until = expires_at == Py_None ? serve_until : PyFloat_AsDouble(expires_at);
-    if (until == -1.0 && PyErr_Occurred()) {
+    if (Py_TYPE(self) == entry_type && !are_atomic(key, value)) {
+        PyErr_SetString(PyExc_TypeError, "an entry of this type cannot have such a key or value");
         return -1;
     }
     entry->serve_from = 0.0;
     entry->serve_until = serve_until;
-    entry->expires_at = until;
     entry->cost = cost;
     entry->hits = entry->hits_counted = 0;
     Py_XSETREF(entry->key, Py_NewRef(key));
@@ -116,25 +141,37 @@ static void
 entry_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, entry_dealloc) /* a value may hold the next entry, and so on */
     entry_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+static void
+collected_dealloc(PyObject *self)
+{
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, collected_dealloc) /* a value may hold the next entry, and so on */
+    entry_dealloc(self);
     Py_TRASHCAN_END
 }
 
 static PyType_Slot entry_slots[] = {
-    {Py_tp_members, entry_members}, {Py_tp_init, entry_init},       {Py_tp_traverse, entry_traverse},
-    {Py_tp_clear, entry_clear},     {Py_tp_dealloc, entry_dealloc}, {0, NULL},
+    {Py_tp_members, entry_members}, {Py_tp_new, entry_new}, {Py_tp_init, entry_init}, {Py_tp_dealloc, entry_dealloc},
+    {0, NULL},
 };
 
 static PyType_Spec entry_spec = {
-    "memocache._hit.EntryFields", sizeof(Entry), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, entry_slots,
+    "memocache._entry.Entry", sizeof(Entry), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, entry_slots,
 };
 
-static PyTypeObject *entry_type; /* the module is never unloaded; see module_exec */
+static PyType_Slot collected_slots[] = {
+    {Py_tp_traverse, entry_traverse}, {Py_tp_clear, entry_clear}, {Py_tp_dealloc, collected_dealloc}, {0, NULL},
+};
+
+static PyType_Spec collected_spec = {
+    "memocache._entry.CollectedEntry", sizeof(Entry), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, collected_slots,
+};
 
 /* ---- the clock --------------------------------------------------------------------------------------------------- */
 
@@ -278,7 +315,8 @@ found(const Lookup *lookup, PyObject *const *bound)
     }
     if (entry != NULL) {
         double now;
-        if (Py_TYPE(entry)->tp_base == entry_type || PyType_IsSubtype(Py_TYPE(entry), entry_type)) {
+        if (Py_TYPE(entry) == entry_type || Py_TYPE(entry) == collected_type ||
+            PyType_IsSubtype(Py_TYPE(entry), entry_type)) {
             if (same_types(lookup, entry, bound) && read_clock(&now) == 0 && entry->serve_from <= now &&
                 now < entry->serve_until) {
                 PyObject *value = Py_XNewRef(entry->value);
@@ -656,11 +694,16 @@ module_exec(PyObject *module)
             Py_CLEAR(real_time);
         }
         entry_type = (PyTypeObject *)PyType_FromSpec(&entry_spec);
-        if (entry_type == NULL) {
+        PyObject *bases = entry_type == NULL ? NULL : PyTuple_Pack(1, entry_type);
+        collected_type = bases == NULL ? NULL : (PyTypeObject *)PyType_FromSpecWithBases(&collected_spec, bases);
+        Py_XDECREF(bases);
+        if (collected_type == NULL) {
+            Py_CLEAR(entry_type);
             return -1;
         }
     }
-    if (PyModule_AddObjectRef(module, "EntryFields", (PyObject *)entry_type) < 0 ||
+    if (PyModule_AddObjectRef(module, "Entry", (PyObject *)entry_type) < 0 ||
+        PyModule_AddObjectRef(module, "CollectedEntry", (PyObject *)collected_type) < 0 ||
         PyModule_AddObjectRef(module, "missing", missing) < 0) {
         return -1;
     }

@@ -390,7 +390,7 @@ class PendingLeadFast(PendingCall):
             if cost > binding.longest:
                 binding.took(cost)
             end = time.time() + lifetime  # see `now`
-            entry = Entry(lease.key, value, end, end, int(cost * SECOND), self._scope)
+            entry = Entry(lease.key, value, end, int(cost * SECOND), self._scope)
             try:
                 if binding.cache.fill(lease, entry):
                     binding.counters.stored += 1
@@ -446,7 +446,7 @@ async def _store(
         await _leave_nothing(binding, lease)
         return
     end = time.time() + lifetime  # see `now`
-    entry = Entry(lease.key, value, end, end, int(cost * SECOND), scope)
+    entry = Entry(lease.key, value, end, int(cost * SECOND), scope)
     if type(value) is StoredException:
         lease.alias = None  # which would hand it out as a value
     elif stale:

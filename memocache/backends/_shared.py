@@ -132,7 +132,7 @@ class PackedCache(Cache):
         cost = int(envelope.cost * SECOND) if 0 <= envelope.cost < LONGEST_COST else 0
         fresh, expires = envelope.fresh, envelope.expires
         if fresh >= expires:
-            entry = Entry(key, value, fresh, expires, cost)
+            entry = Entry(key, value, expires, cost)
         else:
             held, pause = envelope.held, envelope.pause
             entry = StaleableEntry(key, value, fresh, expires, cost, fresh_until=fresh, retry_at=held, backoff=pause)

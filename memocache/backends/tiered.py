@@ -142,7 +142,7 @@ class Tiers(Cache):
             return None
         scope = entry.scope or self._scopes.get(tags) or EntryScope(tags)
         if entry.serve_until <= end:
-            return Entry(entry.key, entry.value, entry.serve_until, entry.serve_until, entry.cost, scope)
+            return Entry(entry.key, entry.value, entry.serve_until, entry.cost, scope)
         # Near takes that for an entry to be refreshed: one asks far, and the others are served meanwhile.
         early = end - self._near_timeout * EARLY
         return StaleableEntry(entry.key, entry.value, early, end, entry.cost, scope, fresh_until=end)

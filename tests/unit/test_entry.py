@@ -86,16 +86,20 @@ def test_tables_of_functions_that_share_a_namespace_lead_to_one_entry() -> None:
     assert [aliases.table for aliases in tables] == [{2: two}] * 3
 
 
-def test_the_second_table_and_later_ones_are_held_weakly() -> None:
+def test_an_origin_keeps_no_table_alive() -> None:
     first, second, origin = opened(), opened(), EntryScope(("all",))
     one = entry(origin)
     add(first, one)
-    assert list(origin.indexes) == [first]
     add(second, one)
-    assert set(origin.indexes) == {first, second}
-    del second
+    assert [index() for index in origin.indexes] == [first, second]
+    del first
     gc.collect()
-    assert set(origin.indexes) == {first}
+    assert [index() for index in origin.indexes] == [None, second]
+    third = opened()
+    add(third, one)
+    assert [index() for index in origin.indexes] == [second, third]
+    one.end()
+    assert second.table == third.table == {}
 
 
 def test_an_entry_has_one_spelling_in_all_tables() -> None:

@@ -22,7 +22,7 @@ import pytest
 import time_machine
 
 from memocache import CachedFunction, SimpleCache, cached
-from memocache._entry import Entry
+from memocache._entry import Entry, EntryScope
 from memocache._native import hit
 from tests.support.selection import ROOT
 from tests.support.servers import skip_or_fail
@@ -84,13 +84,44 @@ def test_an_entry_in_a_cycle_goes_and_a_long_chain_of_entries_does_not_crash() -
     del chain
 
 
-def test_an_entry_without_a_value_is_no_hit() -> None:
-    f = cached(cache=SimpleCache())(lambda a: [a])
-    f(1)
+PLAIN = [None, True, 7, 1.5, "text", b"bytes"]
+OTHERS = [(), [], {}, object(), 1j, type("Number", (int,), {})(7), type("Text", (str,), {})("text"), int]
+
+
+@pytest.mark.parametrize("value", PLAIN + OTHERS, ids=lambda value: type(value).__name__)
+def test_the_garbage_collector_goes_through_entries_that_may_lead_to_others(value: Any) -> None:
+    is_plain = any(value is each for each in PLAIN)
+    entry = Entry("key", value, 1.0, scope=EntryScope(("all",)))
+    assert isinstance(entry, Entry)
+    assert gc.is_tracked(entry) is not is_plain
+    assert gc.is_tracked(Entry(type("Key", (str,), {})("key"), value, 1.0))
+    assert gc.is_tracked(Entry("key", value=value, serve_until=1.0))
+    if is_plain:
+        with pytest.raises(TypeError, match="cannot have such a key or value"):
+            entry.__init__("key", [value], 2.0)  # type: ignore[misc]
+    assert entry.value is value
+    assert entry.serve_until == entry.expires_at == 1.0
+
+
+@pytest.mark.parametrize("name", ["key", "value", "scope"])
+def test_nobody_can_set_what_an_entry_leads_to(name: str) -> None:
+    entry = Entry("key", 7, 1.0)
+    with pytest.raises(AttributeError):
+        setattr(entry, name, [entry])
+    with pytest.raises(AttributeError):
+        delattr(entry, name)
+
+
+@pytest.mark.parametrize("value", [7, [7]], ids=str)
+def test_a_cache_goes_with_its_function_and_entries(value: Any) -> None:
+    cache = SimpleCache()
+    f = cached(cache=cache, tags=("a:{a}",))(lambda a, b=2: value)
+    assert [f(n) for n in range(9)] == [value] * 9
     entry = next(iter(f._self_table.values()))
-    del entry.value
-    with pytest.raises(AttributeError, match="value"):
-        f(1)  # nobody does that; what looks for it in Python does not find it either
+    gone = [weakref.ref(each) for each in (cache, f, entry.scope)]
+    del cache, f, entry
+    gc.collect()
+    assert [each() for each in gone] == [None] * 3
 
 
 @pytest.mark.parametrize("name", ["_self_names", "_self_defaults", "_self_tokens"])
@@ -330,7 +361,7 @@ def test_it_may_be_imported_again() -> None:
         again = importlib.import_module("memocache._hit")
     finally:
         sys.modules["memocache._hit"] = hit
-    assert again.EntryFields is hit.EntryFields
+    assert again.Entry is hit.Entry is Entry
     assert f(1) is first
 
 
