@@ -11,6 +11,7 @@ larger small queue, one from main by a larger main queue; the rarer of the two s
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from memocache._entry import Entry
@@ -125,6 +126,16 @@ class S3Fifo:
     def get(self, key: str) -> Entry | None:
         """Return the entry under *key*, expired or not."""
         return self._main.get(key) or self._small.get(key)
+
+    def present(self, keys: Iterable[str]) -> list[Entry]:
+        """Return the entries under *keys*, as far as there are some."""
+        main, small = self._main.get, self._small.get
+        return [entry for key in keys if (entry := main(key) or small(key))]
+
+    def present_keys(self, keys: Iterable[str]) -> list[str]:
+        """Return those of *keys* that have an entry."""
+        main, small = self._main, self._small
+        return [key for key in keys if key in main or key in small]
 
     def drop(self, entry: Entry) -> list[Entry]:
         """End *entry* and remove it, with what a signal handler may just have put under its key; return what left."""

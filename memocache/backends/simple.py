@@ -1,7 +1,7 @@
 """SimpleCache: values in this process, bounded and expiring."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any, Final
 
@@ -18,48 +18,73 @@ from memocache.stats import Counters
 
 __all__ = ["TaggedEntries", "SimpleCache"]
 
+GAPS: Final = 3  # one key of so many may be a gap,
+MOST_GAPS: Final = 24  # where there are more keys than these
 LEAST_STEP: Final = 60.0  # seconds by which a clock is set back before anybody cares
 
 
+class Keys(list[str]):
+    """The keys of a tag's entries, some of which may have left: the *gaps*."""
+
+    __slots__ = ("gaps",)
+
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        super().__init__(keys)
+        self.gaps = 0
+
+
 class TaggedEntries:
-    """The entries of each tag that has any.
+    """The entries of each tag that has any, of those in a *queue*: their keys, which takes a quarter of a dict's room.
 
     It has no lock: its owner does. A signal handler or a destructor of the user's may use the cache in the middle of
     each of these methods.
     """
 
-    __slots__ = ("_members",)
+    __slots__ = ("_keys", "_queue", "closings")
 
-    def __init__(self) -> None:
-        # The inner ones are sets: a dict takes half the room of one. Of entries, not of their keys, whose hashes lie
-        # anywhere: an entry takes the memory of one that left before, and so its place here, too.
-        self._members: dict[str, dict[Entry, None]] = {}
+    def __init__(self, queue: S3Fifo) -> None:
+        self._queue = queue
+        self._keys: dict[str, Keys] = {}
+        self.closings = 0
+        """How often gaps were closed; who joined before that and is not in the queue yet has to join again."""
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._keys)
 
-    def members(self, tag: str) -> tuple[Entry, ...]:
+    def members(self, tag: str) -> list[Entry]:
         """Return the entries of *tag*."""
-        return tuple(self._members.get(tag, ()))
+        present = self._queue.present(dict.fromkeys(self._keys.get(tag, ())))
+        return [entry for entry in present if entry.scope is not None and tag in entry.scope.tags]
 
-    def join(self, entry: Entry, tags: tuple[str, ...]) -> None:
-        """Put *entry* into *tags*."""
+    def join(self, key: str, tags: tuple[str, ...]) -> None:
+        """Put the entry under *key* into *tags*."""
         for tag in tags:
-            members: dict[Entry, None] | None = None
-            while members is None or self._members.get(tag) is not members:  # a handler may just have emptied it
-                members = self._members.get(tag)
-                if members is None:
-                    members = self._members[tag] = {}
-                members[entry] = None
+            keys: Keys | None = None
+            while keys is None or self._keys.get(tag) is not keys:  # a handler may just have closed its gaps
+                keys = self._keys.get(tag)
+                if keys is None:
+                    keys = self._keys[tag] = Keys()
+                keys.append(key)
 
-    def part(self, entry: Entry, tags: tuple[str, ...]) -> None:
-        """Take *entry* out of *tags*, if it is there."""
+    def part(self, tags: tuple[str, ...]) -> None:
+        """Take an entry, which is not in the queue any more, out of *tags*."""
         for tag in tags:
-            members = self._members.get(tag)
-            if members is not None:
-                members.pop(entry, None)
-                if not members:
-                    self._members.pop(tag, None)
+            keys = self._keys.get(tag)
+            if keys is not None:
+                keys.gaps += 1
+                if keys.gaps * GAPS > len(keys) + MOST_GAPS or keys.gaps >= len(keys):
+                    self._close_gaps(tag, keys)
+
+    def _close_gaps(self, tag: str, keys: Keys) -> None:
+        seen = len(keys)
+        left = Keys(self._queue.present_keys(dict.fromkeys(keys)))
+        self.closings += 1
+        if len(keys) != seen or self._keys.get(tag) is not keys:
+            return  # somebody has come in between: another time
+        if left:
+            self._keys[tag] = left
+        else:
+            del self._keys[tag]
 
 
 class SimpleCache(Cache):
@@ -105,7 +130,7 @@ class SimpleCache(Cache):
         # may call this cache.
         self._lock = threading.RLock()
         self._queue = S3Fifo(self._threshold)
-        self._tagged = TaggedEntries()
+        self._tagged = TaggedEntries(self._queue)
         self._flights: dict[str, Flight] = {}
         self._latest = -inf  # moment that the wall clock has shown
         self._untold: list[Entry] = []  # evicted, for the listeners to be told outside of the lock
@@ -157,26 +182,26 @@ class SimpleCache(Cache):
         else:
             self._latest = now
         entry.serve_from = now
+        tagged, scope = self._tagged, entry.scope
+        closings = tagged.closings
         # First: should a signal come between, the tag must not miss an entry.
-        if entry.scope is not None:
-            self._tagged.join(entry, entry.scope.tags)
-        for evicted in self._queue.insert(entry, now, to_main=was_main):
-            scope = evicted.scope
-            if scope is not None and scope.counters is not None:
-                scope.counters.evicted += 1
+        if scope is not None:
+            tagged.join(entry.key, scope.tags)
+        evicted = self._queue.insert(entry, now, to_main=was_main)
+        if tagged.closings != closings and scope is not None:
+            tagged.join(entry.key, scope.tags)
+        for each in evicted:
+            if each.scope is not None and each.scope.counters is not None:
+                each.scope.counters.evicted += 1
             if "evicted" in listeners:
-                self._untold.append(evicted)
-            self._left(evicted)
-            left.append(evicted)
-        return left
+                self._untold.append(each)
+            self._left(each)
+        return left + evicted
 
     def _remove(self, entry: Entry) -> list[Entry]:
         left = self._queue.drop(entry)
         for gone in left:
             self._left(gone)
-        # It may be in its tags only, where a handler cleared the cache or raised before it came into the queue.
-        if entry not in left and entry.scope is not None:
-            self._tagged.part(entry, entry.scope.tags)
         return left
 
     def _remove_key(self, key: str) -> list[Entry]:
@@ -190,7 +215,7 @@ class SimpleCache(Cache):
         if entry.hits and scope.counters is not None:
             scope.counters.hits += entry.hits
             scope.counters.saved += entry.hits * entry.cost / SECOND
-        self._tagged.part(entry, scope.tags)
+        self._tagged.part(scope.tags)
 
     def _tell_evicted(self) -> None:
         """Tell the listeners, outside of the lock, which entries had to leave for others."""
@@ -371,7 +396,8 @@ class SimpleCache(Cache):
             for entry in self._queue.everything():
                 entry.end()  # first: should a handler raise here, nobody is served what `forget` would not find
             # At once: what a handler adds is in both.
-            queue, self._queue, self._tagged = self._queue, S3Fifo(self._threshold), TaggedEntries()
+            fresh = S3Fifo(self._threshold)
+            queue, self._queue, self._tagged = self._queue, fresh, TaggedEntries(fresh)
             left = queue.everything()
             for entry in left:
                 entry.end()  # there may be more by now

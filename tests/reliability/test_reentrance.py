@@ -106,6 +106,11 @@ class World:
         assert not self.cache._tagged
 
 
+@pytest.fixture(autouse=True)
+def _gaps_are_closed_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simple, "MOST_GAPS", 0)
+
+
 DOINGS: dict[str, Callable[[World], object]] = {
     "a hit": lambda w: w.f(1, 1),
     "a miss": lambda w: w.f(7, 1),
