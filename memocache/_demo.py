@@ -381,7 +381,7 @@ class Story:
         self.step(FORGET, "True", "forgotten here ...")
         self.step_elsewhere(server, "computed", "... and so in process {}, which computes it")
         self.step(CALL, "hit", "what that process has computed")
-        self.show_info()
+        self.show_info("  # of this process, on both caches")
 
     def show_threads(self) -> None:
         self.screen.say("")
@@ -402,8 +402,8 @@ class Story:
         self.screen.figures({"answers": len(answers), "computations": computed, "waits": waits, "hits": hits})
         self.screen.say("")
 
-    def show_info(self) -> None:
-        self.screen.line("references.info()")
+    def show_info(self, comment: str = "") -> None:
+        self.screen.line(f"references.info(){comment}")
         info = references.info()
         figures = {name: getattr(info, name) for name in ("hits", "misses", "waits", "failures", "stored")}
         entries = {} if info.currsize is None else {"entries": f"{info.currsize} of {info.maxsize}"}

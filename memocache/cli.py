@@ -1,4 +1,4 @@
-"""The command line: `memocache demo`."""
+"""The command line `memocache`: the demo, and a shell for the functions of an application."""
 
 import argparse
 import os
@@ -12,10 +12,12 @@ from types import FrameType
 
 from memocache import __version__
 from memocache._native import hit
+from memocache.errors import MemocacheError
 
 __all__ = ["main"]
 
 HITS = f"hits in process are served in {'pure Python' if hit is None else 'C'}"
+CALL = "The arguments are Python literals; nothing is evaluated. The application is named by -a, before the command."
 FAILED = 1
 MISUSED = 2
 BY_SIGNAL = 128  # plus its number, as shells count
@@ -31,14 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help(sys.stderr)
         return MISUSED
-    from memocache._demo import DemoError, tell
-
     try:
         with _exit_on_signals():
-            return 0 if tell(__version__, options.memcached) else FAILED
-    except DemoError as error:
-        print(f"memocache demo: {error}", file=sys.stderr)
-        return FAILED
+            return _demo(options) if options.command == "demo" else _shell(parser, options)
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return BY_SIGNAL + signal.SIGINT
@@ -48,11 +45,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+def _demo(options: argparse.Namespace) -> int:
+    from memocache._demo import DemoError, tell
+
+    try:
+        return 0 if tell(__version__, options.memcached) else FAILED
+    except DemoError as error:
+        print(f"memocache demo: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    from memocache._shell import Shell, ShellError, printable
+
+    try:
+        shell = Shell(options.application, getattr(options, "url", None), lambda line: print(printable(line)))
+        match options.command:
+            case "ls":
+                shell.ls()
+            case "entry":
+                shell.entry(options.call)
+            case "refresh":
+                shell.refresh(options.call)
+            case "uncache" if options.all:
+                shell.uncache_all(options.all)
+            case "uncache" if options.tag:
+                shell.uncache_tag(options.tag)
+            case "uncache" if options.call:
+                shell.uncache(options.call)
+            case "uncache":
+                parser.error("uncache needs a call such as 'report(7)', or --all FUNCTION, or --tag TAG")
+            case "clear":
+                shell.clear(lambda question: options.yes or _confirmed(question))
+            case "doctor":
+                shell.doctor()
+    except ShellError as error:
+        print(printable(f"memocache {options.command}: {error}"), file=sys.stderr)
+        return error.status
+    except MemocacheError as error:
+        print(printable(f"memocache {options.command}: {error}"), file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # a pipe, which nobody answers
+        return False
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="memocache", description="The caching decorator, from the command line.", epilog=HITS
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument(
+        "-a",
+        "--application",
+        metavar="MODULE[:FACTORY]",
+        help="the module that has, or imports, the cached functions; a FACTORY in it is called",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     demo = commands.add_parser(
         "demo",
@@ -67,6 +120,20 @@ def _parser() -> argparse.ArgumentParser:
         help="a memcached that is running; without it the demo starts one of its own for the while, if it finds "
         "the program ($MEMOCACHE_MEMCACHED, else on the PATH)",
     )
+    commands.add_parser("ls", help="list the cached functions of the application, and their caches")
+    for name, what in (("entry", "say what is stored for a call"), ("refresh", "compute a call now, and store it")):
+        command = commands.add_parser(name, help=what, description=CALL)
+        command.add_argument("call", metavar="CALL", help="such as 'report(7, month=\"May\")'")
+    uncache = commands.add_parser("uncache", help="forget a call, a function or a tag", description=CALL)
+    uncache.add_argument("call", metavar="CALL", nargs="?", help="such as 'report(7, month=\"May\")'")
+    uncache.add_argument("--all", metavar="FUNCTION", help="forget every call of a function")
+    uncache.add_argument("--tag", metavar="TAG", help="forget every call with this tag")
+    uncache.add_argument("--cache", metavar="URL", dest="url", help="with --tag: on this cache alone")
+    clear = commands.add_parser("clear", help="delete everything in a cache, whoever put it there")
+    clear.add_argument("--yes", action="store_true", help="do not ask")
+    doctor = commands.add_parser("doctor", help="look at the caches in use, and say what to do")
+    for command in (clear, doctor):
+        command.add_argument("url", metavar="URL", nargs="?", help="of a cache; else the application's are meant")
     return parser
 
 

@@ -99,7 +99,7 @@ def test_it_shows_the_figures(demo_with_own_server: tuple[str, float]) -> None:
     assert (
         in_process.items() >= {"hits": "2", "misses": "2", "waits": "0", "stored": "2", "entries": "1 of 500"}.items()
     )
-    assert on_memcached.items() >= {"hits": "2", "misses": "1", "failures": "0", "stored": "1"}.items()
+    assert on_memcached.items() >= {"hits": "4", "misses": "3", "failures": "0", "stored": "3"}.items()
     assert (threads["answers"], threads["computations"]) == ("8", "1")
     assert int(threads["waits"]) + int(threads["hits"]) == 7
     assert int(threads["waits"]) >= 4  # all seven, but for a machine that computes faster than it starts threads

@@ -1,0 +1,272 @@
+"""The shell: what the command `memocache` does with the cached functions of an application, and with a cache by URL.
+
+What a user types is read as Python literals, never evaluated.
+"""
+
+import ast
+import asyncio
+import importlib
+import inspect
+import os
+import statistics
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn, cast
+
+from memocache import Cache, cache_from_url, cached_functions, uncache_tag
+from memocache._clock import ticks
+from memocache._memoizer import Memoizer
+from memocache._native import hit
+from memocache.errors import MemocacheError
+
+__all__ = ["Shell", "ShellError"]
+
+PROBES: Final = 20
+SLOW: Final = 0.005  # seconds that a round trip should take at most, in one data centre
+CONTROL: Final = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))}
+
+
+class ShellError(Exception):
+    """A sentence for whoever typed the command: why nothing was done. The process ends with *status*."""
+
+    def __init__(self, message: str, status: int = 2) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Shell:
+    """The commands on the functions of one application, or on one cache.
+
+    Args:
+        application: a module that has, or imports, the cached functions; or `module:factory`, which is called.
+        url: the URL of a cache; then there are no functions.
+        say: prints a line.
+    """
+
+    def __init__(self, application: str | None, url: str | None, say: Callable[[str], object]) -> None:
+        self._say = say
+        self._url = url
+        if application is not None:
+            _load(application)
+        self._functions: dict[str, Any] = {}
+        for each in cached_functions():
+            self._functions[f"{each.__module__}.{each.__qualname__}"] = each
+
+    # ---- looking -------------------------------------------------------------------------------------------------
+
+    def ls(self) -> None:
+        """List the cached functions, each with its cache and its timeout."""
+        if not self._functions:
+            raise ShellError("no cached function was found; name the module that has them: memocache -a shop.app ls")
+        for title, function in sorted(self._functions.items()):
+            self._say(f"{title}{inspect.signature(function)}  {self._cache_of(function)!r}")
+
+    def entry(self, call: str) -> None:
+        """Say what is stored for *call*, without its value."""
+        function, args, kwargs = self._shared_call(call)
+        info = _run(function.entry(*args, **kwargs))
+        if info is None:
+            raise ShellError(f"nothing is stored for {call}", status=1)
+        self._say(f"key         {info.key}")
+        self._say(f"age         {info.age:.1f} s")
+        self._say(f"expires in  {'never' if info.expires_in is None else f'{info.expires_in:.1f} s'}")
+        if info.stale_for:
+            self._say(f"then stale  {info.stale_for:.1f} s")
+        self._say(f"computed    in {info.cost:.3f} s")
+        self._say(f"size        {info.size} bytes")
+        if info.tags:
+            self._say(f"tags        {', '.join(info.tags)}")
+
+    # ---- forgetting ----------------------------------------------------------------------------------------------
+
+    def uncache(self, call: str) -> None:
+        """Forget one call."""
+        function, args, kwargs = self._shared_call(call)
+        existed = _run(function.uncache(*args, **kwargs))
+        self._say(f"forgotten: {call}" if existed else f"nothing was stored for {call}; it is forgotten all the same")
+
+    def uncache_all(self, name: str) -> None:
+        """Forget every call of a function."""
+        function = self._shared_function(name)
+        _run(function.uncache_all())
+        self._say(f"forgotten: every call of {function.__module__}.{function.__qualname__}")
+
+    def uncache_tag(self, tag: str) -> None:
+        """Forget every call that has *tag*, on the cache of the URL, or on those of all functions."""
+        if self._url is not None:
+            uncache_tag(tag, self._cache())
+        else:
+            for function in self._functions.values():
+                if cast(Memoizer, function._self_memoizer).tags.may_give(tag):
+                    self._refuse_in_process(self._cache_of(function))
+            uncache_tag(tag)
+        self._say(f"forgotten: every call with the tag {tag}")
+
+    def refresh(self, call: str) -> None:
+        """Compute one call now, and store the result."""
+        function, args, kwargs = self._shared_call(call)
+        began = ticks()
+        _run(function.refresh(*args, **kwargs))
+        self._say(f"computed and stored in {ticks() - began:.3f} s: {call}")
+
+    def clear(self, confirm: Callable[[str], bool]) -> None:
+        """Delete everything in the cache, whoever put it there, if it is confirmed."""
+        cache = self._cache()
+        self._refuse_in_process(cache)
+        if not confirm(f"Delete everything in {cache!r}, whoever put it there?"):
+            raise ShellError("nothing was deleted", status=1)
+        _run(cache.clear())
+        self._say(f"deleted: everything in {cache!r}")
+
+    # ---- the doctor ----------------------------------------------------------------------------------------------
+
+    def doctor(self) -> None:
+        """Look at what is in use, and say what is wrong and what to do; ShellError if something is."""
+        if hit is None:
+            self._say("hits        in Python: no compiler was there at installation, or MEMOCACHE_PURE is set")
+        else:
+            self._say("hits        in C")
+        caches = {id(cache): cache for cache in self._caches_in_use()}
+        troubles = [trouble for cache in caches.values() for trouble in self._examine(cache)]
+        for trouble in troubles:
+            self._say(f"! {trouble}")
+        if troubles:
+            raise ShellError(f"{len(troubles)} {'thing' if len(troubles) == 1 else 'things'} to look at", status=1)
+        self._say("all is well")
+
+    def _caches_in_use(self) -> Iterator[Cache]:
+        if self._url is not None or not self._functions:
+            yield self._cache()
+        else:
+            yield from map(self._cache_of, self._functions.values())
+
+    def _examine(self, cache: Cache) -> Iterator[str]:
+        """Say how *cache* is, and return what is wrong with it."""
+        self._say(f"cache       {cache!r}")
+        if not cache.shared:
+            yield (
+                f"{cache!r} lives in one process: others compute again, and what they forget is served here. "
+                "Give them a cache that they share, such as redis://, memcached:// or sqlite:///"
+            )
+            return
+        key, seconds = f"doctor-{uuid.uuid4().hex}", []
+        try:
+            _run(cache.set(key, "probe", 60))
+            for _ in range(PROBES):
+                began = ticks()
+                found = _run(cache.get(key))
+                seconds.append(ticks() - began)
+            _run(cache.delete(key))
+        except MemocacheError as error:
+            yield f"{cache!r} cannot be reached: {error}"
+            return
+        if found != "probe":
+            yield f"{cache!r} did not keep a value for a moment: it has no memory left, or its clock is wrong"
+        median = statistics.median(seconds)
+        self._say(f"latency     {median * 1e6:,.0f} us, median of {PROBES} reads")
+        if median > SLOW:
+            yield f"a read from {cache!r} takes {median * 1e3:.1f} ms; put a near tier before it: TieredCache"
+        if not cache.one_machine and getattr(cache.far, "_prefix", None) == "":
+            yield (
+                f"{cache!r} has no key_prefix: another application on the same server that has a function of the same "
+                "name would share its entries. Give each its own: key_prefix='shop:'"
+            )
+
+    # ---- functions and caches ------------------------------------------------------------------------------------
+
+    def _cache(self) -> Cache:
+        if self._url is None:
+            from memocache import default_cache
+
+            return default_cache()
+        return cache_from_url(self._url)
+
+    def _cache_of(self, function: Any) -> Cache:
+        return cast(Cache, function.cache)
+
+    def _refuse_in_process(self, cache: Cache) -> None:
+        if not cache.shared:
+            raise ShellError(
+                f"{cache!r} lives in the memory of each process of the application, where no command can reach it; "
+                "use a cache that processes share, or restart them"
+            )
+
+    def _shared_function(self, name: str) -> Any:
+        function = self._function(name)
+        self._refuse_in_process(self._cache_of(function))
+        return function
+
+    def _function(self, name: str) -> Any:
+        """Return the function that goes by *name*, or by the end of its name."""
+        found = [title for title in self._functions if f".{title}".endswith(f".{name}")]
+        if len(found) == 1:
+            return self._functions[found[0]]
+        if found:
+            raise ShellError(f"{name!r} may be {' or '.join(sorted(found))}; write more of the name")
+        known = ", ".join(sorted(self._functions)) or "none; name the module that has them: memocache -a shop.app ..."
+        raise ShellError(f"there is no cached function {name!r}; there are: {known}")
+
+    def _shared_call(self, text: str) -> tuple[Any, list[Any], dict[str, Any]]:
+        name, args, kwargs = parse_call(text)
+        function = self._shared_function(name)
+        try:
+            inspect.signature(function).bind(*args, **kwargs)
+        except TypeError as error:
+            raise ShellError(f"{text}: {error}") from None
+        return function, args, kwargs
+
+
+def parse_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return the name, and the arguments, in the *text* of a call; ShellError unless all of these are literals."""
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        _refuse(text)
+    if not isinstance(call, ast.Call) or any(each.arg is None for each in call.keywords):
+        _refuse(text)
+    name = ast.unparse(call.func)
+    if not all(part.isidentifier() for part in name.split(".")):
+        _refuse(text)
+    try:
+        args = [ast.literal_eval(each) for each in call.args]
+        kwargs = {cast(str, each.arg): ast.literal_eval(each.value) for each in call.keywords}
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        _refuse(text)
+    return name, args, kwargs
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ShellError(
+        f"{text!r} is not a call with literals; write the function and its arguments as in Python, "
+        "such as 'report(7, month=\"May\")'"
+    )
+
+
+def _load(application: str) -> None:
+    """Import what has the cached functions; ShellError if that fails."""
+    name, _, factory = application.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(name)
+        for attribute in filter(None, factory.split(".")):
+            found = getattr(found, attribute)
+        if factory and callable(found) and (inspect.isfunction(found) or inspect.ismethod(found)):
+            found()
+    except Exception as error:
+        raise ShellError(f"{application!r} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _run(result: Any) -> Any:
+    """Return *result*, awaited if it has to be."""
+    return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+def printable(text: str) -> str:
+    """Return *text* without what a terminal would obey."""
+    return text.translate(CONTROL)

@@ -1,0 +1,243 @@
+"""The shell `memocache`, on the functions of a small application and the caches that processes share."""
+
+import importlib
+import secrets
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from memocache import _function
+from memocache._shell import ShellError, parse_call
+from memocache.cli import main
+from tests.support.redis_servers import RedisServer
+from tests.support.servers import MemcachedServer
+
+APPLICATION = """
+import os
+from memocache import cached, cache_from_url
+
+cache = cache_from_url(os.environ["SHOP_CACHE"])
+computed = []
+
+@cached(timeout=300, cache=cache, tags=("tenant:{tenant}",))
+def report(tenant, month="May"):
+    computed.append((tenant, month))
+    return tenant
+
+@cached(timeout=None, cache=cache)
+async def rates(day):
+    return day
+
+@cached(timeout=300)
+def local(x):
+    return x
+
+class Shop:
+    @cached(timeout=300, cache=cache, key="{name}")
+    def total(self, name):
+        return name
+
+def create():
+    computed.append("created")
+
+def broken():
+    raise LookupError("no settings\\x1b[31m")
+"""
+
+
+@pytest.fixture(params=["sqlite", "memcached", "redis"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/cache.db?prefix=shop:"
+    if request.param == "memcached":
+        server: MemcachedServer = request.getfixturevalue("memcached_tcp")
+        host, port = server.address
+        return f"memcached://{host}:{port}?prefix={secrets.token_hex(4)}:"
+    redis: RedisServer = request.getfixturevalue("redis_server")
+    return f"{redis.url}{'&' if '?' in redis.url else '?'}prefix={secrets.token_hex(4)}:"
+
+
+@pytest.fixture
+def name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of the application's module, which is not imported yet."""
+    name = f"shop_{secrets.token_hex(4)}"
+    (tmp_path / f"{name}.py").write_text(APPLICATION)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(_function, "_functions", weakref.WeakValueDictionary())  # without those of other tests
+    yield name
+    sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def shop(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setenv("SHOP_CACHE", url)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    return importlib.import_module(name)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], name: str) -> Callable[..., tuple[int, str, str]]:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main(["-a", name, *arguments])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return run
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_a_call_is_looked_at_refreshed_and_forgotten(shop: ModuleType, run: Run) -> None:
+    call = "report(7, month='June')"
+    assert run("entry", call) == (1, "", f"memocache entry: nothing is stored for {call}\n")
+    shop.report(7, "June")
+    status, out, _ = run("entry", "report(tenant=7, month='June')")
+    assert status == 0
+    assert f"key         {shop.report.key(7, 'June')}\n" in out
+    assert "tags        tenant:7\n" in out
+    assert run("uncache", call) == (0, f"forgotten: {call}\n", "")
+    assert run("uncache", call)[1] == f"nothing was stored for {call}; it is forgotten all the same\n"
+    status, out, _ = run("refresh", call)
+    assert out.startswith("computed and stored in ")
+    assert shop.report(7, "June") == 7
+    assert shop.computed == [(7, "June")] * 2
+
+
+def test_a_coroutine_function_is_awaited(shop: ModuleType, run: Run) -> None:
+    assert run("refresh", "rates('Monday')")[0] == 0
+    assert "expires in  never\n" in run("entry", "rates('Monday')")[1]
+    assert run("uncache", "rates('Monday')") == (0, "forgotten: rates('Monday')\n", "")
+
+
+def test_a_function_and_a_tag_are_forgotten(shop: ModuleType, run: Run, url: str) -> None:
+    for forget in (("--all", "report"), ("--tag", "tenant:7"), ("--tag", "tenant:7", "--cache", url)):
+        shop.report(7)
+        assert run("uncache", *forget)[0] == 0
+        assert run("entry", "report(7)")[0] == 1
+
+
+def test_everything_is_deleted_if_it_is_confirmed(
+    shop: ModuleType, run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.report(7)
+    for answer, status in (("", 1), ("n", 1), ("y", 0)):
+        monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
+        assert run("clear", url)[0] == status
+        assert run("entry", "report(7)")[0] == (0 if status else 1)
+    shop.report(7)
+    assert run("clear", "--yes", url)[0] == 0
+    assert run("entry", "report(7)")[0] == 1
+
+
+def test_the_doctor_looks_at_every_cache(shop: ModuleType, run: Run, url: str) -> None:
+    status, out, err = run("doctor")
+    assert (status, err) == (1, "memocache doctor: 1 thing to look at\n")
+    assert "latency " in out
+    assert "! SimpleCache(threshold=10000, default_timeout=300) lives in one process: " in out
+    assert run("doctor", url)[0] == 0
+
+
+def test_the_doctor_says_what_is_wrong(memcached_tcp: MemcachedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    host, port = memcached_tcp.address
+    assert main(["doctor", f"memcached://{host}:{port}"]) == 1
+    assert "has no key_prefix: another application on the same server" in capsys.readouterr().out
+    assert main(["doctor", "memcached://127.0.0.1:1"]) == 1
+    assert "cannot be reached: " in capsys.readouterr().out
+
+
+def test_the_functions_are_listed(shop: ModuleType, run: Run, name: str) -> None:
+    lines = run("ls")[1].splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        f"{name}.Shop.total(self, name)",
+        f"{name}.local(x)",
+        f"{name}.rates(day)",
+        f"{name}.report(tenant, month='May')",
+    ]
+
+
+# ---- what it refuses -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_sqlite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHOP_CACHE", f"sqlite:///{tmp_path}/cache.db")
+
+
+def test_a_cache_of_another_process_is_refused_by_name(at_sqlite: None, run: Run) -> None:
+    for command in (("uncache", "local(1)"), ("entry", "local(1)"), ("uncache", "--all", "local"), ("clear", "--yes")):
+        status, out, err = run(*command)
+        assert (status, out) == (2, "")
+        assert err.startswith(
+            f"memocache {command[0]}: SimpleCache(threshold=10000, default_timeout=300) lives in the memory of each "
+        )
+
+
+def test_a_function_that_is_not_there(at_sqlite: None, run: Run, name: str) -> None:
+    known = ", ".join(f"{name}.{each}" for each in ("Shop.total", "local", "rates", "report"))
+    assert run("uncache", "reports(1)") == (
+        2,
+        "",
+        f"memocache uncache: there is no cached function 'reports'; there are: {known}\n",
+    )
+
+
+def test_arguments_that_the_function_does_not_take(at_sqlite: None, run: Run) -> None:
+    assert run("uncache", "report()") == (2, "", "memocache uncache: report(): missing a required argument: 'tenant'\n")
+
+
+@pytest.mark.parametrize("factory", ["broken", "missing"])
+def test_an_application_that_cannot_be_imported(at_sqlite: None, factory: str, name: str, capsys: object) -> None:
+    assert main(["-a", f"{name}:{factory}", "ls"]) == 2
+    err = capsys.readouterr().err  # type: ignore[attr-defined]
+    assert err.startswith(f"memocache ls: '{name}:{factory}' cannot be imported: ")
+    assert "\x1b" not in err
+
+
+def test_a_factory_is_called(at_sqlite: None, name: str) -> None:
+    assert main(["-a", f"{name}:create", "ls"]) == 0
+    assert sys.modules[name].computed == ["created"]
+
+
+def test_no_application(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls"]) == 2
+    assert capsys.readouterr().err == (
+        "memocache ls: no cached function was found; name the module that has them: memocache -a shop.app ls\n"
+    )
+
+
+def test_uncache_needs_something_to_forget(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["uncache"])
+    assert "uncache needs a call such as 'report(7)', or --all FUNCTION, or --tag TAG" in capsys.readouterr().err
+
+
+def test_a_call_has_literals() -> None:
+    assert parse_call("shop.report(7, -1, (2.5, None), month='May', ids={1, 2})") == (
+        "shop.report",
+        [7, -1, (2.5, None)],
+        {"month": "May", "ids": {1, 2}},
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("report", "report(", "report(x)", "report(*[1])", "report(**{'a': 1})", "report(open('/etc/passwd'))", ""),
+        *("(lambda: 1)()", "report(1)(2)", "report[0](1)", "report(1); report(2)", "report(f'{1}')", "\0", "(" * 500),
+        "report(" + "-" * 5000 + "1)",
+    ],
+)
+def test_whatever_else_is_refused(text: str) -> None:
+    with pytest.raises(ShellError) as refused:
+        parse_call(text)
+    assert str(refused.value) == (
+        f"{text!r} is not a call with literals; write the function and its arguments as in Python, "
+        "such as 'report(7, month=\"May\")'"
+    )
