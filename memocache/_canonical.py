@@ -35,7 +35,12 @@ __all__ = [
 ]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
-FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas"}  # whose classes no user gives a method
+FOREIGN: Final = sys.stdlib_module_names | {
+    "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
+}  # whose classes no user gives a method
 LONGEST_NAME: Final = 40
 LONG_INT: Final = sys.hash_info.modulus
 MAIN: Final = frozenset({"__main__", "__mp_main__"})  # the second in children that multiprocessing spawns

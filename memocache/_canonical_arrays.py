@@ -1,9 +1,11 @@
-"""Arrays: the plain values that a value of numpy or pandas consists of. Neither is imported here.
+"""Arrays: the plain values that a value of numpy, pandas, polars or pyarrow consists of. None is imported without need.
 
 Large content is hashed where it lies, as a buffer, so that a key takes no longer than reading the array once.
 """
 
+import importlib
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
 
@@ -18,10 +20,9 @@ Parts = dict[str, object]
 def parts(value: Any, kind: type, module_name: str) -> Parts | None:
     """Return the parts of *value* by name, or None if its class, *kind* of *module_name*, is unknown here."""
     home = module_name.partition(".")[0]
-    if home not in ("numpy", "pandas") or home not in sys.modules:
+    if home not in _PARTS or home not in sys.modules:
         return None
-    module: Any = sys.modules[home]
-    return _numpy_parts(value, kind, module) if home == "numpy" else _pandas_parts(value, kind, module)
+    return _PARTS[home](value, kind, sys.modules[home])
 
 
 # numpy
@@ -186,3 +187,114 @@ def _extension_parts(array: Any, dtype: Any, np: Any, pd: Any) -> Parts:
     if isinstance(dtype, pd.StringDtype):
         return {"missing": array.isna(), "items": array.to_numpy(object, na_value="")}
     return {"items": np.asarray(array, dtype=object)}
+
+
+# polars and pyarrow, which can be without numpy; but a key cannot depend on who has it
+
+
+def _is_numpy_there() -> bool:
+    try:
+        importlib.import_module("numpy")
+    except ImportError:
+        return False
+    return True
+
+
+def _polars_parts(value: Any, kind: type, pl: Any) -> Parts | None:
+    if kind is pl.DataFrame:
+        return {"height": value.height, "columns": value.get_columns()}
+    if kind is not pl.Series:
+        return None
+    content = _series_parts(value, pl)
+    return None if content is None else {"name": value.name, "dtype": repr(value.dtype)} | content
+
+
+def _series_parts(series: Any, pl: Any) -> Parts | None:
+    """Return the parts of a *series*, whose dtype's repr names all else that it is, the categories of an Enum too."""
+    if not _is_numpy_there():
+        return None
+    dtype = series.dtype
+    head: Parts = {"missing": series.is_null().to_numpy()} if series.null_count() else {}
+    if dtype == pl.Categorical:
+        series, dtype = series.cast(pl.String), pl.String
+    if dtype == pl.String:
+        texts = series.fill_null("")
+        return head | {"lengths": texts.str.len_bytes().to_numpy(), "text": texts.str.join("").item()}
+    if dtype.is_nested():
+        if "Categorical" in repr(dtype):  # the numbers of categories are this process's own
+            return None
+        return head | {
+            "items": series.to_physical().to_list()
+        }  # numbers in the place of times, which Python has not all
+    numbers = series.to_physical()
+    if numbers.dtype == pl.Boolean:
+        return head | {"data": numbers.fill_null(False).to_numpy()}
+    if numbers.dtype in (pl.Float32, pl.Float64) or (numbers.dtype.is_integer() and "128" not in repr(numbers.dtype)):
+        return head | {"data": numbers.fill_null(0).to_numpy()}
+    return {"items": series.to_list()}
+
+
+def _arrow_parts(value: Any, kind: type, pa: Any) -> Parts | None:
+    if kind is pa.Table or kind is pa.RecordBatch:
+        return {"schema": value.schema, "rows": value.num_rows, "columns": list(value.columns)}
+    if kind is pa.Schema:
+        fields = [(each.name, each.type, each.nullable, each.metadata) for each in value]
+        return {"fields": fields, "metadata": value.metadata}
+    if issubclass(kind, pa.DataType):
+        return None if issubclass(kind, pa.BaseExtensionType) else {"type": str(value)}
+    if kind is pa.ChunkedArray:
+        value = value.unify_dictionaries().combine_chunks()
+    elif issubclass(kind, pa.Scalar) and not issubclass(kind, pa.ExtensionScalar):
+        value = pa.array([value], value.type)
+    elif not issubclass(kind, pa.Array):
+        return None
+    content = _arrow_content(value, pa)
+    return None if content is None else {"type": str(value.type)} | content
+
+
+def _arrow_content(array: Any, pa: Any) -> Parts | None:
+    """Return the parts of an *array*; what lies where a value is missing is no part of it."""
+    if not _is_numpy_there():
+        return None
+    types, compute = pa.types, importlib.import_module("pyarrow.compute")
+    kind = array.type
+    head: Parts = {"missing": array.is_null().to_numpy(zero_copy_only=False)} if array.null_count else {}
+    if types.is_temporal(kind) and kind.bit_width in (32, 64):
+        array = array.view(pa.int32() if kind.bit_width == 32 else pa.int64())
+        kind = array.type
+    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
+        empty = False if types.is_boolean(kind) else 0
+        return head | {"data": array.fill_null(empty).to_numpy(zero_copy_only=False)}
+    if any(str(kind).removeprefix("large_").removesuffix("_view") == each for each in ("string", "binary")):
+        array = array.cast(pa.large_binary())
+        lengths = compute.binary_length(array).fill_null(0).to_numpy()
+        return head | {"lengths": lengths, "bytes": _joined(array)}
+    if types.is_dictionary(kind):
+        return {"indices": array.indices, "dictionary": array.dictionary}
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        lengths = compute.list_value_length(array).fill_null(0).to_numpy()
+        return head | {"lengths": lengths, "values": array.flatten()}
+    if types.is_struct(kind):
+        return head | {"values": array.flatten()}
+    if types.is_null(kind) or types.is_decimal(kind) or types.is_fixed_size_binary(kind):
+        return {"items": array.to_pylist()}
+    return None
+
+
+def _joined(array: Any) -> Any:
+    """Return the bytes of all texts of an *array*, one after the other."""
+    np: Any = sys.modules["numpy"]
+    texts = array.fill_null(b"")
+    _, offsets, data = texts.buffers()
+    if not len(texts) or data is None:
+        return np.array([], np.uint8)
+    places = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(data, np.uint8)[places[0] : places[-1]]
+
+
+_PARTS: Final[dict[str, Callable[[Any, type, Any], Parts | None]]] = {
+    "numpy": _numpy_parts,
+    "pandas": _pandas_parts,
+    "polars": _polars_parts,
+    "pyarrow": _arrow_parts,
+}

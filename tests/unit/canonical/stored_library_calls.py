@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 import httpx
+import polars as pl
+import pyarrow as pa
 import pydantic
 import pydantic_core
 import pytz

@@ -12,7 +12,7 @@ from tests.unit.canonical.processes import output_of, run_python
 from tests.unit.canonical.samples import NAN, NOON, Named, distinct_from_each_other, zone_from_file
 
 
-def test_neither_numpy_nor_pandas_is_imported() -> None:
+def test_no_library_of_arrays_is_imported() -> None:
     code = """
         import sys
         from memocache._canonical import encode
@@ -21,7 +21,7 @@ def test_neither_numpy_nor_pandas_is_imported() -> None:
         try:
             encode([Ndarray()])
         except TypeError:
-            print("refused", "numpy" in sys.modules or "pandas" in sys.modules)
+            print("refused", any(name in sys.modules for name in ("numpy", "pandas", "polars", "pyarrow")))
     """
     assert output_of(run_python("-c", textwrap.dedent(code))) == ["refused False"]
 
@@ -274,3 +274,197 @@ def test_frames_that_hold_something_without_a_form_are_refused() -> None:
     ]:
         with pytest.raises(UnkeyableArgument, match=message):
             encode(value)
+
+
+def test_a_nan_is_one_whatever_it_carries() -> None:
+    np = pytest.importorskip("numpy")
+    for kind, bits, odd in (("f8", "u8", 0x7FF0_0000_0000_0001), ("f4", "u4", 0x7F80_0001), ("f2", "u2", 0x7C01)):
+        payload = np.array([odd, 0], bits).view(kind)
+        assert np.isnan(payload[0])
+        assert encode(payload) == encode(np.array([NAN, 0.0], kind))
+        assert encode(payload[0]) == encode(np.array([NAN], kind)[0])
+        record = np.zeros(2, [("a", kind)])
+        record["a"] = [NAN, 0.0]
+        assert encode(payload.view([("a", kind)])) == encode(record)
+    assert encode(np.array([NAN, "a"], object)) == encode(np.array([-NAN, "a"], object))
+
+
+def test_polars_data_of_different_type_name_or_content_differ() -> None:
+    pl = pytest.importorskip("polars")
+    times = pl.Series("a", [NOON, None])
+    nano = pl.Datetime("ns")
+    distinct_from_each_other(
+        [
+            *(pl.Series("a", [1, 2]), pl.Series("b", [1, 2]), pl.Series("a", [2, 1]), pl.Series("a", [1]), [1, 2]),
+            *(pl.Series("a", [1, 2], dtype=kind) for kind in (pl.Int8, pl.UInt64, pl.Int128, pl.Float32, pl.Float64)),
+            *(
+                pl.Series("a", [1, None]),
+                pl.Series("a", [1, 0]),
+                pl.Series("a", [None, 1]),
+                pl.Series("a", [None, None]),
+            ),
+            *(pl.Series("a", [1.0, None]), pl.Series("a", [1.0, NAN]), pl.Series("a", [1.0, 0.0]), pl.Series("a", [])),
+            *(
+                pl.Series("a", [True, None]),
+                pl.Series("a", [True, False]),
+                pl.Series("a", [-0.0]),
+                pl.Series("a", [0.0]),
+            ),
+            *(pl.Series("a", ["a b", "c"]), pl.Series("a", ["a", "b c"]), pl.Series("a", ["a", ""])),
+            *(pl.Series("a", ["a", None]), pl.Series("a", [b"a", None]), pl.Series("a", [b"a", b""])),
+            *(pl.Series("a", ["a", None], dtype=pl.Categorical), pl.Series("a", ["a"], dtype=pl.Enum(["a", "b"]))),
+            *(pl.Series("a", ["a"], dtype=pl.Enum(["b", "a"])), pl.Series("a", ["b"], dtype=pl.Enum(["a", "b"]))),
+            *(
+                times,
+                times.dt.cast_time_unit("ns"),
+                times.dt.replace_time_zone("UTC"),
+                times.dt.date(),
+                times.dt.time(),
+            ),
+            *(
+                times.dt.replace_time_zone("Europe/Paris"),
+                pl.Series("a", [dt.timedelta(1)]),
+                pl.Series("a", [[1], [2]]),
+            ),
+            *(pl.Series("a", [[1, 2], []]), pl.Series("a", [[1, 2], None]), pl.Series("a", [[[1], [2]], []])),
+            *(
+                pl.Series("a", [[1, 2]], dtype=pl.Array(pl.Int64, 2)),
+                pl.Series("a", [{"x": 1}]),
+                pl.Series("a", [{"y": 1}]),
+            ),
+            *(pl.Series("a", [[number]], dtype=pl.List(pl.Int64)).cast(pl.List(nano)) for number in (1, 2)),
+            *(pl.Series("a", [{"x": None}]), pl.Series("a", [None], dtype=pl.Struct({"x": pl.Null}))),
+            *(pl.DataFrame({"a": [1, 2]}), pl.DataFrame({"a": [1], "b": [2]}), pl.DataFrame({"b": [2], "a": [1]})),
+            *(pl.DataFrame(), pl.DataFrame({"a": []}), pl.Series("a", [1, "a"], dtype=pl.Object)),
+            *(pl.Int64, pl.Int32, pl.DataFrame),
+        ]
+    )
+
+
+def test_polars_data_of_the_same_content_are_the_same() -> None:
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"a": [1, None, 3], "b": ["x", None, "zé"], "c": [1.0, NAN, None], "d": [[1], None, []]})
+    assert encode(frame) == encode(frame.clone())
+    assert encode(frame) == encode(pl.concat([frame[:1], frame[1:]], rechunk=False))
+    assert encode(frame[1:]) == encode(pl.DataFrame(frame.to_dict(as_series=False), schema=frame.schema)[1:])
+    assert encode(frame["a"]) == encode(pl.Series("a", [1, 2, 3]).set(pl.Series([False, True, False]), None))
+    assert encode(pl.Series([NAN])) == encode(pl.Series([-NAN]))
+    pl.Series(["q", "r"], dtype=pl.Categorical)  # which takes numbers of categories
+    first = pl.Series(["x", "y"], dtype=pl.Categorical)
+    assert encode(first) == encode(pl.Series(["y", "x"], dtype=pl.Categorical)[::-1])
+
+
+def test_polars_data_without_a_form_are_refused() -> None:
+    pl = pytest.importorskip("polars")
+    for value, message in [
+        (pl.LazyFrame({"a": [1]}), r"a LazyFrame instance has no stable form: pass its rows, frame\.collect\(\)"),
+        (pl.col("a"), "an Expr instance has no stable form: pass a value"),
+        (pl.Series([Named("ann")], dtype=pl.Object), r"a Named instance, at \.items\[0\], has no stable form"),
+        (pl.Series([["a"]], dtype=pl.List(pl.Categorical)), "a Series instance has no stable form: pass a value"),
+        (type("Own", (pl.DataFrame,), {})({"a": [1]}), "an Own instance has no stable form: give Own"),
+    ]:
+        with pytest.raises(UnkeyableArgument, match=message):
+            encode(value)
+
+
+def test_arrow_data_of_different_type_or_content_differ() -> None:
+    pa = pytest.importorskip("pyarrow")
+    numbers, texts = pa.array([1, 2]), pa.array(["a", None])
+    table = pa.table({"a": [1, 2]})
+    distinct_from_each_other(
+        [
+            *(numbers, pa.array([2, 1]), pa.array([1]), pa.array([1, None]), pa.array([None, 1]), pa.array([1, 0])),
+            *(numbers.cast(kind) for kind in ("int8", "uint64", "float", "double", "halffloat", "string", "bool")),
+            *(numbers.cast(pa.decimal128(30, 2)), numbers.cast("timestamp[s]"), numbers.cast(pa.timestamp("s", "UTC"))),
+            *(numbers.cast("timestamp[ns]"), numbers.cast("duration[s]"), numbers.cast("time64[ns]"), pa.nulls(2)),
+            *(
+                numbers.cast("int32").cast("date32[day]"),
+                numbers.cast("date64[ms]"),
+                pa.nulls(3),
+                pa.array([], "int64"),
+            ),
+            *(texts, pa.array(["a", ""]), pa.array(["a b", "c"]), pa.array(["a", "b c"]), pa.array([b"a", None])),
+            *(
+                texts.cast("large_string"),
+                texts.cast("string_view"),
+                pa.array([b"ab"], pa.binary(2)),
+                pa.array([b"ab"]),
+            ),
+            *(
+                texts.dictionary_encode(),
+                pa.array(["a"]).dictionary_encode(),
+                pa.array(["a", "b"]).dictionary_encode()[:1],
+            ),
+            *(pa.array([[1], [2]]), pa.array([[1, 2]]), pa.array([[1, 2], []]), pa.array([[1, 2], None])),
+            *(pa.array([[1, 2]], pa.list_(pa.int64(), 2)), pa.array([[1, None]]), pa.array([[[1]], [[2]]])),
+            *(pa.array([{"a": 1}]), pa.array([{"a": None}]), pa.array([None], pa.struct({"a": pa.int64()}))),
+            *(pa.array([{"b": 1}]), pa.scalar(1), pa.scalar("1"), pa.scalar(None), pa.scalar(1, "int8")),
+            *(pa.chunked_array([[1], [2]]), table, table.to_batches()[0], pa.table({"b": [1, 2]}), pa.table({})),
+            *(
+                table.replace_schema_metadata({"a": "b"}),
+                pa.table({"a": [1], "b": [2]}),
+                pa.table({"b": [2], "a": [1]}),
+            ),
+            *(
+                table.schema,
+                pa.schema([("a", "int64")], {"a": "b"}),
+                pa.schema([pa.field("a", "int64", nullable=False)]),
+            ),
+            *(pa.int64(), pa.int8(), pa.list_(pa.int8()), pa.struct({"a": pa.int8()}), pa.Table),
+        ]
+    )
+
+
+def test_arrow_data_of_the_same_content_are_the_same() -> None:
+    np, pa = pytest.importorskip("numpy"), pytest.importorskip("pyarrow")
+    columns = {
+        "numbers": pa.array([1, 2, None, 4]),
+        "floats": pa.array([1.0, NAN, None, -0.0]),
+        "texts": pa.array(["a", "", None, "é"]),
+        "bytes": pa.array([b"a", b"", None, b"x"]),
+        "flags": pa.array([True, False, None, True]),
+        "lists": pa.array([[1], [], None, [2, None]]),
+        "records": pa.array([{"a": 1}, {"a": None}, None, {"a": 2}]),
+        "kinds": pa.array(["a", "b", None, "a"]).dictionary_encode(),
+        "times": pa.array([1, 2, None, 4], pa.timestamp("ns", "Europe/Paris")),
+    }
+    table = pa.table(columns)
+    assert encode(table) == encode(pa.concat_tables([table[:1], table[1:3], table[3:]]))
+    for name, column in columns.items():
+        whole = pa.concat_arrays([column, column])
+        assert encode(column) == encode(whole[4:]), name
+        if name != "kinds":  # there the categories count that are not used
+            assert encode(column[2:]) == encode(pa.array(column.to_pylist()[2:], column.type)), name
+    garbage = pa.Array.from_buffers(pa.int64(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(np.array([1, 99]))])
+    assert garbage.to_pylist() == [1, None]
+    assert encode(garbage) == encode(pa.array([1, None]))
+    assert encode(pa.array([-NAN])) == encode(pa.array([NAN]))
+    chunks = pa.chunked_array([pa.array([each]).dictionary_encode() for each in "ab"])
+    assert encode(chunks) == encode(pa.chunked_array([pa.array(["a", "b"]).dictionary_encode()]))
+
+
+def test_arrow_data_without_a_form_are_refused() -> None:
+    pa = pytest.importorskip("pyarrow")
+    mapping = pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64()))
+    for value, message in [
+        (mapping, "a MapArray instance has no stable form: pass a value that stands for it"),
+        (pa.table({"a": mapping}), r"a ChunkedArray instance, at \.columns\[0\], has no stable form"),
+    ]:
+        with pytest.raises(UnkeyableArgument, match=message):
+            encode(value)
+
+
+@pytest.mark.parametrize("name", ["polars", "pyarrow"])
+def test_the_elements_of_foreign_columns_are_not_gone_through_one_by_one(name: str) -> None:
+    pytest.importorskip(name)
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"a": range(20_000), "b": [f"a {n}" for n in range(20_000)], "c": [NOON] * 20_000})
+    value = frame if name == "polars" else frame.to_arrow()
+    encode(value)
+    calls: list[object] = []
+    sys.setprofile(lambda frame, event, what: calls.append(what))
+    try:
+        encode(value)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) < 5_000

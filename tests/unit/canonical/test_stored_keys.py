@@ -29,7 +29,7 @@ def test_every_call_has_the_key_that_it_had() -> None:
 
 
 def test_every_call_with_values_of_other_libraries_has_the_key_that_it_had() -> None:
-    for library in ("attrs", "django", "httpx", "pydantic", "pytz", "sqlalchemy", "yarl"):
+    for library in ("attrs", "django", "httpx", "numpy", "polars", "pyarrow", "pydantic", "pytz", "sqlalchemy", "yarl"):
         pytest.importorskip(library)
     from tests.unit.canonical import stored_library_calls
 
