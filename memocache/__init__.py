@@ -22,6 +22,7 @@ from memocache.errors import (
 from memocache.stats import Info
 
 if TYPE_CHECKING:
+    from memocache._code import code
     from memocache._entry_info import EntryInfo
     from memocache._events import Event, subscribe, watched
     from memocache._function import (
@@ -53,6 +54,7 @@ __all__ = [
     "configure",
     "default_cache",
     "disabled",
+    "code",
     "auncache_tag",
     "uncache_tag",
     "uncaches",
@@ -94,6 +96,7 @@ _LATER: Final = {
     "AsyncCachedFunction": "memocache._function",
     "AsyncBoundCachedFunction": "memocache._function",
     "cached_functions": "memocache._function",
+    "code": "memocache._code",
     "uncaches": "memocache._uncaches",
     "Event": "memocache._events",
     "subscribe": "memocache._events",

@@ -20,7 +20,7 @@ from memocache.errors import BackendError, ConfigurationError, LeftAlone, Uncach
 from memocache.keys import KeyMaker
 from memocache.stats import Counters
 
-__all__ = ["Binding", "Bindings", "LookupResult"]
+__all__ = ["Binding", "Bindings", "LookupResult", "VersionedBindings"]
 
 FIRST_LEASE: Final = 60.0
 LEAST_LEASE: Final = 2.0
@@ -430,3 +430,25 @@ class Bindings:
             if binding.cache is cache:
                 return binding
         return None
+
+
+class VersionedBindings(Bindings):
+    """The bindings of a function whose *version* may change while it is in use, so that each call asks for it."""
+
+    __slots__ = ("_used", "_version")
+
+    def __init__(self, *args: Any, version: Callable[[], object]) -> None:
+        super().__init__(*args)
+        self._is_fixed = False
+        self._version = version
+        self._used: object = None
+
+    def current(self) -> Binding:
+        """Return the binding on the cache that the function uses now, with the keys of its version now."""
+        version = self._version()
+        if version != self._used:
+            with self._lock:
+                if version != self._used:
+                    self.known = tuple([self._make(binding.cache) for binding in self.known])
+                    self._used = version
+        return self._found()

@@ -62,6 +62,8 @@ def _reduced(function: Any) -> tuple[Any, ...] | None:
     elif cache is not None and not isinstance(cache, str):
         return None
     with suppress(ConfigurationError):  # else it is told where it is called
+        if memoizer.code is not None:  # its source is not there
+            options["version"] = memoizer.code.version()
         if (used := memoizer.binding().cache).shared:  # what tells its name here does not do so there
             options["namespace"] = memoizer.namespace.text(shared=True, one_machine=used.one_machine)
     return _made, (function.__wrapped__, function._self_kind, options, in_process)

@@ -64,7 +64,7 @@ def cached(*args: Any, **options: Any) -> Any:
             call, see `configure`.
         namespace: the first part of the keys; functions of one namespace share entries. None: module and
             qualified name, which on a shared cache must lead to the function.
-        version: any keyable value; a new one leaves the old entries behind.
+        version: any keyable value; a new one leaves the old entries behind. `memocache.code()`: its code.
         ignore: names of parameters that are no part of the key and are never looked at.
         unless: a function that takes the result and returns True where it is not to be stored.
         errors: {NotFound: 30}: for how long it is remembered that a call raised such an exception, or one of a

@@ -17,6 +17,9 @@ from memocache._native import hit
 from memocache.backends.base import Cache
 from memocache.stats import Info
 
+if TYPE_CHECKING:
+    from memocache._code import CodeListing
+
 __all__ = [
     "ANNOTATIONS",
     "DOC",
@@ -63,6 +66,21 @@ class CacheMethods(Decorated, Generic[P, R]):
     def cache(self) -> Cache:
         """The cache object in use."""
         return self._self_memoizer.binding().cache
+
+    def code(self) -> "CodeListing":
+        """Return a listing of the code that is this function's version; print it to see what counts.
+
+        >>> import memocache
+        >>> @cached(version=memocache.code())
+        ... def area(width, height):
+        ...     return width * height
+        >>> [*area.code().functions]
+        ['memocache._function.area']
+
+        Raises:
+            ConfigurationError: if its version is something else.
+        """
+        return self._self_memoizer.code_listing()
 
     def cache_info(self) -> Info:
         """Return the same as `info`, under the name that functools gives it."""

@@ -8,9 +8,9 @@ import functools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from inspect import Parameter
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from memocache._binding import Binding, Bindings
+from memocache._binding import Binding, Bindings, VersionedBindings
 from memocache._clock import now
 from memocache._compile import CallCompiler, fast_key_maker
 from memocache._current import CacheRef, is_disabled, register
@@ -41,6 +41,9 @@ from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 from memocache.keys import KeyMaker, KeySpec, Namespace
 from memocache.stats import Counters, Info
+
+if TYPE_CHECKING:
+    from memocache._code import CodeListing, FunctionCode
 
 __all__ = ["Call", "Memoizer", "as_call", "forget_each"]
 
@@ -75,8 +78,13 @@ class Memoizer:
         self.tags = Tags(self.title, options.tags, believed.signature.parameters)
         self.owner = Owner(function, kind)
         """Says what the first argument counts as."""
+        self.code: FunctionCode | None = plain.code if plain is not None else self._own_code()
+        """Its code, if that is its version."""
         self._fast_index = self._new_fast_index()
-        self.bindings = Bindings(self.title, options.cache, self._fast_index, self._new_binding, self._get_ready)
+        of_bindings = self.title, options.cache, self._fast_index, self._new_binding, self._get_ready
+        self.bindings: Bindings = (
+            Bindings(*of_bindings) if self.code is None else VersionedBindings(*of_bindings, version=self.code.version)
+        )
         self._instance_at = self._spec.instance_at if self.owner.is_possible or plain is not None else None
         self.fast_key = fast_key_maker(
             self._fast_index, len(self._spec.names), self._instance_at, self.owner, is_open=believed.is_open
@@ -110,10 +118,19 @@ class Memoizer:
             self._key_maker(shared=ref is not None and ref.shared, one_machine=ref is None or ref.one_machine)
         adapters.decorated(self)
 
+    def _own_code(self) -> "FunctionCode | None":
+        if self.options.version is None:
+            return None
+        from memocache._code import function_code  # only few have one
+
+        return function_code(self.title, self.function, self.options.version)
+
     def _new_fast_index(self) -> FastIndex | None:
         cache = self.options.cache
         if self._spec.function is not None or self.options.copied is not None or self.options.view:
             return None
+        if self.code is not None:
+            return None  # each call looks whether it is still the same
         if not isinstance(cache, Cache | CacheRef) or not cache.has_near:
             return None
         if self.tags.may_change or not set(self.tags.names).issubset(self._spec.names):
@@ -138,13 +155,17 @@ class Memoizer:
                 "make it a coroutine function (async def), or give it another cache"
             )
         keys = self._key_maker(shared=cache.shared, one_machine=cache.one_machine)
-        counters = None if self._plain is None else self._plain.bindings.on(cache).counters
+        if self._plain is not None:
+            counters: Counters | None = self._plain.bindings.on(cache).counters
+        else:  # those of the binding that it replaces, if there is one
+            counters = next((each.counters for each in self.bindings.known if each.cache is cache), None)
         return Binding(self.title, cache, keys, options.policy, options.wait, options.copied, counters)
 
     def _key_maker(self, *, shared: bool, one_machine: bool) -> KeyMaker:
         """Return the maker of its keys on a cache that is *shared* or not; ConfigurationError if it can have none."""
         namespace = self.namespace.text(shared=shared, one_machine=one_machine)
-        return KeyMaker(self.title, namespace, self._spec, self.options.version, self.owner, shared=shared)
+        version = self.options.version if self.code is None else self.code.latest()
+        return KeyMaker(self.title, namespace, self._spec, version, self.owner, shared=shared)
 
     def _get_ready(self, binding: Binding) -> None:
         """Begin to use *binding*; ConfigurationError if other processes find another function by this one's name."""
@@ -284,6 +305,12 @@ class Memoizer:
             waited=total.waited,
             errors=total.errors,
         )
+
+    def code_listing(self) -> "CodeListing":
+        """Return a listing of the code that is its version."""
+        if self.code is None:
+            raise ConfigurationError(f"{self.title} has no version=memocache.code(), so that nobody looks at its code")
+        return self.code.listing()
 
     def forget_in_process(self) -> None:
         """Forget every call that is stored in this process, and count from zero on every cache."""

@@ -22,7 +22,7 @@ CACHES = (
 )
 DOCUMENTED = {
     *("cached", "CachedFunction", "BoundCachedFunction", "AsyncCachedFunction", "AsyncBoundCachedFunction"),
-    *("MISSING", "cache_from_url", "configure", "default_cache", "disabled"),
+    *("MISSING", "cache_from_url", "code", "configure", "default_cache", "disabled"),
     *("auncache_tag", "uncache_tag", "uncaches", "cached_functions"),
     *("Event", "subscribe", "watched", "EntryInfo"),
     *CACHES,

@@ -1,0 +1,451 @@
+"""code(): a version made of a function's own code, of what that calls, and of the constants that it uses.
+
+A walk from the function finds all of them; what of each counts as code is in `_syntax`.
+"""
+
+import builtins
+import enum
+import functools
+import importlib
+import importlib.util
+import inspect
+import logging
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from types import FunctionType, ModuleType
+from typing import Any, Final, TypeAlias
+
+from memocache._canonical import encode
+from memocache._hooks import Decorated
+from memocache._missing import MISSING
+from memocache._syntax import SUPER, Reference, class_piece, function_piece, names_of, release_files, source_text
+from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
+
+__all__ = ["CodeVersion", "CodeListing", "FunctionCode", "code", "function_code"]
+
+# Names that every module has; what they hold says where it is, and not what it does.
+OF_MODULES: Final = {
+    *("__builtins__", "__debug__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__"),
+    "__spec__",
+}
+SHOWN: Final = 8  # hex digits, of the digest of a part
+
+Outcome: TypeAlias = "tuple[object, ...]"
+"""The part that one name has in a version: what it stands for, as far as that counts."""
+Watched: TypeAlias = "tuple[Mapping[str, object], str, object]"
+"""Names, one of them, and what that has stood for."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeVersion:
+    """The code of the function that has this as its version; `code` makes it."""
+
+    follow: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+    def __cache_key__(self) -> object:
+        raise ConfigurationError("code() can be a version, or a part of one: version=(memocache.code(), 2)")
+
+    def follows(self, name: str) -> bool:
+        """Return whether the class, function or module with this dotted *name* is looked into."""
+        return _matches(name, self.follow)
+
+    def ignores(self, name: str) -> bool:
+        """Return whether what has this dotted *name* does not count at all."""
+        return _matches(name, self.ignore)
+
+
+def code(follow: str | Iterable[str] = (), ignore: str | Iterable[str] = ()) -> CodeVersion:
+    """Return a version that is the function's own code: where that has changed, old results are not served any more.
+
+    It counts what the function is made of, without comments, docstrings, annotations and layout; the functions and
+    classes of its module that it uses, and those of the modules that *follow* names, with what these use in turn; and
+    the constants that all of them use. Anything else counts by its name. Methods of values are not followed.
+
+    >>> import memocache
+    >>> @cached(version=memocache.code())
+    ... def area(width, height):
+    ...     return width * height
+    >>> area(2, 3)
+    6
+
+    Args:
+        follow: the modules to look into besides the function's own: "shop" or "shop.*" for all in that package.
+        ignore: dotted names of modules, functions, classes or globals that do not count: "shop.log".
+
+    Raises:
+        ConfigurationError: if these are no names; at decoration, if the function has no source; there, or at the first
+            call, for a global that may change, such as a dict.
+    """
+    return CodeVersion(_patterns("follow", follow), _patterns("ignore", ignore))
+
+
+def _patterns(option: str, given: Any) -> tuple[str, ...]:
+    patterns = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    for each in patterns:
+        if not isinstance(each, str) or not each.replace(".", "_").replace("*", "_").isidentifier():
+            raise ConfigurationError(
+                f"code({option}={given!r}); wanted: dotted names, such as {option}='shop' or {option}=('shop.*', 'tax')"
+            )
+    return patterns
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, each) or fnmatchcase(name, f"{each}.*") for each in patterns)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CodeListing:
+    """A listing of what a code version is made of: names, each with a short digest that changes when it does."""
+
+    digest: str
+    """The digest of all."""
+    functions: Mapping[str, str] = field(default_factory=dict)
+    """The functions whose code counts."""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """The classes whose code counts."""
+    constants: Mapping[str, str] = field(default_factory=dict)
+    """The constants whose values count."""
+    names: tuple[str, ...] = ()
+    """Functions, classes and modules that count by their names alone, since they are not followed."""
+
+    def __repr__(self) -> str:
+        rows = [
+            *(f"  function  {digest}  {name}" for name, digest in self.functions.items()),
+            *(f"  class     {digest}  {name}" for name, digest in self.classes.items()),
+            *(f"  constant  {digest}  {name}" for name, digest in self.constants.items()),
+            *(f"  name      {'':{SHOWN}}  {name}" for name in self.names),
+        ]
+        return "\n".join([self.digest, *rows])
+
+
+def function_code(title: str, function: Callable[..., Any], version: object) -> "FunctionCode | None":
+    """Return the code of *function* if it is its *version*, or part of that; None if not."""
+    parts = version if type(version) is tuple else (version,)
+    own = next((each for each in parts if type(each) is CodeVersion), None)
+    return None if own is None else FunctionCode(title, function, version, own)
+
+
+class FunctionCode:
+    """The code of one function as its version: made at the first call, when all that it uses is there."""
+
+    def __init__(self, title: str, function: Callable[..., Any], version: object, own: CodeVersion) -> None:
+        self._title = title
+        self._function = function
+        self._given = version
+        self._own = own
+        self._known: tuple[object, list[Watched]] | None = None
+        try:
+            encode(self._with(""))
+        except UnkeyableArgument as error:
+            raise ConfigurationError(f"{title}: version= cannot be part of a key: {error}") from None
+        self._walk().check()
+
+    def version(self) -> object:
+        """Return the version that it makes now: another one when a cell was run, or a module loaded, again.
+
+        Raises:
+            ConfigurationError: if it cannot be told.
+        """
+        known = self._known
+        if known is not None and all(names.get(name) is value for names, name, value in known[1]):
+            return known[0]
+        walk = self._walk()
+        digest = f"code:{walk.run().digest}"
+        self._known = self._with(digest), list(walk.watched.values())
+        return self._known[0]
+
+    def _with(self, digest: str) -> object:
+        """Return the version with *digest* in place of the code."""
+        if not isinstance(self._given, tuple):
+            return digest
+        return tuple([digest if each is self._own else each for each in self._given])
+
+    def latest(self) -> object:
+        """Return the latest version that was made; None if there is none yet."""
+        return None if self._known is None else self._known[0]
+
+    def listing(self) -> CodeListing:
+        """Return a listing of what the version is made of now."""
+        return self._walk().run()
+
+    def _walk(self) -> "Walk":
+        return Walk(self._title, self._function, self._own)
+
+
+# ---- from the function to all that counts ----------------------------------------------------------------------------
+
+
+class Walk:
+    """One walk from a function through what it uses."""
+
+    def __init__(self, title: str, function: Callable[..., Any], own: CodeVersion) -> None:
+        self._title = title
+        self._own = own
+        self._root = _innermost(function)
+        self._module = _module_of(self._root)
+        self._function = function
+        self._is_check = False
+        self._found: list[tuple[str, Any, type | None]] = []
+        """The functions and classes that count: their names, and the classes whose methods they are."""
+        self._positions: dict[int, int] = {}
+        self._names: dict[str, None] = {}
+        self._constants: dict[str, str] = {}
+        self.watched: dict[tuple[int, str], Watched] = {}
+        """Names that get another value where a module is loaded, or a cell run, again."""
+
+    def check(self) -> None:
+        """Raise ConfigurationError for what cannot be a version, as far as that can be seen before all is there."""
+        root = self._root
+        if not isinstance(root, FunctionType) or not source_text(root.__code__.co_filename, root.__globals__):
+            raise ConfigurationError(
+                f"{self._title} has no source that version=code() could look at, as in a prompt, in python -c, in "
+                "exec(), under %%time or in a frozen program; give version= a value, and change that with the code"
+            )
+        self._is_check = True
+        self._of_function("", root, None)
+        release_files()
+
+    def run(self) -> CodeListing:
+        """Return all that counts, with its digest."""
+        digest = blake2b(digest_size=16)
+        digest.update(_flat(self._value(self._function, self._title)))
+        kinds: tuple[dict[str, str], dict[str, str]] = {}, {}
+        for name, each, owner in self._found:  # which grows
+            is_class = isinstance(each, type)
+            outcome = self._of_class(name, each) if is_class else self._of_function(name, each, owner)
+            content = _flat(outcome)
+            digest.update(content)
+            kinds[is_class][name] = blake2b(content, digest_size=16).hexdigest()[:SHOWN]
+        release_files()
+        return CodeListing(digest.hexdigest(), *kinds, self._constants, tuple(sorted(self._names)))
+
+    # ---- functions and classes -----------------------------------------------------------------------------------
+
+    def _of_function(self, name: str, function: FunctionType, owner: type | None) -> Outcome:
+        piece, names = function_piece(function), names_of(function)
+        self._watch(function.__globals__, "__spec__")
+        outcomes = [self._used(name, each, names) for each in piece.used]
+        outcomes += [self._used(name, each, names, leniently=True) for each in piece.used_before]
+        if not self._is_check:
+            defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+            outcomes += [self._value(each, f"{name}, a default", leniently=True) for each in defaults]
+        cls = _class_around(function) if owner is None else owner
+        if cls is not None:
+            outcomes += [self._of_self(cls, each) for each in piece.of_self]
+        changed = [each for each in piece.changed if not self._own.ignores(f"{_module_of(function)}.{each}")]
+        if changed:
+            raise self._refused(f"{_module_of(function)}.{changed[0]}", f"which {function.__qualname__} assigns to")
+        return (piece.digest, *outcomes)
+
+    def _of_class(self, name: str, cls: type) -> Outcome:
+        piece, module = class_piece(cls), sys.modules.get(cls.__module__)
+        names = {} if module is None else vars(module)
+        self._watch(names, "__spec__")
+        outcomes = [self._value(each, each.__qualname__) for each in cls.__bases__]
+        outcomes += [self._used(name, each, names) for each in piece.used]
+        outcomes += [self._used(name, each, names, leniently=True) for each in piece.used_before]
+        return (piece.digest, *outcomes)
+
+    def _of_self(self, cls: type, reference: Reference) -> Outcome:
+        """Return what counts of an attribute that a method of *cls* asks its instance, or super(), for."""
+        attribute, *rest = reference.attributes
+        if attribute == "__class__" and rest:
+            attribute = rest[0]
+        if attribute.startswith("__") and not attribute.endswith("__"):
+            attribute = f"_{cls.__name__.lstrip('_')}{attribute}"
+        for each in cls.__mro__[reference.name == SUPER :]:
+            if attribute in vars(each):
+                value = vars(each)[attribute]
+                name = f"{each.__module__}.{each.__qualname__}.{attribute}"
+                return self._value(value, name, cls, leniently=type(value).__hash__ is not None)
+        return ()
+
+    # ---- names and values ----------------------------------------------------------------------------------------
+
+    def _used(self, user: str, reference: Reference, names: Mapping[str, Any], *, leniently: bool = False) -> Outcome:
+        """Return what counts of a *reference* in the code called *user*, where global names stand for *names*."""
+        if reference.module:
+            return self._imported(reference)
+        if reference.name in OF_MODULES or reference.name == SUPER or reference.name == "__class__":
+            return ()
+        module = names.get("__name__")
+        value = names.get(reference.name, MISSING)
+        if value is MISSING:
+            builtin = getattr(builtins, reference.name, MISSING)
+            if builtin is not MISSING or leniently or self._is_check or self._own.ignores(f"{module}.{reference.name}"):
+                return ()
+            raise ConfigurationError(
+                f"{self._title}: version=code() finds no {module}.{reference.name}, which {user} uses; "
+                f"define it before {self._title} is called, or pass ignore="
+                f"('{module}.{reference.name}',) to code()"
+            )
+        self._watch(names, reference.name)
+        return self._attribute(value, f"{module}.{reference.name}", reference.attributes, leniently=leniently)
+
+    def _attribute(self, value: Any, name: str, attributes: tuple[str, ...], *, leniently: bool) -> Outcome:
+        """Return what counts of a *value* with this *name*; of a module, what its *attributes* lead to."""
+        for position, attribute in enumerate(attributes):
+            if not isinstance(value, ModuleType):
+                break
+            if self._own.ignores(name):
+                return ()
+            self._watch(vars(value), attribute)
+            # What is not followed may have anything; of that only constants count, and names.
+            leniently = leniently or not self._follows(value.__name__, f"{value.__name__}.{attribute}")
+            name = f"{value.__name__}.{attribute}"
+            try:
+                value = vars(value)[attribute] if self._is_check else getattr(value, attribute)
+            except Exception:  # noqa: BLE001 - a module may have a __getattr__ of its own
+                return self._name(".".join([value.__name__, *attributes[position:]]))
+        return self._value(value, name, leniently=leniently)
+
+    def _imported(self, reference: Reference) -> Outcome:
+        """Return what counts of an import in a function: nothing unless it is followed, since it may not be loaded."""
+        name = ".".join([reference.module, *reference.attributes])
+        if self._is_check or self._own.ignores(name):
+            return ()
+        if self._follows(reference.module, name):
+            for module in (reference.module, name):
+                with suppress(Exception):
+                    importlib.import_module(module)
+            loaded = sys.modules.get(reference.module)
+            if loaded is not None:
+                return self._attribute(loaded, reference.module, reference.attributes, leniently=False)
+        return self._name(name)
+
+    def _value(self, value: Any, name: str, owner: type | None = None, *, leniently: bool = False) -> Outcome:
+        """Return what counts of a *value* that goes by this *name*; of a method of *owner*, if that is given."""
+        if self._own.ignores(name):
+            return ()
+        if issubclass(type(value), Decorated):
+            return self._value(value._self_memoizer.function, name, owner)
+        if type(value) is FunctionType:
+            return self._function_or_name(value, owner)
+        if isinstance(value, type):
+            return self._code_or_name(value, value.__module__, value.__qualname__, None)
+        if isinstance(value, ModuleType):
+            return self._name(value.__name__)
+        if isinstance(value, types.MethodType):
+            outcome = self._value(value.__func__, name)
+            return (*outcome, self._value(value.__self__, name)) if outcome[:1] == ("code",) else outcome
+        if isinstance(value, staticmethod | classmethod):
+            return self._value(value.__func__, name, owner)
+        if isinstance(value, property):
+            return tuple(self._value(each, name, owner) for each in (value.fget, value.fset) if each is not None)
+        if isinstance(value, functools.cached_property):
+            return self._value(value.func, name, owner)
+        if isinstance(value, functools.partial):
+            return tuple(self._value(each, name) for each in (value.func, value.args, *value.keywords.values()))
+        if isinstance(value, types.BuiltinFunctionType):
+            return self._name(f"{value.__module__ or 'builtins'}.{value.__qualname__}")
+        if type(value) is tuple:
+            return ("tuple", *[self._value(each, name, leniently=leniently) for each in value])
+        if type(value) is types.MappingProxyType:
+            return ("dict", *[self._value(pair, name, leniently=leniently) for pair in value.items()])
+        with suppress(Exception):  # whatever it is may have a __getattr__ of its own
+            if type(value.__wrapped__) is FunctionType:
+                return self._value(value.__wrapped__, name, owner)
+        return self._constant(value, name, leniently=leniently)
+
+    def _constant(self, value: Any, name: str, *, leniently: bool) -> Outcome:
+        kind = type(value)
+        if kind is object or isinstance(value, logging.Logger):
+            return ()
+        if arguments := typing.get_args(value):
+            return tuple(self._value(each, name, leniently=True) for each in (typing.get_origin(value), *arguments))
+        if kind.__module__ == "typing":
+            return self._name(f"typing.{getattr(value, '__name__', name)}")
+        try:
+            hash(value)  # what may change has none
+            is_member = isinstance(kind, enum.EnumMeta) and not issubclass(kind, enum.Flag)
+            content: object = value._name_ if is_member else encode(getattr(value, "_value_", value))
+        except Exception:  # noqa: BLE001 - of a class of the user's
+            if leniently:
+                return ()
+            raise self._refused(name, with_article(kind)) from None
+        outcome = ("constant", content, *([] if kind.__module__ == "builtins" else self._value(kind, name)))
+        self._constants[name] = blake2b(_flat(outcome), digest_size=16).hexdigest()[:SHOWN]
+        return outcome
+
+    def _function_or_name(self, function: FunctionType, owner: type | None) -> Outcome:
+        outcome = self._code_or_name(function, _module_of(function), function.__code__.co_qualname, owner)
+        wrapped = function.__dict__.get("__wrapped__")
+        if outcome[:1] == ("name",) and wrapped is not None:  # a decorator of somebody else's
+            return (*outcome, self._value(wrapped, function.__qualname__, owner))
+        return outcome
+
+    def _code_or_name(self, thing: Any, module: str, qualname: str, owner: type | None) -> Outcome:
+        name = f"{module}.{qualname}"
+        if self._own.ignores(name):
+            return ()
+        if not self._follows(module, name):
+            return self._name(name)
+        if id(thing) not in self._positions:
+            self._positions[id(thing)] = len(self._positions)
+            self._found.append((name, thing, owner))
+        return "code", self._positions[id(thing)]
+
+    def _name(self, name: str) -> Outcome:
+        # Without private parts: a class or a function may be moved in a package from one release to the next.
+        if name.startswith("builtins."):
+            return "name", name
+        first, *others = name.split(".")
+        name = ".".join([first, *(each for each in others if not each.startswith("_") or each == others[-1])])
+        self._names[name] = None
+        return "name", name
+
+    def _follows(self, module: str, name: str) -> bool:
+        return module == self._module or self._own.follows(name)
+
+    def _refused(self, name: str, what: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._title}: version=code() cannot count {name}, {what}: it may change while the program runs; pass it "
+            "to the function as an argument, make it a constant (a tuple, a frozen dataclass, a MappingProxyType), or, "
+            f"if results do not depend on it, pass ignore=({name!r},) to code()"
+        )
+
+    def _watch(self, names: Mapping[str, Any], name: str) -> None:
+        """Watch the module of these *names*; of one that is run piece by piece, this *name*."""
+        if names.get("__spec__") is not None:
+            name = "__spec__"
+        self.watched[id(names), name] = names, name, names.get(name)
+
+
+def _innermost(function: Any) -> Any:
+    """Return the function that *function* stands for, below wrappers."""
+    function = inspect.unwrap(function)
+    while isinstance(function, functools.partial):
+        function = inspect.unwrap(function.func)
+    return getattr(function, "__func__", function)
+
+
+def _module_of(function: Any) -> str:
+    """Return the module in which *function* is written, whatever a decorator has made it say."""
+    names = getattr(function, "__globals__", {})
+    return str(names.get("__name__", getattr(function, "__module__", "")))
+
+
+def _class_around(function: FunctionType) -> type | None:
+    """Return the class that *function* is a method of, if that can be told."""
+    found: Any = names_of(function).get("__class__")
+    if isinstance(found, type):
+        return found
+    first, *others = function.__code__.co_qualname.split(".")
+    found = function.__globals__.get(first)
+    for each in others[:-1]:
+        found = vars(found).get(each) if isinstance(found, type) else None
+    return found if isinstance(found, type) and others else None
+
+
+def _flat(outcome: Any) -> bytes:
+    """Return bytes that are equal exactly where outcomes are."""
+    if isinstance(outcome, tuple):
+        return b"(" + b"".join(map(_flat, outcome)) + b")"
+    return encode(outcome)

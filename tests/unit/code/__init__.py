@@ -1,0 +1,1 @@
+"""code(): the version that is a function's own code."""
