@@ -1,6 +1,7 @@
 """The pages of docs/ and README: their examples, and a run of them one after the other."""
 
 import doctest
+import linecache
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -47,7 +48,9 @@ class Example:
         for old, new in replaced.items():
             source = source.replace(old, new)
         if self.kind == "python":
-            exec(compile("\n" * self._line + source, self.name, "exec", dont_inherit=True), module.__dict__)
+            lines = ("\n" * self._line + source).splitlines(keepends=True)
+            linecache.cache[self.name] = len(source), None, lines, self.name  # for those that look at it
+            exec(compile("".join(lines), self.name, "exec", dont_inherit=True), module.__dict__)
             return
         said: list[str] = []
         test = doctest.DocTestParser().get_doctest(source, module.__dict__, self.name, self.name, self._line)

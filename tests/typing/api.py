@@ -32,6 +32,7 @@ from memocache import (
     __version__,
     cache_from_url,
     cached,
+    code,
     configure,
     default_cache,
     disabled,
@@ -189,6 +190,16 @@ assert_type(bare.entry(1, name="b"), EntryInfo | None)
 assert_type(bare.key(1), str)
 assert_type(bare.info(), Info)
 assert_type(bare.cache_info(), Info)
+
+
+@cached(version=code(follow="shop.*", ignore=("shop.log",)))
+def with_code(x: int) -> str:
+    return str(x)
+
+
+assert_type(with_code.code().digest, str)
+cached(version=(code(), 2))
+code(follow=5)  # type: ignore[arg-type]
 assert_type(bare.cache_clear(), None)
 assert_type(bare.cache, Cache)
 assert_type(bare.cache.get(bare.key(1)), object)
