@@ -88,7 +88,7 @@ class CacheMethods(Decorated, Generic[P, R]):
 
     def __dir__(self) -> list[str]:
         """Return the names of the function's own attributes, and of the methods here."""
-        return sorted({*dir(cast(Any, self).__wrapped__), *_public_names(type(self))})
+        return sorted({*dir(cast(Any, self).__wrapped__), *_public_names(type(self)).difference(THEIRS)})
 
 
 class SyncMethods(CacheMethods[P, R]):
@@ -285,8 +285,8 @@ class AsyncMethods(CacheMethods[P, R]):
         await self._self_memoizer.clear()
 
 
-def _public_names(kind: type) -> list[str]:
-    return [name for name in dir(kind) if not name.startswith("_")]
+def _public_names(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
 
 
 def _of_function(name: str) -> property:
@@ -379,6 +379,9 @@ class BoundProxy(CacheMethods[P, R], metaclass=BoundType):
         return hash((id(self._self_memoizer), id(self._self_instance)))
 
     def __reduce__(self) -> tuple[Any, ...]:
+        function = self._self_parent._self_named_elsewhere()
+        if function is not None:
+            return _bound_anew, (function, self._self_instance, type(self._self_instance))
         return getattr, (self._self_instance, self._self_memoizer.function.__name__)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
@@ -446,6 +449,21 @@ THEIRS: Final = {
 }
 
 
+def _told(name: str, kind: str) -> str:
+    return f"a cached {kind} has no attribute {name!r}; use {THEIRS[name]}"
+
+
+def _told_of(name: str) -> property:
+    def tell(method: object) -> Any:
+        raise AttributeError(_told(name, "method"), name=name, obj=method)
+
+    return property(tell)
+
+
+# A `__getattr__` would make bound proxies slower. Not in their public classes, where `help` would show them.
+TheirNames = type("TheirNames", (), {"__slots__": (), **{name: _told_of(name) for name in THEIRS}})
+
+
 class FunctionProxy(_Proxy):
     """A proxy that looks like the function itself."""
 
@@ -455,9 +473,12 @@ class FunctionProxy(_Proxy):
     if TYPE_CHECKING:
         _self_bound_class: type[BoundProxy[..., Any]] | None
         _self_method_face: Any  # what its class becomes where it is a method whose calls begin in C; else None
+        _self_named_elsewhere: Callable[[], Any]  # the function of which this is a method, where it has another name
+        _self_named_in: Callable[[], type | None]  # the class where it is one
     else:  # an annotation would be the function's own
         _self_bound_class = None
         _self_method_face = None
+        _self_named_elsewhere = _self_named_in = staticmethod(lambda: None)
         __call__ = CompiledOnFirstUse()
 
     def __init__(self, memoizer: Memoizer, kind: type | None) -> None:
@@ -482,7 +503,7 @@ class FunctionProxy(_Proxy):
                 return getattr(self.__wrapped__, name)
             except AttributeError as error:
                 if name in THEIRS:
-                    error.args = (f"a cached function has no attribute {name!r}; use {THEIRS[name]}",)
+                    error.args = (_told(name, "function"),)
                 raise
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -496,11 +517,12 @@ class FunctionProxy(_Proxy):
         if self._self_bound_class is not None and (own is None or own.keys() - {"__wrapped__"}):
             self._self_bound_class.__getattr__ = _attribute_of_function  # type: ignore[attr-defined]
 
-    def __reduce__(self) -> str:
-        return self.__qualname__
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        function = self._self_named_elsewhere()
+        return self.__qualname__ if function is None else (_bound_anew, (function, None, self._self_named_in()))
 
-    def __reduce_ex__(self, protocol: Any) -> str:
-        return self.__qualname__
+    def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
+        return self.__reduce__()
 
     __dir__ = CacheMethods.__dir__
 
@@ -585,8 +607,17 @@ def cached_functions() -> list[CachedFunction[..., Any]]:
     return [function for reference in _functions.valuerefs() if (function := reference()) is not None]
 
 
+def _bound_anew(function: Any, instance: object, owner: type) -> Any:
+    return function.__get__(instance, owner)
+
+
 def _attribute_of_function(proxy: BoundProxy[..., Any], name: str) -> Any:
-    return getattr(proxy.__wrapped__, name)
+    try:
+        return getattr(proxy.__wrapped__, name)
+    except AttributeError as error:
+        if name in THEIRS:
+            error.args = (_told(name, "method"),)
+        raise
 
 
 def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
@@ -612,6 +643,8 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
             # It is not written in that class: elsewhere it is no method, and counts its arguments otherwise.
             if method is None:
                 method = _face(memoizer.as_method, types.MethodType)
+                # Weakly, since the function has the method, and may live longer than the class.
+                method._self_named_elsewhere, method._self_named_in = weakref.ref(function), weakref.ref(cls)
             memoizer.as_method.owner.add(cls)
             bound = method if instance is None else method.__get__(instance, cls)
             if function._self_bound_class is None:
@@ -653,7 +686,7 @@ def _bound_proxies(memoizer: Memoizer, function: FunctionProxy) -> type[BoundPro
         "_self_parent": staticmethod(cast("Callable[..., Any]", function)),
     }
     kind: Any = AsyncBoundCachedFunction if memoizer.is_async else BoundCachedFunction
-    made: Any = BoundType(kind.__name__, (kind,), members)
+    made: Any = BoundType(kind.__name__, (kind, TheirNames), members)
     return cast("type[BoundProxy[..., Any]]", made)
 
 

@@ -2,10 +2,14 @@
 
 import abc
 import asyncio
+import copy
 import dataclasses
 import enum
 import functools
+import gc
+import pickle
 import re
+import weakref
 from typing import Any
 
 import pytest
@@ -318,6 +322,7 @@ STATIC += [Report.total, Report().total_of, described]
 @pytest.mark.parametrize("number", range(len(STATIC)))
 def test_an_argument_that_is_no_instance_is_its_content(number: int, has_token: bool, kind: type) -> None:
     total = STATIC[number]
+    total.cache_clear()
     order, equal = kind([1]), kind([1])
     if has_token:
         assert order.label() is order.label()
@@ -425,6 +430,37 @@ def test_both_names_are_counted_and_forgotten_together(describe: Any, Named: Any
     describe.uncache_all()
     assert [one.hook.peek(), describe.peek(one)] == [MISSING] * 2
     assert sum(each == describe for each in cached_functions()) == 1
+
+
+@pytest.mark.parametrize(("describe", "Named"), ALIASES, ids=["in a body", "later", "static elsewhere"])
+def test_it_is_pickled_as_the_method_that_it_is(describe: Any, Named: Any) -> None:
+    one = Named([1])
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps([describe, Named.hook], protocol)) == [describe, Named.hook]
+        found = pickle.loads(pickle.dumps(Named.hook, protocol))
+        assert found is Named.hook is not describe
+        method = pickle.loads(pickle.dumps(one.hook, protocol))
+        assert method.__func__ is Named.hook
+        assert method.__self__ == one
+        assert method() is Named.hook(method.__self__) is not one.hook()
+    assert copy.copy(Named.hook) is copy.deepcopy(Named.hook) is Named.hook
+    assert copy.deepcopy(one.hook).__self__ is not one
+
+
+def test_a_class_that_gives_a_function_a_name_may_go() -> None:
+    def classes() -> Any:
+        class Named(Order):
+            hook = named_in_a_body
+
+        return Named, Named.hook
+
+    Named, hook = classes()
+    gone = weakref.ref(Named)
+    assert Named([1]).hook()[0] == 1
+    del Named
+    gc.collect()
+    assert gone() is None
+    assert hook is not named_in_a_body
 
 
 def test_a_method_that_has_a_name_in_another_class_counts_whatever_instance() -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from inspect import Parameter
+from typing import Any
 
 import cachelib
 import pytest
@@ -210,13 +211,38 @@ def test_a_cache_answers_the_words_of_others_with_ours(make: Callable[[], object
     assert str(refused.value) == message
 
 
-def test_a_cached_function_answers_the_words_of_others_with_ours() -> None:
+class Answering:
     @cached
-    def f(x: int) -> int:
+    def f(self, x: int) -> int:
         return x
 
-    f.note = 1  # type: ignore[attr-defined]
-    assert f.note == 1  # type: ignore[attr-defined]
+    @cached
+    @classmethod
+    def of_class(cls, x: int) -> int:
+        return x
+
+    @cached
+    async def later(self, x: int) -> int:
+        return x
+
+    @cached
+    def noted(self, x: int) -> int:
+        return x
+
+    noted.note = 1  # type: ignore[attr-defined]
+
+
+ANSWERING = [
+    ("function", "function", Answering.f),
+    ("method", "method", Answering().f),
+    ("class method", "method", Answering.of_class),
+    ("coroutine method", "method", Answering().later),
+    ("method with attributes", "method", Answering().noted),
+]
+
+
+@pytest.mark.parametrize(("kind", "f"), [each[1:] for each in ANSWERING], ids=[each[0] for each in ANSWERING])
+def test_a_cached_function_answers_the_words_of_others_with_ours(kind: str, f: Any) -> None:
     for words, right in [
         ("invalidate delete evict expire cache_delete", "uncache()"),
         ("clear reset invalidate_all", "uncache_all()"),
@@ -228,13 +254,26 @@ def test_a_cached_function_answers_the_words_of_others_with_ours() -> None:
     ]:
         for word in words.split():
             assert not hasattr(f, word)
+            assert word not in dir(f)
             with pytest.raises(AttributeError) as missing:
                 getattr(f, word)
-            assert str(missing.value) == f"a cached function has no attribute {word!r}; use {right}"
-    with pytest.raises(AttributeError, match="'function' object has no attribute 'colour'"):
-        f.colour  # type: ignore[attr-defined]
-    assert f(1) == f(1) == 1
-    assert f.info().hits == 1
+            assert str(missing.value) == f"a cached {kind} has no attribute {word!r}; use {right}"
+    with pytest.raises(AttributeError, match="object has no attribute 'colour'"):
+        f.colour
+
+
+def test_an_attribute_of_the_user_s_may_have_such_a_name() -> None:
+    class Shop:
+        @cached
+        def price(self, x: int) -> int:
+            return x
+
+        price.delete = "with a lock"  # type: ignore[attr-defined]
+
+    shop: Any = Shop()
+    assert (shop.price.delete, Shop.price.delete) == ("with a lock", "with a lock")  # type: ignore[attr-defined]
+    assert "delete" in dir(shop.price)
+    assert (shop.price(1), shop.price(1), shop.price.info().hits) == (1, 1, 1)
 
 
 def test_an_unknown_word_is_answered_with_all_of_ours() -> None:
