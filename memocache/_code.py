@@ -237,7 +237,7 @@ class Walk:
             defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
             outcomes += [self._value(each, f"{name}, a default", leniently=True) for each in defaults]
         cls = _class_around(function) if owner is None else owner
-        if cls is not None:
+        if cls is not None and not self._is_check:  # before, it may be an older one of that name
             outcomes += [self._of_self(cls, each) for each in piece.of_self]
         changed = [each for each in piece.changed if not self._own.ignores(f"{_module_of(function)}.{each}")]
         if changed:
@@ -248,7 +248,7 @@ class Walk:
         piece, module = class_piece(cls), sys.modules.get(cls.__module__)
         names = {} if module is None else vars(module)
         self._watch(names, "__spec__")
-        outcomes = [self._value(each, each.__qualname__) for each in cls.__bases__]
+        outcomes = [self._value(each, each.__qualname__) for each in cls.__bases__ if each.__module__ != "typing"]
         outcomes += [self._used(name, each, names) for each in piece.used]
         outcomes += [self._used(name, each, names, leniently=True) for each in piece.used_before]
         return (piece.digest, *outcomes)
@@ -304,7 +304,14 @@ class Walk:
                 value = vars(value)[attribute] if self._is_check else getattr(value, attribute)
             except Exception:  # noqa: BLE001 - a module may have a __getattr__ of its own
                 return self._name(".".join([value.__name__, *attributes[position:]]))
-        return self._value(value, name, leniently=leniently)
+        else:
+            position = len(attributes)
+        outcome = self._value(value, name, leniently=leniently)
+        if isinstance(value, type) and outcome[:1] == ("name",):  # of a class that is not followed, its constants
+            for attribute in attributes[position : position + 1]:
+                own = inspect.getattr_static(value, attribute, None)
+                return (*outcome, self._value(own, f"{name}.{attribute}", leniently=True))
+        return outcome
 
     def _imported(self, reference: Reference) -> Outcome:
         """Return what counts of an import in a function: nothing unless it is followed, since it may not be loaded."""
@@ -342,17 +349,22 @@ class Walk:
         if isinstance(value, functools.cached_property):
             return self._value(value.func, name, owner)
         if isinstance(value, functools.partial):
-            return tuple(self._value(each, name) for each in (value.func, value.args, *value.keywords.values()))
+            return tuple(self._value(each, name) for each in (value.func, value.args, *value.keywords.items()))
         if isinstance(value, types.BuiltinFunctionType):
             return self._name(f"{value.__module__ or 'builtins'}.{value.__qualname__}")
-        if type(value) is tuple:
-            return ("tuple", *[self._value(each, name, leniently=leniently) for each in value])
-        if type(value) is types.MappingProxyType:
-            return ("dict", *[self._value(pair, name, leniently=leniently) for pair in value.items()])
-        with suppress(Exception):  # whatever it is may have a __getattr__ of its own
-            if type(value.__wrapped__) is FunctionType:
-                return self._value(value.__wrapped__, name, owner)
+        if type(value) is tuple or type(value) is types.MappingProxyType:
+            parts: Iterable[Any] = value if isinstance(value, tuple) else value.items()
+            outcome = (type(value).__name__, *[self._value(each, name, leniently=leniently) for each in parts])
+            return self._noted(name, outcome)
+        wrapped = _wrapped(value)
+        if wrapped is not None:
+            return self._value(wrapped, name, owner)
         return self._constant(value, name, leniently=leniently)
+
+    def _noted(self, name: str, outcome: Outcome) -> Outcome:
+        """Note that the constant with this *name* counts, and return its *outcome*."""
+        self._constants[name] = blake2b(_flat(outcome), digest_size=16).hexdigest()[:SHOWN]
+        return outcome
 
     def _constant(self, value: Any, name: str, *, leniently: bool) -> Outcome:
         kind = type(value)
@@ -370,16 +382,17 @@ class Walk:
             if leniently:
                 return ()
             raise self._refused(name, with_article(kind)) from None
-        outcome = ("constant", content, *([] if kind.__module__ == "builtins" else self._value(kind, name)))
-        self._constants[name] = blake2b(_flat(outcome), digest_size=16).hexdigest()[:SHOWN]
-        return outcome
+        of_kind = () if kind.__module__ == "builtins" else self._value(kind, name)
+        return self._noted(name, ("constant", content, *of_kind))
 
     def _function_or_name(self, function: FunctionType, owner: type | None) -> Outcome:
         outcome = self._code_or_name(function, _module_of(function), function.__code__.co_qualname, owner)
-        wrapped = function.__dict__.get("__wrapped__")
-        if outcome[:1] == ("name",) and wrapped is not None:  # a decorator of somebody else's
-            return (*outcome, self._value(wrapped, function.__qualname__, owner))
-        return outcome
+        if outcome[:1] != ("name",):
+            return outcome
+        # Perhaps a decorator of somebody else's; that of functools.singledispatch has functions by class.
+        others = function.__dict__.get("registry")
+        inner = [_wrapped(function), *(others.values() if type(others) is types.MappingProxyType else ())]
+        return (*outcome, *[self._value(each, function.__qualname__, owner) for each in inner if each is not None])
 
     def _code_or_name(self, thing: Any, module: str, qualname: str, owner: type | None) -> Outcome:
         name = f"{module}.{qualname}"
@@ -424,6 +437,14 @@ def _innermost(function: Any) -> Any:
     while isinstance(function, functools.partial):
         function = inspect.unwrap(function.func)
     return getattr(function, "__func__", function)
+
+
+def _wrapped(value: Any) -> FunctionType | None:
+    """Return the function that *value* wraps, as functools says; None if it wraps none."""
+    with suppress(Exception):  # whatever it is may have a __getattr__ of its own
+        if type(value.__wrapped__) is FunctionType:
+            return value.__wrapped__
+    return None
 
 
 def _module_of(function: Any) -> str:

@@ -23,6 +23,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from memocache._canonical import encode
+from memocache.errors import UnkeyableArgument
 
 __all__ = ["SUPER", "Piece", "Reference", "class_piece", "function_piece", "names_of", "release_files", "source_text"]
 
@@ -121,8 +122,11 @@ def function_piece(function: FunctionType) -> Piece:
     known = _pieces.get(id(code))
     if known is not None:
         return known[1]
-    file = _parsed(source_text(code.co_filename, function.__globals__), code.co_flags & FUTURES)
-    nodes = file.functions.get((code.co_qualname, code.co_firstlineno)) if file is not None and file.has(code) else None
+    text, nodes = source_text(code.co_filename, function.__globals__), None
+    for flags in dict.fromkeys((0, code.co_flags & FUTURES)):  # the file says them itself, a notebook may not
+        file = _parsed(text, flags)
+        if nodes is None and file is not None and file.has(code):
+            nodes = file.functions.get((code.co_qualname, code.co_firstlineno))
     piece = _compiled_piece(function) if nodes is None else _piece(nodes, names_of(function))
     if len(_pieces) >= MOST_PIECES:
         _pieces.clear()
@@ -137,7 +141,7 @@ def _compiled_piece(function: FunctionType) -> Piece:
     for code in codes:
         constants = [each for each in code.co_consts if not isinstance(each, CodeType)]
         digest.update(encode((code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_flags)))
-        digest.update(b"".join(encode(each) if type(each) is not slice else repr(each).encode() for each in constants))
+        digest.update(b"".join(map(_constant, constants)))
         codes += [each for each in code.co_consts if isinstance(each, CodeType)]
         for name in (*code.co_names, *code.co_freevars):
             value = names.get(name)
@@ -145,6 +149,13 @@ def _compiled_piece(function: FunctionType) -> Piece:
             if isinstance(value, ModuleType):  # nothing says whose attributes the other names are
                 used.update((Reference(name, (each,)), None) for each in code.co_names if each in vars(value))
     return Piece(digest.digest(), used_before=tuple(used))
+
+
+def _constant(value: object) -> bytes:
+    try:
+        return encode(value)
+    except UnkeyableArgument:  # a slice, or what a class may have
+        return type(value).__qualname__.encode()
 
 
 def class_piece(cls: type) -> Piece:
@@ -167,9 +178,12 @@ def _made_class_piece(cls: type) -> Piece:
             if all(file.has(each.__code__) for each in methods if each.__code__.co_filename == path):
                 return _piece(nodes, names)
             break  # it was changed since
+    # It was made by a call, as namedtuple() makes one, or changed since.
     pieces = [_compiled_piece(each) for each in methods]
     used = dict.fromkeys(itertools.chain.from_iterable(each.used_before for each in pieces))
-    return Piece(encode(tuple(each.digest for each in pieces)), used_before=tuple(used))
+    own = [each for each in sorted(vars(cls)) if not each.startswith("__")]
+    content = encode((*own, *(each.digest for each in pieces))) + b"".join(_constant(vars(cls)[each]) for each in own)
+    return Piece(blake2b(content, digest_size=16).digest(), used_before=tuple(used))
 
 
 def _paths(names: Mapping[str, Any], methods: list[FunctionType]) -> Iterator[str]:
