@@ -5,13 +5,14 @@ Large content is hashed where it lies, as a buffer, so that a key takes no longe
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any, Final
 
 __all__ = ["parts"]
 
 PLAIN_KINDS: Final = "biufcSUMm"  # of dtypes whose bytes are their content: no pointers, no padding
+BLOCK: Final = 2**24  # bytes of an array that are looked at together
 MOST_BYTES: Final = 64  # of an array that stand in a key as they are
 
 Parts = dict[str, object]
@@ -51,13 +52,27 @@ def _array_parts(array: Any, np: Any, *, most_bytes: int) -> Parts | None:
     if dtype.type is np.object_:
         return {"shape": array.shape, "items": array.ravel().tolist()}
     if (dtype.kind == "V" and dtype.type is np.void) or _is_plain(dtype):
-        content = _one_nan(array, np)
         head: Parts = {"dtype": dtype.str, "shape": array.shape}
         if array.nbytes <= most_bytes:
-            return head | {"bytes": content.tobytes()}
-        buffer = np.ascontiguousarray(content).reshape(-1).view(np.uint8)
-        return head | {"digest": sha256(buffer).digest()}  # which processors help with
+            return head | {"bytes": _one_nan(array, np).tobytes()}
+        digest = sha256()  # which processors help with
+        for block in _blocks(array):
+            digest.update(np.ascontiguousarray(_one_nan(block, np)).reshape(-1).view(np.uint8))
+        return head | {"digest": digest.digest()}
     return None
+
+
+def _blocks(array: Any) -> Iterator[Any]:
+    """Return *array* in pieces: what is made of one takes little room, though an array may be a row many times over."""
+    if array.nbytes <= BLOCK or not array.ndim:
+        yield array
+    elif array.nbytes > BLOCK * len(array):
+        for each in array:
+            yield from _blocks(each)
+    else:
+        rows = BLOCK * len(array) // array.nbytes
+        for first in range(0, len(array), rows):
+            yield array[first : first + rows]
 
 
 def _one_nan(array: Any, np: Any) -> Any:
@@ -214,6 +229,8 @@ def _series_parts(series: Any, pl: Any) -> Parts | None:
     if not _is_numpy_there():
         return None
     dtype = series.dtype
+    if dtype == pl.Null:
+        return {"length": len(series)}
     head: Parts = {"missing": series.is_null().to_numpy()} if series.null_count() else {}
     if dtype == pl.Categorical:
         series, dtype = series.cast(pl.String), pl.String
@@ -258,6 +275,8 @@ def _arrow_content(array: Any, pa: Any) -> Parts | None:
         return None
     types, compute = pa.types, importlib.import_module("pyarrow.compute")
     kind = array.type
+    if types.is_null(kind):  # which takes no room, however long it is
+        return {"length": len(array)}
     head: Parts = {"missing": array.is_null().to_numpy(zero_copy_only=False)} if array.null_count else {}
     if types.is_temporal(kind) and kind.bit_width in (32, 64):
         array = array.view(pa.int32() if kind.bit_width == 32 else pa.int64())
@@ -276,7 +295,7 @@ def _arrow_content(array: Any, pa: Any) -> Parts | None:
         return head | {"lengths": lengths, "values": array.flatten()}
     if types.is_struct(kind):
         return head | {"values": array.flatten()}
-    if types.is_null(kind) or types.is_decimal(kind) or types.is_fixed_size_binary(kind):
+    if types.is_decimal(kind) or types.is_fixed_size_binary(kind):
         return {"items": array.to_pylist()}
     return None
 

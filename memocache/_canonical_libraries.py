@@ -13,7 +13,18 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 __all__ = [
-    *("LEAVE_OUT", "USED_UP", "Form", "StandsFor", "attrs_names", "form_of", "held_by", "origin_of", "remedy_for"),
+    *(
+        "LEAVE_OUT",
+        "ROW",
+        "USED_UP",
+        "Form",
+        "StandsFor",
+        "attrs_names",
+        "form_of",
+        "held_by",
+        "origin_of",
+        "remedy_for",
+    ),
 ]
 
 Parts = dict[str, object]
@@ -134,8 +145,9 @@ def _model(kind: Any) -> Reader | None:
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
-UNSAVED: Final = "it is no row of the database yet, or no more; save it first, or pass its id"
-CHANGED: Final = "it has changes that are not in the database; flush or commit them first, or pass its id"
+ROW: Final = ", or pass its id"
+UNSAVED: Final = f"it is no row of the database yet, or no more; save it first{ROW}"
+CHANGED: Final = f"it has changes that are not in the database; flush or commit them first{ROW}"
 
 
 def _row(kind: Any) -> Reader | None:

@@ -29,7 +29,7 @@ from memocache._canonical import (
     plain_types,
     register_key,
 )
-from memocache._canonical_libraries import LEAVE_OUT
+from memocache._canonical_libraries import LEAVE_OUT, ROW
 from memocache._fork import in_child
 from memocache._instances import Owner, token
 from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
@@ -551,7 +551,8 @@ class KeyMaker:
         name = self._spec.names[position]
         if self._spec.function is not None:
             return f"{self.title}: the result of key= has no stable key: {reason}"
-        if position == self._spec.instance_at and self._owner.owns(value) and not _has_stable_key(value):
+        is_instance = position == self._spec.instance_at and self._owner.owns(value)
+        if is_instance and not _has_stable_key(value) and not reason.endswith(ROW):
             owner = type(value).__qualname__
             lacks = "" if self._shared else f" and cannot be held weakly (give {owner} '__weakref__' in __slots__)"
             return (

@@ -2,6 +2,7 @@ import datetime as dt
 import math
 import sys
 import textwrap
+import tracemalloc
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -468,3 +469,22 @@ def test_the_elements_of_foreign_columns_are_not_gone_through_one_by_one(name: s
     finally:
         sys.setprofile(None)
     assert len(calls) < 5_000
+
+
+@pytest.mark.parametrize("shape", [(2**25,), (2**12, 2**13), (3, 2**23), (2**25, 1), (1, 1, 2**25)], ids=str)
+def test_an_array_that_is_one_value_many_times_takes_little_room(shape: tuple[int, ...]) -> None:
+    np = pytest.importorskip("numpy")
+    wide = np.broadcast_to(np.array(-NAN), shape)
+    tracemalloc.start()
+    try:
+        found = encode(wide)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < wide.nbytes / 3
+    assert found == encode(np.full(shape, NAN))
+
+
+def test_an_array_of_nothing_takes_no_room() -> None:
+    pa = pytest.importorskip("pyarrow")
+    distinct_from_each_other([pa.nulls(10**10), pa.nulls(10**10 + 1)])

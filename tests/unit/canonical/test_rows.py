@@ -157,6 +157,25 @@ def test_calls_with_one_row_share_a_result(kind: str, session: Any, tmp_path: An
         cache.close()
 
 
+def test_a_method_of_a_row_on_a_shared_cache_is_that_of_the_row(session: Any, tmp_path: Any) -> None:
+    cache = SQLiteCache(tmp_path / "cache.db", timeout=10)
+
+    def orders(self: Any) -> int:
+        return method.info().misses
+
+    orders.__qualname__ = "User.orders"
+    orders.__module__ = __name__
+    method = cached(cache=cache, namespace="methods")(orders)
+    ann, eve = session.get(User, 1), session.get(User, 2)
+    assert [method(ann), method(ann), method(eve), method(eve)] == [1, 1, 2, 2]
+    with pytest.raises(UnkeyableArgument) as refused:
+        method(User(name="new"))
+    assert str(refused.value) == (
+        f"User.orders: parameter 'self' has no stable key: a User instance {UNSAVED}; or pass key= or ignore=('self',)"
+    )
+    cache.close()
+
+
 @pytest.mark.parametrize(
     ("give", "message"),
     [
