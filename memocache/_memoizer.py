@@ -239,10 +239,12 @@ class Memoizer:
             self._key_args_of = self._compiler.key_args()
         return self._key_args_of
 
-    def locate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Binding, str, EntryScope]:
-        """Return the binding of a call, and its key and scope there."""
+    def locate(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], key_args: tuple[object, ...] | None = None
+    ) -> tuple[Binding, str, EntryScope]:
+        """Return the binding of a call, and its key and scope there; *key_args* are what `bind` makes of the call."""
         binding = self.binding()
-        key = binding.keys.key(self.bind(*args, **kwargs))
+        key = binding.keys.key(self.bind(*args, **kwargs) if key_args is None else key_args)
         if not self.tags:
             return binding, key, self._scope(binding, key, None) if binding.is_versioned else binding.scope
         return binding, key, self._scope(binding, key, self._tag_args(args, kwargs))
@@ -442,9 +444,10 @@ class Memoizer:
         if is_disabled():
             coroutine = compute_only()
         else:
-            binding, key, scope = self.locate(args, kwargs)
+            key_args = self.bind(*args, **kwargs)
+            binding, key, scope = self.locate(args, kwargs, key_args)
             # Only a task can be left by its caller, so that the arguments may change.
-            made_of = self._made_of(binding, self.bind(*args, **kwargs), compute) if self.is_async else None
+            made_of = self._made_of(binding, key_args, compute) if self.is_async else None
             coroutine = refresh(binding, key, scope, made_of)
         if self.is_async:
             return self._run(coroutine, compute)

@@ -1,8 +1,10 @@
 """The options key and ignore: what counts of the arguments."""
 
+import asyncio
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -173,6 +175,36 @@ def test_a_key_function_takes_the_call_s_own_arguments() -> None:
     assert seen[:3] == [((1, 2), {"c": 3}), ((11, 5, 6), {"c": 7}), ((21, 2), {"c": 3})]
     assert g.uncache(31) is True
     assert g.peek(1) is MISSING
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["function", "coroutine function"])
+def test_a_key_function_is_called_once_for_whatever_is_done_with_a_call(is_async: bool) -> None:
+    asked: list[int] = []
+
+    def key(x: int) -> int:
+        asked.append(x)
+        return x
+
+    def plain(x: int) -> int:
+        return x
+
+    async def awaited(x: int) -> int:
+        return x
+
+    f: Any = cached(key=key)(awaited if is_async else plain)
+
+    async def done(answer: Any) -> Any:
+        return await answer if is_async else answer
+
+    for call in (
+        *(lambda: f(1), lambda: f(1), lambda: f.refresh(1), lambda: f.put(2, 1), lambda: f.peek(1)),
+        *(lambda: f.entry(1), lambda: f.many([(1,)]), lambda: f.uncache(1)),
+    ):
+        asyncio.run(done(call()))
+        assert asked == [1]
+        asked.clear()
+    assert f.key(1) == f.key(x=1)
+    assert asked == [1, 1]
 
 
 def test_the_result_of_a_key_function_is_typed_as_arguments_are() -> None:
