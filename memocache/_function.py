@@ -365,6 +365,7 @@ class BoundProxy(CacheMethods[P, R], metaclass=BoundType):
         __globals__ = _of_function("__globals__")
         __closure__ = _of_function("__closure__")
         __type_params__ = _of_function("__type_params__")
+        __annotate__ = _of_function("__annotate__")  # since Python 3.14
 
     def __get__(self, instance: object, owner: type | None = None) -> Self:
         return self  # bound already

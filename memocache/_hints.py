@@ -9,6 +9,8 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from memocache._signature import annotations_of
+
 __all__ = ["classes_in", "resolved", "result_hints"]
 
 
@@ -42,7 +44,7 @@ def result_hints(function: Callable[..., Any]) -> tuple[object, ...]:
     while isinstance(inner, functools.partial):
         inner = inspect.unwrap(inner.func)
     try:
-        annotations = inspect.get_annotations(inner)
+        annotations = annotations_of(inner)
         if "return" in annotations:
             hint = resolved(function, annotations["return"])
             return (hint, _written_in(inner)) if "Self" in repr(hint) else (hint,)

@@ -1,6 +1,5 @@
 """Policy: for how long a result, or an exception, is kept; and durations as users write them."""
 
-import inspect
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
 from memocache._entry import SECOND, Entry
+from memocache._signature import signature_of
 from memocache._stored_exception import allow_exception
 from memocache.errors import ConfigurationError, with_article
 
@@ -185,7 +185,7 @@ def _check_takes_result(function: Callable[..., object] | None, option: str, and
     if function is None:
         return
     try:
-        signature = inspect.signature(function)
+        signature = signature_of(function)
     except (TypeError, ValueError):  # as of some that are written in C
         return
     try:

@@ -4,18 +4,36 @@ A wrapper made with `functools.wraps` claims the signature of what it wraps, and
 Only its own code says what it does with a call, so it is given the arguments as the caller wrote them.
 """
 
-import contextlib
 import functools
 import inspect
+import sys
 import types
 from collections.abc import Callable
 from inspect import Parameter, Signature
 from typing import Any, Final, NamedTuple
 
-__all__ = ["POSITIONAL", "STARS", "BelievedSignature", "believed_signature", "open_parameters"]
+__all__ = [
+    "POSITIONAL",
+    "STARS",
+    "BelievedSignature",
+    "annotations_of",
+    "believed_signature",
+    "open_parameters",
+    "signature_of",
+]
 
 POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format, get_annotations
+
+    # Annotations are evaluated here, and may have names that are not there yet, as that of the class being written.
+    signature_of: Final = functools.partial(inspect.signature, annotation_format=Format.FORWARDREF)
+    annotations_of: Final = functools.partial(get_annotations, format=Format.FORWARDREF)
+else:
+    signature_of: Final = inspect.signature
+    annotations_of: Final = inspect.get_annotations
 
 
 class LeftOut:
@@ -60,8 +78,8 @@ def believed_signature(function: Callable[..., Any]) -> BelievedSignature:
     contradicts. A default of its own is what is left out, whatever the claim says.
     """
     if type(function) is types.FunctionType and not function.__dict__.keys() & {"__wrapped__", "__signature__"}:
-        return BelievedSignature(inspect.signature(function))
-    claim = inspect.signature(function)
+        return BelievedSignature(signature_of(function))
+    claim = signature_of(function)
     own = _own_signature(function)
     if own is None:
         return BelievedSignature(claim, as_written=True, is_open=True)
@@ -83,15 +101,14 @@ def _own_signature(function: Any) -> Signature | None:
     """Return the signature that the code of *function* has, whatever it claims; None if it is not written in Python."""
     if type(function) is functools.partial:
         plain = functools.partial(function.func, *function.args, **function.keywords)
-        return inspect.signature(plain, follow_wrapped=False)
+        return signature_of(plain, follow_wrapped=False)
     if type(function) is types.FunctionType:
         code = types.FunctionType(function.__code__, {}, function.__name__, function.__defaults__, function.__closure__)
         code.__kwdefaults__ = function.__kwdefaults__
-        with contextlib.suppress(NameError):  # Python 3.14 looks up the names in them here
-            code.__annotations__ = function.__annotations__
-        return inspect.signature(code)
+        code.__annotations__ = annotations_of(function)
+        return signature_of(code)
     method = inspect.getattr_static(type(function), "__call__", None)
-    return inspect.signature(method.__get__(function)) if type(method) is types.FunctionType else None
+    return signature_of(method.__get__(function)) if type(method) is types.FunctionType else None
 
 
 def _agrees(own: Signature, claim: Signature) -> bool:

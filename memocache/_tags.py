@@ -14,7 +14,7 @@ from hashlib import blake2b
 from inspect import BoundArguments, Parameter, Signature
 from typing import Any, Final
 
-from memocache._signature import POSITIONAL, STARS
+from memocache._signature import POSITIONAL, STARS, signature_of
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 __all__ = [
@@ -168,7 +168,7 @@ class TagFunction:
 
 def _signature(function: Callable[..., object]) -> Signature | None:
     try:
-        return inspect.signature(function)
+        return signature_of(function)
     except (TypeError, ValueError):  # as of some that are written in C
         return None
 

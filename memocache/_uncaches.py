@@ -9,6 +9,7 @@ from memocache._effects import Effects, blocking
 from memocache._engine import plan_forget
 from memocache._memoizer import as_call, forget_each
 from memocache._readthrough import forget_tag
+from memocache._signature import signature_of
 from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
@@ -156,7 +157,7 @@ class ForgetPlanner:
         self._first = function._self_bound
         self._title = f"uncaches({self._memoizer.title})"
         _refuse_unfit(self._title, writer)
-        self._writer = inspect.signature(writer)
+        self._writer = signature_of(writer)
         self._prepare = self._preparer(call, every=every)
 
     def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], list[Plan]]:
@@ -206,7 +207,7 @@ class ForgetPlanner:
         where = f"{self._title}: call={call!r}"
         args, kwargs = as_call(self._first, call)
         try:
-            inspect.signature(self._memoizer.function).bind(*args, **kwargs)
+            signature_of(self._memoizer.function).bind(*args, **kwargs)
         except TypeError as error:
             raise ConfigurationError(f"{where} is no call of {self._memoizer.title}: {error}") from None
         first = len(self._first)
@@ -226,7 +227,7 @@ class ForgetPlanner:
 
     def _same_names(self) -> dict[str, str]:
         """Return the call whose arguments are the writer's of the same names."""
-        parameters = list(inspect.signature(self._memoizer.function).parameters.values())[len(self._first) :]
+        parameters = list(signature_of(self._memoizer.function).parameters.values())[len(self._first) :]
         wanted = [each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
         missing = [name for name in wanted if name not in self._writer.parameters]
         if missing or len(wanted) < len(parameters):

@@ -32,7 +32,7 @@ from memocache._canonical import (
 from memocache._canonical_libraries import LEAVE_OUT, ROW
 from memocache._fork import in_child
 from memocache._instances import Owner, token
-from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
+from memocache._signature import POSITIONAL, BelievedSignature, open_parameters, signature_of
 from memocache._tags import join_names, read_field, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
@@ -118,7 +118,7 @@ def register(kind: type[T], key: Callable[[T], object], *, replace: bool = False
 
 def _takes_one(function: Callable[..., Any]) -> bool:
     try:
-        inspect.signature(function).bind(None)
+        signature_of(function).bind(None)
     except TypeError:
         return False
     except ValueError:  # some that are written in C do not tell
@@ -411,7 +411,7 @@ def _check_key_function(title: str, key: Callable[..., Any], signature: Signatur
     parameters = signature.parameters.values()
     named = {each.name: None for each in parameters if each.kind is Parameter.KEYWORD_ONLY}
     try:
-        own = inspect.signature(key)
+        own = signature_of(key)
     except (TypeError, ValueError):  # as of some that are written in C
         return
     try:

@@ -1,7 +1,6 @@
 """Cache: what a user calls, and the small contract that the read-through needs."""
 
 import functools
-import inspect
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
@@ -14,6 +13,7 @@ from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
+from memocache._signature import signature_of
 from memocache.errors import ConfigurationError, SerializationError, with_article
 from memocache.stats import Counters
 
@@ -150,7 +150,7 @@ class Cache(ABC):
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Check the names of the options: those of other libraries are answered with ours."""
         for word in options.keys() & THEIRS.keys():
-            parameters = inspect.signature(cls.__init__).parameters
+            parameters = signature_of(cls.__init__).parameters
             ours = [each for each in THEIRS[word] if each in parameters]
             if ours and word not in parameters:
                 right = EXAMPLES.get(ours[0], f"{ours[0]}=")

@@ -17,6 +17,7 @@ from memocache._entry import Entry, StaleableEntry
 from memocache._envelope import ERROR, LEASE, VALUE, Envelope
 from memocache._fork import in_child
 from memocache._policy import FOREVER
+from memocache._signature import signature_of
 from memocache.backends._leases import ATTEMPTS, FencedCache, KeyState, LeaseRequest, LocalFlights, PreparedRead
 from memocache.backends._shared import (
     GENERATION_MAGIC,
@@ -318,7 +319,7 @@ def _first(given: object, names: Iterable[str]) -> str | None:
 
 def _parameters(method: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(method).parameters
+        return signature_of(method).parameters
     except (ValueError, TypeError):  # what is written in C may not tell
         return {}
 

@@ -5,12 +5,12 @@ No error shows any part of a URL that may be a password, which in a malformed on
 
 import copy
 import importlib
-import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from memocache._policy import seconds
+from memocache._signature import signature_of
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, with_article
 
@@ -248,7 +248,7 @@ class Recipe:
 
     def make(self, **options: Any) -> Any:
         """Return the cache; *options* are arguments, too, and go before those that are there."""
-        known = inspect.signature(self.kind).parameters
+        known = signature_of(self.kind).parameters
         for name in options:
             if name not in known:
                 raise ConfigurationError(
