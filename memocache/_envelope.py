@@ -5,7 +5,7 @@ import zlib
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 __all__ = [
     "ERROR",
@@ -43,6 +43,8 @@ ENDS: Final = struct.Struct(">ddd")  # expires, cost, held
 ENDS_AT: Final = struct.calcsize(">3sBBBH16sdd")
 CHECKSUM: Final = struct.Struct(">I")
 START: Final = HEAD + CHECKSUM.size
+LARGE: Final = 1 << 16
+"""Bytes of an envelope, from which its payload is no copy of a part of it."""
 
 
 class Header(NamedTuple):
@@ -73,7 +75,7 @@ class Envelope:
     held: float  # before that, nobody else is to refresh it
     pause: float
     block: bytes  # of the generations of its tags: it counts while that is the present one
-    payload: bytes
+    payload: bytes  # or a view of them, if they are many, since a copy takes long
     context: bytes  # what a signature covers besides the payload
 
 
@@ -108,7 +110,8 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     end = START + length
     if magic != MAGIC or version != VERSION or key != digest or len(data) < end:
         return None
-    block, payload = data[START:end], data[end:]
+    block = data[START:end]
+    payload = data[end:] if len(data) < LARGE else cast(bytes, memoryview(data)[end:])
     bound = data[:HEAD] + block
     if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
         return None

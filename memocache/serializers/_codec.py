@@ -72,8 +72,9 @@ class ValueCodec:
             self._method, self._above = METHODS[compress], compress_above
         self._signer = None if secret is None else Signer(secret, PURPOSE)
         self.serializer = SafeSerializer() if serializer is None else serializer
-        self.plain_codec = self.serializer.codec if secret is None else NO_CODEC
-        """The codec of what needs no more than the serializer to be read."""
+        is_ours = type(self.serializer) is SafeSerializer
+        self.plain_codec = self.serializer.codec if secret is None and is_ours else NO_CODEC
+        """The codec of what needs no more than the serializer to be read, which reads any buffer."""
 
     def dumps(self, value: object, context: bytes) -> tuple[bytes, bytes]:
         """Return *value* as bytes; before it the *context* to put it in, which says whether it is wrapped.
@@ -106,7 +107,9 @@ class ValueCodec:
         """
         if codec == self.plain_codec:
             return self.serializer.loads(payload, context)
-        signer = self._signer
+        signer, payload = self._signer, bytes(payload)  # a large one is a view
+        if codec == self.serializer.codec and signer is None:
+            return self.serializer.loads(payload, context)
         if codec != WRAPPED:
             raise SerializationError(self._wrong_serializer(codec) if signer is None else UNSIGNED)
         if len(payload) < HEAD.size:

@@ -51,6 +51,7 @@ class Code:
     ORDERED_DICT: Final = 7
     DEFAULTDICT: Final = 8  # [name of the factory, pairs]
     DEQUE: Final = 9  # [its largest length, items]
+    PARTS: Final = 10  # of a value of another library: [how it is built of them, the parts]
 
     BYTEARRAY: Final = 16
     TEXT: Final = 17  # with lone surrogates
@@ -67,6 +68,8 @@ class Code:
     ZONE: Final = 28
     PATH: Final = 29  # its place in _PATHS, and its text
     ADDRESS: Final = 30  # its place in _ADDRESSES, and its text
+    ARRAY: Final = 31  # of numpy, or a scalar: the size of its head, [dtype, shape, order], its memory
+    ARROW: Final = 32  # of pyarrow or polars: what it is, and a stream of Arrow IPC
 
 
 def _real_type(kind: type[Any]) -> Any:

@@ -43,6 +43,23 @@ _REMEDIES: Final = {
     ("torch", "Tensor"): "return tensor.numpy()",
 }
 """The remedies for classes of other libraries, by module and name."""
+
+
+def _arrays() -> Any:
+    from memocache.serializers import _arrays  # not before there is an array
+
+    return _arrays
+
+
+def _arrow() -> Any:
+    from memocache.serializers import _arrow
+
+    return _arrow
+
+
+_LIBRARIES: Final = {"numpy": _arrays, "pandas": _arrays, "polars": _arrow, "pyarrow": _arrow}
+"""The modules of ours that know the values of another library."""
+
 _TYPE_NAME: Final = re.compile(r"[\w.<>]{1,200}")
 _encode = Encoder().encode
 
@@ -252,7 +269,7 @@ class MsgpackWriter:
     def _record(self, kind: type, value: object, left: int) -> object:
         shape = self._shapes.of(kind)
         if shape is None:
-            raise NoByteForm(kind, "has no form as bytes", _remedy(kind))
+            return self._of_library(kind, value, left)
         content = shape.disassemble(value)
         if type(shape) is RegisteredShape:
             content = self._dumped(content, left)
@@ -261,6 +278,16 @@ class MsgpackWriter:
         else:
             content = self._convert(content, left)
         return Ext(Code.OBJECT, _encode([shape.name, content]))
+
+    def _of_library(self, kind: type, value: object, left: int) -> object:
+        module = _LIBRARIES.get(kind.__module__.partition(".")[0])
+        parts = None if module is None else module().parts(value, kind)
+        if parts is None:
+            raise NoByteForm(kind, "has no form as bytes", _remedy(kind))
+        if type(parts) is Ext:
+            return parts
+        name, content = parts
+        return Ext(Code.PARTS, _encode([name, self._convert(content, left)]))
 
     def _dumped(self, content: object, left: int) -> object:
         try:
@@ -330,7 +357,12 @@ def _watched(reader: Callable[[memoryview], object]) -> Callable[[memoryview], o
 
 
 _WATCHED: Final = (Code.BIG_INTEGER, Code.DECIMAL, Code.FRACTION, Code.UUID, Code.ADDRESS)
-_READERS: Final[Readers] = READERS | {code: _watched(READERS[code]) for code in _WATCHED}
+_READERS: Final[Readers] = {
+    **READERS,
+    **{code: _watched(READERS[code]) for code in _WATCHED},
+    Code.ARRAY: lambda data: _arrays().read_array(data),
+    Code.ARROW: lambda data: _arrow().read(data),
+}
 
 
 class MsgpackReader:
@@ -372,6 +404,7 @@ class MsgpackReader:
             Code.PAIRS: lambda data: _dict_of(decode_list(data)),
             Code.COUNTER: lambda data: Counter(_dict_of(decode_list(data))),
             Code.ORDERED_DICT: lambda data: OrderedDict(_dict_of(decode_list(data))),
+            Code.PARTS: lambda data: _arrays().build(*decode_object(data)),
             Code.DEFAULTDICT: lambda data: _defaultdict_of(*decode_defaultdict(data)),
             Code.DEQUE: lambda data: deque(*decode_deque(data)[::-1]),
             Code.OBJECT: lambda data: self._record(*decode_object(data)),

@@ -277,7 +277,7 @@ def test_keys_that_cannot_be_keys_are_refused() -> None:
         assert re.fullmatch("the bytes are no value, (DecodeError|TypeError)", refusal(SAFE, data))
 
 
-@pytest.mark.parametrize("tag", [*range(-128, -1), 0, *range(10, 16), *range(31, 128)])
+@pytest.mark.parametrize("tag", [*range(-128, -1), 0, *range(11, 16), *range(33, 128)])
 def test_marks_without_a_meaning_are_refused(tag: int) -> None:
     for data in (encode(Ext(tag, b"")), encode({"a": [Ext(tag, b"\x90")]}), blob(Code.TUPLE, [Ext(tag, b"")])):
         assert refusal(SAFE, data) == "the bytes hold a mark that means nothing here"
