@@ -77,7 +77,8 @@ hit = TimedBenchmark(
         Case(METHOD, METHOD, method),
     ],
     [
-        *only(None, "memocache; functools.lru_cache; wrapt.lru_cache; moka-py ttl; cachebox TTLCache; theine"),
+        *only(None, "memocache; memocache, in Python; functools.lru_cache; wrapt.lru_cache; moka-py ttl"),
+        *only(None, "cachebox TTLCache; theine"),
         *only(None, "dogpile.cache memory; cachier memory; Flask-Caching SimpleCache"),
         *only(FUNCTIONS, "cachetools TTLCache; cachetools TTLCache, lock; ring.lru; diskcache; joblib.Memory"),
         *only([METHOD], "cachetools.cachedmethod TTLCache; cachetools.cachedmethod TTLCache, lock"),
@@ -86,7 +87,7 @@ hit = TimedBenchmark(
     baseline="functools.lru_cache",
     unit="ns",
     notes=[
-        "Each function has as many parameters as its call names.",
+        "Each function has as many parameters as its call names. In Python: without the part in C.",
         f"{ROOM}: no lru_cache has a timeout,",
         "and cachier, diskcache, dogpile.cache and joblib have no number of entries.",
         "cachier and dogpile.cache leave a method's `self` out of the key. diskcache and joblib keep entries in files.",
@@ -122,7 +123,10 @@ awaited = TimedBenchmark(
     "awaited",
     "An awaited hit in this process",
     [Case("await f(1)", "run(hits())", coroutine_function)],
-    only(None, "memocache; moka-py ttl; cachebox TTLCache; async_lru ttl; aiocache memory; cashews memory"),
+    only(
+        None,
+        "memocache; memocache, in Python; moka-py ttl; cachebox TTLCache; async_lru ttl; aiocache memory; cashews memory",
+    ),
     baseline="moka-py ttl",
     unit="us",
     notes=[f"Of {HITS:,} hits that one task awaits: microseconds of all are nanoseconds of each.", f"{ROOM}."],
@@ -163,7 +167,8 @@ miss = TimedBenchmark(
         Case(NOTHING, "forget(-1)", empty),
     ],
     [
-        *only(None, "memocache; cachetools TTLCache, lock; cachetools TTLCache; cachebox TTLCache"),
+        *only(None, "memocache; memocache, in Python; cachetools TTLCache, lock; cachetools TTLCache"),
+        *only(None, "cachebox TTLCache"),
         *only(None, "Flask-Caching SimpleCache"),
         *only([FILL, EVICT], "no cache; functools.lru_cache; wrapt.lru_cache; moka-py ttl"),
         *only([FILL, EVICT, FORGET, NOTHING], "ring.lru"),
