@@ -123,10 +123,10 @@ awaited = TimedBenchmark(
     "awaited",
     "An awaited hit in this process",
     [Case("await f(1)", "run(hits())", coroutine_function)],
-    only(
-        None,
-        "memocache; memocache, in Python; moka-py ttl; cachebox TTLCache; async_lru ttl; aiocache memory; cashews memory",
-    ),
+    [
+        *only(None, "memocache; memocache, in Python; moka-py ttl; cachebox TTLCache; async_lru ttl"),
+        *only(None, "aiocache memory; cashews memory"),
+    ],
     baseline="moka-py ttl",
     unit="us",
     notes=[f"Of {HITS:,} hits that one task awaits: microseconds of all are nanoseconds of each.", f"{ROOM}."],
