@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from hashlib import blake2b
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, TypeAlias
 
 from memocache._canonical import encode
@@ -140,7 +140,7 @@ class FunctionCode:
         self._function = function
         self._given = version
         self._own = own
-        self._known: tuple[object, list[Watched]] | None = None
+        self._known: tuple[object, list[Watched], list[tuple[FunctionType, CodeType]]] | None = None
         try:
             encode(self._with(""))
         except UnkeyableArgument as error:
@@ -154,11 +154,11 @@ class FunctionCode:
             ConfigurationError: if it cannot be told.
         """
         known = self._known
-        if known is not None and all(names.get(name) is value for names, name, value in known[1]):
+        if known is not None and _are_the_same(known[1], known[2]):
             return known[0]
         walk = self._walk()
         digest = f"code:{walk.run().digest}"
-        self._known = self._with(digest), list(walk.watched.values())
+        self._known = self._with(digest), list(walk.watched.values()), walk.codes
         return self._known[0]
 
     def _with(self, digest: str) -> object:
@@ -199,6 +199,9 @@ class Walk:
         self._constants: dict[str, str] = {}
         self.watched: dict[tuple[int, str], Watched] = {}
         """Names that get another value where a module is loaded, or a cell run, again."""
+        self.codes: list[tuple[FunctionType, CodeType]] = []
+        """Functions, whose code %autoreload exchanges."""
+        self._is_interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
 
     def check(self) -> None:
         """Raise ConfigurationError for what cannot be a version, as far as that can be seen before all is there."""
@@ -231,6 +234,7 @@ class Walk:
     def _of_function(self, name: str, function: FunctionType, owner: type | None) -> Outcome:
         piece, names = function_piece(function), names_of(function)
         self._watch(function.__globals__, "__spec__")
+        self._watch_code(function)
         outcomes = [self._used(name, each, names) for each in piece.used]
         outcomes += [self._used(name, each, names, leniently=True) for each in piece.used_before]
         if not self._is_check:
@@ -245,10 +249,21 @@ class Walk:
         return (piece.digest, *outcomes)
 
     def _of_class(self, name: str, cls: type) -> Outcome:
-        piece, module = class_piece(cls), sys.modules.get(cls.__module__)
+        piece = class_piece(cls, again=self._is_interactive)
+        module = sys.modules.get(cls.__module__)
         names = {} if module is None else vars(module)
         self._watch(names, "__spec__")
-        outcomes = [self._value(each, each.__qualname__) for each in cls.__bases__ if each.__module__ != "typing"]
+        if self._is_interactive:
+            own = vars(cls)
+            self.watched.update(((id(cls), each), (own, each, own[each])) for each in own if not each.startswith("__"))
+            for each in own.values():
+                if type(each) is FunctionType:
+                    self._watch_code(each)
+        outcomes = [
+            self._value(each, each.__qualname__)
+            for each in cls.__bases__
+            if each.__module__ not in ("builtins", "typing")
+        ]
         outcomes += [self._used(name, each, names) for each in piece.used]
         outcomes += [self._used(name, each, names, leniently=True) for each in piece.used_before]
         return (piece.digest, *outcomes)
@@ -425,10 +440,22 @@ class Walk:
         )
 
     def _watch(self, names: Mapping[str, Any], name: str) -> None:
-        """Watch the module of these *names*; of one that is run piece by piece, this *name*."""
-        if names.get("__spec__") is not None:
+        """Watch the module of these *names*; where modules may change piece by piece, this *name*."""
+        if not self._is_interactive and names.get("__spec__") is not None:
             name = "__spec__"
         self.watched[id(names), name] = names, name, names.get(name)
+
+    def _watch_code(self, function: FunctionType) -> None:
+        if self._is_interactive:
+            self.codes.append((function, function.__code__))
+
+
+def _are_the_same(watched: list[Watched], codes: list[tuple[FunctionType, CodeType]]) -> bool:
+    """Return whether names and functions have what they had."""
+    for names, name, value in watched:  # in each call: all() would take twice the time
+        if names.get(name) is not value:
+            return False
+    return all(function.__code__ is code for function, code in codes)
 
 
 def _innermost(function: Any) -> Any:

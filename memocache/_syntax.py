@@ -118,6 +118,7 @@ def source_text(path: str, names: dict[str, Any] | None) -> str:
 
 
 def function_piece(function: FunctionType) -> Piece:
+    """Return the piece that *function* is."""
     code = function.__code__
     known = _pieces.get(id(code))
     if known is not None:
@@ -158,9 +159,10 @@ def _constant(value: object) -> bytes:
         return type(value).__qualname__.encode()
 
 
-def class_piece(cls: type) -> Piece:
+def class_piece(cls: type, *, again: bool) -> Piece:
+    """Return the piece that *cls* is; looked at *again* where it may have been changed in place."""
     known = _class_pieces.get(id(cls))
-    if known is not None and known[0]() is cls:
+    if known is not None and known[0]() is cls and not again:
         return known[1]
     piece = _made_class_piece(cls)
     if len(_class_pieces) >= MOST_PIECES:
