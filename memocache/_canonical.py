@@ -25,7 +25,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from memocache import _canonical_arrays
-from memocache._canonical_libraries import USED_UP, StandsFor, attrs_names, form_of, held_by, origin_of, remedy_for
+from memocache._canonical_libraries import (
+    USED_UP,
+    StandsFor,
+    attrs_names,
+    class_attribute,
+    form_of,
+    held_by,
+    origin_of,
+    remedy_for,
+)
 from memocache._instances import forget_tokens, token
 from memocache.errors import UnkeyableArgument, with_article
 
@@ -387,13 +396,13 @@ def _remedy(kind: type) -> str:
             f"its class may add to what {with_article(plain)} is; "
             f"pass a plain {plain.__name__} or give {kind.__name__} a __cache_key__ method"
         )
-    if hasattr(kind, "__dataclass_fields__") or attrs_names(kind) is not None:
+    if class_attribute(kind, "__dataclass_fields__") is not None or attrs_names(kind) is not None:
         base = [each for each in kind.__mro__ if not _is_all_attributes(each)][-1]
         return f"{with_article(base)} is more than its fields; give {kind.__name__} a __cache_key__ method"
     known = remedy_for(f"{_own_module(base)}.{base.__qualname__}" for base in kind.__mro__)
     if known is not None:
         return known
-    if hasattr(kind, "__next__"):
+    if class_attribute(kind, "__next__") is not None:
         return USED_UP
     if _own_module(kind).partition(".")[0] in FOREIGN:
         return "pass a value that stands for it"
@@ -471,9 +480,13 @@ def _find_own_key(value: Any, kind: type) -> tuple[Any, bool]:
 
     Not by getattr: proxies and mocks say that they have everything, and a class has what its instances have.
     """
-    held = {} if issubclass(kind, type) else getattr(value, "__dict__", {})
-    if "__cache_key__" in held:
-        return held["__cache_key__"], False
+    if kind.__dictoffset__ and not issubclass(kind, type):
+        try:
+            held = object.__getattribute__(value, "__dict__")
+        except AttributeError:
+            held = {}
+        if "__cache_key__" in held:
+            return held["__cache_key__"], False
     for base in kind.__mro__:
         if id(base) in _registered:
             return functools.partial(_registered[id(base)][1], value), False
@@ -495,9 +508,9 @@ def _record_parts(value: Any, kind: Any) -> Parts | None:
     msgspec = sys.modules.get("msgspec")  # nobody has a Struct without it
     if msgspec is not None and issubclass(kind, msgspec.Struct):
         names = kind.__struct_fields__
-    elif getattr(kind, "_sa_class_manager", None) is not None:  # a row, whatever else it is
+    elif "_sa_class_manager" in vars(kind):  # a row, whatever else it is
         return None
-    elif type(getattr(kind, "__dataclass_fields__", None)) is dict and _is_all_attributes(kind):
+    elif type(class_attribute(kind, "__dataclass_fields__")) is dict and _is_all_attributes(kind):
         names = tuple(field.name for field in dataclasses.fields(kind))
     else:
         return _attrs_parts(value, kind)

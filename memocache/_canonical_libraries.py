@@ -73,9 +73,12 @@ def _derives(kind: Any, module: str, name: str) -> bool:
     return base is not None and any(each is base for each in kind.__mro__)
 
 
-def _of_class(kind: Any, name: str) -> Any:
+def class_attribute(kind: Any, name: str) -> Any:
     """Return what the class *kind* has as *name*, or None. Its metaclass is not asked."""
-    return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return None
 
 
 def held_by(value: Any, kind: Any) -> Parts:
@@ -95,7 +98,7 @@ def held_by(value: Any, kind: Any) -> Parts:
 
 
 def _dict_of(value: Any, kind: Any) -> Parts:
-    descriptor = _of_class(kind, "__dict__")
+    descriptor = class_attribute(kind, "__dict__")
     return dict(descriptor.__get__(value, kind)) if type(descriptor) is types.GetSetDescriptorType else {}
 
 
@@ -104,7 +107,7 @@ def _dict_of(value: Any, kind: Any) -> Parts:
 
 def attrs_names(kind: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """Return the names of those fields of an attrs class that are compared, and of all; None if it is none."""
-    fields = _of_class(kind, "__attrs_attrs__")
+    fields = class_attribute(kind, "__attrs_attrs__")
     if not isinstance(fields, tuple) or "attr" not in sys.modules:
         return None
     return tuple(each.name for each in fields if each.eq), tuple(each.name for each in fields)
@@ -151,7 +154,7 @@ CHANGED: Final = f"it has changes that are not in the database; flush or commit 
 
 
 def _row(kind: Any) -> Reader | None:
-    if _of_class(kind, "_sa_class_manager") is not None:
+    if class_attribute(kind, "_sa_class_manager") is not None:
         return _mapped_row
     return _django_row if _derives(kind, "django.db.models.base", "Model") else None
 
@@ -166,7 +169,7 @@ def _mapped_row(value: Any, kind: Any) -> Form | str:
 
 
 def _django_row(value: Any, kind: Any) -> Form | str:
-    held, options = _dict_of(value, kind), _of_class(kind, "_meta")
+    held, options = _dict_of(value, kind), class_attribute(kind, "_meta")
     state: Any = held.get("_state")
     key = tuple(held.get(each.attname) for each in getattr(options, "pk_fields", None) or [options.pk])
     if state is None or state.adding or state.db is None or any(each is None for each in key):

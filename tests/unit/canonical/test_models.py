@@ -169,6 +169,30 @@ def test_no_code_of_a_models_class_is_run() -> None:
         Hostile.armed = False
 
 
+class HostileMeta(type(pydantic.BaseModel)):  # type: ignore[misc]
+    def __getattr__(cls, name: str) -> Any:
+        return never() if Hostile.armed else super().__getattr__(name)
+
+
+class OfHostileMeta(pydantic.BaseModel, metaclass=HostileMeta):
+    x: Any = 1
+
+    def __getattribute__(self, name: str) -> Any:
+        return never() if Hostile.armed else super().__getattribute__(name)
+
+
+def test_neither_a_metaclass_nor_a_lookup_of_attributes_is_asked() -> None:
+    model, other, refused = OfHostileMeta(), OfHostileMeta(x="1"), OfHostileMeta(x=object())
+    Hostile.armed = True
+    try:
+        assert encode(model) == encode([model])[-len(encode(model)) :] != encode(other)
+        assert encode_in_process(model) != encode_in_process(other)
+        with pytest.raises(UnkeyableArgument, match=r"an object instance, at \.x, has no stable form"):
+            encode(refused)
+    finally:
+        Hostile.armed = False
+
+
 def test_a_model_that_was_made_without_its_constructor_is_what_it_holds() -> None:
     bare = Item.__new__(Item)
     distinct_from_each_other([bare, Item.model_construct(), Item.model_construct(price=[Item])])
