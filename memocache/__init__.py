@@ -22,6 +22,9 @@ from memocache.errors import (
 from memocache.stats import Info
 
 if TYPE_CHECKING:
+    from memocache import errors as errors
+    from memocache import keys as keys
+    from memocache import serializers as serializers
     from memocache._code import code
     from memocache._entry_info import EntryInfo
     from memocache._events import Event, subscribe, watched
@@ -117,12 +120,16 @@ _LATER: Final = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
-    return found
+if not TYPE_CHECKING:  # to a checker, no name but these is there
+
+    def __getattr__(name: str) -> object:
+        if name == "serializers":
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+        return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, "serializers"})

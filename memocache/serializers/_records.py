@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from itertools import repeat
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -36,6 +36,8 @@ __all__ = [
     "register",
     "shape_of",
 ]
+
+T = TypeVar("T")
 
 _REMEDY = "return plain data, or use PickleSerializer(secret=...)"
 _MOST_FLAG_BITS = 1024  # enum looks at each bit of a value, in time with the square of their number
@@ -376,9 +378,7 @@ def is_registered(kind: type) -> bool:
     return _registered_shape(kind) is not None
 
 
-def register(
-    kind: type[Any], dump: Callable[[Any], object], load: Callable[[Any], Any], *, replace: bool = False
-) -> None:
+def register(kind: type[T], dump: Callable[[T], object], load: Callable[[Any], T], *, replace: bool = False) -> None:
     """Let SafeSerializer keep instances of *kind*, a class that is not yours, as what *dump* makes of them.
 
     It concerns this class alone: a subclass, of which *load* would make something else, is registered by itself. Before
@@ -495,7 +495,7 @@ def record_types(*annotations: object) -> Iterator[type]:
 def _inner_annotations(annotation: object) -> list[object]:
     if isinstance(annotation, list | tuple):  # the arguments of a Callable
         return list(annotation)
-    if isinstance(annotation, typing.TypeVar):
+    if isinstance(annotation, TypeVar):
         return [annotation.__bound__, *annotation.__constraints__]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 __all__ = ["BackendContract", "assert_cached", "assert_computed"]
 
 
-def __getattr__(name: str) -> object:
-    if name != "BackendContract":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from memocache.testing._contract import BackendContract  # it needs freezegun, which not everybody has
+if not TYPE_CHECKING:  # to a checker, no name but these is there
 
-    return BackendContract
+    def __getattr__(name: str) -> object:
+        if name != "BackendContract":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from memocache.testing._contract import BackendContract  # it needs freezegun, which not everybody has
+
+        return BackendContract
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from memocache import AsyncCachedFunction
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
-API, FUNCTIONS, *LIMITS = (
-    FOLDER / name for name in ("api.py", "functions.py", "limits_of_mypy.py", "limits_of_pyright.py")
+*USES, LIMIT_OF_MYPY, LIMIT_OF_PYRIGHT = (
+    FOLDER / f"{name}.py" for name in ("api", "extending", "functions", "limits_of_mypy", "limits_of_pyright")
 )
 
 
@@ -51,13 +51,13 @@ def said_by_pyright(config: pytest.Config, *paths: Path) -> list[str]:
         command += ["--project", str(project)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
     answer = json.loads(done.stdout)
-    assert answer["summary"]["filesAnalyzed"] == (len(paths) or len(["__init__.py", API, FUNCTIONS, LIMITS[1]]))
+    assert answer["summary"]["filesAnalyzed"] == (len(paths) or len(["__init__.py", *USES, LIMIT_OF_PYRIGHT]))
     return [f"{each['range']['start']['line'] + 1}: {each['message']}" for each in answer["generalDiagnostics"]]
 
 
 def test_mypy_finds_the_types_that_are_promised(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert said_by_mypy(pytestconfig, API, FUNCTIONS, *LIMITS) == []
+    assert said_by_mypy(pytestconfig, *USES, LIMIT_OF_MYPY, LIMIT_OF_PYRIGHT) == []
 
 
 def test_pyright_finds_the_types_that_are_promised(pytestconfig: pytest.Config) -> None:
@@ -70,7 +70,7 @@ def test_a_line_that_is_no_error_after_all_would_be_found(
 ) -> None:
     monkeypatch.chdir(ROOT)
     copy = tmp_path / "api.py"
-    copy.write_text(API.read_text().replace('bare.uncache("wrong")', "bare.uncache(1)", 1))
+    copy.write_text(USES[0].read_text().replace('bare.uncache("wrong")', "bare.uncache(1)", 1))
     (said,) = check(pytestconfig, copy)
     assert "type: ignore" in said
 
@@ -89,6 +89,6 @@ def test_what_is_declared_is_what_there_is() -> None:
 
 
 def test_what_a_checker_cannot_be_told_is_explained() -> None:
-    for path in LIMITS:
+    for path in (LIMIT_OF_MYPY, LIMIT_OF_PYRIGHT):
         paragraphs = path.read_text().replace("\n    # ", "\n\n    # ").split("\n\n")
         assert [each for each in paragraphs if "ignore[" in each and not each.lstrip().startswith("# ")] == []
