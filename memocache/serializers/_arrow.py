@@ -31,7 +31,9 @@ def parts(value: Any, kind: type) -> Ext | None:
     try:
         pa = library("pyarrow")
     except SerializationError:
-        raise NoByteForm(kind, "is written by pyarrow, which is not installed", "pip install pyarrow") from None
+        raise NoByteForm(
+            kind, "is written by pyarrow, which is not installed", "install it, or return plain data"
+        ) from None
     if kind.__module__.partition(".")[0] == "polars":
         what, table = _of_polars(value, kind)
         if table is None:

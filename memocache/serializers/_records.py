@@ -408,10 +408,9 @@ def register(kind: type[T], dump: Callable[[T], object], load: Callable[[Any], T
     if not isinstance(kind, type):
         raise ConfigurationError(f"register() got {kind!r}; wanted: a class, such as register(Money, dump, load)")
     for name, given in (("dump", dump), ("load", load)):
-        if not callable(given):
-            raise ConfigurationError(
-                f"register({kind.__name__}): {name} is {with_article(type(given))}; wanted: a function"
-            )
+        if not callable(given) or inspect.iscoroutinefunction(given):
+            what = "a coroutine function" if callable(given) else with_article(type(given))
+            raise ConfigurationError(f"register({kind.__name__}): {name} is {what}; wanted: a function")
     if kind in KEPT:
         raise ConfigurationError(f"register({kind.__name__}): it is kept as it is; leave the registration out")
     shape = RegisteredShape(kind, dump, load)

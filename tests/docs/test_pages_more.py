@@ -17,6 +17,7 @@ LIBRARIES = {
     "migrating/cachier.md": "cachier",
     "migrating/cashews.md": "cashews",
     "migrating/joblib.md": "joblib",
+    "recipes/models.md": "pandas",
     "recipes/notebooks.md": "pandas",
     "recipes/workers.md": "celery",
 }

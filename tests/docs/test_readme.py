@@ -39,11 +39,11 @@ def sources() -> list[str]:
     return [each.source for each in examples(README)]
 
 
-def test_there_are_four_examples() -> None:
-    assert len(sources()) == 4
+def test_there_are_five_examples() -> None:
+    assert len(sources()) == 5
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_an_example_can_be_pasted_as_it_stands(number: int, pasted: Any) -> None:
     pasted(sources()[number])
 
@@ -110,3 +110,10 @@ def test_it_is_short_and_narrow() -> None:
 def test_every_link_leads_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#:\s]+)\)", README.read_text())
     assert [target for target in targets if not (README.parent / target).exists()] == []
+
+
+def test_the_fifth_one_stores_what_its_hint_names(pasted: Any) -> None:
+    names = pasted(sources()[4])
+    names["prices"]("berlin")
+    assert names["prices"]("berlin") == {"berlin": [names["Price"]("tea", 350)]}
+    assert names["prices"].info().failures == 0

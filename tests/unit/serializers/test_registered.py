@@ -45,6 +45,10 @@ def load(parts: Any) -> Money:
     return Money(*parts)
 
 
+async def later(money: Money) -> object:
+    return money.amount
+
+
 def refusal(call: Callable[[], object]) -> str:
     with pytest.raises(SerializationError) as caught:
         call()
@@ -122,6 +126,7 @@ def test_a_record_may_be_registered_before_and_after_it_was_named() -> None:
     (("Money", dump, load), "register() got 'Money'; wanted: a class, such as register(Money, dump, load)"),
     ((Money, None, load), "register(Money): dump is a NoneType; wanted: a function"),
     ((Money, dump, 5), "register(Money): load is an int; wanted: a function"),
+    ((Money, later, load), "register(Money): dump is a coroutine function; wanted: a function"),
     ((dict, dump, load), "register(dict): it is kept as it is; leave the registration out"),
 ])  # fmt: skip
 def test_what_cannot_be_registered_is_refused(arguments: Any, message: str) -> None:

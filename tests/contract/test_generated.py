@@ -1,0 +1,36 @@
+"""200 generated models go through a cache to another process and come back the same, or are refused."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.contract import generated
+
+
+@pytest.mark.parametrize("seed", range(1))
+def test_generated_models_come_back_in_another_process_or_are_refused(tmp_path: Path, seed: int) -> None:
+    generated.write(tmp_path, seed)
+    outcomes = []
+    for hash_seed in "12":
+        run = subprocess.run(
+            [sys.executable, "-m", "tests.contract.generated", str(tmp_path)],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert run.returncode == 0, run.stderr[-2000:]
+        outcomes.append([line.split()[1] for line in run.stdout.splitlines()])
+    first, second = outcomes
+    assert len(first) == len(second) == generated.NUMBER
+    text = (tmp_path / "models.py").read_text(encoding="utf-8")
+    for number, (one, other) in enumerate(zip(first, second, strict=True)):
+        # What holds an object without a form is refused in both; all else is stored by one, and read by the other.
+        made = text.partition(f"def make{number}(")[2].partition("\ndef ")[0].partition("return")[2].partition("\n")[0]
+        is_plain = "object()" not in made and "iter([])" not in made
+        assert (one, other) == (("stored", "hit") if is_plain else ("refused", "refused")), (number, made)
+    assert first.count("stored") > 100
+    assert first.count("refused") > 10
