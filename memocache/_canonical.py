@@ -40,7 +40,7 @@ from memocache.errors import UnkeyableArgument, with_article
 
 __all__ = [
     *("MAIN", "encode", "encode_in_process", "fast_types", "has_exact_form", "has_own_key", "module_name"),
-    *("plain_types", "register_key", "zone_key"),
+    *("plain_text", "plain_types", "register_key", "zone_key"),
 ]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
@@ -96,6 +96,21 @@ def encode(value: object) -> bytes:
         return _ENCODERS.get(id(type(value)), _encode_other)(value, EVERYWHERE)
     except NoStableForm as refusal:
         raise UnkeyableArgument(refusal.message()) from None
+
+
+def plain_text(values: Sequence[object]) -> str | None:
+    """Return the canonical bytes of *values* as text, if they are numbers and short plain texts; else None."""
+    text = ""
+    for value in values:
+        kind = type(value)
+        if kind is int:
+            body, name = f"{value:x}", "int"
+        elif kind is str and len(value) <= LONGEST_NAME and value.isascii() and value.isprintable():  # type: ignore[arg-type, attr-defined]
+            body, name = value, "str"  # type: ignore[assignment]
+        else:
+            return None
+        text += f"{name}{len(body)}:{body}"
+    return text
 
 
 def encode_in_process(value: object) -> bytes:
@@ -467,7 +482,7 @@ def fast_types(values: Sequence[Any]) -> type | tuple[type, ...] | None:
     for value in values:
         if type(value) is int and not -LONG_INT < value < LONG_INT:
             return None
-    return plain_types(values)
+    return int if len(values) == 1 and type(values[0]) is int and PLAIN_TYPES else plain_types(values)
 
 
 def has_own_key(value: Any) -> bool:

@@ -26,6 +26,7 @@ from memocache._canonical import (
     has_exact_form,
     has_own_key,
     module_name,
+    plain_text,
     plain_types,
     register_key,
 )
@@ -36,7 +37,10 @@ from memocache._signature import POSITIONAL, BelievedSignature, open_parameters,
 from memocache._tags import join_names, read_field, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
-__all__ = ["CALL", "KeyMaker", "KeySpec", "Namespace", "call_tag", "register", "version_suffixes", "without_version"]
+__all__ = [
+    *("BUILTIN_TYPES", "CALL", "KeyMaker", "KeySpec", "Namespace", "call_tag", "register", "version_suffixes"),
+    "without_version",
+]
 
 T = TypeVar("T")
 
@@ -462,6 +466,9 @@ class KeyMaker:
 
     def key(self, values: tuple[object, ...]) -> str:
         """Return the key of the call whose arguments in it are *values*, in the order of KeySpec.names."""
+        # The same as below, in a third of the time
+        if self._number is not None and (text := plain_text(values)) is not None and len(text) <= LONGEST_INLINE:
+            return self._number + text + self._suffix
         at = self._instance_at
         try:
             if at is not None and self._owner.is_possible and id(type(values[at])) not in BUILTIN_TYPES:

@@ -132,10 +132,9 @@ class S3Fifo:
         main, small = self._main.get, self._small.get
         return [entry for key in keys if (entry := main(key) or small(key))]
 
-    def present_keys(self, keys: Iterable[str]) -> list[str]:
+    def present_keys(self, keys: Iterable[str]) -> set[str]:
         """Return those of *keys* that have an entry."""
-        main, small = self._main, self._small
-        return [key for key in keys if key in main or key in small]
+        return self._main.keys() & keys | self._small.keys() & keys
 
     def drop(self, entry: Entry) -> list[Entry]:
         """End *entry* and remove it, with what a signal handler may just have put under its key; return what left."""

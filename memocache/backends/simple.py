@@ -1,6 +1,7 @@
 """SimpleCache: values in this process, bounded and expiring."""
 
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any, Final
@@ -18,7 +19,7 @@ from memocache.stats import Counters
 
 __all__ = ["TaggedEntries", "SimpleCache"]
 
-GAPS: Final = 3  # one key of so many may be a gap,
+GAPS: Final = 2  # one of so many keys may be a gap,
 MOST_GAPS: Final = 24  # where there are more keys than these
 LEAST_STEP: Final = 60.0  # seconds by which a clock is set back before anybody cares
 
@@ -77,7 +78,7 @@ class TaggedEntries:
 
     def _close_gaps(self, tag: str, keys: Keys) -> None:
         seen = len(keys)
-        left = Keys(self._queue.present_keys(dict.fromkeys(keys)))
+        left = Keys(self._queue.present_keys(keys))
         self.closings += 1
         if len(keys) != seen or self._keys.get(tag) is not keys:
             return  # somebody has come in between: another time
@@ -294,7 +295,7 @@ class SimpleCache(Cache):
             entry = self._queue.get(key)  # let go of outside the lock
             if entry is None:
                 return flight is not None
-            was_present = clock() < entry.expires_at
+            was_present = time.time() < entry.expires_at  # see `now` of _clock
             left = self._remove(entry)
         left.clear()
         return was_present or flight is not None

@@ -69,7 +69,7 @@ def test_what_has_left_takes_little_room(limit: int) -> None:
     world = World(limit)
     for number in range(20 * limit):
         world.store(number)
-    assert len(world.tagged._keys["all"]) <= 1.5 * limit + simple.MOST_GAPS
+    assert len(world.tagged._keys["all"]) <= 2 * limit + simple.MOST_GAPS
     for number in range(20 * limit):
         world.drop(number)
     assert len(world.tagged) == 0
