@@ -5,6 +5,7 @@ What may have to wait is written once, as coroutines over operations. A Memoizer
 """
 
 import functools
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from inspect import Parameter
@@ -119,9 +120,9 @@ class Memoizer:
         adapters.decorated(self)
 
     def _own_code(self) -> "FunctionCode | None":
-        if self.options.version is None:
-            return None
-        from memocache._code import function_code  # only few have one
+        if self.options.version is None or "memocache._code" not in sys.modules:
+            return None  # without that nobody has called code()
+        from memocache._code import function_code
 
         return function_code(self.title, self.function, self.options.version)
 

@@ -194,11 +194,13 @@ def imported(directory: Path, edit: Edit | None = None) -> Iterator[ModuleType]:
             text = text.replace(edit.old, edit.new)
         (package / file).write_text(text)
     sys.path.insert(0, str(directory))
+    writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # which is told apart by seconds and size
     importlib.invalidate_caches()
     try:
         yield importlib.import_module("shop.report")
     finally:
         sys.path.remove(str(directory))
+        sys.dont_write_bytecode = writes_none
         for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
             del sys.modules[name]
 

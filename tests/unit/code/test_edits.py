@@ -1,5 +1,7 @@
 """Edits of a package: each is known to change what a cached function is, or not."""
 
+import inspect
+import linecache
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,18 @@ def test_an_edit_changes_the_digest_exactly_where_it_may_change_results(
     edit: Edit, before: tuple[str, str], tmp_path: Path
 ) -> None:
     assert (digests(tmp_path, edit)[0] != before[0]) is edit.changes
+
+
+def test_the_text_of_the_function_alone_would_be_wrong_about_many_edits(tmp_path: Path) -> None:
+    def naive(edit: Edit | None = None) -> str:
+        with imported(tmp_path, edit) as module:
+            linecache.checkcache()
+            return inspect.getsource(module.report.__wrapped__)
+
+    before = naive()
+    some = EDITS[::4]
+    wrong = [edit.name for edit in some if (naive(edit) != before) is not edit.changes]
+    assert len(wrong) > len(some) // 3
 
 
 @pytest.mark.parametrize("edit", METHOD_EDITS, ids=lambda edit: f"{edit.file}: {edit.name}")
