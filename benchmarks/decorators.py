@@ -162,6 +162,23 @@ def ours_in_python(memocache: Any, size: int) -> Decorator:
     return Decorator(decorate, made.operations)
 
 
+@IN_PROCESS.add("memocache, get and set", "memocache")
+def ours_by_hand(memocache: Any, size: int) -> Decorator:
+    cache = memocache.SimpleCache(threshold=size, default_timeout=TIMEOUT)
+
+    def decorate(compute: Function) -> Function:
+        def f(number: int) -> object:
+            value = cache.get(f"{number}")
+            if value is None:
+                value = compute(number)
+                cache.set(f"{number}", value)
+            return value
+
+        return f
+
+    return Decorator(decorate)
+
+
 @IN_PROCESS.add("a dict, without a limit", "builtins")
 def bare_dict(builtins: Any, size: int) -> Decorator:
     def decorate(compute: Function) -> Function:

@@ -114,7 +114,7 @@ def notes(effort: Effort) -> Sequence[str]:
 
 SIMULATED: Final = Peers({name: peer for name, peer in IN_PROCESS.items() if peer.package == "libcachesim"})
 OTHERS: Final = chosen(
-    "memocache; functools.lru_cache; cachetools TTLCache; cachetools LFUCache; cachebox TTLCache; cachebox LRUCache; "
-    "cachebox LFUCache; moka-py tiny_lfu; moka-py lru; theine"
+    "memocache; memocache, get and set; functools.lru_cache; cachetools TTLCache; cachetools LFUCache; "
+    "cachebox TTLCache; cachebox LRUCache; cachebox LFUCache; moka-py tiny_lfu; moka-py lru; theine"
 )
 eviction = eviction_of(Peers(OTHERS | SIMULATED))

@@ -7,11 +7,15 @@ hit, at most three. A hit costs no more than the count that the entry keeps anyw
 
 How large the small queue should be depends on what is asked for, so it is learnt, as in ARC (Megiddo and Modha, FAST
 2003): those that leave the main queue are remembered, too. A key that comes back from small would have been kept by a
-larger small queue, one from main by a larger main queue; the rarer of the two sorts weighs more.
+larger small queue, one from main by a larger main queue; the rarer of the two sorts weighs more. But only while that
+can be so: who has been away for longer than the whole room lasts, as in a loop that is too long for it, would have left
+a larger queue, too. How long that is, is told by moves: an entry comes to the young end of a queue. Where all comes
+back soon and then no more, the small queue gets nearly all the room, and who came first leaves first.
 """
 
 from collections import deque
 from collections.abc import Iterable
+from math import sqrt
 from typing import Final
 
 from memocache._entry import Entry
@@ -20,8 +24,9 @@ __all__ = ["S3Fifo"]
 
 SMALL_SHARE: Final = 0.05  # to begin with
 LEAST_SHARE: Final = 0.01
-MOST_SHARE: Final = 0.5
-STEP_SHARE: Final = 1 / 2000
+MOST_SHARE: Final = 0.95
+STEP: Final = 1 / 80  # of the root of the limit: a small cache learns in some turns of its keys, a large one in a part
+MOMENTS: Final = 32  # in as many moves as there is room for entries
 PROMOTE_AT: Final = 2  # hits in the small queue
 MOST: Final = 3  # hits that the main queue looks at
 MOST_GAPS: Final = 16  # that an order may have besides one for each entry
@@ -110,10 +115,13 @@ class S3Fifo:
         self._small_limit = max(1.0, limit * SMALL_SHARE)
         self._small = Queue()
         self._main = Queue()
-        # By hash, which takes less room than a key: whether it was the small queue that they left.
-        self._ghosts: dict[int, bool] = {}
+        self._moves = 0
+        # Ghosts by hash, which takes less room than a key: the moment at which they left, with a minus if it was the
+        # main queue. A moment is the number of moves when it began. It takes no room, since many share it.
+        self._ghosts: dict[int, int] = {}
         self._ghost_order: deque[int] = deque()
         self._small_ghosts = 0
+        self._moment, self._moment_of_main, self._next_moment = 1, -1, 0
         self._full_once = False
 
     def __len__(self) -> int:
@@ -168,11 +176,14 @@ class S3Fifo:
                 left = self._oldest_of_main(now)
             if left is not None:
                 evicted.append(left)
-        from_small = self._ghosts.pop(hash(entry.key), None) if self._ghosts else None
-        if from_small is not None:
-            self._learn(from_small)
-        # Until something is evicted there is room for everybody.
-        to_main = to_main or from_small or (not self._full_once and len(small) + 1 > self._small_limit)
+        if self._full_once:
+            self._moves += 1
+            if self._moves > self._next_moment:
+                self._begin_moment()
+            if (ghost := hash(entry.key)) in self._ghosts:
+                to_main = self._come_back(ghost) or to_main
+        elif len(small) + 1 > self._small_limit:  # until something is evicted there is room for everybody
+            to_main = True
         if not (main if to_main else small).append(entry):  # a handler has put another there in the middle of this
             entry.end()
             evicted.append(entry)
@@ -188,8 +199,9 @@ class S3Fifo:
                 entry.hits_counted = entry.hits
                 if self._main.append(entry):
                     self._small.pop_oldest(entry)
+                    self._moves += 1
                     return None
-            self._remember(entry.key, from_small=True)
+            self._remember(entry.key, self._moment)
         return self._ended(self._small, entry)
 
     def _oldest_of_main(self, now: float) -> Entry | None:
@@ -200,8 +212,9 @@ class S3Fifo:
                 if rounds > 0:
                     entry.hits_counted = entry.hits - (rounds - 1)
                     self._main.renew_oldest()
+                    self._moves += 1
                     continue
-                self._remember(entry.key, from_small=False)
+                self._remember(entry.key, self._moment_of_main)
             return self._ended(self._main, entry)
         return None
 
@@ -213,28 +226,41 @@ class S3Fifo:
             gone.end()
         return gone
 
-    def _remember(self, key: str, *, from_small: bool) -> None:
+    def _begin_moment(self) -> None:
+        self._moment = max(1, self._moves)
+        self._moment_of_main = -self._moment
+        self._next_moment = self._moves + self.limit // MOMENTS
+
+    def _remember(self, key: str, moment: int) -> None:
         """Make a ghost of what was under *key*."""
         ghosts, order = self._ghosts, self._ghost_order
         ghost = hash(key)
-        if ghosts.pop(ghost, False):
+        if ghosts.pop(ghost, 0) > 0:
             self._small_ghosts -= 1
-        ghosts[ghost] = from_small
-        self._small_ghosts += from_small
+        ghosts[ghost] = moment
+        if moment > 0:
+            self._small_ghosts += 1
         order.append(ghost)
         # A ghost that has come back leaves its place in the order: so there are more of those.
         while len(ghosts) > self.limit or len(order) > 2 * self.limit:
-            if ghosts.pop(order.popleft(), False):
+            if ghosts.pop(order.popleft(), 0) > 0:
                 self._small_ghosts -= 1
 
-    def _learn(self, from_small: bool) -> None:
-        """Change the size of the small queue, for a ghost has come back."""
+    def _come_back(self, ghost: int) -> bool:
+        """Learn how large the small queue should be, and return whether it was that which the ghost left."""
         small = self._small_ghosts
-        main = len(self._ghosts) + 1 - small
-        step = self.limit * STEP_SHARE
-        if from_small:
+        main = len(self._ghosts) - small
+        moment = self._ghosts.pop(ghost, -1)
+        away = self._moves - abs(moment)
+        step = STEP * sqrt(self.limit)
+        if moment > 0:
             self._small_ghosts -= 1
-            self._small_limit = min(self.limit * MOST_SHARE, self._small_limit + step * max(1.0, main / max(1, small)))
+            if away > self.limit - len(self._small):
+                return True
+            wanted = self._small_limit + step * max(1.0, main / max(1, small))
         else:
-            self._small_limit = max(self.limit * LEAST_SHARE, self._small_limit - step * max(1.0, small / max(1, main)))
-        self._small_limit = max(1.0, self._small_limit)
+            if away > 2 * self._small_limit:  # what main could gain, and as many moves are in the small queue
+                return False
+            wanted = self._small_limit - step * max(1.0, small / max(1, main))
+        self._small_limit = max(1.0, self.limit * LEAST_SHARE, min(self.limit * MOST_SHARE, wanted))
+        return moment > 0

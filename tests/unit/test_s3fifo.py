@@ -3,8 +3,9 @@
 import lzma
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -120,6 +121,23 @@ def test_what_is_asked_for_stays_while_others_come(how: str) -> None:
     assert f.info().hits == (2000 if how in {"call", "many"} else 0)
 
 
+@pytest.mark.parametrize("how", ["has", "peek"])
+def test_what_is_only_looked_at_leaves(how: str) -> None:
+    cache = SimpleCache(threshold=100)
+    f = cached(cache=cache)(lambda number: [number])
+    for number in range(20):
+        f(number)
+    ways: dict[str, Callable[[int], object]] = {
+        "has": lambda number: cache.has(f.key(number)),
+        "peek": f.peek,
+    }
+    for turn in range(2000):
+        ways[how](turn % 20)
+        cache.set(f"other {turn}", turn)
+        assert [cache.get(f"other {turn}") for _ in range(2)] == [turn] * 2, "which makes it one of those to keep"
+    assert not any(cache.has(f.key(number)) for number in range(20))
+
+
 def test_what_is_set_over_and_over_is_not_taken_for_old() -> None:
     cache = SimpleCache(threshold=100)
     for turn in range(2000):
@@ -140,7 +158,7 @@ def test_what_is_remembered_is_bounded() -> None:
         assert len(fifo) <= 50
         assert len(fifo._ghosts) <= 50
         assert len(fifo._ghost_order) <= 100
-        assert fifo._small_ghosts == sum(fifo._ghosts.values())
+        assert fifo._small_ghosts == sum(moment > 0 for moment in fifo._ghosts.values())
 
 
 def test_the_small_queue_grows_where_keys_come_back_to_it_and_shrinks_again() -> None:
@@ -167,9 +185,66 @@ def ask(fifo: S3Fifo, key: object) -> bool:
     return True
 
 
+def requests(trace: str) -> list[str]:
+    return lzma.decompress((TRACES / f"{trace}.txt.xz").read_bytes()).decode().split()
+
+
+def hit_ratio(keys: Sequence[object], limit: int) -> float:
+    fifo = S3Fifo(limit)
+    return 100 * sum(ask(fifo, key) for key in keys) / len(keys)
+
+
+def hit_ratio_of_lru(keys: Sequence[object], limit: int) -> float:
+    kept = OrderedDict[object, None]()
+    hits = 0
+    for key in keys:
+        if key in kept:
+            hits += 1
+            kept.move_to_end(key)
+        else:
+            kept[key] = None
+            if len(kept) > limit:
+                kept.popitem(last=False)
+    return 100 * hits / len(keys)
+
+
 @pytest.mark.parametrize(("trace", "share", "least"), [("multi1", 0.1, 50.0), ("loop", 0.3, 28.0), ("ps", 0.3, 64.0)])
 def test_the_hit_ratio_on_a_real_trace(trace: str, share: float, least: float) -> None:
-    keys = lzma.decompress((TRACES / f"{trace}.txt.xz").read_bytes()).decode().split()
-    fifo = S3Fifo(int(len(set(keys)) * share))
-    hits = sum(ask(fifo, key) for key in keys)
-    assert 100 * hits / len(keys) > least
+    keys = requests(trace)
+    assert hit_ratio(keys, int(len(set(keys)) * share)) > least
+
+
+def test_the_mean_over_the_small_traces() -> None:
+    """Least recently used, the naive way, keeps a good deal less."""
+    cases = [
+        (keys, max(20, len(set(keys)) * share // 100))
+        for keys in map(requests, ("cpp", "cs", "multi1", "ps"))
+        for share in (2, 10, 30)
+    ]
+    assert fmean(hit_ratio(*case) for case in cases) > 41.0
+    assert fmean(hit_ratio_of_lru(*case) for case in cases) < 29.0
+
+
+@pytest.mark.parametrize("times", [1.2, 1.3, 1.7])
+def test_a_loop_that_is_too_long_keeps_its_part(times: float) -> None:
+    """All who come back have left the small queue, and a larger one would not have kept them: it must not grow."""
+    room = 1000
+    length = int(room * times)
+    keys = list(range(length)) * 30
+    assert hit_ratio(keys, room) > {1.2: 55.1, 1.3: 48.0, 1.7: 30.0}[times], "S3-FIFO as published: 55.1, 48.0, 31.9"
+    assert hit_ratio_of_lru(keys, room) == 0
+
+
+def test_to_and_fro_is_served_nearly_as_by_what_was_used_last() -> None:
+    """All who were here last are asked for first."""
+    keys = [*range(600), *reversed(range(600))] * 30
+    lru = hit_ratio_of_lru(keys, 300)
+    assert 45 < lru < 55
+    assert hit_ratio(keys, 300) > 0.4 * lru
+
+
+def test_who_is_asked_for_twice_within_the_room_is_found() -> None:
+    """The second time they have long left a small queue of the size to begin with, and there is no third."""
+    keys = [key for turn in range(20_000) for key in (turn, turn - 300) if key >= 0]
+    assert hit_ratio_of_lru(keys, 1000) > 49
+    assert hit_ratio(keys, 1000) > 45
