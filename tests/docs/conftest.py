@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,23 @@ def is_of_page(function: Any) -> bool:
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PageRunner:
+def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageRunner]:
     """Run the examples of a page one after the other; returns what they have defined."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     every = memocache.cached_functions  # in this process, of other tests, too, which may not have a cache any more
     monkeypatch.setattr(memocache, "cached_functions", lambda: [each for each in every() if is_of_page(each)])
-    return lambda page: run_page(page, replacements(page.read_text("utf-8"), request))
+    names: dict[str, Any] = {}
+
+    def run_it(page: Path) -> dict[str, Any]:
+        names.update(found := run_page(page, replacements(page.read_text("utf-8"), request)))
+        return found
+
+    yield run_it
+    for made in names.values():
+        if type(made).__module__.startswith("diskcache."):
+            made.close()  # it does not do so itself when it is gone, of which SQLite warns from Python 3.13 on
 
 
 @pytest.fixture(autouse=True)

@@ -87,9 +87,6 @@ def page_module(page: Path) -> Iterator[ModuleType]:
         yield module
     finally:
         del sys.modules[name]
-        for made in vars(module).values():
-            if type(made).__module__.startswith("diskcache."):
-                made.close()  # it does not do so itself when it is gone, of which SQLite warns from Python 3.13 on
 
 
 def run_page(page: Path, replaced: Mapping[str, str]) -> dict[str, Any]:
