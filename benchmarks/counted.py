@@ -1,10 +1,11 @@
-"""The calls that the gate counts: a script that `instructions.py` runs under valgrind, in the tree on PYTHONPATH.
+"""The calls that the gate counts: a script that `gate.py` runs under valgrind, in the tree on PYTHONPATH.
 
 `os.getppid()` is a mark: at each, callgrind writes down what was counted since the one before. Nothing else calls it.
 For each stretch between two marks that counts, a line says which row it is of, and how many calls it has.
 Older trees run this, too: it imports little, and of memocache public names only.
 """
 
+import functools
 import gc
 import os
 import sys
@@ -16,6 +17,7 @@ BATCHES: Final = 4  # of each row; before the first, as many calls are made that
 HITS: Final = 500  # a batch
 SHARED_HITS: Final = 100  # a batch
 ROOM: Final = 200  # entries, and misses or forgettings a batch: what comes round once in a while comes in each
+OF_LRU_CACHE: Final = "lru_cache-"  # a row whose name begins so is functools', which ours is compared with
 FAR_OFF: Final = 3600  # seconds: nothing expires, no answer is late, though all takes 50 times as long
 
 ROW: Final = {
@@ -43,35 +45,51 @@ def of_two(a: int, b: int) -> int:
     return a
 
 
+def of_three(a: int, b: int = 1, c: int = 2) -> int:
+    global computed
+    computed += 1
+    return a
+
+
 def report(account: int) -> dict[str, object]:
     global computed
     computed += 1
     return ROW
 
 
-def hit(memocache: Any, addresses: list[str]) -> None:
-    f = in_process(memocache)(of_one)
+def hit(row: str, decorate: Callable[[Any], Any]) -> None:
+    f = decorate(of_one)
 
     def calls() -> None:
         for _ in repeat(None, HITS):
             f(1)
 
-    batches("hit", calls, HITS, computes=0)
+    batches(row, calls, HITS, computes=0)
 
 
-def hit_of_two(memocache: Any, addresses: list[str]) -> None:
-    f = in_process(memocache)(of_two)
+def hit_of_two(row: str, decorate: Callable[[Any], Any]) -> None:
+    f = decorate(of_two)
 
     def calls() -> None:
         for _ in repeat(None, HITS):
             f(1, 2)
 
-    batches("hit-of-two", calls, HITS, computes=0)
+    batches(row, calls, HITS, computes=0)
 
 
-def hit_of_method(memocache: Any, addresses: list[str]) -> None:
+def hit_with_names(row: str, decorate: Callable[[Any], Any]) -> None:
+    f = decorate(of_three)
+
+    def calls() -> None:
+        for _ in repeat(None, HITS):
+            f(1, b=2, c=4)
+
+    batches(row, calls, HITS, computes=0)
+
+
+def hit_of_method(row: str, decorate: Callable[[Any], Any]) -> None:
     class Shop:
-        @in_process(memocache)
+        @decorate
         def total(self, a: int) -> int:
             return of_one(a)
 
@@ -81,7 +99,7 @@ def hit_of_method(memocache: Any, addresses: list[str]) -> None:
         for _ in repeat(None, HITS):
             shop.total(1)
 
-    batches("hit-of-method", calls, HITS, computes=0)
+    batches(row, calls, HITS, computes=0)
 
 
 def miss(memocache: Any, addresses: list[str]) -> None:
@@ -164,10 +182,13 @@ def batches(
     gc.enable()
 
 
-ROWS: Final = {
+HITS_IN_PROCESS: Final = {
     "hit": hit,
     "hit-of-two": hit_of_two,
+    "hit-with-names": hit_with_names,
     "hit-of-method": hit_of_method,
+}
+ROWS: Final = {
     "miss": miss,
     "uncache": uncache,
     "memcached": memcached,
@@ -185,7 +206,11 @@ def main(tree: str, rows: str, *addresses: str) -> None:
     if not str(memocache.__file__).startswith(tree + os.sep):
         sys.exit(f"memocache came from {memocache.__file__}; wanted: {tree}")
     for row in rows.split(","):
-        if row in ROWS:
+        kind = row.removeprefix(OF_LRU_CACHE)
+        if kind in HITS_IN_PROCESS:
+            is_ours = kind == row
+            HITS_IN_PROCESS[kind](row, in_process(memocache) if is_ours else functools.lru_cache(maxsize=ROOM))
+        elif row in ROWS:
             ROWS[row](memocache, list(addresses))
 
 

@@ -6,13 +6,16 @@ asserted. Stored numbers are those of one interpreter and of some versions of th
 that they are of is taken out of git and counted beside the present one, in the same run; so it is with
 `--against COMMIT`.
 
-A tree, which is a folder with a package memocache in it, is counted in one process: `counted.py`, under callgrind, a
-tool of valgrind's. That has marks; what is executed between two of them is a stretch. Of each row there are some
-stretches of a few hundred calls, after as many calls as the interpreter needs to know its way, and the least of them
-counts, by call: what comes once in a while, as an answer that arrives in two pieces, is in one of them and not in the
-others. The loop's own 30 instructions are in it; for the calls the garbage collector is off, arguments are made
-beforehand, computations are free. An import is counted once, in a process that has imported nothing else, with its
-bytecode there.
+A tree, which is a folder with a package memocache in it, is counted in two processes, with its part in C and without:
+`counted.py`, under callgrind, a tool of valgrind's. That has marks; what is executed between two of them is a stretch.
+Of each row there are some stretches of a few hundred calls, after as many calls as the interpreter needs to know its
+way, and the least of them counts, by call: what comes once in a while, as an answer that arrives in two pieces, is in
+one of them and not in the others. The loop's own 30 instructions are in it; for the calls the garbage collector is off,
+arguments are made beforehand, computations are free. An import is counted once, in a process that has imported nothing
+else, with its bytecode there.
+
+Hits in C are compared with those of functools.lru_cache, too, which are counted in the same process; that has no
+timeout. An instruction is not a time, but both are short ways through the same interpreter.
 
 Of calls on servers only the client's side is counted, the kernel's and the servers' own work never. Hashes are fixed,
 the environment is empty, both trees lie under paths of the same length. What is left is where objects happen to lie in
@@ -27,11 +30,14 @@ import json
 import math
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,7 +47,6 @@ from zipfile import ZipFile
 from benchmarks.harness import Unavailable
 from benchmarks.report import versions
 from benchmarks.servers import MEMCACHED, REDIS
-from memocache._native import hit
 
 ROOT: Final = Path(__file__).parent.parent
 FILE: Final = Path(__file__).with_name("gate.json")
@@ -54,6 +59,8 @@ LONGEST: Final = 900  # seconds: half a minute is usual, and on a busy machine a
 
 HIT: Final = 1.03  # what is done all the time
 OTHER: Final = 1.15
+PURE: Final = "pure-"  # rows without the part in C
+LRU: Final = "lru_cache-"  # rows of functools.lru_cache; as in counted.py
 TOO_MANY: Final = "TOO MANY"
 FEWER: Final = "fewer"
 
@@ -62,22 +69,33 @@ FEWER: Final = "fewer"
 
 @dataclass(frozen=True)
 class Row:
-    """A kind of call that is counted; *limit* is how many times as many instructions as before it may need."""
+    """A kind of call that is counted; *limit* is how many times as many instructions as before it may need.
+
+    *bar* is how many times as many as those of functools.lru_cache.
+    """
 
     name: str
     what: str
     limit: float
+    bar: float | None = None
 
 
 ROWS: Final = (
-    Row("hit", "f(1)", HIT),
-    Row("hit-of-two", "f(1, 2)", HIT),
-    Row("hit-of-method", "shop.total(1)", HIT),
+    Row("hit", "f(1)", HIT, 1.3),
+    Row("hit-of-two", "f(1, 2)", HIT, 1.6),
+    Row("hit-with-names", "f(1, b=2, c=4)", HIT, 1.5),
+    Row("hit-of-method", "shop.total(1)", HIT, 2.0),
     Row("memcached", "a hit, the client's side", HIT),
     Row("redis", "a hit, the client's side", HIT),
     Row("miss", "f(n), which evicts", OTHER),
     Row("uncache", "f.uncache(n), which was there", OTHER),
     Row("import", "import memocache", OTHER),
+    Row("pure-hit", "f(1), without the part in C", HIT),
+    Row("pure-hit-of-two", "f(1, 2)", HIT),
+    Row("pure-hit-with-names", "f(1, b=2, c=4)", HIT),
+    Row("pure-hit-of-method", "shop.total(1)", HIT),
+    Row("pure-miss", "f(n), which evicts", OTHER),
+    Row("pure-uncache", "f.uncache(n), which was there", OTHER),
 )
 NAMES: Final = [row.name for row in ROWS]
 
@@ -139,18 +157,30 @@ def compared(before: Mapping[str, int], now: Mapping[str, int], limits: Mapping[
     return [Compared(row, before[row.name], now[row.name], limits.get(row.name, row.limit)) for row in present]
 
 
+def beside(now: Mapping[str, int]) -> list[Compared]:
+    """Return the rows that *now* has beside those of functools.lru_cache, which it has, too."""
+    present = [(row, row.bar, now[LRU + row.name]) for row in ROWS if row.bar and LRU + row.name in now]
+    return [Compared(row, theirs, now[row.name], bar) for row, bar, theirs in present]
+
+
 def table(rows: Sequence[Compared], before: str, *, stored: bool = True) -> str:
     """Return the table, and below it what to do; *before*: what the first numbers are of, the *stored* ones or not."""
-    lines = [
-        f"Instructions a call, before ({before}) and now",
-        "",
-        f"{'':44} {'before':>12} {'now':>12} {'ratio':>7} {'limit':>7}",
-    ]
-    for each in rows:
-        name = f"{each.row.name:14} {each.row.what}"
-        figures = f"{each.before:12,} {each.now:12,} {each.ratio:7.3f} {each.limit:7.3f}"
-        lines.append(f"{name:44} {figures}  {each.verdict}".rstrip())
+    lines = _lines(rows, f"Instructions a call, before ({before}) and now", "before")
     return "\n".join([*lines, "", *_conclusion(rows, stored)])
+
+
+def table_beside(rows: Sequence[Compared]) -> str:
+    """Return the table of what is *beside* functools.lru_cache, and below it what to do."""
+    lines = _lines(rows, "Instructions a call, of functools.lru_cache and now", "lru_cache")
+    return "\n".join([*lines, "", *_conclusion(rows, stored=False)])
+
+
+def _lines(rows: Sequence[Compared], title: str, other: str) -> Iterator[str]:
+    yield from (title, "", f"{'':50} {other:>12} {'now':>12} {'ratio':>7} {'limit':>7}")
+    for each in rows:
+        name = f"{each.row.name:20} {each.row.what}"
+        figures = f"{each.before:12,} {each.now:12,} {each.ratio:7.3f} {each.limit:7.3f}"
+        yield f"{name:50} {figures}  {each.verdict}".rstrip()
 
 
 def _conclusion(rows: Sequence[Compared], stored: bool) -> Iterator[str]:
@@ -181,22 +211,34 @@ def require_valgrind() -> str:
 
 def environment() -> dict[str, str]:
     """Return what the numbers depend on, besides memocache: where any of it differs, they cannot be compared."""
-    counter = subprocess.run([require_valgrind(), "--version"], capture_output=True, text=True, check=True)
     return {
         "python": " ".join(sys.version.split()),
         "platform": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
-        "valgrind": counter.stdout.strip().removeprefix("valgrind-"),
-        "hits": "in Python" if hit is None else "in C",
+        "valgrind": _done([require_valgrind(), "--version"]).strip().removeprefix("valgrind-"),
+        "compiler": _done([*compiler(), "--version"]).splitlines()[0],
         **{name: version or "not installed" for name, version in versions(["redis"]).items()},
         "counted.py": hashlib.blake2b(SCRIPT.read_bytes(), digest_size=8).hexdigest(),
     }
 
 
+def compiler() -> list[str]:
+    """Return the command of the compiler that Python was built with."""
+    command = shlex.split(sysconfig.get_config_var("CC"))
+    if shutil.which(command[0]) is None:
+        raise Unavailable(f"there is no {command[0]} on PATH, which compiles the hits in C")
+    return command
+
+
+def _done(command: Sequence[str]) -> str:
+    """Return what *command* writes, which cannot fail for anything but the machine."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def present_tree(folder: Path) -> Path:
     """Return a copy of the present memocache, inside *folder*."""
     tree = folder / "here"
-    shutil.copytree(ROOT / PACKAGE, tree / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
-    return tree
+    shutil.copytree(ROOT / PACKAGE, tree / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    return compiled(tree)
 
 
 def tree_of(package: str, folder: Path) -> Path:
@@ -204,6 +246,17 @@ def tree_of(package: str, folder: Path) -> Path:
     tree = folder / "then"
     with ZipFile(io.BytesIO(git("archive", "--format=zip", f"--prefix={PACKAGE}/", package))) as files:
         files.extractall(tree)
+    return compiled(tree)
+
+
+def compiled(tree: Path) -> Path:
+    """Return *tree* with its part in C built, if it has one: what lies about may be of another commit."""
+    source = tree / PACKAGE / "_hit.c"
+    if source.exists():
+        flags = shlex.split(" ".join(map(sysconfig.get_config_var, ("CFLAGS", "CCSHARED"))))
+        built = source.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+        include = sysconfig.get_path("include")
+        _done([*compiler(), *flags, "-shared", f"-I{include}", str(source), "-o", str(built)])
     return tree
 
 
@@ -222,11 +275,22 @@ def git(*words: str) -> bytes:
 
 def instructions(tree: Path, rows: Collection[str]) -> dict[str, int]:
     """Return the instructions that a call of each of *rows* takes in *tree*."""
+    pure = [row.removeprefix(PURE) for row in rows if row.startswith(PURE)]
+    others = [row for row in rows if not row.startswith(PURE)]
+    with ThreadPoolExecutor(2) as pool:  # other work beside it is no instruction of its own
+        in_c = pool.submit(_instructions, tree, others, "0") if others else None
+        in_python = pool.submit(_instructions, tree, pure, "1") if pure else None
+    found = in_c.result() if in_c else {}
+    return found | {PURE + row: count for row, count in (in_python.result() if in_python else {}).items()}
+
+
+def _instructions(tree: Path, rows: Collection[str], pure: str) -> dict[str, int]:
+    """Return the instructions of *rows*, with MEMOCACHE_PURE=*pure*."""
     with tempfile.TemporaryDirectory(prefix="mc") as directory:
         counts = Path(directory, "counts")
         counter = [require_valgrind(), *CALLGRIND, f"--callgrind-out-file={counts}"]
-        _counted([], tree, rows, directory)  # it writes the bytecode, and what fails does so at once
-        said = _counted(counter, tree, rows, directory)
+        _counted([], tree, rows, directory, pure)  # it writes the bytecode, and what fails does so at once
+        said = _counted(counter, tree, rows, directory, pure)
         summaries = [line for line in counts.read_text().splitlines() if line.startswith("summary: ")]
     found = least(said.splitlines(), [int(line.split()[1]) for line in summaries])
     return {row: found[row] for row in rows}
@@ -249,10 +313,10 @@ def least(said: Iterable[str], stretches: Sequence[int]) -> dict[str, int]:
     return {row: round(count) for row, count in found.items()}
 
 
-def _counted(counter: Sequence[str], tree: Path, rows: Collection[str], directory: str) -> str:
+def _counted(counter: Sequence[str], tree: Path, rows: Collection[str], directory: str, pure: str) -> str:
     """Return what the script writes when it is run, with new servers if any of *rows* needs them."""
     # Whatever else is in the environment, its length included, moves what is in memory.
-    fixed = {"PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONPATH": str(tree)}
+    fixed = {"PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONPATH": str(tree), "MEMOCACHE_PURE": pure}
     needed = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}  # by some interpreters
     words = [*counter, sys.executable, "-P", str(SCRIPT), str(tree), ",".join(rows)]
     with ExitStack() as stack:
@@ -292,7 +356,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     found = compared(before, now, options.limits)
     print(table(found, name, stored=not options.against))
-    return 1 if any(each.verdict == TOO_MANY for each in found) else 0
+    if bars := beside(now):
+        print(f"\n{table_beside(bars)}")
+    return 1 if any(each.verdict == TOO_MANY for each in (*found, *bars)) else 0
 
 
 def _counts(
@@ -310,7 +376,7 @@ def _counts(
             then = tree_of(stored.package, folder)
     if then:
         before = instructions(then, rows)
-    return before, instructions(here, rows), name
+    return before, instructions(here, [*rows, *(LRU + row.name for row in ROWS if row.bar and row.name in rows)]), name
 
 
 def _store(folder: Path) -> None:

@@ -6,16 +6,30 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from sysconfig import get_config_var
 
 import pytest
 
 from benchmarks import gate
-from benchmarks.gate import FILE, ROOT, ROWS, Stored, compared, instructions, least, main, table
+from benchmarks.gate import (
+    FILE,
+    ROOT,
+    ROWS,
+    Stored,
+    beside,
+    compared,
+    instructions,
+    least,
+    main,
+    table,
+    table_beside,
+)
 from benchmarks.harness import Unavailable
 from tests.support.servers import skip_or_fail
 
-HITS = ("hit", "hit-of-two", "hit-of-method", "memcached", "redis")
-OTHERS = ("miss", "uncache", "import")
+IN_PROCESS = ("hit", "hit-of-two", "hit-with-names", "hit-of-method")
+HITS = (*IN_PROCESS, "memcached", "redis", *(f"pure-{row}" for row in IN_PROCESS))
+OTHERS = ("miss", "uncache", "import", "pure-miss", "pure-uncache")
 ALL = {row.name: 10_000 for row in ROWS}
 CLONE = pytest.mark.skipif(
     shutil.which("git") is None or not (ROOT / ".git").exists(), reason="no clone of the repository: no commits"
@@ -75,6 +89,23 @@ def test_what_needs_clearly_less_is_told():
 def test_a_limit_of_the_command_line_goes_first():
     assert verdicts({"miss": 11_400}, miss=1.1) == {"miss": "TOO MANY"}
     assert verdicts({"miss": 11_600, "hit": 10_400}, miss=1.2) == {"hit": "TOO MANY"}
+
+
+@pytest.mark.parametrize(("row", "bar"), [*zip(IN_PROCESS, (1.3, 1.6, 1.5, 2.0), strict=True)])
+def test_a_hit_may_need_so_many_times_what_lru_cache_needs(row, bar):
+    lru = {f"lru_cache-{each}": 1_000 for each in IN_PROCESS}
+    quick = ALL | dict.fromkeys(IN_PROCESS, 1_000) | lru
+    assert [each.verdict for each in beside(quick | {row: round(1_000 * bar)})] == [""] * 4
+    found = beside(quick | {row: round(1_000 * bar) + 1})
+    assert {each.row.name: each.verdict for each in found if each.verdict} == {row: "TOO MANY"}
+    lines = table_beside(found).splitlines()
+    assert lines[0] == "Instructions a call, of functools.lru_cache and now"
+    assert lines[-1].startswith(f"More instructions than they may need: {row} (")
+
+
+def test_what_was_not_counted_is_beside_nothing():
+    assert beside(ALL) == []
+    assert beside({"miss": 1}) == []
 
 
 def test_only_what_was_counted_is_compared():
@@ -140,7 +171,7 @@ def test_numbers_of_other_rows_are_to_be_stored_anew(tmp_path):
 def test_numbers_say_nothing_about_another_environment(valgrind):
     present = gate.environment()
     stored = Stored("c", "p", present, ALL)
-    assert {"python", "wrapt", "pymemcache", "msgspec", "redis", "valgrind", "counted.py"} <= set(present)
+    assert {"python", "wrapt", "pymemcache", "msgspec", "redis", "valgrind", "compiler", "counted.py"} <= set(present)
     assert stored.other(present) == ""
     assert stored.other(present | {"wrapt": "0.1"}) == f"wrapt: {present['wrapt']}, now 0.1"
     assert replace(stored, environment={}).other({"python": "3"}) == "python: None, now 3"
@@ -152,7 +183,10 @@ def test_numbers_say_nothing_about_another_environment(valgrind):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("hitt", "there is no row 'hitt'; there are: hit, hit-of-two, hit-of-method, memcached, redis, miss, "),
+        (
+            "hitt",
+            "there is no row 'hitt'; there are: hit, hit-of-two, hit-with-names, hit-of-method, memcached, redis, ",
+        ),
         ("--limit mis=1.1", "there is no row 'mis'; there are: hit, "),
         *(
             (f"--limit miss{end}", f"--limit miss{end}; wanted: a row and a ratio")
@@ -217,6 +251,13 @@ def test_what_makes_a_hit_slower_is_noticed(valgrind, tmp_path):
     assert same.ratio == pytest.approx(1, abs=0.01), shown
 
 
+@pytest.mark.timeout(400)
+def test_hits_are_counted_in_c_in_python_and_of_lru_cache(valgrind, tmp_path):
+    found = instructions(gate.present_tree(tmp_path), ["hit", "pure-hit", "lru_cache-hit"])
+    assert found["hit"] < 1_500 < found["pure-hit"] < 6_000, found
+    assert 300 < found["lru_cache-hit"] < 1_500, found
+
+
 def test_a_hit_that_was_computed_does_not_count(valgrind, tmp_path):
     (tmp_path / "memocache").mkdir()
     (tmp_path / "memocache" / "__init__.py").write_text(textwrap.dedent(UNCACHED))
@@ -239,4 +280,5 @@ def test_who_is_never_ready_is_not_waited_for(valgrind, tmp_path: Path, monkeypa
 def test_another_commits_memocache_is_taken_out_of_git(tmp_path):
     tree = gate.tree_of("HEAD:memocache", tmp_path)
     assert [path.name for path in tree.iterdir()] == ["memocache"]
+    assert [path.name for path in (tree / "memocache").glob("_hit*.so")] == [f"_hit{get_config_var('EXT_SUFFIX')}"]
     assert (tree / "memocache" / "__init__.py").read_bytes() == gate.git("show", "HEAD:memocache/__init__.py")
