@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
+import memocache
 from memocache import (
     MISSING,
     Cache,
@@ -132,6 +133,10 @@ async def forget(request: Request) -> None:
 
 cached(errors={5: 30})  # type: ignore[dict-item]
 cached(tags=5)  # type: ignore[call-overload]
+cached(tags=("x:{x.y}", str.lower))
+memocache.keys.register(Path, lambda path: path.name)
+memocache.keys.register(Path, lambda path: path.nom, replace=True)  # type: ignore[attr-defined]
+memocache.keys.register("Path", len)  # type: ignore[arg-type]
 
 cached(timeout=5j)  # type: ignore[call-overload]
 cached(ttl=5)  # type: ignore[call-overload]
