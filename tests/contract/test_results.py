@@ -1,14 +1,20 @@
 """Results with fields on every shared cache: what the return hint names comes back, everything else is refused."""
 
+import contextlib
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
 import msgspec
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
-from memocache import Cache, cached
+from memocache import Cache, JSONSerializer, PickleSerializer, Serializer, SQLiteCache, TieredCache, cached
 from tests.contract import hinted
 from tests.contract.hinted import Model, Report, Row
 
@@ -72,3 +78,52 @@ def test_a_model_with_nonsense_in_it_is_returned_and_kept_or_refused(make: Calla
             assert call(at).__dict__ == value.__dict__
         assert call.info().hits == hits
         assert call.info().failures == 2
+
+
+def test_arrays_and_frames_come_back_in_another_process(make: Callable[[], Cache]) -> None:
+    def find(size: int) -> Any:
+        frame = pd.DataFrame({"a": np.arange(size), "s": [str(number) for number in range(size)]})
+        return [np.arange(size * 1.0), frame, pa.table({"a": range(size)}), pl.DataFrame({"a": range(size)})]
+
+    for hits in (0, 3):
+        call = cached(timeout=60, cache=make(), namespace="arrays")(find)
+        for size in (0, 100, 10_000):  # large ones are not copied out of their envelopes
+            array, frame, table, polars_frame = call(size)
+            wanted = find(size)
+            assert array.tolist() == wanted[0].tolist()
+            pd.testing.assert_frame_equal(frame, wanted[1])
+            assert table.equals(wanted[2])
+            assert polars_frame.equals(wanted[3])
+            if not isinstance(call.cache, TieredCache):  # near, all callers have one
+                array += 1
+        assert (call.info().hits, call.info().failures) == (hits, 0)
+
+
+class Text(Serializer):
+    """A user's serializer, which is given bytes and nothing else."""
+
+    codec = 130
+
+    def dumps(self, value: object, context: bytes) -> bytes:
+        return str(value).encode("utf-16")
+
+    def loads(self, data: bytes, context: bytes) -> object:
+        return data.decode("utf-16")
+
+
+SERIALIZERS: dict[str, dict[str, Any]] = {
+    "own": {"serializer": Text()}, "json": {"serializer": JSONSerializer()}, "safe": {},
+    "pickle": {"serializer": PickleSerializer(secret="s" * 16)}, "signed": {"secret": "s" * 16},
+    "compressed": {"compress": "zlib"}, "both": {"secret": "s" * 16, "compress": "zlib"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SERIALIZERS)
+@pytest.mark.parametrize("size", [10, 70_000, 300_000])
+def test_every_serializer_reads_values_of_every_size(tmp_path: Path, name: str, size: int) -> None:
+    text = "".join(map(chr, range(32, 127))) * (size // 95) + "x"
+    for _ in range(2):
+        with contextlib.closing(SQLiteCache(tmp_path / "cache" / "cache.db", timeout=10, **SERIALIZERS[name])) as cache:
+            assert cache.get("k") in (None, text)
+            cache.set("k", text)
+            assert cache.get("k") == cache.get_dict("k")["k"] == text
