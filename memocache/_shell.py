@@ -51,7 +51,7 @@ class Shell:
             _load(application)
         self._functions: dict[str, Any] = {}
         for each in cached_functions():
-            self._functions[f"{each.__module__}.{each.__qualname__}"] = each
+            self._functions[_full_name(each)] = each
 
     # ---- looking -------------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Shell:
         """Forget every call of a function."""
         function = self._shared_function(name)
         _run(function.uncache_all())
-        self._say(f"forgotten: every call of {function.__module__}.{function.__qualname__}")
+        self._say(f"forgotten: every call of {_full_name(function)}")
 
     def uncache_tag(self, tag: str) -> None:
         """Forget every call that has *tag*, on the cache of the URL, or on those of all functions."""
@@ -215,6 +215,10 @@ class Shell:
         except TypeError as error:
             raise ShellError(f"{text}: {error}") from None
         return function, args, kwargs
+
+
+def _full_name(function: Any) -> str:
+    return f"{getattr(function, '__module__', None) or 'builtins'}.{function.__qualname__}"
 
 
 def parse_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:

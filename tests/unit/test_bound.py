@@ -59,7 +59,7 @@ def test_every_public_name_of_a_function_is_the_bound_class_s_own(shop: Shop, na
 def test_what_is_public_of_a_function_is_what_is_documented() -> None:
     assert set(PUBLIC) == {
         *("uncache", "uncache_all", "uncache_where", "refresh", "peek", "put", "many", "key", "info", "cache"),
-        *("entry", "cache_info", "cache_clear"),
+        *("entry", "code", "cache_info", "cache_clear"),
     }
 
 

@@ -190,6 +190,7 @@ def test_the_figures_survive_another_cache() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # which is the point
 def test_a_child_can_subscribe_though_its_parent_was_just_doing_so() -> None:
     entered, leave = threading.Event(), threading.Event()
 

@@ -226,7 +226,7 @@ def test_a_lease_that_is_over_is_taken_over(cache: Cache, monkeypatch: pytest.Mo
         held.go()
         assert first.result(PATIENCE) == 0
         assert f(1) == 3  # the late result was not stored
-    assert (f.info().stored, f.info().failures) == (1, 1)
+    assert (f.info().stored, f.info().lost, f.info().failures) == (1, 1, 0)
 
 
 def test_a_long_computation_is_stored(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only_own_functions: None) -> Iterator[str]:
     """The name of the application's module, which is not imported yet."""
     name = f"shop_{secrets.token_hex(4)}"
     (tmp_path / f"{name}.py").write_text(APPLICATION)

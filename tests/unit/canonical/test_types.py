@@ -35,7 +35,8 @@ def test_types_that_are_not_the_same_differ() -> None:
             *(typing.List, typing.Tuple, typing.Dict, typing.Type, tuple[int, ...], tuple[int], tuple[int, int], tuple),
             *(tuple[()], typing.Tuple[int, ...], type[int], type, "list[int]", [int], (int,), {int}, {int, str}),
             *(int | None, int | str, str | int, Union[int, str, None], Optional[str], Union, Optional),
-            *(list[int | None], list[int] | None, Optional[typing.List[int]], types.UnionType, types.GenericAlias),
+            *(list[int | None], list[int] | None, Optional[typing.List[int]], types.GenericAlias),
+            *([] if types.UnionType is typing.Union else [types.UnionType]),  # one type since Python 3.14
             *(Literal[1], Literal["1"], Literal[True], Literal[1, 2], Literal[2, 1], Literal[None], Literal),
             *(Literal[b"1"], Annotated[int, 1], Annotated[int, "1"], Annotated[str, 1], Annotated[int, 1, 2]),
             *(Annotated[int, Point(1, 2)], collections.abc.Callable[[int], str], typing.Callable[[int], str]),
@@ -69,7 +70,9 @@ def test_a_class_without_a_name_of_its_own_is_found_in_the_types() -> None:
 
 @pytest.mark.parametrize("value", [T, list[T], Optional[T], typing.ForwardRef("X"), typing.ParamSpec("P")])  # type: ignore[valid-type]
 def test_a_variable_in_the_place_of_a_type_is_refused(value: Any) -> None:
-    with pytest.raises(UnkeyableArgument, match="has no stable form: pass a type in its place"):
+    with pytest.raises(
+        UnkeyableArgument, match=r"has no stable form: pass a (type in its place|value that stands for it)"
+    ):
         encode(value)
 
 

@@ -35,7 +35,7 @@ def of(annotation: object, name: str = "value", **options: Any) -> str | None:
 
 
 @pytest.mark.parametrize("hint", [
-    int, None, Any, "Report", list[int], dict[str, int | None], Color, Callable[[int], str], type, object(), Literal[1],
+    int, None, Any, "Report", list[int], dict[str, int | None], Color, Callable[[int], str], type, ..., Literal[1],
     enum.Enum, Mapping[str, "Report"], tuple[()], Cents, T,
 ], ids=str)  # fmt: skip
 def test_what_names_no_class_with_fields_has_none(hint: object) -> None:
