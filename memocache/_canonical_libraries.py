@@ -10,7 +10,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 __all__ = [
     *(
@@ -30,18 +30,24 @@ __all__ = [
 Parts = dict[str, object]
 
 
-class Form(NamedTuple):
+class Form:  # an ordinary class: to make a NamedTuple takes a hundredth of the import of it all
     """The form of a value in a key: its *parts*, and their *owner*, which is a class or a text."""
 
-    owner: Any
-    parts: Parts
-    tag: bytes = b"object"
+    __slots__ = ("owner", "parts", "tag")
+
+    def __init__(self, owner: Any, parts: Parts, tag: bytes = b"object") -> None:
+        self.owner = owner
+        self.parts = parts
+        self.tag = tag
 
 
-class StandsFor(NamedTuple):
+class StandsFor:
     """The form of what is only in the place of another *value*."""
 
-    value: object
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
 
 
 Reader = Callable[[Any, Any], "Form | StandsFor | str"]

@@ -406,7 +406,7 @@ class PendingLeadFast(PendingCall):
         finally:
             if flight.state is None:
                 flight.abandon()
-            if tell := listeners.get("miss"):
+            if listeners and (tell := listeners.get("miss")):
                 tell(binding.title, lease.key, binding.cache, seconds=cost)
         return value
 
@@ -585,7 +585,7 @@ def forget_direct(binding: Binding, key: str) -> bool:
         if version_suffixes:
             for other in binding.keys.other_versions(key):
                 cache.forget(other)
-        if tell := listeners.get("uncached"):
+        if listeners and (tell := listeners.get("uncached")):
             tell(binding.title, key, cache)
         return existed
     except BackendError as error:

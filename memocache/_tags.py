@@ -128,7 +128,11 @@ class TagFunction:
     """
 
     may_change = True
-    pattern: Final = re.compile(".*", re.DOTALL)
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The tags that it can give."""
+        return re.compile(".*", re.DOTALL)
 
     def __init__(self, title: str, function: Callable[..., object], parameters: Mapping[str, Parameter]) -> None:
         self.title = getattr(function, "__name__", type(function).__name__)

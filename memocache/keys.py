@@ -55,7 +55,7 @@ MOST_BEHIND: Final = 50  # things to look at behind one name
 UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
 # A key of a version is the call's key, and a suffix: together at most 250 characters, with the longest prefix.
 VERSION_SIZE: Final = 9  # bytes, which are 12 characters
-VERSIONED: Final = re.compile(rf"(.*{SCHEME}:[A-Za-z0-9_.<>\-]*:[0-9a-f]{{32}})@[A-Za-z0-9_\-]{{12}}")
+VERSIONED: Final = rf"(.*{SCHEME}:[A-Za-z0-9_.<>\-]*:[0-9a-f]{{32}})@[A-Za-z0-9_\-]{{12}}"  # compiled when it is used
 # Types without methods of the user's; by id, since a metaclass may have a __hash__ of its own.
 BUILTIN_TYPES: Final = frozenset(
     map(id, (int, str, bytes, bool, float, complex, type(None), tuple, list, dict, set, frozenset))
@@ -601,7 +601,7 @@ def call_tag(key: str) -> str:
 
 def without_version(key: str) -> str:
     """Return *key* without its version, if it is one of ours with a version; a prefix may stand before it."""
-    match = VERSIONED.fullmatch(key)
+    match = re.fullmatch(VERSIONED, key)
     return key if match is None else match[1]
 
 

@@ -88,7 +88,8 @@ class Queue(dict[str, Entry]):
         gone = self.pop(key, None)
         if gone is None:
             return None
-        self._gaps[key] = self._gaps.get(key, 0) + 1
+        gaps = self._gaps
+        gaps[key] = gaps.get(key, 0) + 1
         if len(self._order) > 2 * len(self) + MOST_GAPS:
             self._close_gaps()
         return gone
@@ -148,10 +149,9 @@ class S3Fifo:
         """End *entry* and remove it, with what a signal handler may just have put under its key; return what left."""
         # Ended first: should a signal interrupt this between two lines, nobody is served an entry that is gone.
         entry.end()
-        left = []
+        left, key = [], entry.key
         for queue in (self._small, self._main):
-            gone = queue.drop(entry.key) if entry.key in queue else None
-            if gone is not None:
+            if key in queue and (gone := queue.drop(key)) is not None:
                 left.append(gone)
                 if gone is not entry:
                     gone.end()

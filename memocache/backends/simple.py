@@ -296,8 +296,7 @@ class SimpleCache(Cache):
             if entry is None:
                 return flight is not None
             was_present = time.time() < entry.expires_at  # see `now` of _clock
-            left = self._remove(entry)
-        left.clear()
+            _left = self._remove(entry)  # which are let go of when this returns, outside the lock
         return was_present or flight is not None
 
     def forget_tag(self, tag: str) -> None:
