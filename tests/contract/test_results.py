@@ -8,13 +8,9 @@ from typing import Any
 
 import attrs
 import msgspec
-import numpy as np
-import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
 
-from memocache import Cache, JSONSerializer, PickleSerializer, Serializer, SQLiteCache, TieredCache, cached
+from memocache import Cache, JSONSerializer, PickleSerializer, Serializer, SQLiteCache, cached
 from tests.contract import hinted
 from tests.contract.hinted import Model, Report, Row
 
@@ -78,25 +74,6 @@ def test_a_model_with_nonsense_in_it_is_returned_and_kept_or_refused(make: Calla
             assert call(at).__dict__ == value.__dict__
         assert call.info().hits == hits
         assert call.info().failures == 2
-
-
-def test_arrays_and_frames_come_back_in_another_process(make: Callable[[], Cache]) -> None:
-    def find(size: int) -> Any:
-        frame = pd.DataFrame({"a": np.arange(size), "s": [str(number) for number in range(size)]})
-        return [np.arange(size * 1.0), frame, pa.table({"a": range(size)}), pl.DataFrame({"a": range(size)})]
-
-    for hits in (0, 3):
-        call = cached(timeout=60, cache=make(), namespace="arrays")(find)
-        for size in (0, 100, 10_000):  # large ones are not copied out of their envelopes
-            array, frame, table, polars_frame = call(size)
-            wanted = find(size)
-            assert array.tolist() == wanted[0].tolist()
-            pd.testing.assert_frame_equal(frame, wanted[1])
-            assert table.equals(wanted[2])
-            assert polars_frame.equals(wanted[3])
-            if not isinstance(call.cache, TieredCache):  # near, all callers have one
-                array += 1
-        assert (call.info().hits, call.info().failures) == (hits, 0)
 
 
 class Text(Serializer):

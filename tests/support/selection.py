@@ -53,6 +53,7 @@ TIERS: Final = (
         "--all",
         "these, variants of the caches, others' caches, kills, forged bytes, types, the demo, plugin, the benchmarks",
         (
+            "tests/contract/test_arrays.py",
             "tests/contract/test_foreign.py",
             "tests/contract/test_gae.py",
             "tests/contract/test_generated.py",
@@ -65,6 +66,7 @@ TIERS: Final = (
             "tests/unit/canonical/test_later.py",
             "tests/unit/canonical/test_libraries.py",
             "tests/unit/canonical/test_rows.py",
+            "tests/unit/serializers/test_arrays.py",
             "tests/unit/serializers/test_hostile.py",
             "tests/unit/test_cli.py",
             "tests/unit/test_plugin.py",
