@@ -1,6 +1,7 @@
 """What has no form as bytes is refused: which type, where, and what to do instead. Every message is here."""
 
 import collections
+import contextlib
 import datetime
 import io
 import re
@@ -76,10 +77,10 @@ class Unnamed:
 
 
 def row() -> sqlite3.Row:
-    connection = sqlite3.connect(":memory:")
-    connection.row_factory = sqlite3.Row
-    found: sqlite3.Row = connection.execute("SELECT 1 AS a").fetchone()
-    return found
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        found: sqlite3.Row = connection.execute("SELECT 1 AS a").fetchone()
+        return found
 
 
 def generator() -> Any:
