@@ -14,6 +14,7 @@ from tests.docs.pages import DOCS, examples, name_of, pages
 from tests.support.servers import skip_or_fail
 
 LIBRARIES = {
+    "features/metrics.md": "prometheus_client",
     "migrating/cachier.md": "cachier",
     "migrating/cashews.md": "cashews",
     "migrating/joblib.md": "joblib",

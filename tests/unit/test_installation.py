@@ -18,7 +18,7 @@ NAME = "memocache-toolkit"
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-FOR_USERS = ("asgi", "demo", "django", "flask", "gae", "redis", "zstd")
+FOR_USERS = ("asgi", "demo", "django", "flask", "gae", "otel", "prometheus", "redis", "zstd")
 AFRESH = "; make a fresh environment, and pip install -e '.[test]' in it"
 
 FOLDERS = ("memocache", "benchmarks", "examples", "tests/support", "docs", ".ci")

@@ -33,7 +33,11 @@ DOCUMENTED = {
 }
 OPTIONAL = ("rich", "freezegun", "time_machine", "pytest", "hypothesis", "numpy", "pandas", "mypy", "google", "django")
 # What the quick tests are installed without; CI has them in all tests.
-FRAMEWORKS = {"memocache.web." + name: name for name in ("aiohttp", "litestar", "quart", "rest_framework")}
+FRAMEWORKS = {
+    **{"memocache.web." + name: name for name in ("aiohttp", "litestar", "quart", "rest_framework")},
+    "memocache.observe.otel": "opentelemetry",
+    "memocache.observe.prometheus": "prometheus_client",
+}
 MODULES = [module.name for module in pkgutil.walk_packages(memocache.__path__, "memocache.")]
 
 

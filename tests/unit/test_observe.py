@@ -1,0 +1,182 @@
+"""The figures and events of cached functions, as OpenTelemetry, Prometheus and logs have them."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from memocache import ConfigurationError, SimpleCache, cached, configure
+from memocache.observe._totals import Totals
+from memocache.observe.logs import log_events
+
+
+def driven(namespace: str) -> Any:
+    """Return a function that was called with three hits and two misses, and of which one call was forgotten."""
+
+    @cached(timeout=60, cache=SimpleCache(threshold=10), namespace=namespace)
+    def f(x: int) -> float:
+        return 1 / x
+
+    for x in (1, 1, 2, 1, 2):
+        f(x)
+    f.uncache(1)
+    return f
+
+
+def test_the_totals_of_a_function_only_grow() -> None:
+    totals = Totals()
+    f = driven("totals")
+    totals.read()
+    totals.read()
+    (labels,) = [each for each in totals.counts if each.function == f._self_memoizer.title]
+    assert labels.system == "memory"
+    assert (totals.counts[labels]["hits"], totals.counts[labels]["misses"], totals.entries[labels]) == (3, 2, 1)
+    f.cache_clear()
+    f(5)
+    totals.read()
+    assert (totals.counts[labels]["hits"], totals.counts[labels]["misses"], totals.entries[labels]) == (3, 3, 1)
+    del f
+    totals.read()
+    assert totals.counts[labels]["misses"] == 3
+
+
+def test_a_function_that_was_not_called_makes_no_cache_for_it() -> None:
+    made: list[SimpleCache] = []
+
+    def make() -> SimpleCache:
+        made.append(SimpleCache())
+        return made[-1]
+
+    @cached(timeout=60, cache=make)
+    def f(x: int) -> int:
+        return x
+
+    Totals().read()
+    assert made == []
+    assert f(1) == 1
+
+
+# ---- OpenTelemetry ---------------------------------------------------------------------------------------------------
+
+
+def test_opentelemetry_has_the_figures_and_a_span_for_each_computation() -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from memocache.observe.otel import instrument
+
+    reader, spans = InMemoryMetricReader(), InMemorySpanExporter()
+    tracers = TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    end = instrument(MeterProvider([reader]), tracers)
+    f = driven("otel")
+    with pytest.raises(ZeroDivisionError):
+        f(0)
+    title = f._self_memoizer.title
+
+    def points(name: str) -> dict[str, Any]:
+        data = reader.get_metrics_data()
+        return {
+            point.attributes.get("cache.outcome") or point.attributes.get("error.type", ""): point
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+            if point.attributes["cache.function"] == title and point.attributes["cache.system"] == "memory"
+        }
+
+    calls = points("cache.calls")
+    assert {outcome: point.value for outcome, point in calls.items()} == {"hit": 3, "miss": 3, "stale": 0, "wait": 0}
+    assert {error: point.count for error, point in points("cache.computation.duration").items()} == {
+        "": 2,
+        "ZeroDivisionError": 1,
+    }
+    assert points("cache.forgets")[""].value == 1
+    assert points("cache.entries")[""].value == 1
+    ours = [span for span in spans.get_finished_spans() if span.name == f"cache.compute {title}"]
+    assert [span.status.status_code.name for span in ours] == ["UNSET", "UNSET", "ERROR"]
+    assert all(span.end_time >= span.start_time for span in ours)
+    end()
+    f(7)
+    assert len(spans.get_finished_spans()) == 3
+    assert not reader.get_metrics_data() or not points("cache.calls")
+
+
+# ---- Prometheus ------------------------------------------------------------------------------------------------------
+
+
+def test_a_scrape_of_prometheus_has_the_figures() -> None:
+    prometheus = pytest.importorskip("prometheus_client")
+    from memocache.observe.prometheus import register
+
+    registry = prometheus.CollectorRegistry()
+    exporter = register(registry, every=3600)
+    try:
+        f = driven("prometheus")
+        labels = {"function": f._self_memoizer.title, "system": "memory"}
+        text = prometheus.generate_latest(registry).decode()
+
+        def value(name: str, **more: str) -> float | None:
+            return registry.get_sample_value(name, {**labels, **more})
+
+        assert [value("cache_calls_total", outcome=each) for each in ("hit", "miss", "stale", "wait")] == [3, 2, 0, 0]
+        assert value("cache_entries") == 1
+        assert value("cache_forgets_total") == 1
+        assert value("cache_computation_duration_seconds_count") == 2
+        assert "cache_seconds_saved_total{" in text
+        with pytest.raises(ConfigurationError) as refused:
+            register(registry)
+        assert str(refused.value).startswith("the registry has metrics of these names already")
+    finally:
+        exporter.end()
+    exporter.end()
+    register(registry, every=3600).end()  # the names are free again
+
+
+def test_prometheus_reads_at_an_interval_above_0() -> None:
+    pytest.importorskip("prometheus_client")
+    from memocache.observe.prometheus import register
+
+    with pytest.raises(ConfigurationError) as refused:
+        register(every=0)
+    assert str(refused.value) == "every=0; wanted: seconds above 0"
+
+
+# ---- logs ------------------------------------------------------------------------------------------------------------
+
+
+def test_events_are_lines_of_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "shop.cache"), log_events(logging.getLogger("shop.cache"), "hit", "miss"):
+        f = driven("logs")
+        with pytest.raises(ZeroDivisionError):
+            f(0)
+    title = f._self_memoizer.title
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == f"cache miss {title} {f.key(1)}"
+    assert lines[-1] == f"cache miss {title} {f.key(0)} ZeroDivisionError"  # without its text
+    assert [record.cache_kind for record in caplog.records] == ["miss", "hit", "miss", "hit", "hit", "miss"]  # type: ignore[attr-defined]
+
+
+def test_structlog_is_given_names() -> None:
+    structlog = pytest.importorskip("structlog")
+    with structlog.testing.capture_logs() as told, log_events(structlog.get_logger(), "uncached"):
+        f = driven("structlog")
+    assert told == [
+        {
+            "event": "cache.uncached",
+            "log_level": "info",
+            "function": f._self_memoizer.title,
+            "key": f.key(1),
+            "cache": "SimpleCache",
+        }
+    ]
+
+
+@pytest.fixture(autouse=True)
+def no_default_of_others() -> None:
+    configure(SimpleCache())
