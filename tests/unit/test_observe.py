@@ -1,6 +1,9 @@
 """The figures and events of cached functions, as OpenTelemetry, Prometheus and logs have them."""
 
+import json
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +11,9 @@ import pytest
 from memocache import ConfigurationError, SimpleCache, cached, configure
 from memocache.observe._totals import Totals
 from memocache.observe.logs import log_events
+
+ROOT = Path(__file__).parents[2]
+METRIC = re.compile(r"\bcache_[a-z_]+")
 
 
 def driven(namespace: str) -> Any:
@@ -136,6 +142,28 @@ def test_a_scrape_of_prometheus_has_the_figures() -> None:
         exporter.end()
     exporter.end()
     register(registry, every=3600).end()  # the names are free again
+
+
+def test_the_dashboard_shows_every_metric_that_there_is_and_no_other() -> None:
+    prometheus = pytest.importorskip("prometheus_client")
+    from memocache.observe.prometheus import register
+
+    dashboard = json.loads((ROOT / "examples" / "grafana.json").read_text(encoding="utf-8"))
+    panels = dashboard["panels"]
+    shown = {name for panel in panels for target in panel["targets"] for name in METRIC.findall(target["expr"])}
+    registry = prometheus.CollectorRegistry()
+    exporter = register(registry, every=3600)
+    try:
+        f = driven("dashboard")
+        prometheus.generate_latest(registry)
+        there = {sample.name for metric in registry.collect() for sample in metric.samples}
+    finally:
+        exporter.end()
+    del f
+    assert shown == {name for name in there if not name.endswith(("_created", "_sum", "_count"))}
+    assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+    assert len(set(places)) == len(panels)
 
 
 def test_prometheus_reads_at_an_interval_above_0() -> None:
