@@ -23,7 +23,7 @@ MUTANTS: Final = {
     "counts": ("entry->hits++;", ";"),
     "default": (
         "bound[i] = PyTuple_GET_ITEM(hit->defaults, i);",
-        "bound[i] = PyTuple_GET_ITEM(hit->defaults, hit->lookup.number - 1);",
+        "bound[i] = given ? args[0] : PyTuple_GET_ITEM(hit->defaults, i);",
     ),
     "names": ("if (PyTuple_GET_ITEM(hit->names, i) == name) {", "if (PyTuple_GET_ITEM(hit->names, i) == name || 1) {"),
     "twice": ("if (i == hit->lookup.number || bound[i] != NULL) {", "if (i == hit->lookup.number) {"),
