@@ -24,7 +24,7 @@ TIERS: Final = {
     ),
     "--all": (
         *("migrating/cachier.md", "migrating/cashews.md", "migrating/joblib.md"),
-        *("recipes/models.md", "recipes/notebooks.md", "recipes/workers.md"),
+        *("features/metrics.md", "recipes/models.md", "recipes/notebooks.md", "recipes/workers.md"),
     ),
 }
 """The pages whose examples need a framework, or a library that takes time; all others are quick."""
