@@ -38,7 +38,7 @@ from memocache._readthrough import (
 )
 from memocache._signature import BelievedSignature
 from memocache._tags import Tags
-from memocache.backends.base import Cache
+from memocache.backends.base import Cache, Usage
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 from memocache.keys import KeyMaker, KeySpec, Namespace
 from memocache.stats import Counters, Info
@@ -285,14 +285,15 @@ class Memoizer:
     def info(self) -> Info:
         """Return the figures of the function, on all caches that it has used."""
         binding = self.binding()
-        usage = binding.cache.usage(binding.keys.all_tag, binding.counters)
-        total = Counters()
+        total, usage = Counters(), Usage()
         total.add(self.bindings.past)
         for each in self.bindings.known:
             total.add(each.counters)
             held = each.cache.usage(each.keys.all_tag, each.counters)
             total.hits += held.hits
             total.saved += held.saved
+            if each is binding:
+                usage = held
         return Info(
             hits=total.hits,
             misses=total.misses,

@@ -256,7 +256,7 @@ def _load(application: str) -> None:
         found: Any = importlib.import_module(name)
         for attribute in filter(None, factory.split(".")):
             found = getattr(found, attribute)
-        if factory and callable(found) and (inspect.isfunction(found) or inspect.ismethod(found)):
+        if factory and (inspect.isfunction(found) or inspect.ismethod(found)):
             found()
     except Exception as error:
         raise ShellError(f"{application!r} cannot be imported: {type(error).__name__}: {error}") from error

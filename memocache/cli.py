@@ -79,12 +79,9 @@ def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
                 shell.clear(lambda question: options.yes or _confirmed(question))
             case "doctor":
                 shell.doctor()
-    except ShellError as error:
+    except (ShellError, MemocacheError) as error:
         print(printable(f"memocache {options.command}: {error}"), file=sys.stderr)
-        return error.status
-    except MemocacheError as error:
-        print(printable(f"memocache {options.command}: {error}"), file=sys.stderr)
-        return FAILED
+        return error.status if isinstance(error, ShellError) else FAILED
     return 0
 
 

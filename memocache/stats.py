@@ -7,7 +7,7 @@ from typing import Final
 __all__ = ["Counters", "Info"]
 
 
-FIGURES: Final = (*("evicted", "failures", "hits", "lost", "misses", "saved", "stale", "stored", "waited", "waits"),)
+FIGURES: Final = ("evicted", "failures", "hits", "lost", "misses", "saved", "stale", "stored", "waited", "waits")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ from typing import Any, Final, NamedTuple
 
 from memocache import cached_functions
 
-__all__ = ["COUNTED", "Labels", "Totals", "labels_of", "system_of"]
+__all__ = ["OUTCOMES", "Labels", "Totals", "labels_of", "system_of"]
 
 COUNTED: Final = ("hits", "stale", "misses", "waits", "evicted", "failures", "seconds_saved")
+OUTCOMES: Final = {"hits": "hit", "stale": "stale", "misses": "miss", "waits": "wait"}
+"""The outcomes of a call, by the name that `Info` has for how often there was each."""
 SYSTEMS: Final = {
     "SimpleCache": "memory",
     "MemcachedCache": "memcached",
@@ -49,9 +51,9 @@ class Totals:
         self.entries: dict[Labels, int] = {}
         """By labels, how many entries there are now, where the cache is in this process."""
 
-    def read(self) -> None:
-        """Add what has been counted since this was called last."""
-        self.entries = {}
+    def read(self) -> dict[Labels, Counter[str]]:
+        """Add what has been counted since this was called last, and return just that."""
+        self.entries, added = {}, dict[Labels, Counter[str]]()
         for function in cached_functions():
             memoizer = function._self_memoizer
             if not memoizer.bindings.known:  # it was not called yet, and asking would make its cache
@@ -66,8 +68,12 @@ class Totals:
             if any(now[name] < last.get(name, 0) for name in COUNTED if name != "seconds_saved"):
                 last = {}  # it counts from zero since `cache_clear`
             sums = self.counts.setdefault(labels, Counter())
+            more = added.setdefault(labels, Counter())
             for name, number in now.items():
-                sums[name] += max(0, number - last.get(name, 0))
+                new = max(0, number - last.get(name, 0))
+                sums[name] += new
+                more[name] += new
             self._last[memoizer] = now
             if info.currsize is not None:
                 self.entries[labels] = self.entries.get(labels, 0) + info.currsize
+        return added

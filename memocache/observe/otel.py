@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from memocache import Event, __version__, subscribe
-from memocache.observe._totals import Labels, Totals, labels_of
+from memocache.observe._totals import OUTCOMES, Labels, Totals, labels_of
 
 try:
     from opentelemetry import metrics, trace
@@ -15,8 +15,6 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 __all__ = ["instrument"]
-
-OUTCOMES: Final = {"hits": "hit", "stale": "stale", "misses": "miss", "waits": "wait"}
 
 
 def instrument(meter_provider: Any = None, tracer_provider: Any = None) -> Callable[[], None]:

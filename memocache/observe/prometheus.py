@@ -7,7 +7,7 @@ from typing import Any, Final
 from memocache import Event, subscribe
 from memocache._fork import in_child
 from memocache.errors import ConfigurationError
-from memocache.observe._totals import Totals, labels_of
+from memocache.observe._totals import OUTCOMES, Totals, labels_of
 
 try:
     import prometheus_client
@@ -18,7 +18,6 @@ except ModuleNotFoundError as missing:
 
 __all__ = ["register"]
 
-OUTCOMES: Final = {"hits": "hit", "stale": "stale", "misses": "miss", "waits": "wait"}
 EVERY: Final = 5.0  # seconds: in multiprocess mode, where a scrape reaches one process only
 
 _exporters: Final[list["Exporter"]] = []
@@ -91,9 +90,6 @@ class Exporter:
         self._totals = Totals()
         if _exporters:
             self._totals.read()  # what the parent has counted is the parent's
-            self._sent = {labels: dict(sums) for labels, sums in self._totals.counts.items()}
-        else:
-            self._sent = {}
         self._stop = threading.Event()
         threading.Thread(target=self._run, args=(self._stop,), name="memocache prometheus", daemon=True).start()
 
@@ -113,16 +109,12 @@ class Exporter:
     def read(self) -> None:
         """Add what was counted since the last time."""
         with self._lock:
-            self._totals.read()
-            for labels, sums in self._totals.counts.items():
-                sent = self._sent.setdefault(labels, {})
-                for name, number in sums.items():
-                    more = number - sent.get(name, 0)
+            for labels, added in self._totals.read().items():
+                for name, number in added.items():
                     if name in OUTCOMES:
-                        self._calls.labels(*labels, OUTCOMES[name]).inc(more)
+                        self._calls.labels(*labels, OUTCOMES[name]).inc(number)
                     elif name in self._sums:
-                        self._sums[name].labels(*labels).inc(more)
-                    sent[name] = number
+                        self._sums[name].labels(*labels).inc(number)
             for labels, number in self._totals.entries.items():
                 self._entries.labels(*labels).set(number)
 
