@@ -327,3 +327,25 @@ def test_a_signal_handler_cannot_acknowledge_what_its_thread_may_undo(cache: SQL
     cache._database._run(lambda on: on.transact(work), changes=())
     assert seen == [1]
     assert cache.delete("k")
+
+
+# ---- forgetting ------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_is_forgotten_at_one_moment(cache: SQLiteCache, path: Path) -> None:
+    computed = []
+
+    def compute(x: int) -> int:
+        computed.append(x)
+        return x
+
+    f: Any = cached(cache=cache, namespace="f")(compute)
+    other: Any = cached(cache=SQLiteCache(path), namespace="f")(compute)
+    assert f(7) == 7
+    connection = cache._database._connections.current()
+    assert connection is not None
+    connection.sql.set_trace_callback(lambda statement: other(7))  # before each of them
+    assert f.uncache(7)
+    connection.sql.set_trace_callback(None)
+    assert other(7) == 7
+    assert len(computed) == 2  # else somebody had computed in the middle, and that was deleted, too
