@@ -15,6 +15,7 @@ __all__ = [
     "GENERATION_SIZE",
     "VALUE",
     "Envelope",
+    "Head",
     "Header",
     "context",
     "end_of",
@@ -23,6 +24,7 @@ __all__ = [
     "generation_head",
     "tags_of",
     "generations_of",
+    "head_of",
     "unpack",
     "with_codec",
 ]
@@ -59,6 +61,14 @@ class Header(NamedTuple):
     cost: float
     held: float = 0.0
     pause: float = 0.0
+
+
+class Head(NamedTuple):
+    """The beginning of an envelope: its header, the digest of its key, and the block, None if it is cut off."""
+
+    header: Header
+    digest: bytes
+    block: bytes | None
 
 
 @dataclass(slots=True)
@@ -116,6 +126,20 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
         return None
     return Envelope(kind, codec, id_, created, fresh, expires, cost, held, pause, block, payload, bound)
+
+
+def head_of(data: bytes) -> Head | None:
+    """Return what the beginning of an envelope says, in *data* that need not be all of it; None if it is not ours.
+
+    Nobody has checked it: it is for a list of what there is, and for no hit.
+    """
+    if len(data) < START:
+        return None
+    magic, version, kind, codec, length, *rest, digest = HEADER.unpack_from(data)
+    if magic != MAGIC or version != VERSION:
+        return None
+    block = data[START : START + length]
+    return Head(Header(kind, codec, *rest), digest, block if len(block) == length else None)
 
 
 def end_of(data: bytes) -> float:

@@ -38,14 +38,15 @@ from memocache._tags import join_names, read_field, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 __all__ = [
-    *("BUILTIN_TYPES", "CALL", "KeyMaker", "KeySpec", "Namespace", "call_tag", "register", "version_suffixes"),
-    "without_version",
+    *("ALL", "BUILTIN_TYPES", "CALL", "KeyMaker", "KeySpec", "Namespace", "all_tag", "call_tag", "readable_prefix"),
+    *("namespace_of", "register", "version_suffixes", "without_version"),
 ]
 
 T = TypeVar("T")
 
 SCHEME: Final = "v1"
 CALL: Final = "call:"
+ALL: Final = "all:"
 READABLE_LENGTH: Final = 100  # characters of the namespace at the front of a key
 LONGEST_INLINE: Final = 22  # bytes of arguments that stand in a key as they are: no longer than a digest of them
 DEFAULT: Final = b"default0:"  # a frame, as `encode` makes them: stands for a default that has no form
@@ -56,6 +57,7 @@ UNREADABLE: Final = re.compile(r"[^A-Za-z0-9_.<>\-]")
 # A key of a version is the call's key, and a suffix: together at most 250 characters, with the longest prefix.
 VERSION_SIZE: Final = 9  # bytes, which are 12 characters
 VERSIONED: Final = rf"(.*{SCHEME}:[A-Za-z0-9_.<>\-]*:[0-9a-f]{{32}})@[A-Za-z0-9_\-]{{12}}"  # compiled when it is used
+NAMED: Final = rf"{SCHEME}:([A-Za-z0-9_.<>\-]*):[0-9a-f]{{32}}(?:@[A-Za-z0-9_\-]{{12}})?"
 # Types without methods of the user's; by id, since a metaclass may have a __hash__ of its own.
 BUILTIN_TYPES: Final = frozenset(
     map(id, (int, str, bytes, bool, float, complex, type(None), tuple, list, dict, set, frozenset))
@@ -448,9 +450,10 @@ class KeyMaker:
         self._hash = blake2b(head, digest_size=16)
         # Where people may see it among others, a key says whose it is; in process it takes as little room and time as
         # it can: a digest is a quarter shorter in base 64, and what is no longer needs none.
-        self._prefix = f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE_LENGTH:]}:" if shared else f"{SCHEME}:"
+        self._prefix = readable_prefix(namespace) if shared else f"{SCHEME}:"
         self._number = None if shared else _head_number(head)
-        self.all_tag = "all:" + blake2b(encode(namespace), digest_size=16).hexdigest()
+        self.namespace = namespace
+        self.all_tag = all_tag(namespace)
         """The tag of all entries of this namespace, whichever function or version made them."""
         if self._suffix and not shared:
             _note_version(self.all_tag, self._suffix)
@@ -592,6 +595,22 @@ def _note_version(namespace_tag: str, suffix: str) -> None:
         suffixes = version_suffixes.get(place, ())
         if suffix not in suffixes:
             version_suffixes[place] = (*suffixes, suffix)
+
+
+def readable_prefix(namespace: str) -> str:
+    """Return what the keys of a *namespace* begin with on a shared cache; those of another one may do so, too."""
+    return f"{SCHEME}:{UNREADABLE.sub('_', namespace)[-READABLE_LENGTH:]}:"
+
+
+def all_tag(namespace: str) -> str:
+    """Return the tag of all results of a *namespace*."""
+    return ALL + blake2b(encode(namespace), digest_size=16).hexdigest()
+
+
+def namespace_of(key: str) -> str:
+    """Return the namespace that is written in a *key* on a shared cache; empty if it is none of ours."""
+    match = re.fullmatch(NAMED, key)
+    return "" if match is None else match[1]
 
 
 def call_tag(key: str) -> str:

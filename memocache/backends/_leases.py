@@ -15,13 +15,14 @@ was evicted is replaced by another, so that nothing comes back to life.
 """
 
 import functools
+import math
 import os
 import threading
 import time
 import weakref
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -31,7 +32,9 @@ from memocache._entry import Entry, StaleableEntry
 from memocache._envelope import ERROR, LEASE, Envelope
 from memocache._flight import Flight
 from memocache.backends._shared import (
+    BEGINNING,
     SKEW,
+    Found,
     KVServer,
     PackedCache,
     ServerCache,
@@ -54,6 +57,7 @@ __all__ = ["FencedCache", "KeyState", "LeaseCache", "LeaseRequest", "LocalFlight
 ATTEMPTS: Final = 8
 INITS: Final = 3
 MOST_READS: Final = 10_000
+FETCHED: Final = 1024**2  # bytes that are read at a time for a list
 AT_ONCE: Final = -1  # expire: gone with the command
 
 
@@ -393,6 +397,11 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
         wires = [self._wire(key) for key in keys]
         return self._node(wires[0]).delete(wires, (self._wire(tag),))
 
+    def forget_listed(self, key: str) -> bool:
+        """Delete the value; acknowledged."""
+        wire = self._listed_wire(key)
+        return self._node(wire).delete((wire,))
+
     def forget_tag(self, tag: str) -> None:
         """Give the tag another generation on every server; raise if one of them did not answer."""
         self._on_all(lambda node: node.set(self._wire(tag), new_generation(), 0))
@@ -402,6 +411,19 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
         self._on_all(lambda node: node.flush())
         self._cleared()
         return True
+
+    def _found(self, places: Sequence[Any]) -> Iterator[Found]:
+        """Return what is under these wire keys, *places* being pairs of one and its size; about 1 MiB at a time."""
+        some: list[str] = []
+        room = FETCHED
+        for wire, size in [*places, ("", math.inf)]:
+            room -= size
+            if some and room < 0:
+                for node, wires in self._by_node(some):
+                    for each, data in node.get_many(wires).items():
+                        yield Found(each, data[:BEGINNING], len(data))
+                some, room = [], FETCHED - size
+            some.append(wire)
 
     # ---- its servers ---------------------------------------------------------------------------------------------
 

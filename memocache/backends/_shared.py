@@ -5,18 +5,20 @@ import os
 import re
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._entry import SECOND, Entry, StaleableEntry
-from memocache._envelope import ERROR, GENERATION_SIZE, LEASE, VALUE, Envelope, Header
+from memocache._envelope import ERROR, GENERATION_SIZE, LEASE, VALUE, Envelope, Head, Header
 from memocache._policy import FOREVER, refresh_margin
 from memocache._stored_exception import StoredException
-from memocache.backends.base import Cache, call_verb, countable
+from memocache.backends._listing import DIGEST, Listing, StoredEntry
+from memocache.backends.base import MOST_LISTED, Cache, call_verb, countable
 from memocache.errors import BackendUnavailable, ConfigurationError, SerializationError
+from memocache.keys import ALL, all_tag, namespace_of, readable_prefix
 from memocache.serializers import SafeSerializer
 from memocache.serializers._codec import ValueCodec
 
@@ -140,7 +142,7 @@ class PackedCache(Cache):
         return entry
 
 
-def is_present(envelope: Envelope, now: float) -> bool:
+def is_present(envelope: Envelope | Header, now: float) -> bool:
     # What was made in the future was made by a host whose clock is wrong, and may be fresh for ever.
     return envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires
 
@@ -325,3 +327,71 @@ class ServerCache(PackedCache):
             if node.add(wire, *made) if data is None else node.cas(wire, made[0], swap, made[1]):
                 return True
         raise BackendUnavailable(f"{key} was changed by others {MOST_SWAPS} times in a row")
+
+    # ---- what there is -------------------------------------------------------------------------------------------
+
+    def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
+        """Return the entries under this key_prefix, or those of one *namespace*, of which *limit* are described."""
+        start, tag = ("", "") if namespace is None else (readable_prefix(namespace), all_tag(namespace))
+        pages = self._places(start, tag)
+        return Listing(pages, lambda places: self._described(self._found(places), namespace or "", tag), limit)
+
+    def _places(self, start: str, tag: str) -> Iterator[Sequence[Any]]:
+        """Return, page by page, where there may be entries: with keys that begin with *start*, and in *tag* if any."""
+        raise self._cannot_list()
+
+    @abstractmethod
+    def _found(self, places: Sequence[Any]) -> Iterable["Found"]:
+        """Return what is in these *places*."""
+
+    def _described(self, found: Iterable["Found"], namespace: str, wanted: str) -> Iterator[StoredEntry]:
+        """Return what is told of those that are *found* to be entries, and in the tag that is *wanted*, if any."""
+        now = clock()
+        by_node: dict[int, list[tuple[Found, Head, list[str]]]] = {}
+        for each in found:
+            head = _envelope.head_of(each.data)
+            if head is None or not is_present(head.header, now):
+                continue
+            tags = _envelope.tags_of(head.block or b"")
+            if not wanted or wanted in tags or head.block is None:
+                by_node.setdefault(id(self._node(each.wire)), []).append((each, head, tags))
+        for entries in by_node.values():
+            wires = {tag: self._wire(tag) for _, _, tags in entries for tag in tags}
+            generations = self._node(entries[0][0].wire).get_many(list(wires.values()))
+            for each, head, tags in entries:
+                heads = map(_envelope.generation_head, tags)
+                block = block_of(list(heads), [generations.get(wires[tag]) for tag in tags])
+                if head.block is None or head.block == block:
+                    tag = next((tag for tag in tags if tag.startswith(ALL)), "")
+                    yield self._stored_entry(each, head, namespace, tag, now)
+
+    def _stored_entry(self, found: "Found", head: Head, namespace: str, tag: str, now: float) -> StoredEntry:
+        _, _, _, created, fresh, expires, cost, *_ = head.header
+        key = found.wire.removeprefix(self._prefix) or DIGEST + head.digest.hex()
+        end = min(fresh, expires)
+        return StoredEntry(
+            key=key,
+            namespace=namespace or namespace_of(key),
+            tag=tag,
+            age=max(0.0, now - created),
+            expires_in=end - now if math.isfinite(end) else None,
+            stale_for=max(0.0, expires - end) if math.isfinite(end) else 0.0,
+            cost=cost if 0 <= cost < LONGEST_COST else 0.0,
+            size=found.size,
+        )
+
+    def _listed_wire(self, key: str) -> str:
+        """Return the wire key of an entry that is listed under *key*."""
+        return self._prefix + key if key.startswith(DIGEST) else self._wire(key)
+
+
+BEGINNING: Final = 4096
+"""Bytes of an entry that are read for a list: its head, with the generations of all tags that anybody has."""
+
+
+class Found(NamedTuple):
+    """The bytes in one place of a cache: under which wire key, empty if that is not kept; the first; how many."""
+
+    wire: str
+    data: bytes
+    size: int

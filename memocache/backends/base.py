@@ -14,7 +14,8 @@ from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
 from memocache._signature import signature_of
-from memocache.errors import ConfigurationError, SerializationError, with_article
+from memocache.backends._listing import Listing
+from memocache.errors import BackendError, ConfigurationError, SerializationError, with_article
 from memocache.stats import Counters
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ THEIRS: Final = {
     **dict.fromkeys(("host", "port", "hosts", "server", "endpoint"), ("servers", "url_or_client")),
     **dict.fromkeys(("directory", "cache_dir", "filename", "file"), ("path",)),
 }
+
+MOST_LISTED: Final = 1000
 
 EXAMPLES: Final = {
     "servers": "servers=['127.0.0.1:11211']",
@@ -353,6 +356,20 @@ class Cache(ABC):
         """Learn of the running event loop, before something is done for one of its tasks in a thread of the pool."""
 
     # ---- what only some caches have ------------------------------------------------------------------------------
+
+    def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
+        """Return the entries that are stored, or those of one *namespace*, of which *limit* are described.
+
+        It blocks while it is iterated over. BackendError if the cache cannot tell what it holds.
+        """
+        raise self._cannot_list()
+
+    def _cannot_list(self) -> BackendError:
+        return BackendError(f"{self!r} has no command that tells its keys; ask for a single call, by function.entry()")
+
+    def forget_listed(self, key: str) -> "Answer[bool]":
+        """Forget what a `listing` has told of with this *key*, as `forget` does."""
+        return self.forget(key)
 
     def name_types(self, annotation: object) -> None:
         """Learn that values of the types in *annotation* (a resolved hint, or a module) may be made from bytes."""

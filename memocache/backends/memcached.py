@@ -2,9 +2,11 @@
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
@@ -14,6 +16,7 @@ from pymemcache.exceptions import (
     MemcacheUnknownError,
 )
 
+from memocache._clock import ticks
 from memocache.backends._leases import Answer, LeaseCache
 from memocache.backends._shared import is_generation, new_generation
 from memocache.backends._wire import (
@@ -43,6 +46,7 @@ T = TypeVar("T")
 RECEIVE: Final = 64 * 1024
 DELETIONS: Final = frozenset((b"DELETED", b"NOT_FOUND"))
 CLOSED: Final = "the connection was closed"
+AT_ONCE: Final = 1000  # keys of a page
 
 
 class Server(WireServer["MemcachedConnection"]):
@@ -107,6 +111,41 @@ class Server(WireServer["MemcachedConnection"]):
         """Delete everything."""
         if self._ask("flush_all", noreply=False, repeats=True, urgent=True) is not True:
             raise BackendUnavailable(f"memcached at {self.name} did not flush")
+
+    def items(self) -> Iterator[tuple[str, int]]:
+        """Return the key and the size of each item, as they come over a connection of their own.
+
+        Nothing is held back for them: the server waits while nobody takes them.
+        """
+        began = ticks()
+        connection = None
+        try:
+            connection = self.connect(began + self.timeout)
+            for line in connection.lines(b"lru_crawler metadump all\r\n"):
+                if line == b"END":
+                    return
+                item = METADUMP.match(line)
+                if item is None:
+                    raise self._no_listing(line)
+                key = unquote_to_bytes(item[1])
+                if key.isascii():  # as ours are
+                    yield key.decode(), int(item[2])
+        except BackendError:
+            raise
+        except Exception as error:
+            raise self._failure(error, False, began, None) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _no_listing(self, line: bytes) -> BackendError:
+        answer = line.decode("ascii", "replace")
+        if line.startswith(b"BUSY"):
+            return BackendUnavailable(f"memcached at {self.name} lists its keys for somebody else; try again")
+        return BackendError(
+            f"memcached at {self.name} does not tell its keys ({answer}); start it without -X and without "
+            "-o no_lru_crawler, in version 1.4.31 or later"
+        )
 
     def _ask(
         self,
@@ -180,6 +219,10 @@ class Question:
         return answer
 
 
+METADUMP: Final = re.compile(rb"key=(\S+) .*\bsize=(\d+)")
+"""A line that tells of one item."""
+
+
 class MemcachedConnection:
     """A connection to one server; see WireConnection."""
 
@@ -223,6 +266,20 @@ class MemcachedConnection:
             whole, found = self._found(line, buffer, question.wanted)
             answer = question.learn(whole, found)
         return answer
+
+    def lines(self, command: bytes) -> Iterator[bytes]:
+        """Give a *command*, and return the lines of the answer, however many; each part of it has a deadline anew."""
+        line = self._client.sock
+        buffer = line.exchange(command, RECEIVE)
+        while True:
+            if not buffer:
+                raise EOFError(CLOSED)
+            *whole, rest = buffer.split(b"\n")  # as those of a dump end
+            yield from (each.removesuffix(b"\r") for each in whole)
+            if len(rest) > RECEIVE:
+                raise MemcacheUnknownError("a line without an end")
+            self.sockets.begin()
+            buffer = rest + _more(line)
 
     def _found(self, line: Any, buffer: bytes, wanted: list[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
         """Return the whole answer, of which *buffer* has come already, and what is in it for the *wanted* keys."""
@@ -370,6 +427,13 @@ class MemcachedCache(LeaseCache):
 
     def _nodes(self) -> Sequence["Server"]:
         return self._servers
+
+    def _places(self, start: str, tag: str) -> Iterator[Sequence[tuple[str, int]]]:
+        """Return the wire keys with this *start*, as the servers dump them, with the sizes of their items."""
+        for server in self._servers:
+            items = (item for item in server.items() if item[0].startswith(self._prefix + start))
+            while page := list(islice(items, AT_ONCE)):
+                yield page
 
     def _check_size(self, wire: str, data: bytes) -> None:
         size = len(wire) + len(data) + ITEM_OVERHEAD

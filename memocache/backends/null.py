@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from memocache.backends.base import Cache, Entry, Lease, countable
+from memocache.backends._listing import Listing
+from memocache.backends.base import MOST_LISTED, Cache, Entry, Lease, countable
 from memocache.backends.urls import Url, duration
 
 __all__ = ["NullCache"]
@@ -72,6 +73,10 @@ class NullCache(Cache):
     def inc(self, key: str, delta: int = 1) -> int:
         """Return *delta*: the number counts from 0 each time."""
         return countable(key, delta)
+
+    def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
+        """Return nothing: there is nothing."""
+        return Listing((), lambda places: (), limit)
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 

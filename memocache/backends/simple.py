@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Any, Final
 
@@ -11,16 +11,19 @@ from memocache._entry import SECOND, Entry, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._listeners import listeners
 from memocache._stored_exception import StoredException
+from memocache.backends._listing import Listing, StoredEntry
 from memocache.backends._s3fifo import S3Fifo
-from memocache.backends.base import Busy, Cache, Lease, Stale, Usage, countable
+from memocache.backends.base import MOST_LISTED, Busy, Cache, Lease, Stale, Usage, countable
 from memocache.backends.urls import Url, duration, integer
 from memocache.errors import ConfigurationError
+from memocache.keys import ALL, all_tag
 from memocache.stats import Counters
 
 __all__ = ["TaggedEntries", "SimpleCache"]
 
 GAPS: Final = 2  # one of so many keys may be a gap,
 MOST_GAPS: Final = 24  # where there are more keys than these
+AT_ONCE: Final = 1000  # entries of a page
 LEAST_STEP: Final = 60.0  # seconds by which a clock is set back before anybody cares
 
 
@@ -56,6 +59,10 @@ class TaggedEntries:
         """Return the entries of *tag*."""
         present = self._queue.present(dict.fromkeys(self._keys.get(tag, ())))
         return [entry for entry in present if entry.scope is not None and tag in entry.scope.tags]
+
+    def keys(self, tag: str) -> list[str]:
+        """Return the keys of *tag*, with those of entries that have left."""
+        return list(self._keys.get(tag, ()))
 
     def join(self, key: str, tags: tuple[str, ...]) -> None:
         """Put the entry under *key* into *tags*."""
@@ -331,6 +338,35 @@ class SimpleCache(Cache):
                 saved=sum(entry.hits * entry.cost for entry in own) / SECOND,
             )
 
+    def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
+        """Return the entries, or those of one *namespace*, of which *limit* are described."""
+        return Listing(self._pages("" if namespace is None else all_tag(namespace)), self._described, limit)
+
+    def _pages(self, tag: str) -> Iterator[list[Entry]]:
+        with self._lock:
+            keys = self._tagged.keys(tag) if tag else [entry.key for entry in self._queue.everything()]
+        for start in range(0, len(keys), AT_ONCE):
+            with self._lock:
+                entries = self._queue.present(dict.fromkeys(keys[start : start + AT_ONCE]))
+            now = clock()
+            yield [each for each in entries if now < each.expires_at and (not tag or tag in _tags(each))]
+
+    def _described(self, entries: Sequence[Entry]) -> Iterator[StoredEntry]:
+        now = clock()
+        for entry in entries:
+            end = entry.fresh_until if isinstance(entry, StaleableEntry) else entry.expires_at
+            scope = entry.scope
+            yield StoredEntry(
+                key=entry.key,
+                namespace="" if scope is None or scope.counters is None else scope.counters.title,
+                tag=next((tag for tag in _tags(entry) if tag.startswith(ALL)), ""),
+                age=max(0.0, now - entry.serve_from),
+                expires_in=end - now if end < inf else None,
+                stale_for=entry.expires_at - end if end < inf else 0.0,
+                cost=entry.cost / SECOND,
+                size=None,
+            )
+
     @property
     def near(self) -> "SimpleCache":
         """The cache itself."""
@@ -419,6 +455,10 @@ class SimpleCache(Cache):
         if self._untold:
             self._tell_evicted()
         return old + delta
+
+
+def _tags(entry: Entry) -> tuple[str, ...]:
+    return () if entry.scope is None else entry.scope.tags
 
 
 def _belongs(entry: Entry, tags: tuple[str, ...]) -> bool:

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 from memocache._clock import now as clock
 from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._policy import Duration, seconds
-from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage, blocks
+from memocache.backends._listing import DIGEST, Listing
+from memocache.backends.base import MOST_LISTED, Busy, Cache, CacheCall, Lease, Stale, Usage, blocks
 from memocache.backends.simple import SimpleCache
 from memocache.backends.urls import Url, tier_arguments
 from memocache.errors import BackendError, ConfigurationError, with_article
@@ -249,6 +250,22 @@ class Tiers(Cache):
                 is_near = self._near.fill(ticket, near_entry)
                 entries[at] = near_entry if is_near and near_entry is not None else entry
         return entries
+
+    def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
+        """Return the entries in far."""
+        return self._far.listing(namespace, limit)
+
+    async def forget_listed(self, key: str) -> bool:
+        """Forget in far, then in near; all of near, where far tells a digest only."""
+        try:
+            was_far: bool = await self._ask(self._far.forget_listed, key)
+        finally:
+            if key.startswith(DIGEST):
+                self._near.clear()
+            else:
+                self._near.forget(key)
+        await (self._channel.send_all() if key.startswith(DIGEST) else self._channel.send_key(key))
+        return was_far
 
     # ---- what near knows of functions ----------------------------------------------------------------------------
 

@@ -2,12 +2,15 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from memocache import MISSING, Event, disabled, subscribe, uncache_tag, watched
-from memocache.backends.base import Cache
+from memocache.backends._listing import StoredEntry
+from memocache.backends.base import Cache, call_verb
+from memocache.errors import BackendError
 from memocache.testing._harness import PATIENCE, BlockingCache, Decorator, freeze_clock, wait_for
 
 __all__ = ["TellingTests"]
@@ -172,3 +175,71 @@ class TellingTests:
         f(1)
         entry: Any = f.entry(1)
         assert (entry.expires_in, entry.stale_for) == (None, 0)
+
+    # ---- what there is -----------------------------------------------------------------------------------------------
+
+    def _listed(self, cache: Cache, namespace: str | None, limit: int = 1000) -> tuple[list[StoredEntry], int]:
+        try:
+            listing = cache.listing(namespace, limit)
+        except BackendError as error:
+            pytest.skip(str(error))
+        return list(listing), listing.others
+
+    def test_what_is_stored_is_listed(self, cache: Cache, decorate: Decorator) -> None:
+        f, _ = decorate(cache, timeout=60, stale=600, tags=("tenant:{a}",), namespace="listed.f")
+        g, _ = decorate(cache, timeout=None, version=2, namespace="listed.f, of another")
+        with freeze_clock() as move:
+            f(1)
+            g(1)
+            move(10)
+            f(2)
+            cache.set("of a user", 1)
+            (one, two), others = self._listed(cache, "listed.f")
+            if one.age < two.age:
+                one, two = two, one
+            (of_g,), _ = self._listed(cache, "listed.f, of another")
+            everything, _ = self._listed(cache, None)
+        assert others == 0
+        assert one.tag == two.tag != of_g.tag
+        assert (one.age, two.age) == pytest.approx((10, 0), abs=1e-3)
+        assert one.expires_in == pytest.approx(50, abs=1e-3)
+        assert one.stale_for == pytest.approx(600)
+        assert (of_g.expires_in, of_g.stale_for) == (None, 0)
+        assert (one.size is None) is (not cache.shared)
+        for entry, key in ((one, f.key(1)), (of_g, g.key(1))):
+            assert entry.key == key or entry.key.startswith("#")
+        if cache.shared:
+            assert one.namespace == "listed.f"
+        assert {(each.key, each.tag, each.size) for each in (one, two, of_g)} < {
+            (each.key, each.tag, each.size) for each in everything
+        }
+
+    def test_what_was_forgotten_is_not_listed(self, cache: Cache, decorate: Decorator) -> None:
+        f, calls = decorate(cache, tags=("tenant:{a}",), namespace="listed.forgotten")
+        for number in range(4):
+            f(number)
+        f.uncache(0)
+        uncache_tag("tenant:1", f.cache)
+        (one, two), _ = self._listed(cache, "listed.forgotten")
+        assert call_verb(cache.forget_listed, one.key) is True
+        (left,), _ = self._listed(cache, "listed.forgotten")
+        assert left == replace(two, age=left.age, expires_in=left.expires_in)
+        f(2)
+        f(3)
+        assert calls.count == 5
+        f.uncache_all()
+        assert self._listed(cache, "listed.forgotten")[0] == []
+
+    def test_what_has_expired_is_not_listed(self, cache: Cache, decorate: Decorator) -> None:
+        f, _ = decorate(cache, timeout=60, namespace="listed.expired")
+        with freeze_clock() as move:
+            f(1)
+            move(61)
+            assert self._listed(cache, "listed.expired")[0] == []
+
+    def test_what_is_beyond_the_limit_is_counted(self, cache: Cache, decorate: Decorator) -> None:
+        f, _ = decorate(cache, namespace="listed.many")
+        f.many([(number,) for number in range(303)])
+        entries, others = self._listed(cache, "listed.many", 203)
+        assert len({entry.key for entry in entries}) == 203
+        assert others == 100

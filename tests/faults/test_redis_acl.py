@@ -10,12 +10,14 @@ import pytest
 
 from memocache import RedisCache, SimpleCache, TieredCache, cached, uncache_tag
 from memocache._clock import ticks
+from memocache.errors import BackendUnavailable
 from tests.docs.pages import DOCS
 from tests.support.redis_servers import RedisCluster, RedisServer
 
 # As docs/operating.md lists them.
 NEEDED = ("get", "mget", "set", "del", "getrange", "pttl", "pexpire", "persist", "eval", "evalsha", "echo")
 FOR_CLEAR = ("scan",)
+FOR_LISTS = ("strlen",)
 FOR_TIERS = ("publish", "subscribe", "ping")
 CHANNELS = "&memocache:told:*"
 
@@ -132,8 +134,21 @@ def test_forgetting_works_without_a_proof_of_whose_reply_it_is(server: RedisServ
 
 def test_the_commands_are_in_the_documents() -> None:
     text = (DOCS / "operating.md").read_text()
-    rules = " ".join(f"+{each}" for each in NEEDED + FOR_CLEAR + FOR_TIERS)
+    rules = " ".join(f"+{each}" for each in NEEDED + FOR_CLEAR + FOR_LISTS + FOR_TIERS)
     assert f"~memocache* {CHANNELS} {rules}" in " ".join(text.split())
+
+
+def test_a_list_needs_two_more(server: RedisServer, prefix: str) -> None:
+    def trial(*more: str) -> int:
+        allow(server, *(f"+{each}" for each in (*NEEDED, *more)))
+        cache = RedisCache(server.url, username="app", password="pw", key_prefix=prefix)
+        cached(timeout=300, cache=cache, namespace="f")(lambda x: x)(1)
+        return len(list(cache.listing("f")))
+
+    for missing in FOR_CLEAR + FOR_LISTS:
+        with pytest.raises(BackendUnavailable, match=f"refused a command: NOPERM .*'{missing}'"):
+            trial(*(each for each in FOR_CLEAR + FOR_LISTS if each != missing))
+    assert trial(*FOR_CLEAR, *FOR_LISTS) == 1
 
 
 @pytest.mark.parametrize("missing", ["subscribe", "publish", "channel"])

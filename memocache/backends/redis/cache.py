@@ -11,7 +11,7 @@ Everything is written once, as coroutines over round trips (see `_effects`), for
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b, sha1
 from itertools import islice
@@ -23,7 +23,9 @@ from memocache._entry import StaleableEntry
 from memocache._envelope import ID, LEASE
 from memocache.backends._leases import FencedCache, KeyState, LeaseRequest, OwnLeases, PreparedRead
 from memocache.backends._shared import (
+    BEGINNING,
     GENERATION_MAGIC,
+    Found,
     ServerCache,
     is_generation,
     is_lease,
@@ -482,6 +484,38 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
             found.update((key, list(islice(rest, len(commands[key])))) for key in own)
         return found
 
+    # ---- what there is -------------------------------------------------------------------------------------------
+
+    def _places(self, start: str, tag: str) -> Iterator[Sequence[str]]:
+        """Return the wire keys with this *start*, page by page, as SCAN finds them."""
+        topology, name = self._topology, KEYS + (self._prefix + start).encode("ascii")
+        for server in blocking(topology.masters()):
+            cursor = b"0"
+            while True:
+                cursor, names = blocking(topology.scan(server, name, cursor, b"TYPE", b"string"))
+                yield [each.partition(KEYS)[2].decode() for each in dict.fromkeys(names) if each.isascii()]
+                if cursor == b"0":
+                    break
+
+    def _found(self, places: Sequence[str]) -> Iterator[Found]:
+        by_shard: dict[int, list[str]] = {}
+        for wire in places:
+            by_shard.setdefault(self._shard_index(wire), []).append(wire)
+        requests = {}
+        for index, wires in by_shard.items():
+            names = map(self._shards[index].name, wires)
+            requests[index] = Request(*(each for name in names for each in _beginning(name)), retry=True)
+        replies = blocking(self._topology.ask_all(requests))
+        for index, wires in by_shard.items():
+            each = iter(replies[index])
+            yield from (Found(wire, data, size) for wire, data, size in zip(wires, each, each, strict=True))
+
+    async def forget_listed(self, key: str) -> bool:
+        """Delete the lease and the entry; acknowledged."""
+        wire = self._listed_wire(key)
+        shard = self._node(wire)
+        return any(await shard.ask(Request(*shard.forget_commands(wire), retry=True, urgent=True)))
+
     # ---- messages between near tiers -------------------------------------------------------------------------------
 
     can_send = True
@@ -560,6 +594,14 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
             blocking(self._topology.delete_all(kind + self._prefix.encode("ascii")))
         self._cleared()
         return True
+
+
+def _beginning(name: bytes) -> tuple[Command, Command]:
+    """Return the commands that read the first bytes under *name*, and how many there are."""
+    return (
+        command(resp.bulk, b"GETRANGE", name, b"0", b"%d" % (BEGINNING - 1)),
+        command(resp.length, b"STRLEN", name),
+    )
 
 
 def _generations(lease: Lease) -> list[bytes]:

@@ -8,7 +8,7 @@ from memocache.backends._wire import LONGEST_REMEMBERED, MOST_BYTES, LastReply, 
 
 __all__ = [
     *("Command", "Desynchronized", "EchoedRequest", "ErrorReply", "NeedMoreData", "ProtocolError"),
-    *("Reply", "Request", "any_reply", "bulk", "bulks", "command", "integer", "ok_or_nil", "scan_page"),
+    *("Reply", "Request", "any_reply", "bulk", "bulks", "command", "integer", "length", "ok_or_nil", "scan_page"),
 ]
 
 MAX_DEPTH: Final = 8
@@ -62,6 +62,11 @@ class NeedMoreData(Exception):
 def integer(reply: Reply) -> bool:
     """Tell whether it is a number."""
     return type(reply) is int
+
+
+def length(reply: Reply) -> bool:
+    """Tell whether it is a number, of a command that only reads."""
+    return integer(reply)
 
 
 def ok_or_nil(reply: Reply) -> bool:

@@ -87,17 +87,26 @@ class Topology(ABC):
     def __str__(self) -> str:
         """Return where they are, without names and passwords."""
 
+    async def scan(
+        self, server: RedisServer, name: bytes, cursor: bytes, *words: bytes, urgent: bool = False
+    ) -> tuple[bytes, list[bytes]]:
+        """Return a page of the keys on *server* whose names begin with *name*, and the cursor of the next.
+
+        The first cursor is b"0", as is the one after the last page; *words* say more of what is wanted.
+        """
+        pattern = (b"{*}" if len(self.hash_tags) > 1 else b"") + re.sub(rb"([\\*?\[\]^-])", rb"\\\1", name) + b"*"
+        scan = command(resp.scan_page, b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000", *words)
+        (reply,) = await RoundTrip(server, Request(scan, retry=True, urgent=urgent))
+        if type(reply) is ErrorReply:
+            raise server.refused(reply)
+        return reply[0], reply[1]
+
     async def delete_all(self, name: bytes) -> None:
         """Delete on every server each key whose name begins with *name*, whatever its shard."""
-        pattern = (b"{*}" if len(self.hash_tags) > 1 else b"") + re.sub(rb"([\\*?\[\]^-])", rb"\\\1", name) + b"*"
         for server in await self.masters():
             cursor = b"0"
             while True:
-                scan = command(resp.scan_page, b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
-                (reply,) = await RoundTrip(server, Request(scan, retry=True, urgent=True))
-                if type(reply) is ErrorReply:
-                    raise server.refused(reply)
-                cursor, names = reply
+                cursor, names = await self.scan(server, name, cursor, urgent=True)
                 if names:  # one by one: in a cluster they are in many slots
                     deletes = [command(resp.integer, b"DEL", each) for each in names]
                     for reply in await RoundTrip(server, Request(*deletes, retry=True, urgent=True)):

@@ -11,14 +11,15 @@ import contextlib
 import functools
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import now as clock
 from memocache._clock import ticks
 from memocache._envelope import VALUE, end_of, key_digest
 from memocache.backends._leases import Answer, LeaseCache
-from memocache.backends._shared import is_present
+from memocache.backends._shared import BEGINNING, Found, is_present
 from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, seconds_allowed
 from memocache.backends.sqlite.connection import (
     BESIDE,
@@ -74,6 +75,10 @@ MOST_SWEEPS: Final = 8
 GOOD_SWEEP: Final = 16  # after so many of them expired it is worth while to look on
 LAST_ID: Final = 2**63 - 1
 
+LISTED: Final = "#[0-9a-f]{32}"
+PAGE_FROM: Final = f"""
+    SELECT id, substr(data, 1, {BEGINNING}), length(data) FROM entries WHERE id >= ? AND ends > ? ORDER BY id LIMIT ?
+"""
 AFTER: Final = "SELECT id FROM entries WHERE id > ? ORDER BY id LIMIT ?"
 BEFORE: Final = "SELECT id FROM entries WHERE id < ? ORDER BY id DESC LIMIT ?"
 SWEEP: Final = """
@@ -193,6 +198,20 @@ class SQLiteCache(LeaseCache):
         if envelope is not None and envelope.kind == VALUE and is_present(envelope, clock()):
             return self._opened(key, envelope).value
         return super().get(key)  # a result of a function's, with its tags
+
+    def _places(self, start: str, tag: str) -> Iterator[Sequence[Found]]:
+        """Return the entries that are in *tag*, if any, page by page: keys are not kept in the file."""
+        for page in self._database.pages():
+            yield [each for each in page if not tag or tag.encode() in each.data]
+
+    def _found(self, places: Sequence[Found]) -> Iterator[Found]:
+        return iter(places)
+
+    def forget_listed(self, key: str) -> bool:
+        """Delete the entry whose key has this digest."""
+        if not re.fullmatch(LISTED, key):
+            return self.forget(key)
+        return self._database.delete_id(int.from_bytes(bytes.fromhex(key[1:])[:8], "big", signed=True))
 
     def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
         """Store all of *mapping* for *timeout* seconds, in one transaction; return the keys that are stored."""
@@ -333,6 +352,23 @@ class Database:
     def flush(self) -> None:
         """Delete everything."""
         self._forget(DatabaseConnection.empty, EVERYTHING, None)
+
+    # ---- what there is -------------------------------------------------------------------------------------------
+
+    def pages(self) -> Iterator[list[Found]]:
+        """Return what has not expired, page by page."""
+        now, first = clock(), -LAST_ID - 1
+        while True:
+            rows = self._run(functools.partial(_page, arguments=(first, now, AT_ONCE)))
+            # Somebody else may have put there what are no bytes.
+            yield [Found("", data, size) for _, data, size in rows if type(data) is bytes]
+            if len(rows) < AT_ONCE or rows[-1][0] == LAST_ID:
+                return
+            first = rows[-1][0] + 1
+
+    def delete_id(self, id_: int) -> bool:
+        """Delete the entry with this *id_*; tried whatever the breaker says."""
+        return self._forget(lambda connection: connection.execute(DELETE, (id_,)).rowcount > 0, [id_], True)
 
     # ---- many in one transaction -------------------------------------------------------------------------------------
 
@@ -500,6 +536,11 @@ class Database:
 def id_of(key: str) -> int:
     """Return the id of the entry under *key*. Should two keys ever have the same, their envelopes tell them apart."""
     return int.from_bytes(key_digest(key)[:8], "big", signed=True)
+
+
+def _page(connection: DatabaseConnection, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = connection.execute(PAGE_FROM, arguments).fetchall()
+    return rows
 
 
 def _row(key: str, data: bytes) -> tuple[int, float, bytes]:

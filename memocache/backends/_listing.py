@@ -1,0 +1,73 @@
+"""Listing: the entries that a cache holds, found page by page; StoredEntry: what is told of one, without its value."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["DIGEST", "Listing", "StoredEntry"]
+
+DIGEST: Final = "#"
+"""Stands before the key of a StoredEntry where the cache has only a digest of it."""
+AT_ONCE: Final = 100  # entries that are described in one round trip
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """A description of an entry that was found in a cache; all times are in seconds."""
+
+    key: str
+    """The key in the cache; where the cache has a digest of it only, that, with a '#' before it."""
+    namespace: str
+    """Whose results it is with: the name of the function, or its `namespace=`; empty if the cache does not tell."""
+    tag: str
+    """The name of the tag that all results of that namespace have; empty for what a user has set."""
+    age: float
+    """The time since its computation began."""
+    expires_in: float | None
+    """The time until its timeout is over, which may be below 0 while it may be served stale; None: never."""
+    stale_for: float
+    """The time for which it may be served after that; 0: not at all."""
+    cost: float
+    """How long the computation took."""
+    size: int | None
+    """The bytes that it takes on a shared cache; None in process."""
+
+
+class Listing:
+    """An iterator over the entries of a cache, or of one namespace in it, in no order; it can be used once.
+
+    It reads from the cache as it goes on, and holds one page of it at a time. At most *limit* are told of; the rest is
+    only counted. It raises BackendError where the cache does not answer, be it in the middle.
+    """
+
+    def __init__(
+        self,
+        pages: Iterable[Sequence[Any]],
+        describe: Callable[[Sequence[Any]], Iterable[StoredEntry]],
+        limit: int,
+    ) -> None:
+        self.others = 0
+        """How many more there are, when the iterator has ended; about, since some may have been forgotten."""
+        self._entries = self._described(pages, describe, limit)
+
+    def _described(
+        self,
+        pages: Iterable[Sequence[Any]],
+        describe: Callable[[Sequence[Any]], Iterable[StoredEntry]],
+        left: int,
+    ) -> Iterator[StoredEntry]:
+        for page in pages:
+            position = 0
+            while left > 0 and position < len(page):
+                some = page[position : position + min(left, AT_ONCE)]
+                position += len(some)
+                for entry in describe(some):
+                    left -= 1
+                    yield entry
+            self.others += len(page) - position
+
+    def __iter__(self) -> Iterator[StoredEntry]:
+        return self._entries
+
+    def __next__(self) -> StoredEntry:
+        return next(self._entries)
