@@ -55,8 +55,17 @@ class Binding:
     """
 
     __slots__ = (
-        *("_known_keys", "_scopes", "_stand_in", "_warned", "cache", "copy", "counters", "fixed_lifetime"),
-        *("is_direct", "is_ready", "is_versioned", "keeps_errors_apart", "keeps_nothing", "key", "keys"),
+        *("_known_keys", "_scopes", "_stand_in", "_warned", "cache", "copy", "counters", "event_cache"),
+        *(
+            "fixed_lifetime",
+            "is_direct",
+            "is_ready",
+            "is_versioned",
+            "keeps_errors_apart",
+            "keeps_nothing",
+            "key",
+            "keys",
+        ),
         *("lease_seconds", "longest", "near", "policy", "scope", "title", "views", "wait"),
     )
 
@@ -74,6 +83,8 @@ class Binding:
     ) -> None:
         self.title = title
         self.cache = cache
+        self.event_cache = cache
+        """The cache of which events tell: of what stands in for one, that."""
         self.keys = keys
         self.policy = policy
         self.wait = wait
@@ -126,6 +137,7 @@ class Binding:
             cache = vars(self.cache).setdefault("stand_in", SimpleCache(threshold=1))
             made = Binding(self.title, cache, self.keys, self.policy, self.wait, self.copy, self.counters)
             made.keeps_errors_apart, made.keeps_nothing = self.keeps_errors_apart, True
+            made.event_cache = self.cache
             self._stand_in = made
         return self._stand_in
 
@@ -223,6 +235,12 @@ class Binding:
             self.cache.alias(entry, fast_key)
         return value if self.copy is None else self.copy(value)
 
+    def hit_peeked(self, entry: Entry) -> Any:
+        """Do the same for an *entry* that was peeked at, which has counted nothing."""
+        if entry.counts_its_hits:
+            entry.hits += 1
+        return self.hit(entry)
+
     def serve_old(self, entry: StaleableEntry) -> Any:
         """Count that *entry* is served while somebody refreshes it, and return the value that the caller gets."""
         is_stale = now() >= entry.fresh_until
@@ -241,14 +259,19 @@ class Binding:
         """Tell those who listen to this *kind* of event that *entry* is served."""
         if tell := listeners.get(kind):
             age = max(0.0, now() - entry.serve_from) if entry.serve_from else None
-            tell(self.title, entry.key, self.cache, age=age)
+            tell(self.title, entry.key, self.event_cache, age=age)
 
     def has_waited(self, key: str, seconds: float) -> None:
         """Count that a call is served the result of another, for which it has waited so many *seconds*."""
         self.counters.waits += 1
         self.counters.waited += seconds
         if tell := listeners.get("wait"):
-            tell(self.title, key, self.cache, seconds=seconds)
+            tell(self.title, key, self.event_cache, seconds=seconds)
+
+    def tell_miss(self, key: str, seconds: float | None, error: BaseException | None = None) -> None:
+        """Tell those who listen that a call was computed, perhaps in so many *seconds*, or with an *error*."""
+        if tell := listeners.get("miss"):
+            tell(self.title, key, self.event_cache, seconds=seconds, error=error)
 
     def tell_stored(self, lease: Lease, entry: Entry) -> None:
         """Tell those who listen that the cache took *entry* under *lease*."""
@@ -272,7 +295,7 @@ class Binding:
         self.counters.failures += 1
         self.counters.errors[what] = self.counters.errors.get(what, 0) + 1
         if tell := listeners.get("failed"):
-            tell(self.title, None, self.cache, error=error)
+            tell(self.title, None, self.event_cache, error=error)
         self._warn(what, error)
 
     def _warn(self, what: str, error: Exception | None = None) -> None:

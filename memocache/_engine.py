@@ -14,8 +14,7 @@ from memocache._effects import COMPUTE_ALONE, Effects, Instead, PendingCall, Sto
 from memocache._entry import EntryScope
 from memocache._hooks import Decision, adapters
 from memocache._instances import token
-from memocache._listeners import listeners
-from memocache._readthrough import compute_only, forget, forget_tag, get_or_compute, peek, put_if
+from memocache._readthrough import Follow, compute_alone, compute_only, forget, forget_tag, get_or_compute, peek, put_if
 from memocache._readthrough import refresh as refresh_call
 from memocache.backends.base import Cache, CacheCall
 from memocache.errors import BackendError, UnkeyableArgument
@@ -47,7 +46,7 @@ class CallEngine:
     """
 
     __slots__ = (
-        *("_binding", "_call_key", "_compute", "_key_args", "_memoizer", "_tag", "_tag_args"),
+        *("_binding", "_call_key", "_compute", "_key", "_key_args", "_memoizer", "_tag", "_tag_args"),
         *("cache", "notes", "serves_old"),
     )
 
@@ -142,7 +141,7 @@ class CallEngine:
     # ---- what may wait -------------------------------------------------------------------------------------------
 
     async def compute(self) -> Any:
-        return await compute_only()
+        return await compute_alone(self._binding, self._call_key)
 
     async def change(self, is_error: Callable[[Any], bool], /) -> Any:
         value, error, _ = await COMPUTE_ALONE
@@ -158,13 +157,22 @@ class CallEngine:
                     self.cache.stand_in.forget_tag(self._tag)
         return value
 
-    async def read_through(self, key: str, *, refresh: bool = False, waits: bool = True) -> tuple[Decision | None, Any]:
-        binding, scope = self._binding, self._scope()
-        made_of = partial(self._key_anew, key)
+    async def read_through(
+        self, key: str, *, refresh: bool = False, waits: bool = True, follow: "Follow | None" = None
+    ) -> tuple[Decision | None, Any]:
+        def follow_to(value: Any) -> tuple[str, bool] | None:
+            onward = None if follow is None else follow(value)
+            if onward is not None:
+                self._key = onward[0]
+            return onward
+
+        binding, scope, self._key = self._binding, self._scope(), key
         if refresh:
-            result = await refresh_call(binding, key, scope, made_of)
+            result = await refresh_call(binding, key, scope, self._key_anew, is_call=True)
         else:
-            result = await get_or_compute(binding, key, scope, made_of=made_of, waits=waits)
+            result = await get_or_compute(
+                binding, key, scope, made_of=self._key_anew, waits=waits, follow=follow and follow_to
+            )
         if result is None or type(result) is StoreDecision:
             return result, None
         if type(result) is Instead:
@@ -172,21 +180,16 @@ class CallEngine:
             return None, result.value
         return None, result
 
-    def _key_anew(self, key: str) -> str:
-        """Return *key*, with which this call began, if its arguments are still the same."""
-        return key if self._make_call_key() == self._call_key else ""
+    def _key_anew(self) -> str:
+        """Return the key of this call, if its arguments are still the same."""
+        return self._key if self._make_call_key() == self._call_key else ""
 
     async def peek(self, key: str, /) -> Any:
         (entry,) = await peek(self._binding, (key,), (self._scope().tags,))
         return None if entry is None or now() >= entry.serve_until else entry
 
-    def count(self, entry: Any, /) -> None:
-        if entry is None:
-            self._binding.counters.misses += 1
-            if tell := listeners.get("miss"):
-                tell(self._memoizer.title, self._call_key, self.cache)
-        else:
-            self._binding.hit(entry)
+    def count(self, entry: Any, /) -> Any:
+        return self._binding.hit_peeked(entry)
 
     async def store(
         self, key: str, kept: Any, lifetime: float, stale: float, proof: tuple[str, Callable[[Any], bool]]

@@ -144,25 +144,37 @@ class Engine(Protocol):
         """Return the Decision not to store *value*; with *error*, it failed, and what is stored is served on."""
 
     def compute(self) -> Awaitable[Decision | None]:
-        """Compute only; None if it raised, which the caller is going to see."""
+        """Compute only, which counts as a miss; None if it raised, which the caller is going to see."""
 
     def change(self, is_error: Callable[[Any], bool], /) -> Awaitable[Any]:
         """Compute, and forget what is stored for the call unless it raised, or the value is an error."""
 
     def read_through(
-        self, key: str, *, refresh: bool = False, waits: bool = True
+        self,
+        key: str,
+        *,
+        refresh: bool = False,
+        waits: bool = True,
+        follow: Callable[[Any], tuple[str, bool] | None] | None = None,
     ) -> Awaitable[tuple[Decision | None, Any]]:
         """Look, or compute and store; return the Decision if it was computed here, or else what was found stored.
 
-        (None, None) if the computation raised, which the caller is going to see. *refresh* computes always. If it does
-        not wait for another's computation, it computes alone meanwhile.
+        (None, None) if the computation raised, which the caller is going to see. The call has one outcome, however many
+        keys are tried.
+
+        Args:
+            key: the key to look under first.
+            refresh: True to compute always.
+            waits: False to compute alone meanwhile, rather than to wait for another's computation.
+            follow: takes what is stored, and returns None if that is a result. Else it only leads to another key, which
+                is returned, and whether to wait there; or it cannot be used, and is to be replaced: then the same key.
         """
 
     def peek(self, key: str, /) -> Awaitable[Any]:
         """Return the entry, which has a *value*, if there is a fresh one; no figure changes."""
 
-    def count(self, entry: Any, /) -> None:
-        """Count a hit of an *entry* that `peek` has returned; None counts a miss."""
+    def count(self, entry: Any, /) -> Any:
+        """Count a hit of an *entry* that `peek` has returned, and return its value."""
 
     def store(
         self, key: str, kept: Any, lifetime: float, stale: float, proof: tuple[str, Callable[[Any], bool]]

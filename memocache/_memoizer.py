@@ -529,9 +529,7 @@ class BatchLookup:
 
     def hit(self, entry: Entry) -> Any:
         """Count that *entry* is served, and return the value that the caller gets."""
-        if entry.counts_its_hits:
-            entry.hits += 1
-        return self._binding.hit(entry)
+        return self._binding.hit_peeked(entry)
 
     async def hit_in_task(self, entry: Entry) -> Any:
         """Do the same when it is awaited, as calls are."""

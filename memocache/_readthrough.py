@@ -42,7 +42,18 @@ from memocache.errors import BackendError, BackendUnavailable, SerializationErro
 from memocache.keys import BUILTIN_TYPES, version_suffixes
 
 __all__ = [
-    *("begin_fast", "compute_only", "forget", "forget_direct", "forget_tag", "get_or_compute", "peek", "put", "put_if"),
+    *(
+        "begin_fast",
+        "compute_alone",
+        "compute_only",
+        "forget",
+        "forget_direct",
+        "forget_tag",
+        "get_or_compute",
+        "peek",
+        "put",
+        "put_if",
+    ),
     "refresh",
 ]
 
@@ -61,6 +72,10 @@ MadeOf: TypeAlias = "tuple[object, ...] | Callable[[], str]"
 """The arguments of which a key was made; or what makes it anew of what they are now."""
 
 Proof: TypeAlias = "tuple[str, Callable[[Any], bool]]"
+
+Follow: TypeAlias = "Callable[[Any], tuple[str, bool] | None]"
+"""Takes a stored value, and returns None if that is the result of the call. Else the key to go on with, and whether to
+wait there; the same key as before if the value is to be computed again in its place."""
 
 
 class NoResult(Enum):
@@ -83,13 +98,15 @@ async def get_or_compute(
     made_of: "MadeOf | None" = None,
     *,
     waits: bool = True,
+    follow: "Follow | None" = None,
 ) -> Any:
     """Return the value under *key*, computed if need be; its entry is of this *scope*.
 
     *fast_key* is to lead to the entry, in process. *found* is the answer of a first look, if there was one. *made_of*
-    is what the key was made of. If it does not wait, it computes alone what somebody else computes.
+    is what the key was made of. If it does not wait, it computes alone what somebody else computes. *follow* says which
+    stored values only lead to another key.
     """
-    budget = binding.wait if waits else 0.0
+    budget = binding.wait
     sleep = FIRST_SLEEP
     began: float | None = None  # to wait, if it has
     while True:
@@ -99,7 +116,12 @@ async def get_or_compute(
             binding, found = binding.stand_in(), NOT_LOOKED
             continue
         if found is None:
-            return await _compute_alone(binding, key)
+            return await compute_alone(binding, key)
+        if follow is not None and (onward := await _followed(binding, found, follow)) is not None:
+            if onward[0] == key:
+                return await refresh(binding, key, scope, made_of, is_call=True)
+            (key, waits), found = onward, NOT_LOOKED
+            continue
         if isinstance(found, Entry):
             return binding.hit(found, fast_key, None if began is None else ticks() - began)
         if type(found) is Stale:
@@ -114,8 +136,8 @@ async def get_or_compute(
         if type(found) is Lease:
             found.alias = fast_key
             return await _lead(binding, found, scope, None, made_of, is_call=True)
-        if budget <= 0:
-            return await _compute_alone(binding, key)
+        if budget <= 0 or not waits:
+            return await compute_alone(binding, key)
         since = ticks()
         began = since if began is None else began
         flight = cast(Busy, found).flight
@@ -126,10 +148,13 @@ async def get_or_compute(
             with waiting(flight) as allowed:  # not for a flight that waits for us
                 ended = await Join(flight, budget) if allowed else None
             if ended is None or flight.value is UNSHARED:
-                return await _compute_alone(binding, key)
+                return await compute_alone(binding, key)
             if ended and flight.state != "abandoned":
-                binding.has_waited(key, ticks() - began)
-                return Raised(own_copy(flight.error)) if flight.error else binding.serve(flight.value)
+                onward = None if follow is None or flight.error else follow(flight.value)
+                if onward is None:
+                    binding.has_waited(key, ticks() - began)
+                    return Raised(own_copy(flight.error)) if flight.error else binding.serve(flight.value)
+                key, waits = onward
         found = NOT_LOOKED
         budget -= ticks() - since
 
@@ -193,6 +218,22 @@ async def _look(binding: Binding, key: str, scope: EntryScope) -> "LookupResult 
         return UNANSWERED
 
 
+async def _followed(binding: Binding, found: Any, follow: "Follow") -> "tuple[str, bool] | None":
+    """Return what *follow* says of the value that was *found*, if there is one; then what only leads on is no hit."""
+    entry = found.entry if type(found) is Stale else found
+    if not isinstance(entry, Entry) or type(entry.value) is StoredException:
+        return None
+    onward = follow(entry.value)
+    if onward is not None:
+        if type(found) is Stale:
+            if found.lease is not None:
+                await _give_back(binding, found.lease)
+                found.lease.flight.abandon()
+        elif entry.counts_its_hits:
+            entry.hits -= 1
+    return onward
+
+
 async def _claim(binding: Binding, key: str, scope: EntryScope, failure: str) -> Lease | None:
     """Return the right to replace what is under *key*; None if nothing is to be stored, perhaps for a *failure*."""
     cache = binding.cache
@@ -207,16 +248,16 @@ async def _claim(binding: Binding, key: str, scope: EntryScope, failure: str) ->
             cache.stand_in.forget(key)
 
 
-async def _compute_alone(binding: Binding, key: str | None) -> Any:
-    """Compute for this caller only; *key* is that of a call, None if it is none."""
+async def compute_alone(binding: Binding, key: str | None) -> Any:
+    """Compute for this caller only, which counts as a miss; *key* is that of a call, None if it is none."""
     binding.counters.misses += 1
     began, error = ticks(), None
     try:
         value, error, _ = await COMPUTE_ALONE
         return value
     finally:
-        if key is not None and (tell := listeners.get("miss")):
-            tell(binding.title, key, binding.cache, seconds=ticks() - began, error=error)
+        if key is not None and listeners:
+            binding.tell_miss(key, ticks() - began, error)
 
 
 async def compute_only() -> Any:
@@ -251,8 +292,8 @@ async def _lead(
         computed = cast(Computed, await Compute(flight))
     except BaseException as error:
         flight.abandon()  # it was not computed: a waiter leads the next
-        if is_call and (tell := listeners.get("miss")):
-            tell(binding.title, lease.key, binding.cache, error=error)
+        if is_call and listeners:
+            binding.tell_miss(lease.key, None, error)
         raise
     return await _lead_on(binding, lease, scope, *computed, old=old, made_of=made_of, is_call=is_call)
 
@@ -278,9 +319,10 @@ async def _lead_on(
             await _give_up(binding, lease)
             return value
         if error is not None:
-            instead = await _lead_failed(binding, lease, scope, error, cost, old)
-            is_call = is_call and instead is None  # else it is told as stale
-            return instead
+            if not await _is_served_old(binding, lease, scope, error, cost, old):
+                return None
+            is_call = False  # it is told as stale
+            return Instead(binding.serve_old(cast(StaleableEntry, old)))
         try:
             decision = value if type(value) is StoreDecision else _decide(binding, value)
         except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
@@ -298,8 +340,8 @@ async def _lead_on(
     finally:
         if flight.state is None:
             flight.abandon()  # nothing above has ended it: a waiter leads the next
-        if is_call and (tell := listeners.get("miss")):
-            tell(binding.title, lease.key, binding.cache, seconds=cost, error=error)
+        if is_call and listeners:
+            binding.tell_miss(lease.key, cost, error)
 
 
 class ArgumentsChanged(Exception):
@@ -406,8 +448,8 @@ class PendingLeadFast(PendingCall):
         finally:
             if flight.state is None:
                 flight.abandon()
-            if listeners and (tell := listeners.get("miss")):
-                tell(binding.title, lease.key, binding.cache, seconds=cost)
+            if listeners:
+                binding.tell_miss(lease.key, cost)
         return value
 
     def _advance(self, answer: Any) -> None:
@@ -415,10 +457,10 @@ class PendingLeadFast(PendingCall):
         super()._advance(None)
 
 
-async def _lead_failed(
+async def _is_served_old(
     binding: Binding, lease: Lease, scope: EntryScope, error: BaseException, cost: float, old: StaleableEntry | None
-) -> Any:
-    """Go on after a computation that raised *error*."""
+) -> bool:
+    """Go on after a computation that raised *error*; return whether the caller is served what is *old* instead."""
     lifetime = binding.policy.error_lifetime(error)
     stored = StoredException.of(error) if lifetime and isinstance(error, Exception) else None
     if stored is not None:
@@ -428,9 +470,9 @@ async def _lead_failed(
             binding.failed(f"{type(error).__qualname__} cannot be copied, so that it was not remembered")
         await _give_back(binding, lease, error)
     if not isinstance(error, Exception):
-        return None
+        return False
     _fail(binding, lease, error)
-    return None if old is None or stored is not None else Instead(binding.serve_old(old))
+    return old is not None and stored is None
 
 
 def _fail(binding: Binding, lease: Lease, error: Exception) -> None:
@@ -509,10 +551,17 @@ async def _give_back(binding: Binding, lease: Lease, error: BaseException | None
 # ---- what else can be done with a call ---------------------------------------------------------------------------
 
 
-async def refresh(binding: Binding, key: str, scope: EntryScope, made_of: "MadeOf | None" = None) -> Any:
-    """Compute now and store, whatever is there; return the value. *made_of* is what the key was made of."""
+async def refresh(
+    binding: Binding, key: str, scope: EntryScope, made_of: "MadeOf | None" = None, *, is_call: bool = False
+) -> Any:
+    """Compute now and store, whatever is there; return the value. *made_of* is what the key was made of.
+
+    *is_call* is whether that is a call, which has an outcome.
+    """
     lease = await _claim(binding, key, scope, NO_ANSWER)
-    return await (_compute_alone(binding, None) if lease is None else _lead(binding, lease, scope, None, made_of))
+    if lease is None:
+        return await compute_alone(binding, key if is_call else None)
+    return await _lead(binding, lease, scope, None, made_of, is_call=is_call)
 
 
 async def put(binding: Binding, key: str, scope: EntryScope, value: object) -> None:

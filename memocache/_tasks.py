@@ -58,7 +58,14 @@ class TaskDriver:
                     if operation.flight is not None:
                         is_led = True
                         return await self._lead_in_task(operation.flight)
-                    operation = coroutine.send((await self._compute(), None, 0.0))
+                    try:
+                        answer = await self._compute(), None, 0.0
+                    except BaseException as error:
+                        with contextlib.suppress(StopIteration):
+                            coroutine.send((None, error, 0.0))
+                        raise
+                    operation = coroutine.send(answer)
+                    answer = None
                     continue
                 try:
                     answer = await self._perform(operation)

@@ -14,6 +14,7 @@ from pymemcache import Client
 
 from memocache import SimpleCache, configure
 from memocache._current import configured
+from memocache._flight import Flight
 from memocache._hooks import adapters
 from tests.support.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
 from tests.support.servers import (
@@ -25,6 +26,7 @@ from tests.support.servers import (
     find_memcached,
     skip_or_fail,
 )
+from tests.support.threads import Joins
 
 pytest_plugins = ["pytester", "tests.support.selection"]
 
@@ -147,6 +149,19 @@ def client_for() -> Iterator[Callable[..., Client]]:
             return client
 
         yield make
+
+
+@pytest.fixture
+def joins(monkeypatch: pytest.MonkeyPatch) -> Joins:
+    """How many have begun to wait for a computation, in threads or tasks."""
+    joins, subscribe = Joins(), Flight.subscribe
+
+    def noted(flight: Flight, wake: Callable[[], None]) -> bool:
+        joins.count += getattr(wake, "__name__", "") != "_wake"  # the leader's own
+        return subscribe(flight, wake)
+
+    monkeypatch.setattr(Flight, "subscribe", noted)
+    return joins
 
 
 @pytest.fixture(scope="session")

@@ -168,6 +168,7 @@ class ViewCall:
         self._request = request
         self._names: tuple[str, ...] = ()  # headers in the key, learned from Vary
         self._keys: dict[tuple[str, ...], str] = {}  # by the names of headers
+        self._found: StoredResponse | None = None  # the latest that was read
         self._variant: StoredResponse | None = None  # the response, where a marker was stored first
         self._marker: StoredResponse | None = None  # that marker
         self._why = ""  # it is not cached
@@ -245,29 +246,31 @@ class ViewCall:
 
     async def _serve(self) -> Decision | StoredResponse | None:
         """Return the StoredResponse that was found, or the Decision on what was computed for this call."""
-        engine, memory = self._engine, self._memory
-        is_refresh = self._is_refresh
-        for _ in range(MOST_VARY + 1):
-            key = self._key()
-            waits = not memory.is_unstorable(key)
-            decision, packed = await engine.read_through(key, refresh=is_refresh, waits=waits)
-            if packed is None:
-                break
-            stored = self._open(packed)
-            if stored is None:
-                is_refresh = True  # in its place
-                self._function.warn("a stored response could not be read, so it is computed again")
-            elif not stored.is_vary_marker:
-                return stored
-        else:
-            decision = await engine.compute()
+        key, waits = self._way()
+        decision, packed = await self._engine.read_through(
+            key, refresh=self._is_refresh, waits=waits, follow=self._follow
+        )
+        if packed is not None:
+            return self._found
         if decision is None:
             return None
         if self._variant is not None:
             await self._store_variant(self._variant)
         if self._is_lasting and not self._is_refresh:
-            memory.set_unstorable(self._key(), unstorable=decision.lifetime <= 0)
+            self._memory.set_unstorable(self._key(), unstorable=decision.lifetime <= 0)
         return decision
+
+    def _way(self) -> tuple[str, bool]:
+        """Return the key to look under, by what is known of the URL, and whether to wait there."""
+        key = self._key()
+        return key, not self._memory.is_unstorable(key)
+
+    def _follow(self, packed: object) -> tuple[str, bool] | None:
+        """Return the way to go on from what is *packed*, if it is no response of this view."""
+        stored = self._found = self._open(packed)
+        if stored is None:
+            self._function.warn("a stored response could not be read, so it is computed again")
+        return None if stored is not None and not stored.is_vary_marker else self._way()
 
     async def _read(self) -> Decision | StoredResponse | None:
         """Do the same, and store nothing: for HEAD."""
@@ -279,7 +282,6 @@ class ViewCall:
             if not stored.is_vary_marker:
                 self._engine.count(entry)
                 return stored
-        self._engine.count(None)
         return await self._engine.compute()
 
     def _open(self, packed: object) -> StoredResponse | None:

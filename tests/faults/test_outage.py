@@ -26,7 +26,6 @@ from memocache import (
     cached,
     uncache_tag,
 )
-from memocache._flight import Flight
 from memocache.errors import BackendError
 from tests.support.threads import PATIENCE, Held, Joins, start
 
@@ -115,19 +114,6 @@ def awaited_cache(request: pytest.FixtureRequest, tmp_path: Path) -> Cache:
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "memocache")
-
-
-@pytest.fixture
-def joins(monkeypatch: pytest.MonkeyPatch) -> Joins:
-    """How many have begun to wait for a computation, in threads or tasks."""
-    joins, subscribe = Joins(), Flight.subscribe
-
-    def noted(flight: Flight, wake: Callable[[], None]) -> bool:
-        joins.count += getattr(wake, "__name__", "") != "_wake"  # the leader's own
-        return subscribe(flight, wake)
-
-    monkeypatch.setattr(Flight, "subscribe", noted)
-    return joins
 
 
 def counted(cache: Cache, answer: Callable[..., Any] = lambda x: x, **options: Any) -> tuple[Any, Held]:

@@ -42,8 +42,7 @@ class Call:
 
     async def read(self) -> Any:
         entry = await self.engine.peek(self.key)
-        self.engine.count(entry)
-        return await self.engine.compute() if entry is None else entry.value
+        return await self.engine.compute() if entry is None else self.engine.count(entry)
 
     def decide(self, response: Response, began: float) -> Any:
         is_shared = response.status == 200 and not {"Set-Cookie", "Cache-Control"} & response.headers.keys()

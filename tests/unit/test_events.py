@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from memocache import (
+    Cache,
     ConfigurationError,
     Event,
     MemcachedCache,
+    NullCache,
     SimpleCache,
     cached,
     configure,
@@ -21,7 +23,8 @@ from memocache import (
 )
 from memocache._events import KINDS
 from memocache._listeners import listeners
-from tests.support.servers import MemcachedServer
+from memocache.testing._harness import freeze_clock
+from tests.support.servers import MemcachedServer, free_port
 
 
 def test_nobody_listens_after_the_last_has_ended() -> None:
@@ -215,3 +218,56 @@ def test_a_child_can_subscribe_though_its_parent_was_just_doing_so() -> None:
         leave.set()
         thread.join()
         switches.remove(hold)
+
+
+@pytest.mark.parametrize("cache", [NullCache(), SimpleCache()], ids=repr)
+def test_a_coroutine_function_that_raises_tells_the_error_of_its_miss(cache: Cache) -> None:
+    @cached(timeout=60, cache=cache, wait=0)
+    async def f(x: int) -> float:
+        await asyncio.sleep(0)
+        return 1 / x
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(f(0), f(0), f(1), f(1), return_exceptions=True)  # the second computes alone
+
+    with watched() as calls:
+        results = asyncio.run(main())
+    assert [type(each) for each in results] == [ZeroDivisionError, ZeroDivisionError, float, float]
+    assert sorted(repr(call.error) for call in calls) == ["None", "None", *[repr(results[0])] * 2]
+    assert {call.kind for call in calls} == {"miss"}
+
+
+def test_what_is_served_stale_is_no_miss_too_though_it_cannot_be_copied() -> None:
+    def copy(value: int) -> int:
+        if copies:
+            raise ValueError("of the copy")
+        return value
+
+    copies: list[int] = []
+
+    @cached(timeout=60, stale=600, copy=copy)
+    def f(x: int) -> float:
+        return 1 / (1 - len(copies))
+
+    with freeze_clock() as move, pytest.MonkeyPatch.context() as patched:
+        f(1)
+        move(61)
+        copies.append(1)
+        patched.setattr("memocache._effects.in_background", lambda call: False)  # so that it is refreshed here
+        with watched() as calls, pytest.raises(ValueError, match="of the copy"):
+            f(1)
+    assert [call.kind for call in calls] == ["stale"]
+
+
+def test_a_cache_that_does_not_answer_is_named_though_another_stands_in(caplog: pytest.LogCaptureFixture) -> None:
+    cache = MemcachedCache([f"127.0.0.1:{free_port()}"])
+
+    @cached(timeout=60, cache=cache, namespace="events")
+    def f(x: int) -> int:
+        return x
+
+    told: list[Event] = []
+    with subscribe(told.append), caplog.at_level(logging.CRITICAL, "memocache"):
+        f(1)
+    assert [event.kind for event in told if event.function] == ["failed", "miss"]
+    assert all(event.cache is cache for event in told if event.function)

@@ -1,7 +1,8 @@
 """What a view of any framework does: what of a call is in the key, what is stored, what forgets it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,26 @@ import pytest
 from memocache import (
     Cache,
     ConfigurationError,
+    Event,
     MemcachedCache,
     SimpleCache,
     SQLiteCache,
     cached,
     configure,
     disabled,
+    subscribe,
     uncache_tag,
     uncaches,
 )
 from memocache._hooks import adapters
 from memocache.web._discovery import ArgumentAdapter
+from memocache.web._responses import StoredResponse
 from tests.support.servers import MemcachedServer
+from tests.support.threads import PATIENCE, Held, Joins, start
 from tests.web.django_site import DjangoSite
 from tests.web.frameworks import Make
 from tests.web.matrix import Ask, Reply
-from tests.web.sites import Asked, Site, not_cached
+from tests.web.sites import Asked, Site, View, not_cached
 
 Count = Callable[[], int]
 with_arguments = pytest.mark.sites(lambda make: make.func.has_arguments)
@@ -323,6 +328,88 @@ def test_a_function_that_can_be_no_view_is_forgotten_in_one_round_trip(
 
     assert [typed(1), typed.uncache(1), groups] == [1, True, []]
     assert [perhaps(1), perhaps.uncache(1), len(groups)] == [1, True, 1]
+
+
+# ---- one outcome a request ---------------------------------------------------------------------------------------
+
+
+def by_language(count: Count) -> Callable[[Asked], Reply]:
+    return lambda asked: Reply(headers=(("Vary", "Accept-Language"),), body=f"{count()}")
+
+
+@contextmanager
+def told(view: View) -> Iterator[list[str]]:
+    """Collect the outcomes of the calls inside; the figures must say the same."""
+    events: list[Event] = []
+    before = view.info()
+    with subscribe(events.append, "hit", "stale", "miss", "wait"):
+        outcomes: list[str] = []
+        yield outcomes
+    outcomes += [event.kind for event in events]
+    after = view.info()
+    for kind, name in {"hit": "hits", "stale": "stale", "miss": "misses", "wait": "waits"}.items():
+        assert outcomes.count(kind) == getattr(after, name) - getattr(before, name), kind
+    assert {(event.function, event.cache) for event in events} <= {(events[0].function, view.function.cache)}
+
+
+def test_each_request_has_one_outcome_though_a_vary_leads_to_its_response(
+    site: Site, cache: Cache, count: Count
+) -> None:
+    view = site.mount(by_language(count), cached(cache=cache, namespace="view"))
+    with told(view) as outcomes:
+        assert [site.text(Accept_Language=each) for each in ("de", "de", "en", "en")] == ["1", "1", "2", "2"]
+    assert outcomes == ["miss", "hit", "miss", "hit"]
+    view.forget_known_variants()  # so that it finds the marker first
+    with told(view) as outcomes:
+        assert site.text(Accept_Language="en") == "2"
+    assert outcomes == ["hit"]
+    view.forget_known_variants()
+    with told(view) as outcomes:
+        assert site.text(Accept_Language="fr") == "3"
+    assert outcomes == ["miss"]
+
+
+def test_what_a_client_asks_to_be_computed_is_a_miss_and_what_is_passed_by_has_no_outcome(
+    site: Site, cache: Cache, count: Count
+) -> None:
+    view = site.mount(by_language(count), cached(cache=cache, namespace="view"))
+    with told(view) as outcomes:
+        site.get("/", "HEAD")
+        site.get()
+        site.get("/", "HEAD")
+        site.get(Cache_Control="no-cache")
+        site.get(Cache_Control="no-store")
+        site.get("/", "POST")
+    assert outcomes == ["miss", "miss", "hit", "miss"]
+
+
+def test_a_stored_response_that_cannot_be_read_is_a_miss(
+    site: Site, cache: Cache, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = site.mount(page(count), cached(cache=cache, namespace="view"))
+    with monkeypatch.context() as patched:
+        patched.setattr(StoredResponse, "pack", lambda self: "no response")
+        site.get()
+    with told(view) as outcomes:
+        assert site.texts("/", "/") == ["2", "2"]
+    assert outcomes == ["miss", "hit"]
+
+
+def test_who_waits_for_a_response_with_a_vary_has_one_outcome(
+    site: Site, cache: Cache, count: Count, joins: Joins
+) -> None:
+    held = Held(by_language(count))
+    view = site.mount(held, cached(cache=cache, namespace="view"))
+    with told(view) as outcomes:
+        calls = [start(site.text)]
+        held.wait()
+        calls += [start(site.text) for _ in range(2)]
+        joins.wait(2)
+        held.go()
+        for call in calls:
+            call.result(PATIENCE)
+    assert len(outcomes) == 3
+    assert outcomes.count("miss") == count() - 1
 
 
 # ---- forgetting --------------------------------------------------------------------------------------------------
