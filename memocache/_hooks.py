@@ -14,6 +14,7 @@ from inspect import Parameter, Signature
 from typing import Any, Final, Protocol
 
 from memocache._current import default
+from memocache.backends._listing import Listing
 from memocache.backends.base import Cache
 
 __all__ = [
@@ -69,6 +70,9 @@ class HookedFunction(Protocol):
 
     def forget(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> bool:
         """Forget one call, whatever the request was; block until it is done, also for a coroutine function."""
+
+    def listing(self, limit: int, /) -> Listing:
+        """Return the entries of the function on the cache in use, of which *limit* are described."""
 
     def warn(self, what: str, /) -> None:
         """Count a failure, and log the first of each kind."""

@@ -45,6 +45,7 @@ from memocache.stats import Counters, Info
 
 if TYPE_CHECKING:
     from memocache._code import CodeListing, FunctionCode
+    from memocache.backends._listing import Listing
 
 __all__ = ["Call", "Memoizer", "as_call", "forget_each"]
 
@@ -309,6 +310,11 @@ class Memoizer:
             waited=total.waited,
             errors=total.errors,
         )
+
+    def listing(self, limit: int) -> "Listing":
+        """Return the entries of the function on the cache in use, of which *limit* are described."""
+        binding = self.binding()
+        return binding.cache.listing(binding.keys.namespace, limit)
 
     def code_listing(self) -> "CodeListing":
         """Return a listing of the code that is its version."""

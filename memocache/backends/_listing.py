@@ -4,6 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from memocache._listeners import listeners
+from memocache.backends.base import Cache, call_verb
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed
+from memocache.keys import all_tag, call_tag, without_version
+
 __all__ = ["DIGEST", "Listing", "StoredEntry"]
 
 DIGEST: Final = "#"
@@ -34,7 +39,7 @@ class StoredEntry:
 
 
 class Listing:
-    """An iterator over the entries of a cache, or of one namespace in it, in no order; it can be used once.
+    """An iterator over the entries of a *cache*, or of one *namespace* in it, in no order; it can be used once.
 
     It reads from the cache as it goes on, and holds one page of it at a time. At most *limit* are told of; the rest is
     only counted. It raises BackendError where the cache does not answer, be it in the middle.
@@ -42,12 +47,16 @@ class Listing:
 
     def __init__(
         self,
+        cache: Cache,
+        namespace: str | None,
         pages: Iterable[Sequence[Any]],
         describe: Callable[[Sequence[Any]], Iterable[StoredEntry]],
         limit: int,
     ) -> None:
         self.others = 0
         """How many more there are, when the iterator has ended; about, since some may have been forgotten."""
+        self._cache = cache
+        self._namespace = namespace
         self._entries = self._described(pages, describe, limit)
 
     def _described(
@@ -71,3 +80,42 @@ class Listing:
 
     def __next__(self) -> StoredEntry:
         return next(self._entries)
+
+    def through(self, cache: Cache) -> "Listing":
+        """Return this listing, of the far tier of *cache*: whatever it forgets is forgotten in both tiers."""
+        self._cache = cache
+        return self
+
+    # ---- forgetting ----------------------------------------------------------------------------------------------
+
+    def forget(self, key: str) -> bool:
+        """Forget the call whose entry has been told of with this *key*, as `uncache` does; it blocks.
+
+        Return whether there was something. UncacheFailed if the cache did not acknowledge it.
+        """
+        if key.startswith(DIGEST):
+            return bool(self._forgotten(key, self._cache.forget_listed, key))
+        call = without_version(key)
+        return bool(self._forgotten(key, self._cache.forget_call, tuple(dict.fromkeys((key, call))), call_tag(call)))
+
+    def forget_all(self) -> None:
+        """Forget every call of the namespace, as `uncache_all` does; it blocks. UncacheFailed as above."""
+        if self._namespace is None:
+            raise ConfigurationError("a listing of a whole cache cannot forget it all; use clear(), or name a function")
+        tag = all_tag(self._namespace)
+        self._forgotten(tag, self._cache.forget_tag, tag)
+
+    def _forgotten(self, what: str, verb: Callable[..., Any], *arguments: Any) -> Any:
+        cache = self._cache
+        try:
+            answer = call_verb(verb, *arguments)
+        except BackendError as error:
+            raise UncacheFailed(
+                f"the cache did not acknowledge that {what} was forgotten, so that old results may still be served: {error}"
+            ) from error
+        finally:  # nobody who starts when this has returned joins what began before
+            if cache.stand_in is not None:
+                cache.stand_in.clear()
+        if tell := listeners.get("uncached"):
+            tell(self._namespace or "", what, cache)
+        return answer

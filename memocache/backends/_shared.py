@@ -334,7 +334,9 @@ class ServerCache(PackedCache):
         """Return the entries under this key_prefix, or those of one *namespace*, of which *limit* are described."""
         start, tag = ("", "") if namespace is None else (readable_prefix(namespace), all_tag(namespace))
         pages = self._places(start, tag)
-        return Listing(pages, lambda places: self._described(self._found(places), namespace or "", tag), limit)
+        return Listing(
+            self, namespace, pages, lambda places: self._described(self._found(places), namespace or "", tag), limit
+        )
 
     def _places(self, start: str, tag: str) -> Iterator[Sequence[Any]]:
         """Return, page by page, where there may be entries: with keys that begin with *start*, and in *tag* if any."""

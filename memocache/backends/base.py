@@ -14,11 +14,11 @@ from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
 from memocache._signature import signature_of
-from memocache.backends._listing import Listing
 from memocache.errors import BackendError, ConfigurationError, SerializationError, with_article
 from memocache.stats import Counters
 
 if TYPE_CHECKING:
+    from memocache.backends._listing import Listing
     from memocache.backends.urls import Url
 
 __all__ = [
@@ -357,7 +357,7 @@ class Cache(ABC):
 
     # ---- what only some caches have ------------------------------------------------------------------------------
 
-    def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
+    def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> "Listing":
         """Return the entries that are stored, or those of one *namespace*, of which *limit* are described.
 
         It blocks while it is iterated over. BackendError if the cache cannot tell what it holds.
@@ -368,7 +368,7 @@ class Cache(ABC):
         return BackendError(f"{self!r} has no command that tells its keys; ask for a single call, by function.entry()")
 
     def forget_listed(self, key: str) -> "Answer[bool]":
-        """Forget what a `listing` has told of with this *key*, as `forget` does."""
+        """Forget what a `listing` has told of with this *key*, of which a '#' in front may say that it is a digest."""
         return self.forget(key)
 
     def name_types(self, annotation: object) -> None:

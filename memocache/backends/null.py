@@ -76,7 +76,7 @@ class NullCache(Cache):
 
     def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
         """Return nothing: there is nothing."""
-        return Listing((), lambda places: (), limit)
+        return Listing(self, namespace, (), lambda places: (), limit)
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 

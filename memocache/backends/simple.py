@@ -340,7 +340,8 @@ class SimpleCache(Cache):
 
     def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
         """Return the entries, or those of one *namespace*, of which *limit* are described."""
-        return Listing(self._pages("" if namespace is None else all_tag(namespace)), self._described, limit)
+        pages = self._pages("" if namespace is None else all_tag(namespace))
+        return Listing(self, namespace, pages, self._described, limit)
 
     def _pages(self, tag: str) -> Iterator[list[Entry]]:
         with self._lock:

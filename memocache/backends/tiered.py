@@ -253,7 +253,7 @@ class Tiers(Cache):
 
     def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
         """Return the entries in far."""
-        return self._far.listing(namespace, limit)
+        return self._far.listing(namespace, limit).through(self)
 
     async def forget_listed(self, key: str) -> bool:
         """Forget in far, then in near; all of near, where far tells a digest only."""

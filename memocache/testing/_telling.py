@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from memocache import MISSING, Event, disabled, subscribe, uncache_tag, watched
-from memocache.backends._listing import StoredEntry
-from memocache.backends.base import Cache, call_verb
+from memocache.backends._listing import Listing, StoredEntry
+from memocache.backends.base import Cache
 from memocache.errors import BackendError
 from memocache.testing._harness import PATIENCE, BlockingCache, Decorator, freeze_clock, wait_for
 
@@ -178,12 +178,14 @@ class TellingTests:
 
     # ---- what there is -----------------------------------------------------------------------------------------------
 
-    def _listed(self, cache: Cache, namespace: str | None, limit: int = 1000) -> tuple[list[StoredEntry], int]:
+    def _listing(self, cache: Cache, namespace: str | None, limit: int = 1000) -> Listing:
         try:
-            listing = cache.listing(namespace, limit)
+            return cache.listing(namespace, limit)
         except BackendError as error:
             pytest.skip(str(error))
-        return list(listing), listing.others
+
+    def _listed(self, cache: Cache, namespace: str | None) -> list[StoredEntry]:
+        return list(self._listing(cache, namespace))
 
     def test_what_is_stored_is_listed(self, cache: Cache, decorate: Decorator) -> None:
         f, _ = decorate(cache, timeout=60, stale=600, tags=("tenant:{a}",), namespace="listed.f")
@@ -194,12 +196,11 @@ class TellingTests:
             move(10)
             f(2)
             cache.set("of a user", 1)
-            (one, two), others = self._listed(cache, "listed.f")
+            one, two = self._listed(cache, "listed.f")
             if one.age < two.age:
                 one, two = two, one
-            (of_g,), _ = self._listed(cache, "listed.f, of another")
-            everything, _ = self._listed(cache, None)
-        assert others == 0
+            (of_g,) = self._listed(cache, "listed.f, of another")
+            everything = self._listed(cache, None)
         assert one.tag == two.tag != of_g.tag
         assert (one.age, two.age) == pytest.approx((10, 0), abs=1e-3)
         assert one.expires_in == pytest.approx(50, abs=1e-3)
@@ -214,32 +215,39 @@ class TellingTests:
             (each.key, each.tag, each.size) for each in everything
         }
 
-    def test_what_was_forgotten_is_not_listed(self, cache: Cache, decorate: Decorator) -> None:
-        f, calls = decorate(cache, tags=("tenant:{a}",), namespace="listed.forgotten")
+    @pytest.mark.parametrize("version", [None, 2])
+    def test_what_was_forgotten_is_not_listed(self, cache: Cache, decorate: Decorator, version: object) -> None:
+        told: list[Event] = []
+        f, calls = decorate(cache, tags=("tenant:{a}",), version=version, namespace="listed.forgotten")
         for number in range(4):
             f(number)
         f.uncache(0)
         uncache_tag("tenant:1", f.cache)
-        (one, two), _ = self._listed(cache, "listed.forgotten")
-        assert call_verb(cache.forget_listed, one.key) is True
-        (left,), _ = self._listed(cache, "listed.forgotten")
+        listing = self._listing(cache, "listed.forgotten")
+        one, two = listing
+        with subscribe(told.append, "uncached"):
+            assert listing.forget(one.key) is True
+        assert [(event.key, event.cache) for event in told] == [(one.key, cache)]
+        (left,) = self._listed(cache, "listed.forgotten")
         assert left == replace(two, age=left.age, expires_in=left.expires_in)
         f(2)
         f(3)
         assert calls.count == 5
-        f.uncache_all()
-        assert self._listed(cache, "listed.forgotten")[0] == []
+        listing.forget_all()
+        assert self._listed(cache, "listed.forgotten") == []
+        f(3)
+        assert calls.count == 6
 
     def test_what_has_expired_is_not_listed(self, cache: Cache, decorate: Decorator) -> None:
         f, _ = decorate(cache, timeout=60, namespace="listed.expired")
         with freeze_clock() as move:
             f(1)
             move(61)
-            assert self._listed(cache, "listed.expired")[0] == []
+            assert self._listed(cache, "listed.expired") == []
 
     def test_what_is_beyond_the_limit_is_counted(self, cache: Cache, decorate: Decorator) -> None:
         f, _ = decorate(cache, namespace="listed.many")
         f.many([(number,) for number in range(303)])
-        entries, others = self._listed(cache, "listed.many", 203)
-        assert len({entry.key for entry in entries}) == 203
-        assert others == 100
+        listing = self._listing(cache, "listed.many", 203)
+        assert len({entry.key for entry in listing}) == 203
+        assert listing.others == 100
