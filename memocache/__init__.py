@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 from memocache._config import auncache_tag, configure, default_cache, uncache_tag
+from memocache._counters import Info
 from memocache._current import disabled
 from memocache._decorator import cached
 from memocache._missing import MISSING
@@ -19,12 +20,12 @@ from memocache.errors import (
     UnkeyableArgument,
     ValueTooLarge,
 )
-from memocache.stats import Info
 
 if TYPE_CHECKING:
     from memocache import errors as errors
     from memocache import keys as keys
     from memocache import serializers as serializers
+    from memocache import stats as stats
     from memocache._code import code
     from memocache._entry_info import EntryInfo
     from memocache._events import Event, subscribe, watched
@@ -118,12 +119,12 @@ _LATER: Final = {
     "JSONSerializer": "memocache.serializers",
     "PickleSerializer": "memocache.serializers",
 }
-
+_MODULES_LATER: Final = ("serializers", "stats")
 
 if not TYPE_CHECKING:  # to a checker, no name but these is there
 
     def __getattr__(name: str) -> object:
-        if name == "serializers":
+        if name in _MODULES_LATER:
             return importlib.import_module(f"{__name__}.{name}")
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -132,4 +133,4 @@ if not TYPE_CHECKING:  # to a checker, no name but these is there
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, "serializers"})
+    return sorted({*globals(), *_LATER, *_MODULES_LATER})

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from memocache._canonical import fast_types, plain_types
 from memocache._clock import now
+from memocache._counters import Counters
 from memocache._current import CacheRef, CacheSource, as_cache
 from memocache._entry import SECOND, Entry, EntryScope, FastIndex, FastKey, StaleableEntry
 from memocache._hints import result_hints
@@ -18,7 +19,6 @@ from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.backends.simple import SimpleCache
 from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, one_line, with_article
 from memocache.keys import KeyMaker
-from memocache.stats import Counters
 
 __all__ = ["Binding", "Bindings", "LookupResult", "VersionedBindings"]
 
@@ -184,6 +184,7 @@ class Binding:
     def took(self, cost: float) -> None:
         """Learn that a computation has taken *cost* seconds, longer than all before."""
         self.longest = cost
+        self.counters.slowest = max(self.counters.slowest, cost)
         self.lease_seconds = max(LEAST_LEASE, 2 * cost)
 
     def decline(self, found: LookupResult) -> None:

@@ -23,11 +23,11 @@ from typing import (
 )
 
 from memocache._code import CodeListing
+from memocache._counters import Info
 from memocache._entry_info import EntryInfo
 from memocache._function import BoundCachedFunction, CachedFunction, SyncMethods
 from memocache._missing import Missing
 from memocache.backends.base import Cache
-from memocache.stats import Info
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

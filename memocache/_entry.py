@@ -6,8 +6,8 @@ from collections.abc import Hashable
 from math import inf
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+from memocache._counters import Counters
 from memocache._native import hit
-from memocache.stats import Counters
 
 __all__ = ["SECOND", "StaleableEntry", "FastKey", "FastIndex", "Entry", "EntryScope"]
 

@@ -18,6 +18,8 @@ C = TypeVar("C", bound=Callable[[], object])
 
 pid = os.getpid()
 """The process for which all was made."""
+is_child = False
+"""True if this process was forked from another in which all of this was there."""
 
 _in_child: Final[list[Callable[[], object]]] = []
 _locks: Final[dict[int, Any]] = {}  # by process: nobody in this one holds that of another
@@ -31,13 +33,14 @@ def in_child(after_fork: C) -> C:
 
 def notice() -> bool:
     """Make all anew if this is a child in which that was not done yet; return whether it was."""
-    global pid
+    global is_child, pid
     me = os.getpid()
     if pid == me:
         return False
     with _locks.setdefault(me, threading.RLock()):
         if pid == me:
             return False
+        is_child = True
         pid = me  # first, since whoever makes something anew may take a connection
         for after_fork in _in_child:
             after_fork()

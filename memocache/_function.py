@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar,
 
 import wrapt
 
+from memocache._counters import Info
 from memocache._hooks import ADAPTERS, Decorated, load
 from memocache._memoizer import Memoizer
 from memocache._missing import Missing
 from memocache._native import hit
 from memocache.backends.base import Cache
-from memocache.stats import Info
 
 if TYPE_CHECKING:
     from memocache._code import CodeListing

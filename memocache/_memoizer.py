@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from memocache._binding import Binding, Bindings, VersionedBindings
 from memocache._clock import now
 from memocache._compile import CallCompiler, fast_key_maker
+from memocache._counters import Counters, Info
 from memocache._current import CacheRef, is_disabled, register
 from memocache._effects import Effects, PendingCall, blocking
 from memocache._engine import CallEngine, TaskEngine, plan_forget
@@ -41,7 +42,6 @@ from memocache._tags import Tags
 from memocache.backends.base import Cache, Usage
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 from memocache.keys import KeyMaker, KeySpec, Namespace
-from memocache.stats import Counters, Info
 
 if TYPE_CHECKING:
     from memocache._code import CodeListing, FunctionCode
@@ -283,8 +283,8 @@ class Memoizer:
                 return entry.key
         return binding.keys.key(key_args)
 
-    def info(self) -> Info:
-        """Return the figures of the function, on all caches that it has used."""
+    def counted(self) -> tuple[Counters, Usage, Cache]:
+        """Return the figures on all caches that it has used, and what is held on the one in use; and that."""
         binding = self.binding()
         total, usage = Counters(), Usage()
         total.add(self.bindings.past)
@@ -295,6 +295,11 @@ class Memoizer:
             total.saved += held.saved
             if each is binding:
                 usage = held
+        return total, usage, binding.cache
+
+    def info(self) -> Info:
+        """Return the figures of the function, on all caches that it has used."""
+        total, usage, _ = self.counted()
         return Info(
             hits=total.hits,
             misses=total.misses,
@@ -309,6 +314,7 @@ class Memoizer:
             lost=total.lost,
             waited=total.waited,
             errors=total.errors,
+            seconds_computed=round(total.computed, 6),
         )
 
     def listing(self, limit: int) -> "Listing":

@@ -313,6 +313,7 @@ async def _lead_on(
     """Go on after the computation, which returned *value* or raised *error*, in *cost* seconds."""
     flight = lease.flight
     try:
+        binding.counters.computed += cost
         if cost > binding.longest:
             binding.took(cost)
         if flight.is_left and _have_changed(binding, lease, made_of):
@@ -431,6 +432,7 @@ class PendingLeadFast(PendingCall):
         cost = self._leave()
         flight = lease.flight
         try:
+            binding.counters.computed += cost
             if cost > binding.longest:
                 binding.took(cost)
             end = time.time() + lifetime  # see `now`

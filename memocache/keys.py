@@ -198,6 +198,11 @@ class Namespace:
             raise self._unknown("is defined in a script, whose name other machines do not know")
         return f"{self._script}.{self.title}"
 
+    @property
+    def name(self) -> str:
+        """The name by which processes together know it, as far as it has one; two functions may have the same."""
+        return self._given or (f"{self._script}.{self.title}" if self._script else self._path)
+
     def check(self) -> None:
         """Raise ConfigurationError unless other processes find this very function under its name.
 

@@ -1,71 +1,364 @@
-"""Counters and Info: the figures of a cached function."""
+"""Shared figures: what all processes have counted, added up on a cache that they share; and Info, of one function."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+import atexit
+import contextlib
+import math
+import random
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, Self
 
-__all__ = ["Counters", "Info"]
+from memocache import _fork
+from memocache._clock import now
+from memocache._config import default_cache
+from memocache._counters import Info
+from memocache._current import as_cache
+from memocache._fork import in_child
+from memocache._policy import FOREVER
+from memocache.backends._shared import ServerCache
+from memocache.errors import ConfigurationError, MemocacheError, one_line, with_article
+from memocache.observe._totals import Totals
+
+if TYPE_CHECKING:
+    from memocache.backends.base import Cache
+    from memocache.backends.foreign import Foreign
+
+__all__ = ["Info", "SharedFigures", "Sharing", "read", "share"]
+
+MINUTES: Final = 60
+MOST_FUNCTIONS: Final = 1000
+LONGEST_NAME: Final = 200
+OTHERS: Final = "(others)"
+"""The name of the row in which those functions are counted for which there is no room."""
+INDEX: Final = "#tallies"  # the key of the names of the functions, each with its slowest computation
+TOTAL: Final = "total"
+MINUTE: Final = 60.0
+MINUTE_LIFETIME: Final = (MINUTES + 1) * MINUTE
+SLOWER: Final = 1.1  # times what is known as the slowest, before another is worth a change of the index
+MICROSECONDS: Final = 1_000_000
+PATIENCE: Final = 5.0  # seconds to wait for what is just being sent
+
+SECONDS: Final = ("seconds_saved", "seconds_computed", "waited")  # are sent as whole microseconds
+OF_A_MINUTE: Final = ("hits", "stale", "misses", "waits", "failures", "seconds_saved", "seconds_computed")
+OF_ALL_TIME: Final = (*OF_A_MINUTE, "evicted", "stored", "lost", "waited")
 
 
-FIGURES: Final = ("evicted", "failures", "hits", "lost", "misses", "saved", "stale", "stored", "waited", "waits")
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
-    """The figures of one function, counted in this process: on the cache in use, and on those that it used before.
+class SharedFigures:
+    """The figures of one function, counted by all processes that share theirs, also by those that have ended."""
 
-    A call is counted once: as a hit if it was served a stored value, as stale if the timeout of that was over, as a
-    wait if it was served the result of a computation that another call had begun, else as a miss. A refresh, also one
-    in the background, is a miss, too. A failure is whatever was not done for us: the cache was down, a value
-    could not be stored, a refresh in the background raised; *errors* says how often each. *lost* are the results that
-    were not stored since their computation took longer than its lease: somebody else has computed them meanwhile.
-    *stored* counts the results that were stored, *evicted* those that had to leave for others in process,
-    *seconds_saved* adds up the computation times of the entries that were hit, *waited* the seconds of the waits.
-    *currsize* and *maxsize* are None where the cache is not in this process; of a TieredCache they are its near tier's.
+    function: str
+    """The name of the function, such as "shop.report", or its `namespace=`; "(others)" for those beyond 1,000."""
+    totals: Info
+    """All that was ever counted. It has no sizes, and no errors by kind."""
+    minutes: tuple[Info, ...]
+    """The last 60 minutes, the present one last: hits, stale, misses, waits, failures and seconds."""
+    slowest: float
+    """The seconds of the longest computation, to within a tenth."""
+
+
+def read(cache: "Cache | Foreign | str") -> list[SharedFigures]:
+    """Return the figures of all functions that processes share on *cache*, by name; none where nothing is shared.
+
+    It takes some round trips, and blocks: in a coroutine, `await asyncio.to_thread(read, cache)`.
+
+    Args:
+        cache: a cache object, or its name or URL, as `share` was given.
+
+    Raises:
+        ConfigurationError: for a cache on which figures cannot be shared.
+        BackendError: if the cache does not answer.
+    """
+    far = _far("read", cache)
+    index = _names_in(far.get(INDEX))
+    numbered = {name: _number(name) for name in (*index, OTHERS)}
+    minute = int(now() // MINUTE)
+    (total,) = far.tallies([TOTAL], _numbers(numbered, OF_ALL_TIME))
+    minutes = far.tallies(
+        [str(each) for each in range(minute - MINUTES + 1, minute + 1)], _numbers(numbered, OF_A_MINUTE)
+    )
+    found = [
+        SharedFigures(
+            name,
+            _info(total, number, OF_ALL_TIME),
+            tuple([_info(each, number, OF_A_MINUTE) for each in minutes]),
+            index.get(name, 0.0),
+        )
+        for name, number in numbered.items()
+    ]
+    shown = [each for each in found if each.function in index or each.totals.calls]
+    return sorted(shown, key=lambda each: each.function)
+
+
+def _far(function: str, given: object) -> ServerCache:
+    """Return the cache with the figures, of what *function* was given; ConfigurationError if there can be none."""
+    cache = default_cache(given) if isinstance(given, str) else as_cache(given)
+    far = None if cache is None else cache.far
+    if isinstance(far, ServerCache):
+        return far
+    if cache is None:
+        what = f"got {with_article(type(given))}"
+    elif not cache.shared:
+        what = f"got {cache!r}, which lives in this process, where no other can add to its figures"
+    else:
+        what = f"got {cache!r}, on which processes cannot add to one number without losing what others add"
+    raise ConfigurationError(
+        f"{function}() {what}; give it a RedisCache, MemcachedCache, SQLiteCache or GAEMemcachedCache, or a URL such "
+        "as 'redis://127.0.0.1:6379'. The functions themselves may use any cache"
+    )
+
+
+def _number(name: str) -> str:
+    """Return what the numbers of the function *name* begin with: no other function's, whatever happens to the index."""
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _numbers(numbered: Mapping[str, str], figures: tuple[str, ...]) -> list[str]:
+    return [f"{number}:{figure}" for number in numbered.values() for figure in figures]
+
+
+def _info(numbers: Mapping[str, int], number: str, figures: tuple[str, ...]) -> Info:
+    found: dict[str, Any] = {figure: numbers.get(f"{number}:{figure}", 0) for figure in figures}
+    for figure in SECONDS:
+        found[figure] = found.get(figure, 0) / MICROSECONDS
+    return Info(**found)
+
+
+def _names_in(index: object) -> dict[str, float]:
+    """Return the names in the *index*, each with its slowest computation; anybody may have written it."""
+    found = index.items() if isinstance(index, dict) else ()
+    return {
+        name: float(seconds)
+        for name, seconds in list(found)[:MOST_FUNCTIONS]
+        if type(name) is str and type(seconds) in (int, float) and math.isfinite(seconds)
+    }
+
+
+# ---- sharing ---------------------------------------------------------------------------------------------------------
+
+
+def share(cache: "Cache | Foreign | str", every: float = 10) -> "Sharing":
+    """Add the figures of all functions of this process to those on *cache*, from now on; return what ends it.
+
+    A thread does it, and never a call: every so many seconds it sends what was counted since then, in one or two round
+    trips, and what is left at the end of the process. Call it once in each process, also before it forks: a child
+    counts for itself. A process shares on one cache; called again, it goes on with the other one.
+
+    What could not be sent is kept, and sent with the next. A process that is killed has not shared its last *every*
+    seconds; and what an answer was lost for may be counted twice.
+
+    Args:
+        cache: a RedisCache, MemcachedCache, SQLiteCache or GAEMemcachedCache, a TieredCache before one, or its name or
+            URL. The functions may use any others. Applications with a *key_prefix* of their own do not mix.
+        every: seconds between two sendings, above 0.
+
+    Raises:
+        ConfigurationError: for a cache on which that cannot be, and for any other *every*.
+    """
+    global _sharing, _totals
+    far = _far("share", cache)
+    if isinstance(every, bool) or not isinstance(every, int | float) or not 0 < every < math.inf:
+        raise ConfigurationError(f"share() got every={every!r}; wanted: seconds above 0, such as 10")
+    with _starting:
+        if _totals is None:
+            _totals = Totals(are_full=True)
+            if _fork.is_child:
+                _totals.read()  # what the parent had counted is the parent's
+            atexit.register(_at_exit)
+        former, _sharing = _sharing, Sharing(far, every)
+        if former is not None:
+            former()
+            _sharing.take_over(former)
+        _sharing.start()
+        return _sharing
+
+
+class Sharing:
+    """The figures of this process on their way to a cache, until it is called, or left as a context.
+
+    Args:
+        far: the cache.
+        every: seconds between two sendings.
     """
 
-    hits: int = 0
-    misses: int = 0
-    stale: int = 0
-    waits: int = 0
-    failures: int = 0
-    stored: int = 0
-    seconds_saved: float = 0.0
-    currsize: int | None = None
-    maxsize: int | None = None
-    evicted: int = 0
-    lost: int = 0
-    waited: float = 0.0
-    errors: Mapping[str, int] = field(default_factory=dict, hash=False)
+    def __init__(self, far: ServerCache, every: float) -> None:
+        self.cache = far
+        """The cache on which the figures are."""
+        self._every = every
+        self._index: dict[str, float] = {}  # as it was there
+        self._index_minute = 0  # in which it was looked at last
+        self._slowest: dict[str, float] = {}  # seconds of the longest computation, of all functions that counted here
+        self._is_told = self._is_full_told = False
+        self._empty()
 
-    def __iter__(self) -> Iterator[int | None]:
-        """Go through the figures of functools: `hits, misses, maxsize, currsize = f.cache_info()`."""
-        return iter((self.hits, self.misses, self.maxsize, self.currsize))
+    def _empty(self) -> None:
+        self._lock = threading.Lock()
+        self._counted: dict[tuple[str, str], Counter[str]] = {}  # by tally and function: what has no numbers yet
+        self._left: dict[str, Counter[str]] = {}  # by tally: what is to be added to its numbers
+
+    def start(self) -> None:
+        """Send from now on."""
+        self._stop = threading.Event()
+        thread = threading.Thread(target=self._run, args=(self._stop,), name="memocache stats", daemon=True)
+        with contextlib.suppress(RuntimeError):  # the interpreter shuts down
+            thread.start()
+        from multiprocessing import util
+
+        util.register_after_fork(self, lambda sharing: util.Finalize(None, sharing.flush, exitpriority=0))
+
+    def take_over(self, former: "Sharing") -> None:
+        """Send what the *former* could not."""
+        self._counted, self._left, self._slowest = former._counted, former._left, former._slowest
+
+    def __call__(self) -> None:
+        """Send what is left, and nothing any more."""
+        global _sharing
+        if _sharing is self:
+            _sharing = None
+        if not self._stop.is_set():
+            self._stop.set()
+            self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self()
+
+    def after_fork(self) -> None:
+        """Send what this child counts, and leave to the parent what that has."""
+        self._empty()
+        if not self._stop.is_set():
+            self.start()
+
+    def _run(self, stop: threading.Event) -> None:
+        # Not all workers of a server at the same moment.
+        while not stop.wait(self._every * random.uniform(0.9, 1.1)):
+            self.flush()
+
+    def flush(self) -> bool:
+        """Send now what was counted since the last time, and return whether the cache took it; it blocks."""
+        if not self._lock.acquire(timeout=PATIENCE):
+            return False
+        try:
+            self._collect()
+            self._enrol()
+            self._send()
+            self._is_told = False
+        except Exception as error:  # noqa: BLE001 - in a thread of ours, where nobody else would hear of it
+            if not self._is_told:
+                self._is_told = True
+                _warn(
+                    "the figures could not be shared on %r, and are kept until they can: %s (said once)",
+                    self.cache,
+                    one_line(f"{error}" if isinstance(error, MemocacheError) else f"{type(error).__name__}: {error}"),
+                )
+            return False
+        finally:
+            self._lock.release()
+        return True
+
+    def _collect(self) -> None:
+        """Read what was counted since the last time."""
+        assert _totals is not None
+        minute = _minute()
+        for labels, added in _totals.read().items():
+            name = labels.function[:LONGEST_NAME]
+            self._slowest[name] = max(self._slowest.get(name, 0.0), round(_totals.slowest[labels], 6))
+            for tally, figures in ((TOTAL, OF_ALL_TIME), (str(minute), OF_A_MINUTE)):
+                counted = self._counted.setdefault((tally, name), Counter())
+                for figure in figures:
+                    if number := added[figure]:
+                        counted[figure] += round(number * MICROSECONDS if figure in SECONDS else number)
+        for tally in [tally for tally in self._left if _is_over(tally, minute)]:
+            del self._left[tally]
+        for place in [place for place, counted in self._counted.items() if not counted or _is_over(place[0], minute)]:
+            del self._counted[place]
+
+    def _enrol(self) -> None:
+        """Have the functions in the index; look at it every minute, since a cache may lose what it holds."""
+        index, minute = self._index, _minute()
+        if (
+            minute != self._index_minute
+            or any(name not in index for _, name in self._counted if len(index) < MOST_FUNCTIONS)
+            or any(seconds > SLOWER * index[name] for name, seconds in self._slowest.items() if name in index)
+        ):
+            self._index = _names_in(self.cache.amend(INDEX, self._enrolled))
+            self._index_minute = minute
+        for (tally, name), counted in self._counted.items():
+            if name not in self._index:
+                name = OTHERS
+                if not self._is_full_told:
+                    self._is_full_told = True
+                    _warn(
+                        "more than %d functions share their figures on %r; those beyond are counted as one, %r "
+                        "(said once)",
+                        MOST_FUNCTIONS,
+                        self.cache,
+                        OTHERS,
+                    )
+            number, left = _number(name), self._left.setdefault(tally, Counter())
+            for figure, amount in counted.items():
+                left[f"{number}:{figure}"] += amount
+        self._counted.clear()
+
+    def _enrolled(self, index: object) -> dict[str, float]:
+        """Return the *index* with the functions of this process in it, as far as there is room."""
+        found = _names_in(index)
+        for name, seconds in self._slowest.items():
+            if (name in found or len(found) < MOST_FUNCTIONS) and seconds > SLOWER * found.get(name, -1.0):
+                found[name] = seconds
+        return found
+
+    def _send(self) -> None:
+        """Add what is left to the numbers on the cache."""
+        for tally, amounts in list(self._left.items()):
+            self.cache.add_to_tally(tally, amounts, FOREVER if tally == TOTAL else MINUTE_LIFETIME)
+            del self._left[tally]
 
 
-class Counters:
-    """The running figures of one function on one cache.
+_starting = threading.RLock()
+_totals: Totals | None = None  # of this process, once it has shared anything
+_sharing: Sharing | None = None
 
-    Incremented without a lock: with its global lock, CPython does not switch
-    threads between the reading and the writing of `x.n += 1`.
-    """
 
-    __slots__ = ("errors", "title", *FIGURES)
+def sharing() -> Sharing | None:
+    """Return what shares the figures of this process now, if anything does."""
+    return _sharing
 
-    def __init__(self, title: str = "") -> None:
-        self.title = title  # the function's, in messages and events
-        self.reset()
 
-    def add(self, other: "Counters") -> None:
-        """Add the figures of *other* to these."""
-        for name in FIGURES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for what, number in other.errors.items():
-            self.errors[what] = self.errors.get(what, 0) + number
+def _minute() -> int:
+    return int(now() // MINUTE)
 
-    def reset(self) -> None:
-        """Start again at zero."""
-        self.hits = self.misses = self.stale = self.waits = 0
-        self.failures = self.stored = self.evicted = self.lost = 0
-        self.saved = self.waited = 0.0
-        self.errors: dict[str, int] = {}  # how often each thing was not done
+
+def _is_over(tally: str, minute: int) -> bool:
+    """Return whether nobody asks for *tally* any more."""
+    return tally != TOTAL and int(tally) <= minute - MINUTES
+
+
+def _warn(message: str, *words: object) -> None:
+    import logging  # not before something goes wrong: it takes a tenth of the whole import
+
+    logging.getLogger("memocache").warning(message, *words)
+
+
+def _at_exit() -> None:
+    if _sharing is not None:
+        _sharing.flush()
+
+
+@in_child
+def _after_fork() -> None:
+    global _starting, _totals
+    _starting = threading.RLock()
+    _totals = None
+    if _sharing is not None:
+        _totals = Totals(are_full=True)
+        _totals.read()  # what the parent has counted is the parent's
+        _sharing.after_fork()

@@ -223,6 +223,18 @@ def new_generation() -> bytes:
 
 
 MOST_SWAPS: Final = 1000
+MOST_DIGITS: Final = 20
+
+
+def number_in(data: bytes | None) -> int | None:
+    """Return the number that *data* spells; None if it spells none that can be counted up."""
+    return int(data) if data is not None and data.isdigit() and len(data) <= MOST_DIGITS else None
+
+
+def numbers_in(value: object) -> dict[str, int]:
+    """Return the numbers by name in a *value*, which anybody may have written."""
+    found = value.items() if isinstance(value, dict) else ()
+    return {name: number for name, number in found if type(name) is str and type(number) is int}
 
 
 class ServerCache(PackedCache):
@@ -235,6 +247,51 @@ class ServerCache(PackedCache):
     def _expire(self, seconds: float) -> int:
         """Return what a server is told for *seconds* to live."""
         return expire_after(seconds)
+
+    # ---- tallies: numbers that all processes add to --------------------------------------------------------------
+
+    def add_to_tally(self, tally: str, amounts: dict[str, int], lifetime: float) -> None:
+        """Add *amounts* to the numbers of a *tally*, each atomically; one that is new lives for *lifetime* seconds.
+
+        What has been added is taken out of *amounts*. What is left there when it raises was not; but where an answer
+        was lost, nobody knows. Here a tally is one value, and is swapped for another; some servers can add themselves.
+        """
+
+        def added(numbers: object) -> dict[str, int]:
+            sums = numbers_in(numbers)
+            return sums | {name: sums.get(name, 0) + amount for name, amount in amounts.items()}
+
+        self.amend(self._tally(tally), added, lifetime)
+        amounts.clear()
+
+    def tallies(self, tallies: Sequence[str], names: Sequence[str]) -> list[dict[str, int]]:
+        """Return the numbers of *tallies*, each by name; those that are not there are left out.
+
+        All *names* that there may be are given, since not every server can list them.
+        """
+        found = self.get_dict(*map(self._tally, tallies))
+        return [numbers_in(found[self._tally(tally)]) for tally in tallies]
+
+    def _tally(self, tally: str) -> str:
+        """Return the name of a *tally*, which nothing else has: after a '#' there are hex digits elsewhere."""
+        return f"#tally:{tally}"
+
+    def amend(self, key: str, change: Callable[[object], object], lifetime: float = FOREVER) -> object:
+        """Swap in what *change* makes of the value under *key* (None if there is none), atomically, and return that.
+
+        A new one lives for *lifetime* seconds, another for as long as the one before.
+        """
+        made: object = None
+
+        def amended(old: Entry | None) -> tuple[bytes, int] | None:
+            nonlocal made
+            value = None if old is None else old.value
+            made = change(value)
+            seconds = lifetime if old is None else old.expires_at - clock()
+            return None if made == value else (self._packed(key, made, seconds), self._expire(seconds))
+
+        self._replace(key, amended)
+        return made
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from inspect import CO_COROUTINE
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, NamedTuple, ParamSpec, Self, TypeAlias, TypeVar
 
+from memocache._counters import Counters
 from memocache._effects import Effects, Operation, blocking, in_task
 from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import Flight
@@ -15,7 +16,6 @@ from memocache._fork import in_child
 from memocache._policy import FOREVER, seconds
 from memocache._signature import signature_of
 from memocache.errors import BackendError, ConfigurationError, SerializationError, with_article
-from memocache.stats import Counters
 
 if TYPE_CHECKING:
     from memocache.backends._listing import Listing

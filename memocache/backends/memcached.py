@@ -18,7 +18,7 @@ from pymemcache.exceptions import (
 
 from memocache._clock import ticks
 from memocache.backends._leases import Answer, LeaseCache
-from memocache.backends._shared import is_generation, new_generation
+from memocache.backends._shared import is_generation, new_generation, number_in
 from memocache.backends._wire import (
     LONGEST_REMEMBERED,
     LastReply,
@@ -45,6 +45,9 @@ T = TypeVar("T")
 
 RECEIVE: Final = 64 * 1024
 DELETIONS: Final = frozenset((b"DELETED", b"NOT_FOUND"))
+ADDITIONS: Final = frozenset((b"STORED", b"NOT_STORED"))
+ADDED_AT_ONCE: Final = 1000  # numbers in one round trip
+MOST_TRIES: Final = 8
 CLOSED: Final = "the connection was closed"
 AT_ONCE: Final = 1000  # keys of a page
 
@@ -106,6 +109,24 @@ class Server(WireServer["MemcachedConnection"]):
         """Delete what is under *keys* and *beside*; asked even of a server that is left alone."""
         deleted = self._ask("delete_each", (*keys, *beside), repeats=True, urgent=True)
         return any(deleted[: len(keys)])
+
+    def count(self, amounts: dict[str, int], expire: int) -> None:
+        """Add *amounts* to the numbers under these keys, and take out those that were added."""
+        for _ in range(MOST_TRIES):
+            sums = self._ask("incr_each", list(islice(amounts.items(), ADDED_AT_ONCE)))
+            for key, total in sums.items():
+                if total.isdigit():
+                    del amounts[key]
+            junk = [key for key, total in sums.items() if total.startswith(b"CLIENT_ERROR")]
+            if junk:
+                self._ask("delete_each", junk, repeats=True)
+            new = {key: amounts[key] for key in sums if key in amounts}
+            if new:
+                for key in self._ask("add_each", new, expire):
+                    del amounts[key]
+            if not amounts:
+                return
+        raise BackendUnavailable(f"memcached at {self.name} did not take a number")
 
     def flush(self) -> None:
         """Delete everything."""
@@ -188,6 +209,25 @@ class StrictClient(Client):  # type: ignore[misc]
         # Some versions take a last word `noreply` for the option of that name, though it is the key.
         commands = [b"delete %b%b\r\n" % (key.encode("ascii"), b" 0" if key == "noreply" else b"") for key in keys]
         return [answer == b"DELETED" for answer in self._misc_cmd(commands, b"delete", False)]
+
+    def incr_each(self, amounts: Sequence[tuple[str, int]]) -> dict[str, bytes]:
+        """Add *amounts* to the numbers under these keys, in one round trip, and return each answer by key."""
+        commands = [b"incr %b %d\r\n" % (key.encode("ascii"), amount) for key, amount in amounts]
+        answers = self._misc_cmd(commands, b"incr", False)
+        return {key: answer for (key, _), answer in zip(amounts, answers, strict=True)}
+
+    def add_each(self, numbers: Mapping[str, int], expire: int) -> list[str]:
+        """Store *numbers* where there is nothing, in one round trip, and return the keys where that was so."""
+        words = [(key.encode("ascii"), b"%d" % number) for key, number in numbers.items()]
+        commands = [b"add %b 0 %d %d\r\n%b\r\n" % (key, expire, len(data), data) for key, data in words]
+        answers = self._misc_cmd(commands, b"add", False)
+        if not ADDITIONS.issuperset(answers):
+            raise MemcacheUnknownError(answers)
+        return [key for key, answer in zip(numbers, answers, strict=True) if answer == b"STORED"]
+
+    def _raise_errors(self, line: bytes, name: bytes) -> None:
+        if name != b"incr" or not line.startswith(b"CLIENT_ERROR cannot increment"):  # what is there is no number
+            super()._raise_errors(line, name)
 
     def _misc_cmd(self, cmds: Any, cmd_name: bytes, noreply: Any, end_tokens: Any = None) -> Any:
         answers = super()._misc_cmd(cmds, cmd_name, noreply, end_tokens)
@@ -434,6 +474,29 @@ class MemcachedCache(LeaseCache):
             items = (item for item in server.items() if item[0].startswith(self._prefix + start))
             while page := list(islice(items, AT_ONCE)):
                 yield page
+
+    def _tally(self, tally: str) -> str:
+        return f"{self._prefix}#tally:{tally}"
+
+    def add_to_tally(self, tally: str, amounts: dict[str, int], lifetime: float) -> None:
+        """Have the server add *amounts* to the numbers of a *tally*; all tallies are on one of the servers."""
+        start = f"{self._tally(tally)}:"
+        left = {start + name: amount for name, amount in amounts.items()}
+        try:
+            self._node(self._tally("")).count(left, self._expire(lifetime))
+        finally:
+            for name in [name for name in amounts if start + name not in left]:
+                del amounts[name]
+
+    def tallies(self, tallies: Sequence[str], names: Sequence[str]) -> list[dict[str, int]]:
+        """Return the numbers of *tallies*, each by name."""
+        server = self._node(self._tally(""))
+        found: dict[str, bytes] = {}
+        wires = [f"{self._tally(tally)}:{name}" for tally in tallies for name in names]
+        for start in range(0, len(wires), ADDED_AT_ONCE):
+            found.update(server.get_many(wires[start : start + ADDED_AT_ONCE]))
+        numbers = map(number_in, map(found.get, wires))
+        return [{name: number for name in names if (number := next(numbers)) is not None} for _ in tallies]
 
     def _check_size(self, wire: str, data: bytes) -> None:
         size = len(wire) + len(data) + ITEM_OVERHEAD

@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, Final
 
 from memocache._clock import now as clock
+from memocache._counters import Counters
 from memocache._entry import SECOND, Entry, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._listeners import listeners
@@ -17,7 +18,6 @@ from memocache.backends.base import MOST_LISTED, Busy, Cache, Lease, Stale, Usag
 from memocache.backends.urls import Url, duration, integer
 from memocache.errors import ConfigurationError
 from memocache.keys import ALL, all_tag
-from memocache.stats import Counters
 
 __all__ = ["TaggedEntries", "SimpleCache"]
 

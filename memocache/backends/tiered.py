@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, Final, TypeVar
 
 from memocache._clock import now as clock
+from memocache._counters import Counters
 from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._policy import Duration, seconds
 from memocache.backends._listing import DIGEST, Listing
@@ -16,7 +17,6 @@ from memocache.backends.simple import SimpleCache
 from memocache.backends.urls import Url, tier_arguments
 from memocache.errors import BackendError, ConfigurationError, with_article
 from memocache.keys import call_tag
-from memocache.stats import Counters
 
 __all__ = ["ForgetChannel", "Tiers", "TieredCache"]
 

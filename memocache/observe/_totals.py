@@ -2,14 +2,18 @@
 
 import weakref
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from memocache import cached_functions
 
 __all__ = ["OUTCOMES", "Labels", "Totals", "labels_of", "system_of"]
 
-COUNTED: Final = ("hits", "stale", "misses", "waits", "evicted", "failures", "seconds_saved")
+COUNTED: Final = {
+    **{name: name for name in ("hits", "stale", "misses", "waits", "evicted", "failures", "stored", "lost", "waited")},
+    "seconds_saved": "saved",
+    "seconds_computed": "computed",
+}
+"""The figures that are summed up, by the names that `Info` has for them; and how the counters call them."""
 OUTCOMES: Final = {"hits": "hit", "stale": "stale", "misses": "miss", "waits": "wait"}
 """The outcomes of a call, by the name that `Info` has for how often there was each."""
 SYSTEMS: Final = {
@@ -42,14 +46,20 @@ def labels_of(function: str, cache: Any) -> Labels:
 
 
 class Totals:
-    """The sums of all functions by their labels, which only grow: also when a function is gone or counts from zero."""
+    """The sums of all functions by their labels, which only grow: also when a function is gone or counts from zero.
 
-    def __init__(self) -> None:
-        self._last: weakref.WeakKeyDictionary[Any, Mapping[str, float]] = weakref.WeakKeyDictionary()
+    Functions are called as in messages and events; with *are_full*, by names that tell those of all modules apart.
+    """
+
+    def __init__(self, *, are_full: bool = False) -> None:
+        self._are_full = are_full
+        self._last: weakref.WeakKeyDictionary[Any, dict[str, float]] = weakref.WeakKeyDictionary()
         self.counts: dict[Labels, Counter[str]] = {}
         """By labels, the sums, under the names that `Info` has for them."""
         self.entries: dict[Labels, int] = {}
         """By labels, how many entries there are now, where the cache is in this process."""
+        self.slowest: dict[Labels, float] = {}
+        """By labels, the seconds of the longest computation."""
 
     def read(self) -> dict[Labels, Counter[str]]:
         """Add what has been counted since this was called last, and return just that."""
@@ -59,21 +69,21 @@ class Totals:
             if not memoizer.bindings.known:  # it was not called yet, and asking would make its cache
                 continue
             try:
-                info, cache = memoizer.info(), memoizer.binding().cache
+                total, usage, cache = memoizer.counted()
             except Exception:  # noqa: BLE001 - of a function given as cache=, which may need a request
                 continue
-            labels = Labels(memoizer.title, system_of(cache))
-            now = {name: getattr(info, name) for name in COUNTED}
-            last = self._last.get(memoizer, {})
-            if any(now[name] < last.get(name, 0) for name in COUNTED if name != "seconds_saved"):
-                last = {}  # it counts from zero since `cache_clear`
+            labels = Labels(memoizer.namespace.name if self._are_full else memoizer.title, system_of(cache))
+            last = self._last.setdefault(memoizer, {})
             sums = self.counts.setdefault(labels, Counter())
             more = added.setdefault(labels, Counter())
-            for name, number in now.items():
-                new = max(0, number - last.get(name, 0))
+            for name, counter in COUNTED.items():
+                now = getattr(total, counter) + total.before[counter]
+                # It only grows; but the hits of an entry that just leaves may be missing in between.
+                new = max(0, now - last.get(name, 0))
+                last[name] = max(now, last.get(name, 0))
                 sums[name] += new
                 more[name] += new
-            self._last[memoizer] = now
-            if info.currsize is not None:
-                self.entries[labels] = self.entries.get(labels, 0) + info.currsize
+            self.slowest[labels] = max(total.slowest, self.slowest.get(labels, 0.0))
+            if usage.size is not None:
+                self.entries[labels] = self.entries.get(labels, 0) + usage.size
         return added

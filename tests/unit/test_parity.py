@@ -356,7 +356,8 @@ def _switch(where: str) -> AbstractContextManager[object]:
 
 def _told(result: Any) -> str:
     if isinstance(result, Info):
-        result = replace(result, seconds_saved=0.0, waited=0.0)  # how long computations really took is never the same
+        # How long computations really took is never the same.
+        result = replace(result, seconds_saved=0.0, seconds_computed=0.0, waited=0.0)
     return f"{type(result).__name__} {result!r}"
 
 

@@ -58,7 +58,7 @@ def test_all_names_are_there_and_no_others() -> None:
     assert {name for name in names if not isinstance(getattr(memocache, name), ModuleType)} == DOCUMENTED
 
 
-@pytest.mark.parametrize("name", ["errors", "keys", "serializers"])
+@pytest.mark.parametrize("name", ["errors", "keys", "serializers", "stats"])
 def test_what_has_more_public_names_is_there_without_its_own_import(name: str) -> None:
     script = f"import memocache; print(memocache.{name}.__name__, {name!r} in dir(memocache))"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout

@@ -31,6 +31,7 @@ from memocache.backends._shared import (
     is_lease,
     is_present,
     new_generation,
+    number_in,
 )
 from memocache.backends._wire import seconds_allowed
 from memocache.backends.base import Busy, Lease
@@ -54,6 +55,7 @@ __all__ = ["RedisCache"]
 LARGEST_ITEM: Final = 48 * 1024 * 1024  # bytes; of an answer no more is read than somewhat above that
 MARGIN: Final = 1.0  # seconds for which a server keeps what is over: the entry itself knows better
 GENERATION_MARGIN: Final = 3600.0
+ADDED_AT_ONCE: Final = 1000  # numbers in one script, which keeps the server from all else
 LONGEST_EXPIRY: Final = 1e9  # seconds; what is to be kept for longer is kept for ever
 
 # Ours can be told from everybody else's; and a user's key cannot be taken for a lease.
@@ -134,6 +136,27 @@ return 1
 """Store a user's value instead of another, and end the lease.
 
 Arguments: the old (empty: none), the new, its milliseconds.
+"""
+
+
+ADD: Final = Script("""
+for i = 2, #ARGV, 2 do
+  local reply = redis.pcall('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1])
+  if type(reply) == 'table' then
+    if string.find(reply.err, 'WRONGTYPE', 1, true) then
+      redis.call('DEL', KEYS[1])
+    elseif not string.find(reply.err, 'integer', 1, true) and not string.find(reply.err, 'overflow', 1, true) then
+      return redis.error_reply('NOPERM the command hincrby is needed: ' .. reply.err)
+    end
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  end
+end
+if ARGV[1] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return 1
+""")
+"""Add to the numbers in a hash; what is none begins anew.
+
+Arguments: its milliseconds (0: for ever); each name and what to add.
 """
 
 
@@ -515,6 +538,35 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         wire = self._listed_wire(key)
         shard = self._node(wire)
         return any(await shard.ask(Request(*shard.forget_commands(wire), retry=True, urgent=True)))
+
+    # ---- tallies -------------------------------------------------------------------------------------------------
+
+    def _tally(self, tally: str) -> str:
+        return f"{self._prefix}#tally:{tally}"
+
+    def add_to_tally(self, tally: str, amounts: dict[str, int], lifetime: float) -> None:
+        """Have a script add *amounts* to the numbers of a *tally*, a hash; all tallies are in one shard."""
+        shard, expire = self._node(self._tally("")), b"%d" % self._expire(lifetime)
+        while amounts:
+            some = dict(islice(amounts.items(), ADDED_AT_ONCE))
+            words = [word for name, amount in some.items() for word in (name.encode(), b"%d" % amount)]
+            blocking(shard.run(ADD, (shard.name(self._tally(tally)),), (expire, *words)))
+            for name in some:
+                del amounts[name]
+
+    def tallies(self, tallies: Sequence[str], names: Sequence[str]) -> list[dict[str, int]]:
+        """Return the numbers of *tallies*, each by name, in one round trip."""
+        shard = self._node(self._tally(""))
+        hashes = [command(resp.pairs, b"HGETALL", shard.name(self._tally(tally))) for tally in tallies]
+        replies = blocking(shard.ask(Request(*hashes, retry=True))) if hashes else []
+        return [
+            {
+                name.decode("utf-8", "replace"): number
+                for name, data in zip(reply[::2], reply[1::2], strict=True)
+                if (number := number_in(data)) is not None
+            }
+            for reply in replies
+        ]
 
     # ---- messages between near tiers -------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from memocache.backends._wire import LONGEST_REMEMBERED, MOST_BYTES, LastReply, 
 
 __all__ = [
     *("Command", "Desynchronized", "EchoedRequest", "ErrorReply", "NeedMoreData", "ProtocolError"),
-    *("Reply", "Request", "any_reply", "bulk", "bulks", "command", "integer", "length", "ok_or_nil", "scan_page"),
+    *("Reply", "Request", "any_reply", "bulk", "bulks", "command", "integer", "length", "ok_or_nil", "pairs"),
+    "scan_page",
 ]
 
 MAX_DEPTH: Final = 8
@@ -82,6 +83,11 @@ def bulk(reply: Reply) -> bool:
 def bulks(count: int) -> Shape:
     """Return the check for the contents of *count* keys."""
     return lambda reply: type(reply) is list and len(reply) == count and all(map(bulk, reply))
+
+
+def pairs(reply: Reply) -> bool:
+    """Tell whether it can be the names and the values in a hash."""
+    return type(reply) is list and len(reply) % 2 == 0 and all(type(each) is bytes for each in reply)
 
 
 def scan_page(reply: Reply) -> bool:
