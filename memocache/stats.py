@@ -44,6 +44,7 @@ PATIENCE: Final = 5.0  # seconds to wait for what is just being sent
 SECONDS: Final = ("seconds_saved", "seconds_computed", "waited")  # are sent as whole microseconds
 OF_A_MINUTE: Final = ("hits", "stale", "misses", "waits", "failures", "seconds_saved", "seconds_computed")
 OF_ALL_TIME: Final = (*OF_A_MINUTE, "evicted", "stored", "lost", "waited")
+NOTHING: Final = Info()
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -79,15 +80,14 @@ def read(cache: "Cache | Foreign | str") -> list[SharedFigures]:
     index = _names_in(far.get(INDEX))
     numbered = {name: _number(name) for name in (*index, OTHERS)}
     minute = int(now() // MINUTE)
-    (total,) = far.tallies([TOTAL], _numbers(numbered, OF_ALL_TIME))
-    minutes = far.tallies(
-        [str(each) for each in range(minute - MINUTES + 1, minute + 1)], _numbers(numbered, OF_A_MINUTE)
-    )
+    (total,) = map(_infos, far.tallies([TOTAL], _numbers(numbered, OF_ALL_TIME)))
+    tallies = [str(each) for each in range(minute - MINUTES + 1, minute + 1)]
+    minutes = list(map(_infos, far.tallies(tallies, _numbers(numbered, OF_A_MINUTE))))
     found = [
         SharedFigures(
             name,
-            _info(total, number, OF_ALL_TIME),
-            tuple([_info(each, number, OF_A_MINUTE) for each in minutes]),
+            total.get(number, NOTHING),
+            tuple([each.get(number, NOTHING) for each in minutes]),
             index.get(name, 0.0),
         )
         for name, number in numbered.items()
@@ -123,11 +123,14 @@ def _numbers(numbered: Mapping[str, str], figures: tuple[str, ...]) -> list[str]
     return [f"{number}:{figure}" for number in numbered.values() for figure in figures]
 
 
-def _info(numbers: Mapping[str, int], number: str, figures: tuple[str, ...]) -> Info:
-    found: dict[str, Any] = {figure: numbers.get(f"{number}:{figure}", 0) for figure in figures}
-    for figure in SECONDS:
-        found[figure] = found.get(figure, 0) / MICROSECONDS
-    return Info(**found)
+def _infos(numbers: Mapping[str, int]) -> dict[str, Info]:
+    """Return the figures in the *numbers* of a tally, by the number of the function."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, number in numbers.items():
+        function, _, figure = name.partition(":")
+        if figure in OF_ALL_TIME:
+            found.setdefault(function, {})[figure] = number / MICROSECONDS if figure in SECONDS else number
+    return {function: Info(**figures) for function, figures in found.items()}
 
 
 def _names_in(index: object) -> dict[str, float]:

@@ -1,23 +1,35 @@
 """The figures of all processes on a cache that they share: what `memocache.stats` adds up there, and reads."""
 
+import logging
 import secrets
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import freezegun
 import pytest
 
 from memocache import (
+    ConfigurationError,
+    ForeignCache,
+    NullCache,
     SimpleCache,
+    TieredCache,
+    _function,
+    cache_from_url,
     cached,
+    configure,
     stats,
 )
-from memocache.stats import SharedFigures, read, share
+from memocache.backends._shared import ServerCache
+from memocache.backends._wire import WireServer
+from memocache.stats import INDEX, MOST_FUNCTIONS, OTHERS, TOTAL, SharedFigures, read, share
 from tests.support.redis_servers import RedisServer
-from tests.support.servers import MemcachedServer
+from tests.support.servers import MemcachedServer, wait_until
 
-ROOT = Path(__file__).parents[2]
 LONG = 3600.0  # seconds between two sendings: a test says itself when
 
 
@@ -36,10 +48,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def nothing_of_others(only_own_functions: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As in a process that has shared nothing yet, and has no other functions; it shares nothing afterwards."""
-    from weakref import WeakValueDictionary
-
-    from memocache import _function
-
     monkeypatch.setattr(_function, "_functions", WeakValueDictionary())
     monkeypatch.setattr(stats, "_totals", None)
     yield
@@ -131,3 +139,229 @@ def test_nothing_new_is_nothing_sent(url: str) -> None:
     assert sharing.flush()
     assert sharing.flush()
     assert found(url)["shop.report"].totals.calls == 1
+
+
+def test_a_thread_sends_and_sends_the_rest_when_it_is_ended(url: str) -> None:
+    report = function()
+    with share(url, every=0.01):
+        report(1)
+        assert wait_until(lambda: bool(read(url)))
+        report(1)
+    assert found(url)["shop.report"].totals.calls == 2
+    report(1)
+    assert stats.sharing() is None
+    assert found(url)["shop.report"].totals.calls == 2
+
+
+def test_sharing_again_goes_on_with_the_other_cache_and_counts_nothing_twice(url: str) -> None:
+    report = function()
+    report(1)
+    first = share(url, every=LONG)
+    assert first.flush()
+    report(1)
+    second = share(cache_from_url(url), every=LONG)  # another object, with the same entries
+    report(1)
+    assert second.flush()
+    first()
+    assert stats.sharing() is second
+    assert found(url)["shop.report"].totals.calls == 3
+
+
+def test_functions_of_one_name_in_two_modules_are_two(url: str) -> None:
+    shop, bank = function("shop.report"), function("bank.report")
+    shop(1), bank(1), bank(1)
+    share(url, every=LONG)()
+    assert {name: figures.totals.calls for name, figures in found(url).items()} == {"shop.report": 1, "bank.report": 2}
+
+
+def test_processes_that_add_at_once_lose_nothing(url: str) -> None:
+    caches = [cache_from_url(url) for _ in range(4)]
+    start = threading.Barrier(len(caches))
+
+    def add(cache: Any) -> None:
+        start.wait()
+        for _ in range(25):
+            cache.add_to_tally("1", {"a": 1, "b": 2}, 60)
+            cache.amend("names", lambda names: {**(names or {}), str(id(cache)): 1})
+
+    with ThreadPoolExecutor(len(caches)) as threads:
+        list(threads.map(add, caches))
+    assert caches[0].tallies(["1", "2"], ["a", "b"]) == [{"a": 100, "b": 200}, {}]
+    assert set(caches[0].get("names")) == {str(id(cache)) for cache in caches}
+
+
+def test_there_is_a_row_for_those_beyond_the_first_thousand(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    cache = cache_from_url(url)
+    assert isinstance(cache, ServerCache)
+    cache.amend(INDEX, lambda index: {f"f{n}": 0.0 for n in range(MOST_FUNCTIONS - 1)})
+    sharing = share(cache, every=LONG)
+    functions = []
+    for name in "abcd":
+        functions.append(function(name))
+        functions[-1](1)
+        assert sharing.flush()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"more than 1000 functions share their figures on {cache!r}; those beyond are counted as one, '(others)' "
+        "(said once)"
+    ]
+    rows = found(cache)
+    assert len(rows) == MOST_FUNCTIONS + 1
+    assert (rows["a"].totals.calls, rows[OTHERS].totals.calls) == (1, 3)
+    assert "b" not in rows
+
+
+def test_the_index_is_made_anew_when_it_is_lost(url: str) -> None:
+    report = function()
+    with freezegun.freeze_time("2030-01-01 12:00:30") as clock:
+        sharing = share(url, every=LONG)
+        report(1)
+        assert sharing.flush()
+        sharing.cache.delete(INDEX)
+        clock.tick(60)
+        assert sharing.flush()  # although nothing was called
+        assert found(url)["shop.report"].totals.calls == 1
+
+
+@pytest.mark.parametrize("junk", ["text", 7, {"shop.report": "x", "y": float("inf"), "": None}, None])
+def test_what_others_have_written_there_does_no_harm(url: str, junk: object) -> None:
+    report = function()
+    cache = cache_from_url(url)
+    assert isinstance(cache, ServerCache)
+    cache.set(INDEX, junk, 0)
+    assert read(cache) == []
+    if (topology := getattr(cache, "_topology", None)) is not None:
+        shard = cache._node(cache._tally(""))  # type: ignore[attr-defined]
+        shard.set(cache._tally(TOTAL), b"junk", 0)
+        assert topology
+    elif (servers := getattr(cache, "_servers", None)) is not None:
+        servers[0].set(f"{cache._tally(TOTAL)}:{stats._number('shop.report')}:hits", b"junk", 0)
+    else:
+        cache.set(cache._tally(TOTAL), junk)
+    sharing = share(cache, every=LONG)
+    report(1), report(1)
+    sharing.flush()
+    sharing.flush()
+    assert found(cache)["shop.report"].totals.calls == 2
+
+
+def test_a_sending_takes_few_round_trips_whatever_was_counted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    give = WireServer.give
+    monkeypatch.setattr(WireServer, "give", lambda *words, **more: (given.append(words), give(*words, **more))[1])
+    functions = [function(f"f{n}") for n in range(20)]
+    with freezegun.freeze_time("2030-01-01 12:00:30"):
+        sharing = share(url, every=LONG)
+        for _ in range(3):  # a miss, and two hits
+            given.clear()
+            for each in functions:
+                each(1)
+            assert sharing.flush()
+    assert len(given) == (0 if url.startswith("sqlite") else 2)
+
+
+# ---- a cache that is down --------------------------------------------------------------------------------------------
+
+
+def test_what_could_not_be_sent_is_sent_later(
+    own_memcached: MemcachedServer, own_redis: RedisServer, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for server, url in (
+        (own_memcached, f"memcached://{own_memcached.address}?prefix={prefix}"),
+        (own_redis, f"{own_redis.url}?prefix={prefix}"),
+    ):
+        report = function(f"{url}.report")
+        sharing = share(url, every=LONG)
+        report(1)
+        server.kill()
+        caplog.clear()
+        assert not sharing.flush()
+        report(1)
+        assert not sharing.flush()
+        (told,) = [each.getMessage() for each in caplog.records if "figures" in each.getMessage()]
+        assert told.startswith(f"the figures could not be shared on {sharing.cache!r}, and are kept until they can: ")
+        assert told.endswith(" (said once)")
+        server.restart()
+        assert wait_until(sharing.flush, 40)  # it is left alone for a moment
+        assert found(url)[f"{url}.report"].totals.calls == 2
+        sharing()
+
+
+def test_a_call_does_not_wait_for_a_server_that_hangs(own_redis: RedisServer, prefix: str) -> None:
+    report = function()
+    sharing = share(f"{own_redis.url}?prefix={prefix}&timeout=30", every=LONG)
+    report(1)
+    assert sharing.flush()
+    own_redis.pause()
+    try:
+        report(1)
+        sending = threading.Thread(target=sharing.flush)
+        sending.start()
+        assert wait_until(sharing._lock.locked)
+        assert (report(1), report(2)) == (1, 2)
+        assert sending.is_alive()
+    finally:
+        own_redis.resume()
+    sending.join()
+    assert sharing.flush()
+    assert found(sharing.cache)["shop.report"].totals.calls == 4
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
+
+WANTED = (
+    "; give it a RedisCache, MemcachedCache, SQLiteCache or GAEMemcachedCache, or a URL such as "
+    "'redis://127.0.0.1:6379'. The functions themselves may use any cache"
+)
+
+
+@pytest.mark.parametrize(
+    ("cache", "why"),
+    [
+        (
+            SimpleCache(),
+            "got SimpleCache(threshold=500, default_timeout=300), which lives in this process, where no other can add "
+            "to its figures",
+        ),
+        (
+            NullCache(),
+            "got NullCache(default_timeout=300), which lives in this process, where no other can add to its figures",
+        ),
+        (
+            ForeignCache({}),
+            "got ForeignCache(dict, default_timeout=300, key_prefix=''), on which processes cannot add to one number "
+            "without losing what others add",
+        ),
+        (5, "got an int"),
+    ],
+    ids=["SimpleCache", "NullCache", "ForeignCache", "number"],
+)
+@pytest.mark.parametrize("do", [share, read], ids=["share", "read"])
+def test_a_cache_that_cannot_add_for_all_is_refused_by_name(do: Callable[[Any], Any], cache: object, why: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        do(cache)
+    assert str(refused.value) == f"{do.__name__}() {why}{WANTED}"
+    assert stats.sharing() is None
+
+
+@pytest.mark.parametrize("every", [0, -1, "10", None, True, float("nan"), float("inf")])
+def test_seconds_that_cannot_be_are_refused(tmp_path: Path, every: Any) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        share(f"sqlite:///{tmp_path}/cache.db", every)
+    assert str(refused.value) == f"share() got every={every!r}; wanted: seconds above 0, such as 10"
+
+
+def test_tiers_share_on_the_far_one_and_a_name_is_a_cache(url: str) -> None:
+    far = cache_from_url(url)
+    configure(figures=TieredCache(SimpleCache(), far))
+    report = function()
+    report(1)
+    sharing = share("figures", every=LONG)
+    assert sharing.cache is far
+    assert sharing.flush()
+    assert read("figures") == read(far)
+    assert found(far)["shop.report"].totals.calls == 1
+
+
+@pytest.fixture(autouse=True)
+def all_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "memocache")
