@@ -53,6 +53,10 @@ class HookedFunction(Protocol):
     notes: dict[Any, Any]  # facts that each adapter keeps about it
 
     @property
+    def full_name(self) -> str:
+        """The function's name with its module, or its `namespace=`."""
+
+    @property
     def is_async(self) -> bool:
         """True for a coroutine function."""
 

@@ -176,6 +176,11 @@ class Memoizer:
 
     # ---- for adapters of web frameworks, as HookedFunction says --------------------------------------------------
 
+    @property
+    def full_name(self) -> str:
+        """The function's name with its module, or its `namespace=`."""
+        return self.namespace.name
+
     def types_of(self, parameter: Parameter, /) -> list[type | None]:
         """Return the classes in the hint of *parameter*."""
         return list(classes_in(self.hint_of(parameter)))

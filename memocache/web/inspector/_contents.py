@@ -1,0 +1,184 @@
+"""Contents: the functions and the entries that the inspector shows, and the ways to forget them. All of it blocks."""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from itertools import islice
+from typing import Any, Final, NamedTuple, cast
+
+from memocache import Cache, Info, cached_functions, uncache_tag
+from memocache._clock import ticks
+from memocache._hooks import HookedFunction, function_of
+from memocache.errors import BackendError, ConfigurationError
+from memocache.stats import read
+
+__all__ = ["Contents", "Entries", "FunctionFigures", "Row"]
+
+ON_A_PAGE: Final = 50  # entries
+MOST_SEARCHED: Final = 2_000  # for one page
+LAST: Final = 20_000  # entry that pages lead to
+PATIENCE: Final = 2.0  # seconds for one page, and what the cache takes for one answer more
+
+
+@dataclass(slots=True)
+class FunctionFigures:
+    """The figures of one function: of all processes if they are shared, else of this one."""
+
+    name: str
+    info: Info
+    cache: str = ""
+    minutes: tuple[Info, ...] = ()
+    """The last hour, the oldest minute first; empty where nobody shares figures."""
+    slowest: float = 0.0
+    """Seconds of the slowest computation; 0 where that is not known."""
+
+
+class Row(NamedTuple):
+    """An entry as the page shows it: *key* names it without telling arguments."""
+
+    key: str
+    age: float
+    expires_in: float | None
+    stale_for: float
+    cost: float
+    size: int | None
+
+
+class Entries(NamedTuple):
+    """A page of the entries of a function; *following* is where the next one begins, 0 if this is the last."""
+
+    rows: list[Row]
+    following: int
+    trouble: str
+
+
+class Contents:
+    """The figures and entries of the functions of this process, and of all that *cache* has, if that is given."""
+
+    def __init__(self, cache: Cache | None) -> None:
+        self._cache = cache
+        self._salt = secrets.token_bytes(16)
+
+    # ---- figures -------------------------------------------------------------------------------------------------
+
+    def functions(self) -> tuple[list[FunctionFigures], list[str]]:
+        """Return the figures of all functions, those with the most calls first; and what could not be had."""
+        here: dict[str, list[Info]] = {}
+        caches: dict[int, Cache] = {} if self._cache is None else {id(self._cache): self._cache}
+        titles: dict[str, str] = {}
+        troubles = []
+        for function in cached_functions():
+            name = _hooked(function).full_name
+            try:
+                cache, info = function.cache, function.info()
+            except Exception as error:  # noqa: BLE001 - of the user's function that finds the cache, or its URL
+                troubles.append(f"The cache of {name} cannot be found: {type(error).__name__}: {error}")
+                continue
+            caches[id(cache.far)] = cache
+            here.setdefault(name, []).append(info)
+            titles[name] = repr(cache)
+        found = {name: FunctionFigures(name, _sum(infos), titles[name]) for name, infos in here.items()}
+        for cache in caches.values():
+            try:
+                shared = read(cache)
+            except ConfigurationError:  # it is in this process, or cannot count
+                continue
+            except BackendError as error:
+                troubles.append(f"The figures that processes share cannot be read: {error}")
+                continue
+            for each in shared:
+                errors = found[each.function].info.errors if each.function in found else {}
+                info = _sum([each.totals, Info(errors=errors)])
+                title = titles.get(each.function, repr(cache))
+                found[each.function] = FunctionFigures(each.function, info, title, each.minutes, each.slowest)
+        if self._cache is not None and not found:
+            found = self._found_in(self._cache, troubles)
+        return sorted(found.values(), key=lambda each: (-each.info.calls, each.name)), troubles
+
+    def _found_in(self, cache: Cache, troubles: list[str]) -> dict[str, FunctionFigures]:
+        """Return the functions of some entries, where nobody tells anything of them."""
+        try:
+            names = Counter(entry.namespace for entry in islice(cache.listing(limit=MOST_SEARCHED), MOST_SEARCHED))
+        except BackendError as error:
+            troubles.append(f"What is stored cannot be listed: {error}")
+            return {}
+        return {
+            name: FunctionFigures(name, Info(currsize=number), repr(cache)) for name, number in names.items() if name
+        }
+
+    # ---- entries -------------------------------------------------------------------------------------------------
+
+    def entries(self, name: str, search: str, first: int) -> Entries:
+        """Return some entries of the function called *name* whose shown keys contain *search*, from the *first* on."""
+        rows: list[Row] = []
+        deadline = ticks() + PATIENCE
+        position = 0
+        try:
+            for position, (entry, _, key) in enumerate(self._entries(name, min(first, LAST) + MOST_SEARCHED), start=1):
+                if position > first and search in key:
+                    rows.append(Row(key, entry.age, entry.expires_in, entry.stale_for, entry.cost, entry.size))
+                if len(rows) == ON_A_PAGE or position >= first + MOST_SEARCHED or ticks() > deadline:
+                    return Entries(rows, position if position < LAST else 0, "")
+        except BackendError as error:
+            return Entries(rows, 0, str(error))
+        return Entries(rows, 0, "")
+
+    def _entries(self, name: str, limit: int) -> Iterator[tuple[Any, Any, str]]:
+        """Return the entries of the function called *name*, each with its listing and its key as it is shown."""
+        for shared, listing in self._listings(name, limit):
+            for entry in listing:
+                yield entry, listing, entry.key.rpartition(":")[2] if shared else self._digest(entry.key)
+
+    def _listings(self, name: str, limit: int) -> Iterator[tuple[bool, Any]]:
+        """Return the listings of the function called *name*, each with whether other processes see it."""
+        named = self._named(name)
+        for function in named:
+            yield function.cache.shared, _hooked(function).listing(limit)
+        if not named and self._cache is not None:
+            yield self._cache.shared, self._cache.listing(name, limit)
+
+    def _digest(self, key: str) -> str:
+        """Return what is shown for a *key* in this process, which may have arguments in it."""
+        return blake2b(key.encode("utf-8", "surrogatepass"), key=self._salt, digest_size=10).hexdigest()
+
+    # ---- forgetting ----------------------------------------------------------------------------------------------
+
+    def forget_entry(self, name: str, key: str) -> bool:
+        """Forget the call of the function called *name* whose entry is shown with this *key*; True if it was there."""
+        found = next((each for each in self._entries(name, LAST + MOST_SEARCHED) if each[2] == key), None)
+        return found is not None and bool(found[1].forget(found[0].key))
+
+    def forget_function(self, name: str) -> list[Any]:
+        """Forget every call of the functions called *name*; return what has to be awaited for that."""
+        named = self._named(name)
+        if not named and self._cache is not None:
+            self._cache.listing(name, 0).forget_all()
+        return [function.uncache_all() for function in sorted(named, key=lambda each: _hooked(each).is_async)]
+
+    def forget_tag(self, tag: str) -> None:
+        """Forget every call that has *tag*."""
+        if self._cache is not None:
+            uncache_tag(tag, self._cache)
+        uncache_tag(tag)
+
+    def _named(self, name: str) -> list[Any]:
+        return [function for function in cached_functions() if _hooked(function).full_name == name]
+
+
+def _hooked(function: Any) -> HookedFunction:
+    return cast(HookedFunction, function_of(function))
+
+
+def _sum(infos: Iterable[Info]) -> Info:
+    """Return the sums of the figures in *infos*."""
+    sums: dict[str, Any] = {}
+    errors = Counter[str]()
+    for info in infos:
+        errors.update(info.errors)
+        for each in fields(Info):
+            value = getattr(info, each.name)
+            if each.name != "errors" and value is not None:
+                sums[each.name] = sums.get(each.name, 0) + value
+    return Info(**sums, errors=errors)

@@ -1,0 +1,294 @@
+"""The inspector: who may enter, what is shown and forgotten, over real HTTP as each framework mounts it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from memocache import cached
+from memocache.errors import ConfigurationError
+from memocache.web.inspector import Inspector
+from tests.web.inspector_site import FACES, SECRET, Visitor, served
+
+pytestmark = pytest.mark.usefixtures("only_own_functions", "only_these")
+
+WIDE = "<script>canary()</script>"
+
+
+@pytest.fixture
+def only_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show no functions of other tests."""
+    import weakref
+
+    from memocache import _function
+
+    monkeypatch.setattr(_function, "_functions", weakref.WeakValueDictionary())
+
+
+@pytest.fixture(params=FACES)
+def face(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def report() -> Any:
+    @cached(timeout=300, tags=("tenant:{tenant}",), namespace="shop.report")
+    def report(tenant: int, month: str = "May") -> str:
+        return f"the value of {tenant}"
+
+    return report
+
+
+@pytest.fixture
+def visitor(face: str) -> Iterator[Visitor]:
+    with served(face, Inspector(secret=SECRET)) as url, Visitor(url) as visitor:
+        yield visitor
+
+
+# ---- closed by default ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"secret": SECRET, "allow": bool}])
+def test_there_is_one_way_to_say_who_may_enter(options: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"closed by default, and needs one way.*secret='\.\.\.', or allow="):
+        Inspector(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"secret": "short"}, r"secret=\.\.\.\) got too short a text; wanted: at least 16 characters"),
+        ({"secret": b"a secret of the tests"}, r"secret=\.\.\.\) got a bytes; wanted: at least 16 characters"),
+        ({"secret": ""}, r"secret=\.\.\.\) got too short a text"),
+        ({"allow": True}, r"allow=\.\.\.\) got a bool; wanted: a function that takes the request"),
+        ({"cache": 7, "secret": SECRET}, r"Inspector\(\) got an int; wanted: a cache object, its URL, or None"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(options: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        Inspector(**options)
+    assert 'short"' not in str(caught.value)
+
+
+def test_without_the_secret_nothing_is_shown(visitor: Visitor, report: Any) -> None:
+    report(7)
+    for answer in (
+        visitor.page(),
+        visitor.page("?function=shop.report"),
+        visitor.enter("another secret, as long"),
+    ):
+        assert answer.status_code == 403
+        assert "report" not in answer.text
+        assert visitor.cookies.get("memocache_inspector") is None
+    assert "That is not the secret." in answer.text
+
+
+def test_with_the_secret_figures_are_shown(visitor: Visitor, report: Any) -> None:
+    report(7), report(7)
+    answer = visitor.enter()
+    assert (answer.status_code, answer.headers["Location"]) == (303, "?said=in")
+    page = visitor.page()
+    assert page.status_code == 200
+    assert "50.0 %" in page.text
+    assert "the value of" not in page.text
+    one = visitor.page("?function=shop.report")
+    assert one.status_code == 200
+    assert "the value of" not in one.text
+    assert visitor.page("?function=nobody").status_code == 404
+
+
+def test_a_forged_or_old_cookie_opens_nothing(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor.enter()
+    (session,) = [each.value for each in visitor.cookies.jar]
+    assert session is not None
+    end, number, sign = session.split(".")
+    for forged in (
+        f"{int(end) + 1}.{number}.{sign}",
+        f"{end}.{number}.{'0' * 64}",
+        f"{end}.{number}",
+        "",
+        "...",
+        "\xff",
+    ):
+        visitor.cookies.clear()
+        answer = visitor.get(visitor.url, headers={"Cookie": f"memocache_inspector={forged}".encode("latin-1")})
+        assert answer.status_code == 403
+    import memocache.web.inspector as module
+
+    monkeypatch.setattr(module, "now", lambda: float(end) + 1)
+    assert visitor.get(visitor.url, headers={"Cookie": f"memocache_inspector={session}"}).status_code == 403
+
+
+def test_the_cookie_cannot_be_read_nor_sent_from_elsewhere(visitor: Visitor) -> None:
+    cookie = visitor.enter().headers["Set-Cookie"]
+    assert re.fullmatch(r"memocache_inspector=[\w.-]+; HttpOnly; SameSite=Strict", cookie)
+    assert SECRET not in cookie
+
+
+def test_every_answer_has_the_headers_that_protect_it(visitor: Visitor) -> None:
+    outside = [visitor.page(), visitor.enter("another secret, as long")]
+    inside = [visitor.enter(), visitor.page(), visitor.page("?function=nobody"), visitor.send_form(act="tag")]
+    assert [each.status_code for each in [*outside, *inside]] == [403, 403, 303, 200, 404, 403]
+    for answer in [*outside, *inside]:
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert " style=" not in answer.text
+        assert not re.search(r"\son\w+=", answer.text)
+
+
+@pytest.mark.parametrize("face", ["wsgi", "django", "asgi"], indirect=True)  # the others refuse it themselves
+def test_other_methods_are_refused(visitor: Visitor) -> None:
+    answer = visitor.put(visitor.url)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, POST")
+
+
+def test_a_head_is_a_get_without_its_body(visitor: Visitor) -> None:
+    visitor.enter()
+    head = visitor.head(visitor.url)
+    assert (head.status_code, head.content) == (200, b"")
+
+
+# ---- the application's own check -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_the_application_says_who_may_enter(face: str, report: Any, is_allowed: bool) -> None:
+    report(7)
+    asked = []
+
+    def allow(request: Any) -> bool:
+        asked.append(request)
+        return is_allowed
+
+    with served(face, Inspector(allow=allow)) as url, Visitor(url) as visitor:
+        page = visitor.page()
+        assert page.status_code == (200 if is_allowed else 403)
+        assert ("report" in page.text) is is_allowed
+        if is_allowed:
+            assert visitor.send_form(token=visitor.token, act="function", function="shop.report").status_code == 303
+            assert report.entry(7) is None
+        else:
+            assert visitor.send_form(act="function", function="shop.report").status_code == 403
+            assert report.entry(7) is not None
+    kinds = {"flask": "flask.wrappers.Request", "django": "django.core.handlers.wsgi.WSGIRequest"}
+    kinds["fastapi"] = "starlette.requests.Request"
+    kind = type(asked[0])
+    assert f"{kind.__module__}.{kind.__qualname__}" == kinds.get(face, "builtins.dict")
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_coroutine_may_say_it_where_it_can_be_awaited(face: str, is_allowed: bool, report: Any) -> None:
+    async def allow(request: Any) -> bool:
+        return is_allowed
+
+    with served(face, Inspector(allow=allow)) as url, Visitor(url) as visitor:
+        status = visitor.page().status_code
+    if face in ("asgi", "fastapi"):
+        assert status == (200 if is_allowed else 403)
+    else:
+        assert status == 500  # and so it is closed
+
+
+# ---- forgetting ----------------------------------------------------------------------------------------------------
+
+
+def test_a_function_and_a_tag_are_forgotten(visitor: Visitor, report: Any) -> None:
+    visitor.enter()
+    name = "shop.report"
+    for fields, place in (
+        ({"act": "function", "function": name}, f"?function={name}"),
+        ({"act": "tag", "tag": "tenant:7"}, "?said=tag"),
+    ):
+        report(7)
+        answer = visitor.send_form(token=visitor.token, **fields)
+        assert answer.status_code == 303
+        assert answer.headers["Location"].replace("%3C", "<").replace("%3E", ">").startswith(place)
+        assert report.entry(7) is None
+        assert "forgotten." in visitor.page(answer.headers["Location"]).text
+
+
+def test_a_coroutine_function_is_forgotten(visitor: Visitor) -> None:
+    import asyncio
+
+    @cached(timeout=300, namespace="shop.rates")
+    async def rates(day: int) -> int:
+        return day
+
+    asyncio.run(rates(1))
+    visitor.enter()
+    assert visitor.send_form(token=visitor.token, act="function", function="shop.rates").status_code == 303
+    assert asyncio.run(rates.entry(1)) is None
+
+
+def test_forgetting_needs_the_token_of_the_session(visitor: Visitor, report: Any) -> None:
+    report(7)
+    act = {"act": "function", "function": "shop.report"}
+    assert visitor.send_form(**act).status_code == 403  # no session
+    visitor.enter()
+    with Visitor(visitor.url) as other:
+        other.enter()
+        theirs = other.token
+    for token in ({}, {"token": ""}, {"token": "0" * 64}, {"token": theirs}, {"token": "\udcff\u20ac"}):
+        safe = {name: value.encode("utf-8", "replace").decode() for name, value in token.items()}
+        assert visitor.send_form(**safe, **act).status_code == 403
+    assert visitor.get(visitor.url, params={"token": visitor.token, **act}).status_code in (200, 404)
+    assert report.entry(7) is not None
+    assert visitor.send_form(token=visitor.token, **act).status_code == 303
+    assert report.entry(7) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    ],
+    ids=repr,
+)
+def test_a_form_of_another_page_does_nothing(visitor: Visitor, report: Any, headers: dict[str, str]) -> None:
+    report(7)
+    visitor.enter()
+    act = {"token": visitor.token, "act": "function", "function": "shop.report"}
+    assert visitor.send_form(headers, **act).status_code in (403, 415)
+    assert report.entry(7) is not None
+
+
+def test_a_form_that_is_too_large_is_not_read(visitor: Visitor, report: Any) -> None:
+    visitor.enter()
+    answer = visitor.send_form(token=visitor.token, act="tag", tag="x" * 70_000)
+    assert answer.status_code == 413
+    many = {f"f{number}": "" for number in range(30)}
+    assert visitor.send_form(token=visitor.token, act="tag", tag="x", **many).status_code == 403
+
+
+def test_whoever_leaves_has_to_enter_again(visitor: Visitor) -> None:
+    visitor.enter()
+    assert visitor.send_form(token=visitor.token, act="leave").status_code == 303
+    assert visitor.page().status_code == 403
+
+
+def test_a_ticket_opens_the_page_once(face: str) -> None:
+    inspector = Inspector(secret=SECRET)
+    ticket = inspector.ticket()
+    with served(face, inspector) as url, Visitor(url) as visitor, Visitor(url) as other:
+        assert visitor.head(f"{url}?{ticket}").status_code == 403  # as a program does that shows links beforehand
+        answer = visitor.page(f"?{ticket}")
+        assert (answer.status_code, answer.headers["Location"]) == (303, "?said=in")
+        assert visitor.page().status_code == 200
+        assert other.page(f"?{ticket}").status_code == 403
+        assert other.page("?ticket=").status_code == 403
