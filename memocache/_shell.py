@@ -5,8 +5,11 @@ What a user types is read as Python literals, never evaluated.
 
 import ast
 import asyncio
+import contextlib
+import dataclasses
 import importlib
 import inspect
+import json
 import os
 import statistics
 import sys
@@ -18,13 +21,15 @@ from memocache import Cache, cache_from_url, cached_functions, uncache_tag
 from memocache._clock import ticks
 from memocache._memoizer import Memoizer
 from memocache._native import hit
+from memocache._terminal import duration, size
+from memocache.backends._listing import Listing, StoredEntry
 from memocache.errors import MemocacheError
+from memocache.keys import all_tag
 
 __all__ = ["Shell", "ShellError"]
 
 PROBES: Final = 20
 SLOW: Final = 0.005  # seconds that a round trip should take at most, in one data centre
-CONTROL: Final = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))}
 
 
 class ShellError(Exception):
@@ -41,10 +46,10 @@ class Shell:
     Args:
         application: a module that has, or imports, the cached functions; or `module:factory`, which is called.
         url: the URL of a cache; then there are no functions.
-        say: prints a line.
+        say: prints a line, perhaps in a style; see Terminal.
     """
 
-    def __init__(self, application: str | None, url: str | None, say: Callable[[str], object]) -> None:
+    def __init__(self, application: str | None, url: str | None, say: Callable[..., object]) -> None:
         self._say = say
         self._url = url
         if application is not None:
@@ -55,12 +60,49 @@ class Shell:
 
     # ---- looking -------------------------------------------------------------------------------------------------
 
-    def ls(self) -> None:
-        """List the cached functions, each with its cache and its timeout."""
+    def functions(self) -> None:
+        """List the cached functions, each with its cache."""
         if not self._functions:
             raise ShellError("no cached function was found; name the module that has them: memocache -a shop.app ls")
         for title, function in sorted(self._functions.items()):
             self._say(f"{title}{inspect.signature(function)}  {self._cache_of(function)!r}")
+
+    def entries(self, name: str | None, limit: int, *, as_json: bool) -> None:
+        """List what is stored of the function that goes by *name*, or in the cache of the URL; 0: without a *limit*."""
+        listing, titles = self._listing(name, limit or sys.maxsize)
+        count = 0
+        for count, entry in enumerate(listing, 1):
+            function = titles.get(entry.tag, entry.namespace)
+            if as_json:
+                self._say(json.dumps({"function": function, **dataclasses.asdict(entry)}))
+                continue
+            if count == 1:
+                self._say(f"{'age':>9}{'expires in':>12}{'size':>10}  key", "head")
+            self._say(_row(entry, function))
+        if listing.others and as_json:
+            self._say(json.dumps({"others": listing.others}))
+        elif listing.others:
+            self._say(f"and about {listing.others:,} more; --limit 0 lists all", "quiet")
+        elif not count:
+            raise ShellError("nothing is stored" + (f" for {name}" if name else ""), status=1)
+
+    def _listing(self, name: str | None, limit: int) -> tuple[Listing, dict[str, str]]:
+        """Return what is stored, and the names of functions by the tag of their results."""
+        if self._url is None:
+            function = self._shared_function(name or "")
+            memoizer = cast(Memoizer, function._self_memoizer)
+            return memoizer.listing(limit), {memoizer.binding().keys.all_tag: _full_name(function)}
+        cache = self._cache()
+        self._refuse_in_process(cache)
+        namespaces = {}
+        for title, function in self._functions.items():
+            with contextlib.suppress(MemocacheError):  # a function that has no name on a shared cache
+                namespace = cast(Memoizer, function._self_memoizer).namespace
+                namespaces[title] = namespace.text(shared=True, one_machine=cache.one_machine)
+        wanted = name
+        if name and self._titles(name):
+            wanted = namespaces.get(self._title(name), name)
+        return cache.listing(wanted, limit), {all_tag(each): title for title, each in namespaces.items()}
 
     def entry(self, call: str) -> None:
         """Say what is stored for *call*, without its value."""
@@ -198,12 +240,20 @@ class Shell:
         return function
 
     def _function(self, name: str) -> Any:
-        """Return the function that goes by *name*, or by the end of its name."""
-        found = [title for title in self._functions if f".{title}".endswith(f".{name}")]
+        """Return the function that goes by *name*."""
+        return self._functions[self._title(name)]
+
+    def _titles(self, name: str) -> list[str]:
+        """Return the names of functions that *name* is, or is the end of."""
+        return sorted(title for title in self._functions if f".{title}".endswith(f".{name}"))
+
+    def _title(self, name: str) -> str:
+        """Return the whole name of the function that goes by *name*."""
+        found = self._titles(name)
         if len(found) == 1:
-            return self._functions[found[0]]
+            return found[0]
         if found:
-            raise ShellError(f"{name!r} may be {' or '.join(sorted(found))}; write more of the name")
+            raise ShellError(f"{name!r} may be {' or '.join(found)}; write more of the name")
         known = ", ".join(sorted(self._functions)) or "none; name the module that has them: memocache -a shop.app ..."
         raise ShellError(f"there is no cached function {name!r}; there are: {known}")
 
@@ -215,6 +265,13 @@ class Shell:
         except TypeError as error:
             raise ShellError(f"{text}: {error}") from None
         return function, args, kwargs
+
+
+def _row(entry: StoredEntry, function: str) -> str:
+    """Return the line of a list that tells of *entry*."""
+    end = "never" if entry.expires_in is None else duration(entry.expires_in)
+    key = entry.key if not function or function in entry.key else f"{function}  {entry.key}"
+    return f"{duration(entry.age):>9}{end:>12}{size(entry.size):>10}  {key}"
 
 
 def _full_name(function: Any) -> str:
@@ -269,8 +326,3 @@ def _run(result: Any) -> Any:
 
 async def _awaited(result: Any) -> Any:
     return await result
-
-
-def printable(text: str) -> str:
-    """Return *text* without what a terminal would obey."""
-    return text.translate(CONTROL)

@@ -12,6 +12,7 @@ from types import FrameType
 
 from memocache import __version__
 from memocache._native import hit
+from memocache._terminal import Terminal
 from memocache.errors import MemocacheError
 
 __all__ = ["main"]
@@ -56,13 +57,15 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    from memocache._shell import Shell, ShellError, printable
+    from memocache._shell import Shell, ShellError
 
     try:
-        shell = Shell(options.application, getattr(options, "url", None), lambda line: print(printable(line)))
+        shell = Shell(options.application, getattr(options, "url", None), Terminal(sys.stdout).say)
         match options.command:
+            case "ls" if options.function is None and options.url is None:
+                shell.functions()
             case "ls":
-                shell.ls()
+                shell.entries(options.function, options.limit, as_json=options.json)
             case "entry":
                 shell.entry(options.call)
             case "refresh":
@@ -80,7 +83,7 @@ def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             case "doctor":
                 shell.doctor()
     except (ShellError, MemocacheError) as error:
-        print(printable(f"memocache {options.command}: {error}"), file=sys.stderr)
+        Terminal(sys.stderr).say(f"memocache {options.command}: {error}", "bad")
         return error.status if isinstance(error, ShellError) else FAILED
     return 0
 
@@ -117,7 +120,18 @@ def _parser() -> argparse.ArgumentParser:
         help="a memcached that is running; without it the demo starts one of its own for the while, if it finds "
         "the program ($MEMOCACHE_MEMCACHED, else on the PATH)",
     )
-    commands.add_parser("ls", help="list the cached functions of the application, and their caches")
+    listing = commands.add_parser(
+        "ls",
+        help="list the cached functions of the application, or what is stored",
+        description="List the cached functions of the application, each with its cache; of a FUNCTION, or of a whole "
+        "cache, list what is stored: key, age, time to expire and size, in no order.",
+    )
+    listing.add_argument("function", metavar="FUNCTION", nargs="?", help="a function, or with --cache its full name")
+    listing.add_argument("--cache", metavar="URL", dest="url", help="list what is stored in this cache")
+    listing.add_argument(
+        "--limit", metavar="N", type=_number, default=100, help="print at most N entries (100); 0: all of them"
+    )
+    listing.add_argument("--json", action="store_true", help="print a JSON object for each entry, one a line")
     for name, what in (("entry", "say what is stored for a call"), ("refresh", "compute a call now, and store it")):
         command = commands.add_parser(name, help=what, description=CALL)
         command.add_argument("call", metavar="CALL", help="such as 'report(7, month=\"May\")'")
@@ -132,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     for command in (clear, doctor):
         command.add_argument("url", metavar="URL", nargs="?", help="of a cache; else the application's are meant")
     return parser
+
+
+def _number(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,12}", text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of entries")
 
 
 def _address(text: str) -> str:

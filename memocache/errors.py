@@ -33,6 +33,11 @@ def one_line(text: str) -> str:
     """
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"  # what to do stands at the end
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Return *text* with escapes in place of what steers a terminal, ends the line or is no character."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -111,7 +111,7 @@ class Listing:
             answer = call_verb(verb, *arguments)
         except BackendError as error:
             raise UncacheFailed(
-                f"the cache did not acknowledge that {what} was forgotten, so that old results may still be served: {error}"
+                f"the cache did not acknowledge that {what} was forgotten, so that it may still be served: {error}"
             ) from error
         finally:  # nobody who starts when this has returned joins what began before
             if cache.stand_in is not None:

@@ -49,7 +49,7 @@ ADDITIONS: Final = frozenset((b"STORED", b"NOT_STORED"))
 ADDED_AT_ONCE: Final = 1000  # numbers in one round trip
 MOST_TRIES: Final = 8
 CLOSED: Final = "the connection was closed"
-AT_ONCE: Final = 1000  # keys of a page
+AT_ONCE: Final = 10_000  # keys of a page: the server leaves out of its dump what we read meanwhile
 
 
 class Server(WireServer["MemcachedConnection"]):

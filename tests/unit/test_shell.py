@@ -1,6 +1,8 @@
 """The shell `memocache`, on the functions of a small application and the caches that processes share."""
 
 import importlib
+import json
+import re
 import secrets
 import sys
 import weakref
@@ -160,6 +162,58 @@ def test_the_functions_are_listed(shop: ModuleType, run: Run, name: str) -> None
         f"{name}.rates(day)",
         f"{name}.report(tenant, month='May')",
     ]
+
+
+def test_what_is_stored_of_a_function_is_listed(shop: ModuleType, run: Run, name: str) -> None:
+    assert run("ls", "report") == (1, "", "memocache ls: nothing is stored for report\n")
+    for number in range(5):
+        shop.report(number)
+    status, out, err = run("ls", "report")
+    head, *lines = out.splitlines()
+    assert (status, err, len(lines)) == (0, "", 5)
+    assert head.split() == ["age", "expires", "in", "size", "key"]
+    assert all(f" {name}.report  #" in line or f"  v1:{name}.report:" in line for line in lines)
+    assert re.search(r"^ +0\.\d\d\d s +5 min +\d+ B  ", lines[0])
+
+
+def test_what_is_stored_in_a_cache_is_listed_without_an_application(
+    shop: ModuleType, url: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.report(1)
+    shop.report(2)
+    shop.cache.set("of a user", 1)
+    for function, count in ((f"{name}.report", 2), (None, 3)):
+        assert main(["ls", "--cache", url, "--json", *filter(None, [function])]) == 0
+        entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert len(entries) == count
+        assert all(entry["size"] > 0 for entry in entries)
+    assert main(["ls", "--cache", url, f"{name}.no_such"]) == 1
+    assert capsys.readouterr().err == f"memocache ls: nothing is stored for {name}.no_such\n"
+
+
+def test_no_more_is_listed_than_is_wanted(shop: ModuleType, run: Run, url: str) -> None:
+    shop.report.many([(number,) for number in range(130)])
+    for limit, shown in ((["--limit", "3"], 3), ([], 100)):
+        lines = run("ls", "report", *limit)[1].splitlines()
+        assert len(lines) == 1 + shown + 1
+        assert lines[-1] == f"and about {130 - shown} more; --limit 0 lists all"
+    *entries, rest = run("ls", "--cache", url, "report", "--json", "--limit", "9")[1].splitlines()
+    assert len(entries) == 9
+    assert json.loads(rest) == {"others": 121}
+    assert len(run("ls", "report", "--limit", "0")[1].splitlines()) == 1 + 130
+
+
+HOSTILE = "\x1b]0;owned\x07<script>\u202e\ud800\r\n"
+
+
+def test_hostile_keys_are_printed_harmlessly(shop: ModuleType, run: Run, url: str) -> None:
+    shop.cache.set(HOSTILE, 1)
+    for format in ([], ["--json"]):
+        out = run("ls", "--cache", url, *format)[1]
+        assert out.replace("\n", "").isprintable()
+    for command in (["ls", HOSTILE], ["uncache", "--tag", HOSTILE], ["uncache", HOSTILE], ["ls", "--cache", HOSTILE]):
+        _, out, err = run(*command)
+        assert (out + err).replace("\n", "").isprintable()
 
 
 # ---- what it refuses -------------------------------------------------------------------------------------------------

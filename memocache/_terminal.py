@@ -1,0 +1,47 @@
+"""Terminal: lines for whoever has typed a command, in colour where it is a terminal; and numbers to be read."""
+
+import os
+from typing import Final, TextIO
+
+from memocache.errors import printable
+
+__all__ = ["Terminal", "duration", "size"]
+
+STYLES: Final = {"head": "1", "good": "32", "trouble": "33", "bad": "31", "quiet": "2"}
+UNITS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+LEAST_OF_UNIT: Final = 2  # of one, before it is used: 90 s are 90 s
+
+
+class Terminal:
+    """A *stream* that lines are printed to."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.is_coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print *text* as one line, whatever is in it: nothing there steers a terminal."""
+        encoding = self._stream.encoding or "utf-8"
+        line = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+        if style and self.is_coloured:
+            line = f"\x1b[{STYLES[style]}m{line}\x1b[0m"
+        print(line, file=self._stream)
+
+
+def duration(seconds: float) -> str:
+    """Return *seconds* for a reader: "0.012 s", "12.8 s", "5 min", "3 h", "12 d"."""
+    for unit, name in UNITS:
+        if abs(seconds) >= LEAST_OF_UNIT * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.3f} s" if abs(seconds) < 1 else f"{seconds:.1f} s"
+
+
+def size(number: int | None) -> str:
+    """Return a *number* of bytes for a reader: "204 B", "2.1 kB", "3.0 MB"; "-" where it is not known."""
+    if number is None:
+        return "-"
+    if number < 1000:
+        return f"{number} B"
+    if number < 1_000_000:
+        return f"{number / 1000:.1f} kB"
+    return f"{number / 1_000_000:.1f} MB"
