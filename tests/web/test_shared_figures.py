@@ -1,0 +1,68 @@
+"""The figures of two workers of a server, which share them on a cache."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from memocache.stats import read
+from tests.support.redis_servers import RedisServer
+from tests.support.servers import MemcachedServer, skip_or_fail, wait_until
+from tests.web.http_servers import Gunicorn, Uwsgi, WebServer
+
+APPLICATION = "tests.web.figures_app:app"
+CALLS = 40
+
+
+@pytest.fixture(params=["redis", "memcached", "sqlite"])
+def url(
+    request: pytest.FixtureRequest, memcached: MemcachedServer, redis_server: RedisServer, prefix: str, tmp_path: Path
+) -> str:
+    return {
+        "redis": f"{redis_server.url}?prefix={prefix}&timeout=10",
+        "memcached": f"memcached://{memcached.address}?prefix={prefix}&timeout=10",
+        "sqlite": f"sqlite://{tmp_path / 'cache.db'}?timeout=10",
+    }[request.param]
+
+
+def calls(url: str) -> int:
+    return sum(figures.totals.calls for figures in read(url))
+
+
+def drive(server: WebServer) -> tuple[int, int]:
+    """Call the function until both workers have; return how often, and of those how many calls were computed."""
+    computed: set[tuple[str, int]] = set()
+    asked = 0
+    while asked < CALLS or len({worker for worker, _ in computed}) < 2:
+        answer = server.ask("GET", f"/double/{1 + asked % 4}")
+        assert answer.status == 200
+        computed.add((answer.headers["X-Worker"], asked % 4))
+        asked += 1
+    return asked, len(computed)
+
+
+@pytest.mark.parametrize(("arguments", "processes"), [("", 2), ("--preload", 1)], ids=["loaded by each", "preloaded"])
+def test_workers_of_gunicorn_are_counted_together_also_when_they_have_ended(
+    url: str, arguments: str, processes: int
+) -> None:
+    pytest.importorskip("gunicorn")
+    with Gunicorn(APPLICATION, FIGURES=url, GUNICORN_CMD_ARGS=arguments) as server:
+        asked, computed = drive(server)
+        server.stop()
+    # The application was loaded by so many processes, and each has called it once; with that, it had something stored.
+    assert wait_until(lambda: calls(url) >= asked + processes, 20)
+    (figures,) = read(url)
+    assert (figures.function, figures.totals.calls) == ("shop.double", asked + processes)
+    assert figures.totals.misses == computed + processes
+
+
+@pytest.mark.parametrize("option", ["py-call-osafterfork", "lazy-apps"])
+def test_workers_of_uwsgi_are_counted_together(memcached: MemcachedServer, prefix: str, option: str) -> None:
+    if not (Path(sys.executable).parent / "uwsgi").exists() and shutil.which("uwsgi") is None:
+        skip_or_fail("no uwsgi for the tests: pip install 'uWSGI>=2.0.28; sys_platform == 'linux''")
+    url = f"memcached://{memcached.address}?prefix={prefix}&timeout=10"
+    with Uwsgi(APPLICATION, option, FIGURES=url, EVERY="0.05") as server:
+        asked, _ = drive(server)
+        assert wait_until(lambda: calls(url) >= asked + (2 if option == "lazy-apps" else 1), 20)
+        assert calls(url) == asked + (2 if option == "lazy-apps" else 1)
