@@ -634,6 +634,25 @@ def test_versions_have_entries_of_their_own_and_are_forgotten_together(cell: Any
     assert (old(1), new(1), old.refresh(1), old.many([(1,)])) == ((0, ""), (1, "new"), (1, "old"), [(1, "old")])
 
 
+def test_a_function_whose_code_changes_goes_on_counting(cell: Any, any_cache: Any) -> None:
+    cell.notebook.cache = any_cache
+    cell("def helper(x):\n    return x + 1\n")
+    cell(
+        "@cached(cache=cache, namespace='g', version=memocache.code())\ndef f(x):\n    return helper(x)\n"
+        "class Shop:\n    m = f\n    def __cache_key__(self):\n        return 1\n"
+    )
+    f, shop = cell.notebook.f, cell.notebook.Shop
+    for number in range(3):
+        cell(f"def helper(x):\n    return {number}\n")
+        assert [f(1), f(1), f(2)] == [number] * 3
+        assert (f.info().calls, f.info().misses, f.info().hits) == (3 * number + 3, 2 * number + 2, number + 1)
+    f.cache_clear()
+    assert f.info().calls == 0
+    cell("def helper(x):\n    return 7\n")
+    assert [shop.m(1), f(1)] == [7, 7]
+    assert f.info().calls == 2
+
+
 def test_threads_that_call_first_all_have_its_version(cell: Any, any_cache: Any) -> None:
     cell.notebook.cache = any_cache
     for result in range(5):
