@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import add, attrgetter
 from typing import Final
 
 __all__ = ["Counters", "Info"]
@@ -10,6 +11,8 @@ __all__ = ["Counters", "Info"]
 FIGURES: Final = (
     *("computed", "evicted", "failures", "hits", "lost", "misses", "saved", "stale", "stored", "waited", "waits"),
 )
+figures_of: Final = attrgetter(*FIGURES)
+"""Returns those of counters, in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +73,28 @@ class Counters:
     def __init__(self, title: str = "") -> None:
         self.title = title  # the function's, in messages and events
         self.slowest = 0.0  # seconds of the longest computation, which stay
-        self.before: dict[str, float] = dict.fromkeys(
-            FIGURES, 0
-        )  # the figures that were set to zero, for those who add up all
+        # The figures that were set to zero, for those who add up all.
+        self.before: tuple[float, ...] = (0,) * len(FIGURES)
         self._zero()
 
     def add(self, other: "Counters") -> None:
         """Add the figures of *other* to these."""
-        for name in FIGURES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-            self.before[name] += other.before[name]
+        for name, number in zip(FIGURES, figures_of(other), strict=True):
+            if number:
+                setattr(self, name, getattr(self, name) + number)
+        if any(other.before):
+            self.before = tuple(map(add, self.before, other.before))
         self.slowest = max(self.slowest, other.slowest)
         for what, number in other.errors.items():
             self.errors[what] = self.errors.get(what, 0) + number
 
+    def ever(self) -> dict[str, float]:
+        """Return the figures by name, with those that were set to zero."""
+        return dict(zip(FIGURES, map(add, figures_of(self), self.before), strict=True))
+
     def reset(self) -> None:
         """Start again at zero."""
-        for name in FIGURES:
-            self.before[name] += getattr(self, name)
+        self.before = tuple(self.ever().values())
         self._zero()
 
     def _zero(self) -> None:

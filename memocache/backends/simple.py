@@ -330,13 +330,12 @@ class SimpleCache(Cache):
         """Return how many entries *tag* has, and the hits of those that belong to *counters*."""
         with self._lock:
             entries = self._tagged.members(tag)
-            own = [entry for entry in entries if entry.scope is not None and entry.scope.counters is counters]
-            return Usage(
-                size=len(entries),
-                limit=self._threshold,
-                hits=sum(entry.hits for entry in own),
-                saved=sum(entry.hits * entry.cost for entry in own) / SECOND,
-            )
+        hits, saved = 0, 0.0  # outside of the lock, since it takes long; whoever leaves meanwhile is in the list
+        for entry in entries:
+            if entry.hits and entry.scope is not None and entry.scope.counters is counters:
+                hits += entry.hits
+                saved += entry.hits * entry.cost
+        return Usage(size=len(entries), limit=self._threshold, hits=hits, saved=saved / SECOND)
 
     def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
         """Return the entries, or those of one *namespace*, of which *limit* are described."""

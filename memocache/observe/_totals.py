@@ -2,6 +2,7 @@
 
 import weakref
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from memocache import cached_functions
@@ -53,7 +54,7 @@ class Totals:
 
     def __init__(self, *, are_full: bool = False) -> None:
         self._are_full = are_full
-        self._last: weakref.WeakKeyDictionary[Any, dict[str, float]] = weakref.WeakKeyDictionary()
+        self._last: weakref.WeakKeyDictionary[Any, Mapping[str, Any]] = weakref.WeakKeyDictionary()
         self.counts: dict[Labels, Counter[str]] = {}
         """By labels, the sums, under the names that `Info` has for them."""
         self.entries: dict[Labels, int] = {}
@@ -73,17 +74,22 @@ class Totals:
             except Exception:  # noqa: BLE001 - of a function given as cache=, which may need a request
                 continue
             labels = Labels(memoizer.namespace.name if self._are_full else memoizer.title, system_of(cache))
-            last = self._last.setdefault(memoizer, {})
-            sums = self.counts.setdefault(labels, Counter())
-            more = added.setdefault(labels, Counter())
-            for name, counter in COUNTED.items():
-                now = getattr(total, counter) + total.before[counter]
-                # It only grows; but the hits of an entry that just leaves may be missing in between.
-                new = max(0, now - last.get(name, 0))
-                last[name] = max(now, last.get(name, 0))
-                sums[name] += new
-                more[name] += new
+            self._add(labels, memoizer, total.ever(), added)
             self.slowest[labels] = max(total.slowest, self.slowest.get(labels, 0.0))
             if usage.size is not None:
                 self.entries[labels] = self.entries.get(labels, 0) + usage.size
         return added
+
+    def _add(self, labels: Labels, memoizer: Any, ever: Mapping[str, Any], added: dict[Labels, Counter[str]]) -> None:
+        """Add what the counters of *memoizer* have more than when they were read last, in *added*, too."""
+        last = self._last.get(memoizer)
+        if last == ever:
+            return
+        sums = self.counts.setdefault(labels, Counter())
+        more = added.setdefault(labels, Counter())
+        for name, counter in COUNTED.items():
+            # It only grows; but the hits of an entry that just leaves may be missing in between.
+            new = ever[counter] if last is None else max(0, ever[counter] - last[counter])
+            sums[name] += new
+            more[name] += new
+        self._last[memoizer] = ever if last is None else {name: max(ever[name], last[name]) for name in ever}
