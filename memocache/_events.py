@@ -147,15 +147,15 @@ def _tell(
     if _telling.get():
         return
     event = Event(kind, function, key, cache, seconds, age, size, error)
-    token = _telling.set(True)
-    try:
+    try:  # the set in it, and no token: a signal handler may raise when it has returned
+        _telling.set(True)
         for listener in _listening[kind]:
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - the call is not to fail for it
                 _log(listener)
     finally:
-        _telling.reset(token)
+        _telling.set(False)
 
 
 def _log(listener: Listener) -> None:

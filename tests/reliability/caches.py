@@ -43,6 +43,11 @@ class Kind:
     variant: bool = False  # of another, and not tried in a quick run
     near: float = 0.0  # seconds for which what others have forgotten may still be served
 
+    @property
+    def has_fast_hits(self) -> bool:
+        """True if hits are served in this process, by a shorter way where nobody listens."""
+        return bool(self.near) or self.name == "in process"
+
     @contextmanager
     def stand(self) -> Iterator["Stand"]:
         """Have what it needs running."""

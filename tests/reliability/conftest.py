@@ -1,5 +1,6 @@
 """What the tests of this suite can ask for; and the report that they end with."""
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from tests.reliability.caches import KINDS, Stand
-from tests.reliability.ledger import Ledger
+from tests.reliability.ledger import Ledger, note_outcomes
+from tests.reliability.outcomes import Outcomes
+from tests.reliability.schedules import Killed
 
 LEDGER = pytest.StashKey[Ledger]()
 BEGAN = pytest.StashKey[float]()
@@ -91,6 +94,15 @@ def own_stand(kind: str) -> Iterator[Stand]:
     """The same, of this test's own."""
     with KINDS[kind].stand() as stand:
         yield stand
+
+
+@pytest.fixture
+def outcomes(request: pytest.FixtureRequest, ledger: Ledger) -> Iterator[Outcomes]:
+    """The outcomes of the calls that a test has counted; they must add up. It is the test that has them listened to."""
+    outcomes = Outcomes(asyncio.CancelledError, Killed)
+    yield outcomes
+    note_outcomes(ledger, request.getfixturevalue("kind"), len(outcomes.calls), outcomes.odd(), outcomes.interrupted)
+    assert outcomes.odd() == 0
 
 
 @pytest.fixture(autouse=True)

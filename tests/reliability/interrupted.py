@@ -19,6 +19,7 @@ from pymemcache import Client
 from memocache import cached
 from memocache._clock import ticks
 from tests.reliability.caches import Stand, reopened
+from tests.reliability.outcomes import Outcomes
 
 __all__ = ["main"]
 
@@ -64,14 +65,15 @@ class Use:
     """What is done all the time, and what a signal's handler does; and what was wrong with it."""
 
     def __init__(self, stand: Stand, raises: bool, naive: bool) -> None:
+        self.outcomes = Outcomes(Interrupted)
         if naive:
             client = Client(stand.where, timeout=5, default_noreply=False)
             self.f: Any = Naive(client, lambda x: x * x)
             self.g: Any = Naive(client, lambda x: -x)
         else:
-            cache = stand.open("i")
-            self.f = cached(cache=cache, namespace="f", wait=0.2)(lambda x: x * x)
-            self.g = cached(cache=cache, namespace="g", wait=0.2)(lambda x: -x)
+            cache, counted = stand.open("i"), self.outcomes.counted
+            self.f = counted(cached(cache=cache, namespace="f", wait=0.2)(lambda x: x * x))
+            self.g = counted(cached(cache=cache, namespace="g", wait=0.2)(lambda x: -x))
         self.raises = raises
         self.is_working = False  # no Event: a handler that came in the middle of `set` would wait for its lock
         self.signals = self.calls = 0
@@ -120,6 +122,7 @@ class Use:
 def main(stand: str, signals: int, raises: bool, naive: bool) -> dict[str, int]:
     """Use a cache and be interrupted; return how often, and how often a wrong value was seen."""
     use = Use(reopened(stand), raises, naive)
+    has_fast_hits = reopened(stand).kind.has_fast_hits
     finished = threading.Event()
     began = ticks()
     use.once()
@@ -136,7 +139,11 @@ def main(stand: str, signals: int, raises: bool, naive: bool) -> dict[str, int]:
     disturber = threading.Thread(target=disturb)
     disturber.start()
     try:
-        use.until(signals)
+        if has_fast_hits:  # those, while nobody listens
+            use.until(signals // 2)
+        with use.outcomes.listening():
+            use.until(signals)
+            use.is_working = False
     finally:
         finished.set()
         use.is_working = False
@@ -147,7 +154,15 @@ def main(stand: str, signals: int, raises: bool, naive: bool) -> dict[str, int]:
             use.f.uncache(number)
             use.check([use.f(number), use.f(number)], [number * number] * 2)
         hits = use.f.info().hits
-    return {"signals": use.signals, "calls": use.calls, "hits": hits, "wrong": len(use.wrong)}
+    return {
+        "signals": use.signals,
+        "calls": use.calls,
+        "hits": hits,
+        "wrong": len(use.wrong),
+        "listened": len(use.outcomes.calls),
+        "odd": use.outcomes.odd(),
+        "interrupted": use.outcomes.interrupted,
+    }
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["Ledger"]
+__all__ = ["OUTCOMES", "Ledger", "note_outcomes"]
+
+OUTCOMES = "calls that somebody listens to"
 
 
 @dataclass
@@ -64,3 +66,9 @@ class Ledger:
         total = sum(sum(line.tried.values()) for line in self.lines.values())
         bad = sum(sum(line.wrong.values()) for line in self.lines.values())
         yield f"{total:,} attempts in all; {bad:,} times something was lost, wrong or stuck."
+
+
+def note_outcomes(ledger: Ledger, cache: str, calls: int, odd: int, interrupted: int = 0) -> None:
+    """Enter how many of so many calls on a *cache* had not one outcome each; and how many were *interrupted* before."""
+    ledger.add(OUTCOMES, cache, calls, outcomes_that_do_not_add_up=odd)
+    ledger.sum(OUTCOMES, "{:,.0f} interrupted before they had one", interrupted)

@@ -10,7 +10,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from memocache import UncacheFailed, _binding, cached
+from memocache import Event, UncacheFailed, _binding, cached, subscribe
+from memocache._events import OF_CALLS
 from tests.reliability.caches import Stand, reopened
 from tests.support import race
 
@@ -31,8 +32,9 @@ class Mayhem:
         # Without locks: whoever is killed would keep them.
         self._truth = _processes.RawArray("Q", KEYS)
         self._floor = _processes.RawArray("Q", KEYS)  # the oldest truth that whoever asks from now on may be given
-        # Reads, those that were stale, and what the workers forgot.
-        self._counts = [_processes.RawArray("Q", 3) for _ in range(WORKERS)]
+        # Reads, those that were stale, what the workers forgot; calls while somebody listens, and outcomes of them.
+        self._counts = [_processes.RawArray("Q", 5) for _ in range(WORKERS)]
+        self.calls = self.odd = self.interrupted = 0  # of workers that are gone
         self._where = stand.spelt(), prefix, naive
         self._delay = 2 * stand.kind.near  # until which others may be served what was near them
         _processes.set_forkserver_preload([__name__])
@@ -62,10 +64,20 @@ class Mayhem:
 
     def kill_one(self) -> None:
         number = random.randrange(WORKERS)
+        self._end_one(number)
+        self._workers[number] = self._started(number)
+
+    def _end_one(self, number: int) -> None:
+        """Kill one, who may have been in the middle of a call, and add up the outcomes of its calls."""
         self._workers[number].kill()
         self._workers[number].join()
         self._workers[number].close()
-        self._workers[number] = self._started(number)
+        counts = self._counts[number]
+        calls, told = counts[3:]
+        self.calls += calls
+        self.interrupted += calls - told == 1
+        self.odd += calls - told not in (0, 1)
+        counts[3] = counts[4] = 0
 
     def change(self) -> None:
         """Let there be another truth, and forget the old one until that is acknowledged."""
@@ -85,10 +97,8 @@ class Mayhem:
     def end(self) -> None:
         if self._naive is not None:
             self._naive._client().close()
-        for process in self._workers:
-            process.kill()
-            process.join()
-            process.close()
+        for number in range(WORKERS):
+            self._end_one(number)
 
 
 def _work(where: tuple[str, str, bool], delay: float, own: int, truth: Any, floor: Any, counts: Any) -> None:
@@ -106,6 +116,13 @@ def _work(where: tuple[str, str, bool], delay: float, own: int, truth: Any, floo
     others = race.naive_memcached(compute, stand.where)
     read, refresh, forget = (others.read, others.read, others.forget) if naive else (f, f.refresh, f.uncache)
     chance = random.Random()
+
+    def told(_: Event) -> None:
+        counts[4] += 1
+
+    is_told = not naive and bool(own % 2 or not stand.kind.has_fast_hits)
+    if is_told:
+        subscribe(told, *OF_CALLS)
     while True:
         if chance.random() < 0.02:
             truth[own] += 1
@@ -116,6 +133,10 @@ def _work(where: tuple[str, str, bool], delay: float, own: int, truth: Any, floo
                 counts[2] += 1
         key = chance.randrange(KEYS)
         oldest = floor[key]
-        value = refresh(key) if chance.random() < 0.02 else read(key)
+        if chance.random() < 0.02:
+            value = refresh(key)
+        else:
+            counts[3] += is_told
+            value = read(key)
         counts[1] += value < oldest
         counts[0] += 1

@@ -4,13 +4,13 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from memocache import UncacheFailed, cached
 from tests.reliability.caches import Stand, kinds
 from tests.reliability.ledger import Ledger
+from tests.reliability.outcomes import Outcomes
 from tests.reliability.trials import Naive, Trial, at_every_byte, clock_of_breakers, command, tried
 from tests.support.faults import (
     BlackHole,
@@ -40,8 +40,11 @@ AT_RANDOM = "faults at random"
 class Broken:
     """A cache that a FaultProxy stands before."""
 
-    def __init__(self, stand: Stand, proxy: FaultProxy, let_pass: Callable[[], None], prefix: str) -> None:
+    def __init__(
+        self, stand: Stand, proxy: FaultProxy, let_pass: Callable[[], None], prefix: str, outcomes: Outcomes
+    ) -> None:
         self.proxy = proxy
+        self.outcomes = outcomes
         self._let_pass = let_pass
         self.cache = stand.behind(proxy.address).open(prefix, TIMEOUT)
 
@@ -50,7 +53,7 @@ class Broken:
         self._let_pass()
 
     def trial(self) -> Trial:
-        return Trial(self.cache, TIMEOUT, self.heal)
+        return Trial(self.cache, TIMEOUT, self.heal, self.outcomes)
 
     def naive(self) -> Trial:
         return Naive(self.proxy.address, TIMEOUT, self.heal)
@@ -73,10 +76,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def broken(stand: Stand, prefix: str) -> Iterator[Broken]:
+def broken(stand: Stand, prefix: str, outcomes: Outcomes) -> Iterator[Broken]:
     assert stand.server is not None
-    with FaultProxy(stand.server.address, unix=True) as proxy, clock_of_breakers() as let_pass:
-        yield Broken(stand, proxy, let_pass, prefix)
+    with (
+        FaultProxy(stand.server.address, unix=True) as proxy,
+        clock_of_breakers() as let_pass,
+        outcomes.listening(),
+    ):
+        yield Broken(stand, proxy, let_pass, prefix, outcomes)
 
 
 def note(ledger: Ledger, what: str, kind: str, trials: list[Trial]) -> None:
@@ -166,7 +173,8 @@ def test_nothing_of_the_user_s_is_told(
     broken: Broken, kind: str, caplog: pytest.LogCaptureFixture, ledger: Ledger
 ) -> None:
     told: list[str] = []
-    f: Any = cached(cache=broken.cache, namespace="f", wait=0)(lambda given: {"canary of a value": given})
+    plain = cached(cache=broken.cache, namespace="f", wait=0)(lambda given: {"canary of a value": given})
+    f = broken.outcomes.counted(plain)
     faults = [*(Garbage(junk) for junk in JUNK), BlackHole(), Reset(), Flip(100, 1), StallAfter(20)]
     with caplog.at_level(logging.DEBUG):
         for fault in faults:

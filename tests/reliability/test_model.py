@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from memocache import MISSING, _flight, cached, uncache_tag
 from tests.reliability.caches import Stand
 from tests.reliability.ledger import Ledger
+from tests.reliability.outcomes import Outcomes
 from tests.support.servers import wait_until
 
 MODEL = "steps of state machines, compared with a dictionary"
@@ -228,13 +229,19 @@ def run(made: type[Model], runs: int, steps: int, **more: Any) -> None:
 
 @pytest.mark.parametrize("stale", [0.0, 60.0], ids=["", "stale"])
 def test_it_does_what_a_dictionary_would(
-    stand: Stand, kind: str, prefix: str, stale: float, ledger: Ledger, scaled: Callable[[int, int], int]
+    stand: Stand,
+    kind: str,
+    prefix: str,
+    stale: float,
+    ledger: Ledger,
+    outcomes: Outcomes,
+    scaled: Callable[[int, int], int],
 ) -> None:
     cache = stand.open(prefix)
     numbers = itertools.count()
 
     def make(compute: Callable[[int, int], Any], stale: float) -> Any:
-        return cached(
+        f = cached(
             cache=cache,
             namespace=f"n{next(numbers)}",
             timeout=TIMEOUT,
@@ -242,9 +249,13 @@ def test_it_does_what_a_dictionary_would(
             errors=None if stale else {Known: REMEMBERED},
             tags=("group:{group}",),
         )(lambda x, group: compute(x, group))
+        return outcomes.counted(f)
 
     made = machine(make, stale)
-    run(made, scaled(15, 60), 50)
+    ways = [True, False] if stand.kind.has_fast_hits else [True]
+    for listened in ways:
+        with outcomes.listening(listened):
+            run(made, scaled(15, 60) // len(ways), 50)
     ledger.add(MODEL, kind, made.steps, different=0)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from memocache import SimpleCache, cached
+from memocache import Event, SimpleCache, _events, cached, subscribe
 from memocache.backends import _s3fifo, simple
 from tests.reliability import naive_lru
 from tests.reliability.ledger import Ledger
@@ -165,6 +165,28 @@ def test_a_handler_may_come_anywhere(doing: str, ledger: Ledger, scaled: Callabl
 def test_a_handler_may_raise_anywhere(doing: str, ledger: Ledger, scaled: Callable[[int, int], int]) -> None:
     times = tried(doing, interrupt, "an exception", scaled(7, 1))
     ledger.add(RAISED, "in process", times, wrong_values=0, exceptions=0)
+
+
+def test_a_handler_may_raise_anywhere_in_the_telling_of_an_event(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who listens is told of what comes after that."""
+    monkeypatch.setattr(sys.modules[__name__], "FILES", {_events.__file__})
+    monkeypatch.setattr(sys.modules[__name__], "BREAKS", ("CALL", "RESUME", "JUMP_BACKWARD"))  # only signals raise
+    for number in itertools.count():
+        told: list[Event] = []
+        f = cached(cache=SimpleCache())(lambda x: x)
+        with subscribe(told.append):
+            interruption = Interruption(number, partial(interrupt, World()))
+            with interruption, contextlib.suppress(Interrupted):
+                f(1)
+            told.clear()
+            f(2)
+        assert [event.kind for event in told] == ["stored", "miss"], f"place {number}"
+        if not interruption.has_come:
+            break
+    ledger.add(RAISED, "in process", number, wrong_values=0, exceptions=0)
+    assert number > 5
 
 
 def test_the_naive_way_breaks(ledger: Ledger) -> None:

@@ -11,6 +11,7 @@ from pymemcache import Client
 
 from memocache import MISSING, Cache, SimpleCache, UncacheFailed, _clock, cached, uncache_tag
 from memocache._clock import ticks
+from tests.reliability.outcomes import Outcomes
 from tests.support.faults import (
     CutAfter,
     CutRequest,
@@ -52,10 +53,12 @@ def clock_of_breakers() -> Iterator[Callable[[], None]]:
 class Trial:
     """A cached function in use, and what was wrong with that.
 
-    *timeout* is how long a command may take, *heal* ends the trouble.
+    *timeout* is how long a command may take, *heal* ends the trouble. *outcomes* are those of its calls.
     """
 
-    def __init__(self, cache: Cache, timeout: float, heal: Callable[[], None]) -> None:
+    def __init__(
+        self, cache: Cache, timeout: float, heal: Callable[[], None], outcomes: Outcomes | None = None
+    ) -> None:
         self.wrong: list[object] = []
         self.raised: list[Exception] = []
         self.longest = 0.0  # seconds that a call took
@@ -70,7 +73,7 @@ class Trial:
         def f(x: int) -> Value:
             return x, self.truth
 
-        self.f: Any = f
+        self.f: Any = f if outcomes is None else outcomes.counted(f)
         self._cache = cache
 
     @property

@@ -10,6 +10,7 @@ import threading
 
 from memocache import _binding, cached
 from tests.reliability.caches import reopened
+from tests.reliability.outcomes import Outcomes
 
 __all__: list[str] = []
 
@@ -19,6 +20,9 @@ def main(stand: str, prefix: str, lease: float, keys: list[int]) -> None:
     _binding.FIRST_LEASE = lease  # type: ignore[misc]
     computing, go = threading.Barrier(len(keys) + 1), threading.Event()
 
+    outcomes = Outcomes()
+
+    @outcomes.counted
     @cached(cache=reopened(stand).open(prefix), namespace="f")
     def f(x: int) -> tuple[int, str]:
         computing.wait()
@@ -26,14 +30,17 @@ def main(stand: str, prefix: str, lease: float, keys: list[int]) -> None:
         return x, "before"
 
     threads = [threading.Thread(target=f, args=(x,)) for x in keys]
-    for thread in threads:
-        thread.start()
-    computing.wait()
-    print("computing", flush=True)
-    sys.stdin.readline()
-    go.set()
-    for thread in threads:
-        thread.join()
+    with outcomes.listening():
+        for thread in threads:
+            thread.start()
+        computing.wait()
+        print("computing", flush=True)
+        sys.stdin.readline()
+        go.set()
+        for thread in threads:
+            thread.join()
+    assert len(outcomes.calls) == len(keys)
+    assert not outcomes.odd()
     print("done", flush=True)
 
 

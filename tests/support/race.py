@@ -56,6 +56,8 @@ class Tally:
     stale: int = 0
     forgotten: int = 0
     computed: int = 0
+    listened: int = 0  # calls whose outcomes somebody was told
+    odd: int = 0  # those that had not one each
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
@@ -119,6 +121,7 @@ Maker = Callable[[Compute, Any], Runner]
 
 class Ours:
     delay = 0.0  # for how long others' forgetting may be unknown
+    outcomes: Any = None  # of the calls, if somebody listens
 
     def __init__(self, compute: Compute, cache: Cache, **options: Any) -> None:
         self.read = cached(cache=cache, namespace="race", **options)(compute)
@@ -373,6 +376,7 @@ def in_threads(maker: Maker, where: Any, truth: Truth, seconds: float, threads: 
         return value
 
     runner = maker(compute, where)
+    outcomes = getattr(runner, "outcomes", None)
     until = ticks() + seconds
     tallies = [Tally() for _ in range(threads)]
     own = [0] * KEYS
@@ -385,12 +389,15 @@ def in_threads(maker: Maker, where: Any, truth: Truth, seconds: float, threads: 
             problems.append(problem)
 
     running = [threading.Thread(target=run, args=(tally,)) for tally in tallies]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
+    with contextlib.nullcontext() if outcomes is None else outcomes.listening():
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
     if problems:
         raise problems[0]
+    if outcomes is not None:
+        computed.listened, computed.odd = len(outcomes.calls), outcomes.odd()
     return sum(tallies, computed)
 
 
