@@ -215,6 +215,25 @@ class Shell:
                 "name would share its entries. Give each its own: key_prefix='shop:'"
             )
 
+    # ---- the page ------------------------------------------------------------------------------------------------
+
+    def inspect(self, port: int) -> None:
+        """Show the page of the inspector to a browser on this machine, until somebody interrupts it."""
+        from memocache.web.inspector._local import LocalServer
+
+        caches = list(self._caches_in_use())
+        if not any(cache.shared for cache in caches):
+            self._refuse_in_process(caches[0])
+        try:
+            server = LocalServer(None if self._functions and self._url is None else caches[0], port)
+        except (OSError, OverflowError) as error:
+            raise ShellError(f"nothing can listen at port {port}: {error}") from error
+        with server:
+            self._say(server.url)
+            self._say("opens the page in a browser, once; Ctrl-C ends it")
+            sys.stdout.flush()
+            server.serve_forever()
+
     # ---- functions and caches ------------------------------------------------------------------------------------
 
     def _cache(self) -> Cache:

@@ -82,6 +82,8 @@ def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
                 shell.clear(lambda question: options.yes or _confirmed(question))
             case "doctor":
                 shell.doctor()
+            case "inspect":
+                shell.inspect(options.port)
     except (ShellError, MemocacheError) as error:
         Terminal(sys.stderr).say(f"memocache {options.command}: {error}", "bad")
         return error.status if isinstance(error, ShellError) else FAILED
@@ -143,7 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     clear = commands.add_parser("clear", help="delete everything in a cache, whoever put it there")
     clear.add_argument("--yes", action="store_true", help="do not ask")
     doctor = commands.add_parser("doctor", help="look at the caches in use, and say what to do")
-    for command in (clear, doctor):
+    inspect = commands.add_parser("inspect", help="show a page about them in the browser, on this machine alone")
+    inspect.add_argument("--port", type=int, default=0, help="on loopback; without it one that is free")
+    for command in (clear, doctor, inspect):
         command.add_argument("url", metavar="URL", nargs="?", help="of a cache; else the application's are meant")
     return parser
 

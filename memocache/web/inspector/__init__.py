@@ -286,19 +286,19 @@ class Inspector:
 
     async def _shown(self, query: Mapping[str, str], page: Page, run: Run) -> tuple[HTTPStatus, str]:
         """Return the page that *query* asks for."""
-        functions, troubles = await run(self._contents.functions)
+        overview = await run(self._contents.functions)
         notices = [said(SAID[query["said"]])] if query.get("said") in SAID else []
-        notices += map(trouble, troubles)
+        notices += map(trouble, overview.troubles)
         search = query.get("q", "").strip()
         if "function" not in query:
-            return HTTPStatus.OK, page.overview(functions, search, notices)
-        figures = next((each for each in functions if each.name == query["function"]), None)
+            return HTTPStatus.OK, page.overview(overview, search, notices)
+        figures = next((each for each in overview.functions if each.name == query["function"]), None)
         if figures is None:
             return HTTPStatus.NOT_FOUND, Page.note("There is no function of that name here.", "Not found")
         first = query.get("first", "")
         start = int(first) if first.isascii() and first.isdecimal() and len(first) < 10 else 0
         entries = await run(self._contents.entries, figures.name, search, start)
-        return HTTPStatus.OK, page.function(figures, search, notices, entries)
+        return HTTPStatus.OK, page.function(figures, overview.about, search, notices, entries)
 
     async def _done(self, form: Mapping[str, str], run: Run) -> dict[str, str]:
         """Forget what *form* says, and return the query of the page to go to."""

@@ -1,5 +1,6 @@
 """Contents: the functions and the entries that the inspector shows, and the ways to forget them. All of it blocks."""
 
+import os
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from memocache._hooks import HookedFunction, function_of
 from memocache.errors import BackendError, ConfigurationError
 from memocache.stats import read
 
-__all__ = ["Contents", "Entries", "FunctionFigures", "Row"]
+__all__ = ["Contents", "Entries", "FunctionFigures", "Overview", "Row"]
 
 ON_A_PAGE: Final = 50  # entries
 MOST_SEARCHED: Final = 2_000  # for one page
@@ -33,6 +34,14 @@ class FunctionFigures:
     """The last hour, the oldest minute first; empty where nobody shares figures."""
     slowest: float = 0.0
     """Seconds of the slowest computation; 0 where that is not known."""
+
+
+class Overview(NamedTuple):
+    """The figures of all functions; *about* says whose they are, *troubles* what could not be had."""
+
+    functions: list[FunctionFigures]
+    about: str
+    troubles: list[str]
 
 
 class Row(NamedTuple):
@@ -57,14 +66,17 @@ class Entries(NamedTuple):
 class Contents:
     """The figures and entries of the functions of this process, and of all that *cache* has, if that is given."""
 
+    is_application = True
+    """False if the application is elsewhere, so that what this process has counted and stored is of no interest."""
+
     def __init__(self, cache: Cache | None) -> None:
         self._cache = cache
         self._salt = secrets.token_bytes(16)
 
     # ---- figures -------------------------------------------------------------------------------------------------
 
-    def functions(self) -> tuple[list[FunctionFigures], list[str]]:
-        """Return the figures of all functions, those with the most calls first; and what could not be had."""
+    def functions(self) -> Overview:
+        """Return the figures of all functions, those with the most calls first."""
         here: dict[str, list[Info]] = {}
         caches: dict[int, Cache] = {} if self._cache is None else {id(self._cache): self._cache}
         titles: dict[str, str] = {}
@@ -76,10 +88,13 @@ class Contents:
             except Exception as error:  # noqa: BLE001 - of the user's function that finds the cache, or its URL
                 troubles.append(f"The cache of {name} cannot be found: {type(error).__name__}: {error}")
                 continue
+            if not (cache.shared or self.is_application):
+                continue
             caches[id(cache.far)] = cache
             here.setdefault(name, []).append(info)
             titles[name] = repr(cache)
         found = {name: FunctionFigures(name, _sum(infos), titles[name]) for name, infos in here.items()}
+        about = f"Figures of process {os.getpid()} alone" if self.is_application else "No figures are shared"
         for cache in caches.values():
             try:
                 shared = read(cache)
@@ -88,6 +103,7 @@ class Contents:
             except BackendError as error:
                 troubles.append(f"The figures that processes share cannot be read: {error}")
                 continue
+            about = "Figures of all processes" if shared else about
             for each in shared:
                 errors = found[each.function].info.errors if each.function in found else {}
                 info = _sum([each.totals, Info(errors=errors)])
@@ -95,7 +111,7 @@ class Contents:
                 found[each.function] = FunctionFigures(each.function, info, title, each.minutes, each.slowest)
         if self._cache is not None and not found:
             found = self._found_in(self._cache, troubles)
-        return sorted(found.values(), key=lambda each: (-each.info.calls, each.name)), troubles
+        return Overview(sorted(found.values(), key=lambda each: (-each.info.calls, each.name)), about, troubles)
 
     def _found_in(self, cache: Cache, troubles: list[str]) -> dict[str, FunctionFigures]:
         """Return the functions of some entries, where nobody tells anything of them."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from memocache import Cache
 from memocache.web.inspector import Inspector
 
 __all__ = ["LocalServer"]
@@ -24,7 +25,7 @@ class QuietHandler(WSGIRequestHandler):
 
 
 class LocalServer(socketserver.ThreadingMixIn, WSGIServer):
-    """A server with *inspector* on loopback; its `url` opens it once.
+    """A server on loopback with the page of *cache*, or of the functions' caches; its `url` opens it once.
 
     The page is below a path that nobody can guess. So its cookie, which browsers keep for all ports of a host, is not
     sent to whatever else listens on this machine.
@@ -32,12 +33,13 @@ class LocalServer(socketserver.ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
 
-    def __init__(self, inspector: Inspector, port: int = 0) -> None:
-        self._inspector = inspector
+    def __init__(self, cache: Cache | None, port: int = 0) -> None:
+        self._inspector = Inspector(cache, secret=secrets.token_urlsafe())
+        self._inspector._contents.is_application = False
         self._path = f"/{secrets.token_urlsafe(12)}/"
         super().__init__((HOST, port), QuietHandler)
         self._hosts = {f"{host}:{self.server_port}" for host in (HOST, "localhost")}
-        self.url = f"http://{HOST}:{self.server_port}{self._path}?{inspector.ticket()}"
+        self.url = f"http://{HOST}:{self.server_port}{self._path}?{self._inspector.ticket()}"
         self.set_app(self._answer)
 
     def server_bind(self) -> None:

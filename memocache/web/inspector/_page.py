@@ -3,14 +3,14 @@
 import base64
 import hashlib
 import html
-import os
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Final
 from urllib.parse import urlencode
 
 from memocache import Info
-from memocache.web.inspector._contents import Entries, FunctionFigures, Row
+from memocache.errors import printable
+from memocache.web.inspector._contents import Entries, FunctionFigures, Overview, Row
 
 __all__ = ["POLICY", "Page"]
 
@@ -58,12 +58,7 @@ def joined(parts: Iterable[object]) -> Markup:
 
 
 def _escaped(part: object) -> str:
-    if isinstance(part, Markup):
-        return part
-    text = str(part)
-    if not text.isprintable():  # what steers the direction of text, and the like
-        text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-    return html.escape(text)
+    return part if isinstance(part, Markup) else html.escape(printable(str(part)))
 
 
 # ---- figures in words ----------------------------------------------------------------------------------------------
@@ -182,8 +177,9 @@ class Page:
 
     # ---- what is shown -------------------------------------------------------------------------------------------
 
-    def overview(self, functions: Sequence[FunctionFigures], search: str, notices: Sequence[object]) -> str:
-        """Return the page of all *functions*; *search* is what was searched for."""
+    def overview(self, overview: Overview, search: str, notices: Sequence[object]) -> str:
+        """Return the page of all functions; *search* is what was searched for."""
+        functions = overview.functions
         words = search.lower().split()
         found = [each for each in functions if all(word in each.name.lower() for word in words)]
         slow = sorted((each for each in functions if each.slowest), key=lambda each: -each.slowest)[:5]
@@ -204,7 +200,7 @@ class Page:
             ),
             self._tag_form(),
         )
-        return self._document("What is cached", functions, element("h1", "What is cached"), *notices, live)
+        return self._document("What is cached", overview.about, element("h1", "What is cached"), *notices, live)
 
     def _functions(self, found: Sequence[FunctionFigures]) -> Markup:
         if not found:
@@ -242,7 +238,9 @@ class Page:
             ]
         )
 
-    def function(self, figures: FunctionFigures, search: str, notices: Sequence[object], entries: Entries) -> str:
+    def function(
+        self, figures: FunctionFigures, about: str, search: str, notices: Sequence[object], entries: Entries
+    ) -> str:
         """Return the page of one function, with some of its *entries*; *search* is what was searched for."""
         forget = element(
             "details",
@@ -255,7 +253,7 @@ class Page:
         errors = [(what, number(times)) for what, times in figures.info.errors.items()]
         return self._document(
             figures.name,
-            [figures],
+            about,
             element("nav", element("a", "All functions", href="?"), aria_label="Back", class_="way"),
             element("h1", *_parts(figures.name), class_="code"),
             element("p", figures.cache, class_="code quiet") if figures.cache else None,
@@ -337,9 +335,7 @@ class Page:
             "section", element("h2", "Forget a tag"), element("p", about, class_="quiet"), form, class_="tag"
         )
 
-    def _document(self, title: str, functions: Sequence[FunctionFigures], *inside: object) -> str:
-        are_shared = any(each.minutes for each in functions)
-        about = "Figures of all processes" if are_shared else f"Figures of process {os.getpid()} alone"
+    def _document(self, title: str, about: str, *inside: object) -> str:
         leave = (
             self._form("leave", element("button", "Leave", type="submit", class_="plain"))
             if self._has_way_out
