@@ -4,21 +4,19 @@ What a user types is read as Python literals, never evaluated.
 """
 
 import ast
-import asyncio
 import contextlib
 import dataclasses
 import importlib
 import inspect
 import json
 import os
-import statistics
 import sys
-import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from memocache import Cache, cache_from_url, cached_functions, uncache_tag
 from memocache._clock import ticks
+from memocache._doctor import Doctor, result_of
 from memocache._memoizer import Memoizer
 from memocache._native import hit
 from memocache._terminal import duration, size
@@ -27,9 +25,6 @@ from memocache.errors import MemocacheError
 from memocache.keys import all_tag
 
 __all__ = ["Shell", "ShellError"]
-
-PROBES: Final = 20
-SLOW: Final = 0.005  # seconds that a round trip should take at most, in one data centre
 
 
 class ShellError(Exception):
@@ -94,20 +89,29 @@ class Shell:
             return memoizer.listing(limit), {memoizer.binding().keys.all_tag: _full_name(function)}
         cache = self._cache()
         self._refuse_in_process(cache)
+        namespaces = self._namespaces(cache)
+        wanted = name
+        if name and self._titles(name):
+            wanted = namespaces.get(self._title(name), name)
+        return cache.listing(wanted, limit), self._titles_by_tag(cache)
+
+    def _namespaces(self, cache: Cache) -> dict[str, str]:
+        """Return what the functions go by on *cache*, by their names here."""
         namespaces = {}
         for title, function in self._functions.items():
             with contextlib.suppress(MemocacheError):  # a function that has no name on a shared cache
                 namespace = cast(Memoizer, function._self_memoizer).namespace
-                namespaces[title] = namespace.text(shared=True, one_machine=cache.one_machine)
-        wanted = name
-        if name and self._titles(name):
-            wanted = namespaces.get(self._title(name), name)
-        return cache.listing(wanted, limit), {all_tag(each): title for title, each in namespaces.items()}
+                namespaces[title] = namespace.text(shared=cache.shared, one_machine=cache.one_machine)
+        return namespaces
+
+    def _titles_by_tag(self, cache: Cache) -> dict[str, str]:
+        """Return the names of functions by the tag of all their results on *cache*."""
+        return {all_tag(namespace): title for title, namespace in self._namespaces(cache).items()}
 
     def entry(self, call: str) -> None:
         """Say what is stored for *call*, without its value."""
         function, args, kwargs = self._shared_call(call)
-        info = _run(function.entry(*args, **kwargs))
+        info = result_of(function.entry(*args, **kwargs))
         if info is None:
             raise ShellError(f"nothing is stored for {call}", status=1)
         self._say(f"key         {info.key}")
@@ -125,13 +129,13 @@ class Shell:
     def uncache(self, call: str) -> None:
         """Forget one call."""
         function, args, kwargs = self._shared_call(call)
-        existed = _run(function.uncache(*args, **kwargs))
+        existed = result_of(function.uncache(*args, **kwargs))
         self._say(f"forgotten: {call}" if existed else f"nothing was stored for {call}; it is forgotten all the same")
 
     def uncache_all(self, name: str) -> None:
         """Forget every call of a function."""
         function = self._shared_function(name)
-        _run(function.uncache_all())
+        result_of(function.uncache_all())
         self._say(f"forgotten: every call of {_full_name(function)}")
 
     def uncache_tag(self, tag: str) -> None:
@@ -149,7 +153,7 @@ class Shell:
         """Compute one call now, and store the result."""
         function, args, kwargs = self._shared_call(call)
         began = ticks()
-        _run(function.refresh(*args, **kwargs))
+        result_of(function.refresh(*args, **kwargs))
         self._say(f"computed and stored in {ticks() - began:.3f} s: {call}")
 
     def clear(self, confirm: Callable[[str], bool]) -> None:
@@ -158,7 +162,7 @@ class Shell:
         self._refuse_in_process(cache)
         if not confirm(f"Delete everything in {cache!r}, whoever put it there?"):
             raise ShellError("nothing was deleted", status=1)
-        _run(cache.clear())
+        result_of(cache.clear())
         self._say(f"deleted: everything in {cache!r}")
 
     # ---- the doctor ----------------------------------------------------------------------------------------------
@@ -170,50 +174,21 @@ class Shell:
         else:
             self._say("hits        in C")
         caches = {id(cache): cache for cache in self._caches_in_use()}
-        troubles = [trouble for cache in caches.values() for trouble in self._examine(cache)]
-        for trouble in troubles:
-            self._say(f"! {trouble}")
-        if troubles:
-            raise ShellError(f"{len(troubles)} {'thing' if len(troubles) == 1 else 'things'} to look at", status=1)
-        self._say("all is well")
+        count = 0
+        for cache in caches.values():
+            troubles = list(Doctor(self._say, self._titles_by_tag(cache)).examine(cache))
+            for trouble in troubles:
+                self._say(f"! {trouble}", "trouble")
+            count += len(troubles)
+        if count:
+            raise ShellError(f"{count} {'thing' if count == 1 else 'things'} to look at", status=1)
+        self._say("all is well", "good")
 
     def _caches_in_use(self) -> Iterator[Cache]:
         if self._url is not None or not self._functions:
             yield self._cache()
         else:
             yield from map(self._cache_of, self._functions.values())
-
-    def _examine(self, cache: Cache) -> Iterator[str]:
-        """Say how *cache* is, and return what is wrong with it."""
-        self._say(f"cache       {cache!r}")
-        if not cache.shared:
-            yield (
-                f"{cache!r} lives in one process: others compute again, and what they forget is served here. "
-                "Give them a cache that they share, such as redis://, memcached:// or sqlite:///"
-            )
-            return
-        key, seconds = f"doctor-{uuid.uuid4().hex}", []
-        try:
-            _run(cache.set(key, "probe", 60))
-            for _ in range(PROBES):
-                began = ticks()
-                found = _run(cache.get(key))
-                seconds.append(ticks() - began)
-            _run(cache.delete(key))
-        except MemocacheError as error:
-            yield f"{cache!r} cannot be reached: {error}"
-            return
-        if found != "probe":
-            yield f"{cache!r} did not keep a value for a moment: it has no memory left, or its clock is wrong"
-        median = statistics.median(seconds)
-        self._say(f"latency     {median * 1e6:,.0f} us, median of {PROBES} reads")
-        if median > SLOW:
-            yield f"a read from {cache!r} takes {median * 1e3:.1f} ms; put a near tier before it: TieredCache"
-        if not cache.one_machine and getattr(cache.far, "_prefix", None) == "":
-            yield (
-                f"{cache!r} has no key_prefix: another application on the same server that has a function of the same "
-                "name would share its entries. Give each its own: key_prefix='shop:'"
-            )
 
     # ---- the page ------------------------------------------------------------------------------------------------
 
@@ -336,12 +311,3 @@ def _load(application: str) -> None:
             found()
     except Exception as error:
         raise ShellError(f"{application!r} cannot be imported: {type(error).__name__}: {error}") from error
-
-
-def _run(result: Any) -> Any:
-    """Return *result*, awaited if it has to be."""
-    return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
-
-
-async def _awaited(result: Any) -> Any:
-    return await result

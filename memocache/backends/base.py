@@ -18,6 +18,7 @@ from memocache._signature import signature_of
 from memocache.errors import BackendError, ConfigurationError, SerializationError, with_article
 
 if TYPE_CHECKING:
+    from memocache.backends._facts import ServerFacts
     from memocache.backends._listing import Listing
     from memocache.backends.urls import Url
 
@@ -366,6 +367,10 @@ class Cache(ABC):
 
     def _cannot_list(self) -> BackendError:
         return BackendError(f"{self!r} has no command that tells its keys; ask for a single call, by function.entry()")
+
+    def facts(self) -> "Sequence[ServerFacts]":
+        """Return what each of its servers tells of itself; it blocks. None where nobody can be asked."""
+        return ()
 
     def forget_listed(self, key: str) -> "Answer[bool]":
         """Forget what a `listing` has told of with this *key*, of which a '#' in front may say that it is a digest."""

@@ -17,6 +17,7 @@ from pymemcache.exceptions import (
 )
 
 from memocache._clock import ticks
+from memocache.backends._facts import ServerFacts, asked_for_time, is_open_to_others
 from memocache.backends._leases import Answer, LeaseCache
 from memocache.backends._shared import is_generation, new_generation, number_in
 from memocache.backends._wire import (
@@ -158,6 +159,19 @@ class Server(WireServer["MemcachedConnection"]):
         finally:
             if connection is not None:
                 connection.close()
+
+    def facts(self) -> ServerFacts:
+        """Return what `stats` and `stats settings` tell, the names of the second with `settings.` before them."""
+        values: dict[str, str] = {}
+
+        def ask() -> float:
+            for words, begin in (("settings",), "settings."), ((), ""):
+                for name, value in self._ask("stats", *words, repeats=True, writes=False).items():
+                    values[begin + name.decode("ascii", "replace")] = told(value)
+            return float(values["time"])
+
+        skew = asked_for_time(ask)
+        return ServerFacts("memcached", self.name, values, skew, open_to_others=is_open_to_others(self.address))
 
     def _no_listing(self, line: bytes) -> BackendError:
         answer = line.decode("ascii", "replace")
@@ -354,6 +368,11 @@ class MemcachedConnection:
     __del__ = close
 
 
+def told(value: object) -> str:
+    """Return a *value* of `stats`, of which pymemcache has made a number or a bool, as the text that it was."""
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+
+
 def _more(line: Any) -> bytes:
     """Return what comes next on *line*; EOFError if nothing ever will."""
     data: bytes = line.recv(RECEIVE)
@@ -467,6 +486,10 @@ class MemcachedCache(LeaseCache):
 
     def _nodes(self) -> Sequence["Server"]:
         return self._servers
+
+    def facts(self) -> list[ServerFacts]:
+        """Return what each server tells of itself."""
+        return [server.facts() for server in self._servers]
 
     def _places(self, start: str, tag: str) -> Iterator[Sequence[tuple[str, int]]]:
         """Return the wire keys with this *start*, as the servers dump them, with the sizes of their items."""

@@ -11,6 +11,7 @@ from memocache._clock import now as clock
 from memocache._counters import Counters
 from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._policy import Duration, seconds
+from memocache.backends._facts import ServerFacts
 from memocache.backends._listing import DIGEST, Listing
 from memocache.backends.base import MOST_LISTED, Busy, Cache, CacheCall, Lease, Stale, Usage, blocks
 from memocache.backends.simple import SimpleCache
@@ -254,6 +255,10 @@ class Tiers(Cache):
     def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
         """Return the entries in far."""
         return self._far.listing(namespace, limit).through(self)
+
+    def facts(self) -> Sequence[ServerFacts]:
+        """Return what the servers of far tell."""
+        return self._far.facts()
 
     async def forget_listed(self, key: str) -> bool:
         """Forget in far, then in near; all of near, where far tells a digest only."""

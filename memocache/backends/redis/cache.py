@@ -21,6 +21,7 @@ from memocache import _envelope
 from memocache._effects import blocking
 from memocache._entry import StaleableEntry
 from memocache._envelope import ID, LEASE
+from memocache.backends._facts import ServerFacts
 from memocache.backends._leases import FencedCache, KeyState, LeaseRequest, OwnLeases, PreparedRead
 from memocache.backends._shared import (
     BEGINNING,
@@ -509,6 +510,12 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
 
     # ---- what there is -------------------------------------------------------------------------------------------
 
+    def facts(self) -> list[ServerFacts]:
+        """Return what each server tells of itself, and which commands it refuses."""
+        from memocache.backends.redis.facts import facts_of
+
+        return facts_of(self._topology, KEYS + self._prefix.encode("ascii"), self._channel_name(self._prefix))
+
     def _places(self, start: str, tag: str) -> Iterator[Sequence[str]]:
         """Return the wire keys with this *start*, page by page, as SCAN finds them."""
         topology, name = self._topology, KEYS + (self._prefix + start).encode("ascii")
@@ -579,7 +586,11 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
             server: RedisServer = blocking(topology.masters())[0]
             return server
 
-        return Channel(f"memocache:told:{prefix}".encode(), find_server)
+        return Channel(self._channel_name(prefix), find_server)
+
+    @staticmethod
+    def _channel_name(prefix: str) -> bytes:
+        return f"memocache:told:{prefix}".encode()
 
     def receive(self, receiver: Callable[[str | None], object]) -> None:
         """Have *receiver* called, in a thread of its own, with each text that any process sends."""

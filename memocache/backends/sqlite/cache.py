@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from memocache._clock import now as clock
 from memocache._clock import ticks
 from memocache._envelope import VALUE, end_of, key_digest
+from memocache.backends._facts import ServerFacts
 from memocache.backends._leases import Answer, LeaseCache
 from memocache.backends._shared import BEGINNING, Found, is_present
 from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, seconds_allowed
@@ -25,6 +26,7 @@ from memocache.backends.sqlite.connection import (
     BESIDE,
     LEAST_PAGES,
     PAGE,
+    VERSION,
     Connections,
     DatabaseConnection,
     Error,
@@ -32,7 +34,14 @@ from memocache.backends.sqlite.connection import (
     kind_of,
     log_pages_of,
 )
-from memocache.backends.sqlite.file import CHECK_INTERVAL, EVERYTHING, DatabaseFile, marks_of, resolve_path
+from memocache.backends.sqlite.file import (
+    CHECK_INTERVAL,
+    EVERYTHING,
+    DatabaseFile,
+    check_directory,
+    marks_of,
+    resolve_path,
+)
 from memocache.backends.urls import SHARED_OPTIONS, Url, boolean, duration, integer
 from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
@@ -199,6 +208,10 @@ class SQLiteCache(LeaseCache):
             return self._opened(key, envelope).value
         return super().get(key)  # a result of a function's, with its tags
 
+    def facts(self) -> list[ServerFacts]:
+        """Return what is known of the file."""
+        return [self._database.facts()]
+
     def _places(self, start: str, tag: str) -> Iterator[Sequence[Found]]:
         """Return the entries that are in *tag*, if any, page by page: keys are not kept in the file."""
         for page in self._database.pages():
@@ -352,6 +365,17 @@ class Database:
     def flush(self) -> None:
         """Delete everything."""
         self._forget(DatabaseConnection.empty, EVERYTHING, None)
+
+    def facts(self) -> ServerFacts:
+        """Return the facts of the file: its size, what it may grow to, and whether others may write beside it."""
+        pages, most = self._run(DatabaseConnection.size)
+        values = {"version": VERSION, "size": str(pages * PAGE), "size_limit": str(most * PAGE)}
+        directory = os.path.dirname(self.path)
+        try:
+            check_directory(directory, allow_shared=False)
+        except ConfigurationError:
+            return ServerFacts("sqlite", self.path, values, open_to_others=directory)
+        return ServerFacts("sqlite", self.path, values)
 
     # ---- what there is -------------------------------------------------------------------------------------------
 

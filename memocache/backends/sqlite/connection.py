@@ -23,13 +23,14 @@ from memocache.errors import BackendUnavailable, ConfigurationError, with_articl
 
 __all__ = [
     *("BESIDE", "LEAST_PAGES", "PAGE", "Connections", "DatabaseConnection", "Error", "ErrorKind", "kind_of"),
-    "log_pages_of",
+    *("VERSION", "log_pages_of"),
 ]
 
 T = TypeVar("T")
 
 Error: Final = sqlite3.Error
 
+VERSION: Final = sqlite3.sqlite_version
 APPLICATION: Final = 0x6D656D6F  # "memo"
 SCHEMA: Final = 1
 PAGE: Final = 4096

@@ -29,7 +29,16 @@ try:
 except ImportError:  # Windows, where nobody can rename a file that others have open
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["CHECK_INTERVAL", "EVERYTHING", "DatabaseFile", "FileIdentity", "gate", "marks_of", "resolve_path"]
+__all__ = [
+    "CHECK_INTERVAL",
+    "EVERYTHING",
+    "DatabaseFile",
+    "FileIdentity",
+    "check_directory",
+    "gate",
+    "marks_of",
+    "resolve_path",
+]
 
 log: Final = logging.getLogger("memocache")
 

@@ -1,0 +1,272 @@
+"""The doctor: what the command `doctor` says of the caches in use and their servers, what is wrong, and what to do."""
+
+import asyncio
+import inspect
+import re
+import statistics
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from memocache._clock import ticks
+from memocache._terminal import duration, size
+from memocache.backends._facts import ServerFacts
+from memocache.backends._listing import StoredEntry
+from memocache.backends.base import Cache
+from memocache.errors import BackendError, ConfigurationError, MemocacheError
+from memocache.stats import SharedFigures, read
+
+__all__ = ["Doctor", "result_of"]
+
+PROBES: Final = 20
+SLOW: Final = 0.005  # seconds that a round trip should take at most, in one data centre
+LEAST_VERSIONS: Final = {"redis": (6, 0), "memcached": (1, 4, 31)}
+MOST_SKEW: Final = 3.0  # seconds; a server may tell whole ones, a moment old
+MANY_EVICTED: Final = 0.1  # of what was stored
+SAMPLE: Final = 1000  # entries that are looked at
+FEW_CALLS: Final = 100  # of a function, which say nothing of it
+MANY_STORED: Final = 1000
+FEW_HITS: Final = 0.01  # of the calls
+
+FOR_TIERS: Final = ("publish", "subscribe", "ping")
+FOR_FIGURES: Final = ("hincrby", "hgetall")
+CONSEQUENCES: Final = {
+    "echo": "",  # may be left out
+    "scan": "clear() and `memocache ls` do not work",
+    "strlen": "`memocache ls` does not work",
+    **dict.fromkeys(FOR_TIERS, "near tiers are not told of what others forget, and serve it for near_timeout"),
+    **dict.fromkeys(FOR_FIGURES, "processes cannot share their figures"),
+}
+
+
+class Doctor:
+    """Looks at one cache after the other, says how it is, and collects what is wrong.
+
+    Args:
+        say: prints a line.
+        titles: the names of known functions, by the tag of all their results.
+    """
+
+    def __init__(self, say: Callable[..., object], titles: Mapping[str, str]) -> None:
+        self._say = say
+        self._titles = titles
+
+    def examine(self, cache: Cache) -> Iterator[str]:
+        """Say how *cache* is, and return what is wrong with it, each with what to do."""
+        self._tell("cache", repr(cache))
+        if not cache.shared:
+            yield (
+                f"{cache!r} lives in one process: others compute again, and what they forget is served here. "
+                "Give them a cache that they share, such as redis://, memcached:// or sqlite:///"
+            )
+            return
+        try:
+            yield from self._examine_latency(cache)
+            facts = list(cache.facts())
+        except BackendError as error:
+            yield f"{cache!r} cannot be reached: {error}. See that it runs, and that its address is right"
+            return
+        if not cache.one_machine and getattr(cache.far, "_prefix", None) == "":
+            yield (
+                f"{cache!r} has no key_prefix: another application on the same server that has a function of the same "
+                "name would share its entries. Give each its own: key_prefix='shop:'"
+            )
+        figures = self._figures(cache)
+        for each in facts:
+            yield from self._examine_server(each, tiers=cache.has_near, shares=bool(figures))
+        yield from self._examine_figures(figures)
+        yield from self._examine_entries(cache)
+
+    def _tell(self, what: str, text: str) -> None:
+        self._say(f"{what:<12}{text}")
+
+    def _examine_latency(self, cache: Cache) -> Iterator[str]:
+        key, seconds = f"doctor-{uuid.uuid4().hex}", []
+        result_of(cache.set(key, "probe", 60))
+        for _ in range(PROBES):
+            began = ticks()
+            found = result_of(cache.far.get(key))
+            seconds.append(ticks() - began)
+        result_of(cache.delete(key))
+        if found != "probe":
+            yield f"{cache!r} did not keep a value for a moment: give it more memory, or set its clock"
+        median = statistics.median(seconds)
+        self._tell("latency", f"{median * 1e6:,.0f} us, median of {PROBES} reads")
+        if median > SLOW:
+            yield f"a read from {cache!r} takes {median * 1e3:.1f} ms; put a near tier before it: TieredCache"
+
+    # ---- servers -------------------------------------------------------------------------------------------------
+
+    def _examine_server(self, facts: ServerFacts, *, tiers: bool, shares: bool) -> Iterator[str]:
+        where = f"{facts.system} at {facts.name}"
+        version = facts.values.get("redis_version") or facts.values.get("version", "")
+        self._tell("server", f"{where}, version {version or 'not told'}")
+        least = LEAST_VERSIONS.get(facts.system, ())
+        if version and tuple(map(int, re.findall(r"\d+", version)[:3])) < least:
+            yield f"{where} has version {version}; use {'.'.join(map(str, least))} or later"
+        if facts.skew is not None:
+            self._tell("clock", f"{duration(abs(facts.skew))} {'ahead of' if facts.skew > 0 else 'behind'} this host's")
+            if abs(facts.skew) > MOST_SKEW:
+                yield (
+                    f"the clocks of {where} and of this host differ by {duration(abs(facts.skew))}: timeouts are wrong "
+                    "by as much, and beyond a minute nothing is a hit. Set the clocks of all hosts, by NTP"
+                )
+        if facts.open_to_others:
+            yield (
+                f"other users of this machine may write to {facts.open_to_others}, and so can read, forge and delete "
+                "what is stored. Let only the application's user do so (chmod, unixsocketperm 700, memcached's -a 700)"
+            )
+        examine = {"redis": _examine_redis, "memcached": _examine_memcached, "sqlite": _examine_sqlite}[facts.system]
+        for told in examine(where, facts.values):
+            if isinstance(told, Note):
+                self._tell(*told)
+            else:
+                yield told
+        for name, answer in facts.refused.items():
+            consequence = CONSEQUENCES.get(name, "results are computed each time")
+            if consequence and (tiers or name not in FOR_TIERS) and (shares or name not in FOR_FIGURES):
+                yield f"{where} refuses the command {name} ({answer}), so {consequence}. {_remedy(name, answer)}"
+
+    # ---- functions -----------------------------------------------------------------------------------------------
+
+    def _figures(self, cache: Cache) -> list[SharedFigures]:
+        try:
+            return read(cache)
+        except (ConfigurationError, BackendError):  # nothing can be shared there
+            return []
+
+    def _examine_figures(self, figures: Iterable[SharedFigures]) -> Iterator[str]:
+        for each in figures:
+            totals = each.totals
+            ratio = totals.hit_ratio
+            if ratio is None or totals.calls < FEW_CALLS:
+                continue
+            if totals.calls == totals.misses:
+                yield (
+                    f"{each.function} was called {totals.calls:,} times, and never was a result found: leave out of "
+                    "its key what differs each time (ignore=, key=), raise its timeout, or do not cache it"
+                )
+            elif totals.stored >= MANY_STORED and ratio < FEW_HITS:
+                yield (
+                    f"{each.function} has stored {totals.stored:,} results, and {ratio:.1%} of its calls found one: "
+                    "its keys grow without end. Leave out of the key what differs each time (ignore=, key=), or give "
+                    "it a short timeout"
+                )
+
+    def _examine_entries(self, cache: Cache) -> Iterator[str]:
+        """Look at some of what is stored."""
+        slow: dict[str, StoredEntry] = {}
+        try:
+            for entry in islice(cache.listing(None, SAMPLE), SAMPLE):
+                name = self._titles.get(entry.tag, entry.namespace)
+                if name and entry.expires_in is not None and entry.cost > _timeout(entry):
+                    slow[name] = entry
+        except MemocacheError:
+            return  # what cannot be listed, `ls` tells of
+        for name, entry in sorted(slow.items()):
+            yield (
+                f"a result of {name} took {duration(entry.cost)} to compute, and is kept for "
+                f"{duration(_timeout(entry))}: "
+                "raise its timeout, or let stale= serve it while it is computed again"
+            )
+
+
+def _timeout(entry: StoredEntry) -> float:
+    """Return the seconds for which *entry* is kept once it is computed, from where on its age counts."""
+    return entry.age + (entry.expires_in or 0.0) - entry.cost
+
+
+class Note(NamedTuple):
+    """A figure of a server, which is no trouble."""
+
+    what: str
+    text: str
+
+
+def result_of(answer: Any) -> Any:
+    """Return the *answer* of a method, awaited if it has to be."""
+    return asyncio.run(_awaited(answer)) if inspect.isawaitable(answer) else answer
+
+
+async def _awaited(answer: Any) -> Any:
+    return await answer
+
+
+def _remedy(name: str, answer: str) -> str:
+    if answer.startswith("OOM"):
+        return "Raise maxmemory, or set maxmemory-policy to allkeys-lru"
+    if answer.startswith("MISCONF"):
+        return "See why its snapshot fails, or switch snapshots off (save '')"
+    if answer.startswith("READONLY"):
+        return "Name the master, or the sentinels: redis+sentinel://"
+    what = f"the channels &memocache:told:*, and +{name}" if name in FOR_TIERS else f"the keys ~memocache*, and +{name}"
+    return f"Allow its user {what} (ACL SETUSER)"
+
+
+def _examine_redis(where: str, values: Mapping[str, str]) -> Iterator[Note | str]:
+    if not values:
+        yield Note("", "the rest is not told: the user may not ask INFO; allow it +info +config|get +time")
+        return
+    policy, most = values.get("maxmemory_policy", ""), int(values.get("maxmemory", "0"))
+    used = size(int(values.get("used_memory", "0")))
+    room = f"of {size(most)}, {policy}" if most else "without a limit (maxmemory 0)"
+    yield Note("memory", f"{used} {room}; {int(values.get('evicted_keys', '0')):,} evicted")
+    if most == 0:
+        yield (
+            f"{where} has no maxmemory, so it grows until the machine has no memory left. Set maxmemory, and "
+            "maxmemory-policy to allkeys-lru"
+        )
+    elif policy == "noeviction":
+        yield (
+            f"{where} has the maxmemory-policy noeviction: when it is full, results are not stored any more. Set it to "
+            "allkeys-lru"
+        )
+    if values.get("role") == "slave":
+        yield f"{where} is a replica, which takes no writes. Name the master, or the sentinels: redis+sentinel://"
+    if values.get("rejected_connections", "0") != "0":
+        yield f"{where} has turned {values['rejected_connections']} connections away. Raise maxclients"
+    yield from _examine_persistence(where, values)
+
+
+def _examine_persistence(where: str, values: Mapping[str, str]) -> Iterator[Note | str]:
+    appends, fsync = values.get("aof_enabled") == "1", values.get("appendfsync")
+    saves = values.get("save")
+    if appends:
+        yield Note("restart", f"keeps what is stored: an append-only file, fsync {fsync or 'not told'}")
+        if fsync in ("everysec", "no"):
+            yield (
+                f"{where} writes its append-only file with fsync {fsync}: killed and started again, it may serve what "
+                'was forgotten in the last moments. Set appendfsync always; or appendonly no and save "", so that it '
+                "comes back empty"
+            )
+    elif saves:
+        yield Note("restart", "brings back the last snapshot")
+        yield (
+            f"{where} makes snapshots (save {saves!r}): killed and started again, it serves what was forgotten since "
+            'the last one. For a server that is only a cache set save "", so that it comes back empty'
+        )
+    else:
+        told = "begins empty" if saves == "" else "not told: the user may not ask CONFIG GET; allow it +config|get"
+        yield Note("restart", told)
+
+
+def _examine_memcached(where: str, values: Mapping[str, str]) -> Iterator[Note | str]:
+    stored, evicted = int(values.get("total_items", "0")), int(values.get("evictions", "0"))
+    most = size(int(values.get("limit_maxbytes", "0")))
+    yield Note("memory", f"{size(int(values.get('bytes', '0')))} of {most}; {evicted:,} evicted of {stored:,} stored")
+    yield Note("restart", "begins empty")
+    if values.get("settings.evictions") in ("off", "False", "0"):
+        yield f"{where} runs with -M: when it is full, results are not stored any more. Start it without -M"
+    elif evicted > MANY_EVICTED * stored:
+        yield (
+            f"{where} had to evict {evicted:,} of the {stored:,} items that were stored in it, for want of memory. "
+            "Give it more (-m)"
+        )
+    if values.get("listen_disabled_num", "0") != "0":
+        yield f"{where} had no connections left {values['listen_disabled_num']} times. Raise its limit (-c)"
+
+
+def _examine_sqlite(where: str, values: Mapping[str, str]) -> Iterator[Note | str]:
+    yield Note("size", f"{size(int(values['size']))} of {size(int(values['size_limit']))}")
+    yield Note("restart", "keeps what is stored; after a power failure, what was forgotten in the last moments, too")

@@ -1,0 +1,47 @@
+"""ServerFacts: what a server tells of itself, for whoever looks after it."""
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from memocache._clock import now, ticks
+
+__all__ = ["ServerFacts", "asked_for_time", "is_open_to_others"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """The state of one server of a cache, in its own words."""
+
+    system: str
+    """"redis", "memcached" or "sqlite"."""
+    name: str
+    """Where it is."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """The figures that it tells, by its own names: of INFO, `stats`, pragmas."""
+    skew: float | None = None
+    """The seconds by which its clock is ahead of ours; None where it does not tell."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """The commands that it does not take from us, with its answer to each."""
+    open_to_others: str = ""
+    """The file that other users of this machine may change, or speak through; empty: none."""
+
+
+def asked_for_time(ask: Callable[[], float]) -> float:
+    """Return the seconds by which the clock that *ask* reads is ahead of ours, by the middle of the question."""
+    began = ticks()
+    theirs = ask()
+    return theirs - (now() - (ticks() - began) / 2)
+
+
+def is_open_to_others(path: object) -> str:
+    """Return *path* if it is that of a socket which every user of this machine may connect to; else nothing."""
+    if not isinstance(path, str) or not hasattr(os, "geteuid"):
+        return ""
+    try:
+        status = os.stat(path)
+        closed = not os.stat(os.path.dirname(path)).st_mode & stat.S_IXOTH
+    except OSError:
+        return ""
+    return path if status.st_mode & stat.S_IWOTH and not closed else ""

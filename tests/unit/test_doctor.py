@@ -1,0 +1,266 @@
+"""The doctor: `memocache doctor` on servers that are set up well, and on those that are not."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from time import time
+from typing import Any
+
+import pytest
+
+from memocache import cache_from_url, cached
+from memocache._doctor import Doctor
+from memocache._entry import SECOND, Entry
+from memocache.backends.base import call_verb
+from memocache.cli import main
+from memocache.keys import all_tag
+from memocache.stats import share
+from tests.support.redis_servers import RedisCluster, RedisServer
+from tests.support.servers import MemcachedBinary, MemcachedServer
+
+GOOD_REDIS = {
+    "maxmemory": "256mb",
+    "maxmemory-policy": "allkeys-lru",
+    "save": "",
+    "appendonly": "no",
+    "appendfsync": "everysec",
+}
+
+
+@pytest.fixture(scope="module")
+def redis(redis_binary: str) -> Iterator[RedisServer]:
+    with RedisServer(binary=redis_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def examine(capsys: pytest.CaptureFixture[str]) -> Callable[[str], tuple[int, dict[str, str], list[str]]]:
+    """Returns the exit status, the figures that were told, and the troubles."""
+
+    def examine(url: str) -> tuple[int, dict[str, str], list[str]]:
+        status = main(["doctor", url])
+        told = capsys.readouterr()
+        lines = told.out.splitlines()
+        troubles = [line.removeprefix("! ") for line in lines if line.startswith("! ")]
+        assert (status, bool(told.err)) == ((1, True) if troubles else (0, False))
+        return status, {line[:12].strip(): line[12:] for line in lines if line[11:12] == " "}, troubles
+
+    return examine
+
+
+Examine = Callable[[str], tuple[int, dict[str, str], list[str]]]
+Start = Callable[..., MemcachedServer]
+
+
+@pytest.fixture
+def start_memcached(memcached_binary: MemcachedBinary) -> Iterator[Start]:
+    """Starts memcacheds with options of the command line."""
+    with ExitStack() as servers:
+
+        def start(*options: str) -> MemcachedServer:
+            server = MemcachedServer(binary=memcached_binary)
+            server._options += options
+            return servers.enter_context(server)
+
+        yield start
+
+
+def url_of(redis: RedisServer, prefix: str, user: str = "") -> str:
+    return f"unix://{user}{redis.address}?prefix={prefix}&timeout=10"
+
+
+def set_up(redis: RedisServer, **settings: str) -> None:
+    with redis.client() as client:
+        for name, value in {**GOOD_REDIS, **settings}.items():
+            client.config_set(name, value)
+
+
+# ---- Redis -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_redis_that_is_set_up_well(redis: RedisServer, prefix: str, examine: Examine) -> None:
+    set_up(redis)
+    status, figures, _ = examine(url_of(redis, prefix))
+    assert status == 0
+    assert figures["server"].startswith(f"redis at {redis.address}, version ")
+    assert figures["memory"].endswith("of 268.4 MB, allkeys-lru; 0 evicted")
+    assert figures["restart"] == "begins empty"
+    assert "this host's" in figures["clock"]
+    with redis.client() as client:
+        assert not list(client.scan_iter(f"*{prefix}*"))  # of what was tried nothing is left
+
+
+@pytest.mark.parametrize(
+    ("settings", "trouble"),
+    [
+        ({"maxmemory": "0"}, "has no maxmemory, so it grows until the machine has no memory left. Set maxmemory, and "),
+        ({"maxmemory-policy": "noeviction"}, "noeviction: when it is full, results are not stored any more. Set it to"),
+        ({"save": "3600 1"}, "makes snapshots (save '3600 1'): killed and started again, it serves what was forgotten"),
+        ({"appendonly": "yes"}, "with fsync everysec: killed and started again, it may serve what was forgotten in"),
+    ],
+)
+def test_a_redis_that_is_not(
+    redis: RedisServer, prefix: str, examine: Examine, settings: dict[str, str], trouble: str
+) -> None:
+    set_up(redis, **settings)
+    _, _, troubles = examine(url_of(redis, prefix))
+    assert len(troubles) == 1
+    assert troubles[0].startswith(f"redis at {redis.address} ")
+    assert trouble in troubles[0]
+
+
+def test_a_redis_that_keeps_what_it_acknowledged(redis: RedisServer, prefix: str, examine: Examine) -> None:
+    set_up(redis, appendonly="yes", appendfsync="always")
+    status, figures, _ = examine(url_of(redis, prefix))
+    assert (status, figures["restart"]) == (0, "keeps what is stored: an append-only file, fsync always")
+
+
+def test_a_redis_that_is_full(redis_factory: Any, prefix: str, examine: Examine) -> None:
+    redis = redis_factory("--maxmemory", "1", "--maxmemory-policy", "noeviction")
+    _, _, troubles = examine(url_of(redis, prefix))
+    assert "cannot be reached: redis at" in troubles[0]
+    assert "OOM" in troubles[0]
+
+
+def test_commands_that_a_user_of_redis_may_not_give(redis: RedisServer, prefix: str, examine: Examine) -> None:
+    set_up(redis)
+    rules = ["+@all", "-evalsha", "-strlen", "-publish", "-hincrby", "-echo"]
+    with redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "app", "reset", "on", ">pw", "~memocache*", *rules)
+    url = url_of(redis, prefix, "app:pw@")
+    _, _, troubles = examine(url)
+    strlen, evalsha = troubles
+    assert "refuses the command evalsha (NOPERM" in evalsha
+    assert (
+        "so results are computed each time. Allow its user the keys ~memocache*, and +evalsha (ACL SETUSER)" in evalsha
+    )
+    assert "so `memocache ls` does not work." in strlen
+    _, _, troubles = examine(f"tiered+{url}")
+    assert [each.partition("command ")[2][:8] for each in troubles] == ["strlen (", "evalsha ", "publish ", "subscrib"]
+
+
+def test_a_user_of_redis_who_may_not_ask_for_figures(redis: RedisServer, prefix: str, examine: Examine) -> None:
+    set_up(redis)
+    with redis.client() as client:
+        rules = ("+@all", "-info", "-config", "-time", "&*")
+        client.execute_command("ACL", "SETUSER", "app", "reset", "on", ">pw", "~memocache*", *rules)
+    status, figures, _ = examine(url_of(redis, prefix, "app:pw@"))
+    assert status == 0
+    assert figures[""] == "the rest is not told: the user may not ask INFO; allow it +info +config|get +time"
+
+
+def test_each_server_of_a_cluster(redis_cluster: RedisCluster, prefix: str, examine: Examine) -> None:
+    _, _, troubles = examine(f"{redis_cluster.url}?prefix={prefix}&timeout=10")
+    assert len(troubles) == 3
+    assert all("has no maxmemory" in each for each in troubles)
+
+
+def test_a_replica(redis: RedisServer, redis_factory: Any, prefix: str, examine: Examine) -> None:
+    replica = redis_factory("--replicaof", "127.0.0.1", "1", "--replica-read-only", "no", "--maxmemory", "9mb")
+    _, _, troubles = examine(url_of(replica, prefix))
+    assert any("is a replica, which takes no writes. Name the master, or the sentinels" in each for each in troubles)
+
+
+# ---- memcached -------------------------------------------------------------------------------------------------------
+
+
+def test_a_memcached_that_is_set_up_well(start_memcached: Start, prefix: str, examine: Examine) -> None:
+    server = start_memcached()
+    status, figures, _ = examine(f"memcached://{server.address}?prefix={prefix}")
+    assert status == 0
+    assert figures["memory"].endswith(" of 33.6 MB; 0 evicted of 1 stored")
+    assert figures["restart"] == "begins empty"
+
+
+def test_a_memcached_that_evicts_nothing(start_memcached: Start, prefix: str, examine: Examine) -> None:
+    server = start_memcached("-M")
+    _, _, (trouble,) = examine(f"memcached://{server.address}?prefix={prefix}")
+    assert trouble == (
+        f"memcached at {server.address} runs with -M: when it is full, results are not stored any more. "
+        "Start it without -M"
+    )
+
+
+def test_a_memcached_that_is_too_small(start_memcached: Start, prefix: str, examine: Examine) -> None:
+    server = start_memcached("-m", "2")
+    url = f"memcached://{server.address}?prefix={prefix}"
+    cache = cache_from_url(url)
+    for number in range(60):
+        cache.set(f"{number}", "x" * 100_000)
+    _, _, (trouble,) = examine(url)
+    assert "items that were stored in it, for want of memory. Give it more (-m)" in trouble
+
+
+def test_a_socket_that_every_user_may_speak_through(start_memcached: Start, prefix: str, examine: Examine) -> None:
+    server = start_memcached("-a", "777")
+    directory = os.path.dirname(server.address)
+    before = stat.S_IMODE(os.stat(directory).st_mode)
+    os.chmod(directory, 0o755)
+    try:
+        _, _, (trouble,) = examine(f"memcached://{server.address}?prefix={prefix}")
+    finally:
+        os.chmod(directory, before)
+    assert trouble.startswith(f"other users of this machine may write to {server.address}, and so can read, forge and")
+
+
+# ---- a file ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file(tmp_path: Path, examine: Examine) -> None:
+    status, figures, _ = examine(f"sqlite:///{tmp_path}/own/cache.db?prefix=shop:")
+    assert status == 0
+    assert figures["size"].endswith(" of 1073.7 MB")
+    assert "power failure" in figures["restart"]
+
+
+def test_a_directory_in_which_others_may_write(tmp_path: Path, examine: Examine) -> None:
+    shared = tmp_path / "volume"
+    shared.mkdir()
+    shared.chmod(0o777)
+    url = f"sqlite:///{shared}/cache.db"
+    _, _, (trouble,) = examine(f"{url}?allow_shared_directory=true")
+    assert trouble.startswith(f"other users of this machine may write to {shared}, and so can read, forge and delete")
+    assert main(["doctor", url]) == 1  # which is refused at once
+
+
+# ---- functions -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/own/cache.db"
+
+
+def test_a_timeout_that_is_shorter_than_its_computation(url: str, examine: Examine) -> None:
+    cache = cache_from_url(url)
+    for name, seconds in (("shop.slow", 30), ("shop.quick", 19)):
+        lease = call_verb(cache.claim, name, (all_tag(name),), time(), 60)
+        entry = Entry(name, 1, time() + seconds + 20, int(seconds * SECOND))
+        assert call_verb(cache.fill, lease, entry)
+    titles = {all_tag(name): name for name in ("shop.slow", "shop.quick")}
+    troubles = list(Doctor(lambda line: None, titles).examine(cache))
+    assert troubles == [
+        "a result of shop.slow took 30.0 s to compute, and is kept for 20.0 s: raise its timeout, or let stale= serve "
+        "it while it is computed again"
+    ]
+    assert examine(url)[0] == 0  # nobody knows whose results these are
+
+
+def test_functions_that_do_not_need_a_cache(url: str, examine: Examine) -> None:
+    cache = cache_from_url(url)
+    functions = {}
+    for name in ("never", "seldom", "good", "few"):
+        functions[name] = cached(timeout=300, cache=cache, namespace=f"shop.{name}")(lambda x: x)
+    with share(cache):
+        for number in range(120):
+            functions["never"](number)
+            functions["good"](0)
+        functions["few"](0)
+        for number in range(1200):
+            functions["seldom"](number)
+        functions["seldom"](0)
+    _, _, (never, seldom) = examine(url)
+    assert never.startswith("shop.never was called 120 times, and never was a result found: leave out of its key what")
+    assert seldom.startswith("shop.seldom has stored 1,200 results, and 0.1% of its calls found one: its keys grow wi")
