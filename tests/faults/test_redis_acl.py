@@ -11,6 +11,7 @@ import pytest
 from memocache import RedisCache, SimpleCache, TieredCache, cached, uncache_tag
 from memocache._clock import ticks
 from memocache.errors import BackendUnavailable
+from memocache.stats import read, share
 from tests.docs.pages import DOCS
 from tests.support.redis_servers import RedisCluster, RedisServer
 
@@ -18,6 +19,7 @@ from tests.support.redis_servers import RedisCluster, RedisServer
 NEEDED = ("get", "mget", "set", "del", "getrange", "pttl", "pexpire", "persist", "eval", "evalsha", "echo")
 FOR_CLEAR = ("scan",)
 FOR_LISTS = ("strlen",)
+FOR_FIGURES = ("hincrby", "hset", "hgetall")
 FOR_TIERS = ("publish", "subscribe", "ping")
 CHANNELS = "&memocache:told:*"
 
@@ -134,7 +136,7 @@ def test_forgetting_works_without_a_proof_of_whose_reply_it_is(server: RedisServ
 
 def test_the_commands_are_in_the_documents() -> None:
     text = (DOCS / "operating.md").read_text()
-    rules = " ".join(f"+{each}" for each in NEEDED + FOR_CLEAR + FOR_LISTS + FOR_TIERS)
+    rules = " ".join(f"+{each}" for each in NEEDED + FOR_CLEAR + FOR_LISTS + FOR_FIGURES + FOR_TIERS)
     assert f"~memocache* {CHANNELS} {rules}" in " ".join(text.split())
 
 
@@ -149,6 +151,34 @@ def test_a_list_needs_two_more(server: RedisServer, prefix: str) -> None:
         with pytest.raises(BackendUnavailable, match=f"refused a command: NOPERM .*'{missing}'"):
             trial(*(each for each in FOR_CLEAR + FOR_LISTS if each != missing))
     assert trial(*FOR_CLEAR, *FOR_LISTS) == 1
+
+
+@pytest.mark.parametrize("missing", [None, "hincrby", "hgetall"])
+def test_shared_figures_need_commands_of_their_own(
+    missing: str | None, server: RedisServer, prefix: str, log: Any
+) -> None:
+    allow(server, *(f"+{each}" for each in NEEDED + FOR_FIGURES if each != missing))
+    cache = RedisCache(server.url, username="app", password="pw", key_prefix=prefix)
+    with share(cache, every=3600) as sharing:
+        f = cached(timeout=300, cache=cache, namespace="f")(lambda x: x)
+        f(1)
+        assert sharing.flush() is (missing != "hincrby")
+    if missing == "hincrby":
+        assert "the command hincrby is needed" in log.messages[-1]
+    elif missing:
+        with pytest.raises(BackendUnavailable, match=f"NOPERM .*'{missing}'"):
+            read(cache)
+    else:
+        assert "f" in {each.function for each in read(cache)}
+        # What is no number, and what is no hash, is made one.
+        with server.client() as client:
+            name = f"memocache:{prefix}#tally:total"
+            client.hset(name, next(each for each in client.hkeys(name) if each.endswith(b":misses")), "junk")
+            f(2)
+        with share(cache, every=3600) as sharing:
+            assert sharing.flush()
+        (figures,) = [each for each in read(cache) if each.function == "f"]
+        assert (figures.totals.misses, figures.totals.stored) == (1, 2)
 
 
 @pytest.mark.parametrize("missing", ["subscribe", "publish", "channel"])
