@@ -11,8 +11,9 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, cast
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NoReturn, cast
 
 from memocache import Cache, cache_from_url, cached_functions, uncache_tag
 from memocache._clock import ticks
@@ -21,8 +22,9 @@ from memocache._memoizer import Memoizer
 from memocache._native import hit
 from memocache._terminal import duration, size
 from memocache.backends._listing import Listing, StoredEntry
-from memocache.errors import MemocacheError
+from memocache.errors import BackendError, MemocacheError, printable
 from memocache.keys import all_tag
+from memocache.stats import OF_A_MINUTE, OF_ALL_TIME, Info, SharedFigures, read, sharing
 
 __all__ = ["Shell", "ShellError"]
 
@@ -107,6 +109,41 @@ class Shell:
     def _titles_by_tag(self, cache: Cache) -> dict[str, str]:
         """Return the names of functions by the tag of all their results on *cache*."""
         return {all_tag(namespace): title for title, namespace in self._namespaces(cache).items()}
+
+    def stats(self, begin_screen: Callable[[], object], *, as_json: bool, every: float | None) -> None:
+        """Say what all processes have counted that share their figures; again and again, if *every* so many seconds."""
+        cache = self._cache_of_figures()
+        while True:
+            try:
+                found = read(cache)
+                if not found:
+                    raise ShellError(
+                        f"no process shares its figures on {cache!r}; to switch that on, call memocache.stats.share() "
+                        "with that cache, once in each process of the application",
+                        status=1,
+                    )
+                if every is not None and not as_json:
+                    begin_screen()
+                for line in map(_as_json, found) if as_json else _table(found):
+                    self._say(*line)
+            except (BackendError, ShellError) as error:
+                if every is None:
+                    raise
+                self._say(str(error), "bad")
+            if every is None:
+                return
+            time.sleep(every)
+
+    def _cache_of_figures(self) -> Cache:
+        running = None if self._url is not None else sharing()
+        cache = self._cache() if running is None else running.cache
+        if not cache.shared:
+            raise ShellError(
+                f"{cache!r} lives in the memory of each process of the application, where no command can reach its "
+                "figures; name a cache on which they are shared: memocache stats URL. To switch that on, call "
+                "memocache.stats.share('redis://...') once in each process"
+            )
+        return cache
 
     def entry(self, call: str) -> None:
         """Say what is stored for *call*, without its value."""
@@ -266,6 +303,57 @@ def _row(entry: StoredEntry, function: str) -> str:
     end = "never" if entry.expires_in is None else duration(entry.expires_in)
     key = entry.key if not function or function in entry.key else f"{function}  {entry.key}"
     return f"{duration(entry.age):>9}{end:>12}{size(entry.size):>10}  {key}"
+
+
+RECENT: Final = 10  # minutes over which computations are averaged
+COLUMNS: Final = (
+    *(("calls", 11), ("hit ratio", 11), ("saved", 11), ("computed/min", 14), ("slowest", 11), ("errors", 9)),
+)
+
+
+def _recent(figures: SharedFigures) -> tuple[Info, ...]:
+    """Return the latest minutes, from the first in which the function was called."""
+    minutes = figures.minutes[-RECENT:]
+    first = next((at for at, minute in enumerate(minutes) if minute.calls), len(minutes) - 1)
+    return minutes[first:]
+
+
+def _computed_a_minute(figures: SharedFigures) -> float:
+    minutes = _recent(figures)
+    return sum(minute.misses for minute in minutes) / len(minutes)
+
+
+def _table(found: Sequence[SharedFigures]) -> Iterator[tuple[str, str]]:
+    """Return the lines of a table, each with its style: the functions that are called most come first."""
+    width = max(len("function"), *(len(printable(each.function)) for each in found))
+    yield "function".ljust(width) + "".join(f"{name:>{room}}" for name, room in COLUMNS), "head"
+    for each in sorted(found, key=lambda each: -each.totals.calls):
+        totals = each.totals
+        cells = (
+            f"{totals.calls:,}",
+            "-" if totals.hit_ratio is None else f"{totals.hit_ratio:.1%}",
+            duration(totals.seconds_saved),
+            f"{_computed_a_minute(each):.1f}",
+            duration(each.slowest),
+            f"{totals.failures:,}",
+        )
+        line = printable(each.function).ljust(width)
+        line += "".join(f"{cell:>{room}}" for cell, (_, room) in zip(cells, COLUMNS, strict=True))
+        yield line, "bad" if any(minute.failures for minute in _recent(each)) else ""
+
+
+def _as_json(figures: SharedFigures) -> tuple[str]:
+    """Return the figures of a function as one line of JSON; those of its minutes as lists, by name."""
+    made = {
+        "function": figures.function,
+        "calls": figures.totals.calls,
+        "hit_ratio": figures.totals.hit_ratio,
+        "computed_a_minute": round(_computed_a_minute(figures), 3),
+        "slowest": figures.slowest,
+        **{name: getattr(figures.totals, name) for name in OF_ALL_TIME},
+        "minutes": {name: [getattr(minute, name) for minute in figures.minutes] for name in OF_A_MINUTE},
+    }
+    return (json.dumps(made),)
 
 
 def _full_name(function: Any) -> str:

@@ -27,6 +27,11 @@ class Terminal:
             line = f"\x1b[{STYLES[style]}m{line}\x1b[0m"
         print(line, file=self._stream)
 
+    def begin_screen(self) -> None:
+        """Begin at the top of an empty screen, where it is a terminal; else with an empty line."""
+        self._stream.write("\x1b[H\x1b[2J" if self._stream.isatty() else "\n")
+        self._stream.flush()
+
 
 def duration(seconds: float) -> str:
     """Return *seconds* for a reader: "0.012 s", "12.8 s", "5 min", "3 h", "12 d"."""

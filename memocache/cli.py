@@ -60,8 +60,11 @@ def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from memocache._shell import Shell, ShellError
 
     try:
-        shell = Shell(options.application, getattr(options, "url", None), Terminal(sys.stdout).say)
+        terminal = Terminal(sys.stdout)
+        shell = Shell(options.application, getattr(options, "url", None), terminal.say)
         match options.command:
+            case "stats":
+                shell.stats(terminal.begin_screen, as_json=options.json, every=options.watch)
             case "ls" if options.function is None and options.url is None:
                 shell.functions()
             case "ls":
@@ -134,6 +137,21 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", metavar="N", type=_number, default=100, help="print at most N entries (100); 0: all of them"
     )
     listing.add_argument("--json", action="store_true", help="print a JSON object for each entry, one a line")
+    figures = commands.add_parser(
+        "stats",
+        help="show what all processes have counted, by function",
+        description="Show the figures that processes share on a cache (memocache.stats.share), also those that have "
+        "ended: calls, hit ratio, seconds saved, computations a minute, the slowest one, and errors.",
+    )
+    figures.add_argument("--json", action="store_true", help="print a JSON object for each function, one a line")
+    figures.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=_seconds,
+        nargs="?",
+        const=2.0,
+        help="show them again every so many seconds (2), until it is interrupted",
+    )
     for name, what in (("entry", "say what is stored for a call"), ("refresh", "compute a call now, and store it")):
         command = commands.add_parser(name, help=what, description=CALL)
         command.add_argument("call", metavar="CALL", help="such as 'report(7, month=\"May\")'")
@@ -147,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="look at the caches in use, and say what to do")
     inspect = commands.add_parser("inspect", help="show a page about them in the browser, on this machine alone")
     inspect.add_argument("--port", type=int, default=0, help="on loopback; without it one that is free")
-    for command in (clear, doctor, inspect):
+    for command in (clear, doctor, figures, inspect):
         command.add_argument("url", metavar="URL", nargs="?", help="of a cache; else the application's are meant")
     return parser
 
@@ -156,6 +174,12 @@ def _number(text: str) -> int:
     if re.fullmatch(r"[0-9]{1,12}", text):
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no number of entries")
+
+
+def _seconds(text: str) -> float:
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text) and float(text) > 0:
+        return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
 
 
 def _address(text: str) -> str:

@@ -272,6 +272,8 @@ class Sharing:
         assert _totals is not None
         minute = _minute()
         for labels, added in _totals.read().items():
+            if not any(added.values()):  # it was not called yet
+                continue
             name = labels.function[:LONGEST_NAME]
             self._slowest[name] = max(self._slowest.get(name, 0.0), round(_totals.slowest[labels], 6))
             for tally, figures in ((TOTAL, OF_ALL_TIME), (str(minute), OF_A_MINUTE)):

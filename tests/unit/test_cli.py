@@ -16,7 +16,7 @@ from time import perf_counter
 import pytest
 
 import memocache
-from memocache import _demo
+from memocache import _demo, cached, stats
 from memocache._demo import Measurement, Screen, Story
 from memocache._native import hit
 from memocache.cli import main
@@ -317,3 +317,45 @@ def test_the_demo_is_imported_only_when_asked_for() -> None:
     look = "import sys, memocache.cli; print([name for name in sys.modules if name in ('rich', 'memocache._demo')])"
     run = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def figures(tmp_path: Path, only_own_functions: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a cache with the figures of one function."""
+    monkeypatch.setattr(stats, "_totals", None)
+    url = f"sqlite:///{tmp_path}/cache.db"
+    function = cached(timeout=60, namespace="shop.report")(lambda x: x)
+    with stats.share(url, every=3600):
+        function(1), function(1)
+    return url
+
+
+def test_figures_are_in_colour_on_a_terminal_and_plain_elsewhere(figures: str) -> None:
+    code, shown = on_terminal([*COMMAND, "stats", figures])
+    assert code == 0
+    assert shown.startswith("\x1b[1mfunction")
+    for plain in (on_terminal([*COMMAND, "stats", figures], NO_COLOR="1")[1], in_pipe("stats", figures).stdout):
+        assert plain.startswith("function")
+        assert "\x1b" not in plain
+        assert plain == STYLE.sub("", shown)
+
+
+def test_figures_are_watched_until_it_is_interrupted(figures: str) -> None:
+    command = [*COMMAND, "stats", "--watch", "0.01", figures]
+    with subprocess.Popen(command, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(9)]
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert [line.split()[0] if line.strip() else "" for line in lines] == ["", "function", "shop.report"] * 3
+    assert (process.returncode, told) == (130, "\nInterrupted.\n")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon", "1e9"])
+def test_seconds_to_watch_that_cannot_be_are_refused(seconds: str) -> None:
+    said = in_pipe("stats", f"--watch={seconds}")
+    assert said.returncode == 2
+    assert f"{seconds!r} is no number of seconds above 0" in said.stderr

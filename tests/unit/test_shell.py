@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from memocache import _function
+from memocache import _function, cache_from_url, cached, stats
 from memocache._shell import ShellError, parse_call
 from memocache.cli import main
 from tests.support.redis_servers import RedisServer
@@ -216,6 +216,78 @@ def test_hostile_keys_are_printed_harmlessly(shop: ModuleType, run: Run, url: st
     for command in (["ls", HOSTILE], ["uncache", "--tag", HOSTILE], ["uncache", HOSTILE], ["ls", "--cache", HOSTILE]):
         _, out, err = run(*command)
         assert (out + err).replace("\n", "").isprintable()
+
+
+# ---- what all processes have counted -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sharing(shop: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[stats.Sharing]:
+    """What shares the figures of the application, as it would do itself."""
+    monkeypatch.setattr(stats, "_totals", None)
+    with stats.share(shop.cache, every=3600) as sharing:
+        yield sharing
+
+
+def test_the_figures_of_all_processes_are_shown(
+    shop: ModuleType, run: Run, url: str, name: str, sharing: stats.Sharing
+) -> None:
+    for tenant in (7, 7, 7, 8):
+        shop.report(tenant)
+    shop.local(1)
+    sharing.flush()
+    for command in (("stats",), ("stats", url)):  # where the application shares them, or there
+        status, out, err = run(*command)
+        head, first, second = out.splitlines()
+        assert (status, err) == (0, "")
+        assert head.split() == ["function", "calls", "hit", "ratio", "saved", "computed/min", "slowest", "errors"]
+        assert first.split()[:3] == [f"{name}.report", "4", "50.0%"]
+        assert first.split()[5] == "2.0"
+        assert second.split()[:3] == [f"{name}.local", "1", "0.0%"]
+        assert len(head) == len(first) == len(second)
+    status, out, _ = run("stats", "--json", url)
+    local, report = map(json.loads, out.splitlines())
+    assert (report["function"], report["calls"], report["hits"], report["hit_ratio"]) == (f"{name}.report", 4, 2, 0.5)
+    assert report["slowest"] > 0
+    assert [len(minutes) for minutes in report["minutes"].values()] == [60] * 7
+    assert sum(report["minutes"]["misses"]) == 2
+    assert local["stored"] == 1
+
+
+def test_where_nothing_is_shared_it_says_how_to_switch_that_on(shop: ModuleType, run: Run, url: str) -> None:
+    status, out, err = run("stats", url)
+    assert (status, out) == (1, "")
+    assert err == (
+        f"memocache stats: no process shares its figures on {cache_from_url(url)!r}; to switch that on, call "
+        "memocache.stats.share() with that cache, once in each process of the application\n"
+    )
+
+
+def test_figures_in_the_memory_of_each_process_are_refused(run: Run, shop: ModuleType) -> None:
+    assert run("stats") == (
+        2,
+        "",
+        "memocache stats: SimpleCache(threshold=10000, default_timeout=300) lives in the memory of each process of the "
+        "application, where no command can reach its figures; name a cache on which they are shared: memocache stats "
+        "URL. To switch that on, call memocache.stats.share('redis://...') once in each process\n",
+    )
+
+
+def test_what_steers_a_terminal_in_the_name_of_a_function_is_harmless(
+    run: Run, url: str, sharing: stats.Sharing
+) -> None:
+    hostile = cached(timeout=60, namespace="<b>\x1b[2J\n\u202e")(lambda x: x)
+    hostile(1)
+    sharing.flush()
+    for command in (("stats",), ("stats", "--json")):
+        _, out, _ = run(*command)
+        assert "\x1b" not in out
+        assert len(out.splitlines()) == (1 if "--json" in command else 2)
+
+
+def test_a_cache_that_is_down_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stats", "memcached://127.0.0.1:1"]) == 1
+    assert capsys.readouterr().err.startswith("memocache stats: memcached at 127.0.0.1:1 failed: ")
 
 
 # ---- what it refuses -------------------------------------------------------------------------------------------------
