@@ -62,7 +62,11 @@ class Shell:
         if not self._functions:
             raise ShellError("no cached function was found; name the module that has them: memocache -a shop.app ls")
         for title, function in sorted(self._functions.items()):
-            self._say(f"{title}{inspect.signature(function)}  {self._cache_of(function)!r}")
+            try:
+                cache = repr(self._cache_of(function))
+            except Exception as error:  # noqa: BLE001 - of a function given as cache=, which may need more than there is
+                cache = f"its cache cannot be had: {type(error).__name__}: {error}"
+            self._say(f"{title}{inspect.signature(function)}  {cache}")
 
     def entries(self, name: str | None, limit: int, *, as_json: bool) -> None:
         """List what is stored of the function that goes by *name*, or in the cache of the URL; 0: without a *limit*."""

@@ -13,11 +13,13 @@ LEAST_OF_UNIT: Final = 2  # of one, before it is used: 90 s are 90 s
 
 
 class Terminal:
-    """A *stream* that lines are printed to."""
+    """A *stream* that lines are printed to; *plain*: never in colour."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, plain: bool = False) -> None:
         self._stream = stream
-        self.is_coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.is_coloured = (
+            not plain and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        )
 
     def say(self, text: str, style: str = "") -> None:
         """Print *text* as one line, whatever is in it: nothing there steers a terminal."""
@@ -25,7 +27,7 @@ class Terminal:
         line = printable(text).encode(encoding, "backslashreplace").decode(encoding)
         if style and self.is_coloured:
             line = f"\x1b[{STYLES[style]}m{line}\x1b[0m"
-        print(line, file=self._stream)
+        self._stream.write(line + "\n")
 
     def begin_screen(self) -> None:
         """Begin at the top of an empty screen, where it is a terminal; else with an empty line."""

@@ -9,13 +9,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import TextIO
 
 from memocache import __version__
 from memocache._native import hit
 from memocache._terminal import Terminal
 from memocache.errors import MemocacheError
 
-__all__ = ["main"]
+__all__ = ["add_commands", "main", "parser", "run"]
+
+DESCRIPTION = "The caching decorator, from the command line: what is stored, and how to forget it."
 
 HITS = f"hits in process are served in {'pure Python' if hit is None else 'C'}"
 CALL = "The arguments are Python literals; nothing is evaluated. The application is named by -a, before the command."
@@ -26,17 +29,40 @@ BY_SIGNAL = 128  # plus its number, as shells count
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line *arguments*, those of the process if None, and return the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    own = parser("memocache", with_demo=True)
+    own.add_argument("--version", action="store_true", help="print the version and exit")
+    options = own.parse_args(arguments)
     if options.version:
         print(f"memocache {__version__}; {HITS}")
         return 0
+    return run(own, options)
+
+
+def parser(name: str, *, with_demo: bool = False) -> argparse.ArgumentParser:
+    """Return the parser of the command that goes by *name*: "memocache", or "flask memocache"."""
+    parser = argparse.ArgumentParser(prog=name, description=DESCRIPTION, epilog=HITS)
+    commands = add_commands(parser)
+    if with_demo:
+        _add_demo(commands)
+    return parser
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+) -> int:
+    """Do what *options* of `add_commands` say, printing to *out* and *err*, and return the exit code."""
     if options.command is None:
         parser.print_help(sys.stderr)
         return MISUSED
     try:
         with _exit_on_signals():
-            return _demo(options) if options.command == "demo" else _shell(parser, options)
+            if options.command == "demo":
+                return _demo(options)
+            plain = getattr(options, "no_color", False)
+            return _shell(parser, options, Terminal(out or sys.stdout, plain), Terminal(err or sys.stderr, plain))
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return BY_SIGNAL + signal.SIGINT
@@ -56,15 +82,14 @@ def _demo(options: argparse.Namespace) -> int:
         return FAILED
 
 
-def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace, out: Terminal, err: Terminal) -> int:
     from memocache._shell import Shell, ShellError
 
     try:
-        terminal = Terminal(sys.stdout)
-        shell = Shell(options.application, getattr(options, "url", None), terminal.say)
+        shell = Shell(options.application, getattr(options, "url", None), out.say)
         match options.command:
             case "stats":
-                shell.stats(terminal.begin_screen, as_json=options.json, every=options.watch)
+                shell.stats(out.begin_screen, as_json=options.json, every=options.watch)
             case "ls" if options.function is None and options.url is None:
                 shell.functions()
             case "ls":
@@ -88,7 +113,7 @@ def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             case "inspect":
                 shell.inspect(options.port)
     except (ShellError, MemocacheError) as error:
-        Terminal(sys.stderr).say(f"memocache {options.command}: {error}", "bad")
+        err.say(f"memocache {options.command}: {error}", "bad")
         return error.status if isinstance(error, ShellError) else FAILED
     return 0
 
@@ -100,11 +125,8 @@ def _confirmed(question: str) -> bool:
         return False
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="memocache", description="The caching decorator, from the command line.", epilog=HITS
-    )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
+def add_commands(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Add the commands to *parser*, which is ours, or Django's for `manage.py memocache`."""
     parser.add_argument(
         "-a",
         "--application",
@@ -112,19 +134,6 @@ def _parser() -> argparse.ArgumentParser:
         help="the module that has, or imports, the cached functions; a FACTORY in it is called",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    demo = commands.add_parser(
-        "demo",
-        help="show what @cached does, on real work, in some seconds",
-        description="Show what @cached does: a slow function over real files, in this process and on memcached. "
-        "Colours need rich (pip install 'rich>=13'); NO_COLOR turns them off.",
-    )
-    demo.add_argument(
-        "--memcached",
-        metavar="HOST:PORT|/PATH",
-        type=_address,
-        help="a memcached that is running; without it the demo starts one of its own for the while, if it finds "
-        "the program ($MEMOCACHE_MEMCACHED, else on the PATH)",
-    )
     listing = commands.add_parser(
         "ls",
         help="list the cached functions of the application, or what is stored",
@@ -167,7 +176,23 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--port", type=int, default=0, help="on loopback; without it one that is free")
     for command in (clear, doctor, figures, inspect):
         command.add_argument("url", metavar="URL", nargs="?", help="of a cache; else the application's are meant")
-    return parser
+    return commands
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="show what @cached does, on real work, in some seconds",
+        description="Show what @cached does: a slow function over real files, in this process and on memcached. "
+        "Colours need rich (pip install 'rich>=13'); NO_COLOR turns them off.",
+    )
+    demo.add_argument(
+        "--memcached",
+        metavar="HOST:PORT|/PATH",
+        type=_address,
+        help="a memcached that is running; without it the demo starts one of its own for the while, if it finds "
+        "the program ($MEMOCACHE_MEMCACHED, else on the PATH)",
+    )
 
 
 def _number(text: str) -> int:

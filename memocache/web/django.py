@@ -1,4 +1,4 @@
-"""Django: `@cached` on a view, and MemocacheBackend for CACHES. The only file that imports Django.
+"""Django: `@cached` on a view, and MemocacheBackend for CACHES. The command is in `management`.
 
 A function that is given the HttpRequest is a view: its URL and headers are in the key, and it is itself no part of the
 call's key. So `report.uncache(None, 7)` forgets the call, whatever the request was.

@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import re
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -22,15 +24,15 @@ from flask import (
     request,
     session,
 )
-from flask.cli import AppGroup
+from flask.cli import with_appcontext
 from flask.globals import request_ctx
 from flask.signals import appcontext_pushed, request_started
 from flask.views import View
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
-from memocache import Cache, cached_functions, configure, default_cache
-from memocache._hooks import Engine, HookedFunction, adapters, choose_default, function_of
+from memocache import Cache, configure, default_cache
+from memocache._hooks import Engine, HookedFunction, adapters, choose_default
 from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._discovery import RouteIndex, cached_in, walk
@@ -41,6 +43,7 @@ from memocache.web._settings import cache_from_settings, check_settings, view_ru
 __all__ = ["Memocache"]
 
 EXTENSION: Final = "memocache"
+IS_URL: Final = re.compile(r"/|https?://")
 KNOWN_VIEWS: Final = "memocache.views"
 PLAIN: Final = (str, bytes, bytearray, dict, list)
 KEPT_IN_G: Final = (str, bytes, int, float, bool, type(None))
@@ -339,7 +342,7 @@ class Memocache:
         views.endpoints_of(app)  # from now on it is known
         cache = cache_from_settings(app.config)
         if EXTENSION not in app.extensions:
-            app.cli.add_command(_commands)
+            app.cli.add_command(_command)
         app.extensions[EXTENSION] = cache
         if cache is None:
             return
@@ -361,41 +364,29 @@ def _cache_here() -> Cache | None:
     return current_app.extensions.get(EXTENSION) if has_app_context() else None
 
 
-_commands: Final = AppGroup("memocache", help="What @cached has stored, and how to forget it.")
+@click.command(
+    "memocache",
+    # All is left to the parser that the command `memocache` has.
+    help="What @cached has stored, and how to forget it.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@with_appcontext
+def _command(arguments: tuple[str, ...]) -> None:
+    """Do what the command `memocache` does, or forget the view of a URL."""
+    from memocache import cli  # not before somebody wants it
+
+    parser = cli.parser("flask memocache")
+    options = parser.parse_args(arguments)
+    if options.command == "uncache" and IS_URL.match(options.call or ""):
+        _uncache_url(options.call)
+    else:
+        sys.exit(cli.run(parser, options))
 
 
-@_commands.command("stats")
-def _stats() -> None:
-    """List the cached functions, and what this process has counted of them."""
-    click.echo(f"{default_cache()!r}")
-    endpoints = views.endpoints_of(current_app._get_current_object())  # type: ignore[attr-defined]
-    known = [(function, each) for each in cached_functions() if (function := function_of(each)) is not None]
-    for function, cached in sorted(known, key=lambda pair: pair[0].title):
-        try:
-            info = cached.info()
-        except ConfigurationError as error:  # as where its cache is not configured yet
-            click.echo(f"{function.title}: {error}")
-            continue
-        except Exception as error:  # noqa: BLE001 - of a function given as cache=, which may need more than there is
-            click.echo(f"{function.title}: its cache= raised {type(error).__name__}: {error}")
-            continue
-        what = f"view of {', '.join(sorted(endpoints[function]))}" if function in endpoints else "function"
-        size = "" if info.currsize is None else f", {info.currsize} stored"
-        click.echo(f"{function.title}: {what}, {info.hits} hits, {info.misses} misses{size}")
-
-
-@_commands.command("clear")
-@click.confirmation_option(prompt="Delete everything in the cache, whoever put it there?")
-def _clear() -> None:
-    """Delete everything in the application's cache."""
-    default_cache().clear()
-    click.echo("Cleared.")
-
-
-@_commands.command("uncache")
-@click.argument("url")
-def _uncache(url: str) -> None:
-    """Forget what is stored for the view of URL: with every query, host and variant."""
+def _uncache_url(url: str) -> None:
+    """Forget what is stored for the view of *url*: with every query, host and variant."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     with app.test_request_context(url):
         if request.endpoint is None:

@@ -241,16 +241,7 @@ def test_a_method_of_a_view_class_is_uncached_by_hand(shop: Flask) -> None:
     assert client.get("/page/1").text != now
 
 
-def test_stats(shop: Flask) -> None:
-    shop.test_client().get("/en/1")
-    shop.test_client().get("/en/1")
-    code, output = run(shop, "stats")
-    assert code == 0, output
-    assert output.splitlines()[0].startswith("MemcachedCache([")
-    assert any(line.endswith("report: view of shop.report, 1 hits, 1 misses") for line in output.splitlines())
-
-
-def test_stats_list_functions_whose_cache_cannot_be_had(shop: Flask) -> None:
+def test_ls_lists_functions_whose_cache_cannot_be_had(shop: Flask) -> None:
     caches: dict[str, Cache] = {}
 
     @cached(cache=lambda: caches["of this tenant"])
@@ -259,18 +250,29 @@ def test_stats_list_functions_whose_cache_cannot_be_had(shop: Flask) -> None:
     @cached(cache="not_yet")
     def unconfigured() -> None: ...
 
-    code, output = run(shop, "stats")
+    code, output = run(shop, "ls")
     assert code == 0, output
-    assert "early: its cache= raised KeyError: 'of this tenant'\n" in output
-    assert "unconfigured: no cache is configured as 'not_yet'; call configure(not_yet=...)" in output
-    assert "report: view of shop.report, 0 hits, 0 misses" in output
+    assert ".early() -> None  its cache cannot be had: KeyError: 'of this tenant'\n" in output
+    assert (
+        ".unconfigured() -> None  its cache cannot be had: ConfigurationError: no cache is configured as 'not_yet'"
+        in output
+    )
+    assert ".report(i: int) -> str  MemcachedCache([" in output
 
 
-def test_clear_asks_first() -> None:
-    app = made(CACHE_TYPE="simple")
+def test_clear_asks_first(tmp_path: Path) -> None:
+    app = made(MEMOCACHE_URL=f"sqlite:///{tmp_path}/own/cache.db")
     cache: Cache = Memocache(app).cache_of(app)
     cache.set("a", 1)
     assert run(app, "clear", input="n\n")[0] == 1
     assert cache.has("a")
-    assert run(app, "clear", "--yes") == (0, "Cleared.\n")
+    assert run(app, "clear", "--yes") == (0, f"deleted: everything in {cache!r}\n")
     assert not cache.has("a")
+
+
+def test_the_memory_of_other_processes_is_out_of_reach() -> None:
+    app = made(CACHE_TYPE="simple")
+    Memocache(app)
+    code, output = run(app, "clear", "--yes")
+    assert code == 2
+    assert "lives in the memory of each process of the application, where no command can reach it" in output
