@@ -204,7 +204,7 @@ def _close_fast_indexes(close: bool) -> None:
             index.switch(on=not _closings)
 
 
-switches.append(_close_fast_indexes)
+switches["hit"].append(_close_fast_indexes)
 
 
 def as_cache(given: object) -> Cache | None:

@@ -14,10 +14,13 @@ from memocache.errors import ConfigurationError, with_article
 
 __all__ = ["Event", "Kind", "Listener", "Subscription", "subscribe", "watched"]
 
-Kind: TypeAlias = Literal["hit", "stale", "miss", "wait", "stored", "uncached", "evicted", "failed", "recovered"]
+Kind: TypeAlias = Literal[
+    "hit", "stale", "miss", "wait", "stored", "uncached", "evicted", "failed", "recovered", "operation"
+]
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 OF_CALLS: Final[tuple[Kind, ...]] = ("hit", "stale", "miss", "wait")
+USUAL: Final[tuple[Kind, ...]] = KINDS[:-1]  # operations are told to those who ask for them: there are a few a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +32,16 @@ class Event:
     """
 
     kind: Kind
-    """The kind: hit, stale, miss, wait; stored, uncached, evicted; failed, recovered."""
+    """The kind: hit, stale, miss, wait; stored, uncached, evicted; failed, recovered; operation."""
     function: str
-    """The function as messages name it, such as "shop.report"; empty for what concerns a tag or a server alone."""
+    """The function as messages name it, such as "shop.report"; empty for what concerns a tag, a server or an operation.
+    """
     key: str | None
     """The key of the call in the cache; of what was uncached with others, the tag. None where there is neither."""
     cache: Any
     """The cache. Of what happened to a server, the server's name."""
     seconds: float | None = None
-    """Of a miss and of what was stored, how long it was computed; of a wait, how long it took."""
+    """Of a miss and of what was stored, how long it was computed; of a wait and of an operation, how long it took."""
     age: float | None = None
     """Of a hit, and of what is stale, the seconds since its computation began; None where that is not known.
 
@@ -46,7 +50,11 @@ class Event:
     size: int | None = None
     """Of what was stored on a shared cache, its bytes there; None in process."""
     error: BaseException | None = None
-    """Of a miss, the exception that the function raised; of a failure, why, where the cache said so."""
+    """Of a miss, the exception that the function raised; of a failure or an operation, why, where the cache said so."""
+    operation: str | None = None
+    """Of an operation, its name: get, get_many, claim, set, delete or delete_tag."""
+    server: str | None = None
+    """Of an operation, the server that has the key, where that is known."""
 
 
 Listener: TypeAlias = Callable[[Event], object]
@@ -66,24 +74,23 @@ class Subscription:
         self._listener = listener
         self._kinds = kinds
         with _lock:
-            began = "hit" not in listeners
             for kind in kinds:
                 _listening[kind] = (*_listening.get(kind, ()), listener)
-                listeners[kind] = partial(_tell, kind)
-            _switch(began and "hit" in listeners, on=True)
+                if kind not in listeners:
+                    listeners[kind] = partial(_tell, kind)
+                    _switch(kind, on=True)
 
     def __call__(self) -> None:
         """End it; once it has ended, that does nothing."""
         with _lock:
-            heard = "hit" in listeners
             kinds, self._kinds = self._kinds, ()
             for kind in kinds:
                 left = list(_listening[kind])
                 left.remove(self._listener)
                 _listening[kind] = tuple(left)
                 if not left:
-                    listeners.pop(kind, None)
-            _switch(heard and "hit" not in listeners, on=False)
+                    del listeners[kind]
+                    _switch(kind, on=False)
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +99,8 @@ class Subscription:
         self()
 
 
-def _switch(has_changed: bool, *, on: bool) -> None:
-    for switch in switches if has_changed else ():
+def _switch(kind: str, *, on: bool) -> None:
+    for switch in switches.get(kind, ()):
         switch(on)
 
 
@@ -117,7 +124,8 @@ def subscribe(listener: Listener, *kinds: Kind) -> Subscription:
 
     Args:
         listener: a function of one Event, which must not block.
-        kinds: any of hit, stale, miss, wait, stored, uncached, evicted, failed and recovered; none for all.
+        kinds: any of hit, stale, miss, wait, stored, uncached, evicted, failed, recovered and operation; none for all
+            but operation.
 
     Raises:
         ConfigurationError: if *listener* cannot be called, or a kind is none of these.
@@ -128,8 +136,10 @@ def subscribe(listener: Listener, *kinds: Kind) -> Subscription:
         )
     for kind in kinds:
         if kind not in KINDS:
-            raise ConfigurationError(f"subscribe() got the kind {kind!r}; wanted: {', '.join(KINDS)}, or none for all")
-    return Subscription(listener, tuple(dict.fromkeys(kinds)) or KINDS)
+            raise ConfigurationError(
+                f"subscribe() got the kind {kind!r}; wanted: {', '.join(KINDS)}, or none for all but the last"
+            )
+    return Subscription(listener, tuple(dict.fromkeys(kinds)) or USUAL)
 
 
 def _tell(
@@ -142,11 +152,13 @@ def _tell(
     age: float | None = None,
     size: int | None = None,
     error: BaseException | None = None,
+    operation: str | None = None,
+    server: str | None = None,
 ) -> None:
     """Tell the listeners of an event; not of what one of them has caused itself."""
     if _telling.get():
         return
-    event = Event(kind, function, key, cache, seconds, age, size, error)
+    event = Event(kind, function, key, cache, seconds, age, size, error, operation, server)
     try:  # the set in it, and no token: a signal handler may raise when it has returned
         _telling.set(True)
         for listener in _listening[kind]:

@@ -9,8 +9,9 @@ listeners: Final[dict[str, Callable[..., None]]] = {}
 """By kind of event, what tells those who listen to it: of the function, the key and the cache, and more by name.
 
 It is empty as long as nobody listens. So all that is paid then is one look into an empty dict, and in process for hits
-not even that: they are sent the long way while somebody listens to them (see *switches*).
+not even that: they are sent the long way while somebody listens to them, and so are operations (see *switches*).
 """
 
-switches: Final[list[Callable[[bool], object]]] = []
-"""Are called with True when hits in process are to be told from now on, and with False when they need not be."""
+switches: Final[dict[str, list[Callable[[bool], object]]]] = {"hit": [], "operation": []}
+"""By kind, what is called with True when such events are to be told from now on, and with False when they need not be.
+"""

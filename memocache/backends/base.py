@@ -3,16 +3,31 @@
 import functools
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from inspect import CO_COROUTINE
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, NamedTuple, ParamSpec, Self, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    NamedTuple,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+)
 
+from memocache._clock import ticks
 from memocache._counters import Counters
 from memocache._effects import Effects, Operation, blocking, in_task
 from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._fork import in_child
+from memocache._listeners import listeners, switches
 from memocache._policy import FOREVER, seconds
 from memocache._signature import signature_of
 from memocache.errors import BackendError, ConfigurationError, SerializationError, with_article
@@ -195,6 +210,8 @@ class Cache(ABC):
         self.default_lifetime = given or FOREVER
         """The default timeout in seconds, infinite where it is 0."""
         _caches.add(self)
+        if "operation" in listeners:
+            _tell_operations(True, self)
 
     @classmethod
     def url_arguments(cls, url: "Url") -> dict[str, Any]:
@@ -316,6 +333,10 @@ class Cache(ABC):
     @abstractmethod
     def peek(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> "Answer[list[Entry | None]]":
         """Return the entries of *keys*, each in its *tags*, that have not expired; in one round trip."""
+
+    def server_of(self, key: str) -> str | None:
+        """Return the address of the server that has *key*, if there are servers and it is known at once."""
+        return None
 
     def size_of(self, entry: Entry) -> int | None:
         """Return how many bytes *entry* takes here; None if it is an object of this process."""
@@ -475,6 +496,71 @@ def countable(key: str, value: object) -> int:
 
 
 _caches: Final["weakref.WeakSet[Cache]"] = weakref.WeakSet()
+
+
+# ---- what is told of operations: the verbs are others while somebody listens, so that nobody else pays -----------
+
+OPERATIONS: Final = {
+    "look": "get",
+    "peek": "get_many",
+    "claim": "claim",
+    "fill": "set",
+    "forget": "delete",
+    "forget_call": "delete",
+    "forget_tag": "delete_tag",
+}
+"""By verb, the name of the operation, as databases have it where there is one."""
+
+
+def _tell_operations(on: bool, *caches: Cache) -> None:
+    """Have these shared *caches*, or all that there are, tell how long each of their verbs takes; or no longer."""
+    for cache in caches or list(_caches):
+        for name in OPERATIONS if cache.shared and not cache.has_near else ():  # of two tiers, the far one tells
+            has_told = getattr(vars(cache).get(name), "tells", False)
+            if on and not has_told and getattr(type(cache), name) is not Cache.forget_call:  # which are several
+                setattr(cache, name, _telling(cache, name))
+            elif has_told and not on:
+                delattr(cache, name)
+
+
+switches["operation"].append(_tell_operations)
+
+
+def _telling(cache: Cache, name: str) -> Callable[..., Any]:
+    """Return the verb of *cache* with this *name*, which tells those who listen how long it took."""
+    verb = getattr(cache, name)
+
+    def told(first: Any, *more: Any) -> Any:
+        with _timed(cache, name, first):
+            return verb(first, *more)
+
+    async def told_in_coroutine(first: Any, *more: Any) -> Any:
+        with _timed(cache, name, first):
+            return await verb(first, *more)
+
+    is_coroutine = getattr(getattr(verb, "__code__", None), "co_flags", 0) & CO_COROUTINE
+    telling: Any = told_in_coroutine if is_coroutine else told
+    telling.tells = True
+    return cast("Callable[..., Any]", telling)
+
+
+@contextmanager
+def _timed(cache: Cache, name: str, first: Any) -> Iterator[None]:
+    """Tell of the operation inside, the *first* argument of which is a key, keys, a lease or a tag."""
+    began, error = ticks(), None
+    try:
+        yield
+    except BaseException as problem:
+        error = problem
+        raise
+    finally:
+        if tell := listeners.get("operation"):
+            key = first.key if type(first) is Lease else first if isinstance(first, str) else None
+            key = first[0] if name == "forget_call" else key
+            server = None if key is None or name == "forget_tag" else cache.server_of(key)
+            seconds, operation = ticks() - began, OPERATIONS[name]
+            tell("", key, cache, seconds=seconds, error=error, operation=operation, server=server)
+        del error  # whose traceback leads here
 
 
 @in_child

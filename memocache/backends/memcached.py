@@ -484,6 +484,10 @@ class MemcachedCache(LeaseCache):
         place = without_version(key)  # all versions of a call are on one server
         return max(servers, key=lambda server: server.weight(place))
 
+    def server_of(self, key: str) -> str:
+        """Return the address of the server that has *key*."""
+        return self._node(self._wire(key)).name
+
     def _nodes(self) -> Sequence["Server"]:
         return self._servers
 

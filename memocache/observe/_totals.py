@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from memocache import cached_functions
 
-__all__ = ["OUTCOMES", "Labels", "Totals", "labels_of", "system_of"]
+__all__ = ["COMPUTATIONS", "OUTCOMES", "ROUND_TRIPS", "Labels", "Totals", "labels_of", "system_of"]
 
 COUNTED: Final = {
     **{name: name for name in ("hits", "stale", "misses", "waits", "evicted", "failures", "stored", "lost", "waited")},
@@ -17,6 +17,9 @@ COUNTED: Final = {
 """The figures that are summed up, by the names that `Info` has for them; and how the counters call them."""
 OUTCOMES: Final = {"hits": "hit", "stale": "stale", "misses": "miss", "waits": "wait"}
 """The outcomes of a call, by the name that `Info` has for how often there was each."""
+COMPUTATIONS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+ROUND_TRIPS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
+"""The seconds by which histograms are divided."""
 SYSTEMS: Final = {
     "SimpleCache": "memory",
     "MemcachedCache": "memcached",

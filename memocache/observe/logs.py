@@ -21,7 +21,7 @@ def log_events(logger: Any = None, *kinds: Kind, level: int = logging.INFO) -> S
 
     Args:
         logger: the logger; None for `logging.getLogger("memocache.events")`.
-        kinds: see `subscribe`; none for all. Who logs hits makes those in process slower.
+        kinds: see `subscribe`; none for all but operation. Who logs hits makes those in process slower.
         level: the level of the lines; what failed is logged as a warning at least.
 
     Raises:
@@ -33,7 +33,9 @@ def log_events(logger: Any = None, *kinds: Kind, level: int = logging.INFO) -> S
         told = {name: value for name, value in fields_of(event).items() if value not in (None, "")}
         grade = max(level, logging.WARNING) if event.kind == "failed" else level
         if isinstance(used, logging.Logger | logging.LoggerAdapter):
-            line = " ".join(str(told[name]) for name in ("kind", "function", "key", "error") if name in told)
+            line = " ".join(
+                str(told[name]) for name in ("kind", "operation", "function", "key", "error") if name in told
+            )
             used.log(grade, "cache %s", line, extra={f"cache_{name}": value for name, value in told.items()})
         else:
             used.log(grade, f"cache.{told.pop('kind')}", **told)
@@ -51,6 +53,8 @@ def fields_of(event: Event) -> dict[str, Any]:
         "seconds": event.seconds,
         "age": event.age,
         "size": event.size,
+        "operation": event.operation,
+        "server": event.server,
         "error": _error(event),
     }
 

@@ -1,11 +1,13 @@
 """OpenTelemetry: metrics of the cached functions, and spans of their computations."""
 
+import inspect
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from memocache import Event, __version__, subscribe
-from memocache.observe._totals import OUTCOMES, Labels, Totals, labels_of
+from memocache.observe._totals import COMPUTATIONS, OUTCOMES, ROUND_TRIPS, Labels, Totals, labels_of, system_of
 
 try:
     from opentelemetry import metrics, trace
@@ -22,8 +24,9 @@ def instrument(meter_provider: Any = None, tracer_provider: Any = None) -> Calla
 
     There are `cache.calls` by outcome, `cache.computation.duration`, `cache.forgets`, `cache.entries`,
     `cache.evictions`, `cache.failures` and `cache.seconds_saved`, each with the attributes `cache.function` and
-    `cache.system`; and a span for each computation. No keys and no arguments. Hits stay as fast as they are: they are
-    counted by the functions, and read when the metrics are.
+    `cache.system`; `cache.operation.duration` of what a shared cache was asked; and a span for each computation and
+    each of these operations. No keys and no arguments. Hits in process stay as fast as they are: they are counted by
+    the functions, and read when the metrics are.
 
     Args:
         meter_provider: the provider of the meter; None for the global one.
@@ -44,9 +47,16 @@ class Observer:
 
     def __init__(self, meter: Any, tracer: Any) -> None:
         self._totals = Totals()
+        self._served: set[str] = set()  # the metrics that had their figures of the latest reading
+        self._lock = threading.Lock()
         self._tracer = tracer
         self._on = True
-        self._duration = meter.create_histogram("cache.computation.duration", "s", "Time that a computation took")
+        self._duration = meter.create_histogram(
+            "cache.computation.duration", "s", "Time that a computation took", **buckets(meter, COMPUTATIONS)
+        )
+        self._operations = meter.create_histogram(
+            "cache.operation.duration", "s", "Time that a shared cache took", **buckets(meter, ROUND_TRIPS)
+        )
         self._forgets = meter.create_counter("cache.forgets", "{call}", "Forgettings of calls and of tags")
         for name, unit, what, read in (
             ("cache.calls", "{call}", "Calls by outcome; a refresh counts as a miss", self._calls),
@@ -54,23 +64,28 @@ class Observer:
             ("cache.failures", "{failure}", "What was not done: see Info.failures", self._sums("failures")),
             ("cache.seconds_saved", "s", "Computation times of the results that were hit", self._sums("seconds_saved")),
         ):
-            meter.create_observable_counter(name, [self._observed(read)], unit, what)
+            meter.create_observable_counter(name, [self._observed(name, read)], unit, what)
         meter.create_observable_up_down_counter(
-            "cache.entries", [self._observed(self._entries)], "{entry}", "Entries in this process"
+            "cache.entries", [self._observed("cache.entries", self._entries)], "{entry}", "Entries in this process"
         )
-        self._subscription = subscribe(self._heard, "miss", "uncached")
+        self._subscriptions = [subscribe(self._heard, "miss", "uncached"), subscribe(self._timed, "operation")]
 
     def end(self) -> None:
         """Report nothing any more."""
         self._on = False
-        self._subscription()
+        for subscription in self._subscriptions:
+            subscription()
 
-    def _observed(self, read: Callable[[], Iterable[Any]]) -> Callable[[Any], Iterable[Any]]:
+    def _observed(self, name: str, read: Callable[[], Iterable[Any]]) -> Callable[[Any], Iterable[Any]]:
         def observe(options: Any) -> Iterable[Any]:
             if not self._on:
                 return ()
-            self._totals.read()
-            return list(read())
+            with self._lock:
+                if name in self._served or not self._served:  # it is another collection, of whichever reader
+                    self._totals.read()
+                    self._served.clear()
+                self._served.add(name)
+                return list(read())
 
         return observe
 
@@ -95,18 +110,33 @@ class Observer:
         if event.kind == "uncached":
             self._forgets.add(1, found)
             return
+        if event.seconds is not None:
+            self._took(self._duration, event, f"cache.compute {event.function}", found, trace.SpanKind.INTERNAL)
+
+    def _timed(self, event: Event) -> None:
+        system = system_of(event.cache)
+        found = {"cache.system": system, "cache.operation": str(event.operation)}
+        if event.server is not None:
+            found["server.address"] = event.server
+        self._took(self._operations, event, f"cache.{event.operation} {system}", found, trace.SpanKind.CLIENT)
+
+    def _took(self, histogram: Any, event: Event, name: str, found: dict[str, str], kind: Any) -> None:
+        """Record how long something took, which has just ended, and a span of it: a child of the present one."""
         if event.error is not None:
             found["error.type"] = type(event.error).__qualname__
-        if event.seconds is None:
-            return
-        self._duration.record(event.seconds, found)
+        seconds = event.seconds or 0.0
+        histogram.record(seconds, found)
         end = time.time_ns()
-        span = self._tracer.start_span(
-            f"cache.compute {event.function}", attributes=found, start_time=end - int(event.seconds * 1e9)
-        )
+        span = self._tracer.start_span(name, attributes=found, kind=kind, start_time=end - int(seconds * 1e9))
         if event.error is not None:
             span.set_status(trace.StatusCode.ERROR)
         span.end(end)
+
+
+def buckets(meter: Any, boundaries: Sequence[float]) -> dict[str, Any]:
+    """Return the advice to divide a histogram at these *boundaries*, if the API of *meter* takes any."""
+    name = "explicit_bucket_boundaries_advisory"
+    return {name: boundaries} if name in inspect.signature(meter.create_histogram).parameters else {}
 
 
 def attributes(labels: Labels) -> dict[str, str]:

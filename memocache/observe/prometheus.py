@@ -7,7 +7,7 @@ from typing import Any, Final
 from memocache import Event, subscribe
 from memocache._fork import in_child
 from memocache.errors import ConfigurationError
-from memocache.observe._totals import OUTCOMES, Totals, labels_of
+from memocache.observe._totals import COMPUTATIONS, OUTCOMES, ROUND_TRIPS, Totals, labels_of, system_of
 
 try:
     import prometheus_client
@@ -28,8 +28,9 @@ def register(registry: Any = None, *, every: float = EVERY) -> "Exporter":
 
     There are `cache_calls_total` by outcome, `cache_computation_duration_seconds`, `cache_forgets_total`,
     `cache_entries`, `cache_evictions_total`, `cache_failures_total` and `cache_seconds_saved_total`, each with the
-    labels `function` and `system`. Hits stay as fast as they are: they are counted by the functions, and read at each
-    scrape, and every few seconds in a thread, so that in multiprocess mode the others' are there, too.
+    labels `function` and `system`; and `cache_operation_duration_seconds` of what a shared cache was asked. Hits in
+    process stay as fast as they are: they are counted by the functions, and read at each scrape, and every few seconds
+    in a thread, so that in multiprocess mode the others' are there, too.
 
     Args:
         registry: the registry; None for prometheus_client's own.
@@ -70,13 +71,22 @@ class Exporter:
             self._entries = self._metric(
                 "Gauge", "cache_entries", "Entries in process", labels, multiprocess_mode="livesum"
             )
-            self._duration = self._metric("Histogram", "cache_computation_duration_seconds", "Computations", labels)
+            self._duration = self._metric(
+                "Histogram", "cache_computation_duration_seconds", "Computations", labels, buckets=COMPUTATIONS
+            )
+            self._operations = self._metric(
+                "Histogram",
+                "cache_operation_duration_seconds",
+                "What a shared cache took",
+                ("system", "operation", "server", "error"),
+                buckets=ROUND_TRIPS,
+            )
             self._forgets = self._metric("Counter", "cache_forgets", "Forgettings of calls and tags", labels)
         except ValueError:
             for metric in self._made:
                 registry.unregister(metric)
             raise
-        self._subscription = subscribe(self._heard, "miss", "uncached")
+        self._subscriptions = [subscribe(self._heard, "miss", "uncached"), subscribe(self._timed, "operation")]
         self.after_fork()
 
     def _metric(self, kind: str, name: str, what: str, labels: tuple[str, ...], **more: Any) -> Any:
@@ -124,7 +134,8 @@ class Exporter:
             return
         _exporters.remove(self)
         self._stop.set()
-        self._subscription()
+        for subscription in self._subscriptions:
+            subscription()
         for metric in self._made:
             self._registry.unregister(metric)
 
@@ -134,6 +145,11 @@ class Exporter:
             self._forgets.labels(*labels).inc()
         elif event.seconds is not None:
             self._duration.labels(*labels).observe(event.seconds)
+
+    def _timed(self, event: Event) -> None:
+        error = "" if event.error is None else type(event.error).__qualname__
+        labels = system_of(event.cache), event.operation, event.server or "", error
+        self._operations.labels(*labels).observe(event.seconds)
 
 
 @in_child

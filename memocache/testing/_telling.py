@@ -127,6 +127,33 @@ class TellingTests:
         for stored in told[:2]:
             assert (stored.size is None) is (not cache.shared)
 
+    def test_operations_are_told_to_those_who_ask_for_them(self, cache: Cache, decorate: Decorator) -> None:
+        used = cache.inner if isinstance(cache, BlockingCache) else cache
+        told: list[Event] = []
+        f, _ = decorate(cache, tags=("tenant:{a}",))
+
+        def operations(*calls: Any) -> list[str | None]:
+            told.clear()
+            for call in calls:
+                call()
+            return [event.operation for event in told if event.cache is used.far]
+
+        with subscribe(told.append, "operation"):
+            computed = operations(lambda: f(1))
+            assert all(event.seconds is not None and event.seconds >= 0 for event in told)
+            assert {event.key for event in told} <= {f.key(1)}
+            rest = operations(
+                lambda: f.uncache(1), lambda: f.refresh(1), f.uncache_all, lambda: f.many([(3,)]), lambda: f.entry(2)
+            )
+        if cache.shared:
+            assert (computed[0], computed[-1]) == ("get", "set")
+            wanted = ["delete", "claim", "set", "delete_tag", "get_many", "get", "set", "get_many"]
+            assert [each for number, each in enumerate(rest) if each != rest[number - 1] or each != "delete"] == wanted
+        else:
+            assert (computed, rest) == ([], [])
+        assert "look" not in vars(used.far)
+        assert operations(lambda: f(1)) == []
+
     def test_a_listener_may_raise_and_use_the_cache(
         self, cache: Cache, decorate: Decorator, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -21,7 +21,7 @@ from memocache import (
     subscribe,
     watched,
 )
-from memocache._events import KINDS
+from memocache._events import USUAL
 from memocache._listeners import listeners
 from memocache.testing._harness import freeze_clock
 from tests.support.servers import MemcachedServer, free_port
@@ -30,7 +30,7 @@ from tests.support.servers import MemcachedServer, free_port
 def test_nobody_listens_after_the_last_has_ended() -> None:
     first = subscribe(print)
     second = subscribe(print, "hit", "hit")
-    assert set(listeners) == set(KINDS)
+    assert set(listeners) == set(USUAL)
     first()
     assert set(listeners) == {"hit"}
     second()
@@ -49,7 +49,7 @@ def test_a_kind_that_is_none() -> None:
         subscribe(print, "hits")  # type: ignore[arg-type]
     assert str(refused.value) == (
         "subscribe() got the kind 'hits'; wanted: hit, stale, miss, wait, stored, uncached, evicted, failed, "
-        "recovered, or none for all"
+        "recovered, operation, or none for all but the last"
     )
     assert not listeners
 
@@ -203,21 +203,21 @@ def test_a_child_can_subscribe_though_its_parent_was_just_doing_so() -> None:
 
     from memocache._listeners import switches
 
-    switches.append(hold)
+    switches["hit"].append(hold)
     try:
         thread = threading.Thread(target=lambda: subscribe(print, "hit")())
         thread.start()
         entered.wait(30)
         child = os.fork()
         if not child:
-            switches.remove(hold)
+            switches["hit"].remove(hold)
             subscribe(print, "miss")()
             os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     finally:
         leave.set()
         thread.join()
-        switches.remove(hold)
+        switches["hit"].remove(hold)
 
 
 @pytest.mark.parametrize("cache", [NullCache(), SimpleCache()], ids=repr)

@@ -1,16 +1,20 @@
 """The figures and events of cached functions, as OpenTelemetry, Prometheus and logs have them."""
 
+import asyncio
 import json
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from memocache import ConfigurationError, SimpleCache, cached, configure
+from memocache import ConfigurationError, MemcachedCache, SimpleCache, SQLiteCache, cached, configure
 from memocache.observe._totals import Totals
 from memocache.observe.logs import log_events
+from tests.support.servers import MemcachedServer, free_port
 
 ROOT = Path(__file__).parents[2]
 METRIC = re.compile(r"\bcache_[a-z_]+")
@@ -113,10 +117,106 @@ def test_opentelemetry_has_the_figures_and_a_span_for_each_computation() -> None
     assert not reader.get_metrics_data() or not points("cache.calls")
 
 
+@pytest.fixture
+def telemetry() -> Iterator[Any]:
+    """A meter's reader and the spans, while we report to them."""
+    pytest.importorskip("opentelemetry.sdk")
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from memocache.observe.otel import instrument
+
+    readers, spans, tracers = [InMemoryMetricReader(), InMemoryMetricReader()], InMemorySpanExporter(), TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    end = instrument(MeterProvider(readers), tracers)
+    yield SimpleNamespace(readers=readers, spans=spans, tracer=tracers.get_tracer("shop"))
+    end()
+
+
+def test_opentelemetry_reads_the_figures_once_a_collection(telemetry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, readings = Totals.read, list[None]()
+    monkeypatch.setattr(Totals, "read", lambda self: readings.append(None) or read(self))
+    f, seen = driven("once"), list[int]()
+    title = f._self_memoizer.title
+    for number, reader in enumerate([*telemetry.readers, *telemetry.readers], 1):
+        f(number)
+        data = reader.get_metrics_data()
+        assert len(readings) == number
+        (calls,) = [
+            sum(point.value for point in metric.data.data_points if point.attributes["cache.function"] == title)
+            for metric in data.resource_metrics[0].scope_metrics[0].metrics
+            if metric.name == "cache.calls"
+        ]
+        seen.append(calls - number)
+    assert seen == [seen[0]] * 4  # each has the latest figures
+
+
+def operations_of(reader: Any) -> dict[tuple[str, ...], int]:
+    """Return how many operations there were, by their attributes."""
+    return {
+        tuple(point.attributes.values()): point.count
+        for metric in reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == "cache.operation.duration"
+        for point in metric.data.data_points
+    }
+
+
+def test_opentelemetry_has_the_operations_of_shared_caches(
+    telemetry: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    down = f"127.0.0.1:{free_port()}"
+    with caplog.at_level(logging.CRITICAL, "memocache"):
+        for cache in (SQLiteCache(tmp_path / "cache.db"), MemcachedCache([down]), SimpleCache()):
+            f = cached(timeout=60, cache=cache, namespace="f")(lambda x: x)
+            f(1)
+    assert operations_of(telemetry.readers[0]) == {
+        ("sqlite", "get"): 1,
+        ("sqlite", "set"): 1,
+        ("memcached", "get", down, "BackendUnavailable"): 1,
+    }
+    spans = [span for span in telemetry.spans.get_finished_spans() if span.kind.name == "CLIENT"]
+    assert [(span.name, span.status.status_code.name) for span in spans] == [
+        ("cache.get sqlite", "UNSET"),
+        ("cache.set sqlite", "UNSET"),
+        ("cache.get memcached", "ERROR"),
+    ]
+
+
+def test_spans_are_children_of_the_callers_span(telemetry: Any, memcached: MemcachedServer, prefix: str) -> None:
+    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+
+    @cached(timeout=60, cache=cache, namespace="inner")
+    def inner(x: int) -> int:
+        return x
+
+    @cached(timeout=60, cache=cache, namespace="outer")
+    async def outer(x: int) -> int:
+        with telemetry.tracer.start_as_current_span("work"):
+            return await asyncio.to_thread(inner, x)
+
+    with telemetry.tracer.start_as_current_span("request"):
+        asyncio.run(outer(1))
+    spans = telemetry.spans.get_finished_spans()
+    ids = {span.context.span_id: span.name for span in spans}
+    parents = [(span.name.partition(" ")[0], ids[span.parent.span_id]) for span in spans if span.parent is not None]
+    assert parents == [
+        ("cache.get", "request"),  # in a thread of the pool
+        ("cache.get", "work"),
+        ("cache.set", "work"),
+        ("cache.compute", "work"),
+        ("work", "request"),
+        ("cache.set", "request"),
+        ("cache.compute", "request"),
+    ]
+
+
 # ---- Prometheus ------------------------------------------------------------------------------------------------------
 
 
-def test_a_scrape_of_prometheus_has_the_figures() -> None:
+def test_a_scrape_of_prometheus_has_the_figures(tmp_path: Path) -> None:
     prometheus = pytest.importorskip("prometheus_client")
     from memocache.observe.prometheus import register
 
@@ -135,6 +235,10 @@ def test_a_scrape_of_prometheus_has_the_figures() -> None:
         assert value("cache_forgets_total") == 1
         assert value("cache_computation_duration_seconds_count") == 2
         assert "cache_seconds_saved_total{" in text
+        cached(timeout=60, cache=SQLiteCache(tmp_path / "cache.db"), namespace="g")(lambda x: x)(1)
+        for operation in ("get", "set"):
+            more = {"system": "sqlite", "operation": operation, "server": "", "error": ""}
+            assert registry.get_sample_value("cache_operation_duration_seconds_count", more) == 1
         with pytest.raises(ConfigurationError) as refused:
             register(registry)
         assert str(refused.value).startswith("the registry has metrics of these names already")
@@ -144,7 +248,7 @@ def test_a_scrape_of_prometheus_has_the_figures() -> None:
     register(registry, every=3600).end()  # the names are free again
 
 
-def test_the_dashboard_shows_every_metric_that_there_is_and_no_other() -> None:
+def test_the_dashboard_shows_every_metric_that_there_is_and_no_other(tmp_path: Path) -> None:
     prometheus = pytest.importorskip("prometheus_client")
     from memocache.observe.prometheus import register
 
@@ -155,6 +259,7 @@ def test_the_dashboard_shows_every_metric_that_there_is_and_no_other() -> None:
     exporter = register(registry, every=3600)
     try:
         f = driven("dashboard")
+        cached(timeout=60, cache=SQLiteCache(tmp_path / "cache.db"), namespace="g")(lambda x: x)(1)
         prometheus.generate_latest(registry)
         there = {sample.name for metric in registry.collect() for sample in metric.samples}
     finally:

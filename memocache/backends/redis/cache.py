@@ -366,6 +366,11 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         place = without_version(wire)  # all versions of a call are in one slot
         return int.from_bytes(blake2b(place.encode("ascii"), digest_size=4).digest()) % count
 
+    def server_of(self, key: str) -> str | None:
+        """Return the address of the server, if there is one alone."""
+        servers = self._topology.known_servers()
+        return servers[0].name if len(servers) == 1 else None
+
     def _node(self, key: str) -> Shard:
         return self._shards[self._shard_index(key)]
 
