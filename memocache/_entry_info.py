@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from memocache._clock import now
-from memocache._entry import SECOND, Entry, StaleableEntry
+from memocache._entry import SECOND, Entry, EntryScope, StaleableEntry
 from memocache.backends.base import Cache
 
 __all__ = ["EntryInfo", "describe"]
@@ -25,13 +25,13 @@ class EntryInfo:
     cost: float
     """How long the computation took."""
     size: int | None
-    """The bytes that it takes on a shared cache; None in process."""
+    """The bytes that it takes on a shared cache, without its key; None in process."""
     tags: tuple[str, ...]
     """The tags of the call."""
 
 
-def describe(entry: Entry, cache: Cache, tags: tuple[str, ...]) -> EntryInfo:
-    """Return what is known of *entry* on *cache*, which has these *tags*."""
+def describe(entry: Entry, cache: Cache, tags: tuple[str, ...], scope: EntryScope) -> EntryInfo:
+    """Return what is known of *entry* in a *scope* on *cache*, which has these *tags*."""
     end, moment = entry.fresh_until if isinstance(entry, StaleableEntry) else entry.expires_at, now()
     return EntryInfo(
         key=entry.key,
@@ -39,6 +39,6 @@ def describe(entry: Entry, cache: Cache, tags: tuple[str, ...]) -> EntryInfo:
         expires_in=end - moment if isfinite(end) else None,
         stale_for=entry.expires_at - end if isfinite(end) else 0.0,
         cost=entry.cost / SECOND,
-        size=cache.size_of(entry),
+        size=cache.size_of(entry, scope.tags),
         tags=tags,
     )

@@ -440,7 +440,7 @@ class Memoizer:
         from memocache._entry_info import describe  # its dataclass takes a while to make, and few ask
 
         (entry,) = await peek(binding, (key,), (scope.tags,), binding.cache.far)
-        return None if entry is None else describe(entry, binding.cache.far, tags)
+        return None if entry is None else describe(entry, binding.cache.far, tags, scope)
 
     def put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Store *value* as the result of a call."""

@@ -18,7 +18,7 @@ from memocache._counters import Info
 from memocache._current import as_cache
 from memocache._fork import in_child
 from memocache._policy import FOREVER
-from memocache.backends._shared import ServerCache
+from memocache.backends._shared import INDEX, MINUTE, MINUTES, TOTAL, ServerCache
 from memocache.errors import ConfigurationError, MemocacheError, one_line, with_article
 from memocache.observe._totals import Totals
 
@@ -28,14 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Info", "SharedFigures", "Sharing", "read", "share"]
 
-MINUTES: Final = 60
 MOST_FUNCTIONS: Final = 1000
 LONGEST_NAME: Final = 200
 OTHERS: Final = "(others)"
 """The name of the row in which those functions are counted for which there is no room."""
-INDEX: Final = "#tallies"  # the key of the names of the functions, each with its slowest computation
-TOTAL: Final = "total"
-MINUTE: Final = 60.0
 MINUTE_LIFETIME: Final = (MINUTES + 1) * MINUTE
 SLOWER: Final = 1.1  # times what is known as the slowest, before another is worth a change of the index
 MICROSECONDS: Final = 1_000_000

@@ -35,7 +35,7 @@ class StoredEntry:
     cost: float
     """How long the computation took."""
     size: int | None
-    """The bytes that it takes on a shared cache; None in process."""
+    """The bytes that it takes on a shared cache, without its key; None in process."""
 
 
 class Listing:

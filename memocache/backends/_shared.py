@@ -114,9 +114,10 @@ class PackedCache(Cache):
             header = header._replace(fresh=entry.fresh_until, held=entry.retry_at, pause=entry.backoff)
         return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), block)))
 
-    def size_of(self, entry: Entry) -> int | None:
-        """Return how many bytes *entry* takes on a server, but for the generations of its tags."""
-        return len(self._pack(entry.key, entry, entry.serve_from))
+    def size_of(self, entry: Entry, tags: Sequence[str]) -> int | None:
+        """Return how many bytes *entry* takes on a server, with the generations of its *tags*, without its key."""
+        block = b"".join(_envelope.generation_head(tag) + bytes(GENERATION_SIZE) for tag in tags)
+        return len(self._pack(entry.key, entry, entry.serve_from, block))
 
     def _unpack(self, key: str, data: bytes | None) -> Envelope | None:
         return None if data is None else _envelope.unpack(data, self._digest(key))
@@ -223,6 +224,11 @@ def new_generation() -> bytes:
 
 
 MOST_SWAPS: Final = 1000
+
+INDEX: Final = "#tallies"  # the key of the names of the functions whose figures are shared
+TOTAL: Final = "total"  # the tally of all time; others are of one minute
+MINUTE: Final = 60.0
+MINUTES: Final = 60  # for which there are tallies
 MOST_DIGITS: Final = 20
 
 
@@ -275,6 +281,12 @@ class ServerCache(PackedCache):
     def _tally(self, tally: str) -> str:
         """Return the name of a *tally*, which nothing else has: after a '#' there are hex digits elsewhere."""
         return f"#tally:{tally}"
+
+    def _digests_of_tallies(self, now: float) -> set[bytes]:
+        """Return the digests of the keys of all tallies that there may be *now*, and of their index."""
+        minute = int(now // MINUTE)
+        minutes = range(minute - MINUTES - 1, minute + 2)
+        return {self._digest(key) for key in (INDEX, *map(self._tally, (TOTAL, *map(str, minutes))))}
 
     def amend(self, key: str, change: Callable[[object], object], lifetime: float = FOREVER) -> object:
         """Swap in what *change* makes of the value under *key* (None if there is none), atomically, and return that.
@@ -406,10 +418,11 @@ class ServerCache(PackedCache):
     def _described(self, found: Iterable["Found"], namespace: str, wanted: str) -> Iterator[StoredEntry]:
         """Return what is told of those that are *found* to be entries, and in the tag that is *wanted*, if any."""
         now = clock()
+        tallies = self._digests_of_tallies(now)
         by_node: dict[int, list[tuple[Found, Head, list[str]]]] = {}
         for each in found:
             head = _envelope.head_of(each.data)
-            if head is None or not is_present(head.header, now):
+            if head is None or head.digest in tallies or not is_present(head.header, now):
                 continue
             tags = _envelope.tags_of(head.block or b"")
             if not wanted or wanted in tags or head.block is None:

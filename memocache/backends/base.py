@@ -338,8 +338,8 @@ class Cache(ABC):
         """Return the address of the server that has *key*, if there are servers and it is known at once."""
         return None
 
-    def size_of(self, entry: Entry) -> int | None:
-        """Return how many bytes *entry* takes here; None if it is an object of this process."""
+    def size_of(self, entry: Entry, tags: Sequence[str]) -> int | None:
+        """Return how many bytes *entry*, in these *tags*, takes here; None if it is an object of this process."""
         return None
 
     async def awaited(

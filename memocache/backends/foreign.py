@@ -595,6 +595,10 @@ class ForeignCache(FencedCache[ForeignRead]):
             "(if it never keeps anything: that is what NullCache is for)"
         )
 
+    def size_of(self, entry: Entry, tags: Sequence[str]) -> int | None:
+        """Return how many bytes *entry* takes in the object, without its key."""
+        return super().size_of(entry, (OWN, *tags))
+
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
     async def _found(self, *keys: str) -> dict[str, Envelope]:

@@ -188,6 +188,15 @@ class TellingTests:
         assert (entry.size is None) is (not cache.shared)
         assert calls.count == 1
 
+    def test_an_entry_has_one_size_wherever_it_is_told(self, cache: Cache, decorate: Decorator) -> None:
+        told: list[Event] = []
+        f, _ = decorate(cache, tags=("tenant:{a}", "all"), namespace="listed.size")
+        with subscribe(told.append, "stored"):
+            f("x" * 5000)
+        entry: Any = f.entry("x" * 5000)
+        assert entry.size == told[0].size
+        assert entry.size == self._listed(cache, "listed.size")[0].size
+
     def test_the_entry_of_one_that_is_served_stale(self, cache: Cache, decorate: Decorator) -> None:
         f, _ = decorate(cache, timeout=60, stale=600)
         with freeze_clock() as move:

@@ -15,6 +15,7 @@ import pytest
 from memocache import _function, cache_from_url, cached, stats
 from memocache._shell import ShellError, parse_call
 from memocache.cli import main
+from memocache.stats import share
 from tests.support.redis_servers import RedisServer
 from tests.support.servers import MemcachedServer
 
@@ -203,6 +204,15 @@ def test_no_more_is_listed_than_is_wanted(shop: ModuleType, run: Run, url: str) 
     assert len(entries) == 9
     assert json.loads(rest) == {"others": 121}
     assert len(run("ls", "report", "--limit", "0")[1].splitlines()) == 1 + 130
+
+
+def test_the_figures_that_processes_share_are_no_entries(shop: ModuleType, run: Run, url: str) -> None:
+    with share(url):
+        shop.report(1)
+        shop.report(1)
+    lines = run("ls", "--cache", url)[1].splitlines()
+    assert len(lines) == 2
+    assert "report" in lines[1]
 
 
 HOSTILE = "\x1b]0;owned\x07<script>\u202e\ud800\r\n"
