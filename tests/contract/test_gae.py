@@ -19,16 +19,19 @@ from memocache import (
     ConfigurationError,
     GAEMemcachedCache,
     SerializationError,
+    SimpleCache,
     UncacheFailed,
     ValueTooLarge,
     cache_from_url,
     cached,
+    stats,
     uncache_tag,
 )
 from memocache.backends.base import Cache
 from memocache.testing import BackendContract
 from memocache.testing._harness import PATIENCE, Gate
 from tests.support import race
+from tests.support.servers import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +100,27 @@ def test_a_namespace_is_the_same_whatever_is_set() -> None:
     assert f.calls == [1]
     assert memcache.get(f.key(1), namespace="fixed") is not None
     assert memcache.get(f.key(1)) is None
+
+
+# ---- figures of all instances ------------------------------------------------------------------------------------
+
+
+def test_figures_are_shared_and_kept_through_an_outage(
+    monkeypatch: pytest.MonkeyPatch, stub: Any, only_own_functions: None
+) -> None:
+    monkeypatch.setattr(stats, "_totals", None)
+    cache = GAEMemcachedCache(key_prefix="shop:")
+    f = function(SimpleCache())
+    f(1), f(1)
+    with stats.share(cache, every=3600) as sharing:
+        assert sharing.flush()
+        with monkeypatch.context() as down:
+            Outage(down, stub)
+            f(1)
+            assert not sharing.flush()
+        assert wait_until(sharing.flush)
+    (figures,) = [each for each in stats.read(cache) if each.function == "gae"]
+    assert (figures.totals.hits, figures.totals.misses, figures.minutes[-1].calls) == (2, 1, 3)
 
 
 # ---- what the SDK would hide -------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ import pytest
 from memocache import (
     ConfigurationError,
     ForeignCache,
+    MemcachedCache,
     NullCache,
+    RedisCache,
     SimpleCache,
     TieredCache,
     _function,
@@ -242,6 +244,26 @@ def test_what_others_have_written_there_does_no_harm(url: str, junk: object) -> 
     sharing.flush()
     sharing.flush()
     assert found(cache)["shop.report"].totals.calls == 2
+
+
+@pytest.mark.parametrize("kind", ["cluster", "three memcacheds", "valkey"])
+def test_on_many_servers_too(request: pytest.FixtureRequest, kind: str, prefix: str) -> None:
+    cache: Any
+    if kind == "three memcacheds":
+        servers = request.getfixturevalue("three_memcacheds")
+        cache = MemcachedCache([server.address for server in servers], key_prefix=prefix, timeout=5)
+    else:
+        server = request.getfixturevalue("redis_cluster" if kind == "cluster" else "valkey_server")
+        cache = RedisCache(server.url, key_prefix=prefix, timeout=5)
+    functions = [function(f"f{n}") for n in range(300)]
+    with share(cache, every=LONG) as sharing:
+        for each in functions:
+            each(1), each(1)
+        assert sharing.flush()
+        functions[7](2)
+    figures = read(cache)
+    assert [each.totals.calls for each in figures] == [3 if each.function == "f7" else 2 for each in figures]
+    assert len(figures) == 300
 
 
 def test_a_sending_takes_few_round_trips_whatever_was_counted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
