@@ -50,6 +50,38 @@ def test_the_totals_of_a_function_only_grow() -> None:
     assert totals.counts[labels]["misses"] == 3
 
 
+def test_what_was_counted_before_a_function_counts_from_zero_is_in_the_totals() -> None:
+    totals, f = Totals(), driven("zero")
+    totals.read()
+    f(1)
+    f.cache_clear()
+    f(1)
+    (added,) = [more for labels, more in totals.read().items() if labels.function == f._self_memoizer.title]
+    assert (added["hits"], added["misses"]) == (0, 2)
+
+
+def test_hits_of_an_entry_that_leaves_while_they_are_read_are_counted_once() -> None:
+    class Leaving(SimpleCache):
+        """A cache whose entry leaves after the counters were read, and before it is asked what it holds itself."""
+
+        is_leaving = False
+
+        def usage(self, tag: str, counters: Any) -> Any:
+            return super().usage(tag, counters)._replace(**({"hits": 0, "saved": 0.0} if self.is_leaving else {}))
+
+    cache, totals = Leaving(), Totals()
+    f = cached(timeout=60, cache=cache, namespace="leaving")(lambda x: x)
+    labels = f._self_memoizer.title, "Leaving"
+    f(1), f(1), f(1)
+    for leaving, hits in ((False, 2), (True, 2), (False, 2)):
+        cache.is_leaving = leaving
+        totals.read()
+        assert totals.counts[labels]["hits"] == hits  # type: ignore[index]
+    f(1)
+    totals.read()
+    assert totals.counts[labels]["hits"] == 3  # type: ignore[index]
+
+
 def test_a_function_that_was_not_called_makes_no_cache_for_it() -> None:
     made: list[SimpleCache] = []
 
