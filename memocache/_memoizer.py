@@ -167,7 +167,11 @@ class Memoizer:
         """Return the maker of its keys on a cache that is *shared* or not; ConfigurationError if it can have none."""
         namespace = self.namespace.text(shared=shared, one_machine=one_machine)
         version = self.options.version if self.code is None else self.code.latest()
-        return KeyMaker(self.title, namespace, self._spec, version, self.owner, shared=shared)
+        return KeyMaker(
+            *(self.title, namespace, self._spec, version, self.owner),
+            shared=shared,
+            head_numbers=self.namespace.head_numbers,
+        )
 
     def _get_ready(self, binding: Binding) -> None:
         """Begin to use *binding*; ConfigurationError if other processes find another function by this one's name."""

@@ -150,6 +150,8 @@ class Namespace:
         module = getattr(function, "__module__", None)
         self._module = module if isinstance(module, str) else "builtins"
         self._script = _script(self._module)
+        self.head_numbers = _head_numbers
+        """Short texts that stand in process for the heads of its keys; its own, where no other has this name ever."""
         self._why_unnamed = ""  # why other processes cannot know it by its name, whatever its module has
         is_local = "<locals>" in self.title
         if _is_bound(function):
@@ -164,19 +166,24 @@ class Namespace:
         """Return the number that tells it from other functions of its name in this process; 0 for the first of them."""
         with _lock:
             if is_alone:
-                return next(_numbers)
+                return self._own_number()
             # Where many names have come and gone, each further function has a number.
             place = self._path, getattr(self._function, "__code__", None)
             other = _living.get(place)
             if other is not None and is_alike(other._function, self._function):
-                number = other._number
+                number, self.head_numbers = other._number, other.head_numbers
             elif self._path not in _known_paths and len(_known_paths) < MOST_NAMES:
                 _known_paths.add(self._path)
                 number = 0
             else:
-                number = next(_numbers)
+                number = self._own_number()
             _living[place] = self
             return number
+
+    def _own_number(self) -> int:
+        """Return a number that no other has, or is given later; so what is known by it can go with it."""
+        self.head_numbers = {}
+        return next(_numbers)
 
     def text(self, *, shared: bool, one_machine: bool = False) -> str:
         """Return the namespace on a cache that is *shared* or not, perhaps within *one_machine* only.
@@ -438,7 +445,15 @@ class KeyMaker:
     """The maker of the keys of one function on one cache."""
 
     def __init__(
-        self, title: str, namespace: str, spec: KeySpec, version: object, owner: Owner, *, shared: bool
+        self,
+        title: str,
+        namespace: str,
+        spec: KeySpec,
+        version: object,
+        owner: Owner,
+        *,
+        shared: bool,
+        head_numbers: dict[bytes, str],
     ) -> None:
         self.title = title
         self._spec = spec
@@ -456,7 +471,7 @@ class KeyMaker:
         # Where people may see it among others, a key says whose it is; in process it takes as little room and time as
         # it can: a digest is a quarter shorter in base 64, and what is no longer needs none.
         self._prefix = readable_prefix(namespace) if shared else f"{SCHEME}:"
-        self._number = None if shared else _head_number(head)
+        self._number = None if shared else _head_number(head, head_numbers)
         self.namespace = namespace
         self.all_tag = all_tag(namespace)
         """The tag of all entries of this namespace, whichever function or version made them."""
@@ -579,12 +594,12 @@ class KeyMaker:
         return f"{self.title}: parameter {name!r} has no stable key: {reason}{ways}"
 
 
-def _head_number(head: bytes) -> str | None:
-    """Return what stands for *head* at the front of a key in this process; None if too many have something already."""
+def _head_number(head: bytes, known: dict[bytes, str]) -> str | None:
+    """Return what stands for *head* at the front of a key in this process; None if too many are *known* already."""
     with _lock:
-        if head not in _head_numbers and len(_head_numbers) < MOST_HEADS:
-            _head_numbers.setdefault(head, f"{next(_next_number):x}:")
-        return _head_numbers.get(head)
+        if head not in known and len(known) < MOST_HEADS:
+            known.setdefault(head, f"{next(_next_number):x}:")
+        return known.get(head)
 
 
 def _version_suffix(version: object) -> str:

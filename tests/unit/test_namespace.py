@@ -3,7 +3,9 @@
 import functools
 import gc
 import re
+import sys
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -304,3 +306,39 @@ def test_names_that_come_and_go_take_a_bounded_room(monkeypatch: pytest.MonkeyPa
     del functions
     gc.collect()
     assert len(keys._living) <= living - 10
+
+
+def in_class(cache: SimpleCache) -> Any:
+    class Shop:
+        @cached(cache=cache)
+        def total(self, x: int) -> int:
+            return x
+
+    return Shop().total
+
+
+GONE: dict[str, Callable[[SimpleCache], Any]] = {
+    "function": lambda cache: make(1, cache),
+    "lambda": lambda cache: cached(cache=cache)(lambda x: x),
+    "with stale results and tags": lambda cache: cached(cache=cache, stale=60, tags=("x:{x}",))(lambda x: x),
+    "method": in_class,
+}
+
+
+@pytest.mark.parametrize(("kind", "rounds"), [(kind, 20 if kind == "function" else 4) for kind in GONE])
+def test_functions_that_are_gone_leave_nothing_behind(kind: str, rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_head_numbers", {})
+
+    def blocks_after_a_hundred() -> int:
+        for _ in range(100):
+            function = GONE[kind](SimpleCache())
+            assert function(7) == function(7)
+            function.uncache(7)
+            del function
+        make(1)(7)  # what the last have left is tidied up by the next
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    blocks = [blocks_after_a_hundred() for _ in range(2 + rounds)][1:]
+    # The interpreter has something to do itself in one round or the other; but not one block for each of them.
+    assert sorted(after - before for before, after in pairwise(blocks))[rounds // 2] < 50
