@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
+from memocache._clock import ticks
 from memocache._listeners import listeners
 from memocache.backends.base import Cache, call_verb
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
@@ -53,6 +55,9 @@ class Listing:
         describe: Callable[[Sequence[Any]], Iterable[StoredEntry]],
         limit: int,
     ) -> None:
+        self.deadline = inf
+        """The time on `ticks` at which it ends between two pages, whatever is left; then `is_cut` is True."""
+        self.is_cut = False
         self.others = 0
         """How many more there are, when the iterator has ended; about, since some may have been forgotten."""
         self._cache = cache
@@ -66,6 +71,9 @@ class Listing:
         left: int,
     ) -> Iterator[StoredEntry]:
         for page in pages:
+            if ticks() > self.deadline:
+                self.is_cut = True
+                return
             position = 0
             while left > 0 and position < len(page):
                 some = page[position : position + min(left, AT_ONCE)]

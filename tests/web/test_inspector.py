@@ -1,14 +1,18 @@
 """The inspector: who may enter, what is shown and forgotten, over real HTTP as each framework mounts it."""
 
 import re
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from memocache import cached
+from memocache import Cache, MemcachedCache, RedisCache, cached
 from memocache.errors import ConfigurationError
-from memocache.web.inspector import Inspector
+from memocache.stats import share
+from memocache.web.inspector import Inspector, _contents
+from tests.support.redis_servers import RedisServer
+from tests.support.servers import wait_until
 from tests.web.inspector_site import FACES, SECRET, Visitor, served
 
 pytestmark = pytest.mark.usefixtures("only_own_functions", "only_these")
@@ -292,3 +296,95 @@ def test_a_ticket_opens_the_page_once(face: str) -> None:
         assert visitor.page().status_code == 200
         assert other.page(f"?{ticket}").status_code == 403
         assert other.page("?ticket=").status_code == 403
+
+
+# ---- caches that are down, or large ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["redis", "memcached"])
+def server(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(f"own_{request.param}")
+
+
+def cache_on(server: Any) -> Cache:
+    return RedisCache(server.url) if isinstance(server, RedisServer) else MemcachedCache([server.address])
+
+
+@pytest.mark.parametrize("face", ["wsgi", "asgi"], indirect=True)
+def test_a_server_that_goes_down_is_told_and_nothing_is_said_to_be_forgotten(face: str, server: Any) -> None:
+    cache = cache_on(server)
+
+    @cached(timeout=300, namespace="shop.report", cache=cache, tags=("tenant:{tenant}",))
+    def report(tenant: int) -> int:
+        return tenant
+
+    report(7)
+    share(cache)()
+    with served(face, Inspector(secret=SECRET)) as url, Visitor(url) as visitor:
+        visitor.enter()
+        token = visitor.token
+        assert "Figures of all processes" in visitor.page().text
+        key = re.search(r'name="key" value="([^"]+)"', visitor.page("?function=shop.report").text)
+        assert key is not None
+        server.kill()
+        for page in ("", "?function=shop.report"):
+            answer = visitor.page(page)
+            assert answer.status_code == 200
+            assert 'role="alert"' in answer.text
+            assert "shop.report" in answer.text  # what this process knows
+        acts = ({"act": "function"}, {"act": "tag", "tag": "tenant:7"}, {"act": "entry", "key": key[1]})
+        for act in acts:
+            answer = visitor.send_form(token=token, function="shop.report", **act)
+            assert answer.status_code == 503
+            assert "Nothing is sure to be forgotten" in answer.text
+        server.restart()
+        wait_until(lambda: report(8) == 8 and report.entry(8) is not None)  # it is asked again after a while
+        assert visitor.send_form(token=token, act="function", function="shop.report").status_code == 303
+        assert report.entry(8) is None
+
+
+MANY = 200_000
+
+
+def test_a_page_reads_no_more_than_it_shows(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = RedisCache(own_redis.url)
+
+    @cached(timeout=300, namespace="shop.report", cache=cache)
+    def report(tenant: int) -> int:
+        return tenant
+
+    @cached(timeout=300, namespace="shop.other", cache=cache)
+    def other(tenant: int) -> int:
+        return tenant
+
+    report(7)
+    with own_redis.client() as client:
+        (name,) = client.scan_iter("*shop.report*")
+        copy = "local v = redis.call('get', KEYS[1]) for i = 1, ARGV[2] do "
+        copy += "redis.call('set', ARGV[1] .. string.format('%032x', i), v) end"
+        client.eval(copy, 1, name, name[:-32], MANY)
+
+        def asked(page: str) -> tuple[int, int, str]:
+            """Return how many commands a page takes, how much memory, and what is on it."""
+            client.config_resetstat()
+            tracemalloc.start()
+            answer = visitor.page(page).text
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return sum(each["calls"] for each in client.info("commandstats").values()), peak, answer
+
+        monkeypatch.setattr(_contents, "PATIENCE", 60.0)  # whatever else this machine does
+        with served("wsgi", Inspector(secret=SECRET)) as url, Visitor(url) as visitor:
+            visitor.enter()
+            visitor.page("?function=shop.report")
+            for page, shown in (("", 0), ("&q=fffffffffffff", 0), ("&first=1000", 50)):
+                commands, memory, text = asked(f"?function=shop.report{page}")
+                assert text.count('class="key"') == (shown or text.count('class="key"')) <= 50
+                assert "More entries" in text
+                assert commands < 40_000  # of a beginning and a size for each entry that is gone through
+                assert memory < 30e6
+            assert asked("?function=shop.report&first=999999999")[2].count("More entries") == 0
+            monkeypatch.setattr(_contents, "PATIENCE", 0.0)
+            commands, _, text = asked("?function=shop.other")  # none of so many
+            assert "there were still others to go through" in text
+            assert commands < 200

@@ -3,10 +3,11 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from itertools import islice
+from math import inf
 from typing import Any, Final, NamedTuple, cast
 
 from memocache import Cache, Info, cached_functions, uncache_tag
@@ -19,7 +20,7 @@ __all__ = ["Contents", "Entries", "FunctionFigures", "Overview", "Row"]
 
 ON_A_PAGE: Final = 50  # entries
 MOST_SEARCHED: Final = 2_000  # for one page
-LAST: Final = 20_000  # entry that pages lead to
+LAST: Final = 5_000  # entry that pages lead to
 PATIENCE: Final = 2.0  # seconds for one page, and what the cache takes for one answer more
 
 
@@ -129,31 +130,29 @@ class Contents:
     def entries(self, name: str, search: str, first: int) -> Entries:
         """Return some entries of the function called *name* whose shown keys contain *search*, from the *first* on."""
         rows: list[Row] = []
-        deadline = ticks() + PATIENCE
-        position = 0
+        position, deadline = 0, ticks() + PATIENCE
         try:
-            for position, (entry, _, key) in enumerate(self._entries(name, min(first, LAST) + MOST_SEARCHED), start=1):
-                if position > first and search in key:
-                    rows.append(Row(key, entry.age, entry.expires_in, entry.stale_for, entry.cost, entry.size))
-                if len(rows) == ON_A_PAGE or position >= first + MOST_SEARCHED or ticks() > deadline:
-                    return Entries(rows, position if position < LAST else 0, "")
+            for listing, shown in self._listings(name, min(first, LAST) + MOST_SEARCHED, deadline):
+                for entry in listing:
+                    key = shown(entry.key)
+                    position += 1
+                    if position > first and search in key:
+                        rows.append(Row(key, entry.age, entry.expires_in, entry.stale_for, entry.cost, entry.size))
+                    if len(rows) == ON_A_PAGE or position >= first + MOST_SEARCHED or ticks() > deadline:
+                        return Entries(rows, position if position < LAST else 0, "")
         except BackendError as error:
             return Entries(rows, 0, str(error))
-        return Entries(rows, 0, "")
+        slow = f"After {PATIENCE:g} seconds there were still others to go through; these are not all of its entries."
+        return Entries(rows, 0, slow if ticks() > deadline else "")
 
-    def _entries(self, name: str, limit: int) -> Iterator[tuple[Any, Any, str]]:
-        """Return the entries of the function called *name*, each with its listing and its key as it is shown."""
-        for shared, listing in self._listings(name, limit):
-            for entry in listing:
-                yield entry, listing, entry.key.rpartition(":")[2] if shared else self._digest(entry.key)
-
-    def _listings(self, name: str, limit: int) -> Iterator[tuple[bool, Any]]:
-        """Return the listings of the function called *name*, each with whether other processes see it."""
-        named = self._named(name)
-        for function in named:
-            yield function.cache.shared, _hooked(function).listing(limit)
-        if not named and self._cache is not None:
-            yield self._cache.shared, self._cache.listing(name, limit)
+    def _listings(self, name: str, limit: int, deadline: float = inf) -> Iterator[tuple[Any, Callable[[str], str]]]:
+        """Return the listings of the functions called *name*, each with what returns the shown form of a key."""
+        found = [(each.cache.shared, _hooked(each).listing(limit)) for each in self._named(name)]
+        if not found and self._cache is not None:
+            found = [(self._cache.shared, self._cache.listing(name, limit))]
+        for shared, listing in found:
+            listing.deadline = deadline
+            yield listing, _digest_in if shared else self._digest
 
     def _digest(self, key: str) -> str:
         """Return what is shown for a *key* in this process, which may have arguments in it."""
@@ -163,8 +162,11 @@ class Contents:
 
     def forget_entry(self, name: str, key: str) -> bool:
         """Forget the call of the function called *name* whose entry is shown with this *key*; True if it was there."""
-        found = next((each for each in self._entries(name, LAST + MOST_SEARCHED) if each[2] == key), None)
-        return found is not None and bool(found[1].forget(found[0].key))
+        for listing, shown in self._listings(name, LAST + MOST_SEARCHED):
+            for entry in listing:
+                if shown(entry.key) == key:
+                    return bool(listing.forget(entry.key))
+        return False
 
     def forget_function(self, name: str) -> list[Any]:
         """Forget every call of the functions called *name*; return what has to be awaited for that."""
@@ -181,6 +183,11 @@ class Contents:
 
     def _named(self, name: str) -> list[Any]:
         return [function for function in cached_functions() if _hooked(function).full_name == name]
+
+
+def _digest_in(key: str) -> str:
+    """Return the digest at the end of a *key* on a shared cache, with its version."""
+    return key.rpartition(":")[2]
 
 
 def _hooked(function: Any) -> HookedFunction:
