@@ -213,7 +213,9 @@ class Sharing:
 
     def take_over(self, former: "Sharing") -> None:
         """Send what the *former* could not."""
-        self._counted, self._left, self._slowest = former._counted, former._left, former._slowest
+        if former._lock.acquire(timeout=PATIENCE):
+            self._counted, self._left, self._slowest = former._counted, former._left, former._slowest
+            former._empty()
 
     def __call__(self) -> None:
         """Send what is left, and nothing any more."""
@@ -243,7 +245,9 @@ class Sharing:
 
     def flush(self) -> bool:
         """Send now what was counted since the last time, and return whether the cache took it; it blocks."""
-        if not self._lock.acquire(timeout=PATIENCE):
+        _fork.notice()  # with which there is another lock
+        lock = self._lock
+        if not lock.acquire(timeout=PATIENCE):
             return False
         try:
             self._collect()
@@ -260,7 +264,7 @@ class Sharing:
                 )
             return False
         finally:
-            self._lock.release()
+            lock.release()
         return True
 
     def _collect(self) -> None:
@@ -270,7 +274,7 @@ class Sharing:
         for labels, added in _totals.read().items():
             if not any(added.values()):  # it was not called yet
                 continue
-            name = labels.function[:LONGEST_NAME]
+            name = labels.function[:LONGEST_NAME].encode("utf-8", "backslashreplace").decode()
             self._slowest[name] = max(self._slowest.get(name, 0.0), round(_totals.slowest[labels], 6))
             for tally, figures in ((TOTAL, OF_ALL_TIME), (str(minute), OF_A_MINUTE)):
                 counted = self._counted.setdefault((tally, name), Counter())
