@@ -420,6 +420,11 @@ class Bindings:
             self._get_ready(binding)
         return binding
 
+    @property
+    def latest(self) -> Binding:
+        """The one that was used last, as far as that is known; there has to be one. No cache is asked for."""
+        return self.settled or self._latest or self.known[-1]
+
     def in_use(self) -> list[Cache]:
         """Return the caches on which the function may have results that its calls are given; none if it has none yet.
 

@@ -292,9 +292,8 @@ class Memoizer:
                 return entry.key
         return binding.keys.key(key_args)
 
-    def counted(self) -> tuple[Counters, Usage, Cache]:
-        """Return the figures on all caches that it has used, and what is held on the one in use; and that."""
-        binding = self.binding()
+    def counted(self, binding: Binding) -> tuple[Counters, Usage]:
+        """Return the figures on all caches that it has used, and what is held on that of *binding*."""
         total, usage = Counters(), Usage()
         total.add(self.bindings.past)
         for each in self.bindings.known:
@@ -304,11 +303,11 @@ class Memoizer:
             total.saved += held.saved
             if each is binding:
                 usage = held
-        return total, usage, binding.cache
+        return total, usage
 
     def info(self) -> Info:
         """Return the figures of the function, on all caches that it has used."""
-        total, usage, _ = self.counted()
+        total, usage = self.counted(self.binding())
         return Info(
             hits=total.hits,
             misses=total.misses,

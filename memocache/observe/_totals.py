@@ -70,13 +70,11 @@ class Totals:
         self.entries, added = {}, dict[Labels, Counter[str]]()
         for function in cached_functions():
             memoizer = function._self_memoizer
-            if not memoizer.bindings.known:  # it was not called yet, and asking would make its cache
+            if not memoizer.bindings.known:  # it was not called yet
                 continue
-            try:
-                total, usage, cache = memoizer.counted()
-            except Exception:  # noqa: BLE001 - of a function given as cache=, which may need a request
-                continue
-            labels = Labels(memoizer.namespace.name if self._are_full else memoizer.title, system_of(cache))
+            binding = memoizer.bindings.latest
+            total, usage = memoizer.counted(binding)
+            labels = Labels(memoizer.namespace.name if self._are_full else memoizer.title, system_of(binding.cache))
             self._add(labels, memoizer, total.ever(), added)
             self.slowest[labels] = max(total.slowest, self.slowest.get(labels, 0.0))
             if usage.size is not None:

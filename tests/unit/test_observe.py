@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,6 +81,23 @@ def test_hits_of_an_entry_that_leaves_while_they_are_read_are_counted_once() -> 
     f(1)
     totals.read()
     assert totals.counts[labels]["hits"] == 3  # type: ignore[index]
+
+
+def test_a_function_whose_cache_needs_a_request_is_counted_outside_of_one() -> None:
+    request: ContextVar[SimpleCache] = ContextVar("request")
+    f = cached(timeout=60, cache=lambda: request.get(), namespace="request")(lambda x: x)
+
+    def serve() -> None:
+        request.set(cache)
+        f(1), f(1)
+
+    cache = SimpleCache()
+    copy_context().run(serve)
+    with pytest.raises(LookupError):
+        f.info()
+    totals = Totals(are_full=True)
+    totals.read()
+    assert (totals.counts["request", "memory"]["hits"], totals.counts["request", "memory"]["misses"]) == (1, 1)  # type: ignore[index]
 
 
 def test_a_function_that_was_not_called_makes_no_cache_for_it() -> None:
