@@ -3,10 +3,12 @@
 import functools
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from memocache import Cache, MemcachedCache, SimpleCache
+from tests.support.redis_servers import RedisServer
 from tests.support.servers import MemcachedServer
 from tests.web.django_site import DjangoSite
 from tests.web.frameworks import SITES, Make
@@ -43,6 +45,18 @@ def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
         return SimpleCache(threshold=10_000)
     server: MemcachedServer = request.getfixturevalue("memcached")
     return MemcachedCache([server.address], key_prefix=prefix, timeout=5)  # whatever else this machine does
+
+
+@pytest.fixture(params=["redis", "memcached", "sqlite"])
+def url(
+    request: pytest.FixtureRequest, memcached: MemcachedServer, redis_server: RedisServer, prefix: str, tmp_path: Path
+) -> str:
+    """The URL of each cache that processes share."""
+    return {
+        "redis": f"{redis_server.url}?prefix={prefix}&timeout=10",
+        "memcached": f"memcached://{memcached.address}?prefix={prefix}&timeout=10",
+        "sqlite": f"sqlite://{tmp_path / 'cache.db'}?timeout=10",
+    }[request.param]
 
 
 @pytest.fixture

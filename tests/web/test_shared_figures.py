@@ -7,23 +7,11 @@ from pathlib import Path
 import pytest
 
 from memocache.stats import read
-from tests.support.redis_servers import RedisServer
 from tests.support.servers import MemcachedServer, skip_or_fail, wait_until
 from tests.web.http_servers import Gunicorn, Uwsgi, WebServer
 
 APPLICATION = "tests.web.figures_app:app"
 CALLS = 40
-
-
-@pytest.fixture(params=["redis", "memcached", "sqlite"])
-def url(
-    request: pytest.FixtureRequest, memcached: MemcachedServer, redis_server: RedisServer, prefix: str, tmp_path: Path
-) -> str:
-    return {
-        "redis": f"{redis_server.url}?prefix={prefix}&timeout=10",
-        "memcached": f"memcached://{memcached.address}?prefix={prefix}&timeout=10",
-        "sqlite": f"sqlite://{tmp_path / 'cache.db'}?timeout=10",
-    }[request.param]
 
 
 def calls(url: str) -> int:
