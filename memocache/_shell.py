@@ -9,9 +9,11 @@ import dataclasses
 import importlib
 import inspect
 import json
+import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NoReturn, cast
 
@@ -63,10 +65,9 @@ class Shell:
             raise ShellError("no cached function was found; name the module that has them: memocache -a shop.app ls")
         for title, function in sorted(self._functions.items()):
             try:
-                cache = repr(self._cache_of(function))
-            except Exception as error:  # noqa: BLE001 - of a function given as cache=, which may need more than there is
-                cache = f"its cache cannot be had: {type(error).__name__}: {error}"
-            self._say(f"{title}{inspect.signature(function)}  {cache}")
+                self._say(f"{title}{inspect.signature(function)}  {self._cache_of(function)!r}")
+            except ShellError as error:
+                self._say(str(error), "trouble")
 
     def entries(self, name: str | None, limit: int, *, as_json: bool) -> None:
         """List what is stored of the function that goes by *name*, or in the cache of the URL; 0: without a *limit*."""
@@ -75,7 +76,7 @@ class Shell:
         for count, entry in enumerate(listing, 1):
             function = titles.get(entry.tag, entry.namespace)
             if as_json:
-                self._say(json.dumps({"function": function, **dataclasses.asdict(entry)}))
+                self._say(json.dumps({"function": function, **_finite(dataclasses.asdict(entry))}))
                 continue
             if count == 1:
                 self._say(f"{'age':>9}{'expires in':>12}{'size':>10}  key", "head")
@@ -152,7 +153,7 @@ class Shell:
     def entry(self, call: str) -> None:
         """Say what is stored for *call*, without its value."""
         function, args, kwargs = self._shared_call(call)
-        info = result_of(function.entry(*args, **kwargs))
+        info = _asked(call, function.entry, *args, **kwargs)
         if info is None:
             raise ShellError(f"nothing is stored for {call}", status=1)
         self._say(f"key         {info.key}")
@@ -170,13 +171,13 @@ class Shell:
     def uncache(self, call: str) -> None:
         """Forget one call."""
         function, args, kwargs = self._shared_call(call)
-        existed = result_of(function.uncache(*args, **kwargs))
+        existed = _asked(call, function.uncache, *args, **kwargs)
         self._say(f"forgotten: {call}" if existed else f"nothing was stored for {call}; it is forgotten all the same")
 
     def uncache_all(self, name: str) -> None:
         """Forget every call of a function."""
         function = self._shared_function(name)
-        result_of(function.uncache_all())
+        _asked(name, function.uncache_all)
         self._say(f"forgotten: every call of {_full_name(function)}")
 
     def uncache_tag(self, tag: str) -> None:
@@ -187,14 +188,14 @@ class Shell:
             for function in self._functions.values():
                 if cast(Memoizer, function._self_memoizer).tags.may_give(tag):
                     self._refuse_in_process(self._cache_of(function))
-            uncache_tag(tag)
+            _asked(tag, uncache_tag, tag)
         self._say(f"forgotten: every call with the tag {tag}")
 
     def refresh(self, call: str) -> None:
         """Compute one call now, and store the result."""
         function, args, kwargs = self._shared_call(call)
         began = ticks()
-        result_of(function.refresh(*args, **kwargs))
+        _asked(call, function.refresh, *args, **kwargs)
         self._say(f"computed and stored in {ticks() - began:.3f} s: {call}")
 
     def clear(self, confirm: Callable[[str], bool]) -> None:
@@ -214,16 +215,32 @@ class Shell:
             self._say("hits        in Python: no compiler was there at installation, or MEMOCACHE_PURE is set")
         else:
             self._say("hits        in C")
-        caches = {id(cache): cache for cache in self._caches_in_use()}
         count = 0
-        for cache in caches.values():
-            troubles = list(Doctor(self._say, self._titles_by_tag(cache)).examine(cache))
-            for trouble in troubles:
-                self._say(f"! {trouble}", "trouble")
-            count += len(troubles)
+        for trouble in self._troubles():
+            self._say(f"! {trouble}", "trouble")
+            count += 1
         if count:
             raise ShellError(f"{count} {'thing' if count == 1 else 'things'} to look at", status=1)
         self._say("all is well", "good")
+
+    def _troubles(self) -> Iterator[str]:
+        """Examine each cache in use, and return what is wrong, also with those that cannot be had."""
+        if self._url is not None or not self._functions:
+            yield from self._examine(self._cache())
+            return
+        caches: dict[int, Cache] = {}
+        for function in self._functions.values():
+            try:
+                cache = self._cache_of(function)
+            except ShellError as error:
+                yield f"{error}. Configure it where the application is imported"
+                continue
+            if id(cache) not in caches:
+                caches[id(cache)] = cache
+                yield from self._examine(cache)
+
+    def _examine(self, cache: Cache) -> list[str]:
+        return list(Doctor(self._say, self._titles_by_tag(cache)).examine(cache))
 
     def _caches_in_use(self) -> Iterator[Cache]:
         if self._url is not None or not self._functions:
@@ -260,7 +277,11 @@ class Shell:
         return cache_from_url(self._url)
 
     def _cache_of(self, function: Any) -> Cache:
-        return cast(Cache, function.cache)
+        try:
+            return cast(Cache, function.cache)
+        except Exception as error:  # of a function given as cache=, which may need more than there is
+            problem = f"the cache of {_full_name(function)} cannot be had: {type(error).__name__}: {error}"
+            raise ShellError(problem, status=1) from error
 
     def _refuse_in_process(self, cache: Cache) -> None:
         if not cache.shared:
@@ -300,6 +321,11 @@ class Shell:
         except TypeError as error:
             raise ShellError(f"{text}: {error}") from None
         return function, args, kwargs
+
+
+def _finite(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return *fields* with None in place of what is infinite, for which JSON has no form."""
+    return {name: None if each == math.inf else each for name, each in fields.items()}
 
 
 def _row(entry: StoredEntry, function: str) -> str:
@@ -367,18 +393,17 @@ def _full_name(function: Any) -> str:
 def parse_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     """Return the name, and the arguments, in the *text* of a call; ShellError unless all of these are literals."""
     try:
-        call = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        _refuse(text)
-    if not isinstance(call, ast.Call) or any(each.arg is None for each in call.keywords):
-        _refuse(text)
-    name = ast.unparse(call.func)
-    if not all(part.isidentifier() for part in name.split(".")):
-        _refuse(text)
-    try:
+        with warnings.catch_warnings(action="ignore"):  # of an escape in a text that is none, which stays as it is
+            call = ast.parse(text.strip(), mode="eval").body
+        if not isinstance(call, ast.Call):
+            _refuse(text)
+        name = ast.unparse(call.func)
         args = [ast.literal_eval(each) for each in call.args]
-        kwargs = {cast(str, each.arg): ast.literal_eval(each.value) for each in call.keywords}
+        kwargs = {each.arg or "": ast.literal_eval(each.value) for each in call.keywords}
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        _refuse(text)
+    # Two of one name are for the compiler to refuse, and `**` has none.
+    if not all(part.isidentifier() for part in name.split(".")) or "" in kwargs or len(kwargs) < len(call.keywords):
         _refuse(text)
     return name, args, kwargs
 
@@ -390,16 +415,26 @@ def _refuse(text: str) -> NoReturn:
     )
 
 
+def _asked(what: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return what *method* returns, awaited if need be; ShellError, about *what*, for what a user's code raises."""
+    try:
+        return result_of(method(*args, **kwargs))
+    except MemocacheError:
+        raise
+    except Exception as error:
+        raise ShellError(f"{what} raised {type(error).__name__}: {error}", status=1) from error
+
+
 def _load(application: str) -> None:
     """Import what has the cached functions; ShellError if that fails."""
     name, _, factory = application.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
         found: Any = importlib.import_module(name)
         for attribute in filter(None, factory.split(".")):
             found = getattr(found, attribute)
         if factory and (inspect.isfunction(found) or inspect.ismethod(found)):
-            found()
-    except Exception as error:
+            result_of(found())
+    except (Exception, SystemExit) as error:
         raise ShellError(f"{application!r} cannot be imported: {type(error).__name__}: {error}") from error

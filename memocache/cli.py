@@ -14,7 +14,7 @@ from typing import TextIO
 from memocache import __version__
 from memocache._native import hit
 from memocache._terminal import Terminal
-from memocache.errors import MemocacheError
+from memocache.errors import MemocacheError, one_line
 
 __all__ = ["add_commands", "main", "parser", "run"]
 
@@ -113,7 +113,7 @@ def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace, out: Te
             case "inspect":
                 shell.inspect(options.port)
     except (ShellError, MemocacheError) as error:
-        err.say(f"memocache {options.command}: {error}", "bad")
+        err.say(one_line(f"memocache {options.command}: {error}"), "bad")
         return error.status if isinstance(error, ShellError) else FAILED
     return 0
 

@@ -359,3 +359,48 @@ def test_seconds_to_watch_that_cannot_be_are_refused(seconds: str) -> None:
     said = in_pipe("stats", f"--watch={seconds}")
     assert said.returncode == 2
     assert f"{seconds!r} is no number of seconds above 0" in said.stderr
+
+
+# ---- the shell in a terminal, and in a pipe --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> str:
+    """The URL of a cache with one entry of each of 50 keys, one of them hostile."""
+    url = f"sqlite:///{tmp_path}/own/cache.db"
+    cache = memocache.cache_from_url(url)
+    cache.set_many({f"{number}\x1b]0;owned\x07": number for number in range(50)})
+    return url
+
+
+@pytest.mark.parametrize("changes", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_a_terminal_gets_colours_unless_they_are_not_wanted(listed: str, changes: dict[str, str]) -> None:
+    for command in (["ls", "--cache", listed], ["doctor", listed], ["uncache", "x(\x1b[31m)"]):
+        _, shown = on_terminal([*COMMAND, *command], **changes)
+        assert bool(STYLE.search(shown)) is not bool(changes)
+        assert "\x1b" not in STYLE.sub("", shown)
+        assert "\x07" not in shown
+
+
+def test_a_pipe_gets_no_colours_and_what_its_encoding_has(listed: str) -> None:
+    for encoding in ("ascii", "utf-8"):
+        run = in_pipe("uncache", "größe\u2028(7)", PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+        assert (run.returncode, run.stdout) == (2, "")
+        name = "gr\\xf6\\xdfe" if encoding == "ascii" else "größe"
+        assert name in run.stderr
+        assert "\x1b" not in run.stderr
+    run = in_pipe("ls", "--cache", listed)
+    assert (run.returncode, len(run.stdout.splitlines()), run.stderr) == (0, 51, "")
+    assert "\x1b" not in run.stdout
+
+
+def test_a_reader_of_a_list_that_has_had_enough_is_no_error(listed: str) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "ls", "--cache", listed], env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process, process.stderr:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 1

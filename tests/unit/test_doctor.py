@@ -4,11 +4,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
 from typing import Any
 
 import pytest
+from freezegun import freeze_time
 
 from memocache import cache_from_url, cached
 from memocache._doctor import Doctor
@@ -115,6 +117,21 @@ def test_a_redis_that_keeps_what_it_acknowledged(redis: RedisServer, prefix: str
     set_up(redis, appendonly="yes", appendfsync="always")
     status, figures, _ = examine(url_of(redis, prefix))
     assert (status, figures["restart"]) == (0, "keeps what is stored: an append-only file, fsync always")
+
+
+@pytest.mark.parametrize("kind", ["redis", "memcached"])
+def test_a_clock_that_is_wrong(
+    kind: str, redis: RedisServer, start_memcached: Start, prefix: str, examine: Examine
+) -> None:
+    set_up(redis)
+    url = url_of(redis, prefix) if kind == "redis" else f"memcached://{start_memcached().address}?prefix={prefix}"
+    with freeze_time(datetime.now(UTC) - timedelta(minutes=10)):
+        _, figures, (trouble,) = examine(url)
+    assert figures["clock"] == "10 min ahead of this host's"
+    assert (
+        "and of this host differ by 10 min: timeouts are wrong by as much, and beyond a minute nothing is a" in trouble
+    )
+    assert trouble.endswith("Set the clocks of all hosts, by NTP")
 
 
 def test_a_redis_that_is_full(redis_factory: Any, prefix: str, examine: Examine) -> None:

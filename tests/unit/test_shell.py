@@ -338,6 +338,42 @@ def test_an_application_that_cannot_be_imported(at_sqlite: None, factory: str, n
     assert "\x1b" not in err
 
 
+@pytest.mark.parametrize("text", ["sys.exit(3)", "import no_such", "(", "raise BaseException", "1 / 0"])
+def test_a_module_that_does_not_import(
+    at_sqlite: None, text: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / f"{name}.py").write_text(f"import sys\n{text}\n")
+    if text == "raise BaseException":
+        with pytest.raises(BaseException, match=r"^$"):  # as of an interrupt
+            main(["-a", name, "ls"])
+        return
+    assert main(["-a", name, "ls"]) == 2
+    assert capsys.readouterr().err.startswith(f"memocache ls: '{name}' cannot be imported: ")
+
+
+@pytest.mark.parametrize("module", ["", ".", ".shop", "shop/app.py", "a..b", "os:path.no_such", "\x1b[31m", "9"])
+def test_what_is_no_module(at_sqlite: None, module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"--application={module}", "ls"]) == 2
+    err = capsys.readouterr().err
+    assert "cannot be imported: " in err
+    assert err.count("\n") == 1
+    assert err[:-1].isprintable()
+
+
+def test_what_the_code_of_the_application_raises(at_sqlite: None, name: str, run: Run, tmp_path: Path) -> None:
+    with (tmp_path / f"{name}.py").open("a") as file:
+        file.write(
+            "\n@cached(timeout=300, cache=cache)\ndef fails(x):\n    raise LookupError('no \\x1b')\n"
+            "\n@cached(timeout=300, cache=lambda: {}['tenant'])\ndef of_a_request(x):\n    return x\n"
+        )
+    assert run("refresh", "fails(1)") == (1, "", "memocache refresh: fails(1) raised LookupError: no \\x1b\n")
+    where = f"the cache of {name}.of_a_request cannot be had: KeyError: 'tenant'"
+    for command in (("uncache", "of_a_request(1)"), ("ls", "of_a_request"), ("uncache", "--all", "of_a_request")):
+        assert run(*command) == (1, "", f"memocache {command[0]}: {where}\n")
+    assert f"{where}\n" in run("ls")[1]
+    assert f"! {where}. Configure it where the application is imported\n" in run("doctor")[1]
+
+
 def test_a_factory_is_called(at_sqlite: None, name: str) -> None:
     assert main(["-a", f"{name}:create", "ls"]) == 0
     assert sys.modules[name].computed == ["created"]
@@ -365,11 +401,30 @@ def test_a_call_has_literals() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("report(True, None, -1, -2.5, 1e999, 0x10, 1_000)", [True, None, -1, -2.5, float("inf"), 16, 1000]),
+        ("report(b'\\xff', 'a' 'b', 'c', 1+2j)", [b"\xff", "ab", "c", 1 + 2j]),
+        ("report({1, 2}, {}, (), [1, (2,)], {'a': {1: 2}})", [{1, 2}, {}, (), [1, (2,)], {"a": {1: 2}}]),
+        ("report('\\d', 'x y')  # as it is", [r"\d", "x y"]),
+        ("  report(\n7,\n)\n", [7]),
+        ("report(" + "[" * 90 + "]" * 90 + ")", [eval("[" * 90 + "]" * 90)]),
+    ],
+)
+def test_literals_of_all_kinds(text: str, arguments: list[object]) -> None:
+    assert parse_call(text) == ("report", arguments, {})
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *("report", "report(", "report(x)", "report(*[1])", "report(**{'a': 1})", "report(open('/etc/passwd'))", ""),
         *("(lambda: 1)()", "report(1)(2)", "report[0](1)", "report(1); report(2)", "report(f'{1}')", "\0", "(" * 500),
-        "report(" + "-" * 5000 + "1)",
+        *("report(" + "-" * 5000 + "1)", "report" + ".a" * 5000 + "()", "report(" + "[" * 400 + "]" * 400 + ")"),
+        *("report(a=1, a=2)", "report(1, *(2,))", "report((x := 1))", "report(x=y)", "report(a.b)", "report(not 1)"),
+        *("await report(1)", "lambda: report(1)", "report(lambda: 1)", "report([x for x in ()])", "report({[]: 1})"),
+        *("report('{x}'.format(x=1))", "report(2 ** 9999)", "report(1 + 1)", f"report({'9' * 5000})", "f(1)\ng()"),
+        *("report(__import__('os').system('true'))", "report(\ud800)", "1", "report(...)(1)", "report(1 if 1)"),
     ],
 )
 def test_whatever_else_is_refused(text: str) -> None:
