@@ -19,7 +19,7 @@ PREFIX: Final = "page_"  # of the names of pages' modules
 
 TIERS: Final = {
     "--web": (
-        *("features/views.md", "migrating/django-cache-page.md", "migrating/fastapi-cache.md"),
+        *("features/inspector.md", "features/views.md", "migrating/django-cache-page.md", "migrating/fastapi-cache.md"),
         *("recipes/django.md", "recipes/fastapi.md", "recipes/flask.md"),
     ),
     "--all": (

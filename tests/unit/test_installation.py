@@ -124,3 +124,21 @@ def test_what_would_be_found(text: str, found: list[str]) -> None:
 def test_messages_name_the_library_of_every_extra_with_its_bound() -> None:
     sources = "".join(text for name, text in texts().items() if name.startswith("memocache/"))
     assert {*told(sources)} == wanted({extra: EXTRAS[extra] for extra in FOR_USERS})
+
+
+def test_a_wheel_has_every_package_and_every_file() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent for path in (ROOT / "memocache").rglob("__init__.py")}
+    assert {".".join(folder.relative_to(ROOT).parts) for folder in folders} == set(settings["packages"])
+    named = {
+        path
+        for package, patterns in settings["package-data"].items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    data = {
+        path
+        for path in (ROOT / "memocache").rglob("*.*")
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".c", ".so", ".pyd")
+    }
+    assert data == named

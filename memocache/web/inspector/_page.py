@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import Final
 from urllib.parse import urlencode
@@ -16,6 +16,10 @@ __all__ = ["POLICY", "Page"]
 
 STYLE: Final = files(__package__).joinpath("style.css").read_text("utf-8")
 SCRIPT: Final = files(__package__).joinpath("script.js").read_text("utf-8")
+SHARE: Final = (
+    "The figures of all processes, and of the last hour, are here when memocache.stats.share(cache) is called in each "
+    "process, for a cache that processes share."
+)
 NOTHING: Final = "\N{EN DASH}"
 MOST: Final = 200  # functions on the page; a search finds the others
 
@@ -82,7 +86,7 @@ def duration(seconds: float | None) -> str:
         return NOTHING
     if seconds < 0.0995:
         return f"{seconds * 1000:.3g} ms" if seconds else "0 s"
-    if seconds < 99.95:
+    if seconds < 59.95:
         return f"{seconds:.3g} s"
     whole = round(seconds)
     for size, unit, below, part in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
@@ -187,7 +191,7 @@ class Page:
         live = element(
             "div",
             _summary(functions),
-            _hour(functions),
+            _hour(functions) or element("p", SHARE, class_="quiet hour"),
             element(
                 "section",
                 element("h2", "Functions"),
@@ -204,34 +208,35 @@ class Page:
 
     def _functions(self, found: Sequence[FunctionFigures]) -> Markup:
         if not found:
-            return element("p", "No function with this name.", class_="empty")
-        has_minutes = any(each.minutes for each in found)
-        rows = []
-        for each in found[:MOST]:
-            row = [
+            return element("p", "No function is known here by that name.", class_="empty")
+        # The head of each column, its class, and its cell for a function; those that no function fills are left out.
+        columns: list[tuple[str, str, Callable[[FunctionFigures], object]]] = [
+            ("Last hour", "wide spark", lambda each: _spark(each.minutes)),
+            ("Calls", "wide", lambda each: number(each.info.calls)),
+            ("Hit ratio", "", lambda each: _ratio(each.info.hit_ratio)),
+            ("Saved", "saved", lambda each: duration(each.info.seconds_saved)),
+            ("Slowest", "wide", lambda each: duration(each.slowest) if each.slowest else None),
+            ("Entries", "wide", lambda each: None if each.info.currsize is None else number(each.info.currsize)),
+            ("Errors", "wide", lambda each: _failures(each.info.failures)),
+        ]
+        cells = [[cell(each) for _, _, cell in columns] for each in found[:MOST]]
+        filled = [position for position in range(len(columns)) if any(row[position] is not None for row in cells)]
+        heads = [element("th", columns[each][0], scope="col", class_=columns[each][1]) for each in filled]
+        rows = [
+            element(
+                "tr",
                 element("th", _named(each.name), scope="row"),
-                element("td", number(each.info.calls), class_="wide"),
-                element("td", _ratio(each.info.hit_ratio)),
-                element("td", duration(each.info.seconds_saved), class_="saved"),
-                element("td", duration(each.slowest or None), class_="wide"),
-                element("td", NOTHING if each.info.currsize is None else number(each.info.currsize), class_="wide"),
-                element("td", number(each.info.failures), class_="wide bad" if each.info.failures else "wide"),
-            ]
-            if has_minutes:
-                row.insert(1, element("td", _spark(each.minutes), class_="wide spark"))
-            rows.append(element("tr", *row))
-        heads = ["Function", "Calls", "Hit ratio", "Saved", "Slowest", "Entries", "Errors"]
-        narrow = {"Function", "Hit ratio", "Saved"}
-        if has_minutes:
-            heads.insert(1, "Last hour")
-        head = [element("th", each, scope="col", class_=None if each in narrow else "wide") for each in heads]
+                *(element("td", row[at] or NOTHING, class_=columns[at][1]) for at in filled),
+            )
+            for each, row in zip(found, cells, strict=False)
+        ]
         more = f"{number(len(found) - MOST)} more: search for a name." if len(found) > MOST else None
         return joined(
             [
                 element(
                     "table",
                     element("caption", "Functions, those with the most calls first", class_="unseen"),
-                    element("thead", element("tr", *head)),
+                    element("thead", element("tr", element("th", "Function", scope="col"), *heads)),
                     element("tbody", *rows),
                 ),
                 element("p", more, class_="empty") if more else None,
@@ -458,6 +463,10 @@ def _spark(minutes: Sequence[Info]) -> Markup | None:
     if not calls:
         return None
     return curve([_outcomes([info]) for info in minutes], height=24, label=f"{number(calls)} calls in the last hour")
+
+
+def _failures(failures: int) -> Markup:
+    return element("span", number(failures), class_="bad" if failures else None)
 
 
 def _ratio(ratio: float | None) -> Markup:
