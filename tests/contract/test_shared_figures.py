@@ -195,6 +195,22 @@ def test_processes_that_add_at_once_lose_nothing(url: str) -> None:
     assert set(caches[0].get("names")) == {str(id(cache)) for cache in caches}
 
 
+def test_what_another_process_changes_in_between_is_kept(url: str) -> None:
+    mine, other = (cache_from_url(url) for _ in range(2))
+    assert isinstance(mine, ServerCache)
+    assert isinstance(other, ServerCache)
+
+    def with_mine(names: Any) -> Any:
+        if "other" not in (names or {}):
+            other.amend("names", lambda names: {**(names or {}), "other": 1})
+        return {**(names or {}), "mine": 1}
+
+    assert mine.amend("names", with_mine) == mine.get("names") == {"other": 1, "mine": 1}
+    other.delete("names")
+    mine.set("names", with_mine(mine.get("names")))  # as it is done without a comparison
+    assert mine.get("names") == {"mine": 1}
+
+
 def test_there_is_a_row_for_those_beyond_the_first_thousand(url: str, caplog: pytest.LogCaptureFixture) -> None:
     cache = cache_from_url(url)
     assert isinstance(cache, ServerCache)
