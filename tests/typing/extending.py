@@ -147,3 +147,17 @@ def clear_all(functions: list[CachedFunction[..., object]]) -> None:
             function.uncache_all()
         except BackendError as error:
             assert_type(error.args, tuple[Any, ...])
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
+
+def slowest(url: str) -> list[tuple[str, float, float | None]]:
+    with memocache.stats.share(url, every=5) as sharing:
+        assert_type(sharing.flush(), bool)
+    figures = memocache.stats.read(url)
+    assert_type(figures[0].minutes, tuple[memocache.Info, ...])
+    return [(each.function, each.slowest, each.totals.hit_ratio) for each in figures]
+
+
+memocache.stats.share("redis://localhost", every="10")  # type: ignore[arg-type]
