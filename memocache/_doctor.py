@@ -1,6 +1,7 @@
 """The doctor: what the command `doctor` says of the caches in use and their servers, what is wrong, and what to do."""
 
 import asyncio
+import contextlib
 import inspect
 import re
 import statistics
@@ -17,7 +18,7 @@ from memocache.backends.base import Cache
 from memocache.errors import BackendError, ConfigurationError, MemocacheError
 from memocache.stats import SharedFigures, read
 
-__all__ = ["Doctor", "result_of"]
+__all__ = ["Doctor", "calling", "result_of"]
 
 PROBES: Final = 20
 SLOW: Final = 0.005  # seconds that a round trip should take at most, in one data centre
@@ -64,7 +65,7 @@ class Doctor:
         try:
             yield from self._examine_latency(cache)
             facts = list(cache.facts())
-        except BackendError as error:
+        except MemocacheError as error:
             yield f"{cache!r} cannot be reached: {error}. See that it runs, and that its address is right"
             return
         if not cache.one_machine and getattr(cache.far, "_prefix", None) == "":
@@ -83,12 +84,13 @@ class Doctor:
 
     def _examine_latency(self, cache: Cache) -> Iterator[str]:
         key, seconds = f"doctor-{uuid.uuid4().hex}", []
-        result_of(cache.set(key, "probe", 60))
-        for _ in range(PROBES):
-            began = ticks()
-            found = result_of(cache.far.get(key))
-            seconds.append(ticks() - began)
-        result_of(cache.delete(key))
+        with calling(cache) as call:
+            call(cache.set, key, "probe", 60)
+            for _ in range(PROBES):
+                began = ticks()
+                found = call(cache.far.get, key)
+                seconds.append(ticks() - began)
+            call(cache.delete, key)
         if found != "probe":
             yield f"{cache!r} did not keep a value for a moment: give it more memory, or set its clock"
         median = statistics.median(seconds)
@@ -118,7 +120,7 @@ class Doctor:
                 "what is stored. Let only the application's user do so (chmod, unixsocketperm 700, memcached's -a 700)"
             )
         examine = {"redis": _examine_redis, "memcached": _examine_memcached, "sqlite": _examine_sqlite}[facts.system]
-        for told in examine(where, facts.values):
+        for told in examine(where, facts):
             if isinstance(told, Note):
                 self._tell(*told)
             else:
@@ -184,6 +186,16 @@ class Note(NamedTuple):
     text: str
 
 
+@contextlib.contextmanager
+def calling(cache: Cache) -> Iterator[Callable[..., Any]]:
+    """Lend a function that calls a method of *cache*, all in one event loop where they have to be awaited."""
+    if not cache.awaited_only:
+        yield lambda method, *arguments: method(*arguments)
+        return
+    with asyncio.Runner() as runner:
+        yield lambda method, *arguments: runner.run(cache.awaited(method, arguments))
+
+
 def result_of(answer: Any) -> Any:
     """Return the *answer* of a method, awaited if it has to be."""
     return asyncio.run(_awaited(answer)) if inspect.isawaitable(answer) else answer
@@ -204,14 +216,14 @@ def _remedy(name: str, answer: str) -> str:
     return f"Allow its user {what} (ACL SETUSER)"
 
 
-def _examine_redis(where: str, values: Mapping[str, str]) -> Iterator[Note | str]:
-    if not values:
+def _examine_redis(where: str, facts: ServerFacts) -> Iterator[Note | str]:
+    if not facts.values:
         yield Note("", "the rest is not told: the user may not ask INFO; allow it +info +config|get +time")
         return
-    policy, most = values.get("maxmemory_policy", ""), int(values.get("maxmemory", "0"))
-    used = size(int(values.get("used_memory", "0")))
+    policy, most = facts.values.get("maxmemory_policy", ""), facts.number("maxmemory")
+    used = size(facts.number("used_memory"))
     room = f"of {size(most)}, {policy}" if most else "without a limit (maxmemory 0)"
-    yield Note("memory", f"{used} {room}; {int(values.get('evicted_keys', '0')):,} evicted")
+    yield Note("memory", f"{used} {room}; {facts.number('evicted_keys'):,} evicted")
     if most == 0:
         yield (
             f"{where} has no maxmemory, so it grows until the machine has no memory left. Set maxmemory, and "
@@ -222,16 +234,16 @@ def _examine_redis(where: str, values: Mapping[str, str]) -> Iterator[Note | str
             f"{where} has the maxmemory-policy noeviction: when it is full, results are not stored any more. Set it to "
             "allkeys-lru"
         )
-    if values.get("role") == "slave":
+    if facts.values.get("role") == "slave":
         yield f"{where} is a replica, which takes no writes. Name the master, or the sentinels: redis+sentinel://"
-    if values.get("rejected_connections", "0") != "0":
-        yield f"{where} has turned {values['rejected_connections']} connections away. Raise maxclients"
-    yield from _examine_persistence(where, values)
+    if facts.number("rejected_connections"):
+        yield f"{where} has turned {facts.number('rejected_connections'):,} connections away. Raise maxclients"
+    yield from _examine_persistence(where, facts)
 
 
-def _examine_persistence(where: str, values: Mapping[str, str]) -> Iterator[Note | str]:
-    appends, fsync = values.get("aof_enabled") == "1", values.get("appendfsync")
-    saves = values.get("save")
+def _examine_persistence(where: str, facts: ServerFacts) -> Iterator[Note | str]:
+    appends, fsync = facts.number("aof_enabled"), facts.values.get("appendfsync")
+    saves = facts.values.get("save")
     if appends:
         yield Note("restart", f"keeps what is stored: an append-only file, fsync {fsync or 'not told'}")
         if fsync in ("everysec", "no"):
@@ -251,22 +263,22 @@ def _examine_persistence(where: str, values: Mapping[str, str]) -> Iterator[Note
         yield Note("restart", told)
 
 
-def _examine_memcached(where: str, values: Mapping[str, str]) -> Iterator[Note | str]:
-    stored, evicted = int(values.get("total_items", "0")), int(values.get("evictions", "0"))
-    most = size(int(values.get("limit_maxbytes", "0")))
-    yield Note("memory", f"{size(int(values.get('bytes', '0')))} of {most}; {evicted:,} evicted of {stored:,} stored")
+def _examine_memcached(where: str, facts: ServerFacts) -> Iterator[Note | str]:
+    stored, evicted = facts.number("total_items"), facts.number("evictions")
+    most = size(facts.number("limit_maxbytes"))
+    yield Note("memory", f"{size(facts.number('bytes'))} of {most}; {evicted:,} evicted of {stored:,} stored")
     yield Note("restart", "begins empty")
-    if values.get("settings.evictions") in ("off", "False", "0"):
+    if facts.values.get("settings.evictions") in ("off", "False", "0"):
         yield f"{where} runs with -M: when it is full, results are not stored any more. Start it without -M"
     elif evicted > MANY_EVICTED * stored:
         yield (
             f"{where} had to evict {evicted:,} of the {stored:,} items that were stored in it, for want of memory. "
             "Give it more (-m)"
         )
-    if values.get("listen_disabled_num", "0") != "0":
-        yield f"{where} had no connections left {values['listen_disabled_num']} times. Raise its limit (-c)"
+    if facts.number("listen_disabled_num"):
+        yield f"{where} had no connections left {facts.number('listen_disabled_num'):,} times. Raise its limit (-c)"
 
 
-def _examine_sqlite(where: str, values: Mapping[str, str]) -> Iterator[Note | str]:
-    yield Note("size", f"{size(int(values['size']))} of {size(int(values['size_limit']))}")
+def _examine_sqlite(where: str, facts: ServerFacts) -> Iterator[Note | str]:
+    yield Note("size", f"{size(facts.number('size'))} of {size(facts.number('size_limit'))}")
     yield Note("restart", "keeps what is stored; after a power failure, what was forgotten in the last moments, too")

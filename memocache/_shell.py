@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn, cast
 
 from memocache import Cache, cache_from_url, cached_functions, uncache_tag
 from memocache._clock import ticks
-from memocache._doctor import Doctor, result_of
+from memocache._doctor import Doctor, calling, result_of
 from memocache._memoizer import Memoizer
 from memocache._native import hit
 from memocache._terminal import duration, size
@@ -204,7 +204,8 @@ class Shell:
         self._refuse_in_process(cache)
         if not confirm(f"Delete everything in {cache!r}, whoever put it there?"):
             raise ShellError("nothing was deleted", status=1)
-        result_of(cache.clear())
+        with calling(cache) as call:
+            call(cache.clear)
         self._say(f"deleted: everything in {cache!r}")
 
     # ---- the doctor ----------------------------------------------------------------------------------------------

@@ -4,10 +4,13 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from memocache._clock import now, ticks
 
 __all__ = ["ServerFacts", "asked_for_time", "is_open_to_others"]
+
+LONGEST: Final = 20  # digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,11 @@ class ServerFacts:
     """The commands that it does not take from us, with its answer to each."""
     open_to_others: str = ""
     """The file that other users of this machine may change, or speak through; empty: none."""
+
+    def number(self, name: str) -> int:
+        """Return the number that it tells by this *name*; 0 if it tells none."""
+        value = self.values.get(name, "")
+        return int(value) if value.isdecimal() and len(value) <= LONGEST else 0
 
 
 def asked_for_time(ask: Callable[[], float]) -> float:

@@ -168,7 +168,10 @@ class Server(WireServer["MemcachedConnection"]):
             for words, begin in (("settings",), "settings."), ((), ""):
                 for name, value in self._ask("stats", *words, repeats=True, writes=False).items():
                     values[begin + name.decode("ascii", "replace")] = told(value)
-            return float(values["time"])
+            try:
+                return float(values["time"])
+            except (KeyError, ValueError):
+                raise BackendUnavailable(f"memcached at {self.name} failed: what it tells has no time") from None
 
         skew = asked_for_time(ask)
         return ServerFacts("memcached", self.name, values, skew, open_to_others=is_open_to_others(self.address))

@@ -1,5 +1,6 @@
 """The doctor: `memocache doctor` on servers that are set up well, and on those that are not."""
 
+import asyncio
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import cache_from_url, cached
+from memocache import ForeignCache, cache_from_url, cached
 from memocache._doctor import Doctor
 from memocache._entry import SECOND, Entry
 from memocache.backends.base import call_verb
@@ -281,3 +282,38 @@ def test_functions_that_do_not_need_a_cache(url: str, examine: Examine) -> None:
     _, _, (never, seldom) = examine(url)
     assert never.startswith("shop.never was called 120 times, and never was a result found: leave out of its key what")
     assert seldom.startswith("shop.seldom has stored 1,200 results, and 0.1% of its calls found one: its keys grow wi")
+
+
+# ---- somebody else's object ------------------------------------------------------------------------------------------
+
+
+class AsyncDict:
+    """An object whose methods are coroutine functions, of one event loop."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, object] = {}
+        self.loop: object = None
+
+    def _check(self) -> None:
+        self.loop = self.loop or asyncio.get_running_loop()
+        assert self.loop is asyncio.get_running_loop()
+
+    async def get(self, key: str) -> object:
+        self._check()
+        return self.held.get(key)
+
+    async def set(self, key: str, value: object, ttl: float | None = None) -> None:
+        self._check()
+        self.held[key] = value
+
+    async def delete(self, key: str) -> bool:
+        self._check()
+        return self.held.pop(key, None) is not None
+
+
+@pytest.mark.parametrize("kind", [dict, AsyncDict])
+def test_an_object_of_somebody_else(kind: type) -> None:
+    told: list[str] = []
+    cache = ForeignCache(kind(), key_prefix="shop:")
+    assert list(Doctor(told.append, {}).examine(cache)) == []
+    assert [line.split()[0] for line in told] == ["cache", "latency"]

@@ -95,8 +95,11 @@ def _ask(server: RedisServer, *words: bytes) -> Any:
 
 
 def _time(server: RedisServer) -> float:
-    seconds, micros = _ask(server, b"TIME")
-    return int(seconds) + int(micros) / 1e6
+    try:
+        seconds, micros = map(int, _ask(server, b"TIME"))
+    except (TypeError, ValueError) as error:
+        raise BackendUnavailable(f"redis at {server.name} failed: what it tells is no time") from error
+    return seconds + micros / 1e6
 
 
 def _text(reply: Any) -> str:
