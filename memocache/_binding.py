@@ -56,17 +56,9 @@ class Binding:
 
     __slots__ = (
         *("_known_keys", "_scopes", "_stand_in", "_warned", "cache", "copy", "counters", "event_cache"),
-        *(
-            "fixed_lifetime",
-            "is_direct",
-            "is_ready",
-            "is_versioned",
-            "keeps_errors_apart",
-            "keeps_nothing",
-            "key",
-            "keys",
-        ),
-        *("lease_seconds", "longest", "near", "policy", "scope", "title", "views", "wait"),
+        *("fixed_lifetime", "is_direct", "is_ready", "is_simple", "is_versioned", "keeps_errors_apart"),
+        *("keeps_nothing", "key", "keys", "lease_seconds", "longest", "near", "policy", "scope", "title"),
+        *("views", "wait"),
     )
 
     def __init__(
@@ -95,6 +87,8 @@ class Binding:
         self.lease_seconds = FIRST_LEASE  # for which a computation may hold its key
         self.is_direct = not cache.shared
         """True if the cache is in this process, so that nothing in it can block."""
+        self.is_simple = isinstance(cache, SimpleCache) and type(cache).look is SimpleCache.look
+        """True if it is a SimpleCache, whose leases can be of another kind."""
         is_plain = self.is_direct and copy is None
         self.fixed_lifetime = policy.fixed_lifetime(cache.default_lifetime) if is_plain else None
         """In process, the lifetime of all results, if it depends on nothing."""

@@ -159,15 +159,9 @@ class EntryScope:
         # Weakly, since nobody knows how many there will be; and so that an entry leads to no other (see _hit.c).
         self.indexes: tuple[weakref.ref[FastIndex], ...] = ()
 
-    def link(self, entry: Entry, fast_index: "FastIndex", args: Hashable, arg_types: object) -> bool:
-        """Note that *fast_index* leads to *entry* from the raw *args* of these types; false if they must not."""
-        if entry.arg_types is None:
-            entry.args, entry.arg_types = args, arg_types
-        elif entry.arg_types != arg_types or entry.args != args:
-            return False
-        if fast_index.reference not in self.indexes:
-            self.indexes = (*(each for each in self.indexes if each() is not None), fast_index.reference)
-        return True
+    def link(self, fast_index: "FastIndex") -> None:
+        """Note that *fast_index* leads to entries from here."""
+        self.indexes = (*(each for each in self.indexes if each() is not None), fast_index.reference)
 
 
 class FastIndex:
@@ -217,8 +211,16 @@ class FastIndex:
             if not self._open or self._closed or self.source is not source:
                 return
             _, args, arg_types = fast_key
-            if entry.scope is not None and entry.scope.link(entry, self, args, arg_types):
-                self.table[args] = entry
+            scope = entry.scope
+            if scope is None:
+                return
+            if entry.arg_types is None:
+                entry.args, entry.arg_types = args, arg_types
+            elif entry.arg_types != arg_types or entry.args != args:
+                return
+            if self.reference not in scope.indexes:
+                scope.link(self)
+            self.table[args] = entry
 
 
 FastKey: TypeAlias = tuple[FastIndex, Hashable, object]

@@ -27,6 +27,7 @@ from memocache._missing import MISSING
 from memocache._options import Options
 from memocache._readthrough import (
     MadeOf,
+    PendingLeadFast,
     begin_fast,
     compute_only,
     forget,
@@ -352,7 +353,7 @@ class Memoizer:
         compute: Callable[[], Any] | None = None,
         *,
         tag_args: tuple[object, ...] | None = None,
-    ) -> PendingCall | Entry:
+    ) -> PendingCall | PendingLeadFast | Entry:
         """Begin a call that is no hit in process, for the function's own call to go on with.
 
         *compute* calls the function, where somebody else than that may have to. *tag_args* are the arguments that its

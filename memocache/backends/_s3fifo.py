@@ -167,15 +167,7 @@ class S3Fifo:
         *to_main*: to the main queue, where one under its key was before.
         """
         small, main = self._small, self._main
-        evicted = []
-        while len(small) + len(main) >= self.limit:
-            self._full_once = True
-            if len(small) + 1 > self._small_limit or not main:
-                left = self._oldest_of_small(now)
-            else:
-                left = self._oldest_of_main(now)
-            if left is not None:
-                evicted.append(left)
+        evicted = self._make_room(now) if len(small) + len(main) >= self.limit else []
         if self._full_once:
             self._moves += 1
             if self._moves > self._next_moment:
@@ -189,42 +181,42 @@ class S3Fifo:
             evicted.append(entry)
         return evicted
 
-    def _oldest_of_small(self, now: float) -> Entry | None:
-        """Drop the oldest of the small queue and return it, or move it to main."""
-        entry = self._small.oldest()
-        if entry is None:
-            return None
-        if now < entry.expires_at:
-            if entry.hits - entry.hits_counted >= PROMOTE_AT:
-                entry.hits_counted = entry.hits
-                if self._main.append(entry):
-                    self._small.pop_oldest(entry)
-                    self._moves += 1
-                    return None
-            self._remember(entry.key, self._moment)
-        return self._ended(self._small, entry)
+    def _make_room(self, now: float) -> list[Entry]:
+        """Let entries leave until there is room for another, and return them."""
+        self._full_once = True
+        small, main = self._small, self._main
+        evicted: list[Entry] = []
+        while True:
+            queue = small if len(small) + 1 > self._small_limit or not main else main
+            entry = queue.oldest()
+            if entry is not None:  # else a handler has emptied the queue
+                if now < entry.expires_at:
+                    hits = entry.hits - entry.hits_counted
+                    if queue is main and hits > 0:  # it gets another round
+                        entry.hits_counted = entry.hits - (min(hits, MOST) - 1)
+                        main.renew_oldest()
+                        self._moves += 1
+                        continue
+                    if hits >= PROMOTE_AT and self._promote(entry):
+                        continue
+                    self._remember(entry.key, self._moment if queue is small else self._moment_of_main)
+                entry.end()  # first, as in drop
+                gone = queue.pop_oldest(entry)
+                if gone is not None:
+                    evicted.append(gone)
+                    if gone is not entry:
+                        gone.end()
+            if len(small) + len(main) < self.limit:
+                return evicted
 
-    def _oldest_of_main(self, now: float) -> Entry | None:
-        """Drop the oldest of the main queue that gets no other round, and return it."""
-        while (entry := self._main.oldest()) is not None:
-            if now < entry.expires_at:
-                rounds = min(entry.hits - entry.hits_counted, MOST)
-                if rounds > 0:
-                    entry.hits_counted = entry.hits - (rounds - 1)
-                    self._main.renew_oldest()
-                    self._moves += 1
-                    continue
-                self._remember(entry.key, self._moment_of_main)
-            return self._ended(self._main, entry)
-        return None
-
-    def _ended(self, queue: Queue, entry: Entry) -> Entry | None:
-        """End *entry*, the oldest of *queue*, and remove it; return what was under its key."""
-        entry.end()  # first, as in drop
-        gone = queue.pop_oldest(entry)
-        if gone is not None and gone is not entry:
-            gone.end()
-        return gone
+    def _promote(self, entry: Entry) -> bool:
+        """Move *entry*, the oldest of the small queue, to main; false if there is another under its key."""
+        entry.hits_counted = entry.hits
+        if not self._main.append(entry):
+            return False
+        self._small.pop_oldest(entry)
+        self._moves += 1
+        return True
 
     def _begin_moment(self) -> None:
         self._moment = max(1, self._moves)
@@ -233,16 +225,15 @@ class S3Fifo:
 
     def _remember(self, key: str, moment: int) -> None:
         """Make a ghost of what was under *key*."""
-        ghosts, order = self._ghosts, self._ghost_order
-        ghost = hash(key)
-        if ghosts.pop(ghost, 0) > 0:
+        ghosts, order, limit, ghost = self._ghosts, self._ghost_order, self.limit, hash(key)
+        if ghost in ghosts and ghosts.pop(ghost, 0) > 0:
             self._small_ghosts -= 1
         ghosts[ghost] = moment
         if moment > 0:
             self._small_ghosts += 1
         order.append(ghost)
         # A ghost that has come back leaves its place in the order: so there are more of those.
-        while len(ghosts) > self.limit or len(order) > 2 * self.limit:
+        while len(ghosts) > limit or len(order) > 2 * limit:
             if ghosts.pop(order.popleft(), 0) > 0:
                 self._small_ghosts -= 1
 

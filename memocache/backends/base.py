@@ -90,9 +90,9 @@ class Lease:
         id_: bytes = b"",
         block: bytes = b"",
     ) -> None:
+        self.flight = flight
         self.key = key
         self.tags = tags
-        self.flight = flight
         self.created = created  # by the wall clock: before computing, so that what changes meanwhile is not in it
         self.id = id_  # in a shared cache it stands under or beside the key as long as the lease does
         self.block = block  # of the generations under which it was taken
@@ -103,8 +103,11 @@ class Lease:
 
     def __del__(self) -> None:
         # The leader was interrupted where no `finally` of ours could see it: nobody may wait for it.
-        flight: Flight | None = getattr(self, "flight", None)  # or it was while it made this very lease
-        if flight is not None and flight.state is None:
+        try:
+            flight = self.flight
+        except AttributeError:  # it was while it made this very lease
+            return
+        if flight.state is None:
             flight.abandon()
 
 

@@ -79,8 +79,9 @@ class TaggedEntries:
         for tag in tags:
             keys = self._keys.get(tag)
             if keys is not None:
-                keys.gaps += 1
-                if keys.gaps * GAPS > len(keys) + MOST_GAPS or keys.gaps >= len(keys):
+                keys.gaps = gaps = keys.gaps + 1
+                size = len(keys)
+                if gaps * GAPS > size + MOST_GAPS or gaps >= size:
                     self._close_gaps(tag, keys)
 
     def _close_gaps(self, tag: str, keys: Keys) -> None:
@@ -180,10 +181,11 @@ class SimpleCache(Cache):
 
     def _store(self, entry: Entry, now: float) -> list[Entry]:
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
-        old, left, was_main = self._queue.get(entry.key), [], False
+        queue, left, was_main = self._queue, [], False
+        old = queue.get(entry.key)
         if old is not None:  # what is asked for often is so under its new value, too; and that was asked for once more
             entry.hits_counted = old.hits_counted - old.hits - 1
-            was_main = self._queue.has_in_main(old)
+            was_main = queue.has_in_main(old)
             left = self._remove(old)
         if now < self._latest:
             self._notice(now)  # before it is in: it was made after the clock was set back
@@ -195,16 +197,15 @@ class SimpleCache(Cache):
         # First: should a signal come between, the tag must not miss an entry.
         if scope is not None:
             tagged.join(entry.key, scope.tags)
-        evicted = self._queue.insert(entry, now, to_main=was_main)
+        evicted = queue.insert(entry, now, to_main=was_main)
         if tagged.closings != closings and scope is not None:
             tagged.join(entry.key, scope.tags)
         for each in evicted:
-            if each.scope is not None and each.scope.counters is not None:
-                each.scope.counters.evicted += 1
-            if "evicted" in listeners:
+            if listeners and "evicted" in listeners:
                 self._untold.append(each)
-            self._left(each)
-        return left + evicted
+            self._left(each, evicted=1)
+        left += evicted
+        return left
 
     def _remove(self, entry: Entry) -> list[Entry]:
         left = self._queue.drop(entry)
@@ -216,13 +217,16 @@ class SimpleCache(Cache):
         entry = self._queue.get(key)
         return [] if entry is None else self._remove(entry)
 
-    def _left(self, entry: Entry) -> None:
+    def _left(self, entry: Entry, evicted: int = 0) -> None:
         scope = entry.scope
         if scope is None:
             return
-        if entry.hits and scope.counters is not None:
-            scope.counters.hits += entry.hits
-            scope.counters.saved += entry.hits * entry.cost / SECOND
+        counters = scope.counters
+        if counters is not None:
+            counters.evicted += evicted
+            if entry.hits:
+                counters.hits += entry.hits
+                counters.saved += entry.hits * entry.cost / SECOND
         self._tagged.part(scope.tags)
 
     def _tell_evicted(self) -> None:
@@ -236,8 +240,10 @@ class SimpleCache(Cache):
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
-    def look(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> Entry | Stale | Lease | Busy:
-        """Return the entry, or lead the flight on *key*, or say which one to join."""
+    def look(
+        self, key: str, tags: tuple[str, ...], now: float, lease: float, kind: type[Lease] = Lease
+    ) -> Entry | Stale | Lease | Busy:
+        """Return the entry, or lead the flight on *key*, with a lease of that *kind*, or say which one to join."""
         if now < self._latest:
             self._notice(now)
         else:
@@ -258,7 +264,7 @@ class SimpleCache(Cache):
                 return Busy(flight)
             flight = Flight(key, tags, lease)
             # Registered last: if there is no room on the stack for one of these, no flight is left without a leader.
-            taken = Lease(key, tags, flight, now)
+            taken = kind(key, tags, flight, now)
             self._flights[key] = flight
         if old is None:
             return taken

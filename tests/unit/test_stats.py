@@ -77,7 +77,8 @@ def test_info_counts_nothing_while_disabled(numbered: Numbered) -> None:
 
 def test_info_adds_up_the_time_that_hits_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(0, 1000, 5))
-    monkeypatch.setattr("memocache._effects.ticks", lambda: float(next(ticks)))
+    for module in ("_flight", "_readthrough"):
+        monkeypatch.setattr(f"memocache.{module}.ticks", lambda: float(next(ticks)))
     f = Numbered().f
     f(1)
     assert f.info().seconds_saved == 0
