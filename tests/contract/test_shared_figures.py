@@ -337,8 +337,8 @@ def test_what_could_not_be_sent_is_sent_later(
     own_memcached: MemcachedServer, own_redis: RedisServer, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for server, url in (
-        (own_memcached, f"memcached://{own_memcached.address}?prefix={prefix}"),
-        (own_redis, f"{own_redis.url}?prefix={prefix}"),
+        (own_memcached, f"memcached://{own_memcached.address}?prefix={prefix}&timeout=5"),
+        (own_redis, f"{own_redis.url}?prefix={prefix}&timeout=5"),
     ):
         report = function(f"{url}.report")
         sharing = share(url, every=LONG)
@@ -374,7 +374,7 @@ def test_what_an_answer_was_lost_for_is_not_lost(request: pytest.FixtureRequest,
     assert wait_until(sharing.flush, 40)
     totals = found(sharing.cache)["shop.report"].totals
     assert totals.misses == 1
-    assert totals.hits in (2, 4)  # the server may have done it all the same: then twice
+    assert totals.hits in (2, 4, 6, 8)  # the server may have done it all the same: then it is done once more
 
 
 def test_a_call_does_not_wait_for_a_server_that_hangs(own_redis: RedisServer, prefix: str) -> None:

@@ -92,10 +92,17 @@ def test_whatever_ends_it_but_a_killing_the_rest_is_sent(url: str, start: Start,
 
 
 def test_who_is_killed_loses_what_was_not_sent_and_nothing_else(url: str, start: Start) -> None:
-    process = start("stats.share(url, every=0.05); call(7); said('called'); stats.sharing()._every = 3600; call(100)")
+    process = start(
+        "stats.share(url, every=0.05); call(7); said('called')\n"
+        "stats.share(url, every=3600); call(100); said('called again')"
+    )
     assert process.stdout is not None
+    assert process.stdin is not None
     process.stdout.readline()
     assert wait_until(lambda: calls(url) == 7, 20)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert calls(url) == 7
