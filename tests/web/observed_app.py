@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from memocache import Event, cached, default_cache, subscribe
 from memocache.observe import otel, prometheus
 from memocache.stats import share
+from memocache.web.inspector import Inspector
 
 app = Flask(__name__)
 prometheus.register(every=0.05)
@@ -69,6 +70,14 @@ def metrics() -> Response:
     registry = prometheus_client.CollectorRegistry()
     MultiProcessCollector(registry)
     return Response(prometheus_client.generate_latest(registry), content_type="text/plain")
+
+
+inspector = Inspector(secret="a secret of the tests")
+
+
+@app.route("/cache/", methods=["GET", "POST"])
+def cache_page() -> object:
+    return inspector.wsgi
 
 
 @app.after_request

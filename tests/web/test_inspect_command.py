@@ -17,9 +17,7 @@ import pytest
 
 from memocache.cli import main
 from memocache.stats import share
-from tests.support.redis_servers import RedisServer
 from tests.support.selection import ROOT
-from tests.support.servers import MemcachedServer
 from tests.web.inspector_site import Visitor
 
 APPLICATION = """
@@ -36,18 +34,6 @@ def report(tenant, month="May"):
 def local(x):
     return x
 """
-
-
-@pytest.fixture(params=["sqlite", "memcached", "redis"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/cache.db"
-    if request.param == "memcached":
-        server: MemcachedServer = request.getfixturevalue("memcached_tcp")
-        host, port = server.address
-        return f"memcached://{host}:{port}?prefix={secrets.token_hex(4)}:"
-    redis: RedisServer = request.getfixturevalue("redis_server")
-    return f"{redis.url}{'&' if '?' in redis.url else '?'}prefix={secrets.token_hex(4)}:"
 
 
 @pytest.fixture

@@ -124,6 +124,12 @@ def test_a_forged_or_old_cookie_opens_nothing(visitor: Visitor, monkeypatch: pyt
     assert visitor.get(visitor.url, headers={"Cookie": f"memocache_inspector={session}"}).status_code == 403
 
 
+def test_cookies_of_others_do_not_hide_it(visitor: Visitor) -> None:
+    session = visitor.enter().headers["Set-Cookie"].partition(";")[0]
+    for others in ('a={"b": [1, 2]}; ', "x y=z; ", "=; ;;", "memocache_inspector2=1; "):
+        assert visitor.get(visitor.url, headers={"Cookie": others + session + "; c=d"}).status_code == 200
+
+
 def test_the_cookie_cannot_be_read_nor_sent_from_elsewhere(visitor: Visitor) -> None:
     cookie = visitor.enter().headers["Set-Cookie"]
     assert re.fullmatch(r"memocache_inspector=[\w.-]+; HttpOnly; SameSite=Strict", cookie)
@@ -256,6 +262,8 @@ def test_forgetting_needs_the_token_of_the_session(visitor: Visitor, report: Any
         {"Origin": "null"},
         {"Origin": ""},
         {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://["},
+        {"Origin": "ftp://127.0.0.1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "none"},

@@ -17,6 +17,7 @@ import pytest
 from tests.support.selection import ROOT
 from tests.support.servers import wait_until
 from tests.web.http_servers import Gunicorn
+from tests.web.inspector_site import Visitor
 
 for needed in ("gunicorn", "prometheus_client", "opentelemetry.sdk"):
     pytest.importorskip(needed)
@@ -164,3 +165,30 @@ def test_the_command_shows_what_the_workers_have_counted(site: Site, url: str) -
     has_room_without_end = url.startswith("unix:")  # the Redis of the tests has no maxmemory
     looked = site.command("doctor", url, status=int(has_room_without_end))
     assert ("maxmemory" if has_room_without_end else "all is well") in looked
+
+
+def test_the_page_is_the_same_from_each_worker(site: Site) -> None:
+    asked = site.drive()
+    host, port = site.server.address
+    workers, keys = set(), set()
+
+    def has_all() -> bool:
+        answer = visitor.page("?function=tests.web.observed_app.token")
+        assert answer.status_code == 200
+        workers.add(answer.headers["X-Worker"])
+        keys.update(re.findall(r'name="key" value="([^"]+)"', answer.text))
+        return len(workers) == 2 and f"of {asked} calls" in answer.text
+
+    with Visitor(f"http://{host}:{port}/cache/") as visitor:
+        visitor.enter()
+        assert wait_until(has_all, 20)
+        assert len(keys) == 4
+        before = [site.get(f"/token/{number}") for number in range(4)]
+        form = {"token": visitor.token, "function": "tests.web.observed_app.token"}
+        assert visitor.send_form(act="entry", key=keys.pop(), **form).status_code == 303
+        after = [site.get(f"/token/{number}") for number in range(4)]
+        assert [len(each) for each in after] == [1] * 4
+        assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
+        assert visitor.send_form(act="tag", tag="parity:0", **form).status_code == 303
+        assert visitor.send_form(act="tag", tag="parity:1", **form).status_code == 303
+        assert not any(one & site.get(f"/token/{number}") for number, one in enumerate(after))

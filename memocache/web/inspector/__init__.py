@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from memocache import Cache, default_cache
 from memocache._clock import now
@@ -30,6 +29,7 @@ SHORTEST: Final = 16  # characters of a secret
 LARGEST: Final = 65_536  # bytes of a form
 FORM: Final = "application/x-www-form-urlencoded"
 FIELDS: Final = 20
+LONGEST_NUMBER: Final = 10  # digits
 SAID: Final = {
     "function": "Every call of this function is forgotten.",
     "tag": "Every call with that tag is forgotten.",
@@ -64,11 +64,12 @@ class Visit:
     @property
     def cookie(self) -> str:
         """The value of our cookie, empty if there is none."""
-        try:
-            found = SimpleCookie(self.headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return ""
-        return "" if found is None else found.value
+        # Not by http.cookies, for which one odd cookie of somebody else makes all others vanish.
+        for each in self.headers.get("cookie", "").split(";"):
+            name, _, value = each.strip().partition("=")
+            if name == COOKIE:
+                return value
+        return ""
 
     @property
     def is_same_origin(self) -> bool:
@@ -76,7 +77,8 @@ class Visit:
         site = self.headers.get("sec-fetch-site")
         if site is not None:
             return site == "same-origin"
-        return urlsplit(self.headers.get("origin", "")).netloc == self.headers.get("host")
+        host = self.headers.get("host", "")
+        return host != "" and self.headers.get("origin") in (f"http://{host}", f"https://{host}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Inspector:
         }
         headers["content-type"] = environ.get("CONTENT_TYPE") or ""
         length = environ.get("CONTENT_LENGTH") or "0"
-        size = int(length) if length.isdecimal() else LARGEST + 1
+        size = int(length) if length.isdecimal() and len(length) < LONGEST_NUMBER else LARGEST + 1
         visit = Visit(
             environ["REQUEST_METHOD"],
             _fields(environ.get("QUERY_STRING", "")),
@@ -186,7 +188,10 @@ class Inspector:
                 body += message.get("body", b"")
                 body = None if len(body) > LARGEST else body
             is_whole = not message.get("more_body", False)
-        headers = {name.decode("latin-1").lower(): each.decode("latin-1") for name, each in scope["headers"]}
+        headers: dict[str, str] = {}
+        for name, each in scope["headers"]:  # HTTP/2 sends each cookie by itself; of others there may be one only
+            text, former = each.decode("latin-1"), headers.get(name.decode("latin-1").lower())
+            headers[name.decode("latin-1").lower()] = text if former is None else f"{former}; {text}"
         query = _fields(scope["query_string"].decode("latin-1"))
         visit = Visit(scope["method"], query, headers, body, scope.get("scheme") == "https")
         allowed = None if self._allow is None else self._allow(_request_of(scope))
@@ -219,6 +224,14 @@ class Inspector:
         ticket = secrets.token_urlsafe()
         self._tickets.add(ticket)
         return urlencode({"ticket": ticket})
+
+    def _takes(self, ticket: str) -> bool:
+        """Return True if *ticket* opens the page, which it does not any more then."""
+        try:
+            self._tickets.remove(ticket)  # in one step: another thread may have the same one
+        except KeyError:
+            return False
+        return True
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}|{text}".encode(), "sha256").hexdigest()
@@ -268,9 +281,7 @@ class Inspector:
         if visit.method == "POST":
             return await self._posted(visit, session, allowed, page, run)
         if self._has_secret:
-            ticket = visit.query.get("ticket", "")
-            if visit.method == "GET" and ticket in self._tickets:
-                self._tickets.discard(ticket)
+            if visit.method == "GET" and self._takes(visit.query.get("ticket", "")):
                 return _to("said=in", _cookie(self._new_session(), visit))
             if not session:
                 return _reply(HTTPStatus.FORBIDDEN, page.entrance())
@@ -296,7 +307,7 @@ class Inspector:
         if figures is None:
             return HTTPStatus.NOT_FOUND, Page.note("There is no function of that name here.", "Not found")
         first = query.get("first", "")
-        start = int(first) if first.isascii() and first.isdecimal() and len(first) < 10 else 0
+        start = int(first) if first.isascii() and first.isdecimal() and len(first) < LONGEST_NUMBER else 0
         entries = await run(self._contents.entries, figures.name, search, start)
         return HTTPStatus.OK, page.function(figures, overview.about, search, notices, entries)
 

@@ -87,7 +87,7 @@ class Contents:
             try:
                 cache, info = function.cache, function.info()
             except Exception as error:  # noqa: BLE001 - of the user's function that finds the cache, or its URL
-                troubles.append(f"The cache of {name} cannot be found: {type(error).__name__}: {error}")
+                troubles.append(f"The cache of {name} cannot be found: {type(error).__name__}")
                 continue
             if not (cache.shared or self.is_application):
                 continue
@@ -177,9 +177,11 @@ class Contents:
 
     def forget_tag(self, tag: str) -> None:
         """Forget every call that has *tag*."""
-        if self._cache is not None:
-            uncache_tag(tag, self._cache)
-        uncache_tag(tag)
+        try:
+            uncache_tag(tag)
+        finally:
+            if self._cache is not None:
+                uncache_tag(tag, self._cache)
 
     def _named(self, name: str) -> list[Any]:
         return [function for function in cached_functions() if _hooked(function).full_name == name]

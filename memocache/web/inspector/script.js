@@ -1,6 +1,11 @@
 "use strict";
 // Search as you type, and newer figures every ten seconds; without this script both take a click.
 (() => {
+  const here = new URL(location.href);
+  if (here.searchParams.has("said")) {  // once: it would be said again whenever the page is loaded
+    here.searchParams.delete("said");
+    history.replaceState(null, "", here);
+  }
   const form = document.querySelector("form.search");
   const EVERY = 10_000, PAUSE = 250;
   let timer = 0, asked = 0;
@@ -13,8 +18,8 @@
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (mine !== asked) return;
       for (const part of parts) {
-        const here = document.querySelector(part), there = page.querySelector(part);
-        if (here && there && !here.contains(document.activeElement)) here.replaceWith(there);
+        const old = document.querySelector(part), there = page.querySelector(part);
+        if (old && there && !old.contains(document.activeElement)) old.replaceWith(there);
       }
     } catch { /* the next one may be answered */ }
   }
