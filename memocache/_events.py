@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
+from memocache._flight import collecting
 from memocache._fork import in_child
 from memocache._listeners import listeners, switches
 from memocache.errors import ConfigurationError, with_article
@@ -62,6 +63,9 @@ Listener: TypeAlias = Callable[[Event], object]
 _listening: Final[dict[str, tuple[Listener, ...]]] = {}  # by kind
 _lock = threading.RLock()
 _telling: Final[ContextVar[bool]] = ContextVar("memocache_telling", default=False)
+Marks: TypeAlias = tuple[Callable[[], object], Callable[[], object]]
+_IN_CONTEXT: Final[Marks] = partial(_telling.set, True), partial(_telling.set, False)
+_in_destructor: Final[list[int]] = []  # the thread in which one tells that the garbage collector runs
 _failed: Final[set[int]] = set()  # the listeners, by id, that raised: each is said once
 
 
@@ -156,18 +160,21 @@ def _tell(
     server: str | None = None,
 ) -> None:
     """Tell the listeners of an event; not of what one of them has caused itself."""
-    if _telling.get():
+    if _telling.get() or (_in_destructor and threading.get_ident() in _in_destructor):
         return
+    begin, end = _IN_CONTEXT
+    if collecting and threading.get_ident() in collecting:  # a ContextVar must not be set there, see `collecting`
+        begin, end = partial(_in_destructor.append, threading.get_ident()), _in_destructor.clear
     event = Event(kind, function, key, cache, seconds, age, size, error, operation, server)
-    try:  # the set in it, and no token: a signal handler may raise when it has returned
-        _telling.set(True)
+    try:  # *begin* in it, and no functions in Python: a signal handler may raise when they have returned
+        begin()
         for listener in _listening[kind]:
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - the call is not to fail for it
                 _log(listener)
     finally:
-        _telling.set(False)
+        end()
 
 
 def _log(listener: Listener) -> None:

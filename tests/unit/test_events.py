@@ -1,10 +1,12 @@
 """Who subscribes to events is told of them; what the contract asks of every cache is in memocache.testing."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,12 +21,14 @@ from memocache import (
     configure,
     disabled,
     subscribe,
+    uncaches,
     watched,
 )
 from memocache._events import USUAL
 from memocache._listeners import listeners
 from memocache.testing._harness import freeze_clock
 from tests.support.servers import MemcachedServer, free_port
+from tests.support.threads import PATIENCE, Joins, start
 
 
 def test_nobody_listens_after_the_last_has_ended() -> None:
@@ -271,3 +275,111 @@ def test_a_cache_that_does_not_answer_is_named_though_another_stands_in(caplog: 
         f(1)
     assert [event.kind for event in told if event.function] == ["failed", "miss"]
     assert all(event.cache is cache for event in told if event.function)
+
+
+# ---- one outcome a call ----------------------------------------------------------------------------------------------
+
+
+class Shop:
+    """Methods of all kinds, with what they are called on."""
+
+    calls: ClassVar[dict[str, Callable[[], object]]] = {
+        "method": lambda: Shop().method(1),
+        "class method": lambda: Shop.of_class(1),
+        "static method": lambda: Shop.static(1),
+        "of the class": lambda: Shop.method(Shop(), 1),
+        "recursion": lambda: Shop.down(4),
+        "two in a circle": lambda: Shop.one(3),
+        "changed and computed": lambda: Shop.change(1),
+    }
+
+    @cached(timeout=60)
+    def method(self, x: int) -> int:
+        return x
+
+    @classmethod
+    @cached(timeout=60)
+    def of_class(cls, x: int) -> int:
+        return x
+
+    @cached(timeout=60)
+    @staticmethod
+    def static(x: int) -> int:
+        return x
+
+    @staticmethod
+    @cached(timeout=60)
+    def down(x: int) -> int:
+        return x and Shop.down(x - 1)
+
+    @staticmethod
+    @cached(timeout=60)
+    def one(x: int) -> int:
+        return x and Shop.two(x)
+
+    @staticmethod
+    @cached(timeout=60)
+    def two(x: int) -> int:
+        return Shop.one(x - 1)
+
+    @staticmethod
+    @uncaches(static, call=("{x}",))
+    def change(x: int) -> int:
+        return Shop.static(x)
+
+
+@pytest.mark.parametrize(
+    ("call", "misses"), [*(zip(Shop.calls, [1, 1, 1, 1, 5, 7, 1], strict=True))], ids=lambda given: str(given)
+)
+def test_each_call_of_every_kind_has_one_outcome(call: str, misses: int) -> None:
+    with watched() as calls:
+        Shop.calls[call]()
+    assert [event.kind for event in calls] == ["miss"] * misses
+    with watched() as calls:
+        Shop.calls[call]()
+    again = "hit" if call not in ("method", "of the class", "changed and computed") else "miss"  # another instance
+    assert [event.kind for event in calls] == [again]
+
+
+class Interrupted(BaseException):
+    """What ends a computation, and is not its result."""
+
+
+WAYS: dict[str, tuple[Callable[[int], object], list[str]]] = {
+    "a result": (lambda x: x, ["miss", "wait"]),
+    "an exception": (lambda x: 1 / 0, ["miss", "wait"]),
+    "an iterator, which is not shared": (lambda x: iter([x]), ["miss", "miss"]),
+    "an interruption": (lambda x: _raise(Interrupted()), ["miss", "miss"]),  # who waits computes in its turn
+}
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("errors", [None, {ZeroDivisionError: 60}], ids=["", "remembered"])
+def test_who_waits_has_one_outcome_whatever_comes_of_it(way: str, errors: Any, joins: Joins) -> None:
+    answer, kinds = WAYS[way]
+    entered, go = threading.Event(), threading.Event()
+
+    @cached(timeout=60, cache=SimpleCache(), errors=errors, wait=PATIENCE)
+    def f(x: int) -> object:
+        entered.set()
+        assert go.wait(PATIENCE)
+        return answer(x)
+
+    told: list[Event] = []
+    with subscribe(told.append, "hit", "stale", "miss", "wait"):
+        calls = [start(f, 1)]
+        assert entered.wait(PATIENCE)
+        calls.append(start(f, 1))
+        joins.wait(1)
+        go.set()
+        for call in calls:
+            call.exception(PATIENCE)
+    assert sorted(event.kind for event in told) == kinds
+    with watched() as once_more, contextlib.suppress(Interrupted, ZeroDivisionError):
+        f(1)
+    is_stored = way == "a result" or (way == "an exception" and errors)
+    assert [event.kind for event in once_more] == ["hit" if is_stored else "miss"]

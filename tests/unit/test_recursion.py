@@ -103,9 +103,12 @@ def _at_depth(depth, call):
 
 COLLECTED = """
     import gc
+    import sys
     from contextvars import ContextVar
-    from memocache import cached, SimpleCache
+    from memocache import cached, SimpleCache, subscribe
 
+    if sys.argv[1] == "heard":
+        subscribe(lambda event: Part(0).name())
     for each in [ContextVar(str(number)) for number in range(40)]:
         each.set(1)
 
@@ -135,10 +138,12 @@ COLLECTED = """
 """
 
 
-def test_a_destructor_that_the_collector_runs_may_call_a_cached_function() -> None:
+@pytest.mark.parametrize("is_heard", ["heard", "unheard"])
+def test_a_destructor_that_the_collector_runs_may_call_a_cached_function(is_heard: str) -> None:
     """Python 3.11 may collect in the middle of a ContextVar.set, and dies if a destructor sets one.
 
     From 3.14 on, nobody is told when what the collector has found is gone, and another instance has its id.
     """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(COLLECTED)], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", textwrap.dedent(COLLECTED), is_heard]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (run.stderr, run.stdout, run.returncode) == ("", "alive\n", 0)
