@@ -501,6 +501,14 @@ def countable(key: str, value: object) -> int:
 _caches: Final["weakref.WeakSet[Cache]"] = weakref.WeakSet()
 
 
+def _all_caches() -> list[Cache]:
+    while True:
+        try:
+            return list(_caches)
+        except RuntimeError:  # another thread has just made one
+            continue
+
+
 # ---- what is told of operations: the verbs are others while somebody listens, so that nobody else pays -----------
 
 OPERATIONS: Final = {
@@ -517,7 +525,7 @@ OPERATIONS: Final = {
 
 def _tell_operations(on: bool, *caches: Cache) -> None:
     """Have these shared *caches*, or all that there are, tell how long each of their verbs takes; or no longer."""
-    for cache in caches or list(_caches):
+    for cache in caches or _all_caches():
         for name in OPERATIONS if cache.shared and not cache.has_near else ():  # of two tiers, the far one tells
             has_told = getattr(vars(cache).get(name), "tells", False)
             if on and not has_told and getattr(type(cache), name) is not Cache.forget_call:  # which are several
@@ -568,5 +576,5 @@ def _timed(cache: Cache, name: str, first: Any) -> Iterator[None]:
 
 @in_child
 def _after_fork() -> None:
-    for cache in list(_caches):
+    for cache in _all_caches():
         cache.after_fork()

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -17,6 +18,7 @@ from memocache import (
     MemcachedCache,
     NullCache,
     SimpleCache,
+    SQLiteCache,
     cached,
     configure,
     disabled,
@@ -27,8 +29,11 @@ from memocache import (
 from memocache._events import USUAL
 from memocache._listeners import listeners
 from memocache.testing._harness import freeze_clock
+from tests.support.race import quick_switches
 from tests.support.servers import MemcachedServer, free_port
 from tests.support.threads import PATIENCE, Joins, start
+
+MOST = 500  # caches at once
 
 
 def test_nobody_listens_after_the_last_has_ended() -> None:
@@ -275,6 +280,31 @@ def test_a_cache_that_does_not_answer_is_named_though_another_stands_in(caplog: 
         f(1)
     assert [event.kind for event in told if event.function] == ["failed", "miss"]
     assert all(event.cache is cache for event in told if event.function)
+
+
+def test_caches_may_be_made_while_somebody_begins_to_listen_to_operations(tmp_path: Path) -> None:
+    stop, kept = threading.Event(), list[Cache]()
+
+    def make() -> None:
+        while not stop.is_set():
+            kept.append(SimpleCache())
+            del kept[:-MOST]
+
+    with quick_switches():
+        thread = threading.Thread(target=make)
+        thread.start()
+        try:
+            for _ in range(100):
+                subscribe(print, "operation")()
+        finally:
+            stop.set()
+            thread.join()
+    told: list[Event] = []
+    with subscribe(told.append, "operation"):
+        f = cached(timeout=60, cache=SQLiteCache(tmp_path / "cache.db"), namespace="f")(lambda x: x)
+        f(1)
+    f(2)
+    assert [event.operation for event in told] == ["get", "set"]  # also of a cache that was made afterwards
 
 
 # ---- one outcome a call ----------------------------------------------------------------------------------------------
