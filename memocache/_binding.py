@@ -1,7 +1,7 @@
 """Binding: one function on one cache, with its keys, its policy and its counters there; Bindings: all of a function."""
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from sys import getsizeof
 from typing import Any, Final, TypeAlias
 
@@ -15,7 +15,7 @@ from memocache._listeners import listeners
 from memocache._missing import MISSING
 from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
-from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
+from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage
 from memocache.backends.simple import SimpleCache
 from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, one_line, with_article
 from memocache.keys import KeyMaker
@@ -419,6 +419,10 @@ class Bindings:
         """The one that was used last, as far as that is known; there has to be one. No cache is asked for."""
         return self.settled or self._latest or self.known[-1]
 
+    def figures(self) -> "Figures":
+        """Return the figures on all caches."""
+        return Figures(self.past, self.known)
+
     def in_use(self) -> list[Cache]:
         """Return the caches on which the function may have results that its calls are given; none if it has none yet.
 
@@ -453,6 +457,29 @@ class Bindings:
             if binding.cache is cache:
                 return binding
         return None
+
+
+class Figures:
+    """The figures of a function on all the caches that it has used, without the function, which may go meanwhile."""
+
+    __slots__ = ("_past", "_present")
+
+    def __init__(self, past: Counters, known: Iterable[Binding]) -> None:
+        self._past = past
+        self._present = [(each.cache, each.keys.all_tag, each.counters) for each in known]
+
+    def sum(self, cache: Cache) -> tuple[Counters, Usage]:
+        """Return the sums, and what is held on *cache*."""
+        total, usage = Counters(), Usage()
+        total.add(self._past)
+        for each, tag, counters in self._present:
+            total.add(counters)
+            held = each.usage(tag, counters)
+            total.hits += held.hits
+            total.saved += held.saved
+            if each is cache:
+                usage = held
+        return total, usage
 
 
 class VersionedBindings(Bindings):

@@ -40,7 +40,7 @@ from memocache._readthrough import (
 )
 from memocache._signature import BelievedSignature
 from memocache._tags import Tags
-from memocache.backends.base import Cache, Usage
+from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 from memocache.keys import KeyMaker, KeySpec, Namespace
 
@@ -293,22 +293,10 @@ class Memoizer:
                 return entry.key
         return binding.keys.key(key_args)
 
-    def counted(self, binding: Binding) -> tuple[Counters, Usage]:
-        """Return the figures on all caches that it has used, and what is held on that of *binding*."""
-        total, usage = Counters(), Usage()
-        total.add(self.bindings.past)
-        for each in self.bindings.known:
-            total.add(each.counters)
-            held = each.cache.usage(each.keys.all_tag, each.counters)
-            total.hits += held.hits
-            total.saved += held.saved
-            if each is binding:
-                usage = held
-        return total, usage
-
     def info(self) -> Info:
         """Return the figures of the function, on all caches that it has used."""
-        total, usage = self.counted(self.binding())
+        cache = self.binding().cache
+        total, usage = self.bindings.figures().sum(cache)
         return Info(
             hits=total.hits,
             misses=total.misses,

@@ -225,6 +225,8 @@ class Sharing:
         if not self._stop.is_set():
             self._stop.set()
             self.flush()
+            if _totals is not None:
+                _totals.let_go()
 
     def __enter__(self) -> Self:
         return self

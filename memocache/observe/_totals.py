@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from memocache import cached_functions
+from memocache._binding import Figures
 
 __all__ = ["COMPUTATIONS", "OUTCOMES", "ROUND_TRIPS", "Labels", "Totals", "labels_of", "system_of"]
 
@@ -57,7 +58,7 @@ class Totals:
 
     def __init__(self, *, are_full: bool = False) -> None:
         self._are_full = are_full
-        self._last: weakref.WeakKeyDictionary[Any, Mapping[str, Any]] = weakref.WeakKeyDictionary()
+        self._known: dict[int, Known] = {}  # by the id of what its function is
         self.counts: dict[Labels, Counter[str]] = {}
         """By labels, the sums, under the names that `Info` has for them."""
         self.entries: dict[Labels, int] = {}
@@ -68,29 +69,60 @@ class Totals:
     def read(self) -> dict[Labels, Counter[str]]:
         """Add what has been counted since this was called last, and return just that."""
         self.entries, added = {}, dict[Labels, Counter[str]]()
+        for place, known in list(self._known.items()):
+            if known.memoizer() is None:  # it has gone since then
+                del self._known[place]
+                self._add(known, added)
         for function in cached_functions():
             memoizer = function._self_memoizer
             if not memoizer.bindings.known:  # it was not called yet
                 continue
-            binding = memoizer.bindings.latest
-            total, usage = memoizer.counted(binding)
-            labels = Labels(memoizer.namespace.name if self._are_full else memoizer.title, system_of(binding.cache))
-            self._add(labels, memoizer, total.ever(), added)
-            self.slowest[labels] = max(total.slowest, self.slowest.get(labels, 0.0))
-            if usage.size is not None:
-                self.entries[labels] = self.entries.get(labels, 0) + usage.size
+            name = memoizer.namespace.name if self._are_full else memoizer.title
+            known = self._known.get(id(memoizer)) or Known(memoizer)
+            if known.memoizer() is not memoizer:  # which has gone in this very moment
+                self._add(known, added)
+                known = Known(memoizer)
+            self._known[id(memoizer)] = known
+            known.figures, known.cache = memoizer.bindings.figures(), memoizer.bindings.latest.cache
+            known.labels = Labels(name, system_of(known.cache))
+            size = self._add(known, added)
+            if size is not None:
+                self.entries[known.labels] = self.entries.get(known.labels, 0) + size
         return added
 
-    def _add(self, labels: Labels, memoizer: Any, ever: Mapping[str, Any], added: dict[Labels, Counter[str]]) -> None:
-        """Add what the counters of *memoizer* have more than when they were read last, in *added*, too."""
-        last = self._last.get(memoizer)
-        if last == ever:
-            return
-        sums = self.counts.setdefault(labels, Counter())
-        more = added.setdefault(labels, Counter())
-        for name, counter in COUNTED.items():
-            # It only grows; but the hits of an entry that just leaves may be missing in between.
-            new = ever[counter] if last is None else max(0, ever[counter] - last[counter])
-            sums[name] += new
-            more[name] += new
-        self._last[memoizer] = ever if last is None else {name: max(ever[name], last[name]) for name in ever}
+    def let_go(self) -> None:
+        """Keep no cache alive for a function that goes, since nobody reads any more."""
+        for known in self._known.values():
+            known.figures = known.cache = None
+
+    def _add(self, known: "Known", added: dict[Labels, Counter[str]]) -> int | None:
+        """Add what a function has counted since the last time, in *added*, too; return how many entries it has."""
+        if known.figures is None:
+            return None
+        total, usage = known.figures.sum(known.cache)
+        labels, last = known.labels, known.last
+        ever: Mapping[str, Any] = total.ever()
+        self.slowest[labels] = max(total.slowest, self.slowest.get(labels, 0.0))
+        if last != ever:
+            sums = self.counts.setdefault(labels, Counter())
+            more = added.setdefault(labels, Counter())
+            for name, counter in COUNTED.items():
+                # It only grows; but the hits of an entry that just leaves may be missing in between.
+                new = max(0, ever[counter] - last[counter]) if last else ever[counter]
+                sums[name] += new
+                more[name] += new
+            known.last = {name: max(ever[name], last[name]) for name in ever} if last else ever
+        return usage.size
+
+
+class Known:
+    """A function that was read: its figures, and what they were then. It is not kept alive; its caches are."""
+
+    __slots__ = ("cache", "figures", "labels", "last", "memoizer")
+    labels: Labels
+
+    def __init__(self, memoizer: Any) -> None:
+        self.memoizer = weakref.ref(memoizer)
+        self.figures: Figures | None = None
+        self.cache: Any = None
+        self.last: Mapping[str, Any] = {}

@@ -75,6 +75,7 @@ class Observer:
         self._on = False
         for subscription in self._subscriptions:
             subscription()
+        self._totals.let_go()
 
     def _observed(self, name: str, read: Callable[[], Iterable[Any]]) -> Callable[[Any], Iterable[Any]]:
         def observe(options: Any) -> Iterable[Any]:

@@ -136,6 +136,7 @@ class Exporter:
         self._stop.set()
         for subscription in self._subscriptions:
             subscription()
+        self._totals.let_go()
         for metric in self._made:
             self._registry.unregister(metric)
 

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from time import perf_counter
 import pytest
 
 import memocache
-from memocache import _demo, cached, stats
+from memocache import _demo, _function, cached, stats
 from memocache._demo import Measurement, Screen, Story
 from memocache._native import hit
 from memocache.cli import main
@@ -323,9 +324,10 @@ def test_the_demo_is_imported_only_when_asked_for() -> None:
 
 
 @pytest.fixture
-def figures(tmp_path: Path, only_own_functions: None, monkeypatch: pytest.MonkeyPatch) -> str:
+def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a cache with the figures of one function."""
     monkeypatch.setattr(stats, "_totals", None)
+    monkeypatch.setattr(_function, "_functions", weakref.WeakValueDictionary())  # without those of other tests
     url = f"sqlite:///{tmp_path}/cache.db"
     function = cached(timeout=60, namespace="shop.report")(lambda x: x)
     with stats.share(url, every=3600):

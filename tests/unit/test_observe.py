@@ -1,9 +1,11 @@
 """The figures and events of cached functions, as OpenTelemetry, Prometheus and logs have them."""
 
 import asyncio
+import gc
 import json
 import logging
 import re
+import weakref
 from collections.abc import Iterator
 from contextvars import ContextVar, copy_context
 from pathlib import Path
@@ -46,9 +48,26 @@ def test_the_totals_of_a_function_only_grow() -> None:
     f(5)
     totals.read()
     assert (totals.counts[labels]["hits"], totals.counts[labels]["misses"], totals.entries[labels]) == (3, 3, 1)
+    f(6), f(6)
     del f
+    gc.collect()
+    for _ in range(2):
+        totals.read()
+        assert (totals.counts[labels]["hits"], totals.counts[labels]["misses"]) == (4, 4)
+    assert labels not in totals.entries
+
+
+def test_nobody_who_reads_no_more_keeps_the_cache_of_a_function_that_goes() -> None:
+    totals, cache = Totals(), SimpleCache()
+    f = cached(timeout=60, cache=cache)(lambda x: x)
+    f(1)
     totals.read()
-    assert totals.counts[labels]["misses"] == 3
+    totals.let_go()
+    here = weakref.ref(cache)
+    del f, cache
+    gc.collect()
+    assert here() is None
+    totals.read()
 
 
 def test_what_was_counted_before_a_function_counts_from_zero_is_in_the_totals() -> None:
