@@ -1,9 +1,13 @@
 """The inspector: who may enter, what is shown and forgotten, over real HTTP as each framework mounts it."""
 
+import asyncio
+import io
 import re
+import socket
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -124,16 +128,43 @@ def test_a_forged_or_old_cookie_opens_nothing(visitor: Visitor, monkeypatch: pyt
     assert visitor.get(visitor.url, headers={"Cookie": f"memocache_inspector={session}"}).status_code == 403
 
 
-def test_cookies_of_others_do_not_hide_it(visitor: Visitor) -> None:
-    session = visitor.enter().headers["Set-Cookie"].partition(";")[0]
-    for others in ('a={"b": [1, 2]}; ', "x y=z; ", "=; ;;", "memocache_inspector2=1; "):
-        assert visitor.get(visitor.url, headers={"Cookie": others + session + "; c=d"}).status_code == 200
-
-
 def test_the_cookie_cannot_be_read_nor_sent_from_elsewhere(visitor: Visitor) -> None:
     cookie = visitor.enter().headers["Set-Cookie"]
     assert re.fullmatch(r"memocache_inspector=[\w.-]+; HttpOnly; SameSite=Strict", cookie)
     assert SECRET not in cookie
+
+
+OTHER_COOKIES = (
+    *('a={"x": 1}', "b", "expires=1", "c[d]=e", 'f="not closed', "=g", "h=i j", "caf\xe9=au lait"),
+    *("memocache_inspector=of.another.page", "memocache_inspector="),
+)
+
+
+@pytest.mark.parametrize("other", OTHER_COOKIES)
+def test_cookies_of_other_pages_do_not_shut_it(visitor: Visitor, other: str) -> None:
+    visitor.enter()
+    (session,) = [f"{each.name}={each.value}" for each in visitor.cookies.jar]
+    visitor.cookies.clear()
+    for cookies in (f"{other}; {session}", f"{session}; {other}", f"{other};{session};{other}"):
+        headers = {"Cookie": cookies.encode("latin-1")}
+        assert visitor.get(visitor.url, headers=headers).status_code == 200
+
+
+def test_cookies_that_a_browser_sends_one_by_one() -> None:
+    inspector = Inspector(secret=SECRET)
+    session = f"memocache_inspector={inspector._new_session()}".encode()
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "query_string": b"", "scheme": "https"}
+    scope["headers"] = [(b"cookie", b"a=b"), (b"cookie", session), (b"cookie", b"c=d")]
+    sent = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(inspector.asgi(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 200
 
 
 def test_every_answer_has_the_headers_that_protect_it(visitor: Visitor) -> None:
@@ -164,6 +195,32 @@ def test_a_head_is_a_get_without_its_body(visitor: Visitor) -> None:
     visitor.enter()
     head = visitor.head(visitor.url)
     assert (head.status_code, head.content) == (200, b"")
+
+
+def answer_to(url: str, request: str) -> tuple[int, bytes]:
+    """Return the status of the answer to a *request* as it stands, and all bytes after its headers."""
+    address = urlsplit(url)
+    host = f"Host: {address.netloc}\r\nOrigin: http://{address.netloc}\r\nConnection: close\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(f"{request}\r\n{host}\r\n".encode("latin-1"))
+        head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+def test_nothing_follows_the_headers_of_a_head(visitor: Visitor) -> None:
+    assert answer_to(visitor.url, "HEAD /cache/ HTTP/1.1") == (403, b"")
+    cookie = visitor.enter().headers["Set-Cookie"].partition(";")[0]
+    for page, status in (("", 200), ("?function=nobody", 404)):
+        assert answer_to(visitor.url, f"HEAD /cache/{page} HTTP/1.1\r\nCookie: {cookie}") == (status, b"")
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "7" * 4000, "7" * 5000])
+@pytest.mark.parametrize("face", ["wsgi", "flask"], indirect=True)  # the others read the length themselves
+def test_a_length_that_is_none(visitor: Visitor, length: str) -> None:
+    form = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}"
+    status, body = answer_to(visitor.url, f"POST /cache/ HTTP/1.1\r\n{form}")
+    assert status in (400, 413)  # 400 of the server itself
+    assert b"Traceback" not in body
 
 
 # ---- the application's own check -----------------------------------------------------------------------------------
@@ -207,6 +264,33 @@ def test_a_coroutine_may_say_it_where_it_can_be_awaited(face: str, is_allowed: b
         assert status == 500  # and so it is closed
 
 
+@pytest.mark.parametrize("wrong", ["a method", "an error"])
+def test_a_check_that_goes_wrong_opens_nothing(face: str, report: Any, wrong: str) -> None:
+    report(7)
+
+    class User:
+        def is_staff(self) -> bool:
+            return False
+
+    def allow(request: Any) -> Any:
+        if wrong == "an error":
+            raise LookupError("nobody is there")
+        return User().is_staff  # without ()
+
+    with served(face, Inspector(allow=allow)) as url, Visitor(url) as visitor:
+        visitor.headers["Connection"] = "close"  # as servers do after an error
+        assert visitor.page().status_code == 500
+        assert visitor.send_form(act="function", function="shop.report").status_code == 500
+    assert report.entry(7) is not None
+
+
+def test_a_check_that_is_a_method_says_what_to_do() -> None:
+    inspector = Inspector(allow=lambda request: "".isalpha)
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO()}
+    with pytest.raises(ConfigurationError, match=r"returned what has to be called, such as a method without its \(\)"):
+        inspector.wsgi(environ, lambda *_: None)
+
+
 # ---- forgetting ----------------------------------------------------------------------------------------------------
 
 
@@ -226,8 +310,6 @@ def test_a_function_and_a_tag_are_forgotten(visitor: Visitor, report: Any) -> No
 
 
 def test_a_coroutine_function_is_forgotten(visitor: Visitor) -> None:
-    import asyncio
-
     @cached(timeout=300, namespace="shop.rates")
     async def rates(day: int) -> int:
         return day

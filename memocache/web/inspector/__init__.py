@@ -62,14 +62,11 @@ class Visit:
     is_secure: bool
 
     @property
-    def cookie(self) -> str:
-        """The value of our cookie, empty if there is none."""
+    def cookies(self) -> list[str]:
+        """The values of our cookie: other pages of the site may have set one, too, and others in any form."""
         # Not by http.cookies, for which one odd cookie of somebody else makes all others vanish.
-        for each in self.headers.get("cookie", "").split(";"):
-            name, _, value = each.strip().partition("=")
-            if name == COOKIE:
-                return value
-        return ""
+        pairs = [each.strip().partition("=") for each in self.headers.get("cookie", "").split(";")]
+        return [value for name, _, value in pairs if name == COOKIE]
 
     @property
     def is_same_origin(self) -> bool:
@@ -88,6 +85,10 @@ class Reply:
     status: HTTPStatus
     headers: list[tuple[str, str]]
     body: bytes
+
+    def body_for(self, visit: Visit) -> bytes:
+        """Return what is sent after the headers: to a HEAD nothing, or it would be read as the next answer."""
+        return b"" if visit.method == "HEAD" else self.body
 
 
 class Inspector:
@@ -164,7 +165,7 @@ class Inspector:
         )
         reply = self._reply_here(visit, environ.get("werkzeug.request", environ))
         start_response(f"{reply.status.value} {reply.status.phrase}", reply.headers)
-        return [reply.body]
+        return [reply.body_for(visit)]
 
     @property
     def asgi(self) -> Callable[[Any, Any, Any], Awaitable[None]]:
@@ -200,7 +201,7 @@ class Inspector:
         reply = await self._reply(visit, allowed, _in_task)
         named = [(name.lower().encode("latin-1"), each.encode("latin-1")) for name, each in reply.headers]
         await send({"type": "http.response.start", "status": reply.status.value, "headers": named})
-        await send({"type": "http.response.body", "body": reply.body})
+        await send({"type": "http.response.body", "body": reply.body_for(visit)})
 
     def django(self, request: Any) -> Any:
         """The page as a view of Django: `path("cache/", inspector.django)`."""
@@ -210,7 +211,7 @@ class Inspector:
         query, body = _fields(request.META.get("QUERY_STRING", "")), request.body
         visit = Visit(request.method, query, headers, None if len(body) > LARGEST else body, request.is_secure())
         reply = self._reply_here(visit, request)
-        response = HttpResponse(reply.body, status=reply.status.value)
+        response = HttpResponse(reply.body_for(visit), status=reply.status.value)
         for name, each in reply.headers:
             response[name] = each
         return response
@@ -244,12 +245,13 @@ class Inspector:
         return f"{text}.{self._sign('session', text)}"
 
     def _session(self, visit: Visit) -> str:
-        """Return the session that the cookie stands for, empty if it stands for none."""
-        text, _, sign = visit.cookie.rpartition(".")
-        end = text.partition(".")[0]
-        if not self._is_signed("session", text, sign) or not end.isdecimal() or int(end) < now():
-            return ""
-        return visit.cookie
+        """Return the session that a cookie stands for, empty if none does."""
+        for cookie in visit.cookies:
+            text, _, sign = cookie.rpartition(".")
+            end = text.partition(".")[0]
+            if self._is_signed("session", text, sign) and end.isdecimal() and int(end) >= now():
+                return cookie
+        return ""
 
     # ---- answers -------------------------------------------------------------------------------------------------
 
@@ -272,6 +274,11 @@ class Inspector:
 
     async def _reply(self, visit: Visit, allowed: object, run: Run) -> Reply:
         """Return the answer to *visit*; *allowed* is what the application's check says, None if there is none."""
+        if callable(allowed):
+            raise ConfigurationError(
+                "Inspector(allow=...) returned what has to be called, such as a method without its (); wanted: True or "
+                "False"
+            )
         if visit.method not in ("GET", "HEAD", "POST"):
             return _reply(
                 HTTPStatus.METHOD_NOT_ALLOWED, Page.note("This page is read and posted to."), Allow="GET, HEAD, POST"
@@ -293,7 +300,7 @@ class Inspector:
             cookies = _cookie(session, visit)
             page = Page(self._sign("token", session))
         status, html = await self._shown(visit.query, page, run)
-        return _reply(status, html, cookies, is_empty=visit.method == "HEAD")
+        return _reply(status, html, cookies)
 
     async def _shown(self, query: Mapping[str, str], page: Page, run: Run) -> tuple[HTTPStatus, str]:
         """Return the page that *query* asks for."""
@@ -374,12 +381,10 @@ def _cookie(session: str, visit: Visit) -> list[tuple[str, str]]:
     return [("Set-Cookie", f"{COOKIE}={session}; HttpOnly; SameSite=Strict{more}")]
 
 
-def _reply(
-    status: HTTPStatus, html: str, headers: Iterable[tuple[str, str]] = (), *, is_empty: bool = False, **more: str
-) -> Reply:
+def _reply(status: HTTPStatus, html: str, headers: Iterable[tuple[str, str]] = (), **more: str) -> Reply:
     body = html.encode("utf-8", "replace")
     size = ("Content-Length", str(len(body)))
-    return Reply(status, [*HEADERS, size, *headers, *more.items()], b"" if is_empty else body)
+    return Reply(status, [*HEADERS, size, *headers, *more.items()], body)
 
 
 def _to(query: str, headers: Iterable[tuple[str, str]] = ()) -> Reply:
