@@ -57,6 +57,10 @@ class HookedFunction(Protocol):
         """The function's name with its module, or its `namespace=`."""
 
     @property
+    def slowest(self) -> float:
+        """The seconds of the longest computation that this process has seen."""
+
+    @property
     def is_async(self) -> bool:
         """True for a coroutine function."""
 

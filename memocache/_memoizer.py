@@ -186,6 +186,11 @@ class Memoizer:
         """The function's name with its module, or its `namespace=`."""
         return self.namespace.name
 
+    @property
+    def slowest(self) -> float:
+        """The seconds of the longest computation that this process has seen."""
+        return self.counted(self.binding())[0].slowest
+
     def types_of(self, parameter: Parameter, /) -> list[type | None]:
         """Return the classes in the hint of *parameter*."""
         return list(classes_in(self.hint_of(parameter)))

@@ -99,6 +99,7 @@ def test_with_the_secret_figures_are_shown(visitor: Visitor, report: Any) -> Non
     page = visitor.page()
     assert page.status_code == 200
     assert "50.0 %" in page.text
+    assert re.search(r"Slowest computations</h2><ol><li>.*report.*<b>[\d.e-]+ ms</b>", page.text)
     assert "the value of" not in page.text
     one = visitor.page("?function=shop.report")
     assert one.status_code == 200

@@ -81,11 +81,12 @@ class Contents:
         here: dict[str, list[Info]] = {}
         caches: dict[int, Cache] = {} if self._cache is None else {id(self._cache): self._cache}
         titles: dict[str, str] = {}
+        slowest: dict[str, float] = {}
         troubles = []
         for function in cached_functions():
             name = _hooked(function).full_name
             try:
-                cache, info = function.cache, function.info()
+                cache, info, longest = function.cache, function.info(), _hooked(function).slowest
             except Exception as error:  # noqa: BLE001 - of the user's function that finds the cache, or its URL
                 troubles.append(f"The cache of {name} cannot be found: {type(error).__name__}")
                 continue
@@ -94,7 +95,11 @@ class Contents:
             caches[id(cache.far)] = cache
             here.setdefault(name, []).append(info)
             titles[name] = repr(cache)
-        found = {name: FunctionFigures(name, _sum(infos), titles[name]) for name, infos in here.items()}
+            slowest[name] = max(longest, slowest.get(name, 0.0))
+        found = {
+            name: FunctionFigures(name, _sum(infos), titles[name], slowest=slowest[name])
+            for name, infos in here.items()
+        }
         about = f"Figures of process {os.getpid()} alone" if self.is_application else "No figures are shared"
         for cache in caches.values():
             try:
