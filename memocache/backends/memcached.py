@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
@@ -134,18 +134,23 @@ class Server(WireServer["MemcachedConnection"]):
         if self._ask("flush_all", noreply=False, repeats=True, urgent=True) is not True:
             raise BackendUnavailable(f"memcached at {self.name} did not flush")
 
-    def items(self) -> Iterator[tuple[str, int]]:
-        """Return the key and the size of each item, as they come over a connection of their own.
+    def items(self, start: str) -> Iterator[tuple[str, int]]:
+        """Return the key and the size of each item with this *start*, as they come over a connection of their own.
 
         Nothing is held back for them: the server waits while nobody takes them.
         """
         began = ticks()
         connection = None
+        wanted = b"key=" + quote(start, safe="").encode("ascii")
         try:
             connection = self.connect(began + self.timeout)
             for line in connection.lines(b"lru_crawler metadump all\r\n"):
-                if line == b"END":
-                    return
+                if not line.startswith(wanted):  # nearly always, where others have much there
+                    if line == b"END":
+                        return
+                    if not line.startswith(b"key="):
+                        raise self._no_listing(line)
+                    continue
                 item = METADUMP.match(line)
                 if item is None:
                     raise self._no_listing(line)
@@ -276,7 +281,7 @@ class Question:
         return answer
 
 
-METADUMP: Final = re.compile(rb"key=(\S+) .*\bsize=(\d+)")
+METADUMP: Final = re.compile(rb"key=(\S+)(?: \w+=\S+)*? size=(\d+)")
 """A line that tells of one item."""
 
 
@@ -501,7 +506,7 @@ class MemcachedCache(LeaseCache):
     def _places(self, start: str, tag: str) -> Iterator[Sequence[tuple[str, int]]]:
         """Return the wire keys with this *start*, as the servers dump them, with the sizes of their items."""
         for server in self._servers:
-            items = (item for item in server.items() if item[0].startswith(self._prefix + start))
+            items = server.items(self._prefix + start)
             while page := list(islice(items, AT_ONCE)):
                 yield page
 

@@ -194,16 +194,15 @@ def test_what_is_stored_in_a_cache_is_listed_without_an_application(
     assert capsys.readouterr().err == f"memocache ls: nothing is stored for {name}.no_such\n"
 
 
-def test_no_more_is_listed_than_is_wanted(shop: ModuleType, run: Run, url: str) -> None:
+# A server each time: memcached leaves out of its dump what was read twice a moment ago.
+@pytest.mark.parametrize(("limit", "shown"), [(["--limit", "3"], 3), ([], 100), (["--limit", "0"], 130)])
+def test_no_more_is_listed_than_is_wanted(shop: ModuleType, run: Run, url: str, limit: list[str], shown: int) -> None:
     shop.report.many([(number,) for number in range(130)])
-    for limit, shown in ((["--limit", "3"], 3), ([], 100)):
-        lines = run("ls", "report", *limit)[1].splitlines()
-        assert len(lines) == 1 + shown + 1
-        assert lines[-1] == f"and about {130 - shown} more; --limit 0 lists all"
-    *entries, rest = run("ls", "--cache", url, "report", "--json", "--limit", "9")[1].splitlines()
-    assert len(entries) == 9
-    assert json.loads(rest) == {"others": 121}
-    assert len(run("ls", "report", "--limit", "0")[1].splitlines()) == 1 + 130
+    _, *entries = run("ls", "report", *limit)[1].splitlines()
+    assert entries[shown:] == ([f"and about {130 - shown} more; --limit 0 lists all"] if shown < 130 else [])
+    *objects, last = map(json.loads, run("ls", "--cache", url, "report", "--json", *limit)[1].splitlines())
+    assert last == {"others": 130 - shown} if shown < 130 else last["size"] > 0
+    assert len(objects) == shown - (shown == 130)
 
 
 def test_the_figures_that_processes_share_are_no_entries(shop: ModuleType, run: Run, url: str) -> None:
