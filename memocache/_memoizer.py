@@ -189,7 +189,7 @@ class Memoizer:
     @property
     def slowest(self) -> float:
         """The seconds of the longest computation that this process has seen."""
-        return self.counted(self.binding())[0].slowest
+        return self.bindings.figures().sum(self.binding().cache)[0].slowest
 
     def types_of(self, parameter: Parameter, /) -> list[type | None]:
         """Return the classes in the hint of *parameter*."""
