@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from memocache._clock import ticks
 from memocache._fork import in_child
+from memocache._living import Living
 
 __all__ = ["Host", "host_of"]
 
@@ -38,7 +39,7 @@ class Host:
         self.port = port
         self._places: list[Place] = _literal(name, port)
         self._is_literal = bool(self._places)
-        self._users: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._users: Living[Any] = Living()
         self._lock = threading.RLock()  # a signal handler may ask while this thread has it
         self.after_fork()
 
@@ -131,7 +132,7 @@ class Host:
         self._tell_users()
 
     def _tell_users(self) -> None:
-        for user in list(self._users):
+        for user in self._users:
             user.drop_connections()
 
 

@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from hashlib import blake2b
@@ -13,6 +12,7 @@ from memocache import _envelope
 from memocache._clock import now as clock
 from memocache._entry import SECOND, Entry, StaleableEntry
 from memocache._envelope import ERROR, GENERATION_SIZE, LEASE, VALUE, Envelope, Head, Header
+from memocache._living import Living
 from memocache._policy import FOREVER, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends._listing import DIGEST, Listing, StoredEntry
@@ -49,7 +49,7 @@ class PackedCache(Cache):
         self._prefix = key_prefix
         self._codec = codec
         self._are_clocks_told = False
-        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._known: Living[Any] = Living()
 
     def name_types(self, annotation: object) -> None:
         """Allow the types in *annotation* to be made from bytes."""
@@ -61,7 +61,7 @@ class PackedCache(Cache):
 
     def _cleared(self) -> None:
         """Let go of what is remembered about keys."""
-        for known in list(self._known):
+        for known in self._known:
             known.clear()
 
     def _clocks_differ(self, seconds: float) -> None:

@@ -1,7 +1,6 @@
 """Cache: what a user calls, and the small contract that the read-through needs."""
 
 import functools
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._fork import in_child
 from memocache._listeners import listeners, switches
+from memocache._living import Living
 from memocache._policy import FOREVER, seconds
 from memocache._signature import signature_of
 from memocache.errors import BackendError, ConfigurationError, SerializationError, with_article
@@ -498,15 +498,7 @@ def countable(key: str, value: object) -> int:
     return value
 
 
-_caches: Final["weakref.WeakSet[Cache]"] = weakref.WeakSet()
-
-
-def _all_caches() -> list[Cache]:
-    while True:
-        try:
-            return list(_caches)
-        except RuntimeError:  # another thread has just made one
-            continue
+_caches: Final[Living[Cache]] = Living()
 
 
 # ---- what is told of operations: the verbs are others while somebody listens, so that nobody else pays -----------
@@ -525,7 +517,7 @@ OPERATIONS: Final = {
 
 def _tell_operations(on: bool, *caches: Cache) -> None:
     """Have these shared *caches*, or all that there are, tell how long each of their verbs takes; or no longer."""
-    for cache in caches or _all_caches():
+    for cache in caches or _caches:
         for name in OPERATIONS if cache.shared and not cache.has_near else ():  # of two tiers, the far one tells
             has_told = getattr(vars(cache).get(name), "tells", False)
             if on and not has_told and getattr(type(cache), name) is not Cache.forget_call:  # which are several
@@ -576,5 +568,5 @@ def _timed(cache: Cache, name: str, first: Any) -> Iterator[None]:
 
 @in_child
 def _after_fork() -> None:
-    for cache in _all_caches():
+    for cache in _caches:
         cache.after_fork()

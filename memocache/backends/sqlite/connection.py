@@ -18,6 +18,7 @@ from urllib.parse import quote
 from memocache import _fork
 from memocache._clock import ticks
 from memocache._fork import around_fork
+from memocache._living import Living
 from memocache.backends.sqlite.file import DatabaseFile, FileIdentity, gate
 from memocache.errors import BackendUnavailable, ConfigurationError, with_article
 
@@ -168,7 +169,7 @@ class Connections:
         """Have no connection; where uWSGI has forked, those of the parent are not closed, as that takes its locks."""
         _inherited.append(getattr(self, "_local", None))
         self._local: Any = threading.local()
-        self._all: weakref.WeakSet[DatabaseConnection] = weakref.WeakSet()
+        self._all: Living[DatabaseConnection] = Living()
 
     def current(self) -> DatabaseConnection | None:
         """Return this thread's connection, if it has one to the file that is there now."""
@@ -212,7 +213,7 @@ class Connections:
 
     def close_all(self) -> None:
         """Close the connections of all threads, each after its command."""
-        for connection in list(self._all):
+        for connection in self._all:
             # Not for ever: a destructor of the user's that runs in a command may be waiting for us.
             if connection.lock.acquire(timeout=self._timeout + PATIENCE):
                 try:
@@ -384,14 +385,14 @@ def kind_of(error: BaseException) -> ErrorKind:
 
 # ---- forks -----------------------------------------------------------------------------------------------------------
 
-_instances: Final["weakref.WeakSet[Connections]"] = weakref.WeakSet()
+_instances: Final[Living[Connections]] = Living()
 _inherited: Final[list[object]] = []  # what must never be closed here
 
 
 def _before_fork() -> None:
     # A child that inherits a connection believes that it has the parent's locks, also for those that it opens itself.
     gate.acquire()
-    for connections in list(_instances):
+    for connections in _instances:
         with contextlib.suppress(Exception):
             connections.close_all()
 
