@@ -173,6 +173,10 @@ def fleet(tmp_path: Path, browser: Chromium) -> Iterator[str]:
     def monthly(tenant: int) -> str:
         return "x" * 1000
 
+    @cached(timeout=0.001, stale="10h", namespace="shop.reports.old", cache=cache)
+    def old() -> None: ...
+
+    old()
     for tenant in range(5):
         monthly(tenant), monthly(tenant)
     share(cache)()
@@ -182,7 +186,7 @@ def fleet(tmp_path: Path, browser: Chromium) -> Iterator[str]:
         yield url
 
 
-PAGES = ("", "?function=shop.reports.monthly", "?function=nobody", "?said=tag&q=nothing")
+PAGES = ("", "?function=shop.reports.monthly", "?function=shop.reports.old", "?function=nobody", "?said=tag&q=nothing")
 
 
 @pytest.mark.parametrize("width", [360, 1000])
@@ -194,6 +198,7 @@ def test_axe_finds_nothing(browser: Chromium, fleet: str, axe: str, scheme: str,
     for page in PAGES:
         assert violations(browser, axe, fleet + page) == []
         assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+        assert ("old" in page) == ("stale, 9 h" in "".join(texts(browser, "td")))
     browser.tell("Network.clearBrowserCookies")
     assert violations(browser, axe, fleet) == []
 
@@ -215,7 +220,7 @@ def violations(browser: Chromium, axe: str, url: str) -> list[str]:
 def test_a_screen_reader_is_told_what_there_is(browser: Chromium, fleet: str) -> None:
     browser.open(fleet)
     nodes = browser.accessible()
-    curve = "Calls a minute in the last hour: 10 calls, of which 5 were computed; 10 in the busiest minute"
+    curve = "Calls a minute in the last hour: 11 calls, of which 6 were computed; 11 in the busiest minute"
     for node in (
         *(("heading", "What is cached"), ("heading", "Functions"), ("image", curve), ("searchbox", "Search functions")),
         *(("rowheader", "shop.reports.monthly"), ("columnheader", "Hit ratio"), ("textbox", "Tag")),
