@@ -209,7 +209,7 @@ class Sharing:
             thread.start()
         from multiprocessing import util
 
-        util.register_after_fork(self, lambda sharing: util.Finalize(None, sharing.flush, exitpriority=0))
+        util.register_after_fork(self, lambda sharing: util.Finalize(None, sharing.finish, exitpriority=0))
 
     def take_over(self, former: "Sharing") -> None:
         """Send what the *former* could not."""
@@ -224,7 +224,7 @@ class Sharing:
             _sharing = None
         if not self._stop.is_set():
             self._stop.set()
-            self.flush()
+            self.finish()
             if _totals is not None:
                 _totals.let_go()
 
@@ -257,6 +257,7 @@ class Sharing:
             self._send()
             self._is_told = False
         except Exception as error:  # noqa: BLE001 - in a thread of ours, where nobody else would hear of it
+            self._index_minute = 0  # when it is back, it may be empty
             if not self._is_told:
                 self._is_told = True
                 _warn(
@@ -268,6 +269,11 @@ class Sharing:
         finally:
             lock.release()
         return True
+
+    def finish(self) -> None:
+        """Send what is left, and see that the functions are in the index: nobody else may know of them."""
+        self._index_minute = 0
+        self.flush()
 
     def _collect(self) -> None:
         """Read what was counted since the last time."""
@@ -357,7 +363,7 @@ def _warn(message: str, *words: object) -> None:
 
 def _at_exit() -> None:
     if _sharing is not None:
-        _sharing.flush()
+        _sharing.finish()
 
 
 @in_child

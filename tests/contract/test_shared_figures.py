@@ -248,6 +248,16 @@ def test_the_index_is_made_anew_when_it_is_lost(url: str) -> None:
         assert found(url)["shop.report"].totals.calls == 1
 
 
+def test_who_ends_is_in_the_index_whatever_has_become_of_that(url: str) -> None:
+    report = function()
+    with share(url, every=LONG) as sharing:
+        report(1)
+        assert sharing.flush()
+        sharing.cache.clear()
+        report(1)
+    assert found(url)["shop.report"].totals.calls == 1
+
+
 @pytest.mark.parametrize("junk", ["text", 7, {"shop.report": "x", "y": float("inf"), "": None}, None])
 def test_what_others_have_written_there_does_no_harm(url: str, junk: object) -> None:
     report = function()
@@ -360,6 +370,24 @@ def test_what_could_not_be_sent_is_sent_later(
         assert wait_until(sharing.flush, 40)  # it is left alone for a moment
         assert found(url)[f"{url}.report"].totals.calls == 2
         sharing()
+
+
+def test_a_redis_that_is_full_is_told_by_its_own_words(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = function()
+    sharing = share(f"{own_redis.url}?timeout=5", every=LONG)
+    report(1)
+    assert sharing.flush()
+    report(1)
+    with own_redis.client() as client:
+        client.config_set("maxmemory", 1)
+        assert not sharing.flush()
+        assert "NOPERM" not in caplog.messages[-1]
+        assert "command not allowed when used memory > 'maxmemory'" in caplog.messages[-1]
+        client.config_set("maxmemory", 0)
+    assert sharing.flush()
+    assert found(sharing.cache)["shop.report"].totals.calls == 2
 
 
 @pytest.mark.parametrize("kind", ["own_redis", "own_memcached"])

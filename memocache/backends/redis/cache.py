@@ -147,6 +147,7 @@ for i = 2, #ARGV, 2 do
     if string.find(reply.err, 'WRONGTYPE', 1, true) then
       redis.call('DEL', KEYS[1])
     elseif not string.find(reply.err, 'integer', 1, true) and not string.find(reply.err, 'overflow', 1, true) then
+      if not string.find(reply.err, 'run th', 1, true) then return reply end  -- it has no memory, or is a replica
       return redis.error_reply('NOPERM the command hincrby is needed: ' .. reply.err)
     end
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
