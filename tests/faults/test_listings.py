@@ -14,9 +14,9 @@ from memocache.errors import BackendError, BackendUnavailable
 from tests.support.redis_servers import RedisServer
 from tests.support.servers import MemcachedBinary, MemcachedServer, Server
 
-MANY = 30_000
+MANY = 12_000
 AT_ONCE = 1000
-ENOUGH = 6 * 2**20  # bytes, for a page of the one that has the largest
+ENOUGH = 7 * 2**19  # bytes, for a page of the one that has the largest
 
 
 def fill(cache: Cache) -> None:
@@ -59,10 +59,11 @@ def test_a_long_list_takes_no_more_memory_than_a_page(kind: str, start: Start, t
             tracemalloc.stop()
 
     counts: list[int] = []
-    assert peak(lambda listing: counts.append(sum(1 for _ in listing))) < ENOUGH
+    needed = peak(lambda listing: counts.append(sum(1 for _ in listing)))
+    assert needed < ENOUGH
     assert counts == [MANY] or (kind == "memcached" and counts[0] > 0.9 * MANY)  # it leaves out what is being read
     if kind == "sqlite":
-        assert peak(list) > ENOUGH  # as whoever held all of it would need
+        assert peak(list) > 5 * needed  # as whoever held all of it would need
     listing = cache.listing(limit=3)
     assert len(list(listing)) == 3
     assert listing.others == MANY - 3
