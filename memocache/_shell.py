@@ -11,18 +11,19 @@ import inspect
 import json
 import math
 import os
+import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn, cast
 
-from memocache import Cache, cache_from_url, cached_functions, uncache_tag
+from memocache import Cache, Event, cache_from_url, cached_functions, subscribe, uncache_tag
 from memocache._clock import ticks
 from memocache._doctor import Doctor, calling, result_of
 from memocache._memoizer import Memoizer
 from memocache._native import hit
-from memocache._terminal import duration, size
+from memocache._terminal import EndedBySignal, duration, size
 from memocache.backends._listing import Listing, StoredEntry
 from memocache.errors import BackendError, MemocacheError, printable
 from memocache.keys import all_tag
@@ -137,6 +138,7 @@ class Shell:
                 self._say(str(error), "bad")
             if every is None:
                 return
+            print(end="", flush=True)  # to a pipe, too
             time.sleep(every)
 
     def _cache_of_figures(self) -> Cache:
@@ -153,9 +155,11 @@ class Shell:
     def entry(self, call: str) -> None:
         """Say what is stored for *call*, without its value."""
         function, args, kwargs = self._shared_call(call)
-        info = _asked(call, function.entry, *args, **kwargs)
+        told = list[Event]()
+        with subscribe(told.append, "failed"):
+            info = _asked(call, function.entry, *args, **kwargs)
         if info is None:
-            raise ShellError(f"nothing is stored for {call}", status=1)
+            raise ShellError(_reason(told) or f"nothing is stored for {call}", status=1)
         self._say(f"key         {info.key}")
         self._say(f"age         {info.age:.1f} s")
         self._say(f"expires in  {'never' if info.expires_in is None else f'{info.expires_in:.1f} s'}")
@@ -194,9 +198,17 @@ class Shell:
     def refresh(self, call: str) -> None:
         """Compute one call now, and store the result."""
         function, args, kwargs = self._shared_call(call)
+        title, told = cast(Memoizer, function._self_memoizer).title, list[Event]()
         began = ticks()
-        _asked(call, function.refresh, *args, **kwargs)
-        self._say(f"computed and stored in {ticks() - began:.3f} s: {call}")
+        with subscribe(told.append, "stored", "failed"):
+            _asked(call, function.refresh, *args, **kwargs)
+        seconds = ticks() - began
+        if not any(event.kind == "stored" and event.function == title for event in told):
+            why = _reason(told)
+            raise ShellError(
+                f"{call} was computed in {seconds:.3f} s, but not stored" + (f": {why}" if why else ""), status=1
+            )
+        self._say(f"computed and stored in {seconds:.3f} s: {call}")
 
     def clear(self, confirm: Callable[[str], bool]) -> None:
         """Delete everything in the cache, whoever put it there, if it is confirmed."""
@@ -306,6 +318,7 @@ class Shell:
 
     def _title(self, name: str) -> str:
         """Return the whole name of the function that goes by *name*."""
+        _refuse_url(name)
         found = self._titles(name)
         if len(found) == 1:
             return found[0]
@@ -393,6 +406,7 @@ def _full_name(function: Any) -> str:
 
 def parse_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     """Return the name, and the arguments, in the *text* of a call; ShellError unless all of these are literals."""
+    _refuse_url(text)
     try:
         with warnings.catch_warnings(action="ignore"):  # of an escape in a text that is none, which stays as it is
             call = ast.parse(text.strip(), mode="eval").body
@@ -416,26 +430,43 @@ def _refuse(text: str) -> NoReturn:
     )
 
 
+def _reason(told: Iterable[Event]) -> str:
+    """Return what went wrong, by the failures in what was *told*; empty if nothing did, or nobody says what."""
+    return next((str(event.error) for event in told if event.error), "")
+
+
+def _refuse_url(text: str) -> None:
+    if re.match(r"[\w+]+://", text):
+        raise ShellError(
+            "a URL stands where a function or a module is wanted; ls and uncache --tag take it as --cache URL, and "
+            "stats, clear, doctor and inspect as it is"
+        )
+
+
 def _asked(what: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return what *method* returns, awaited if need be; ShellError, about *what*, for what a user's code raises."""
     try:
         return result_of(method(*args, **kwargs))
-    except MemocacheError:
+    except (MemocacheError, EndedBySignal):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ShellError(f"{what} raised {type(error).__name__}: {error}", status=1) from error
 
 
 def _load(application: str) -> None:
-    """Import what has the cached functions; ShellError if that fails."""
+    """Import what has the cached functions; ShellError if that fails. What it prints is not among the answers."""
+    _refuse_url(application)
     name, _, factory = application.partition(":")
     try:
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
-        found: Any = importlib.import_module(name)
-        for attribute in filter(None, factory.split(".")):
-            found = getattr(found, attribute)
-        if factory and (inspect.isfunction(found) or inspect.ismethod(found)):
-            result_of(found())
+        with contextlib.redirect_stdout(sys.stderr):
+            found: Any = importlib.import_module(name)
+            for attribute in filter(None, factory.split(".")):
+                found = getattr(found, attribute)
+            if factory and (inspect.isfunction(found) or inspect.ismethod(found)):
+                result_of(found())
+    except EndedBySignal:
+        raise
     except (Exception, SystemExit) as error:
         raise ShellError(f"{application!r} cannot be imported: {type(error).__name__}: {error}") from error

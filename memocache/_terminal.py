@@ -5,11 +5,15 @@ from typing import Final, TextIO
 
 from memocache.errors import printable
 
-__all__ = ["Terminal", "duration", "size"]
+__all__ = ["EndedBySignal", "Terminal", "duration", "size"]
 
 STYLES: Final = {"head": "1", "good": "32", "trouble": "33", "bad": "31", "quiet": "2"}
 UNITS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 LEAST_OF_UNIT: Final = 2  # of one, before it is used: 90 s are 90 s
+
+
+class EndedBySignal(SystemExit):
+    """The end of the program that a signal asks for, in whatever it is just doing."""
 
 
 class Terminal:
@@ -23,11 +27,23 @@ class Terminal:
 
     def say(self, text: str, style: str = "") -> None:
         """Print *text* as one line, whatever is in it: nothing there steers a terminal."""
-        encoding = self._stream.encoding or "utf-8"
-        line = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+        line = self._harmless(text)
         if style and self.is_coloured:
             line = f"\x1b[{STYLES[style]}m{line}\x1b[0m"
         self._stream.write(line + "\n")
+
+    def is_confirmed(self, question: str) -> bool:
+        """Return True if the answer to *question* is yes; a pipe answers nothing."""
+        self._stream.write(self._harmless(f"{question} [y/N] "))
+        self._stream.flush()
+        try:
+            return input().strip().lower() in ("y", "yes")
+        except (EOFError, RuntimeError):  # nobody is there, or no standard input at all
+            return False
+
+    def _harmless(self, text: str) -> str:
+        encoding = self._stream.encoding or "utf-8"
+        return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
     def begin_screen(self) -> None:
         """Begin at the top of an empty screen, where it is a terminal; else with an empty line."""

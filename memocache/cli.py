@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from memocache import __version__
 from memocache._native import hit
-from memocache._terminal import Terminal
+from memocache._terminal import EndedBySignal, Terminal
 from memocache.errors import MemocacheError, one_line
 
 __all__ = ["add_commands", "main", "parser", "run"]
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser(name: str, *, with_demo: bool = False) -> argparse.ArgumentParser:
     """Return the parser of the command that goes by *name*: "memocache", or "flask memocache"."""
-    parser = argparse.ArgumentParser(prog=name, description=DESCRIPTION, epilog=HITS)
+    parser = Parser(prog=name, description=DESCRIPTION, epilog=HITS)
     commands = add_commands(parser)
     if with_demo:
         _add_demo(commands)
@@ -58,18 +58,36 @@ def run(
         parser.print_help(sys.stderr)
         return MISUSED
     try:
+        _log_to_nobody()
         with _exit_on_signals():
             if options.command == "demo":
                 return _demo(options)
             plain = getattr(options, "no_color", False)
-            return _shell(parser, options, Terminal(out or sys.stdout, plain), Terminal(err or sys.stderr, plain))
+            out, err = out or sys.stdout or _nowhere(), err or sys.stderr or _nowhere()
+            status = _shell(parser, options, Terminal(out, plain), Terminal(err, plain))
+            out.flush()  # not at the end of the process, where the status would not tell that it failed
+            return status
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return BY_SIGNAL + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read has had enough, as `head` has. Python writes out the rest at its end, and would fail again.
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # whoever read has had enough, as `head` has
+            print(f"memocache {options.command}: {error}", file=sys.stderr)
+        # Python writes out the rest at its end, and would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def _nowhere() -> TextIO:
+    """Return what takes the place of a stream that is closed."""
+    return open(os.devnull, "w")
+
+
+def _log_to_nobody() -> None:
+    """Have no line of our log on the terminal, unless the application wants it there: the commands tell themselves."""
+    import logging
+
+    logging.getLogger("memocache").addHandler(logging.NullHandler())
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -107,22 +125,29 @@ def _shell(parser: argparse.ArgumentParser, options: argparse.Namespace, out: Te
             case "uncache":
                 parser.error("uncache needs a call such as 'report(7)', or --all FUNCTION, or --tag TAG")
             case "clear":
-                shell.clear(lambda question: options.yes or _confirmed(question))
+                shell.clear(lambda question: options.yes or out.is_confirmed(question))
             case "doctor":
                 shell.doctor()
             case "inspect":
                 shell.inspect(options.port)
     except (ShellError, MemocacheError) as error:
-        err.say(one_line(f"memocache {options.command}: {error}"), "bad")
+        message = without_passwords(str(error)) if isinstance(error, ShellError) else str(error)  # as it was typed
+        err.say(one_line(f"memocache {options.command}: {message}"), "bad")
         return error.status if isinstance(error, ShellError) else FAILED
     return 0
 
 
-def _confirmed(question: str) -> bool:
-    try:
-        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:  # a pipe, which nobody answers
-        return False
+def without_passwords(text: str) -> str:
+    """Return *text* with nothing of a URL in it that may be a password, wherever that was typed."""
+    return re.sub(r"://.*[@?]\S*", "://...", text, flags=re.DOTALL)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that shows no password."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command as it was typed."""
+        super().error(without_passwords(message))
 
 
 def add_commands(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
@@ -218,7 +243,7 @@ def _exit_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the program as an exception does, so that what it has started is stopped."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(BY_SIGNAL + number)
+        raise EndedBySignal(BY_SIGNAL + number)
 
     with ExitStack() as former:
         if threading.current_thread() is threading.main_thread():  # only that may say what a signal does

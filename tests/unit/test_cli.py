@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -406,3 +407,27 @@ def test_a_reader_of_a_list_that_has_had_enough_is_no_error(listed: str) -> None
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == 1
+
+
+@pytest.mark.parametrize(("redirection", "status", "said"), [(">&-", 0, ""), ("> /dev/full", 1, "No space left")])
+def test_an_output_that_takes_nothing(listed: str, redirection: str, status: int, said: str) -> None:
+    command = f"{shlex.join([*COMMAND, 'ls', '--limit', '3', '--cache', listed])} {redirection}"
+    run = subprocess.run(command, shell=True, env=environ(), stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == status
+    assert said in run.stderr
+    assert run.stderr.count("\n") == bool(said)
+
+
+def test_a_question_is_asked_in_any_encoding_and_of_nobody(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/größe/cache.db"
+    for closed in ("< /dev/null", "<&-"):
+        command = f"{shlex.join([*COMMAND, 'clear', url])} {closed}"
+        env = environ(PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+        run = subprocess.run(command, shell=True, env=env, capture_output=True, text=True, check=False)
+        assert (run.returncode, run.stderr) == (1, "memocache clear: nothing was deleted\n")
+        assert "gr\\xf6\\xdfe/cache.db', default_timeout=300, key_prefix=''), whoever put it there? [y/N]" in run.stdout
+
+
+def test_a_server_that_is_down_is_told_once() -> None:
+    run = in_pipe("stats", f"memcached://127.0.0.1:{free_port()}")
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1)

@@ -131,7 +131,7 @@ def test_everything_is_deleted_if_it_is_confirmed(
 ) -> None:
     shop.report(7)
     for answer, status in (("", 1), ("n", 1), ("y", 0)):
-        monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
+        monkeypatch.setattr("builtins.input", lambda answer=answer: answer)
         assert run("clear", url)[0] == status
         assert run("entry", "report(7)")[0] == (0 if status else 1)
     shop.report(7)
@@ -327,6 +327,63 @@ def test_a_function_that_is_not_there(at_sqlite: None, run: Run, name: str) -> N
 
 def test_arguments_that_the_function_does_not_take(at_sqlite: None, run: Run) -> None:
     assert run("uncache", "report()") == (2, "", "memocache uncache: report(): missing a required argument: 'tenant'\n")
+
+
+def test_what_was_not_stored_is_not_said_to_be(at_sqlite: None, name: str, run: Run, tmp_path: Path) -> None:
+    with (tmp_path / f"{name}.py").open("a") as file:
+        file.write(
+            "\n@cached(timeout=300, cache=cache)\ndef thing(x):\n    report(x)\n    return object()\n"
+            "\n@cached(timeout=300, cache=cache)\ndef ends(x):\n    raise SystemExit(0)\n"
+        )
+    status, out, err = run("refresh", "thing(1)")
+    assert (status, out) == (1, "")
+    assert re.fullmatch(
+        r"memocache refresh: thing\(1\) was computed in \S+ s, but not stored: value is of type object, .*\n", err
+    )
+    assert run("refresh", "ends(1)") == (1, "", "memocache refresh: ends(1) raised SystemExit: 0\n")
+
+
+def test_what_a_server_that_is_down_did_not_store(
+    own_memcached: MemcachedServer, name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_CACHE", f"memcached://{own_memcached.address}")
+    assert run("refresh", "report(7)")[0] == 0
+    own_memcached.stop()
+    for command in ("refresh", "entry", "uncache"):
+        status, out, err = run(command, "report(7)")
+        assert (status, out) == (1, "")
+        assert f"memcached at {own_memcached.address}" in err
+
+
+def test_what_an_application_prints_is_no_answer(at_sqlite: None, name: str, run: Run, tmp_path: Path) -> None:
+    with (tmp_path / f"{name}.py").open("a") as file:
+        file.write("\nprint('welcome to the shop')\nreport(7)\n")
+    status, out, err = run("ls", "--json", "report")
+    assert (status, err) == (0, "welcome to the shop\n")
+    assert json.loads(out)["function"] == f"{name}.report"
+
+
+WRONG_PLACES = (
+    *(["ls", "{}"], ["entry", "{}"], ["uncache", "{}"], ["uncache", "--all", "{}"], ["refresh", "{}"]),
+    *(["-a", "{}", "ls"], ["{}"], ["{}", "ls"], ["stats", "{}", "{}"], ["ls", "--limit", "{}"]),
+)
+
+
+@pytest.mark.parametrize("words", WRONG_PLACES, ids=" ".join)
+def test_no_password_is_shown_wherever_it_was_typed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for url in (
+        "redis://shop:pass-word@cache:6379/0?prefix=shop:",
+        "memory:///?secret=pass-word",
+        "redis://:pass word@x",
+    ):
+        try:
+            status: object = main([word.format(url) for word in words])
+        except SystemExit as ended:  # of the parser
+            status = ended.code
+        shown = capsys.readouterr()
+        assert (status, shown.out) == (2, "")
+        assert "word" not in shown.err
+        assert "://..." in shown.err or "a URL stands where a function or a module is wanted" in shown.err
 
 
 @pytest.mark.parametrize("factory", ["broken", "missing"])
