@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from itertools import islice
-from math import inf
 from typing import Any, Final, NamedTuple, cast
 
 from memocache import Cache, Info, cached_functions, uncache_tag
 from memocache._clock import ticks
 from memocache._hooks import HookedFunction, function_of
-from memocache.errors import BackendError, ConfigurationError
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.stats import read
 
 __all__ = ["Contents", "Entries", "FunctionFigures", "Overview", "Row"]
@@ -122,7 +121,9 @@ class Contents:
     def _found_in(self, cache: Cache, troubles: list[str]) -> dict[str, FunctionFigures]:
         """Return the functions of some entries, where nobody tells anything of them."""
         try:
-            names = Counter(entry.namespace for entry in islice(cache.listing(limit=MOST_SEARCHED), MOST_SEARCHED))
+            listing = cache.listing(limit=MOST_SEARCHED)
+            listing.deadline = ticks() + PATIENCE
+            names = Counter(entry.namespace for entry in islice(listing, MOST_SEARCHED))
         except BackendError as error:
             troubles.append(f"What is stored cannot be listed: {error}")
             return {}
@@ -150,7 +151,7 @@ class Contents:
         slow = f"After {PATIENCE:g} seconds there were still others to go through; these are not all of its entries."
         return Entries(rows, 0, slow if ticks() > deadline else "")
 
-    def _listings(self, name: str, limit: int, deadline: float = inf) -> Iterator[tuple[Any, Callable[[str], str]]]:
+    def _listings(self, name: str, limit: int, deadline: float) -> Iterator[tuple[Any, Callable[[str], str]]]:
         """Return the listings of the functions called *name*, each with what returns the shown form of a key."""
         found = [(each.cache.shared, _hooked(each).listing(limit)) for each in self._named(name)]
         if not found and self._cache is not None:
@@ -167,10 +168,12 @@ class Contents:
 
     def forget_entry(self, name: str, key: str) -> bool:
         """Forget the call of the function called *name* whose entry is shown with this *key*; True if it was there."""
-        for listing, shown in self._listings(name, LAST + MOST_SEARCHED):
+        for listing, shown in self._listings(name, LAST + MOST_SEARCHED, ticks() + 5 * PATIENCE):
             for entry in listing:
                 if shown(entry.key) == key:
                     return bool(listing.forget(entry.key))
+            if listing.is_cut:
+                raise UncacheFailed(f"{key} was not found within {5 * PATIENCE:g} seconds among all that is stored")
         return False
 
     def forget_function(self, name: str) -> list[Any]:
