@@ -275,8 +275,7 @@ class Shell:
         except (OSError, OverflowError) as error:
             raise ShellError(f"nothing can listen at port {port}: {error}") from error
         with server:
-            self._say(server.url)
-            self._say("opens the page in a browser, once; Ctrl-C ends it")
+            self._say(f"Open {server.url} in a browser: it opens the page once. Ctrl-C ends it.")
             sys.stdout.flush()
             server.serve_forever()
 
