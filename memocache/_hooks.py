@@ -11,11 +11,13 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import Parameter, Signature
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from memocache._current import default
-from memocache.backends._listing import Listing
 from memocache.backends.base import Cache
+
+if TYPE_CHECKING:
+    from memocache.backends._listing import Listing
 
 __all__ = [
     *("ADAPTERS", "Adapter", "Decision", "Decorated", "Engine", "HookedFunction", "adapters"),
@@ -79,7 +81,7 @@ class HookedFunction(Protocol):
     def forget(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> bool:
         """Forget one call, whatever the request was; block until it is done, also for a coroutine function."""
 
-    def listing(self, limit: int, /) -> Listing:
+    def listing(self, limit: int, /) -> "Listing":
         """Return the entries of the function on the cache in use, of which *limit* are described."""
 
     def warn(self, what: str, /) -> None:

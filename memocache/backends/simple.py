@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from memocache._clock import now as clock
 from memocache._counters import Counters
@@ -12,12 +12,14 @@ from memocache._entry import SECOND, Entry, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._listeners import listeners
 from memocache._stored_exception import StoredException
-from memocache.backends._listing import Listing, StoredEntry
 from memocache.backends._s3fifo import S3Fifo
 from memocache.backends.base import MOST_LISTED, Busy, Cache, Lease, Stale, Usage, countable
 from memocache.backends.urls import Url, duration, integer
 from memocache.errors import ConfigurationError
 from memocache.keys import ALL, all_tag
+
+if TYPE_CHECKING:
+    from memocache.backends._listing import Listing, StoredEntry
 
 __all__ = ["TaggedEntries", "SimpleCache"]
 
@@ -343,8 +345,10 @@ class SimpleCache(Cache):
                 saved += entry.hits * entry.cost
         return Usage(size=len(entries), limit=self._threshold, hits=hits, saved=saved / SECOND)
 
-    def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> Listing:
+    def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> "Listing":
         """Return the entries, or those of one *namespace*, of which *limit* are described."""
+        from memocache.backends._listing import Listing  # not before somebody lists: to make StoredEntry takes a twentieth of the import
+
         pages = self._pages("" if namespace is None else all_tag(namespace))
         return Listing(self, namespace, pages, self._described, limit)
 
@@ -357,7 +361,9 @@ class SimpleCache(Cache):
             now = clock()
             yield [each for each in entries if now < each.expires_at and (not tag or tag in _tags(each))]
 
-    def _described(self, entries: Sequence[Entry]) -> Iterator[StoredEntry]:
+    def _described(self, entries: Sequence[Entry]) -> Iterator["StoredEntry"]:
+        from memocache.backends._listing import StoredEntry
+
         now = clock()
         for entry in entries:
             end = entry.fresh_until if isinstance(entry, StaleableEntry) else entry.expires_at
