@@ -66,7 +66,8 @@ class Doctor:
             yield from self._examine_latency(cache)
             facts = list(cache.facts())
         except MemocacheError as error:
-            yield f"{cache!r} cannot be reached: {error}. See that it runs, and that its address is right"
+            told = str(error).rstrip(".")
+            yield f"{cache!r} cannot be reached: {told}. {_advice(told)}"
             return
         if not cache.one_machine and getattr(cache.far, "_prefix", None) == "":
             yield (
@@ -125,10 +126,15 @@ class Doctor:
                 self._tell(*told)
             else:
                 yield told
+        refused: dict[tuple[str, str], list[str]] = {}  # those with one consequence are one trouble
         for name, answer in facts.refused.items():
             consequence = CONSEQUENCES.get(name, "results are computed each time")
             if consequence and (tiers or name not in FOR_TIERS) and (shares or name not in FOR_FIGURES):
-                yield f"{where} refuses the command {name} ({answer}), so {consequence}. {_remedy(name, answer)}"
+                refused.setdefault((consequence, answer.partition(" ")[0]), []).append(name)
+        for (consequence, _), names in refused.items():
+            answer = facts.refused[names[0]]
+            what = f"command{'s' if len(names) > 1 else ''} {', '.join(names)}"
+            yield f"{where} refuses the {what} ({answer}), so {consequence}. {_remedy(names, answer)}"
 
     # ---- functions -----------------------------------------------------------------------------------------------
 
@@ -205,15 +211,22 @@ async def _awaited(answer: Any) -> Any:
     return await answer
 
 
-def _remedy(name: str, answer: str) -> str:
+def _advice(problem: str) -> str:
+    """Return what to do about a cache that cannot be reached."""
+    if any(each in problem for each in ("NOAUTH", "WRONGPASS", "AuthenticationError")):
+        return "Give the user and the password that it wants: redis://user:password@host"
+    return "See that it runs, and that its address is right"
+
+
+def _remedy(names: list[str], answer: str) -> str:
     if answer.startswith("OOM"):
         return "Raise maxmemory, or set maxmemory-policy to allkeys-lru"
     if answer.startswith("MISCONF"):
         return "See why its snapshot fails, or switch snapshots off (save '')"
     if answer.startswith("READONLY"):
         return "Name the master, or the sentinels: redis+sentinel://"
-    what = f"the channels &memocache:told:*, and +{name}" if name in FOR_TIERS else f"the keys ~memocache*, and +{name}"
-    return f"Allow its user {what} (ACL SETUSER)"
+    what = "channels &memocache:told:*" if names[0] in FOR_TIERS else "keys ~memocache*"
+    return f"Allow its user the {what}, and +{' +'.join(names)} (ACL SETUSER)"
 
 
 def _examine_redis(where: str, facts: ServerFacts) -> Iterator[Note | str]:

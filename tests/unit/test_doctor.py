@@ -156,7 +156,19 @@ def test_commands_that_a_user_of_redis_may_not_give(redis: RedisServer, prefix: 
     )
     assert "so `memocache ls` does not work." in strlen
     _, _, troubles = examine(f"tiered+{url}")
-    assert [each.partition("command ")[2][:8] for each in troubles] == ["strlen (", "evalsha ", "publish ", "subscrib"]
+    commands = [each.partition("refuses the ")[2].partition(" (")[0] for each in troubles]
+    assert commands == ["command strlen", "command evalsha", "commands publish, subscribe"]
+    assert troubles[2].endswith("the channels &memocache:told:*, and +publish +subscribe (ACL SETUSER)")
+
+
+@pytest.mark.parametrize("login", ["", "default:wrong@", "nobody:pw@"])
+def test_a_redis_that_wants_a_password(redis_factory: Any, prefix: str, examine: Examine, login: str) -> None:
+    redis = redis_factory()
+    with redis.client() as client:
+        client.config_set("requirepass", "pw")
+    _, _, (trouble,) = examine(url_of(redis, prefix, login))
+    assert trouble.endswith(". Give the user and the password that it wants: redis://user:password@host")
+    assert ".." not in trouble
 
 
 def test_a_user_of_redis_who_may_not_ask_for_figures(redis: RedisServer, prefix: str, examine: Examine) -> None:

@@ -2,16 +2,18 @@
 
 import asyncio
 import io
+import os
 import re
 import socket
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from memocache import Cache, MemcachedCache, RedisCache, cached
+from memocache import Cache, MemcachedCache, RedisCache, SQLiteCache, cached
 from memocache.errors import ConfigurationError
 from memocache.stats import share
 from memocache.web.inspector import Inspector, _contents
@@ -240,6 +242,7 @@ def test_the_application_says_who_may_enter(face: str, report: Any, is_allowed: 
         page = visitor.page()
         assert page.status_code == (200 if is_allowed else 403)
         assert ("report" in page.text) is is_allowed
+        assert ("<h1>Closed</h1><p>You may not see this page.</p>" in page.text) is not is_allowed
         if is_allowed:
             assert visitor.send_form(token=visitor.token, act="function", function="shop.report").status_code == 303
             assert report.entry(7) is None
@@ -308,6 +311,23 @@ def test_a_function_and_a_tag_are_forgotten(visitor: Visitor, report: Any) -> No
         assert answer.headers["Location"].replace("%3C", "<").replace("%3E", ">").startswith(place)
         assert report.entry(7) is None
         assert "forgotten." in visitor.page(answer.headers["Location"]).text
+
+
+@pytest.mark.parametrize("face", ["wsgi"], indirect=True)
+def test_entries_in_process_are_told_from_those_that_processes_share(
+    visitor: Visitor, report: Any, tmp_path: Path
+) -> None:
+    @cached(timeout=300, namespace="shop.prices", cache=SQLiteCache(tmp_path / "cache.db"))
+    def prices() -> int:
+        return 7
+
+    report(7), prices()
+    visitor.enter()
+    assert f"These are in the memory of process {os.getpid()}." in visitor.page("?function=shop.report").text
+    assert "in the memory of process" not in visitor.page("?function=shop.prices").text
+    elsewhere = visitor.send_form(token=visitor.token, act="entry", function="shop.report", key="of another process")
+    assert "That call was not found, so nothing was forgotten." in visitor.page(elsewhere.headers["Location"]).text
+    assert report.entry(7) is not None
 
 
 def test_a_coroutine_function_is_forgotten(visitor: Visitor) -> None:

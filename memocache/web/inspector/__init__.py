@@ -34,7 +34,7 @@ SAID: Final = {
     "function": "Every call of this function is forgotten.",
     "tag": "Every call with that tag is forgotten.",
     "entry": "That call is forgotten.",
-    "nothing": "That call was not stored any more.",
+    "nothing": "That call was not found, so nothing was forgotten.",
 }
 Run: TypeAlias = Callable[..., Awaitable[Any]]
 """Calls a function that blocks: in this thread, or so that the event loop goes on."""
@@ -293,7 +293,7 @@ class Inspector:
             if not session:
                 return _reply(HTTPStatus.FORBIDDEN, page.entrance())
         elif not allowed:
-            return _reply(HTTPStatus.FORBIDDEN, Page.note("You may not see this page."))
+            return _reply(HTTPStatus.FORBIDDEN, Page.note("You may not see this page.", "Closed"))
         cookies = []
         if not session:
             session = self._new_session()

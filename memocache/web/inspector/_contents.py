@@ -61,6 +61,8 @@ class Entries(NamedTuple):
     rows: list[Row]
     following: int
     trouble: str
+    process: int = 0
+    """The process that has them, if no other one has."""
 
 
 class Contents:
@@ -135,6 +137,7 @@ class Contents:
 
     def entries(self, name: str, search: str, first: int) -> Entries:
         """Return some entries of the function called *name* whose shown keys contain *search*, from the *first* on."""
+        process = 0 if all(each.cache.shared for each in self._named(name)) else os.getpid()
         rows: list[Row] = []
         position, deadline = 0, ticks() + PATIENCE
         try:
@@ -145,11 +148,11 @@ class Contents:
                     if position > first and search in key:
                         rows.append(Row(key, entry.age, entry.expires_in, entry.stale_for, entry.cost, entry.size))
                     if len(rows) == ON_A_PAGE or position >= first + MOST_SEARCHED or ticks() > deadline:
-                        return Entries(rows, position if position < LAST else 0, "")
+                        return Entries(rows, position if position < LAST else 0, "", process)
         except BackendError as error:
             return Entries(rows, 0, str(error))
         slow = f"After {PATIENCE:g} seconds there were still others to go through; these are not all of its entries."
-        return Entries(rows, 0, slow if ticks() > deadline else "")
+        return Entries(rows, 0, slow if ticks() > deadline else "", process)
 
     def _listings(self, name: str, limit: int, deadline: float) -> Iterator[tuple[Any, Callable[[str], str]]]:
         """Return the listings of the functions called *name*, each with what returns the shown form of a key."""

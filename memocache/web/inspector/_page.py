@@ -21,6 +21,10 @@ SHARE: Final = (
     "process, for a cache that processes share."
 )
 NOTHING: Final = "\N{EN DASH}"
+IN_PROCESS: Final = (
+    "These are in the memory of process {}. Each process has entries of its own, and what you forget here is forgotten "
+    "in the one that answers."
+)
 MOST: Final = 200  # functions on the page; a search finds the others
 
 
@@ -277,6 +281,8 @@ class Page:
 
     def _entries(self, name: str, search: str, entries: Entries) -> Markup:
         parts: list[Markup] = [trouble(entries.trouble)] if entries.trouble else []
+        if entries.process:
+            parts.append(element("p", IN_PROCESS.format(entries.process), class_="quiet"))
         if entries.rows:
             heads = {
                 "Key": None,
