@@ -60,7 +60,7 @@ class Shop(_contents.Contents):
         chance = random.Random(1)
         keys = [f"{chance.getrandbits(128):032x}" for _ in range(6)]
         rows = [
-            _contents.Row(key, 300 - left, left, 60.0, chance.uniform(1, 4), chance.randint(900, 9000))
+            _contents.Row(key, key, 300 - left, left, 60.0, chance.uniform(1, 4), chance.randint(900, 9000))
             for key, left in zip(keys, (297.2, 251.0, 204.8, 133.5, 12.1, -8.0), strict=True)
         ]
         return _contents.Entries(rows, 50, "")

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 from memocache import Cache, Info, cached_functions, uncache_tag
 from memocache._clock import ticks
 from memocache._hooks import HookedFunction, function_of
-from memocache.errors import BackendError, ConfigurationError, UncacheFailed
+from memocache.errors import BackendError, ConfigurationError
 from memocache.stats import read
 
 __all__ = ["Contents", "Entries", "FunctionFigures", "Overview", "Row"]
@@ -45,9 +45,10 @@ class Overview(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An entry as the page shows it: *key* names it without telling arguments."""
+    """An entry as the page shows it: *key* names it without telling arguments, and *handle* is what forgets it."""
 
     key: str
+    handle: str
     age: float
     expires_in: float | None
     stale_for: float
@@ -146,7 +147,9 @@ class Contents:
                     key = shown(entry.key)
                     position += 1
                     if position > first and search in key:
-                        rows.append(Row(key, entry.age, entry.expires_in, entry.stale_for, entry.cost, entry.size))
+                        handle = entry.key if shown is _digest_in else key
+                        times = entry.age, entry.expires_in, entry.stale_for, entry.cost
+                        rows.append(Row(key, handle, *times, entry.size))
                     if len(rows) == ON_A_PAGE or position >= first + MOST_SEARCHED or ticks() > deadline:
                         return Entries(rows, position if position < LAST else 0, "", process)
         except BackendError as error:
@@ -169,15 +172,18 @@ class Contents:
 
     # ---- forgetting ----------------------------------------------------------------------------------------------
 
-    def forget_entry(self, name: str, key: str) -> bool:
-        """Forget the call of the function called *name* whose entry is shown with this *key*; True if it was there."""
-        for listing, shown in self._listings(name, LAST + MOST_SEARCHED, ticks() + 5 * PATIENCE):
+    def forget_entry(self, name: str, handle: str) -> bool:
+        """Forget the call of the function called *name* whose entry has this *handle*; True if it was there."""
+        existed = False
+        for listing, shown in self._listings(name, LAST + MOST_SEARCHED, ticks() + PATIENCE):
+            if shown is _digest_in:  # not looked for: memcached leaves out of its list what is just being read
+                existed = listing.forget(handle) or existed
+                continue
             for entry in listing:
-                if shown(entry.key) == key:
-                    return bool(listing.forget(entry.key))
-            if listing.is_cut:
-                raise UncacheFailed(f"{key} was not found within {5 * PATIENCE:g} seconds among all that is stored")
-        return False
+                if shown(entry.key) == handle:
+                    existed = listing.forget(entry.key) or existed
+                    break
+        return existed
 
     def forget_function(self, name: str) -> list[Any]:
         """Forget every call of the functions called *name*; return what has to be awaited for that."""

@@ -324,7 +324,7 @@ class Page:
             element("td", left),
             element("td", duration(row.cost), class_="wide"),
             element("td", size(row.size), class_="wide"),
-            element("td", self._form("entry", button, function=name, key=row.key)),
+            element("td", self._form("entry", button, function=name, key=row.handle)),
         )
 
     # ---- forms ---------------------------------------------------------------------------------------------------
