@@ -347,7 +347,7 @@ class SimpleCache(Cache):
 
     def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> "Listing":
         """Return the entries, or those of one *namespace*, of which *limit* are described."""
-        from memocache.backends._listing import Listing  # not before somebody lists: to make StoredEntry takes a twentieth of the import
+        from memocache.backends._listing import Listing  # to make its dataclass takes a twentieth of the whole import
 
         pages = self._pages("" if namespace is None else all_tag(namespace))
         return Listing(self, namespace, pages, self._described, limit)
