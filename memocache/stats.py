@@ -30,11 +30,13 @@ __all__ = ["Info", "SharedFigures", "Sharing", "read", "share"]
 
 MOST_FUNCTIONS: Final = 1000
 LONGEST_NAME: Final = 200
+LONGEST_ESCAPED: Final = 10 * LONGEST_NAME
 OTHERS: Final = "(others)"
 """The name of the row in which those functions are counted for which there is no room."""
 MINUTE_LIFETIME: Final = (MINUTES + 1) * MINUTE
 SLOWER: Final = 1.1  # times what is known as the slowest, before another is worth a change of the index
 MICROSECONDS: Final = 1_000_000
+MOST: Final = 1e15  # seconds of a computation that are believed
 PATIENCE: Final = 5.0  # seconds to wait for what is just being sent
 
 SECONDS: Final = ("seconds_saved", "seconds_computed", "waited")  # are sent as whole microseconds
@@ -76,9 +78,11 @@ def read(cache: "Cache | Foreign | str") -> list[SharedFigures]:
     index = _names_in(far.get(INDEX))
     numbered = {name: _number(name) for name in (*index, OTHERS)}
     minute = int(now() // MINUTE)
-    (total,) = map(_infos, far.tallies([TOTAL], _numbers(numbered, OF_ALL_TIME)))
+    (ever,) = far.tallies([TOTAL], _numbers(numbered, OF_ALL_TIME))
+    total = _infos(ever)
     tallies = [str(each) for each in range(minute - MINUTES + 1, minute + 1)]
-    minutes = list(map(_infos, far.tallies(tallies, _numbers(numbered, OF_A_MINUTE))))
+    numbers = [name for name in _numbers(numbered, OF_A_MINUTE) if name in ever]  # of 1,000 functions they are many
+    minutes = list(map(_infos, far.tallies(tallies, numbers)))
     found = [
         SharedFigures(
             name,
@@ -135,7 +139,7 @@ def _names_in(index: object) -> dict[str, float]:
     return {
         name: float(seconds)
         for name, seconds in list(found)[:MOST_FUNCTIONS]
-        if type(name) is str and type(seconds) in (int, float) and math.isfinite(seconds)
+        if type(name) is str and len(name) <= LONGEST_ESCAPED and type(seconds) in (int, float) and 0 <= seconds < MOST
     }
 
 

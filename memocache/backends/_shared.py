@@ -240,7 +240,11 @@ def number_in(data: bytes | None) -> int | None:
 def numbers_in(value: object) -> dict[str, int]:
     """Return the numbers by name in a *value*, which anybody may have written."""
     found = value.items() if isinstance(value, dict) else ()
-    return {name: number for name, number in found if type(name) is str and type(number) is int}
+    return {
+        name: number
+        for name, number in found
+        if type(name) is str and type(number) is int and 0 <= number < 10**MOST_DIGITS
+    }
 
 
 class ServerCache(PackedCache):

@@ -4,9 +4,12 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from memocache import Event, __version__, subscribe
+from memocache._events import Subscription
+from memocache.errors import ConfigurationError
 from memocache.observe._totals import COMPUTATIONS, OUTCOMES, ROUND_TRIPS, Labels, Totals, labels_of, system_of
 
 try:
@@ -33,24 +36,23 @@ def instrument(meter_provider: Any = None, tracer_provider: Any = None) -> Calla
         tracer_provider: the provider of the tracer; None for the global one.
 
     Raises:
+        ConfigurationError: if they are reported to this meter provider already.
         ModuleNotFoundError: at the import, where OpenTelemetry is not installed.
     """
-    observer = Observer(
-        metrics.get_meter("memocache", __version__, meter_provider),
-        trace.get_tracer("memocache", __version__, tracer_provider),
-    )
-    return observer.end
+    is_global = meter_provider is None or meter_provider is metrics.get_meter_provider()
+    provider = metrics if is_global else meter_provider
+    if (observer := _observers.get(provider)) is None:
+        observer = _observers[provider] = Observer(metrics.get_meter("memocache", __version__, meter_provider))
+    return observer.begin(trace.get_tracer("memocache", __version__, tracer_provider))
 
 
 class Observer:
-    """The instruments of one meter and one tracer, until it is ended."""
+    """The instruments of one meter, which it has for good: they report from a beginning to its end, and again."""
 
-    def __init__(self, meter: Any, tracer: Any) -> None:
-        self._totals = Totals()
+    def __init__(self, meter: Any) -> None:
         self._served: set[str] = set()  # the metrics that had their figures of the latest reading
         self._lock = threading.Lock()
-        self._tracer = tracer
-        self._on = True
+        self._subscriptions: list[Subscription] = []  # none: it has ended
         self._duration = meter.create_histogram(
             "cache.computation.duration", "s", "Time that a computation took", **buckets(meter, COMPUTATIONS)
         )
@@ -68,18 +70,32 @@ class Observer:
         meter.create_observable_up_down_counter(
             "cache.entries", [self._observed("cache.entries", self._entries)], "{entry}", "Entries in this process"
         )
-        self._subscriptions = [subscribe(self._heard, "miss", "uncached"), subscribe(self._timed, "operation")]
 
-    def end(self) -> None:
-        """Report nothing any more."""
-        self._on = False
-        for subscription in self._subscriptions:
-            subscription()
-        self._totals.let_go()
+    def begin(self, tracer: Any) -> Callable[[], None]:
+        """Report from now on, and computations to *tracer*; return what ends it."""
+        if self._subscriptions:
+            raise ConfigurationError(
+                "instrument() reports to this meter provider already, and twice would be counted double; call it once, "
+                "or first what it returned"
+            )
+        self._tracer, self._totals = tracer, Totals()
+        begun = self._subscriptions = [
+            subscribe(self._heard, "miss", "uncached"),
+            subscribe(self._timed, "operation"),
+        ]
+
+        def end() -> None:
+            if self._subscriptions is begun:  # and not those of the next beginning
+                self._subscriptions = []
+                for subscription in begun:
+                    subscription()
+                self._totals.let_go()
+
+        return end
 
     def _observed(self, name: str, read: Callable[[], Iterable[Any]]) -> Callable[[Any], Iterable[Any]]:
         def observe(options: Any) -> Iterable[Any]:
-            if not self._on:
+            if not self._subscriptions:
                 return ()
             with self._lock:
                 if name in self._served or not self._served:  # it is another collection, of whichever reader
@@ -132,6 +148,10 @@ class Observer:
         if event.error is not None:
             span.set_status(trace.StatusCode.ERROR)
         span.end(end)
+
+
+_observers: Final[WeakKeyDictionary[Any, Observer]] = WeakKeyDictionary()
+"""By provider; by the module `metrics` that of the global one."""
 
 
 def buckets(meter: Any, boundaries: Sequence[float]) -> dict[str, Any]:

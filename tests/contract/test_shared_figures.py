@@ -32,6 +32,7 @@ from memocache import (
 )
 from memocache.backends._shared import ServerCache
 from memocache.backends._wire import WireServer
+from memocache.backends.redis.resp import Request
 from memocache.stats import INDEX, MOST_FUNCTIONS, OTHERS, TOTAL, SharedFigures, read, share
 from tests.support.redis_servers import RedisServer
 from tests.support.servers import MemcachedServer, wait_until
@@ -258,7 +259,14 @@ def test_who_ends_is_in_the_index_whatever_has_become_of_that(url: str) -> None:
     assert found(url)["shop.report"].totals.calls == 1
 
 
-@pytest.mark.parametrize("junk", ["text", 7, {"shop.report": "x", "y": float("inf"), "": None}, None])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        *("text", 7, None, {"shop.report": "x", "y": float("inf"), "": None}),
+        {"a": -1.0, "b": 1e300, "c": 10**400, "d" * 2001: 1.0},
+    ],
+    ids=["text", "a number", "nothing", "no seconds", "impossible seconds"],
+)
 def test_what_others_have_written_there_does_no_harm(url: str, junk: object) -> None:
     report = function()
     cache = cache_from_url(url)
@@ -272,12 +280,25 @@ def test_what_others_have_written_there_does_no_harm(url: str, junk: object) -> 
     elif (servers := getattr(cache, "_servers", None)) is not None:
         servers[0].set(f"{cache._tally(TOTAL)}:{stats._number('shop.report')}:hits", b"junk", 0)
     else:
-        cache.set(cache._tally(TOTAL), junk)
+        number = stats._number("shop.report")
+        cache.set(cache._tally(TOTAL), {f"{number}:hits": 10**400, f"{number}:misses": -5, f"{number}:stale": True})
     sharing = share(cache, every=LONG)
     report(1), report(1)
     sharing.flush()
     sharing.flush()
     assert found(cache)["shop.report"].totals.calls == 2
+
+
+def test_many_numbers_are_read_in_time(redis_server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, parses = Request.parse, list[None]()
+    monkeypatch.setattr(Request, "parse", lambda *given: parses.append(None) or parse(*given))  # type: ignore[func-returns-value]
+    cache = RedisCache(redis_server.url, key_prefix=prefix)
+    numbers = {f"{stats._number(f'shop.f{n}')}:{figure}": n for n in range(1000) for figure in stats.OF_A_MINUTE}
+    for tally in ("1", "2", "3"):
+        cache.add_to_tally(tally, dict(numbers), 60)
+    parses.clear()
+    assert cache.tallies(["1", "2", "3"], list(numbers)) == [numbers] * 3
+    assert len(parses) <= 9  # three answers: not each anew with every piece that comes
 
 
 @pytest.mark.parametrize("kind", ["cluster", "three memcacheds", "valkey"])

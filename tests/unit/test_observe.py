@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -203,6 +203,54 @@ def telemetry() -> Iterator[Any]:
     end = instrument(MeterProvider(readers), tracers)
     yield SimpleNamespace(readers=readers, spans=spans, tracer=tracers.get_tracer("shop"))
     end()
+
+
+@pytest.mark.parametrize("is_global", [False, True])
+def test_opentelemetry_is_reported_to_once_and_again(is_global: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    from memocache.observe import otel
+
+    monkeypatch.setattr(otel, "_observers", type(otel._observers)())
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    if is_global:
+        for module in ("metrics", "metrics._internal"):
+            monkeypatch.setattr(f"opentelemetry.{module}.get_meter_provider", lambda: provider)
+    f = cached(timeout=60, cache=SimpleCache(), namespace="again")(lambda x: x)
+    title = f._self_memoizer.title
+
+    def figures() -> tuple[int, int]:
+        """Return how many calls and how many computations are reported."""
+        data = reader.get_metrics_data()
+        metrics = data.resource_metrics[0].scope_metrics[0].metrics if data else ()
+        points = [
+            (each.name, point)
+            for each in metrics
+            for point in each.data.data_points
+            if point.attributes.get("cache.function") == title
+        ]
+        calls = sum(point.value for name, point in points if name == "cache.calls")
+        return calls, sum(point.count for name, point in points if name == "cache.computation.duration")
+
+    def instrument(given: Any = None) -> Callable[[], None]:
+        return otel.instrument(given if is_global else provider)
+
+    first = instrument()
+    f(1)
+    with pytest.raises(ConfigurationError, match="reports to this meter provider already, and twice would be counted"):
+        instrument(provider)
+    f(1)
+    assert figures() == (2, 1)
+    first()
+    assert figures()[0] == 0
+    second = instrument()
+    first()  # once more, which ends nothing
+    f(2)
+    assert figures() == (3, 2)
+    second()
 
 
 def test_opentelemetry_reads_the_figures_once_a_collection(telemetry: Any, monkeypatch: pytest.MonkeyPatch) -> None:

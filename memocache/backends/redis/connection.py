@@ -226,9 +226,10 @@ EXCHANGE: Final = Connection.exchange
 
 
 def _receive_up_to(line: DeadlineSocket, buffer: bytes, size: int) -> bytes:
-    """Return *buffer* with what comes next, until it has at least *size* bytes."""
+    """Return *buffer* with what comes next, until it has at least *size* bytes, and may be at the end of a reply."""
     parts, length = [buffer], len(buffer)
-    while length < size:
+    # A long list is read anew each time that it is looked whether it is whole; and that it is not before a line ends.
+    while length < size or not parts[-1].endswith(b"\n"):
         data = line.recv(RECEIVE)
         if not data:
             raise EOFError(CLOSED)
