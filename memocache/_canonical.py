@@ -52,6 +52,7 @@ FOREIGN: Final = sys.stdlib_module_names | {
 }  # whose classes no user gives a method
 LONGEST_NAME: Final = 40
 LONG_INT: Final = sys.hash_info.modulus
+LEAST_INT: Final = -LONG_INT
 MAIN: Final = frozenset({"__main__", "__mp_main__"})  # the second in children that multiprocessing spawns
 NO_KEY: Final = object()
 POINTER: Final = struct.calcsize("P")
@@ -480,7 +481,7 @@ def _is_itself(value: object) -> bool:
 def fast_types(values: Sequence[Any]) -> type | tuple[type, ...] | None:
     """Return what `plain_types` does, or None if any number of others could be found with the same hash: long ints."""
     for value in values:
-        if type(value) is int and not -LONG_INT < value < LONG_INT:
+        if type(value) is int and not LEAST_INT < value < LONG_INT:
             return None
     return int if len(values) == 1 and type(values[0]) is int and PLAIN_TYPES else plain_types(values)
 

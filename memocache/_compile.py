@@ -65,7 +65,7 @@ from collections.abc import Callable, Hashable, Mapping
 from inspect import Parameter
 from typing import Any, Final, TypeAlias
 
-from memocache._canonical import LONG_INT, PLAIN_TYPES, fast_types, has_own_key
+from memocache._canonical import LEAST_INT, LONG_INT, PLAIN_TYPES, fast_types, has_own_key
 from memocache._entry import FastIndex, FastKey
 from memocache._instances import Owner, tokens
 from memocache._native import hit
@@ -368,9 +368,11 @@ def _none(key_args: tuple[Any, ...]) -> None:
 
 
 def _of_one(fast_index: FastIndex) -> FastKeyMaker:
+    least = LEAST_INT if PLAIN_TYPES else LONG_INT
+
     def fast_key(key_args: tuple[Any, ...]) -> FastKey | None:
         (value,) = key_args
-        if type(value) is int and PLAIN_TYPES and -LONG_INT < value < LONG_INT:  # as fast_types, without its frames
+        if type(value) is int and least < value < LONG_INT:  # as fast_types, without its frames
             return fast_index, value, int
         kind = fast_types(key_args)
         return None if kind is None else (fast_index, value, kind)

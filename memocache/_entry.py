@@ -11,6 +11,7 @@ from memocache._native import hit
 
 __all__ = ["SECOND", "StaleableEntry", "FastKey", "FastIndex", "Entry", "EntryScope"]
 
+NEVER: Final = -inf  # the moment until which nobody is served
 SECOND: Final = 1e6  # in the unit of an entry's cost
 FIRST_BACKOFF: Final = 1.0
 LONGEST_BACKOFF: Final = 30.0
@@ -90,14 +91,16 @@ class Entry:
 
     def end(self) -> None:
         """Let nobody be served this entry any more."""
-        self.serve_until = self.expires_at = -inf
+        self.serve_until = self.expires_at = NEVER
         scope = self.scope
         if self.arg_types is None or scope is None:
             return
         for reference in scope.indexes:
             index = reference()
-            if index is not None and index.table.get(self.args) is self:
-                index.table.pop(self.args, None)  # `disabled` may have emptied it since
+            if index is not None:
+                table = index.table
+                if table.get(self.args) is self:
+                    table.pop(self.args, None)  # `disabled` may have emptied it since
 
 
 if TYPE_CHECKING or hit is None:

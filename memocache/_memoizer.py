@@ -38,7 +38,7 @@ from memocache._readthrough import (
     put,
     refresh,
 )
-from memocache._signature import BelievedSignature
+from memocache._signature import POSITIONAL, BelievedSignature
 from memocache._tags import Tags
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
@@ -111,6 +111,11 @@ class Memoizer:
             tag_args=self.tags.names if self.tags else None,
             has_unnamed=options.key is None,
         )
+        # As many positional arguments are in the key just as they are given, and need not be bound; -1 for none.
+        parameters = believed.signature.parameters
+        is_plain = not believed.as_written and self._spec.function is None and self._spec.names == tuple(parameters)
+        are_positional = all(each.kind in POSITIONAL for each in parameters.values())
+        self._number_as_given = len(parameters) if is_plain and are_positional else -1
         self._key_args_of: Callable[..., tuple[object, ...]] | None = None
         self._tag_args_of: Callable[..., tuple[object, ...]] | None = None
         # Refuse now what will be refused.
@@ -399,7 +404,8 @@ class Memoizer:
         # As `may_have_views`, whose call would take a hundredth of all of it in process.
         if binding.views is None if binding.is_direct else not self.may_have_views(binding):
             try:
-                key = self.known_key(binding, (self._key_args_of or self.bind)(*args, **kwargs))
+                is_bound = len(args) == self._number_as_given and not kwargs
+                key = self.known_key(binding, args if is_bound else (self._key_args_of or self.bind)(*args, **kwargs))
             except UnkeyableArgument:
                 pass
             else:

@@ -183,8 +183,8 @@ class SimpleCache(Cache):
 
     def _store(self, entry: Entry, now: float) -> list[Entry]:
         """Put *entry* in and return what left, for the caller to let go of outside the lock."""
-        queue, left, was_main = self._queue, [], False
-        old = queue.get(entry.key)
+        queue, key, left, was_main = self._queue, entry.key, [], False
+        old = queue.get(key)
         if old is not None:  # what is asked for often is so under its new value, too; and that was asked for once more
             entry.hits_counted = old.hits_counted - old.hits - 1
             was_main = queue.has_in_main(old)
@@ -198,10 +198,10 @@ class SimpleCache(Cache):
         closings = tagged.closings
         # First: should a signal come between, the tag must not miss an entry.
         if scope is not None:
-            tagged.join(entry.key, scope.tags)
+            tagged.join(key, scope.tags)
         evicted = queue.insert(entry, now, to_main=was_main)
         if tagged.closings != closings and scope is not None:
-            tagged.join(entry.key, scope.tags)
+            tagged.join(key, scope.tags)
         for each in evicted:
             if listeners and "evicted" in listeners:
                 self._untold.append(each)
@@ -285,19 +285,20 @@ class SimpleCache(Cache):
     def fill(self, lease: Lease, entry: Entry | None) -> bool:
         """Store *entry* if the lease's flight is still the one on its key."""
         left: list[Entry] = []
+        key, own, alias = lease.key, lease.flight, lease.alias
         with self._lock:
-            if self._flights.get(lease.key) is not lease.flight:
+            if self._flights.get(key) is not own:
                 return False
             if entry is not None and entry is not lease.old:  # that is here, with what has been noted in it
                 left = self._store(entry, lease.created)
-                if lease.alias is not None:
-                    lease.alias[0].add(self, lease.alias, entry)
-            flight = self._flights.pop(lease.key, None)
-            stood = flight is lease.flight
+                if alias is not None:
+                    alias[0].add(self, alias, entry)
+            flight = self._flights.pop(key, None)
+            stood = flight is own
             if not stood:  # a handler has come between, and has forgotten or taken it
-                left += self._remove_key(lease.key) if entry is None else self._remove(entry)
+                left += self._remove_key(key) if entry is None else self._remove(entry)
                 if flight is not None:
-                    self._flights[lease.key] = flight
+                    self._flights[key] = flight
         left.clear()
         if self._untold:
             self._tell_evicted()
@@ -311,7 +312,9 @@ class SimpleCache(Cache):
             if entry is None:
                 return flight is not None
             was_present = time.time() < entry.expires_at  # see `now` of _clock
-            _left = self._remove(entry)  # which are let go of when this returns, outside the lock
+            left = self._queue.drop(entry)  # as `_remove`; they are let go of when this returns, outside the lock
+            for gone in left:
+                self._left(gone)
         return was_present or flight is not None
 
     def forget_tag(self, tag: str) -> None:

@@ -16,7 +16,7 @@ MOST_FILES: Final = {
     "miss in process": 11,
     "hit on memcached": 12,
     "miss on memcached": 18,
-    "uncache on Redis": 13,
+    "uncache on Redis": 12,
 }
 
 
