@@ -4,13 +4,11 @@ It is closed by default: it needs a secret, or the application's own check. It n
 """
 
 import asyncio
-import hmac
 import inspect
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode
@@ -18,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from memocache import Cache, default_cache
 from memocache._clock import now
 from memocache.errors import ConfigurationError, MemocacheError, with_article
+from memocache.serializers._signing import Signer
 from memocache.web.inspector._contents import Contents
 from memocache.web.inspector._page import POLICY, Page, said, trouble
 
@@ -26,6 +25,7 @@ __all__ = ["Inspector"]
 COOKIE: Final = "memocache_inspector"
 LASTS: Final = 12 * 3600  # seconds, of a session
 SHORTEST: Final = 16  # characters of a secret
+NO_SECRET: Final = "known to everybody"
 LARGEST: Final = 65_536  # bytes of a form
 FORM: Final = "application/x-www-form-urlencoded"
 FIELDS: Final = 20
@@ -142,7 +142,7 @@ class Inspector:
         self._allow = allow
         self._has_secret = secret is not None
         # Where the application itself knows who is there, all that a token has to prove is that it saw the page.
-        self._key = blake2b((secret or "").encode(), person=b"inspector").digest()
+        self._signer = Signer(secret or NO_SECRET, b"inspector")
         self._secret_sign = self._sign("secret", secret or "")
         self._tickets: set[str] = set()
 
@@ -235,10 +235,10 @@ class Inspector:
         return True
 
     def _sign(self, purpose: str, text: str) -> str:
-        return hmac.new(self._key, f"{purpose}|{text}".encode(), "sha256").hexdigest()
+        return self._signer.signature(text.encode("utf-8", "surrogatepass"), purpose.encode()).hex()
 
     def _is_signed(self, purpose: str, text: str, sign: str) -> bool:
-        return hmac.compare_digest(self._sign(purpose, text), sign.encode("ascii", "replace").decode())
+        return secrets.compare_digest(self._sign(purpose, text), sign.encode("ascii", "replace").decode())
 
     def _new_session(self) -> str:
         text = f"{int(now()) + LASTS}.{secrets.token_urlsafe(18)}"
