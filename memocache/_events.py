@@ -88,10 +88,12 @@ class Subscription:
         """End it; once it has ended, that does nothing."""
         with _lock:
             kinds, self._kinds = self._kinds, ()
+            if kinds:
+                _failed.discard(id(self._listener))  # which another may have then
             for kind in kinds:
-                left = list(_listening[kind])
-                left.remove(self._listener)
-                _listening[kind] = tuple(left)
+                former = _listening[kind]
+                at = next(at for at, each in enumerate(former) if each is self._listener)  # others may be equal to it
+                left = _listening[kind] = former[:at] + former[at + 1 :]
                 if not left:
                     del listeners[kind]
                     _switch(kind, on=False)

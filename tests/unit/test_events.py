@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,6 +43,34 @@ def test_nobody_listens_after_the_last_has_ended() -> None:
     second()
     second()
     assert not listeners
+
+
+def test_who_ends_does_not_end_somebody_who_is_equal() -> None:
+    @dataclass
+    class Collector:
+        kinds: list[str]
+
+        def __call__(self, event: Event) -> None:
+            self.kinds.append(event.kind)
+
+    first, second = Collector([]), Collector([])
+    f = cached(timeout=60)(lambda x: x)
+    with subscribe(first, "miss"):
+        subscribe(second, "miss")()
+        f(1)
+    assert (first.kinds, second.kinds) == (["miss"], [])
+
+
+def test_what_a_listener_raises_is_logged_once_each_time_that_it_listens(caplog: pytest.LogCaptureFixture) -> None:
+    f = cached(timeout=60)(lambda x: x)
+
+    def broken(event: Event) -> None:
+        raise LookupError
+
+    for number in (1, 3):
+        with subscribe(broken, "miss"):
+            f(number), f(number + 1)
+    assert caplog.text.count("a listener to events raised (said once)") == 2
 
 
 def test_a_listener_must_be_callable() -> None:
