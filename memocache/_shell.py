@@ -159,7 +159,8 @@ class Shell:
         with subscribe(told.append, "failed"):
             info = _asked(call, function.entry, *args, **kwargs)
         if info is None:
-            raise ShellError(_reason(told) or f"nothing is stored for {call}", status=1)
+            page = "; if it is a view, its pages have keys made from requests" if _may_be_view(function) else ""
+            raise ShellError(_reason(told) or f"nothing is stored for {call}{page}", status=1)
         self._say(f"key         {info.key}")
         self._say(f"age         {info.age:.1f} s")
         self._say(f"expires in  {'never' if info.expires_in is None else f'{info.expires_in:.1f} s'}")
@@ -176,7 +177,10 @@ class Shell:
         """Forget one call."""
         function, args, kwargs = self._shared_call(call)
         existed = _asked(call, function.uncache, *args, **kwargs)
-        self._say(f"forgotten: {call}" if existed else f"nothing was stored for {call}; it is forgotten all the same")
+        if existed or _may_be_view(function):  # whose pages are forgotten by a tag, which does not tell of any
+            self._say(f"forgotten: {call}")
+        else:
+            self._say(f"nothing was stored for {call}; it is forgotten all the same")
 
     def uncache_all(self, name: str) -> None:
         """Forget every call of a function."""
@@ -297,9 +301,13 @@ class Shell:
 
     def _refuse_in_process(self, cache: Cache) -> None:
         if not cache.shared:
+            if self._functions:
+                remedy = "use a cache that processes share, or restart them"
+            else:
+                remedy = "name another one by its URL, or an application that has one: memocache -a shop.app ..."
             raise ShellError(
                 f"{cache!r} lives in the memory of each process of the application, where no command can reach it; "
-                "use a cache that processes share, or restart them"
+                f"{remedy}"
             )
 
     def _shared_function(self, name: str) -> Any:
@@ -397,6 +405,11 @@ def _as_json(figures: SharedFigures) -> tuple[str]:
         "minutes": {name: [getattr(minute, name) for minute in figures.minutes] for name in OF_A_MINUTE},
     }
     return (json.dumps(made),)
+
+
+def _may_be_view(function: Any) -> bool:
+    memoizer = cast(Memoizer, function._self_memoizer)
+    return memoizer.may_have_views(memoizer.binding())
 
 
 def _full_name(function: Any) -> str:

@@ -26,7 +26,7 @@ from memocache import cached, cache_from_url
 cache = cache_from_url(os.environ["SHOP_CACHE"])
 computed = []
 
-@cached(timeout=300, cache=cache, tags=("tenant:{tenant}",))
+@cached(timeout=300, cache=cache, tags=("tenant:{tenant}",), view=False)
 def report(tenant, month="May"):
     computed.append((tenant, month))
     return tenant
@@ -314,6 +314,17 @@ def test_a_cache_of_another_process_is_refused_by_name(at_sqlite: None, run: Run
         assert err.startswith(
             f"memocache {command[0]}: SimpleCache(threshold=10000, default_timeout=300) lives in the memory of each "
         )
+        assert err.endswith("use a cache that processes share, or restart them\n")
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["clear", "--yes", "memory://"]])
+def test_without_an_application_a_cache_in_process_is_no_use(
+    command: list[str], only_own_functions: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_function, "_functions", weakref.WeakValueDictionary())
+    assert main(command) == 2
+    told = "name another one by its URL, or an application that has one: memocache -a shop.app ...\n"
+    assert capsys.readouterr().err.endswith(told)
 
 
 def test_a_function_that_is_not_there(at_sqlite: None, run: Run, name: str) -> None:

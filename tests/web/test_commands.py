@@ -34,6 +34,23 @@ app = Flask("shop")
 Memocache(app)
 """
 
+FLASK_VIEW = """
+@app.get("/page/<name>")
+@cached(timeout=300, cache=os.environ["SHOP_CACHE"])
+def page(name):
+    return "page"
+"""
+
+DJANGO_VIEW = """
+from django.http import HttpRequest, HttpResponse
+
+@cached(timeout=300, cache=os.environ["SHOP_CACHE"])
+def page(request: HttpRequest):
+    return HttpResponse("page")
+
+urlpatterns = []
+"""
+
 SETTINGS = """
 SECRET_KEY = "secret"
 ROOT_URLCONF = "urls"
@@ -55,12 +72,12 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, url: str) -> Run:
     """Runs the command of the framework; returns the exit status, and what it has printed."""
     if request.param == "django":
         pytest.importorskip("django")
-        for name, text in (("settings", SETTINGS), ("urls", FUNCTIONS + "urlpatterns = []"), ("manage", MANAGE)):
+        for name, text in (("settings", SETTINGS), ("urls", FUNCTIONS + DJANGO_VIEW), ("manage", MANAGE)):
             (tmp_path / f"{name}.py").write_text(text)
         command = [sys.executable, "manage.py", "memocache"]
     else:
         pytest.importorskip("flask")
-        (tmp_path / "app.py").write_text(FLASK + FUNCTIONS)
+        (tmp_path / "app.py").write_text(FLASK + FUNCTIONS + FLASK_VIEW)
         command = [sys.executable, "-m", "flask", "memocache"]
     environ = {**os.environ, "SHOP_CACHE": url, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(ROOT)}
     environ.pop("FLASK_APP", None)
@@ -94,6 +111,14 @@ def test_what_one_process_has_stored_others_list_and_forget(run: Run) -> None:
     assert (status, err, len(out.splitlines())) == (0, "", 2)
     assert run("uncache", call) == (0, f"forgotten: {call}\n", "")
     assert run("ls", "report") == (1, "", "memocache ls: nothing is stored for report\n")
+
+
+def test_pages_of_a_view_are_not_said_to_be_missing(run: Run) -> None:
+    """Their keys are made from requests, which a command has not."""
+    call = "page(None)"
+    told = f"memocache entry: nothing is stored for {call}; if it is a view, its pages have keys made from requests\n"
+    assert run("entry", call) == (1, "", told)
+    assert run("uncache", call) == (0, f"forgotten: {call}\n", "")
 
 
 def test_the_doctor_looks_at_the_caches_of_the_site(run: Run) -> None:
