@@ -60,11 +60,13 @@ def duration(seconds: float) -> str:
 
 
 def size(number: int | None) -> str:
-    """Return a *number* of bytes for a reader: "204 B", "2.1 kB", "3.0 MB"; "-" where it is not known."""
+    """Return a *number* of bytes for a reader: "204 B", "2.1 kB", "3.0 MB", "1.1 GB"; "-" where it is not known."""
     if number is None:
         return "-"
     if number < 1000:
         return f"{number} B"
     if number < 1_000_000:
         return f"{number / 1000:.1f} kB"
-    return f"{number / 1_000_000:.1f} MB"
+    if number < 1_000_000_000:
+        return f"{number / 1_000_000:.1f} MB"
+    return f"{number / 1_000_000_000:.1f} GB"

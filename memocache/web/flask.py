@@ -406,7 +406,7 @@ def _uncache_url(url: str) -> None:
     if not forgotten:
         raise click.ClickException(f"the view of {url} is not cached")
     call = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    click.echo("\n".join(f"Forgotten: {title}({call})" for title in forgotten))
+    click.echo("\n".join(f"forgotten: {title}({call})" for title in forgotten))
 
 
 views: Final = FlaskViews()

@@ -241,7 +241,7 @@ def test_a_socket_that_every_user_may_speak_through(start_memcached: Start, pref
 def test_a_file(tmp_path: Path, examine: Examine) -> None:
     status, figures, _ = examine(f"sqlite:///{tmp_path}/own/cache.db?prefix=shop:")
     assert status == 0
-    assert figures["size"].endswith(" of 1073.7 MB")
+    assert figures["size"].endswith(" of 1.1 GB")
     assert "power failure" in figures["restart"]
 
 
