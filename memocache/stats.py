@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import math
 import random
 import threading
 from collections import Counter
@@ -20,7 +19,7 @@ from memocache._fork import in_child
 from memocache._policy import FOREVER
 from memocache.backends._shared import INDEX, MINUTE, MINUTES, TOTAL, ServerCache
 from memocache.errors import ConfigurationError, MemocacheError, one_line, with_article
-from memocache.observe._totals import Totals
+from memocache.observe._totals import Totals, check_interval
 
 if TYPE_CHECKING:
     from memocache.backends.base import Cache
@@ -166,8 +165,7 @@ def share(cache: "Cache | Foreign | str", every: float = 10) -> "Sharing":
     """
     global _sharing, _totals
     far = _far("share", cache)
-    if isinstance(every, bool) or not isinstance(every, int | float) or not 0 < every < math.inf:
-        raise ConfigurationError(f"share() got every={every!r}; wanted: seconds above 0, such as 10")
+    check_interval("share", every)
     with _starting:
         if _totals is None:
             _totals = Totals(are_full=True)

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from memocache import cached_functions
 from memocache._binding import Figures
+from memocache.errors import ConfigurationError
 
 __all__ = ["COMPUTATIONS", "OUTCOMES", "ROUND_TRIPS", "Labels", "Totals", "labels_of", "system_of"]
 
@@ -16,6 +17,7 @@ COUNTED: Final = {
     "seconds_computed": "computed",
 }
 """The figures that are summed up, by the names that `Info` has for them; and how the counters call them."""
+LONGEST_INTERVAL: Final = 1e9  # seconds; with more than ten times that, threads cannot wait
 OUTCOMES: Final = {"hits": "hit", "stale": "stale", "misses": "miss", "waits": "wait"}
 """The outcomes of a call, by the name that `Info` has for how often there was each."""
 COMPUTATIONS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -30,6 +32,12 @@ SYSTEMS: Final = {
     "TieredCache": "tiered",
     "NullCache": "none",
 }
+
+
+def check_interval(function: str, every: object) -> None:
+    """Raise ConfigurationError if *every*, which *function* got, are no seconds for a thread to wait."""
+    if isinstance(every, bool) or not isinstance(every, int | float) or not 0 < every <= LONGEST_INTERVAL:
+        raise ConfigurationError(f"{function}() got every={every!r}; wanted: seconds above 0, such as 10")
 
 
 class Labels(NamedTuple):

@@ -488,7 +488,7 @@ def test_a_cache_that_cannot_add_for_all_is_refused_by_name(do: Callable[[Any], 
     assert stats.sharing() is None
 
 
-@pytest.mark.parametrize("every", [0, -1, "10", None, True, float("nan"), float("inf")])
+@pytest.mark.parametrize("every", [1e300, 0, -1, "10", None, True, float("nan"), float("inf")])
 def test_seconds_that_cannot_be_are_refused(tmp_path: Path, every: Any) -> None:
     with pytest.raises(ConfigurationError) as refused:
         share(f"sqlite:///{tmp_path}/cache.db", every)

@@ -388,13 +388,14 @@ def test_the_dashboard_shows_every_metric_that_there_is_and_no_other(tmp_path: P
     assert len(set(places)) == len(panels)
 
 
-def test_prometheus_reads_at_an_interval_above_0() -> None:
+@pytest.mark.parametrize("every", [0, -1, float("nan"), float("inf"), 1e300, True, "5", None])
+def test_prometheus_reads_at_an_interval_above_0(every: Any) -> None:
     pytest.importorskip("prometheus_client")
     from memocache.observe.prometheus import register
 
     with pytest.raises(ConfigurationError) as refused:
-        register(every=0)
-    assert str(refused.value) == "every=0; wanted: seconds above 0"
+        register(every=every)
+    assert str(refused.value) == f"register() got every={every!r}; wanted: seconds above 0, such as 10"
 
 
 # ---- logs ------------------------------------------------------------------------------------------------------------
