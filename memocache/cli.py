@@ -190,7 +190,8 @@ def add_commands(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction
         command = commands.add_parser(name, help=what, description=CALL)
         command.add_argument("call", metavar="CALL", help="such as 'report(7, month=\"May\")'")
     uncache = commands.add_parser("uncache", help="forget a call, a function or a tag", description=CALL)
-    uncache.add_argument("call", metavar="CALL", nargs="?", help="such as 'report(7, month=\"May\")'")
+    path = "; for `flask memocache` also the path of a view, /page/7"
+    uncache.add_argument("call", metavar="CALL", nargs="?", help="such as 'report(7, month=\"May\")'" + path)
     uncache.add_argument("--all", metavar="FUNCTION", help="forget every call of a function")
     uncache.add_argument("--tag", metavar="TAG", help="forget every call with this tag")
     uncache.add_argument("--cache", metavar="URL", dest="url", help="with --tag: on this cache alone")
