@@ -141,10 +141,17 @@ def test_what_cannot_be_done_is_a_sentence(run: Run) -> None:
         assert told in err
 
 
-def test_a_django_site_that_cannot_be_imported(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+    ],
+)
+def test_a_django_site_that_cannot_be_imported(run: Run, tmp_path: Path, text: str, why: str) -> None:
     if not (tmp_path / "urls.py").exists():
         pytest.skip("Flask says so itself")
-    (tmp_path / "urls.py").write_text("import no_such_module")
+    (tmp_path / "urls.py").write_text(text)
     code, _, err = run("ls")
     assert code == 2
-    assert "ROOT_URLCONF='urls' cannot be imported: ModuleNotFoundError: No module named 'no_such_module'" in err
+    assert f"ROOT_URLCONF='urls' cannot be imported: {why}" in err

@@ -31,7 +31,7 @@ class ManageCommand(BaseCommand):  # type: ignore[misc]
         try:
             if isinstance(urlconf, str):
                 import_module(urlconf)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             message = f"ROOT_URLCONF={urlconf!r} cannot be imported: {type(error).__name__}: {error}"
             raise CommandError(message, returncode=2) from error
         status = cli.run(self._parser, Namespace(**options), self.stdout, self.stderr)
