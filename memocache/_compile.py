@@ -62,6 +62,7 @@ import linecache
 import time
 import weakref
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from inspect import Parameter
 from typing import Any, Final, TypeAlias
 
@@ -459,10 +460,12 @@ def function_of(source: str, name: str, variables: dict[str, Any], like: Callabl
     title = str(getattr(like, "__name__", "call"))
     path = str(getattr(like, "__qualname__", title))
     filename = f"<memocache {getattr(like, '__module__', '')}.{path} {next(_files)}>"
-    exec(compile(source, filename, "exec"), variables)  # noqa: S102 - as dataclasses write __init__
-    written: Any = variables.pop(name)
-    while _gone:
-        linecache.cache.pop(_gone.pop(), None)
+    made: dict[str, Any] = {}  # not in *variables*: another thread may be at the same
+    exec(compile(source, filename, "exec"), variables, made)  # noqa: S102 - as dataclasses write __init__
+    written = made[name]
+    with suppress(IndexError):  # another thread has taken the last
+        while _gone:
+            linecache.cache.pop(_gone.pop(), None)
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     weakref.finalize(written, _gone.append, filename).atexit = False
     # So that errors about arguments have the function's name.

@@ -17,6 +17,8 @@ import pytest
 from memocache import SimpleCache, SQLiteCache, UnkeyableArgument, cached
 from memocache._native import hit
 from tests.support.calls import CONFUSABLE, Bomb, Liar, LiarThroughout, LyingText, SlowBomb, Unhashable
+from tests.support.race import quick_switches
+from tests.support.threads import at_once
 
 
 @cached
@@ -267,3 +269,21 @@ def test_another_value_without_a_form_is_refused(given: dict[str, object]) -> No
     assert get("a") == "a"
     with pytest.raises(UnkeyableArgument, match=f"get: parameter '{next(iter(given))}' has no stable key"):
         get("a", **given)
+
+
+def test_the_first_calls_may_come_at_once() -> None:
+    def first_calls() -> list[BaseException]:
+        problems: list[BaseException] = []
+        f = cached(cache=SimpleCache(), namespace="first", tags=("tag:{x}",))(lambda x, y=1: x)
+
+        def call() -> None:
+            try:
+                random.choice((f.key, f.uncache, f.peek, f))(1)
+            except BaseException as problem:  # noqa: BLE001
+                problems.append(problem)
+
+        at_once(4, call)
+        return problems
+
+    with quick_switches():
+        assert [problem for _ in range(800) for problem in first_calls()] == []
