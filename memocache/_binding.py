@@ -50,7 +50,7 @@ class Binding:
         policy: for how long results are kept.
         wait: seconds to wait for another call's computation.
         copy: what protects an in-process value from its callers.
-        counters: what is counted; None for new ones.
+        counters: what is counted.
         keeps_errors_apart: whether an exception is for its own caller only.
     """
 
@@ -69,7 +69,7 @@ class Binding:
         policy: Policy,
         wait: float,
         copy: Callable[[Any], Any] | None,
-        counters: Counters | None = None,
+        counters: Counters,
         *,
         keeps_errors_apart: bool = False,
     ) -> None:
@@ -81,7 +81,7 @@ class Binding:
         self.policy = policy
         self.wait = wait
         self.copy = copy
-        self.counters = Counters(title) if counters is None else counters
+        self.counters = counters
         self.keeps_errors_apart = keeps_errors_apart
         self.longest = 0.0  # computation that was seen, in seconds
         self.lease_seconds = FIRST_LEASE  # for which a computation may hold its key
@@ -254,25 +254,25 @@ class Binding:
         """Tell those who listen to this *kind* of event that *entry* is served."""
         if tell := listeners.get(kind):
             age = max(0.0, now() - entry.serve_from) if entry.serve_from else None
-            tell(self.title, entry.key, self.event_cache, age=age)
+            tell(self.counters.name, entry.key, self.event_cache, age=age)
 
     def has_waited(self, key: str, seconds: float) -> None:
         """Count that a call is served the result of another, for which it has waited so many *seconds*."""
         self.counters.waits += 1
         self.counters.waited += seconds
         if tell := listeners.get("wait"):
-            tell(self.title, key, self.event_cache, seconds=seconds)
+            tell(self.counters.name, key, self.event_cache, seconds=seconds)
 
     def tell_miss(self, key: str, seconds: float | None, error: BaseException | None = None) -> None:
         """Tell those who listen that a call was computed, perhaps in so many *seconds*, or with an *error*."""
         if tell := listeners.get("miss"):
-            tell(self.title, key, self.event_cache, seconds=seconds, error=error)
+            tell(self.counters.name, key, self.event_cache, seconds=seconds, error=error)
 
     def tell_stored(self, lease: Lease, entry: Entry) -> None:
         """Tell those who listen that the cache took *entry* under *lease*."""
         if tell := listeners.get("stored"):
             size = getattr(lease, "size", None)
-            tell(self.title, entry.key, self.cache, seconds=entry.cost / SECOND, size=size)
+            tell(self.counters.name, entry.key, self.cache, seconds=entry.cost / SECOND, size=size)
 
     def lost_lease(self) -> None:
         """Count that a result was not stored, since it took longer than its lease. Nothing failed."""
@@ -290,7 +290,7 @@ class Binding:
         self.counters.failures += 1
         self.counters.errors[what] = self.counters.errors.get(what, 0) + 1
         if tell := listeners.get("failed"):
-            tell(self.title, None, self.event_cache, error=error)
+            tell(self.counters.name, None, self.event_cache, error=error)
         self._warn(what, error)
 
     def _warn(self, what: str, error: Exception | None = None) -> None:

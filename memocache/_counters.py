@@ -68,10 +68,10 @@ class Counters:
     threads between the reading and the writing of `x.n += 1`.
     """
 
-    __slots__ = ("before", "errors", "slowest", "title", *FIGURES)
+    __slots__ = ("before", "errors", "name", "slowest", *FIGURES)
 
-    def __init__(self, title: str = "") -> None:
-        self.title = title  # the function's, in messages and events
+    def __init__(self, name: str = "") -> None:
+        self.name = name  # the function's, in events and metrics: with its module
         self.slowest = 0.0  # seconds of the longest computation, which stay
         # The figures that were set to zero, for those who add up all.
         self.before: tuple[float, ...] = (0,) * len(FIGURES)

@@ -35,7 +35,9 @@ class Event:
     kind: Kind
     """The kind: hit, stale, miss, wait; stored, uncached, evicted; failed, recovered; operation."""
     function: str
-    """The function as messages name it, such as "shop.report"; empty for what concerns a tag, a server or an operation.
+    """The function with its module, such as "shop.report", or its `namespace=`.
+
+    Empty for what concerns a tag, a server or an operation.
     """
     key: str | None
     """The key of the call in the cache; of what was uncached with others, the tag. None where there is neither."""

@@ -164,9 +164,11 @@ class Memoizer:
             )
         keys = self._key_maker(shared=cache.shared, one_machine=cache.one_machine)
         if self._plain is not None:
-            counters: Counters | None = self._plain.bindings.on(cache).counters
+            counters = self._plain.bindings.on(cache).counters
         else:  # those of the binding that it replaces, if there is one
-            counters = next((each.counters for each in self.bindings.known if each.cache is cache), None)
+            counters = next(
+                (each.counters for each in self.bindings.known if each.cache is cache), Counters(self.namespace.name)
+            )
         return Binding(self.title, cache, keys, options.policy, options.wait, options.copied, counters)
 
     def _key_maker(self, *, shared: bool, one_machine: bool) -> KeyMaker:

@@ -634,7 +634,7 @@ async def forget(binding: Binding, key: str) -> bool:
     try:
         existed = bool(await CacheCall(cache, cache.forget_call, (keys, tag)))
         if tell := listeners.get("uncached"):
-            tell(binding.title, key, cache)
+            tell(binding.counters.name, key, cache)
         return existed
     except BackendError as error:
         raise binding.not_forgotten(error) from error
@@ -654,7 +654,7 @@ def forget_direct(binding: Binding, key: str) -> bool:
             for other in binding.keys.other_versions(key):
                 cache.forget(other)
         if listeners and (tell := listeners.get("uncached")):
-            tell(binding.title, key, cache)
+            tell(binding.counters.name, key, cache)
         return existed
     except BackendError as error:
         raise binding.not_forgotten(error) from error
@@ -666,7 +666,7 @@ async def forget_tag(binding: Binding, tag: str) -> None:
     try:
         await CacheCall(cache, cache.forget_tag, (tag,))
         if tell := listeners.get("uncached"):
-            tell(binding.title, tag, cache)
+            tell(binding.counters.name, tag, cache)
     except BackendError as error:
         raise binding.not_forgotten(error, "its calls were") from error
     finally:

@@ -202,12 +202,12 @@ class Shell:
     def refresh(self, call: str) -> None:
         """Compute one call now, and store the result."""
         function, args, kwargs = self._shared_call(call)
-        title, told = cast(Memoizer, function._self_memoizer).title, list[Event]()
+        name, told = cast(Memoizer, function._self_memoizer).namespace.name, list[Event]()
         began = ticks()
         with subscribe(told.append, "stored", "failed"):
             _asked(call, function.refresh, *args, **kwargs)
         seconds = ticks() - began
-        if not any(event.kind == "stored" and event.function == title for event in told):
+        if not any(event.kind == "stored" and event.function == name for event in told):
             why = _reason(told)
             raise ShellError(
                 f"{call} was computed in {seconds:.3f} s, but not stored" + (f": {why}" if why else ""), status=1

@@ -168,7 +168,7 @@ def share(cache: "Cache | Foreign | str", every: float = 10) -> "Sharing":
     check_interval("share", every)
     with _starting:
         if _totals is None:
-            _totals = Totals(are_full=True)
+            _totals = Totals()
             if _fork.is_child:
                 _totals.read()  # what the parent had counted is the parent's
             atexit.register(_at_exit)
@@ -374,6 +374,6 @@ def _after_fork() -> None:
     _starting = threading.RLock()
     _totals = None
     if _sharing is not None:
-        _totals = Totals(are_full=True)
+        _totals = Totals()
         _totals.read()  # what the parent has counted is the parent's
         _sharing.after_fork()

@@ -238,7 +238,7 @@ class SimpleCache(Cache):
         for entry in evicted:
             counters = None if entry.scope is None else entry.scope.counters
             if tell is not None:
-                tell("" if counters is None else counters.title, entry.key, self)
+                tell("" if counters is None else counters.name, entry.key, self)
 
     # ---- what the read-through needs -----------------------------------------------------------------------------
 
@@ -373,7 +373,7 @@ class SimpleCache(Cache):
             scope = entry.scope
             yield StoredEntry(
                 key=entry.key,
-                namespace="" if scope is None or scope.counters is None else scope.counters.title,
+                namespace="" if scope is None or scope.counters is None else scope.counters.name,
                 tag=next((tag for tag in _tags(entry) if tag.startswith(ALL)), ""),
                 age=max(0.0, now - entry.serve_from),
                 expires_in=end - now if end < inf else None,

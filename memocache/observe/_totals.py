@@ -59,13 +59,9 @@ def labels_of(function: str, cache: Any) -> Labels:
 
 
 class Totals:
-    """The sums of all functions by their labels, which only grow: also when a function is gone or counts from zero.
+    """The sums of all functions by their labels, which only grow: also when a function is gone or counts from zero."""
 
-    Functions are called as in messages and events; with *are_full*, by names that tell those of all modules apart.
-    """
-
-    def __init__(self, *, are_full: bool = False) -> None:
-        self._are_full = are_full
+    def __init__(self) -> None:
         self._known: dict[int, Known] = {}  # by the id of what its function is
         self.counts: dict[Labels, Counter[str]] = {}
         """By labels, the sums, under the names that `Info` has for them."""
@@ -85,14 +81,13 @@ class Totals:
             memoizer = function._self_memoizer
             if not memoizer.bindings.known:  # it was not called yet
                 continue
-            name = memoizer.namespace.name if self._are_full else memoizer.title
             known = self._known.get(id(memoizer)) or Known(memoizer)
             if known.memoizer() is not memoizer:  # which has gone in this very moment
                 self._add(known, added)
                 known = Known(memoizer)
             self._known[id(memoizer)] = known
             known.figures, known.cache = memoizer.bindings.figures(), memoizer.bindings.latest.cache
-            known.labels = Labels(name, system_of(known.cache))
+            known.labels = Labels(memoizer.namespace.name, system_of(known.cache))
             size = self._add(known, added)
             if size is not None:
                 self.entries[known.labels] = self.entries.get(known.labels, 0) + size

@@ -217,8 +217,8 @@ class TellingTests:
     def _listing(self, cache: Cache, namespace: str | None, limit: int = 1000) -> Listing:
         try:
             return cache.listing(namespace, limit)
-        except BackendError as error:
-            pytest.skip(str(error))
+        except BackendError:
+            pytest.skip("a cache that cannot list what it holds")
 
     def _listed(self, cache: Cache, namespace: str | None) -> list[StoredEntry]:
         return list(self._listing(cache, namespace))

@@ -14,7 +14,16 @@ from typing import Any
 
 import pytest
 
-from memocache import ConfigurationError, MemcachedCache, SimpleCache, SQLiteCache, cached, configure
+from memocache import (
+    ConfigurationError,
+    Event,
+    MemcachedCache,
+    SimpleCache,
+    SQLiteCache,
+    cached,
+    configure,
+    subscribe,
+)
 from memocache.observe._totals import Totals
 from memocache.observe.logs import log_events
 from tests.support.servers import MemcachedServer, free_port
@@ -41,7 +50,7 @@ def test_the_totals_of_a_function_only_grow() -> None:
     f = driven("totals")
     totals.read()
     totals.read()
-    (labels,) = [each for each in totals.counts if each.function == f._self_memoizer.title]
+    (labels,) = [each for each in totals.counts if each.function == f._self_memoizer.namespace.name]
     assert labels.system == "memory"
     assert (totals.counts[labels]["hits"], totals.counts[labels]["misses"], totals.entries[labels]) == (3, 2, 1)
     f.cache_clear()
@@ -76,7 +85,7 @@ def test_what_was_counted_before_a_function_counts_from_zero_is_in_the_totals() 
     f(1)
     f.cache_clear()
     f(1)
-    (added,) = [more for labels, more in totals.read().items() if labels.function == f._self_memoizer.title]
+    (added,) = [more for labels, more in totals.read().items() if labels.function == f._self_memoizer.namespace.name]
     assert (added["hits"], added["misses"]) == (0, 2)
 
 
@@ -91,7 +100,7 @@ def test_hits_of_an_entry_that_leaves_while_they_are_read_are_counted_once() -> 
 
     cache, totals = Leaving(), Totals()
     f = cached(timeout=60, cache=cache, namespace="leaving")(lambda x: x)
-    labels = f._self_memoizer.title, "Leaving"
+    labels = f._self_memoizer.namespace.name, "Leaving"
     f(1), f(1), f(1)
     for leaving, hits in ((False, 2), (True, 2), (False, 2)):
         cache.is_leaving = leaving
@@ -114,9 +123,27 @@ def test_a_function_whose_cache_needs_a_request_is_counted_outside_of_one() -> N
     copy_context().run(serve)
     with pytest.raises(LookupError):
         f.info()
-    totals = Totals(are_full=True)
+    totals = Totals()
     totals.read()
     assert (totals.counts["request", "memory"]["hits"], totals.counts["request", "memory"]["misses"]) == (1, 1)  # type: ignore[index]
+
+
+def test_functions_of_one_name_in_two_modules_are_two() -> None:
+    def rate(module: str) -> Any:
+        def rate() -> None: ...
+
+        rate.__module__, rate.__qualname__ = module, "rate"
+        return cached(cache=SimpleCache(), timeout=60)(rate)
+
+    named, told = [rate("shop.one"), rate("shop.two")], list[Event]()
+    with subscribe(told.append, "miss"):
+        for each in named:
+            each()
+    totals = Totals()
+    totals.read()
+    names = ["shop.one.rate", "shop.two.rate"]
+    assert [event.function for event in told] == names
+    assert {labels.function for labels in totals.counts} >= set(names)
 
 
 def test_a_function_that_was_not_called_makes_no_cache_for_it() -> None:
@@ -155,7 +182,7 @@ def test_opentelemetry_has_the_figures_and_a_span_for_each_computation() -> None
     f = driven("otel")
     with pytest.raises(ZeroDivisionError):
         f(0)
-    title = f._self_memoizer.title
+    title = f._self_memoizer.namespace.name
 
     def points(name: str) -> dict[str, Any]:
         data = reader.get_metrics_data()
@@ -220,7 +247,7 @@ def test_opentelemetry_is_reported_to_once_and_again(is_global: bool, monkeypatc
         for module in ("metrics", "metrics._internal"):
             monkeypatch.setattr(f"opentelemetry.{module}.get_meter_provider", lambda: provider)
     f = cached(timeout=60, cache=SimpleCache(), namespace="again")(lambda x: x)
-    title = f._self_memoizer.title
+    title = f._self_memoizer.namespace.name
 
     def figures() -> tuple[int, int]:
         """Return how many calls and how many computations are reported."""
@@ -257,7 +284,7 @@ def test_opentelemetry_reads_the_figures_once_a_collection(telemetry: Any, monke
     read, readings = Totals.read, list[None]()
     monkeypatch.setattr(Totals, "read", lambda self: readings.append(None) or read(self))
     f, seen = driven("once"), list[int]()
-    title = f._self_memoizer.title
+    title = f._self_memoizer.namespace.name
     for number, reader in enumerate([*telemetry.readers, *telemetry.readers], 1):
         f(number)
         data = reader.get_metrics_data()
@@ -341,7 +368,7 @@ def test_a_scrape_of_prometheus_has_the_figures(tmp_path: Path) -> None:
     exporter = register(registry, every=3600)
     try:
         f = driven("prometheus")
-        labels = {"function": f._self_memoizer.title, "system": "memory"}
+        labels = {"function": f._self_memoizer.namespace.name, "system": "memory"}
         text = prometheus.generate_latest(registry).decode()
 
         def value(name: str, **more: str) -> float | None:
@@ -406,7 +433,7 @@ def test_events_are_lines_of_a_log(caplog: pytest.LogCaptureFixture) -> None:
         f = driven("logs")
         with pytest.raises(ZeroDivisionError):
             f(0)
-    title = f._self_memoizer.title
+    title = f._self_memoizer.namespace.name
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == f"cache miss {title} {f.key(1)}"
     assert lines[-1] == f"cache miss {title} {f.key(0)} ZeroDivisionError"  # without its text
@@ -421,7 +448,7 @@ def test_structlog_is_given_names() -> None:
         {
             "event": "cache.uncached",
             "log_level": "info",
-            "function": f._self_memoizer.title,
+            "function": f._self_memoizer.namespace.name,
             "key": f.key(1),
             "cache": "SimpleCache",
         }
