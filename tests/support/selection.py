@@ -57,6 +57,7 @@ TIERS: Final = (
             "tests/contract/test_foreign.py",
             "tests/contract/test_gae.py",
             "tests/contract/test_generated.py",
+            "tests/contract/test_shared_figures.py",
             "tests/contract/test_variants.py",
             "tests/docs/test_own_cache.py",
             "tests/docs/test_pages_more.py",
