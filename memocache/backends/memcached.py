@@ -148,7 +148,7 @@ class Server(WireServer["MemcachedConnection"]):
                 if not line.startswith(wanted):  # nearly always, where others have much there
                     if line == b"END":
                         return
-                    if not line.startswith(b"key="):
+                    if not line.startswith(b"key=") and line != b"OK":  # with which 1.6.45 and later begin
                         raise self._no_listing(line)
                     continue
                 item = METADUMP.match(line)
