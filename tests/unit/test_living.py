@@ -1,6 +1,7 @@
 """A set of what is there, weakly, can be gone through while others are added to it."""
 
 import gc
+import sys
 import threading
 import weakref
 
@@ -25,8 +26,9 @@ def test_some_may_be_added_while_it_is_gone_through() -> None:
     living, plain = Living(kept), weakref.WeakSet(kept)
     more(living)
     assert len(kept) == len(living) == 20
-    with pytest.raises(RuntimeError, match="changed size"):  # the negative control
-        more(plain)
+    if sys.version_info < (3, 14):  # the negative control; from then on, a WeakSet is safe by itself
+        with pytest.raises(RuntimeError, match="changed size"):
+            more(plain)
 
 
 def test_what_is_gone_is_not_in_it() -> None:
