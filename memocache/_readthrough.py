@@ -467,10 +467,13 @@ class PendingLeadFast(Lease):
 
     def _end(self, value: Any, error: BaseException | None) -> Any:
         cost = self._leave()
+        lead: Any = None
         try:
             lead = _lead_on(self.binding, self, self.scope, value, error, cost, is_call=True)
             return PendingCall(lead).value
         except RecursionError:
+            if lead is not None:
+                lead.close()  # else it is told of as never awaited, if it has not begun
             if self.flight.state is None:
                 enclosing.set(self.flight)  # there was no room on the stack to end it: whoever is above does
             raise

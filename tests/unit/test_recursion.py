@@ -1,9 +1,14 @@
 """A cached function may call itself, 250 levels deep under the default recursion limit."""
 
+import contextlib
+import gc
+import inspect
 import subprocess
 import sys
 import textwrap
 import threading
+import warnings
+from collections.abc import Iterator
 
 import pytest
 
@@ -147,3 +152,27 @@ def test_a_destructor_that_the_collector_runs_may_call_a_cached_function(is_hear
     command = [sys.executable, "-c", textwrap.dedent(COLLECTED), is_heard]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (run.stderr, run.stdout, run.returncode) == ("", "alive\n", 0)
+
+
+@contextlib.contextmanager
+def room_for(levels: int) -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + levels)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def test_what_finds_no_room_leaves_nothing_that_was_never_awaited() -> None:
+    @cached(cache=SimpleCache())
+    def deep(n: int) -> None:
+        deep(n - 1)  # until there is no room, wherever in ours that is
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for levels in range(50, 150):
+            with room_for(levels), pytest.raises(RecursionError):
+                deep(1000)
+        gc.collect()
+    assert [str(each.message) for each in told] == []
