@@ -16,9 +16,9 @@ from memocache.backends import _wire
 from memocache.backends.base import Cache
 from memocache.backends.memcached import MemcachedConnection
 from tests.faults.kinds import KINDS, Kind, Memcached, Redis
-from tests.faults.scripts import run
 from tests.support.faults import BlackHole, Fault, FaultProxy
 from tests.support.servers import wait_until
+from tests.support.strict import run_strictly
 
 if TYPE_CHECKING:
     from tests.support.faults import Exchange
@@ -191,7 +191,7 @@ for thread in threads:
 
 
 def test_forked_children_use_connections_of_their_own(kind: type[Kind], proxy: FaultProxy, prefix: str) -> None:
-    assert run(CACHE.format(kind.script) + FORK, proxy.address, prefix) == ""
+    assert run_strictly(CACHE.format(kind.script) + FORK, proxy.address, prefix) == ""
     assert 4 < proxy.connections <= 5 + 4
 
 
@@ -233,11 +233,11 @@ assert f.info().failures == g.info().failures == 0
 
 
 def test_a_fork_that_python_was_not_told_of_is_noticed(kind: type[Kind], server: Any, prefix: str) -> None:
-    assert run(CACHE.format(kind.script) + UNTOLD_FORK, server.address, prefix) == ""
+    assert run_strictly(CACHE.format(kind.script) + UNTOLD_FORK, server.address, prefix) == ""
 
 
 def test_a_process_may_end_without_closing_anything(kind: type[Kind], server: Any) -> None:
-    assert run(CACHE.format(kind.script), server.address) == ""
+    assert run_strictly(CACHE.format(kind.script), server.address) == ""
 
 
 # ---- bytes out of turn -----------------------------------------------------------------------------------------------

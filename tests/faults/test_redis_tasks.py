@@ -17,11 +17,11 @@ from memocache._clock import ticks
 from memocache._entry import Entry
 from memocache.backends.base import Lease, call_verb
 from tests.faults.kinds import Redis
-from tests.faults.scripts import run
 from tests.support.faults import BlackHole, DropRequest, Fault, FaultProxy, LoseAnswer
 from tests.support.faulty import World
 from tests.support.redis_servers import RedisServer
 from tests.support.servers import wait_until
+from tests.support.strict import run_strictly
 
 if TYPE_CHECKING:
     from tests.support.faults import Exchange
@@ -122,7 +122,7 @@ asyncio.run(ask())
 
 
 def test_loops_may_end_as_they_like(redis_server: RedisServer, prefix: str) -> None:
-    assert run(CACHED + LOOPS, redis_server.address, prefix) == ""
+    assert run_strictly(CACHED + LOOPS, redis_server.address, prefix) == ""
 
 
 def test_a_loop_that_has_ended_leaves_no_connection(own_redis: RedisServer) -> None:
@@ -242,7 +242,7 @@ assert f.info().failures == 0
 
 
 def test_a_process_may_fork_while_a_loop_runs(redis_server: RedisServer, prefix: str) -> None:
-    assert run(CACHED + FORK_IN_LOOP, redis_server.address, prefix) == ""
+    assert run_strictly(CACHED + FORK_IN_LOOP, redis_server.address, prefix) == ""
 
 
 # ---- leases ----------------------------------------------------------------------------------------------------------

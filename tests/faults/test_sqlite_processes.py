@@ -15,6 +15,7 @@ from freezegun import freeze_time
 
 from memocache import SQLiteCache
 from memocache.backends.base import Busy, Lease
+from tests.support.strict import run_strictly
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -109,7 +110,7 @@ def test_many_processes_count_to_the_same_number(path: Path) -> None:
 PREAMBLE = """
 import json, os, signal, sys, threading
 from memocache import SQLiteCache, cached
-path = sys.argv[1]
+path = json.loads(sys.argv[1])
 cache = SQLiteCache(path, timeout=10)
 
 def child(work):
@@ -201,17 +202,7 @@ print(seen, cache.get("k"), cache._database._run(lambda on: on.execute("SELECT c
 
 
 def output_of(script: str, path: Path) -> str:
-    # From Python 3.12 on, a fork among threads is warned of. It is what we test.
-    flags = ["-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning"]
-    run = subprocess.run(
-        [sys.executable, *flags, "-c", PREAMBLE + script, str(path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (run.returncode, run.stderr) == (0, "")
-    return run.stdout
+    return run_strictly(PREAMBLE + script, str(path))
 
 
 def test_a_child_inherits_no_connection(path: Path) -> None:

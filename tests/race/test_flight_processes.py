@@ -16,6 +16,7 @@ from memocache import CachedFunction, MemcachedCache, _binding, cached
 from memocache._clock import ticks
 from tests.support.faults import FaultProxy
 from tests.support.servers import Address, MemcachedServer, wait_until
+from tests.support.strict import run_strictly
 from tests.support.threads import PATIENCE, start
 
 Other = Callable[..., AbstractContextManager["subprocess.Popen[str]"]]
@@ -268,12 +269,7 @@ def script(memcached: MemcachedServer, prefix: str) -> Callable[..., str]:
     def run(text: str, **values: str) -> str:
         for name, value in values.items():
             text = text.replace(name, value)
-        arguments = [PREAMBLE + text, json.dumps([memcached.address, prefix])]
-        # From Python 3.12 on, a fork among threads is warned of. It is what we test.
-        flags = ["-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning"]
-        done = subprocess.run([sys.executable, *flags, "-c", *arguments], capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
+        return run_strictly(PREAMBLE + text, [memcached.address, prefix])
 
     return run
 

@@ -12,20 +12,19 @@ from memocache import cached
 from memocache._clock import ticks
 from tests.reliability.caches import KINDS, Stand
 from tests.reliability.ledger import Ledger, note_outcomes
+from tests.support.strict import STRICT, complaints
 
 SIGNALS = "signals at random moments"
 FORKS = "forks under load"
 LEAVING = "interpreters that end in the middle of a refresh"
-# From Python 3.12 on, a fork among threads is warned of. It is what we test.
-FLAGS = ["-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning"]
 
 
-def run(module: str, *arguments: object, flags: list[str] = FLAGS, may_complain: bool = False) -> str:
+def run(module: str, *arguments: object, flags: list[str] = STRICT, may_complain: bool = False) -> str:
     """Return what a module of this package printed."""
     command = [sys.executable, *flags, "-m", f"tests.reliability.{module}", *map(json.dumps, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert may_complain or done.stderr == ""
+    assert may_complain or complaints(done.stderr) == ""
     return done.stdout
 
 
