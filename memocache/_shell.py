@@ -18,13 +18,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn, cast
 
-from memocache import Cache, Event, cache_from_url, cached_functions, subscribe, uncache_tag
+from memocache import Cache, Event, cached_functions, subscribe, uncache_tag
 from memocache._clock import ticks
 from memocache._doctor import Doctor, calling, result_of
 from memocache._memoizer import Memoizer
 from memocache._native import hit
 from memocache._terminal import EndedBySignal, duration, size
 from memocache.backends._listing import Listing, StoredEntry
+from memocache.backends.urls import Url, recipe_for
 from memocache.errors import BackendError, MemocacheError, printable
 from memocache.keys import all_tag
 from memocache.stats import OF_A_MINUTE, OF_ALL_TIME, Info, SharedFigures, read, sharing
@@ -290,7 +291,7 @@ class Shell:
             from memocache import default_cache
 
             return default_cache()
-        return cache_from_url(self._url)
+        return cast(Cache, recipe_for(Url(self._url, must_exist=True)).make())
 
     def _cache_of(self, function: Any) -> Cache:
         try:

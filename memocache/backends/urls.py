@@ -86,11 +86,14 @@ class Url:
     """A cache's URL: "scheme://user:password@host:port,host:port/path?option=value&option=value".
 
     In user, password, path and options, %xx stands for a byte; a + is a +.
+
+    With *must_exist*, as for whoever only looks at a cache, a file that is not there is an error, and is not made.
     """
 
-    __slots__ = ("_query", "hosts", "password", "path", "scheme", "user")
+    __slots__ = ("_query", "hosts", "must_exist", "password", "path", "scheme", "user")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, must_exist: bool = False) -> None:
+        self.must_exist = must_exist
         if not isinstance(url, str):
             raise ConfigurationError(f"a cache's URL is a text, and this is {with_article(type(url))}")
         match = re.fullmatch(URL_PATTERN, url)

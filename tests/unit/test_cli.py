@@ -420,6 +420,7 @@ def test_an_output_that_takes_nothing(listed: str, redirection: str, status: int
 
 def test_a_question_is_asked_in_any_encoding_and_of_nobody(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/größe/cache.db"
+    memocache.cache_from_url(url)
     for closed in ("< /dev/null", "<&-"):
         command = f"{shlex.join([*COMMAND, 'clear', url])} {closed}"
         env = environ(PYTHONIOENCODING="ascii", PYTHONUTF8="0")

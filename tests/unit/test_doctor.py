@@ -239,7 +239,9 @@ def test_a_socket_that_every_user_may_speak_through(start_memcached: Start, pref
 
 
 def test_a_file(tmp_path: Path, examine: Examine) -> None:
-    status, figures, _ = examine(f"sqlite:///{tmp_path}/own/cache.db?prefix=shop:")
+    url = f"sqlite:///{tmp_path}/own/cache.db?prefix=shop:"
+    cache_from_url(url)
+    status, figures, _ = examine(url)
     assert status == 0
     assert figures["size"].endswith(" of 1.1 GB")
     assert "power failure" in figures["restart"]
@@ -250,6 +252,7 @@ def test_a_directory_in_which_others_may_write(tmp_path: Path, examine: Examine)
     shared.mkdir()
     shared.chmod(0o777)
     url = f"sqlite:///{shared}/cache.db"
+    cache_from_url(f"{url}?allow_shared_directory=true")
     _, _, (trouble,) = examine(f"{url}?allow_shared_directory=true")
     assert trouble.startswith(f"other users of this machine may write to {shared}, and so can read, forge and delete")
     assert main(["doctor", url]) == 1  # which is refused at once

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from memocache import _function, cache_from_url, cached, stats
+from memocache import SQLiteCache, _function, cache_from_url, cached, stats
 from memocache._shell import ShellError, parse_call
 from memocache.cli import main
 from memocache.stats import share
@@ -297,6 +297,42 @@ def test_what_steers_a_terminal_in_the_name_of_a_function_is_harmless(
 def test_a_cache_that_is_down_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stats", "memcached://127.0.0.1:1"]) == 1
     assert capsys.readouterr().err.startswith("memocache stats: memcached at 127.0.0.1:1 failed: ")
+
+
+# ---- the file of a cache ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["ls --cache", "stats", "doctor", "inspect", "clear --yes", "uncache --tag tenant:7 --cache"],
+    ids=lambda command: command.partition(" ")[0],
+)
+@pytest.mark.parametrize("scheme", ["sqlite", "tiered+sqlite"])
+def test_a_file_that_is_not_there_is_not_made(
+    command: str, scheme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command.split(), f"{scheme}://{tmp_path}/mistyped/cache.db"]) == 1
+    assert capsys.readouterr().err == (
+        f"memocache {command.partition(' ')[0]}: the cache's URL sqlite://...: there is no file "
+        f"{tmp_path}/mistyped/cache.db to look at: No such file or directory; give its whole path\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_larger_than_the_default_limit_keeps_what_it_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cache.db"
+    cache = SQLiteCache(path, size_limit=4 * 1024**3)
+    cache.set("answer", 42)
+    cache.close()
+    with path.open("r+b") as file:  # as if it had had 2 GiB of other entries, which SQLite reads in its head
+        file.seek(28)
+        file.write((2 * 1024**3 // 4096).to_bytes(4, "big"))
+        file.truncate(2 * 1024**3)
+    assert main(["ls", "--cache", f"sqlite:///{path}"]) == 0
+    assert capsys.readouterr().out.count("\n") == 2
+    assert SQLiteCache(path, size_limit=4 * 1024**3).get("answer") == 42
 
 
 # ---- what it refuses -------------------------------------------------------------------------------------------------

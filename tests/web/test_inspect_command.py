@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from memocache import cache_from_url
 from memocache.cli import main
 from memocache.stats import share
 from tests.support.selection import ROOT
@@ -122,9 +123,11 @@ def test_other_hosts_and_other_paths_find_nothing(shop: ModuleType, url: str) ->
 def test_what_cannot_work_is_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["inspect", "memory://"]) == 2
     assert "lives in the memory of each process of the application" in capsys.readouterr().err
+    url = f"sqlite:///{tmp_path}/x.db"
+    cache_from_url(url)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert main(["inspect", f"sqlite:///{tmp_path}/x.db", "--port", port]) == 2
+        assert main(["inspect", url, "--port", port]) == 2
     assert f"memocache inspect: nothing can listen at port {port}: " in capsys.readouterr().err
-    assert main(["inspect", f"sqlite:///{tmp_path}/x.db", "--port", "100000"]) == 2
+    assert main(["inspect", url, "--port", "100000"]) == 2
     assert "memocache inspect: nothing can listen at port 100000: " in capsys.readouterr().err

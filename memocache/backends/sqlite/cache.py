@@ -166,7 +166,17 @@ class SQLiteCache(LeaseCache):
         if url.path.startswith("/~"):
             raise url.error("a ~ means nothing in it; write the whole path, such as sqlite:///home/ann/cache.db")
         types = {"timeout": duration, "size_limit": integer, "allow_shared_directory": boolean}
-        return {"path": url.path, **url.options({**SHARED_OPTIONS, **types})}
+        arguments = {"path": url.path, **url.options({**SHARED_OPTIONS, **types})}
+        if url.must_exist:
+            path = resolve_path(url.path)
+            try:
+                size = os.lstat(path).st_size
+            except OSError as error:
+                raise url.error(f"there is no file {path} to look at: {error.strerror}; give its whole path") from None
+            # A file that is larger than the limit begins anew, and a value is deleted that is larger than its share:
+            # whoever only looks need not know the limit of those who write.
+            arguments.setdefault("size_limit", max(GIBIBYTE, SHARE_OF_ONE * size))
+        return arguments
 
     def __repr__(self) -> str:
         return (
