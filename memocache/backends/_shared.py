@@ -230,6 +230,7 @@ TOTAL: Final = "total"  # the tally of all time; others are of one minute
 MINUTE: Final = 60.0
 MINUTES: Final = 60  # for which there are tallies
 MOST_DIGITS: Final = 20
+READ_AT_ONCE: Final = 10_000  # numbers, which are read well within a timeout
 
 
 def number_in(data: bytes | None) -> int | None:

@@ -19,7 +19,7 @@ from pymemcache.exceptions import (
 from memocache._clock import ticks
 from memocache.backends._facts import ServerFacts, asked_for_time, is_open_to_others
 from memocache.backends._leases import Answer, LeaseCache
-from memocache.backends._shared import is_generation, new_generation, number_in
+from memocache.backends._shared import READ_AT_ONCE, is_generation, new_generation, number_in
 from memocache.backends._wire import (
     LONGEST_REMEMBERED,
     LastReply,
@@ -341,27 +341,31 @@ class MemcachedConnection:
             if len(rest) > RECEIVE:
                 raise MemcacheUnknownError("a line without an end")
             self.sockets.begin()
-            buffer = rest + _more(line)
+            buffer = _more(line, rest)
 
     def _found(self, line: Any, buffer: bytes, wanted: list[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
-        """Return the whole answer, of which *buffer* has come already, and what is in it for the *wanted* keys."""
+        """Return the answer, if *buffer*, which has come already, is all of it, and what is in it for *wanted* keys."""
         if not buffer:
             raise EOFError(CLOSED)
         found: dict[bytes, bytes] = {}
-        start = 0
+        whole, left, start = buffer, set(wanted), 0
         while True:
-            while (end := buffer.find(b"\r\n", start)) < 0:
-                buffer += _more(line)
+            end = buffer.find(b"\r\n", start)
+            if end < 0:
+                whole, buffer, start = b"", _more(line, buffer[start:]), 0
+                continue
             if buffer[start:end] == b"END":
                 if len(buffer) == end + 2:
-                    return buffer, found
+                    return whole, found
                 raise ConnectionError("there came more than was asked for")
             word, key, _, size = buffer[start:end].split(b" ")
-            if word != b"VALUE" or key not in wanted or key in found:
+            if word != b"VALUE" or key not in left:
                 raise MemcacheUnknownError("an answer to something else")
+            left.remove(key)
             start, stop = end + 2, end + 2 + int(size)
-            while len(buffer) < stop + 2:
-                buffer += _more(line)
+            missing = stop + 2 - len(buffer)
+            if missing > 0:
+                whole, buffer, start, stop = b"", _more(line, buffer[start:], missing), 0, stop - start
             if buffer[stop : stop + 2] != b"\r\n":
                 raise MemcacheUnknownError("a value of another length than was said")
             found[key] = buffer[start:stop]
@@ -381,12 +385,16 @@ def told(value: object) -> str:
     return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _more(line: Any) -> bytes:
-    """Return what comes next on *line*; EOFError if nothing ever will."""
-    data: bytes = line.recv(RECEIVE)
-    if not data:
-        raise EOFError(CLOSED)
-    return data
+def _more(line: Any, begun: bytes, missing: int = 1) -> bytes:
+    """Return what has *begun*, with what comes next on *line* until nothing is *missing*; EOFError if it never comes."""
+    parts = [begun]
+    while missing > 0:
+        data: bytes = line.recv(RECEIVE)
+        if not data:
+            raise EOFError(CLOSED)
+        parts.append(data)
+        missing -= len(data)
+    return b"".join(parts)
 
 
 ITEM_OVERHEAD: Final = 64  # bytes that the server needs for an item besides key and data
@@ -526,12 +534,18 @@ class MemcachedCache(LeaseCache):
     def tallies(self, tallies: Sequence[str], names: Sequence[str]) -> list[dict[str, int]]:
         """Return the numbers of *tallies*, each by name."""
         server = self._node(self._tally(""))
-        found: dict[str, bytes] = {}
-        wires = [f"{self._tally(tally)}:{name}" for tally in tallies for name in names]
-        for start in range(0, len(wires), ADDED_AT_ONCE):
-            found.update(server.get_many(wires[start : start + ADDED_AT_ONCE]))
-        numbers = map(number_in, map(found.get, wires))
-        return [{name: number for name in names if (number := next(numbers)) is not None} for _ in tallies]
+        sums: list[dict[str, int]] = [{} for _ in tallies]
+        wanted = (
+            (own, name, f"{self._tally(tally)}:{name}")
+            for own, tally in zip(sums, tallies, strict=True)
+            for name in names
+        )
+        while some := list(islice(wanted, READ_AT_ONCE)):
+            found = server.get_many([wire for _, _, wire in some])
+            for own, name, wire in some:
+                if (number := number_in(found.get(wire))) is not None:
+                    own[name] = number
+        return sums
 
     def _check_size(self, wire: str, data: bytes) -> None:
         size = len(wire) + len(data) + ITEM_OVERHEAD

@@ -26,6 +26,7 @@ from memocache.backends._leases import FencedCache, KeyState, LeaseRequest, OwnL
 from memocache.backends._shared import (
     BEGINNING,
     GENERATION_MAGIC,
+    READ_AT_ONCE,
     Found,
     ServerCache,
     is_generation,
@@ -56,7 +57,6 @@ __all__ = ["RedisCache"]
 LARGEST_ITEM: Final = 48 * 1024 * 1024  # bytes; of an answer no more is read than somewhat above that
 MARGIN: Final = 1.0  # seconds for which a server keeps what is over: the entry itself knows better
 GENERATION_MARGIN: Final = 3600.0
-READ_AT_ONCE: Final = 10_000  # numbers, which are read well within a timeout
 ADDED_AT_ONCE: Final = 1000  # numbers in one script, which keeps the server from all else
 LONGEST_EXPIRY: Final = 1e9  # seconds; what is to be kept for longer is kept for ever
 
