@@ -13,9 +13,9 @@ from memocache._clock import ticks
 from memocache._effects import Operation
 from memocache._pool import in_pool, ring, wake
 from memocache._stored_exception import own_copy
-from memocache.backends._wire import LARGE, MOST_BYTES, DeadlineSocket, Seat, WireServer, WrongServer, closed_with
+from memocache.backends._wire import LARGE, DeadlineSocket, Seat, WireServer, WrongServer, closed_with
 from memocache.backends.redis import resp
-from memocache.backends.redis.resp import ErrorReply, NeedMoreData, ProtocolError, Reply, Request
+from memocache.backends.redis.resp import ErrorReply, PartialReplies, ProtocolError, Reply, Request
 from memocache.backends.redis.settings import Connector, ServerAddress
 from memocache.errors import BackendError, BackendUnavailable
 
@@ -117,7 +117,8 @@ class RedisServer(WireServer["Connection"]):
         self, error: Exception, writes: bool, connection: "LoopConnection | None", *, is_new: bool
     ) -> BackendError:
         """Return what to raise for *error*; note it if it is the server that failed."""
-        is_slow = isinstance(error, TimeoutError) and connection is not None and connection.size > LARGE
+        partial = None if connection is None else connection.partial
+        is_slow = isinstance(error, TimeoutError) and partial is not None and partial.size > LARGE
         is_server = is_new or connection is None or not isinstance(error, ConnectionError | EOFError | WrongServer)
         return self._failure(error, writes, ticks(), None, is_server=is_server and not is_slow)
 
@@ -163,7 +164,9 @@ class RoundTrip(Operation):
     def run(self) -> list[Reply]:
         """Do it in this thread."""
         request = self.request
-        return self.server.give(EXCHANGE, request, request.retry, request.writes, request.urgent, self.seconds)
+        return self.server.give(
+            Connection.exchange, request, request.retry, request.writes, request.urgent, self.seconds
+        )
 
     async def run_in_task(self) -> list[Reply]:
         """Do it in this task."""
@@ -198,17 +201,15 @@ class Connection:
         return self._read_replies(line, request, buffer) if replies is None else replies
 
     def _read_replies(self, line: DeadlineSocket, request: Request, buffer: bytes) -> list[Reply]:
-        while True:
-            if not buffer:
-                raise EOFError(CLOSED)
-            try:
-                replies, end = request.parse(buffer)
-            except NeedMoreData as need:
-                buffer = _receive_up_to(line, buffer, need.size)
-                continue
-            if end != len(buffer):
+        partial = PartialReplies(request)
+        while buffer:
+            rest = partial.take(buffer)
+            if rest:
                 raise resp.Desynchronized("there came more than was asked for")
-            return replies
+            if rest is not None:
+                return partial.replies
+            buffer = line.recv(RECEIVE)
+        raise EOFError(CLOSED)
 
     def close(self) -> None:
         """Close it."""
@@ -220,22 +221,6 @@ class Connection:
         assert self._line is not None
         opened, self._line = self._line.detach(), None
         return opened
-
-
-EXCHANGE: Final = Connection.exchange
-
-
-def _receive_up_to(line: DeadlineSocket, buffer: bytes, size: int) -> bytes:
-    """Return *buffer* with what comes next, until it has at least *size* bytes, and may be at the end of a reply."""
-    parts, length = [buffer], len(buffer)
-    # A long list is read anew each time that it is looked whether it is whole; and that it is not before a line ends.
-    while length < size or not parts[-1].endswith(b"\n"):
-        data = line.recv(RECEIVE)
-        if not data:
-            raise EOFError(CLOSED)
-        parts.append(data)
-        length += len(data)
-    return b"".join(parts)
 
 
 # ---- an event loop's connection --------------------------------------------------------------------------------------
@@ -278,9 +263,7 @@ class LoopConnection:
         self._pending: deque[PendingRequest] = deque()
         self._unsent = b""
         self._closing: weakref.finalize[[], Any]
-        self._parts: list[bytes] = []  # of answers that are not whole yet
-        self.size = 0  # of them
-        self._needed = 0  # bytes, before it is worth parsing again
+        self.partial: PartialReplies | None = None  # of the first who waits, if anything has come for it
         self._heard = 0  # how often something came
         self.opening: asyncio.Task[None] | None = None
 
@@ -294,7 +277,7 @@ class LoopConnection:
         connection = await in_pool(self._server.connect, (deadline,), lambda connection: connection.close())
         self._socket = opened = connection.detach()
         opened.setblocking(False)
-        self._parts, self.size, self._needed, self._unsent = [], 0, 0, b""
+        self.partial, self._unsent = None, b""
         self._closing = closed_with(self, opened)
         self.loop.add_reader(opened, self._on_readable)
 
@@ -361,34 +344,28 @@ class LoopConnection:
     def _feed(self, data: bytes) -> None:
         """Take in *data*, and end the requests whose replies are whole."""
         pending = self._pending
-        if len(pending) == 1 and not self._parts:  # nearly always
+        if len(pending) == 1 and self.partial is None:  # nearly always
             replies = pending[0].request.recall(data)
             if replies is not None:
                 self._end_first(replies)
                 return
-        self._parts.append(data)
-        self.size += len(data)
-        if self.size > MOST_BYTES:
-            raise ProtocolError(f"the server sent more than {MOST_BYTES} bytes")
-        while pending and self.size >= self._needed:
-            buffer = b"".join(self._parts)
+        while data:
+            if not pending:
+                raise ProtocolError("an answer that nobody asked for")
+            partial = self.partial = self.partial or PartialReplies(pending[0].request)
             try:
-                replies, end = pending[0].request.parse(buffer)
-            except NeedMoreData as need:
-                self._parts, self._needed = [buffer], need.size
-                return
+                rest = partial.take(data)
             except WrongServer as error:
                 refused = pending.popleft()
                 refused.error = error
                 refused.end()
                 raise EOFError(CLOSED) from None  # of the others nobody knows whether they were done
-            rest = buffer[end:]
+            if rest is None:
+                return
             if rest and len(pending) == 1:
                 raise resp.Desynchronized("there came more than was asked for")
-            self._parts, self.size, self._needed = [rest] if rest else [], len(rest), 0
-            self._end_first(replies)
-        if self._parts and not pending:
-            raise ProtocolError("an answer that nobody asked for")
+            self.partial, data = None, rest
+            self._end_first(partial.replies)
 
     def _end_first(self, replies: list[Reply]) -> None:
         pending = self._pending.popleft()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from memocache._clock import ticks
 from memocache.backends.redis import resp
-from memocache.backends.redis.resp import Command, ErrorReply, NeedMoreData, ProtocolError, Reply, Request, command
+from memocache.backends.redis.resp import Command, ErrorReply, PartialReplies, ProtocolError, Reply, Request, command
 from memocache.errors import one_line
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _run(channel: "weakref.ref[Channel]", ended: threading.Event) -> None:
 
 def _read_pushes(channel: "weakref.ref[Channel]", opened: Any) -> None:
     """Hand *channel* what comes, as long as there is one; raise when the connection has ended."""
-    buffer, is_pinged = b"", False
+    partial, is_pinged = PartialReplies(PUSH), False
     while True:
         try:
             data = opened.recv(RECEIVE)
@@ -154,13 +154,9 @@ def _read_pushes(channel: "weakref.ref[Channel]", opened: Any) -> None:
             continue
         if not data:
             raise EOFError
-        buffer, is_pinged = buffer + data, False
-        while buffer:
-            try:
-                (push,), end = PUSH.parse(buffer)
-            except NeedMoreData:
-                break
-            buffer = buffer[end:]
+        is_pinged = False
+        while data and (rest := partial.take(data)) is not None:
+            (push,), partial, data = partial.replies, PartialReplies(PUSH), rest
             own = channel()
             if own is None:
                 return

@@ -7,12 +7,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from memocache.backends._wire import LONGEST_REMEMBERED, MOST_BYTES, LastReply, WrongServer
 
 __all__ = [
-    *("Command", "Desynchronized", "EchoedRequest", "ErrorReply", "NeedMoreData", "ProtocolError"),
+    *("Command", "Desynchronized", "EchoedRequest", "ErrorReply", "PartialReplies", "ProtocolError"),
     *("Reply", "Request", "any_reply", "bulk", "bulks", "command", "integer", "length", "ok_or_nil", "pairs"),
     "scan_page",
 ]
 
 MAX_DEPTH: Final = 8
+LONGEST_LINE: Final = 1024  # bytes
 WRONG_SERVER: Final = ("READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "NOAUTH")
 """The errors of a server that was demoted, that reads its data, or that does not know this connection any more."""
 
@@ -37,6 +38,8 @@ class SimpleString(bytes):
 
 Reply: TypeAlias = Any
 """Bytes, a number, None, a list of replies, or an ErrorReply: of the shape that the command asks for, or the last."""
+SoFar: TypeAlias = tuple[list[Reply], list[tuple[list[Reply], int]]]
+"""The replies that are whole, and the lists that the next one is in the middle of: the innermost last, with lengths."""
 Shape: TypeAlias = Callable[[Reply], bool]
 """A check that tells whether a reply can be one to the command at all."""
 
@@ -50,11 +53,12 @@ class Desynchronized(ConnectionError):
 
 
 class NeedMoreData(Exception):
-    """The end of the data before that of the reply, which takes at least *size* bytes."""
+    """The end of the data before that of the reply, whose next part begins at *start*; *missing* bytes at least."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, start: int, missing: int) -> None:
         super().__init__()
-        self.size = size
+        self.start = start
+        self.missing = missing
 
 
 # ---- shapes ----------------------------------------------------------------------------------------------------------
@@ -155,24 +159,23 @@ class Request:
         last = self._last
         return last[1] if last is not None and last[0] == buffer else None
 
-    def parse(self, buffer: bytes) -> tuple[list[Reply], int]:
-        """Return the replies at the beginning of *buffer*, and where they end.
+    def parse(self, buffer: bytes, so_far: SoFar) -> tuple[list[Reply], int]:
+        """Return the replies, and where they end in *buffer*, which goes on where what is read *so_far* has ended.
 
-        Raises NeedMoreData, ProtocolError, or WrongServer.
+        Raises NeedMoreData, when as much of it as can be read is in *so_far*; ProtocolError, or WrongServer.
         """
-        replies: list[Reply] = []
-        wrong = None
+        replies, lists = so_far
+        is_all = not replies and not lists
         end = 0
-        for shape, _, _ in self.commands:
-            reply, end = _parse_reply(buffer, end, 0)
-            if type(reply) is ErrorReply:
-                wrong = wrong or (reply if reply.word in WRONG_SERVER else None)
-            elif not shape(reply):
+        for shape, _, _ in self.commands[len(replies) :]:
+            reply, end = _parse_reply(buffer, end, lists)
+            if type(reply) is not ErrorReply and not shape(reply):
                 raise ProtocolError("an answer to something else")
             replies.append(reply)
-        if wrong is not None:
-            raise WrongServer(wrong.text)
-        if end == len(buffer) <= LONGEST_REMEMBERED:
+        for reply in replies:
+            if type(reply) is ErrorReply and reply.word in WRONG_SERVER:
+                raise WrongServer(reply.text)
+        if is_all and end == len(buffer) <= LONGEST_REMEMBERED:
             self._last = LastReply(buffer, replies)
         return replies, end
 
@@ -192,48 +195,94 @@ class EchoedRequest(Request):
         echo = command(lambda reply: reply == word, b"ECHO", word)
         super().__init__(*request.commands, echo, retry=request.retry, urgent=request.urgent)
 
-    def parse(self, buffer: bytes) -> tuple[list[Reply], int]:
+    def parse(self, buffer: bytes, so_far: SoFar) -> tuple[list[Reply], int]:
         """Return the replies without the repeated word."""
-        replies, end = super().parse(buffer)
+        replies, end = super().parse(buffer, so_far)
         return replies[:-1], end
 
 
-def _parse_reply(buffer: bytes, start: int, depth: int) -> tuple[Reply, int]:
-    """Return the reply that begins at *start*, and where it ends."""
-    end = buffer.find(b"\r\n", start)
-    if end < 0:
-        if len(buffer) - start > LONGEST_REMEMBERED:
-            raise ProtocolError("a line without an end")
-        raise NeedMoreData(len(buffer) + 1)
-    kind, line, end = buffer[start : start + 1], buffer[start + 1 : end], end + 2
-    if kind == b"$":
-        size = _parse_size(line)
-        if size < 0:
-            return None, end
-        stop = end + size
-        if len(buffer) < stop + 2:
-            raise NeedMoreData(stop + 2)
-        if buffer[stop : stop + 2] != b"\r\n":
-            raise ProtocolError("a value of another length than was said")
-        return buffer[end:stop], stop + 2
-    if kind == b"*":
-        size = _parse_size(line)
-        if depth >= MAX_DEPTH:
-            raise ProtocolError("lists within lists")
-        if size < 0:
-            return None, end
-        replies: list[Reply] = []
-        for _ in range(size):
-            reply, end = _parse_reply(buffer, end, depth + 1)
-            replies.append(reply)
-        return replies, end
-    if kind == b":":
-        return _parse_int(line), end
-    if kind == b"+":
-        return SimpleString(line), end
-    if kind == b"-":
-        return ErrorReply(line.decode("utf-8", "replace")), end
-    raise ProtocolError("no answer of Redis")
+class PartialReplies:
+    """The replies to a *request*, as far as they have come: what has been read of them is not read again."""
+
+    __slots__ = ("_missing", "_parts", "_request", "_so_far", "replies", "size")
+
+    def __init__(self, request: Request) -> None:
+        self.replies: list[Reply] = []
+        """All of them, when these are whole."""
+        self.size = 0
+        """How many bytes have come."""
+        self._request = request
+        self._so_far: SoFar = ([], [])
+        self._parts: list[bytes] = []  # not read yet
+        self._missing = 0  # bytes, at least, before it is worth reading on
+
+    def take(self, piece: bytes) -> bytes | None:
+        """Take in the next *piece*, and return what is in it beyond the replies; None as long as they are not whole.
+
+        Raises ProtocolError, or WrongServer.
+        """
+        self.size += len(piece)
+        if self.size > MOST_BYTES:
+            raise ProtocolError(f"the server sent more than {MOST_BYTES} bytes")
+        self._parts.append(piece)
+        self._missing -= len(piece)
+        if self._missing > 0:
+            return None
+        unread = b"".join(self._parts)
+        try:
+            self.replies, end = self._request.parse(unread, self._so_far)
+        except NeedMoreData as need:
+            self._parts, self._missing = [unread[need.start :]], need.missing
+            return None
+        return unread[end:]
+
+
+def _parse_reply(buffer: bytes, start: int, lists: list[tuple[list[Reply], int]]) -> tuple[Reply, int]:
+    """Return the reply that begins, or goes on, at *start*, and where it ends; see SoFar for the *lists*."""
+    while True:
+        end = buffer.find(b"\r\n", start)
+        if end < 0:
+            if len(buffer) - start > LONGEST_LINE:
+                raise ProtocolError("a line without an end")
+            raise NeedMoreData(start, 1)
+        kind, line, end = buffer[start : start + 1], buffer[start + 1 : end], end + 2
+        reply: Reply
+        if kind == b"$":
+            size, reply = _parse_size(line), None
+            if size >= 0:
+                stop = end + size
+                if len(buffer) < stop + 2:
+                    raise NeedMoreData(start, stop + 2 - len(buffer))
+                if buffer[stop : stop + 2] != b"\r\n":
+                    raise ProtocolError("a value of another length than was said")
+                reply, end = buffer[end:stop], stop + 2
+        elif kind == b"*":
+            size = _parse_size(line)
+            if len(lists) >= MAX_DEPTH:
+                raise ProtocolError("lists within lists")
+            if size > 0:
+                lists.append(([], size))
+                start = end
+                continue
+            reply = [] if size == 0 else None
+        elif kind == b":":
+            reply = _parse_int(line)
+        elif kind == b"+":
+            reply = SimpleString(line)
+        elif kind == b"-":
+            reply = ErrorReply(line.decode("utf-8", "replace"))
+        else:
+            raise ProtocolError("no answer of Redis")
+        while lists:
+            items, length = lists[-1]
+            items.append(reply)
+            if len(items) < length:
+                break
+            lists.pop()
+            reply = items
+        else:
+            return reply, end
+        start = end
 
 
 def _parse_size(line: bytes) -> int:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from time import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ import redis
 
 from memocache import MISSING, BackendUnavailable, RedisCache, ValueTooLarge, cached, uncache_tag
 from memocache.backends.base import Lease, call_verb
+from memocache.backends.redis import connection
+from memocache.backends.redis.resp import Request
 from tests.support.faults import FaultProxy
 from tests.support.redis_servers import RedisServer
 
@@ -247,6 +250,26 @@ def test_a_large_value_comes_back(cache: RedisCache) -> None:
     value = ["x" * 7_000_000, "y"]
     cache.set("k", value)
     assert cache.get_many("k", "nothing", "k") == [value, None, value]
+
+
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_a_long_reply_is_read_once_whatever_pieces_it_comes_in(
+    kind: str, cache: RedisCache, client: "redis.Redis", prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {f"k{n}": "x" * (n % 50) for n in range(3000)} | {"large": "x" * 100_000}
+    cache.set_many(values)
+    size = sum(map(len, client.mget([f"memocache:{prefix}{key}" for key in values])))
+    parse, given = Request.parse, list[int]()
+    monkeypatch.setattr(Request, "parse", lambda *words: given.append(len(words[1])) or parse(*words))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(connection, "RECEIVE", 1000)
+    arguments = (list(values), [()] * len(values), time())
+    if kind == "thread":
+        found = call_verb(cache.peek, *arguments)
+    else:
+        found = asyncio.run(cache.awaited(cache.peek, arguments))
+    assert {entry.key: entry.value for entry in found} == values
+    assert len(given) > 100
+    assert sum(given) < 2 * size
 
 
 def test_a_server_without_room_is_a_cache_that_does_not_take_results(
