@@ -296,7 +296,8 @@ class ServerCache(PackedCache):
     def amend(self, key: str, change: Callable[[object], object], lifetime: float = FOREVER) -> object:
         """Swap in what *change* makes of the value under *key* (None if there is none), atomically, and return that.
 
-        A new one lives for *lifetime* seconds, another for as long as the one before.
+        A new one lives for *lifetime* seconds, another for as long as the one before. It counts also when the clock is
+        set back: nobody made it in the future, as its time of creation is the beginning of all time.
         """
         made: object = None
 
@@ -305,7 +306,7 @@ class ServerCache(PackedCache):
             value = None if old is None else old.value
             made = change(value)
             seconds = lifetime if old is None else old.expires_at - clock()
-            return None if made == value else (self._packed(key, made, seconds), self._expire(seconds))
+            return None if made == value else (self._packed(key, made, seconds, created=0.0), self._expire(seconds))
 
         self._replace(key, amended)
         return made
@@ -356,9 +357,9 @@ class ServerCache(PackedCache):
         self._node(wire).set(wire, self._packed(key, value, lifetime), self._expire(lifetime))
         return True
 
-    def _packed(self, key: str, value: object, lifetime: float) -> bytes:
+    def _packed(self, key: str, value: object, lifetime: float, created: float | None = None) -> bytes:
         now = clock()
-        data = self._pack(key, Entry(key, value, now + lifetime), now)
+        data = self._pack(key, Entry(key, value, now + lifetime), now if created is None else created)
         self._check_size(self._wire(key), data)
         return data
 

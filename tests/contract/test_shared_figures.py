@@ -111,6 +111,20 @@ def test_a_minute_has_what_was_sent_in_it_and_an_hour_sixty(url: str) -> None:
         assert figures.totals.calls == 6
 
 
+def test_a_clock_that_is_set_back_begins_nothing_anew(url: str) -> None:
+    report, gone = function(), function("shop.gone")
+    with freezegun.freeze_time("2030-01-01 12:00:30") as clock:
+        sharing = share(url, every=LONG)
+        report(1), gone(1)
+        assert sharing.flush()
+        del gone
+        gc.collect()
+        clock.move_to("2030-01-01 10:00:30")
+        report(1)
+        assert sharing.flush()
+        assert {name: row.totals.calls for name, row in found(url).items()} == {"shop.report": 2, "shop.gone": 1}
+
+
 def test_a_function_that_counts_from_zero_or_is_gone_is_counted_once(url: str) -> None:
     report = function()
     sharing = share(url, every=LONG)
