@@ -1,4 +1,4 @@
-"""The examples of the pages of docs/ that need other libraries; the site that Sphinx makes; and the types of a page."""
+"""The examples of the pages of docs/ that need other libraries; and the site that Sphinx makes."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.conftest import PageRunner
-from tests.docs.pages import DOCS, examples, name_of, pages
+from tests.docs.pages import DOCS, name_of, pages
 from tests.support.servers import skip_or_fail
 
 LIBRARIES = {
@@ -65,15 +65,6 @@ def need(*modules: str, extra: str) -> None:
     """Skip the test where one of the *modules* is not installed, and say what brings it."""
     if missing := [name for name in modules if find_spec(name) is None]:
         skip_or_fail(f"it needs {', '.join(missing)}: pip install -e '.[{extra}]'")
-
-
-def test_the_library_of_the_recipe_is_typed(tmp_path: Path) -> None:
-    source = tmp_path / "geo.py"
-    source.write_text("\n".join(each.source for each in examples(DOCS / "recipes" / "library.md")))
-    # In a process of its own: in this one, it would raise the limit of recursion for the tests that follow.
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", f"--cache-dir={tmp_path}", str(source)]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert (made.stdout, made.stderr, made.returncode) == ("Success: no issues found in 1 source file\n", "", 0)
 
 
 @pytest.fixture(scope="module")

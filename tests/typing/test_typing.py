@@ -1,6 +1,10 @@
-"""What type checkers make of the public names: the files beside this one, under mypy and under pyright."""
+"""What type checkers make of the public names: the files beside this one, under mypy and under pyright.
+
+What is wrong in the package itself is no matter here: `mypy` alone says it.
+"""
 
 import ast
+import contextlib
 import inspect
 import json
 import os
@@ -14,8 +18,8 @@ from typing import Any
 import pytest
 
 from memocache import AsyncCachedFunction
+from tests.docs.pages import DOCS, ROOT, examples
 
-ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
 *USES, LIMIT_OF_MYPY, LIMIT_OF_PYRIGHT = (
     FOLDER / f"{name}.py" for name in ("api", "extending", "functions", "limits_of_mypy", "limits_of_pyright")
@@ -23,14 +27,16 @@ FOLDER = Path(__file__).parent
 
 
 def said_by_mypy(config: pytest.Config, *paths: Path) -> list[str]:
-    """Return the errors that mypy finds in the files at *paths*."""
+    """Return the errors that mypy finds in the files at *paths*; of what they import, it reads the signatures only."""
     mypy: Any = pytest.importorskip("mypy.api", reason="mypy is not installed")
     kept = getattr(config, "cache", None)  # there is none with -p no:cacheprovider
     cache = kept.mkdir("mypy") if kept else ROOT / ".mypy_cache"
     options = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={cache}", "--strict", "--no-error-summary"]
+    options.append("--follow-imports=silent")
     limit = sys.getrecursionlimit()
     try:
-        answer: tuple[str, str, int] = mypy.run([*options, *map(str, paths)])
+        with contextlib.chdir(ROOT):
+            answer: tuple[str, str, int] = mypy.run([*options, *map(str, paths)])
     finally:
         sys.setrecursionlimit(limit)  # mypy raises it, and the tests of recursion are about Python's own
     said, complaints, status = answer
@@ -55,9 +61,14 @@ def said_by_pyright(config: pytest.Config, *paths: Path) -> list[str]:
     return [f"{each['range']['start']['line'] + 1}: {each['message']}" for each in answer["generalDiagnostics"]]
 
 
-def test_mypy_finds_the_types_that_are_promised(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def test_mypy_finds_the_types_that_are_promised(pytestconfig: pytest.Config) -> None:
     assert said_by_mypy(pytestconfig, *USES, LIMIT_OF_MYPY, LIMIT_OF_PYRIGHT) == []
+
+
+def test_the_library_of_the_recipe_is_typed(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    source = tmp_path / "geo.py"
+    source.write_text("\n".join(each.source for each in examples(DOCS / "recipes" / "library.md")))
+    assert said_by_mypy(pytestconfig, source) == []
 
 
 def test_pyright_finds_the_types_that_are_promised(pytestconfig: pytest.Config) -> None:
@@ -66,9 +77,8 @@ def test_pyright_finds_the_types_that_are_promised(pytestconfig: pytest.Config) 
 
 @pytest.mark.parametrize("check", [said_by_mypy, said_by_pyright])
 def test_a_line_that_is_no_error_after_all_would_be_found(
-    check: Callable[..., list[str]], pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    check: Callable[..., list[str]], pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(ROOT)
     copy = tmp_path / "api.py"
     copy.write_text(USES[0].read_text().replace('bare.uncache("wrong")', "bare.uncache(1)", 1))
     (said,) = check(pytestconfig, copy)

@@ -6,7 +6,7 @@ of them share.
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -129,7 +129,13 @@ class StarletteSite(Site):
         self.app.add_middleware(BaseHTTPMiddleware, dispatch=let_in)
 
     def ask(self, ask: Ask) -> Answer:
-        found: Answer = run(answer(self.app, ask, raises=False))
+        return self.answers([ask])[0]
+
+    def answers(self, asks: Iterable[Ask]) -> list[Answer]:
+        async def in_turn() -> list[Answer]:
+            return [await answer(self.app, each, raises=False) for each in asks]
+
+        found: list[Answer] = run(in_turn())
         return found
 
     @contextlib.contextmanager

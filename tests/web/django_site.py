@@ -5,6 +5,7 @@ They are answered by the real handler, with the middleware that settings name.
 
 import asyncio
 import contextlib
+import functools
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
@@ -15,20 +16,21 @@ configure()
 
 import django  # noqa: E402
 from django.core.exceptions import SuspiciousOperation  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.http import Http404, HttpResponse, StreamingHttpResponse  # noqa: E402
-from django.test import AsyncClient, Client, RequestFactory  # noqa: E402
-from django.test.client import ClientHandler  # noqa: E402
+from django.test import AsyncClient, RequestFactory  # noqa: E402
 from django.test.utils import override_settings  # noqa: E402
 from django.urls import path as url  # noqa: E402
 from django.utils import timezone, translation  # noqa: E402
 
 from tests.web.matrix import Answer, Ask, Reply  # noqa: E402
-from tests.web.sites import METHODS, Asked, Options, Site  # noqa: E402
+from tests.web.sites import METHODS, Asked, Options, Site, answer_of_wsgi  # noqa: E402
 
 django.setup()
 
-__all__ = ["DjangoSite", "urls"]
+__all__ = ["AUTHENTICATION", "SESSIONS", "DjangoSite", "urls"]
 
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SESSIONS = ["django.contrib.sessions.middleware.SessionMiddleware"]
 
 
@@ -37,13 +39,6 @@ def urls(*routes: tuple[str, Callable[..., Any]]) -> types.ModuleType:
     module: Any = types.ModuleType("tests.web.django_urls")
     module.urlpatterns = [url(route, view, name=route) for route, view in routes]
     return module
-
-
-def answer_of(response: Any) -> Answer:
-    """Return a response of Django as its client sees it."""
-    body = b"".join(response) if response.streaming else response.content
-    cookies = [("Set-Cookie", each.OutputString()) for each in response.cookies.values()]
-    return Answer.of(response.status_code, [*response.items(), *cookies], body)
 
 
 def let_in(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -77,7 +72,6 @@ class DjangoSite(Site):
         }
         if options.ignored_cookies is not None:
             self.settings["MEMOCACHE_IGNORED_COOKIES"] = options.ignored_cookies
-        self._handler = ClientHandler(enforce_csrf_checks=False)
 
     def enter(self) -> None:
         """Let its settings be those of Django."""
@@ -96,12 +90,10 @@ class DjangoSite(Site):
             DjangoSite._current._override.disable()
             DjangoSite._current = None
 
-    def client(self) -> Client:
-        """Return a client with no cookies, that does not raise what a view does."""
-        self.enter()
-        made = Client(raise_request_exception=False)
-        made.handler = self._handler
-        return made
+    @functools.cached_property
+    def _handler(self) -> WSGIHandler:
+        """What has the middleware of the settings."""
+        return WSGIHandler()
 
     def route(self, path: str, view: Any, methods: Sequence[str] = METHODS) -> None:
         route = path.removeprefix("/").replace("{", "<int:").replace("}", ">")
@@ -130,17 +122,8 @@ class DjangoSite(Site):
         self.settings["MIDDLEWARE"] = [*self.settings["MIDDLEWARE"], "tests.web.django_site.let_in"]
 
     def ask(self, ask: Ask) -> Answer:
-        headers: dict[str, str] = {"HTTP_HOST": ask.host}
-        for name, value in ask.headers:
-            key = name.upper().replace("-", "_")
-            key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-            headers[key] = f"{headers[key]},{value}" if key in headers else value  # as servers of WSGI do
-        if ask.user:
-            headers["REMOTE_USER"] = ask.user
-        if ask.root:
-            headers["SCRIPT_NAME"] = ask.root
-        is_secure = ask.scheme == "https"
-        return answer_of(self.client().generic(ask.method, ask.target, ask.body, secure=is_secure, **headers))
+        self.enter()
+        return answer_of_wsgi(self._handler, ask)
 
     def texts_by_asgi(self, *targets: str) -> list[str]:
         """Return what a client gets where requests come by ASGI, one after the other in one event loop."""

@@ -10,7 +10,7 @@ from flask import Flask, make_response
 from werkzeug.exceptions import HTTPException, default_exceptions
 
 from tests.web.matrix import Answer, Ask, Reply
-from tests.web.sites import METHODS, Asked, Body, Options, Site
+from tests.web.sites import METHODS, Asked, Body, Options, Site, answer_of_wsgi
 
 __all__ = ["FlaskSite"]
 
@@ -58,18 +58,7 @@ class FlaskSite(Site):
             setattr(flask.g, attribute, who(flask.request))
 
     def ask(self, ask: Ask) -> Answer:
-        response = self.app.test_client(use_cookies=False).open(
-            ask.target,
-            method=ask.method,
-            headers=list(ask.headers),
-            data=ask.body or None,
-            base_url=f"{ask.scheme}://{ask.host}",
-            environ_overrides={
-                **({"REMOTE_USER": ask.user} if ask.user else {}),
-                **({"SCRIPT_NAME": ask.root} if ask.root else {}),
-            },
-        )
-        return Answer.of(response.status_code, response.headers, response.data)
+        return answer_of_wsgi(self.app, ask)
 
     @contextlib.contextmanager
     def other_request(self) -> Iterator[tuple[()]]:

@@ -3,6 +3,7 @@
 What they mean is known from how they are made, not from reading them: so this can disagree with the rules.
 """
 
+import functools
 import random
 from dataclasses import dataclass
 
@@ -40,6 +41,7 @@ class Combination:
     cached: bool
 
 
+@functools.cache
 def combinations(count: int, seed: int = 1) -> list[Combination]:
     """Return *count* of them, the same each time."""
     made = random.Random(seed)

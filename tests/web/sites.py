@@ -8,13 +8,16 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import io
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Any
+from urllib.parse import unquote
+from wsgiref.util import setup_testing_defaults
 
 from memocache import Cache, Info, SimpleCache, cached
 from tests.support.threads import PATIENCE
@@ -28,6 +31,7 @@ __all__ = [
     "OnePage",
     "Site",
     "View",
+    "answer_of_wsgi",
     "check",
     "is_served",
     "not_cached",
@@ -170,6 +174,10 @@ class Site(ABC):
     def ask(self, ask: Ask) -> Answer:
         """Return what a client gets; what a view raises is a 500 to it."""
 
+    def answers(self, asks: Iterable[Ask]) -> list[Answer]:
+        """Return what a client gets who asks for one after the other."""
+        return [self.ask(each) for each in asks]
+
     @abstractmethod
     def other_request(self) -> contextlib.AbstractContextManager[tuple[Any, ...]]:
         """Be in a request for another URL, and return what stands for the request in a call of a view."""
@@ -250,6 +258,36 @@ class Site(ABC):
 _numbers = itertools.count(1)
 
 
+def answer_of_wsgi(app: Callable[..., Iterable[bytes]], ask: Ask) -> Answer:
+    """Return the answer of *app*, asked as a server of WSGI asks it: it joins the lines of a header."""
+    path, _, query = ask.target.partition("?")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": ask.method,
+        "SCRIPT_NAME": ask.root,
+        "PATH_INFO": unquote(path, "latin-1"),
+        "QUERY_STRING": query,
+        "HTTP_HOST": ask.host,
+        "wsgi.url_scheme": ask.scheme,
+        "wsgi.input": io.BytesIO(ask.body),
+    }
+    if ask.body:
+        environ["CONTENT_LENGTH"] = str(len(ask.body))
+    if ask.user:
+        environ["REMOTE_USER"] = ask.user
+    for name, value in ask.headers:
+        key = name.upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    setup_testing_defaults(environ)
+    begun: list[tuple[str, list[tuple[str, str]]]] = []
+    parts: Any = app(environ, lambda status, headers, error=None: begun.append((status, headers)))
+    body = b"".join(parts)
+    if hasattr(parts, "close"):
+        parts.close()
+    status, headers = begun[-1]
+    return Answer.of(int(status.partition(" ")[0]), headers, b"" if ask.method == "HEAD" else body)
+
+
 # ---- sites with one page -----------------------------------------------------------------------------------------
 
 
@@ -303,12 +341,21 @@ def check(case: Case, make: Callable[..., Site]) -> None:
     assert is_served(ours(make(), SimpleCache()), PLAIN, PLAIN)
 
 
-def wrong_in(page: OnePage, combinations: list[Combination]) -> Iterator[Combination]:
-    """Return those that the page stores though it may not, or does not though it may."""
-    for each in combinations:
-        page.reply = each.reply
-        before = page.computed
-        one, two = page.ask(each.ask), page.ask(each.ask)
-        hit = page.computed == before + 1
-        if hit is not each.cached or (hit and one.body != two.body):
-            yield each
+def wrong_in(page: OnePage, combinations: list[Combination]) -> list[Combination]:
+    """Return those that the page stores though it may not, or does not though it may: each is asked for twice."""
+    computed = [0]
+
+    def asks() -> Iterator[Ask]:
+        for each in combinations:
+            page.reply = each.reply
+            yield from (each.ask, each.ask)
+            computed.append(page.computed)
+
+    answers = page.site.answers(asks())
+    return [
+        each
+        for each, one, two, (before, after) in zip(
+            combinations, answers[::2], answers[1::2], itertools.pairwise(computed), strict=True
+        )
+        if (after - before, one.body == two.body) != ((1, True) if each.cached else (2, False))
+    ]
