@@ -626,6 +626,8 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
     make: Any = None
     qualname = ""
     method: Any = None
+    method_owner: Any = None
+    made: dict[str, Any] = {}  # in which threads that bind first at once keep what the first has made
 
     def bind(function: FunctionProxy, instance: object, owner: type | None = None) -> Any:
         """Bind to *instance*, as a function in a class does."""
@@ -638,15 +640,18 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
 
     def prepare(function: FunctionProxy, instance: object, owner: type | None) -> Any:
         """Bind for the first time, or to no instance."""
-        nonlocal make, qualname, method
+        nonlocal make, qualname, method, method_owner
         cls = type(instance) if owner is None and instance is not None else owner
         if kind is None and cls is not None and not memoizer.owner.settle(cls):
             # It is not written in that class: elsewhere it is no method, and counts its arguments otherwise.
             if method is None:
-                method = _face(memoizer.as_method, types.MethodType)
+                new = _face(memoizer.as_method(), types.MethodType)
                 # Weakly, since the function has the method, and may live longer than the class.
-                method._self_named_elsewhere, method._self_named_in = weakref.ref(function), weakref.ref(cls)
-            memoizer.as_method.owner.add(cls)
+                new._self_named_elsewhere, new._self_named_in = weakref.ref(function), weakref.ref(cls)
+                new = made.setdefault("method", new)
+                method_owner = new._self_memoizer.owner
+                method = new  # last: other threads take it as soon as it is there
+            method_owner.add(cls)
             bound = method if instance is None else method.__get__(instance, cls)
             if function._self_bound_class is None:
                 function._self_bound_class = method._self_bound_class
@@ -654,7 +659,7 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
             return bound
         if instance is None:
             return function
-        function._self_bound_class = proxies = _bound_proxies(memoizer, function)
+        function._self_bound_class = proxies = made.setdefault("proxies", _bound_proxies(memoizer, function))
         function._self_show_attributes()
         qualname = getattr(memoizer.function, "__qualname__", "")
         make = type.__call__.__get__(proxies)  # without BoundType's own

@@ -242,9 +242,8 @@ class Memoizer:
 
     # ---- methods -------------------------------------------------------------------------------------------------
 
-    @functools.cached_property
     def as_method(self) -> "Memoizer":
-        """The same function as a method of classes that it is not written in: there its first argument is an instance.
+        """Return the same function as a method of classes that it is not written in, where an instance comes first.
 
         Where it is called by itself, that is an argument like others.
         """

@@ -9,12 +9,14 @@ import functools
 import gc
 import pickle
 import re
+import threading
 import weakref
 from typing import Any
 
 import pytest
 
 from memocache import MISSING, ConfigurationError, MemcachedCache, UnkeyableArgument, cached, cached_functions
+from tests.support.threads import at_once
 from tests.unit.test_call import HIT_FRAMES, frames_of
 
 
@@ -461,6 +463,47 @@ def test_a_class_that_gives_a_function_a_name_may_go() -> None:
     gc.collect()
     assert gone() is None
     assert hook is not named_in_a_body
+
+
+class MetByTwo:
+    """A function of whose module two threads ask at the same time, each time that they do."""
+
+    __slots__ = ("__dict__", "__qualname__", "__weakref__", "meeting")
+
+    def __init__(self) -> None:
+        self.__qualname__ = "Nowhere.label"
+        self.meeting = threading.Barrier(2)
+
+    @property
+    def __module__(self) -> str:
+        if threading.current_thread() is not threading.main_thread():
+            self.meeting.wait(timeout=10)
+        return __name__
+
+    def __call__(self, order: Order) -> object:
+        return object()
+
+
+def test_threads_that_bind_it_first_at_once_have_one_method() -> None:
+    label = cached(MetByTwo())
+
+    class Named(Order):
+        hook = label
+
+    one, methods, bound = Named([1]), [], []
+
+    def bind() -> None:
+        bound.append(one.hook)
+        methods.append(Named.hook)
+
+    at_once(2, bind)
+    assert methods[0] is methods[1] is Named.hook
+    assert bound[0] == bound[1]
+    label.unit = "kg"
+    assert [each.unit for each in (*methods, *bound, one.hook)] == ["kg"] * 5
+    assert bound[0]() is bound[1]() is one.hook() is not Named([1]).hook()
+    assert (label.info().misses, label.info().hits) == (2, 2)
+    assert one.hook.info() == label.info()
 
 
 def test_a_method_that_has_a_name_in_another_class_counts_whatever_instance() -> None:
