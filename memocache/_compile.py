@@ -70,18 +70,9 @@ from memocache._canonical import LEAST_INT, LONG_INT, PLAIN_TYPES, fast_types, h
 from memocache._entry import FastIndex, FastKey
 from memocache._instances import Owner, tokens
 from memocache._native import hit
-from memocache._signature import POSITIONAL, BelievedSignature, open_parameters
+from memocache._signature import POSITIONAL, STARS, BelievedSignature, open_parameters
 
-__all__ = [
-    "CallCompiler",
-    "FastKeyMaker",
-    "fast_key_maker",
-    "as_tuple",
-    "declared",
-    "forwarded",
-    "free_prefix",
-    "function_of",
-]
+__all__ = ["CallCompiler", "fast_key_maker"]
 
 HIT: Final = """\
     try:
@@ -242,7 +233,7 @@ class CallCompiler:
             or self._as_written
             or self._names != tuple(self._parameters)
             or len(parameters) > hit.MOST_PARAMETERS
-            or not {*STARS}.isdisjoint(kinds)
+            or not STARS.keys().isdisjoint(kinds)
         ):
             return
         hit.serve(
@@ -319,7 +310,7 @@ class CallCompiler:
 
     def _written(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
         source = template.format(p=self._prefix, define=self._define, **parts)
-        return function_of(source, self._prefix + name, self._variables, self._function)
+        return compile_function(source, self._prefix + name, self._variables, self._function)
 
 
 def _hit(p: str, names: tuple[str, ...], instance: str | None, *, has_unnamed: bool) -> str:
@@ -410,9 +401,6 @@ def _of_method(fast_index: FastIndex, at: int, owner: Owner) -> FastKeyMaker:
     return fast_key
 
 
-STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
-
-
 def free_prefix(parameters: Mapping[str, Parameter]) -> str:
     prefix = "_memocache_"
     while any(name.startswith(prefix) for name in parameters):
@@ -455,7 +443,7 @@ _files: Final = itertools.count(1)
 _gone: Final[list[str]] = []
 
 
-def function_of(source: str, name: str, variables: dict[str, Any], like: Callable[..., Any]) -> Callable[..., Any]:
+def compile_function(source: str, name: str, variables: dict[str, Any], like: Callable[..., Any]) -> Callable[..., Any]:
     """Return what *source* defines as *name*, with *variables* as its globals; it goes by the name of *like*."""
     title = str(getattr(like, "__name__", "call"))
     path = str(getattr(like, "__qualname__", title))

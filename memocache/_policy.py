@@ -9,7 +9,7 @@ from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
 from memocache._entry import SECOND, Entry
-from memocache._signature import signature_of
+from memocache._signature import ONE_VALUE, why_uncallable
 from memocache._stored_exception import allow_exception
 from memocache.errors import ConfigurationError, with_article
 
@@ -182,19 +182,11 @@ def refresh_margin(entry: Entry, lifetime: float) -> float:
 
 
 def _check_takes_result(function: Callable[..., object] | None, option: str, and_returns: str) -> None:
-    if function is None:
-        return
-    try:
-        signature = signature_of(function)
-    except (TypeError, ValueError):  # as of some that are written in C
-        return
-    try:
-        signature.bind(None)
-    except TypeError as error:
+    if function is not None and (why := why_uncallable(function, ONE_VALUE)):
         raise ConfigurationError(
-            f"{option}= got {_name_of(function)}, which cannot be called with a result: {error}; wanted: a function "
+            f"{option}= got {_name_of(function)}, which cannot be called with a result: {why}; wanted: a function "
             f"that takes the result and {and_returns}. To store nothing for some calls, use disabled()"
-        ) from None
+        )
 
 
 def _check_jitter(jitter: object) -> float:

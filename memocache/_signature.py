@@ -8,11 +8,12 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature
 from typing import Any, Final, NamedTuple
 
 __all__ = [
+    "ONE_VALUE",
     "POSITIONAL",
     "STARS",
     "BelievedSignature",
@@ -20,10 +21,13 @@ __all__ = [
     "believed_signature",
     "open_parameters",
     "signature_of",
+    "why_uncallable",
 ]
 
 POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+ONE_VALUE: Final = (Parameter("value", Parameter.POSITIONAL_ONLY),)
+"""The parameters of a function that is called with one value."""
 
 if sys.version_info >= (3, 14):
     from annotationlib import Format, get_annotations
@@ -34,6 +38,21 @@ if sys.version_info >= (3, 14):
 else:
     signature_of: Final = inspect.signature
     annotations_of: Final = inspect.get_annotations
+
+
+def why_uncallable(function: Callable[..., object], parameters: Iterable[Parameter]) -> str:
+    """Return why *function* cannot be called with arguments for *parameters*; empty if it can, or does not tell."""
+    try:
+        own = signature_of(function)
+    except (TypeError, ValueError):  # as of some that are written in C
+        return ""
+    kinds = {each.name: each.kind for each in parameters}
+    named = dict.fromkeys(name for name, kind in kinds.items() if kind is Parameter.KEYWORD_ONLY)
+    try:
+        own.bind(*[None for kind in kinds.values() if kind in POSITIONAL], **named)
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 class LeftOut:

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from inspect import BoundArguments, Parameter, Signature
 from typing import Any, Final
 
-from memocache._signature import POSITIONAL, STARS, signature_of
+from memocache._signature import STARS, signature_of, why_uncallable
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 __all__ = [
@@ -66,7 +66,7 @@ class Tags:
 
     def may_give(self, tag: str) -> bool:
         """Return True if there may be calls that have *tag*."""
-        return any(each.pattern.fullmatch(tag) for each in self._tags)
+        return any(isinstance(each, TagFunction) or each.pattern.fullmatch(tag) for each in self._tags)
 
     def have_shape(self, shape: str) -> bool:
         """Return True if one may be a text of this *shape*, as `template_shape` makes it."""
@@ -129,20 +129,18 @@ class TagFunction:
 
     may_change = True
 
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        """The tags that it can give."""
-        return re.compile(".*", re.DOTALL)
-
     def __init__(self, title: str, function: Callable[..., object], parameters: Mapping[str, Parameter]) -> None:
         self.title = getattr(function, "__name__", type(function).__name__)
         self._where = f"{title}: the function {self.title} in tags="
         self._function = function
         if inspect.iscoroutinefunction(function):
             raise ConfigurationError(f"{self._where} is a coroutine function; wanted: an ordinary one")
-        own = _signature(function)
-        if own is None:
-            raise ConfigurationError(f"{self._where} does not tell its parameters; wrap it in a lambda that names them")
+        try:
+            own = signature_of(function)
+        except (TypeError, ValueError):  # as of some that are written in C
+            raise ConfigurationError(
+                f"{self._where} does not tell its parameters; wrap it in a lambda that names them"
+            ) from None
         needed = [each.name for each in own.parameters.values() if each.default is each.empty]
         is_named = all(name in parameters for name in needed)
         if is_named and not any(each.kind in STARS for each in own.parameters.values()):
@@ -151,14 +149,11 @@ class TagFunction:
             return
         self._signature = Signature(list(parameters.values()))
         self.names = tuple(parameters)
-        keywords = {each.name: None for each in parameters.values() if each.kind is Parameter.KEYWORD_ONLY}
-        try:
-            own.bind(*[None for each in parameters.values() if each.kind in POSITIONAL], **keywords)
-        except TypeError as error:
+        if why := why_uncallable(function, parameters.values()):
             raise ConfigurationError(
-                f"{self._where} cannot be called: {error}; wanted: one with some of the parameters by their names, "
+                f"{self._where} cannot be called: {why}; wanted: one with some of the parameters by their names, "
                 f"{join_names(parameters)}, or one that takes the call's arguments"
-            ) from None
+            )
 
     def text(self, arguments: Mapping[str, Any]) -> str:
         """Return the tag of the call with these *arguments*."""
@@ -168,13 +163,6 @@ class TagFunction:
             what = "''" if text == "" else with_article(type(text))
             raise UnkeyableArgument(f"{self._where} returned {what}; wanted: the text of a tag")
         return text
-
-
-def _signature(function: Callable[..., object]) -> Signature | None:
-    try:
-        return signature_of(function)
-    except (TypeError, ValueError):  # as of some that are written in C
-        return None
 
 
 def tag_name(tag: str) -> str:

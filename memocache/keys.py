@@ -33,7 +33,7 @@ from memocache._canonical import (
 from memocache._canonical_libraries import LEAVE_OUT, ROW
 from memocache._fork import in_child
 from memocache._instances import Owner, token
-from memocache._signature import POSITIONAL, BelievedSignature, open_parameters, signature_of
+from memocache._signature import ONE_VALUE, POSITIONAL, BelievedSignature, open_parameters, why_uncallable
 from memocache._tags import join_names, read_field, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
@@ -112,7 +112,7 @@ def register(kind: type[T], key: Callable[[T], object], *, replace: bool = False
     if not callable(key) or iscoroutinefunction(key):
         what = with_article(type(key)) if not callable(key) else "a coroutine function"
         raise ConfigurationError(f"{title}: key is {what}; wanted: a function that takes an instance")
-    if not _takes_one(key):
+    if why_uncallable(key, ONE_VALUE):
         raise ConfigurationError(f"{title}: key cannot be called with an instance alone; wanted: a function that can")
     if issubclass(kind, type):
         raise ConfigurationError(f"{title}: its instances are classes, which count by their names")
@@ -120,16 +120,6 @@ def register(kind: type[T], key: Callable[[T], object], *, replace: bool = False
         raise ConfigurationError(f"{title}: it has a form already, which stays; leave the registration out")
     if not register_key(kind, key, replace=replace):
         raise ConfigurationError(f"{title}: it is registered already; pass replace=True to replace that")
-
-
-def _takes_one(function: Callable[..., Any]) -> bool:
-    try:
-        signature_of(function).bind(None)
-    except TypeError:
-        return False
-    except ValueError:  # some that are written in C do not tell
-        return True
-    return True
 
 
 class Namespace:
@@ -426,19 +416,11 @@ def _reader(where: str, fields: tuple[str, ...], signature: Signature) -> Callab
 
 def _check_key_function(title: str, key: Callable[..., Any], signature: Signature) -> None:
     """Raise ConfigurationError if *key* cannot be called with the arguments that are in *signature*."""
-    parameters = signature.parameters.values()
-    named = {each.name: None for each in parameters if each.kind is Parameter.KEYWORD_ONLY}
-    try:
-        own = signature_of(key)
-    except (TypeError, ValueError):  # as of some that are written in C
-        return
-    try:
-        own.bind(*[None for each in parameters if each.kind in POSITIONAL], **named)
-    except TypeError as error:
+    if why := why_uncallable(key, signature.parameters.values()):
         raise ConfigurationError(
-            f"{title}: key= cannot be called with the call's arguments, {join_names(signature.parameters)}: {error}; "
+            f"{title}: key= cannot be called with the call's arguments, {join_names(signature.parameters)}: {why}; "
             "wanted: a function that takes the same, or a template such as 'user:{user_id}'"
-        ) from None
+        )
 
 
 class KeyMaker:
