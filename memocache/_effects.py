@@ -2,7 +2,7 @@
 
 Code that may have to wait is written once, as coroutines. What they await in the end are operations, each of which
 knows how it is done by a thread (`run`) and by a task of asyncio (`run_in_task`). `blocking` drives a coroutine in this
-thread, and `_tasks.in_task` in an event loop.
+thread, and `awaiting` in a task; where it computes, PendingCall and `_tasks.in_task` do.
 
 A coroutine never calls the user's function itself: at `Compute` the driver hands back to the function's own call, which
 computes in its own frame and goes on with `PendingCall.computed` or `PendingCall.failed`. So a recursive function needs
@@ -22,7 +22,7 @@ from memocache._fork import notice
 
 __all__ = [
     *("COMPUTE_ALONE", "Compute", "Computed", "Effects", "InBackground", "Instead", "Join", "Operation"),
-    *("PendingCall", "Raised", "Sleep", "StoreDecision", "Together", "at_once", "blocking", "in_task"),
+    *("PendingCall", "Raised", "Sleep", "StoreDecision", "Together", "at_once", "awaiting", "blocking"),
 ]
 
 R = TypeVar("R")
@@ -107,15 +107,7 @@ class Together(Operation):
         """Run each in a task of its own."""
         import asyncio  # it takes longer to import than all of ours
 
-        return await asyncio.gather(*map(_in_task, self.coroutines), return_exceptions=True)
-
-
-async def _in_task(coroutine: Effects[Any]) -> Any:
-    try:
-        operation = coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-    return await in_task(coroutine, operation)
+        return await asyncio.gather(*map(awaiting, self.coroutines), return_exceptions=True)
 
 
 def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -237,9 +229,11 @@ def blocking(coroutine: Effects[R], operation: Operation | None = None) -> R:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def in_task(coroutine: Effects[R], operation: Operation) -> R:
-    """Run *coroutine*, which does not compute and waits for *operation*, without blocking the event loop."""
+async def awaiting(coroutine: Effects[R], operation: Operation | None = None) -> R:
+    """Do what `blocking` does in a task, without blocking its event loop."""
     try:
+        if operation is None:
+            operation = coroutine.send(None)
         while True:
             try:
                 answer = await operation.run_in_task()

@@ -41,21 +41,21 @@ from memocache._readthrough import (
 from memocache._signature import POSITIONAL, BelievedSignature
 from memocache._tags import Tags
 from memocache.backends.base import Cache
-from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
+from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 from memocache.keys import KeyMaker, KeySpec, Namespace
 
 if TYPE_CHECKING:
     from memocache._code import CodeListing, FunctionCode
     from memocache.backends._listing import Listing
 
-__all__ = ["Call", "Memoizer", "as_call", "forget_each"]
+__all__ = ["Call", "Memoizer", "as_call"]
 
 Call: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 """The arguments of a call, positional and named."""
 
 
 class Memoizer:
-    """One decorated function: all that its public face does is done here, with arguments as they were given."""
+    """One decorated function: all that a CachedFunction can do is done here, with arguments as they were given."""
 
     def __init__(
         self,
@@ -237,7 +237,7 @@ class Memoizer:
         return self._compiler.call()
 
     def serve_hits(self, function: Any) -> None:
-        """Let the cached *function*, which is this one's face, serve hits in process before its own call does."""
+        """Let the cached *function* serve hits in process before its own call does."""
         self._compiler.serve(function)
 
     # ---- methods -------------------------------------------------------------------------------------------------
@@ -268,9 +268,7 @@ class Memoizer:
         """Return the binding of a call, and its key and scope there; *key_args* are what `bind` makes of the call."""
         binding = self.binding()
         key = binding.keys.key(self.bind(*args, **kwargs) if key_args is None else key_args)
-        if not self.tags:
-            return binding, key, self._scope(binding, key, None) if binding.is_versioned else binding.scope
-        return binding, key, self._scope(binding, key, self._tag_args(args, kwargs))
+        return binding, key, self._scope(binding, key, self._tag_args(args, kwargs) if self.tags else None)
 
     def _tag_args(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, ...]:
         """Return the arguments of a call that its tags name."""
@@ -500,10 +498,10 @@ class Memoizer:
             return self._many_in_task(asked)
         if is_disabled():
             return [self.function(*args, **kwargs) for args, kwargs in asked]
-        lookup = BatchLookup(self, asked)
+        binding, look = self._look_for(asked)
         return [
-            lookup.hit(entry) if entry is not None else self.call(*args, **kwargs)
-            for entry, (args, kwargs) in zip(blocking(lookup.fresh_entries()), asked, strict=True)
+            binding.hit_peeked(entry) if entry is not None else self.call(*args, **kwargs)
+            for entry, (args, kwargs) in zip(blocking(look), asked, strict=True)
         ]
 
     async def _many_in_task(self, asked: "list[Call]") -> list[Any]:
@@ -511,14 +509,20 @@ class Memoizer:
 
         if is_disabled():
             return await all_of([_call_later(self.function, args, kwargs) for args, kwargs in asked])
-        lookup = BatchLookup(self, asked)
-        entries = await self._run(lookup.fresh_entries())
+        binding, look = self._look_for(asked)
         return await all_of(
             [
-                lookup.hit_in_task(entry) if entry is not None else self.call(*args, **kwargs)
-                for entry, (args, kwargs) in zip(entries, asked, strict=True)
+                _hit_later(binding, entry) if entry is not None else self.call(*args, **kwargs)
+                for entry, (args, kwargs) in zip(await self._run(look), asked, strict=True)
             ]
         )
+
+    def _look_for(self, calls: Sequence[Call]) -> "tuple[Binding, Effects[list[Entry | None]]]":
+        """Return the binding of *calls*, and a look there for the fresh entry of each, in one round trip."""
+        located = [self.locate(args, kwargs) for args, kwargs in calls]
+        binding = located[0][0] if located else self.binding()
+        keys, tags = [key for _, key, _ in located], [scope.tags for _, _, scope in located]
+        return binding, _fresh_entries(binding, keys, tags)
 
 
 def as_call(first: tuple[Any, ...], given: object) -> Call:
@@ -533,45 +537,21 @@ def as_call(first: tuple[Any, ...], given: object) -> Call:
     )
 
 
-class BatchLookup:
-    """One look at the cache for many *calls* of a function, in one round trip."""
+async def _fresh_entries(binding: Binding, keys: Sequence[str], tags: Sequence[tuple[str, ...]]) -> list[Entry | None]:
+    """Return the entries under *keys* that are fresh; what is older its own call shall have refreshed."""
+    entries = await peek(binding, keys, tags)
+    moment = now()
+    return [entry if entry is not None and moment < entry.serve_until else None for entry in entries]
 
-    def __init__(self, memoizer: Memoizer, calls: Sequence[Call]) -> None:
-        located = [memoizer.locate(args, kwargs) for args, kwargs in calls]
-        self._binding = located[0][0] if located else memoizer.binding()
-        self._keys = [key for _, key, _ in located]
-        self._tags = [scope.tags for _, _, scope in located]
 
-    async def fresh_entries(self) -> list[Entry | None]:
-        """Return the fresh entry of each call; what is older its own call shall have refreshed."""
-        entries = await peek(self._binding, self._keys, self._tags)
-        moment = now()
-        return [entry if entry is not None and moment < entry.serve_until else None for entry in entries]
-
-    def hit(self, entry: Entry) -> Any:
-        """Count that *entry* is served, and return the value that the caller gets."""
-        return self._binding.hit_peeked(entry)
-
-    async def hit_in_task(self, entry: Entry) -> Any:
-        """Do the same when it is awaited, as calls are."""
-        return self.hit(entry)
+async def _hit_later(binding: Binding, entry: Entry) -> Any:
+    """Serve *entry* when this is awaited, as calls are."""
+    return binding.hit_peeked(entry)
 
 
 async def _call_later(function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call *function* when this is awaited: one that does not take its arguments leaves the other calls alone."""
     return await function(*args, **kwargs)
-
-
-async def forget_each(plans: "Sequence[Callable[[], Effects[Any]]]") -> None:
-    """Forget all that these forget; the last failure is raised when all were tried."""
-    failed = None
-    for plan in plans:
-        try:
-            await plan()
-        except UncacheFailed as error:  # the others can be forgotten all the same
-            failed = error
-    if failed is not None:
-        raise failed
 
 
 @in_child

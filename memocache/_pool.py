@@ -156,15 +156,14 @@ async def ring(bell: "asyncio.Future[None]", seconds: float) -> None:
 _kept: Final[set["asyncio.Task[Any]"]] = set()
 
 
-def keep(task: "asyncio.Task[Any]") -> bool:
+def keep(task: "asyncio.Task[Any]") -> None:
     """Keep *task* until it is done, or its loop has ended."""
     _kept.difference_update([each for each in _kept if each.get_loop().is_closed()])
     _kept.add(task)
     task.add_done_callback(_kept.discard)
-    return True
 
 
-async def in_own_task(coroutine: Coroutine[Any, Any, Any], unwanted: Callable[[Any], object] | None) -> Any:
+async def in_own_task(coroutine: Coroutine[Any, Any, Any], unwanted: Callable[[Any], object] | None = None) -> Any:
     """Return what *coroutine* returns, in a task of its own: whoever is cancelled meanwhile leaves no half of it.
 
     What it returns when nobody waits for it any more is handed to *unwanted*, in a thread of the pool.

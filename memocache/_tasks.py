@@ -91,7 +91,8 @@ class TaskDriver:
         operation.flight.leave_caller()
         compute = self._compute if operation.bind is None else operation.bind(self._compute, True)
         driver = TaskDriver(operation.coroutine, compute, detaches=True)
-        return keep(self._loop.create_task(driver._run_alone()))
+        keep(self._loop.create_task(driver._run_alone()))
+        return True
 
     async def _run_alone(self) -> None:
         """Do all of it; nobody waits for what comes of it. What goes wrong is for the coroutine to tell."""

@@ -5,13 +5,13 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from memocache._effects import Effects, blocking
+from memocache._effects import Effects, awaiting, blocking
 from memocache._engine import plan_forget
-from memocache._memoizer import as_call, forget_each
+from memocache._memoizer import as_call
 from memocache._readthrough import forget_tag
 from memocache._signature import signature_of
 from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
-from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
+from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 
 if TYPE_CHECKING:
     from memocache._function import AsyncCachedFunction, CacheMethods
@@ -73,9 +73,7 @@ def uncaches(
     Raises:
         ConfigurationError: at decoration, where *call* cannot be one of the function's.
     """
-    from memocache._function import (
-        CacheMethods,  # not before: it needs wrapt, which takes longer to import than the rest
-    )
+    from memocache._function import CacheMethods  # not before: wrapt takes longer to import than the rest
 
     given: Any = function
     while not isinstance(given, CacheMethods) and hasattr(given, "__wrapped__"):
@@ -134,19 +132,26 @@ def _decorated(writer: Any, planner: "ForgetPlanner", after: After | None) -> An
 
 
 def _forget(plans: list[Plan]) -> None:
-    blocking(forget_each(plans))
+    blocking(_forget_each(plans))
 
 
 async def _forget_in_task(plans: list[Plan]) -> None:
-    """Forget all; also if this task is cancelled, since what they forget has changed."""
-    import asyncio  # which takes longer to import than all of ours
+    """Do the same in a task; also if that is cancelled, since what they forget has changed."""
+    from memocache._pool import in_own_task  # asyncio takes longer to import than all of ours
 
-    from memocache._pool import keep
-    from memocache._tasks import in_task
+    await in_own_task(awaiting(_forget_each(plans)))
 
-    task = asyncio.get_running_loop().create_task(in_task(forget_each(plans)))
-    keep(task)
-    await asyncio.shield(task)
+
+async def _forget_each(plans: list[Plan]) -> None:
+    """Forget all that these forget; the last failure is raised when all were tried."""
+    failed = None
+    for plan in plans:
+        try:
+            await plan()
+        except UncacheFailed as error:  # the others can be forgotten all the same
+            failed = error
+    if failed is not None:
+        raise failed
 
 
 class ForgetPlanner:

@@ -22,7 +22,7 @@ from typing import (
 
 from memocache._clock import ticks
 from memocache._counters import Counters
-from memocache._effects import Effects, Operation, blocking, in_task
+from memocache._effects import Effects, Operation, awaiting, blocking
 from memocache._entry import Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import Flight
 from memocache._fork import in_child
@@ -370,7 +370,7 @@ class Cache(ABC):
         except StopIteration as stop:  # what is near is returned at once
             return stop.value
         if runs_in_tasks:
-            return await in_own_task(in_task(coroutine, operation), unwanted)
+            return await in_own_task(awaiting(coroutine, operation), unwanted)
         return await in_pool(blocking, (coroutine, operation), unwanted)
 
     def runs_in_tasks(self) -> bool:
