@@ -7,13 +7,12 @@ when their framework has been imported (see `_function`); before that the regist
 """
 
 import importlib
-import threading
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from memocache._current import default
+from memocache._living import Living
 from memocache.backends.base import Cache
 
 if TYPE_CHECKING:
@@ -236,8 +235,7 @@ class AdapterRegistry(list[Adapter]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._functions: weakref.WeakSet[HookedFunction] = weakref.WeakSet()
-        self._lock = threading.RLock()
+        self._functions: Living[HookedFunction] = Living()
         self._responses: tuple[type, ...] = ()
         self._requests: tuple[type, ...] = ()
         self._view_classes: tuple[type, ...] = ()
@@ -251,15 +249,13 @@ class AdapterRegistry(list[Adapter]):
 
     def decorated(self, function: HookedFunction) -> None:
         """Raise ConfigurationError if *function*, just decorated, is a view that cannot be cached."""
-        with self._lock:
-            self._functions.add(function)
+        self._functions.add(function)
         for adapter in self[:]:
             adapter.decorated(function)
 
     def functions(self) -> list[HookedFunction]:
         """Return the functions that were decorated in this process and are still there."""
-        with self._lock:
-            return list(self._functions)
+        return list(self._functions)
 
     def find_call(
         self, function: HookedFunction, key_args: Sequence[object], compute: Any = None
