@@ -8,8 +8,9 @@ from memocache._effects import blocking
 from memocache._hooks import adapters
 from memocache._listeners import listeners
 from memocache._policy import UNSET, Unset
+from memocache._readthrough import forget_tag_on
 from memocache._tags import tag_name
-from memocache.backends.base import Cache, CacheCall
+from memocache.backends.base import Cache
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 
 if TYPE_CHECKING:
@@ -149,15 +150,12 @@ async def _forget_tag(tag: str, caches: list[Cache], failed: list[Exception]) ->
     reasons = [f"cache= of a function raised {type(error).__name__}: {error}" for error in failed]
     for cache in caches:
         try:
-            await CacheCall(cache, cache.forget_tag, (tag_name(tag),))
+            await forget_tag_on(cache, tag_name(tag))
             if tell := listeners.get("uncached"):
                 tell("", tag, cache)
         except (BackendError, ConfigurationError) as error:
             reasons.append(str(error) if len(caches) == 1 else f"{cache!r}: {error}")
             failed = [*failed, error]
-        finally:
-            if cache.stand_in is not None:
-                cache.stand_in.forget_tag(tag_name(tag))
     if failed:
         who = "the cache did not acknowledge" if len(caches) == 1 else "not all caches acknowledged"
         raise UncacheFailed(

@@ -14,9 +14,19 @@ from memocache._effects import COMPUTE_ALONE, Effects, Instead, PendingCall, Sto
 from memocache._entry import EntryScope
 from memocache._hooks import Decision, adapters
 from memocache._instances import token
-from memocache._readthrough import Follow, compute_alone, compute_only, forget, forget_tag, get_or_compute, peek, put_if
+from memocache._readthrough import (
+    Follow,
+    compute_alone,
+    compute_only,
+    forget,
+    forget_tag,
+    forget_tag_on,
+    get_or_compute,
+    peek,
+    put_if,
+)
 from memocache._readthrough import refresh as refresh_call
-from memocache.backends.base import Cache, CacheCall
+from memocache.backends.base import Cache
 from memocache.errors import BackendError, UnkeyableArgument
 
 if TYPE_CHECKING:
@@ -147,14 +157,11 @@ class CallEngine:
         value, error, _ = await COMPUTE_ALONE
         if error is None and not is_error(value):
             try:
-                await CacheCall(self.cache, self.cache.forget_tag, (self._tag,))
+                await forget_tag_on(self.cache, self._tag)
             except BackendError as failure:
                 self._binding.failed(
                     "after a request that may have changed something, old results may be served", failure
                 )
-            finally:
-                if self.cache.stand_in is not None:
-                    self.cache.stand_in.forget_tag(self._tag)
         return value
 
     async def read_through(

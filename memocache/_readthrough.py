@@ -1,12 +1,14 @@
 """The read-through: look in the cache, or wait, or compute and store; written once, for threads and tasks alike.
 
-look(key) ->  Entry               a hit
-Stale(old, None)    somebody refreshes it: serve the old value
-Stale(old, lease)   we refresh it: in the background, else here
-Lease               a miss, and ours: compute, store, wake those who wait
-Busy(flight)        a miss, and somebody computes: wait, then look again
-None                compute for this caller only
-UNANSWERED          the cache did not answer: begin again with what stands in for it, and store nothing
+What a look at a key finds, and what is done then:
+
+    Entry               a hit
+    Stale(old, None)    somebody refreshes it: serve the old value
+    Stale(old, lease)   we refresh it: in the background, else here
+    Lease               a miss, and ours: compute, store, wake those who wait
+    Busy(flight)        a miss, and somebody computes: wait, then look again
+    None                compute for this caller only
+    UNANSWERED          the cache did not answer: begin again with what stands in for it, and store nothing
 """
 
 import random
@@ -50,6 +52,7 @@ __all__ = [
         "forget",
         "forget_direct",
         "forget_tag",
+        "forget_tag_on",
         "get_or_compute",
         "peek",
         "put",
@@ -665,14 +668,19 @@ def forget_direct(binding: Binding, key: str) -> bool:
 
 async def forget_tag(binding: Binding, tag: str) -> None:
     """Forget every call with this *tag*."""
-    cache = binding.cache
     try:
-        await CacheCall(cache, cache.forget_tag, (tag,))
-        if tell := listeners.get("uncached"):
-            tell(binding.counters.name, tag, cache)
+        await forget_tag_on(binding.cache, tag)
     except BackendError as error:
         raise binding.not_forgotten(error, "its calls were") from error
-    finally:
+    if tell := listeners.get("uncached"):
+        tell(binding.counters.name, tag, binding.cache)
+
+
+async def forget_tag_on(cache: Cache, tag: str) -> None:
+    """Forget what has this *tag* on *cache*, and on what stands in for it; BackendError if it did not acknowledge."""
+    try:
+        await CacheCall(cache, cache.forget_tag, (tag,))
+    finally:  # last: nobody who starts when this has returned joins what began before
         if cache.stand_in is not None:
             cache.stand_in.forget_tag(tag)
 
