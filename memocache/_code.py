@@ -22,6 +22,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, TypeAlias
 
 from memocache._canonical import encode
+from memocache._hints import innermost
 from memocache._hooks import Decorated
 from memocache._missing import MISSING
 from memocache._syntax import SUPER, Reference, class_piece, function_piece, names_of, release_files, source_text
@@ -188,7 +189,7 @@ class Walk:
     def __init__(self, title: str, function: Callable[..., Any], own: CodeVersion) -> None:
         self._title = title
         self._own = own
-        self._root = _innermost(function)
+        self._root = innermost(function)
         self._module = _module_of(self._root)
         self._function = function
         self._is_check = False
@@ -456,14 +457,6 @@ def _are_the_same(watched: list[Watched], codes: list[tuple[FunctionType, CodeTy
         if names.get(name) is not value:
             return False
     return all(function.__code__ is code for function, code in codes)
-
-
-def _innermost(function: Any) -> Any:
-    """Return the function that *function* stands for, below wrappers."""
-    function = inspect.unwrap(function)
-    while isinstance(function, functools.partial):
-        function = inspect.unwrap(function.func)
-    return getattr(function, "__func__", function)
 
 
 def _wrapped(value: Any) -> FunctionType | None:

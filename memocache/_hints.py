@@ -11,27 +11,34 @@ from typing import Any
 
 from memocache._signature import annotations_of
 
-__all__ = ["classes_in", "resolved", "result_hints"]
+__all__ = ["classes_in", "innermost", "resolved", "result_hints", "variables_of"]
 
 
 def resolved(function: Callable[..., Any], annotation: object) -> Any:
     """Return an *annotation* of *function* without texts in it; whatever exception there is if that cannot be."""
-    inner: Any = function
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    inner = inspect.unwrap(inner)
+    inner = innermost(function)
     hint = types.SimpleNamespace(__annotations__={"hint": annotation})
-    return typing.get_type_hints(hint, inner.__globals__, _names_around(inner), include_extras=True)["hint"]
+    type_parameters = {each.__name__: each for each in getattr(inner, "__type_params__", ())}
+    names = type_parameters | variables_of(inner)
+    return typing.get_type_hints(hint, inner.__globals__, names, include_extras=True)["hint"]
 
 
-def _names_around(function: Any) -> dict[str, object]:
-    """Return what *function* uses of functions around it, and its type parameters, by name."""
-    code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None) or ()
-    names = {each.__name__: each for each in getattr(function, "__type_params__", ())}
-    for name, cell in zip(getattr(code, "co_freevars", ()), cells, strict=False):
+def innermost(function: Any) -> Any:
+    """Return the function that *function* stands for, below wrappers and partials."""
+    function = inspect.unwrap(function)
+    while isinstance(function, functools.partial):
+        function = inspect.unwrap(function.func)
+    return getattr(function, "__func__", function)
+
+
+def variables_of(function: Any) -> dict[str, object]:
+    """Return what *function* uses of functions around it, by name."""
+    variables = {}
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
         with contextlib.suppress(ValueError):  # it is empty yet
-            names[name] = cell.cell_contents
-    return names
+            variables[name] = cell.cell_contents
+    return variables
 
 
 def result_hints(function: Callable[..., Any]) -> tuple[object, ...]:
@@ -40,9 +47,7 @@ def result_hints(function: Callable[..., Any]) -> tuple[object, ...]:
     Without one, and where a name in it is not there, such as one that only type checkers import, return the function's
     module: what it returns may be of a class that this has a name for.
     """
-    inner = inspect.unwrap(function)
-    while isinstance(inner, functools.partial):
-        inner = inspect.unwrap(inner.func)
+    inner = innermost(function)
     try:
         annotations = annotations_of(inner)
         if "return" in annotations:

@@ -23,6 +23,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from memocache._canonical import encode
+from memocache._hints import variables_of
 from memocache.errors import UnkeyableArgument
 
 __all__ = ["SUPER", "Piece", "Reference", "class_piece", "function_piece", "names_of", "release_files", "source_text"]
@@ -199,10 +200,7 @@ def _paths(names: Mapping[str, Any], methods: list[FunctionType]) -> Iterator[st
 
 def names_of(function: FunctionType) -> Mapping[str, Any]:
     """Return what the names outside *function* stand for."""
-    variables = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # an empty one
-            variables[name] = cell.cell_contents
+    variables = variables_of(function)
     return collections.ChainMap(variables, function.__globals__) if variables else function.__globals__
 
 
