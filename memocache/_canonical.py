@@ -40,16 +40,11 @@ from memocache.errors import UnkeyableArgument, with_article
 
 __all__ = [
     *("MAIN", "encode", "encode_in_process", "fast_types", "has_exact_form", "has_own_key", "module_name"),
-    *("plain_text", "plain_types", "register_key", "zone_key"),
+    *("plain_text", "plain_types", "register_key", "stdlib_type", "zone_key"),
 ]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
-FOREIGN: Final = sys.stdlib_module_names | {
-    "numpy",
-    "pandas",
-    "polars",
-    "pyarrow",
-}  # whose classes no user gives a method
+FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas", "polars", "pyarrow"}  # no user gives these a method
 LONGEST_NAME: Final = 40
 LONG_INT: Final = sys.hash_info.modulus
 LEAST_INT: Final = -LONG_INT
@@ -178,7 +173,7 @@ def zone_key(zone: Any) -> str | None:
 
 
 def _as_text(name: str) -> Encoder:
-    """For the exact type called *name*, whose str() says all that it is."""
+    """Return the encoder of the exact type called *name*, whose str() says all that it is."""
     tag = name.encode()
     return lambda value, level: _frame(tag, str(value).encode("utf-8", "surrogatepass"))
 
@@ -225,7 +220,7 @@ def _describe_key(key: object) -> str:
 
 
 def _attributes(name: str, *names: str) -> Encoder:
-    """For the exact type called *name*, which is no more than the attributes with these *names*."""
+    """Return the encoder of the exact type called *name*, which is no more than the attributes with these *names*."""
     tag = name.encode()
     get = operator.attrgetter(*names)
     return lambda value, level: _frame(
@@ -363,7 +358,7 @@ def _encode_other(value: Any, level: Level) -> bytes:
     if form is not None:
         return _form(value, form, level)
     if _own_module(kind) == "freezegun.api":  # what today() and now() give while the time is frozen
-        return _BY_TYPE[_stdlib_type(kind)](value, level)
+        return _BY_TYPE[stdlib_type(kind)](value, level)
     if type(getattr(value, "__qualname__", None)) is str and _is_found_by_name(value, value.__qualname__):
         return _function(value, level)  # a decorated or a compiled one
     raise NoStableForm(f"{with_article(kind)} instance", _remedy(kind))
@@ -685,7 +680,7 @@ class TooDeep(NoStableForm):
 # Tables
 
 
-def _stdlib_type(kind: type) -> type:
+def stdlib_type(kind: type) -> Any:
     """Return the standard library's date or datetime, also where freezegun has put its own in its place."""
     return next(base for base in kind.__mro__ if base.__module__ == "datetime")
 
@@ -740,8 +735,8 @@ _BY_TYPE: Final[dict[type, Encoder]] = {
     range: _attributes("range", "start", "stop", "step"),
     slice: _attributes("slice", "start", "stop", "step"),
     re.Pattern: _attributes("Pattern", "pattern", "flags"),
-    _stdlib_type(datetime.date): _attributes("date", *_DATE),
-    _stdlib_type(datetime.datetime): _attributes("datetime", *_DATE, *_TIME),
+    stdlib_type(datetime.date): _attributes("date", *_DATE),
+    stdlib_type(datetime.datetime): _attributes("datetime", *_DATE, *_TIME),
     datetime.time: _attributes("time", *_TIME),
     datetime.timedelta: _attributes("timedelta", "days", "seconds", "microseconds"),
     datetime.timezone: _timezone,

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec.msgpack import Decoder, Encoder, Ext
 
-from memocache._canonical import zone_key
+from memocache._canonical import stdlib_type, zone_key
 from memocache.serializers.base import NoByteForm
 
 __all__ = [
@@ -72,17 +72,12 @@ class Code:
     ARROW: Final = 32  # of pyarrow or polars: what it is, and a stream of Arrow IPC
 
 
-def _real_type(kind: type[Any]) -> Any:
-    # Imported under freezegun, datetime.datetime is a fake, and so it is for every later look at the module.
-    return next(base for base in kind.__mro__ if base.__module__ == "datetime")
-
-
 class _Real:
     """The types of the datetime module, where freezegun does not replace them."""
 
-    Date: Final[type[datetime.date]] = _real_type(datetime.date)
-    Time: Final[type[datetime.time]] = _real_type(datetime.time)
-    DateTime: Final[type[datetime.datetime]] = _real_type(datetime.datetime)
+    Date: Final[type[datetime.date]] = stdlib_type(datetime.date)
+    Time: Final[type[datetime.time]] = stdlib_type(datetime.time)
+    DateTime: Final[type[datetime.datetime]] = stdlib_type(datetime.datetime)
 
 
 PLAIN: Final[frozenset[type]] = frozenset({type(None), bool, int, float, str, bytes})

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from memocache._signature import annotations_of
 from memocache.errors import ConfigurationError, with_article
 from memocache.serializers._extensions import KEPT
 from memocache.serializers.base import NoByteForm
@@ -34,7 +35,6 @@ __all__ = [
     "name_of",
     "record_types",
     "register",
-    "shape_of",
 ]
 
 T = TypeVar("T")
@@ -566,11 +566,7 @@ def _field_hints(kind: Any) -> dict[str, object] | None:
 
 def _annotations(base: type) -> dict[str, object]:
     try:
-        if sys.version_info >= (3, 14):
-            import annotationlib
-
-            return annotationlib.get_annotations(base, format=annotationlib.Format.FORWARDREF)
-        return inspect.get_annotations(base)
+        return annotations_of(base)
     except Exception:  # noqa: BLE001 - from Python 3.14 on, this runs the annotations
         return {}
 

@@ -218,16 +218,16 @@ class MsgpackWriter:
         return self._convert_values(value, "value", left)
 
     def _any_dict(self, value: dict[object, object], left: int) -> object:
-        keys = self._convert_each(value, value, "key", left)
-        values = self._convert_each(value.values(), value, "value", left)
-        if PLAIN.issuperset(map(type, keys)):
-            return dict(zip(keys, values, strict=True))
-        return Ext(Code.PAIRS, _encode(_sides(keys, values)))
+        pairs = self._pairs(value, left)
+        if PLAIN.issuperset(map(type, pairs[::2])):
+            return dict(zip(pairs[::2], pairs[1::2], strict=True))
+        return Ext(Code.PAIRS, _encode(pairs))
 
-    def _pairs(self, value: dict[object, object], left: int) -> list[object]:
+    def _pairs(self, value: dict[object, object], left: int) -> list[Any]:
+        """Return the keys and values of a dict, converted: key, value, key, value ..."""
         keys = self._convert_each(value, value, "key", left)
         values = self._convert_each(value.values(), value, "value", left)
-        return _sides(keys, values)
+        return [side for pair in zip(keys, values, strict=True) for side in pair]
 
     def _defaultdict(self, value: defaultdict[object, object], left: int) -> object:
         factory = value.default_factory
@@ -299,10 +299,6 @@ class MsgpackWriter:
     def _too_deep(self, kind: type) -> NoByteForm:
         reason = f"lies more than {self._max_depth} levels deep or in a cycle"
         return NoByteForm(kind, reason, "return flatter data, or pass a larger max_depth=")
-
-
-def _sides(keys: list[object], values: list[object]) -> list[object]:
-    return [side for pair in zip(keys, values, strict=True) for side in pair]
 
 
 def _remedy(kind: type) -> str:
