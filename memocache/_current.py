@@ -61,9 +61,9 @@ class CacheRef:
         """The cache in it, if there is one already."""
         self._choose: Callable[[], Cache | None] | None = None
         self.is_fixed = is_fixed  # whether the cache in it stays the same
-        self.shared = shared  # whether its caches are sure to be
-        self.one_machine = one_machine  # whether its caches may be for one machine only
-        self.has_near = has_near  # whether its caches may have
+        self.shared = shared  # whether every cache that may be in it is shared
+        self.one_machine = one_machine  # whether one may be for one machine only
+        self.has_near = has_near  # whether one may hold entries in this process
 
     def get(self) -> Cache:
         """Return the cache in it, made if need be; where one of several is chosen, that."""

@@ -190,14 +190,10 @@ def _refuse_uncachable(function: Any) -> None:
             "options are given by name, as in @cached(timeout=300)"
         )
     inner = inspect.unwrap(function)
-    if inspect.isgeneratorfunction(inner):
-        raise ConfigurationError(
-            f"{title} is a generator function: its items can be had once only; return a list or a tuple"
-        )
-    if inspect.isasyncgenfunction(inner):
-        raise ConfigurationError(
-            f"{title} is an async generator function: its items can be had once only; return a list or a tuple"
-        )
+    is_async = inspect.isasyncgenfunction(inner)
+    if is_async or inspect.isgeneratorfunction(inner):
+        what = "an async generator function" if is_async else "a generator function"
+        raise ConfigurationError(f"{title} is {what}: its items can be had once only; return a list or a tuple")
 
 
 def _title(function: Any) -> str:

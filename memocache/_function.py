@@ -19,12 +19,10 @@ from memocache.backends.base import Cache
 
 if TYPE_CHECKING:
     from memocache._code import CodeListing
+    from memocache._entry_info import EntryInfo
 
 __all__ = [
-    "ANNOTATIONS",
-    "DOC",
     "AsyncBoundCachedFunction",
-    "AsyncMethods",
     "BoundCachedFunction",
     "SyncMethods",
     "BoundProxy",
@@ -34,9 +32,6 @@ __all__ = [
     "cached_function",
     "cached_functions",
 ]
-
-if TYPE_CHECKING:
-    from memocache._entry_info import EntryInfo
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # though `put` takes one: a method may be overridden by one that returns less
@@ -473,12 +468,12 @@ class FunctionProxy(_Proxy):
     _self_bound = ()
     if TYPE_CHECKING:
         _self_bound_class: type[BoundProxy[..., Any]] | None
-        _self_method_face: Any  # what its class becomes where it is a method whose calls begin in C; else None
+        _self_method_type: Any  # what its class becomes where it is a method whose calls begin in C; else None
         _self_named_elsewhere: Callable[[], Any]  # the function of which this is a method, where it has another name
         _self_named_in: Callable[[], type | None]  # the class where it is one
     else:  # an annotation would be the function's own
         _self_bound_class = None
-        _self_method_face = None
+        _self_method_type = None
         _self_named_elsewhere = _self_named_in = staticmethod(lambda: None)
         __call__ = CompiledOnFirstUse()
 
@@ -490,8 +485,8 @@ class FunctionProxy(_Proxy):
     def __set_name__(self, owner: type, name: str) -> None:
         is_method = self._self_memoizer.owner.settle(owner)
         kind = self._self_kind
-        if is_method and kind is None and self._self_method_face is not None:
-            hit.become(self, self._self_method_face)
+        if is_method and kind is None and self._self_method_type is not None:
+            hit.become(self, self._self_method_type)
         # What looks into classes (inspect, pydoc, Sphinx, beartype) knows what is no ordinary method by its class. From
         # 3.13 on, a class method does not ask what is in it how to bind.
         if kind is staticmethod or (kind is classmethod and sys.version_info < (3, 13)):
@@ -556,13 +551,13 @@ if not TYPE_CHECKING:
 
 
 def cached_function(memoizer: Memoizer, kind: type | None) -> CachedFunction[..., Any]:
-    """Return the public face of *memoizer*'s function, which was decorated as a *kind* of method (None: as it is)."""
-    made = _face(memoizer, kind)
+    """Return *memoizer*'s function as its users see it; it was decorated as a *kind* of method (None: as it is)."""
+    made = _proxy(memoizer, kind)
     _functions[id(made)] = made
     return cast("CachedFunction[..., Any]", made)
 
 
-def _face(memoizer: Memoizer, kind: type | None) -> FunctionProxy:
+def _proxy(memoizer: Memoizer, kind: type | None) -> FunctionProxy:
     members: dict[str, Any] = {
         "__slots__": (),
         "__get__": _binder(memoizer, kind),
@@ -570,24 +565,24 @@ def _face(memoizer: Memoizer, kind: type | None) -> FunctionProxy:
     }
     if not memoizer.is_async:
         members["uncache"] = staticmethod(memoizer.uncache)  # the method would take a sixth longer
-    face: Any = AsyncCachedFunction if memoizer.is_async else CachedFunction
+    public: Any = AsyncCachedFunction if memoizer.is_async else CachedFunction
     # Not above wrapt's proxies in Python, which it has without its own extension: their attributes lie elsewhere.
     if hit is None or FunctionProxy.__dictoffset__ <= 0:
-        return cast("FunctionProxy", type(face.__name__, (face,), members)(memoizer, kind))
-    made = _compiled_face(face)(memoizer, kind)
+        return cast("FunctionProxy", type(public.__name__, (public,), members)(memoizer, kind))
+    made = _compiled_type(public)(memoizer, kind)
     hit.prepare(made, lambda: memoizer.call, members["__get__"], None if memoizer.is_async else memoizer.uncache)
     memoizer.serve_hits(made)
     return cast("FunctionProxy", made)
 
 
 @functools.cache
-def _compiled_face(face: Any) -> Any:
-    """Return the final class of the cached functions of one kind, whose calls begin in C."""
-    functions, methods = (hit.function_type(face, are_methods=each) for each in (False, True))
+def _compiled_type(public: Any) -> Any:
+    """Return the class, below a *public* one, of the cached functions whose calls begin in C."""
+    functions, methods = (hit.function_type(public, are_methods=each) for each in (False, True))
     for made in (functions, methods):
         made.__annotations__ = ANNOTATIONS
-        made.__name__, made.__qualname__, made.__module__ = face.__name__, face.__qualname__, face.__module__
-    functions._self_method_face = methods
+        made.__name__, made.__qualname__, made.__module__ = public.__name__, public.__qualname__, public.__module__
+    functions._self_method_type = methods
     return functions
 
 
@@ -645,7 +640,7 @@ def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:
         if kind is None and cls is not None and not memoizer.owner.settle(cls):
             # It is not written in that class: elsewhere it is no method, and counts its arguments otherwise.
             if method is None:
-                new = _face(memoizer.as_method(), types.MethodType)
+                new = _proxy(memoizer.as_method(), types.MethodType)
                 # Weakly, since the function has the method, and may live longer than the class.
                 new._self_named_elsewhere, new._self_named_in = weakref.ref(function), weakref.ref(cls)
                 new = made.setdefault("method", new)
