@@ -175,7 +175,7 @@ class Binding:
 
     # ---- what the cache answers ---------------------------------------------------------------------------------
 
-    def took(self, cost: float) -> None:
+    def note_cost(self, cost: float) -> None:
         """Learn that a computation has taken *cost* seconds, longer than all before."""
         self.longest = cost
         self.counters.slowest = max(self.counters.slowest, cost)
@@ -191,7 +191,7 @@ class Binding:
         try:
             CacheCall(self.cache, self.cache.fill, (lease, lease.old)).run()
         except BackendError as error:
-            self.failed("the cache did not take a lease back", error)
+            self.count_failure("the cache did not take a lease back", error)
         finally:
             lease.flight.abandon()
 
@@ -216,7 +216,7 @@ class Binding:
             if entry.counts_its_hits:  # the look has taken it for a hit
                 self.counters.hits -= 1
                 self.counters.saved -= entry.cost / SECOND
-            self.has_waited(entry.key, waited)
+            self.count_wait(entry.key, waited)
         else:
             if not entry.counts_its_hits:
                 self.counters.hits += 1
@@ -256,7 +256,7 @@ class Binding:
             age = max(0.0, now() - entry.serve_from) if entry.serve_from else None
             tell(self.counters.name, entry.key, self.event_cache, age=age)
 
-    def has_waited(self, key: str, seconds: float) -> None:
+    def count_wait(self, key: str, seconds: float) -> None:
         """Count that a call is served the result of another, for which it has waited so many *seconds*."""
         self.counters.waits += 1
         self.counters.waited += seconds
@@ -274,7 +274,7 @@ class Binding:
             size = getattr(lease, "size", None)
             tell(self.counters.name, entry.key, self.cache, seconds=entry.cost / SECOND, size=size)
 
-    def lost_lease(self) -> None:
+    def count_lost_lease(self) -> None:
         """Count that a result was not stored, since it took longer than its lease. Nothing failed."""
         self.counters.lost += 1
         self._warn("a lease was lost while computing, so the result was not stored")
@@ -285,7 +285,7 @@ class Binding:
             raise value.rebuild()
         return value if self.copy is None else self.copy(value)
 
-    def failed(self, what: str, error: Exception | None = None) -> None:
+    def count_failure(self, what: str, error: Exception | None = None) -> None:
         """Count that the cache did not do something; log the first time of each kind, and of each reason for it."""
         self.counters.failures += 1
         self.counters.errors[what] = self.counters.errors.get(what, 0) + 1

@@ -159,7 +159,7 @@ class CallEngine:
             try:
                 await forget_tag_on(self.cache, self._tag)
             except BackendError as failure:
-                self._binding.failed(
+                self._binding.count_failure(
                     "after a request that may have changed something, old results may be served", failure
                 )
         return value

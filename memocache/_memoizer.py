@@ -208,7 +208,7 @@ class Memoizer:
 
     def warn(self, what: str, /) -> None:
         """Count a failure, and log the first of each kind."""
-        self.binding().failed(what)
+        self.binding().count_failure(what)
 
     def forget(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> bool:
         """Do what `uncache` does, and block until it is done, also for a coroutine function."""

@@ -156,7 +156,7 @@ async def get_or_compute(
             if ended and flight.state != "abandoned":
                 onward = None if follow is None or flight.error else follow(flight.value)
                 if onward is None:
-                    binding.has_waited(key, ticks() - began)
+                    binding.count_wait(key, ticks() - began)
                     return Raised(own_copy(flight.error)) if flight.error else binding.serve(flight.value)
                 key, waits = onward
         found = NOT_LOOKED
@@ -198,7 +198,7 @@ def begin_fast(
             if type(found) is CoroutineType:
                 found = blocking(found)
         except BackendError as error:
-            binding.failed(NO_ANSWER, error)
+            binding.count_failure(NO_ANSWER, error)
             found = UNANSWERED
     if isinstance(found, Entry):  # as Binding.hit does
         value = found.value
@@ -224,7 +224,7 @@ async def _look(binding: Binding, key: str, scope: EntryScope) -> "LookupResult 
         return cast("LookupResult", await CacheCall(cache, cache.look, arguments, binding.decline))
     except BackendError as error:
         # Told here, and not handed on: its traceback would keep the frames alive, and with them what they lead.
-        binding.failed(NO_ANSWER, error)
+        binding.count_failure(NO_ANSWER, error)
         return UNANSWERED
 
 
@@ -251,7 +251,7 @@ async def _claim(binding: Binding, key: str, scope: EntryScope, failure: str) ->
         arguments = (key, scope.tags, now(), binding.lease_seconds)
         return cast("Lease | None", await CacheCall(cache, cache.claim, arguments, binding.decline))
     except BackendError as error:
-        binding.failed(failure, error)
+        binding.count_failure(failure, error)
         return None
     finally:
         if cache.stand_in is not None:
@@ -294,7 +294,7 @@ async def _lead(
     """
     flight = lease.flight
     if lease.unreadable is not None:
-        binding.failed("a stored result could not be read, so it is computed again", lease.unreadable)
+        binding.count_failure("a stored result could not be read, so it is computed again", lease.unreadable)
     binding.counters.misses += 1
     if flight.is_left and _have_changed(binding, lease, made_of):
         return await _give_up(binding, lease)
@@ -325,7 +325,7 @@ async def _lead_on(
     try:
         binding.counters.computed += cost
         if cost > binding.longest:
-            binding.took(cost)
+            binding.note_cost(cost)
         if flight.is_left and _have_changed(binding, lease, made_of):
             await _give_up(binding, lease)
             return value
@@ -375,7 +375,7 @@ async def _give_up(binding: Binding, lease: Lease) -> None:
         changed = ArgumentsChanged("the arguments were changed while it was computed for nobody")
         await _give_back(binding, lease, changed)
         if lease.old is None:
-            binding.failed("a result was not stored", changed)
+            binding.count_failure("a result was not stored", changed)
         lease.flight.resolve(UNSHARED)
     finally:
         if lease.flight.state is None:
@@ -386,7 +386,7 @@ def _decide(binding: Binding, value: Any) -> StoreDecision:
     """Return what is to become of a computed *value*; what the user's functions raise, this does."""
     why = ONE_SHOT if _is_one_shot(type(value)) else adapters.refusal(value) if adapters else ""
     if why:
-        binding.failed(why)
+        binding.count_failure(why)
         return StoreDecision(value, None, 0.0, 0.0, shared=False)
     lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
     try:
@@ -394,7 +394,7 @@ def _decide(binding: Binding, value: Any) -> StoreDecision:
     except Exception as error:
         if binding.copy is not deepcopy:  # a function of the user's, whose errors are the user's to see
             raise
-        binding.failed("a result cannot be copied, as copy=True asks, so it was not stored", error)
+        binding.count_failure("a result cannot be copied, as copy=True asks, so it was not stored", error)
         return StoreDecision(value, None, 0.0, 0.0, shared=False)
     return StoreDecision(value, kept, lifetime, binding.policy.stale, shared=True)
 
@@ -433,7 +433,7 @@ class PendingLeadFast(Lease):
         try:
             binding.counters.computed += cost
             if cost > binding.longest:
-                binding.took(cost)
+                binding.note_cost(cost)
             end = time.time() + lifetime  # see `now`
             entry = Entry(self.key, value, end, int(cost * SECOND), self.scope)
             try:
@@ -442,7 +442,7 @@ class PendingLeadFast(Lease):
                     if listeners:
                         binding.tell_stored(self, entry)
                 elif flight.over:  # else it was forgotten meanwhile, as it should be
-                    binding.lost_lease()
+                    binding.count_lost_lease()
             except (BackendError, SerializationError) as error:
                 blocking(_not_stored(binding, self, error))
             flight.resolve(value)
@@ -492,7 +492,7 @@ async def _is_served_old(
         await _store(binding, lease, scope, stored, lifetime, cost)
     else:
         if lifetime:
-            binding.failed(f"{type(error).__qualname__} cannot be copied, so that it was not remembered")
+            binding.count_failure(f"{type(error).__qualname__} cannot be copied, so that it was not remembered")
         await _give_back(binding, lease, error)
     if not isinstance(error, Exception):
         return False
@@ -526,7 +526,7 @@ async def _store(
             if listeners:
                 binding.tell_stored(lease, entry)
         elif lease.flight.over:  # else it was forgotten meanwhile, as it should be
-            binding.lost_lease()
+            binding.count_lost_lease()
     except (BackendError, SerializationError) as error:
         await _not_stored(binding, lease, error)
 
@@ -534,9 +534,9 @@ async def _store(
 async def _not_stored(binding: Binding, lease: Lease, error: Exception) -> None:
     """Count and tell that the cache did not take a result; if it never will, nothing shall stand in its place."""
     if isinstance(error, BackendUnavailable):
-        binding.failed(NOT_TAKEN, error)
+        binding.count_failure(NOT_TAKEN, error)
     else:
-        binding.failed("a result cannot be stored", error)
+        binding.count_failure("a result cannot be stored", error)
         await _leave_nothing(binding, lease)
 
 
@@ -555,7 +555,7 @@ async def _leave_nothing(binding: Binding, lease: Lease) -> None:
         try:
             await CacheCall(cache, cache.forget, (lease.key,))
         except BackendError as error:
-            binding.failed("the cache did not forget a result that was to be replaced", error)
+            binding.count_failure("the cache did not forget a result that was to be replaced", error)
 
 
 async def _give_back(binding: Binding, lease: Lease, error: BaseException | None = None) -> None:
@@ -568,9 +568,9 @@ async def _give_back(binding: Binding, lease: Lease, error: BaseException | None
     try:
         await _fill(binding, lease, old)
     except BackendError as unavailable:
-        binding.failed("the cache did not take a lease back", unavailable)
+        binding.count_failure("the cache did not take a lease back", unavailable)
     if old is not None and isinstance(error, Exception):
-        binding.failed("a refresh raised, so that the old result is served on", error)
+        binding.count_failure("a refresh raised, so that the old result is served on", error)
 
 
 # ---- what else can be done with a call ---------------------------------------------------------------------------
@@ -593,7 +593,7 @@ async def put(binding: Binding, key: str, scope: EntryScope, value: object) -> N
     """Store *value* as if it had been computed now."""
     lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
     if _is_one_shot(type(value)):
-        binding.failed(ONE_SHOT)
+        binding.count_failure(ONE_SHOT)
         lifetime = 0.0
     await put_if(binding, key, scope, binding.serve(value), lifetime, binding.policy.stale)
 
@@ -695,5 +695,5 @@ async def peek(
     try:
         return cast("list[Entry | None]", await CacheCall(cache, cache.peek, (keys, tags, now())))
     except BackendError as error:
-        binding.failed("the cache did not answer", error)
+        binding.count_failure("the cache did not answer", error)
         return [None] * len(keys)

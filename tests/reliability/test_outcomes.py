@@ -50,7 +50,7 @@ def never(tell: Callable[..., None]) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("wrongly", [twice, never])
-@pytest.mark.parametrize("name", ["tell_served", "tell_miss", "has_waited"])
+@pytest.mark.parametrize("name", ["tell_served", "tell_miss", "count_wait"])
 def test_what_is_told_wrongly_is_found(
     wrongly: Any, name: str, joins: Joins, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,7 @@ def test_a_long_message_keeps_its_beginning_and_its_end() -> None:
 
 def _binding_fails() -> None:
     function: Any = cached(60, cache=SimpleCache())(lambda: 1)
-    function._self_memoizer.bindings.current().failed("a result cannot be stored", ValueError(FORGED))
+    function._self_memoizer.bindings.current().count_failure("a result cannot be stored", ValueError(FORGED))
 
 
 def _server_fails() -> None:
