@@ -79,10 +79,10 @@ class CacheRef:
         """Return the cache in it, made if need be; none where nothing is configured under its name."""
         return [] if self.cache is None and not (self is default or self.is_fixed) else [self.get()]
 
-    def use(self, use: Callable[[Cache], T]) -> T:
-        """Return what *use* makes of the cache in it; `put` waits until it has."""
+    def use(self, make: Callable[[Cache], T]) -> T:
+        """Return what *make* makes of the cache in it; `put` waits until it has."""
         with _lock:
-            return use(self.get())
+            return make(self.get())
 
     def put(self, cache: Cache | None) -> None:
         """Put another *cache* in; None for none."""

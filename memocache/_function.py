@@ -445,19 +445,19 @@ THEIRS: Final = {
 }
 
 
-def _told(name: str, kind: str) -> str:
+def _remedy(name: str, kind: str) -> str:
     return f"a cached {kind} has no attribute {name!r}; use {THEIRS[name]}"
 
 
-def _told_of(name: str) -> property:
-    def tell(method: object) -> Any:
-        raise AttributeError(_told(name, "method"), name=name, obj=method)
+def _refused(name: str) -> property:
+    def refuse(method: object) -> Any:
+        raise AttributeError(_remedy(name, "method"), name=name, obj=method)
 
-    return property(tell)
+    return property(refuse)
 
 
 # A `__getattr__` would make bound proxies slower. Not in their public classes, where `help` would show them.
-TheirNames = type("TheirNames", (), {"__slots__": (), **{name: _told_of(name) for name in THEIRS}})
+TheirNames = type("TheirNames", (), {"__slots__": (), **{name: _refused(name) for name in THEIRS}})
 
 
 class FunctionProxy(_Proxy):
@@ -495,12 +495,7 @@ class FunctionProxy(_Proxy):
     if not TYPE_CHECKING:  # to a checker, no attribute but these is there
 
         def __getattr__(self, name: str) -> Any:
-            try:
-                return getattr(self.__wrapped__, name)
-            except AttributeError as error:
-                if name in THEIRS:
-                    error.args = (_told(name, "function"),)
-                raise
+            return _attribute(self, name, "function")
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -511,7 +506,7 @@ class FunctionProxy(_Proxy):
         """Let the bound proxies have the attributes that the user gave the function, if there are any."""
         own = getattr(self.__wrapped__, "__dict__", None)
         if self._self_bound_class is not None and (own is None or own.keys() - {"__wrapped__"}):
-            self._self_bound_class.__getattr__ = _attribute_of_function  # type: ignore[attr-defined]
+            self._self_bound_class.__getattr__ = _attribute_of_method  # type: ignore[attr-defined]
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         function = self._self_named_elsewhere()
@@ -607,13 +602,18 @@ def _bound_anew(function: Any, instance: object, owner: type) -> Any:
     return function.__get__(instance, owner)
 
 
-def _attribute_of_function(proxy: BoundProxy[..., Any], name: str) -> Any:
+def _attribute(proxy: Any, name: str, kind: str) -> Any:
+    """Return what the function in *proxy* has as *name*; the error says what is here in place of others' names."""
     try:
         return getattr(proxy.__wrapped__, name)
     except AttributeError as error:
         if name in THEIRS:
-            error.args = (_told(name, "method"),)
+            error.args = (_remedy(name, kind),)
         raise
+
+
+def _attribute_of_method(proxy: BoundProxy[..., Any], name: str) -> Any:
+    return _attribute(proxy, name, "method")
 
 
 def _binder(memoizer: Memoizer, kind: type | None) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from memocache.errors import ConfigurationError, with_article
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
 
-__all__ = ["CacheOption", "KeyOption", "MoreOptions", "Options", "TagOption"]
+__all__ = ["KeyOption", "MoreOptions", "Options"]
 
 CacheOption: TypeAlias = "Cache | Foreign | str | Callable[[], Cache | Foreign] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"

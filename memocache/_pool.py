@@ -15,8 +15,8 @@ from memocache._fork import in_child, notice
 from memocache.errors import ConfigurationError
 
 __all__ = [
-    *("all_of", "hand_over", "in_own_task", "in_pool", "is_of_scope", "is_same_cancellation", "join", "keep"),
-    *("message_of", "ring", "running_loop", "sleep", "wake"),
+    *("all_of", "in_own_task", "in_pool", "is_same_cancellation", "join", "keep", "message_of", "ring"),
+    *("running_loop", "sleep", "wake"),
 ]
 
 MOST_THREADS: Final = 16

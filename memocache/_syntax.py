@@ -26,7 +26,7 @@ from memocache._canonical import encode
 from memocache._hints import variables_of
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["SUPER", "Piece", "Reference", "class_piece", "function_piece", "names_of", "release_files", "source_text"]
+__all__ = ["SUPER", "Reference", "class_piece", "function_piece", "names_of", "release_files", "source_text"]
 
 DECORATOR: Final = "memocache._decorator"  # where cached() and what it returns are from
 FUTURES: Final = functools.reduce(
