@@ -34,14 +34,14 @@ VERSION: Final = 2
 VALUE, ERROR, LEASE, GENERATION = 1, 2, 3, 4  # the results of calls first
 GENERATION_SIZE: Final = 16
 
-# magic, version, kind, codec, length of the block | id | created, fresh, expires, cost, held, pause | digest of the key
+# magic, version, kind, codec, length of the block | id | created ... backoff, as in Header | digest of the key
 HEADER: Final = struct.Struct(">3sBBBH16sdddddd16s")
 HEAD: Final = HEADER.size
 ID: Final = slice(8, 24)
 """Where the id is in an envelope."""
 
 CODEC_AT: Final = 5
-ENDS: Final = struct.Struct(">ddd")  # expires, cost, held
+ENDS: Final = struct.Struct(">ddd")  # expires_at, cost, retry_at
 ENDS_AT: Final = struct.calcsize(">3sBBBH16sdd")
 CHECKSUM: Final = struct.Struct(">I")
 START: Final = HEAD + CHECKSUM.size
@@ -56,11 +56,11 @@ class Header(NamedTuple):
     codec: int
     id: bytes
     created: float
-    fresh: float
-    expires: float
+    fresh_until: float
+    expires_at: float
     cost: float
-    held: float = 0.0
-    pause: float = 0.0
+    retry_at: float = 0.0
+    backoff: float = 0.0
 
 
 class Head(NamedTuple):
@@ -79,11 +79,11 @@ class Envelope:
     codec: int
     id: bytes
     created: float
-    fresh: float
-    expires: float
+    fresh_until: float
+    expires_at: float
     cost: float
-    held: float  # before that, nobody else is to refresh it
-    pause: float
+    retry_at: float  # before that, nobody else is to refresh it
+    backoff: float
     block: bytes  # of the generations of its tags: it counts while that is the present one
     payload: bytes  # or a view of them, if they are many, since a copy takes long
     context: bytes  # what a signature covers besides the payload
@@ -107,7 +107,7 @@ def with_codec(bound: bytes, codec: int) -> bytes:
 
 def pack(bound: bytes, payload: bytes) -> bytes:
     """Return the envelope of *payload*, which is bound to `context(...)` *bound*."""
-    head, block = bound[: HEADER.size], bound[HEADER.size :]
+    head, block = bound[:HEAD], bound[HEAD:]
     checksum = zlib.crc32(payload, zlib.crc32(bound))
     return b"".join((head, CHECKSUM.pack(checksum), block, payload))
 
@@ -116,7 +116,9 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     """Return the envelope in *data*, or None if it is not whole, not ours, or not of the key with this *digest*."""
     if len(data) < START:
         return None
-    magic, version, kind, codec, length, id_, created, fresh, expires, cost, held, pause, key = HEADER.unpack_from(data)
+    magic, version, kind, codec, length, id_, created, fresh, expires, cost, retry_at, backoff, key = (
+        HEADER.unpack_from(data)
+    )
     end = START + length
     if magic != MAGIC or version != VERSION or key != digest or len(data) < end:
         return None
@@ -125,7 +127,7 @@ def unpack(data: bytes, digest: bytes) -> Envelope | None:
     bound = data[:HEAD] + block
     if data[HEAD:START] != zlib.crc32(payload, zlib.crc32(bound)).to_bytes(4, "big"):
         return None
-    return Envelope(kind, codec, id_, created, fresh, expires, cost, held, pause, block, payload, bound)
+    return Envelope(kind, codec, id_, created, fresh, expires, cost, retry_at, backoff, block, payload, bound)
 
 
 def head_of(data: bytes) -> Head | None:
@@ -146,8 +148,8 @@ def end_of(data: bytes) -> float:
     """Return until when anybody needs *data*: for ever, if it is no envelope of ours."""
     if len(data) < START or not data.startswith(MAGIC):
         return inf
-    expires, _, held = ENDS.unpack_from(data, ENDS_AT)
-    return float(max(expires, held))  # also while it is being refreshed
+    expires_at, _, retry_at = ENDS.unpack_from(data, ENDS_AT)
+    return float(max(expires_at, retry_at))  # also while it is being refreshed
 
 
 def generation_head(name: str) -> bytes:

@@ -372,7 +372,7 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
             target = self._prepare(key, tags)
         state = target.ask()
         envelope = state[1]
-        if envelope is not None and envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires:
+        if envelope is not None and envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires_at:
             try:
                 entry = self._opened(key, envelope)
             except SerializationError:

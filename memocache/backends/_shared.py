@@ -111,7 +111,7 @@ class PackedCache(Cache):
             entry.cost / SECOND,
         )
         if type(entry) is StaleableEntry:
-            header = header._replace(fresh=entry.fresh_until, held=entry.retry_at, pause=entry.backoff)
+            header = header._replace(fresh_until=entry.fresh_until, retry_at=entry.retry_at, backoff=entry.backoff)
         return _envelope.pack(*self._codec.dumps(value, _envelope.context(header, self._digest(key), block)))
 
     def size_of(self, entry: Entry, tags: Sequence[str]) -> int | None:
@@ -133,24 +133,26 @@ class PackedCache(Cache):
             value = _stored_exception(value)
         # Anybody may have written it, and it may be infinite or no number.
         cost = int(envelope.cost * SECOND) if 0 <= envelope.cost < LONGEST_COST else 0
-        fresh, expires = envelope.fresh, envelope.expires
+        fresh, expires = envelope.fresh_until, envelope.expires_at
         if fresh >= expires:
             entry = Entry(key, value, expires, cost)
         else:
-            held, pause = envelope.held, envelope.pause
-            entry = StaleableEntry(key, value, fresh, expires, cost, fresh_until=fresh, retry_at=held, backoff=pause)
+            retry_at, backoff = envelope.retry_at, envelope.backoff
+            entry = StaleableEntry(
+                key, value, fresh, expires, cost, fresh_until=fresh, retry_at=retry_at, backoff=backoff
+            )
         entry.serve_from = envelope.created
         return entry
 
 
 def is_present(envelope: Envelope | Header, now: float) -> bool:
     # What was made in the future was made by a host whose clock is wrong, and may be fresh for ever.
-    return envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires
+    return envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires_at
 
 
 def is_lease(envelope: Envelope, now: float) -> bool:
     """Return whether somebody may be computing under *envelope*: a marker, or a value that is being refreshed."""
-    end = envelope.expires if envelope.kind == LEASE else envelope.held
+    end = envelope.expires_at if envelope.kind == LEASE else envelope.retry_at
     return envelope.created - SKEW <= now < end
 
 

@@ -59,7 +59,14 @@ def canary(tmp_path: Path) -> Any:
 
 def envelope(key: str, payload: bytes = b"\x01", generations: bytes = b"", **header: Any) -> bytes:
     """Return what somebody writes who knows our format: there is no secret in it."""
-    fields = {"kind": VALUE, "codec": 1, "id": b"n" * 16, "created": NOW, "fresh": NOW + 60, "expires": NOW + 60}
+    fields = {
+        "kind": VALUE,
+        "codec": 1,
+        "id": b"n" * 16,
+        "created": NOW,
+        "fresh_until": NOW + 60,
+        "expires_at": NOW + 60,
+    }
     return pack(context(Header(**{**fields, "cost": 0.0, **header}), key_digest(key), generations), payload)
 
 
@@ -89,11 +96,11 @@ def junk(key: str, canary: Path, present: bytes = b"") -> dict[str, bytes]:
         "the envelope of another key": envelope(key + "x", generations=present),
         "an envelope of no kind we know": forged(kind=99),
         "an envelope that should be elsewhere": forged(kind=GENERATION),
-        "an expired value": forged(fresh=NOW - 1, expires=NOW - 1),
-        "a value without times": forged(created=float("nan"), fresh=float("nan"), expires=float("nan")),
-        "a value from the future": forged(created=NOW + 3600, fresh=float("inf")),
-        "an expired lease": forged(b"", kind=LEASE, fresh=NOW - 1, expires=NOW - 1),
-        "a lease from the future": forged(b"", kind=LEASE, created=NOW + 3600, expires=float("inf")),
+        "an expired value": forged(fresh_until=NOW - 1, expires_at=NOW - 1),
+        "a value without times": forged(created=float("nan"), fresh_until=float("nan"), expires_at=float("nan")),
+        "a value from the future": forged(created=NOW + 3600, fresh_until=float("inf")),
+        "an expired lease": forged(b"", kind=LEASE, fresh_until=NOW - 1, expires_at=NOW - 1),
+        "a lease from the future": forged(b"", kind=LEASE, created=NOW + 3600, expires_at=float("inf")),
         "a pickle in an envelope": forged(bomb),
         "a pickle in an envelope that says so": forged(bomb, codec=3),
         "a pickle with no signature": forged(bytes(32) + bomb, codec=3),
@@ -219,7 +226,7 @@ def test_a_forged_lease_holds_nobody_up_for_longer_than_wait(
     real = cache._unpack(f.key(), plain.get(prefix + f.key()))
     assert real is not None
     with freeze_time("2023-11-14 22:13:20"):
-        lease = envelope(f"{prefix}\0{f.key()}", b"", generations=real.block, kind=LEASE, expires=float("inf"))
+        lease = envelope(f"{prefix}\0{f.key()}", b"", generations=real.block, kind=LEASE, expires_at=float("inf"))
         plain.set(prefix + f.key(), lease)
         assert [f(), f()] == [1, 1]
         f.uncache()
@@ -274,7 +281,7 @@ def test_a_signature_holds_for_one_key_and_its_times_only(
     found = cache._unpack("k", data)
     assert found is not None
     header = Header(*(getattr(found, name) for name in Header._fields))
-    for forged in (header._replace(fresh=header.fresh + 1e9), header._replace(id=b"n" * 16), header):
+    for forged in (header._replace(fresh_until=header.fresh_until + 1e9), header._replace(id=b"n" * 16), header):
         digest = key_digest(f"{prefix}\0k")
         plain.set(f"{prefix}k", pack(context(forged, digest, b""), found.payload))
         if forged == header:

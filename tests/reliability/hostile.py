@@ -112,9 +112,9 @@ def _forged(cache: MemcachedCache, like: Envelope, payload: bytes, chance: rando
         case 1:
             header = header._replace(codec=chance.choice([1, 2, 3, 4, 5, 77, 200]))
         case 2:
-            header = header._replace(cost=chance.choice(odd), pause=chance.choice(odd), held=chance.choice(odd))
+            header = header._replace(**{name: chance.choice(odd) for name in ("cost", "backoff", "retry_at")})
         case 3:
-            header = header._replace(fresh=chance.choice(odd), expires=chance.choice(odd), created=chance.choice(odd))
+            header = header._replace(**{name: chance.choice(odd) for name in ("fresh_until", "expires_at", "created")})
     generations = chance.choice([like.block, like.block, chance.randbytes(chance.randrange(40))])
     return pack(context(header, cache._digest(KEY), generations), payload)
 

@@ -163,12 +163,12 @@ def test_what_was_packed_is_unpacked(header: Header, key: str, generations: byte
 
 
 def test_times_may_be_any_float() -> None:
-    header = HEAD._replace(created=-inf, fresh=inf, expires=nan, cost=-0.0, held=-inf, pause=nan)
+    header = HEAD._replace(created=-inf, fresh_until=inf, expires_at=nan, cost=-0.0, retry_at=-inf, backoff=nan)
     envelope = unpack(pack(context(header, DIGEST, b""), b""), DIGEST)
     assert envelope is not None
     times = (
-        *(envelope.created, envelope.fresh, envelope.expires, envelope.cost),
-        *(envelope.held, envelope.pause),
+        *(envelope.created, envelope.fresh_until, envelope.expires_at, envelope.cost),
+        *(envelope.retry_at, envelope.backoff),
     )
     assert repr(times) == repr(header[3:])
 

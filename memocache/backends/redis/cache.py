@@ -420,7 +420,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
             held = _envelope.unpack(marker, wanted.target.digest)
             if held is not None and held.kind == LEASE and held.block == wanted.block and is_lease(held, wanted.now):
                 return self._own_leases.leader(wanted, marker)
-        is_resting = envelope is not None and is_present(envelope, wanted.now) and wanted.now < envelope.held
+        is_resting = envelope is not None and is_present(envelope, wanted.now) and wanted.now < envelope.retry_at
         return Busy(None) if is_resting else None
 
     async def _take(self, wanted: LeaseRequest[ShardRead], old: StaleableEntry | None = None) -> Lease | None:
