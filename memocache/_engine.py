@@ -322,7 +322,7 @@ def plan_forget(memoizer: "Memoizer", args: tuple[Any, ...], kwargs: dict[str, A
     try:
         key = memoizer.known_key(binding, memoizer.bind(*args, **kwargs))
     except UnkeyableArgument:
-        if not adapters.may_be_view(memoizer):
+        if adapters.is_view(memoizer) is False:
             raise
         return _plan_forget_view(memoizer, binding, args, kwargs)  # it may have been given a request
     return partial(forget, binding, key)

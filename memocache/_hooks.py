@@ -219,8 +219,8 @@ class Adapter(Protocol):
     def call(self, function: HookedFunction, arguments: Sequence[object], /) -> Callable[[Engine], Any] | None:
         """Return what begins the present call, if it is one of a view in a request; that returns what `run` returns."""
 
-    def may_be_view(self, function: HookedFunction, /) -> bool:
-        """Return True if *function* is a view, or may be one of an application that this process does not know."""
+    def is_view(self, function: HookedFunction, /) -> bool | None:
+        """Return True or False if that is known; None if it may be one, as of an application that is not here."""
 
     def bind_context(self, compute: Callable[[], Any], in_task: bool, /) -> Callable[[], Any]:
         """Return a function that does what *compute* does, in the background, when the present request may be over.
@@ -271,9 +271,13 @@ class AdapterRegistry(list[Adapter]):
                 return begin
         return None
 
-    def may_be_view(self, function: HookedFunction) -> bool:
-        """Return True if *function* may be a view, here or in a process that shares its cache."""
-        return any(adapter.may_be_view(function) for adapter in self) if function.view is None else function.view
+    def is_view(self, function: HookedFunction) -> bool | None:
+        """Return True if *function* is a view, False if it is none; None if it may be one, here or elsewhere."""
+        answer = function.view
+        if answer is None:
+            told = [adapter.is_view(function) for adapter in self]
+            answer = True if True in told else None if None in told else False
+        return answer
 
     def bind_context(self, compute: Callable[[], Any], in_task: bool) -> Callable[[], Any]:
         """Return a function that does what *compute* does, in the background, when the present request may be over."""
@@ -355,9 +359,8 @@ class LaterAdapter:
         importlib.import_module(ADAPTERS[self._framework])
         return True
 
-    def may_be_view(self, function: HookedFunction, /) -> bool:
-        """Return True: nobody knows yet."""
-        return True
+    def is_view(self, function: HookedFunction, /) -> None:
+        """Return None: nobody knows yet."""
 
     def bind_context(self, compute: Callable[[], Any], in_task: bool, /) -> Callable[[], Any]:
         """Return *compute*: nothing of the framework can be in use."""

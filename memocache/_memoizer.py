@@ -222,7 +222,7 @@ class Memoizer:
         """Return True if an adapter may have stored something at *binding*."""
         if binding.is_direct:
             return binding.views is not None  # only this process stores anything there
-        return bool(adapters) and adapters.may_be_view(self) if self.view is None else self.view
+        return bool(adapters) and adapters.is_view(self) is not False if self.view is None else self.view
 
     def become_view(self) -> None:
         """Use the fast index no more, since the request decides what is served."""

@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn, cast
 from memocache import Cache, Event, cached_functions, subscribe, uncache_tag
 from memocache._clock import ticks
 from memocache._doctor import Doctor, calling, result_of
+from memocache._hooks import adapters
 from memocache._memoizer import Memoizer
 from memocache._native import hit
 from memocache._terminal import EndedBySignal, duration, size
@@ -205,6 +206,11 @@ class Shell:
         function, args, kwargs = self._shared_call(call)
         name, told = cast(Memoizer, function._self_memoizer).namespace.name, list[Event]()
         began = ticks()
+        if adapters.is_view(function._self_memoizer):
+            raise ShellError(
+                f"{call} is a call of a view, whose pages are computed for requests; forget it with uncache, and the "
+                "next request computes it"
+            )
         with subscribe(told.append, "stored", "failed"):
             _asked(call, function.refresh, *args, **kwargs)
         seconds = ticks() - began

@@ -100,9 +100,10 @@ class RequestParameters:
         self.is_final = False
         """True if there is no use in trying again to resolve the others."""
         parameters = () if function.view is False else function.signature.parameters.values()
-        positions = [at for at, each in enumerate(parameters) if self._may_be_request(function, each)]
-        self.are_none = not positions
-        """True if there is none."""
+        told = [self._is_request(function, each) for each in parameters]
+        positions = [at for at, each in enumerate(told) if each is not False]
+        self.is_view = True if True in told else None if positions else False
+        """True if one of them can only be given a request, None if one may be; False if there is none."""
         names = tuple(function.signature.parameters)
         self.are_hidden = not all(function.is_in_key(names[at]) for at in positions)
         """True if one of them is no part of the key: the fast index, which goes by the key, would not see a request."""
@@ -111,20 +112,24 @@ class RequestParameters:
         """Where they are among the arguments; None for anywhere."""
         self._answer: tuple[Any, bool] = (lambda: None, False)  # the latest endpoint, weakly, and the answer for it
 
-    def _may_be_request(self, function: HookedFunction, parameter: Parameter) -> bool:
+    def _is_request(self, function: HookedFunction, parameter: Parameter) -> bool | None:
+        """Return True or False if that is known of what is given for *parameter*; None if it may be one."""
         if parameter.annotation is Parameter.empty:
-            return parameter.name not in OWN_ARGUMENTS
+            return False if parameter.name in OWN_ARGUMENTS else None
         try:
             classes = list(function.types_of(parameter))
         except Exception:  # noqa: BLE001 - from whatever a name stands for that is not defined yet
             self.are_known = False
-            return True
+            return None
         for kind, why in self._refused.items():
             for found in classes:
                 if found is not None and _is_subclass(found, kind):
                     raise ConfigurationError(f"{function.title}: {parameter.name!r} is a {found.__name__}, {why}")
         kind = self._request
-        return any(each is None or _is_subclass(each, kind) or _is_subclass(kind, each) for each in classes)
+        if classes and all(each is not None and _is_subclass(each, kind) for each in classes):
+            return True
+        may_be = any(each is None or _is_subclass(each, kind) or _is_subclass(kind, each) for each in classes)
+        return None if may_be else False
 
     def is_response_of(self, function: HookedFunction, endpoint: object) -> bool:
         """Return True if the function's result is the response of *endpoint*, and not only used to make it."""
@@ -210,16 +215,16 @@ class ArgumentAdapter:
             parameters.is_final = True  # a name that is not defined at a call never will be
         return parameters
 
-    def may_be_view(self, function: HookedFunction, /) -> bool:
-        """Return True if the function may be given a request."""
-        return not self._parameters_of(function).are_none
+    def is_view(self, function: HookedFunction, /) -> bool | None:
+        """Return True if the function is given a request; None if it may be."""
+        return self._parameters_of(function).is_view
 
     def call(self, function: HookedFunction, arguments: Sequence[object], /) -> Callable[[Engine], Any] | None:
         """Return what begins the present call, if there is a request among its arguments."""
         parameters: RequestParameters | None = function.notes.get(self)
         if parameters is None or not parameters.is_final:  # looked at here, since every call of any function comes here
             parameters = self._parameters_of(function)
-        if parameters.are_none:
+        if parameters.is_view is False:
             return None
         request = parameters.request_in(arguments)
         return None if request is None else ViewCall(function, self._view_request(function, parameters, request)).begin

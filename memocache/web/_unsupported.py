@@ -62,7 +62,7 @@ class UnsupportedFramework:
             "what it needs of the request as arguments and returns data, and call that in the view"
         )
 
-    def may_be_view(self, function: HookedFunction, /) -> bool:
+    def is_view(self, function: HookedFunction, /) -> bool:
         """Return False: nothing of it is stored as a view."""
         return False
 

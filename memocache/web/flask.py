@@ -90,13 +90,13 @@ class FlaskViews:
                 "no call would ever be a hit; put @cached on the method itself"
             )
 
-    def may_be_view(self, function: HookedFunction, /) -> bool:
-        """Return True if it is a view of an application that has been in use here, or none has been.
+    def is_view(self, function: HookedFunction, /) -> bool | None:
+        """Return True if it is a view of an application that has been in use here; None if none has been.
 
         A process that serves no requests may import views without their application.
         """
         apps = list(self._apps)
-        return not apps or any(function in self.endpoints_of(app) for app in apps)
+        return any(function in self.endpoints_of(app) for app in apps) if apps else None
 
     def bind_context(self, compute: Callable[[], Any], in_task: bool, /) -> Callable[[], Any]:
         """Return what computes in fresh contexts of the application and of the request, if these are there."""

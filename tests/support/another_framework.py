@@ -11,7 +11,7 @@ from tests.support.wsgi_framework import Request, Response
 
 class AnotherAdapter:
     responses, requests, view_classes = (Response,), (Request,), ()
-    may_be_view = staticmethod(lambda function: True)
+    is_view = staticmethod(lambda function: None)
     bind_context = staticmethod(lambda compute, in_task: compute)
 
     def decorated(self, function: HookedFunction, /) -> None: ...

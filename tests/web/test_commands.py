@@ -121,6 +121,15 @@ def test_pages_of_a_view_are_not_said_to_be_missing(run: Run) -> None:
     assert run("uncache", call) == (0, f"forgotten: {call}\n", "")
 
 
+def test_a_view_is_not_refreshed_without_a_request(run: Run) -> None:
+    told = (
+        "memocache refresh: page('x') is a call of a view, whose pages are computed for requests; forget it with "
+        "uncache, and the next request computes it\n"
+    )
+    assert run("refresh", "page('x')") == (2, "", told)
+    assert run("ls", "page")[0] == 1
+
+
 def test_the_doctor_looks_at_the_caches_of_the_site(run: Run) -> None:
     status, out, err = run("doctor")
     assert (status, err) == (1, "memocache doctor: 1 thing to look at\n")

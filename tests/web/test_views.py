@@ -315,7 +315,7 @@ def test_a_function_that_can_be_no_view_is_forgotten_in_one_round_trip(
     groups: list[str] = []
     for each in adapters:  # Flask's cannot know that it is no view of an application that is not there
         if type(each) is not ArgumentAdapter:
-            monkeypatch.setattr(each, "may_be_view", lambda function: False)
+            monkeypatch.setattr(each, "is_view", lambda function: False)
     monkeypatch.setattr(cache, "forget_tag", groups.append)
 
     @cached(cache=cache, namespace="typed")
