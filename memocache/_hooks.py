@@ -2,8 +2,9 @@
 
 An adapter takes over the calls that are calls of views. The core asks the registered adapters about each function and
 each call; an adapter that takes a call gets an Engine, which reads, computes, stores and forgets for it. An adapter
-needs no more of the core than this file, `errors`, `_clock` and the public names. Those in `memocache.web` are loaded
-when their framework has been imported (see `_function`); before that the registry is an empty list, and costs no more.
+needs no more of the core than this file, `errors`, `_clock`, `_living` and the public names. Those in `memocache.web`
+are loaded when their framework has been imported (see `_function`); before that the registry is an empty list, and
+costs no more.
 """
 
 import importlib

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import re
 import sys
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from memocache import Cache, configure, default_cache
 from memocache._hooks import Engine, HookedFunction, adapters, choose_default
+from memocache._living import Living
 from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._discovery import RouteIndex, cached_in, walk
@@ -59,7 +59,7 @@ class FlaskViews:
     view_classes: tuple[type, ...] = (View,)
 
     def __init__(self) -> None:
-        self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
+        self._apps: Living[Flask] = Living()
         # Before a request: an entry that the fast index got outside of one must not be used in it.
         appcontext_pushed.connect(self._refresh)
         request_started.connect(self._refresh)
@@ -356,7 +356,7 @@ class Memocache:
         return app.extensions[EXTENSION] or default_cache()
 
 
-_caches: Final[weakref.WeakSet[Cache]] = weakref.WeakSet()
+_caches: Final[Living[Cache]] = Living()
 
 
 def _cache_here() -> Cache | None:

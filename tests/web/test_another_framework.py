@@ -18,7 +18,7 @@ from tests.support.wsgi_framework import App, Request, Response
 
 PACKAGE = Path(memocache.__file__).parent
 ADAPTER = Path(another_framework.__file__)
-SEAM = {"memocache._hooks", "memocache._clock", "memocache.errors"}
+SEAM = {"memocache._hooks", "memocache._clock", "memocache._living", "memocache.errors"}
 
 Reply = tuple[int, dict[str, str], str]
 Ask = Callable[..., Reply]

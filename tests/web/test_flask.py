@@ -2,6 +2,7 @@
 
 import functools
 import io
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from flask.views import View
 from markupsafe import Markup
 
 from memocache import Cache, JSONSerializer, SQLiteCache, cached
+from memocache._hooks import function_of
+from memocache.web.flask import views
+from tests.support.race import quick_switches
 
 Count = Callable[[], int]
 
@@ -97,6 +101,38 @@ def test_what_was_a_hit_outside_a_request_is_none_in_one(app: Flask, count: Coun
         app.view_functions["view"] = late
         assert texts(app, "/?a", "/?b", "/?a") == ["late 5", "late 6", "late 5"]
     assert view() == "1"
+
+
+class App:
+    """What is known of an application."""
+
+    def __init__(self) -> None:
+        self.extensions: dict[str, Any] = {}
+        self.view_functions: dict[str, Any] = {}
+
+
+def test_applications_may_come_while_all_of_them_are_gone_through(count: Count) -> None:
+    function = function_of(cached(lambda: count()))
+    assert function is not None
+    stop, kept = threading.Event(), list[Any]()
+
+    def make() -> None:
+        while not stop.is_set():
+            kept.append(App())
+            del kept[:-200]
+            views.endpoints_of(kept[-1])
+
+    with quick_switches():
+        thread = threading.Thread(target=make)
+        thread.start()
+        try:
+            while len(kept) < 200:
+                pass
+            for _ in range(1000):
+                assert not views.is_view(function)
+        finally:
+            stop.set()
+            thread.join()
 
 
 def test_a_view_in_a_test_request_context(app: Flask, count: Count) -> None:
