@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from memocache._clock import ticks
-from memocache._terminal import duration, size
+from memocache._units import duration, size
 from memocache.backends._facts import ServerFacts
 from memocache.backends._listing import StoredEntry
 from memocache.backends.base import Cache

@@ -24,7 +24,8 @@ from memocache._doctor import Doctor, calling, result_of
 from memocache._hooks import adapters
 from memocache._memoizer import Memoizer
 from memocache._native import hit
-from memocache._terminal import EndedBySignal, duration, size
+from memocache._terminal import EndedBySignal
+from memocache._units import duration, size
 from memocache.backends._listing import Listing, StoredEntry
 from memocache.backends.urls import Url, recipe_for
 from memocache.errors import BackendError, MemocacheError, printable
@@ -82,7 +83,7 @@ class Shell:
                 self._say(json.dumps({"function": function, **_finite(dataclasses.asdict(entry))}))
                 continue
             if count == 1:
-                self._say(f"{'age':>9}{'expires in':>12}{'size':>10}  key", "head")
+                self._say(f"{'age':>11}{'expires in':>13}{'size':>10}  key", "head")
             self._say(_row(entry, function))
         if listing.others and as_json:
             self._say(json.dumps({"others": listing.others}))
@@ -164,12 +165,13 @@ class Shell:
             page = "; if it is a view, its pages have keys made from requests" if _may_be_view(function) else ""
             raise ShellError(_reason(told) or f"nothing is stored for {call}{page}", status=1)
         self._say(f"key         {info.key}")
-        self._say(f"age         {info.age:.1f} s")
-        self._say(f"expires in  {'never' if info.expires_in is None else f'{info.expires_in:.1f} s'}")
+        self._say(f"age         {duration(info.age)}")
+        self._say(f"expires in  {'never' if info.expires_in is None else duration(info.expires_in)}")
         if info.stale_for:
-            self._say(f"then stale  {info.stale_for:.1f} s")
-        self._say(f"computed    in {info.cost:.3f} s")
-        self._say(f"size        {info.size} bytes")
+            self._say(f"then stale  {duration(info.stale_for)}")
+        self._say(f"computed    in {duration(info.cost)}")
+        if info.size is not None:
+            self._say(f"size        {size(info.size)}")
         if info.tags:
             self._say(f"tags        {', '.join(info.tags)}")
 
@@ -217,9 +219,9 @@ class Shell:
         if not any(event.kind == "stored" and event.function == name for event in told):
             why = _reason(told)
             raise ShellError(
-                f"{call} was computed in {seconds:.3f} s, but not stored" + (f": {why}" if why else ""), status=1
+                f"{call} was computed in {duration(seconds)}, but not stored" + (f": {why}" if why else ""), status=1
             )
-        self._say(f"computed and stored in {seconds:.3f} s: {call}")
+        self._say(f"computed and stored in {duration(seconds)}: {call}")
 
     def clear(self, confirm: Callable[[str], bool]) -> None:
         """Delete everything in the cache, whoever put it there, if it is confirmed."""
@@ -360,13 +362,13 @@ def _row(entry: StoredEntry, function: str) -> str:
     """Return the line of a list that tells of *entry*."""
     end = "never" if entry.expires_in is None else duration(entry.expires_in)
     key = entry.key if not function or function in entry.key else f"{function}  {entry.key}"
-    return f"{duration(entry.age):>9}{end:>12}{size(entry.size):>10}  {key}"
+    room = "-" if entry.size is None else size(entry.size)
+    return f"{duration(entry.age):>11}{end:>13}{room:>10}  {key}"
 
 
 RECENT: Final = 10  # minutes over which computations are averaged
-COLUMNS: Final = (
-    *(("calls", 11), ("hit ratio", 11), ("saved", 11), ("computed/min", 14), ("slowest", 11), ("errors", 9)),
-)
+COLUMNS: Final = {"calls": 11, "hit ratio": 11, "saved": 13, "computed/min": 14, "slowest": 13, "errors": 9}
+"""The columns of the table of figures, and how wide they are."""
 
 
 def _recent(figures: SharedFigures) -> tuple[Info, ...]:
@@ -384,7 +386,7 @@ def _computed_a_minute(figures: SharedFigures) -> float:
 def _table(found: Sequence[SharedFigures]) -> Iterator[tuple[str, str]]:
     """Return the lines of a table, each with its style: the functions that are called most come first."""
     width = max(len("function"), *(len(printable(each.function)) for each in found))
-    yield "function".ljust(width) + "".join(f"{name:>{room}}" for name, room in COLUMNS), "head"
+    yield "function".ljust(width) + "".join(f"{name:>{room}}" for name, room in COLUMNS.items()), "head"
     for each in sorted(found, key=lambda each: -each.totals.calls):
         totals = each.totals
         cells = (
@@ -396,7 +398,7 @@ def _table(found: Sequence[SharedFigures]) -> Iterator[tuple[str, str]]:
             f"{totals.failures:,}",
         )
         line = printable(each.function).ljust(width)
-        line += "".join(f"{cell:>{room}}" for cell, (_, room) in zip(cells, COLUMNS, strict=True))
+        line += "".join(f"{cell:>{room}}" for cell, room in zip(cells, COLUMNS.values(), strict=True))
         yield line, "bad" if any(minute.failures for minute in _recent(each)) else ""
 
 

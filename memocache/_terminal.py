@@ -1,15 +1,13 @@
-"""Terminal: lines for whoever has typed a command, in colour where it is a terminal; and numbers to be read."""
+"""Terminal: lines for whoever has typed a command, in colour where it is a terminal."""
 
 import os
 from typing import Final, TextIO
 
 from memocache.errors import printable
 
-__all__ = ["EndedBySignal", "Terminal", "duration", "size"]
+__all__ = ["EndedBySignal", "Terminal"]
 
 STYLES: Final = {"head": "1", "good": "32", "trouble": "33", "bad": "31", "quiet": "2"}
-UNITS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
-LEAST_OF_UNIT: Final = 2  # of one, before it is used: 90 s are 90 s
 
 
 class EndedBySignal(SystemExit):
@@ -49,24 +47,3 @@ class Terminal:
         """Begin at the top of an empty screen, where it is a terminal; else with an empty line."""
         self._stream.write("\x1b[H\x1b[2J" if self._stream.isatty() else "\n")
         self._stream.flush()
-
-
-def duration(seconds: float) -> str:
-    """Return *seconds* for a reader: "0.012 s", "12.8 s", "5 min", "3 h", "12 d"."""
-    for unit, name in UNITS:
-        if abs(seconds) >= LEAST_OF_UNIT * unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds:.3f} s" if abs(seconds) < 1 else f"{seconds:.1f} s"
-
-
-def size(number: int | None) -> str:
-    """Return a *number* of bytes for a reader: "204 B", "2.1 kB", "3.0 MB", "1.1 GB"; "-" where it is not known."""
-    if number is None:
-        return "-"
-    if number < 1000:
-        return f"{number} B"
-    if number < 1_000_000:
-        return f"{number / 1000:.1f} kB"
-    if number < 1_000_000_000:
-        return f"{number / 1_000_000:.1f} MB"
-    return f"{number / 1_000_000_000:.1f} GB"

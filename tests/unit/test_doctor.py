@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -88,7 +89,7 @@ def test_a_redis_that_is_set_up_well(redis: RedisServer, prefix: str, examine: E
     status, figures, _ = examine(url_of(redis, prefix))
     assert status == 0
     assert figures["server"].startswith(f"redis at {redis.address}, version ")
-    assert figures["memory"].endswith("of 268.4 MB, allkeys-lru; 0 evicted")
+    assert figures["memory"].endswith("of 268 MB, allkeys-lru; 0 evicted")
     assert figures["restart"] == "begins empty"
     assert "this host's" in figures["clock"]
     with redis.client() as client:
@@ -128,10 +129,9 @@ def test_a_clock_that_is_wrong(
     url = url_of(redis, prefix) if kind == "redis" else f"memcached://{start_memcached().address}?prefix={prefix}"
     with freeze_time(datetime.now(UTC) - timedelta(minutes=10)):
         _, figures, (trouble,) = examine(url)
-    assert figures["clock"] == "10 min ahead of this host's"
-    assert (
-        "and of this host differ by 10 min: timeouts are wrong by as much, and beyond a minute nothing is a" in trouble
-    )
+    minutes = r"(?:10 min(?: \d+ s)?|9 min 5\d s)"  # the other clock does not stand still
+    assert re.fullmatch(rf"{minutes} ahead of this host's", figures["clock"])
+    assert re.search(rf"and of this host differ by {minutes}: timeouts are wrong by as much, and beyond a min", trouble)
     assert trouble.endswith("Set the clocks of all hosts, by NTP")
 
 
@@ -243,7 +243,7 @@ def test_a_file(tmp_path: Path, examine: Examine) -> None:
     cache_from_url(url)
     status, figures, _ = examine(url)
     assert status == 0
-    assert figures["size"].endswith(" of 1.1 GB")
+    assert figures["size"].endswith(" of 1.07 GB")
     assert "power failure" in figures["restart"]
 
 
@@ -275,7 +275,7 @@ def test_a_timeout_that_is_shorter_than_its_computation(url: str, examine: Exami
     titles = {all_tag(name): name for name in ("shop.slow", "shop.quick")}
     troubles = list(Doctor(lambda line: None, titles).examine(cache))
     assert troubles == [
-        "a result of shop.slow took 30.0 s to compute, and is kept for 20.0 s: raise its timeout, or let stale= serve "
+        "a result of shop.slow took 30 s to compute, and is kept for 20 s: raise its timeout, or let stale= serve "
         "it while it is computed again"
     ]
     assert examine(url)[0] == 0  # nobody knows whose results these are

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from memocache import Info
+from memocache._units import duration, size
 from memocache.errors import printable
 from memocache.web.inspector._contents import Entries, FunctionFigures, Overview, Row
 
@@ -82,34 +83,6 @@ def percent(part: float | None) -> str:
     if part is None:
         return NOTHING
     return "100 %" if part == 1 else f"{min(part * 100, 99.9):.1f} %"
-
-
-def duration(seconds: float | None) -> str:
-    """Return *seconds* in the two largest units."""
-    if seconds is None:
-        return NOTHING
-    if seconds < 0.0995:
-        return f"{seconds * 1000:.3g} ms" if seconds else "0 s"
-    if seconds < 59.95:
-        return f"{seconds:.3g} s"
-    whole = round(seconds)
-    for size, unit, below, part in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // below
-            return f"{whole // size:,} {unit}" + (f" {rest} {part}" if rest else "")
-    return f"{whole} s"
-
-
-def size(number_of_bytes: int | None) -> str:
-    """Return a *number_of_bytes* in the unit that suits it."""
-    if number_of_bytes is None:
-        return NOTHING
-    amount = float(number_of_bytes)
-    for unit in ("B", "kB", "MB"):
-        if amount < 999.5:
-            return f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:,.3g} GB"
 
 
 # ---- the last hour, drawn ------------------------------------------------------------------------------------------
@@ -323,7 +296,7 @@ class Page:
             element("td", duration(row.age)),
             element("td", left),
             element("td", duration(row.cost), class_="wide"),
-            element("td", size(row.size), class_="wide"),
+            element("td", NOTHING if row.size is None else size(row.size), class_="wide"),
             element("td", self._form("entry", button, function=name, key=row.handle)),
         )
 
