@@ -199,7 +199,7 @@ def _name(pair: bytes) -> str:
 
 MOST_VARY: Final = 8
 STATUSES: Final = frozenset({200, 203, 301, 308})
-MORE_STATUSES: Final = frozenset({404, 410})
+MORE_STATUSES: Final = (404, 410)
 """Statuses that are stored if the settings say so."""
 SERVER_ERRORS: Final = frozenset({500, 502, 503, 504})
 """Errors: in their place an old response may be served, RFC 5861, section 4."""

@@ -1,7 +1,7 @@
 """Settings of an application: its cache, under the names that Flask-Caching uses, and rules for all its views."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,8 +13,6 @@ from memocache.web._rules import CREDENTIALS, HARMLESS_COOKIES, MORE_STATUSES, S
 __all__ = ["cache_from_settings", "check_settings", "view_rules"]
 
 FILE: Final = "memocache.sqlite"
-PREFIX: Final = "CACHE_"
-
 Settings = Mapping[str, Any]
 
 
@@ -35,35 +33,37 @@ def view_rules(
 
 
 def check_settings(
-    settings: Settings, prefix: str = PREFIX
+    get: Callable[[str, Any], Any], spell: Callable[[str], str] = "CACHE_{}".format
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
-    """Return IGNORED_COOKIES, STATUSES and CREDENTIAL_HEADERS of *settings*, with *prefix* before their names.
+    """Return IGNORED_COOKIES, STATUSES and CREDENTIAL_HEADERS, each as *get* finds it by the name that *spell* makes.
 
-    What is not set has its default.
+    What is not set has its default, which *get* is given, too.
 
     Raises:
         ConfigurationError: for settings that cannot work.
     """
-    cookies = settings.get(f"{prefix}IGNORED_COOKIES", HARMLESS_COOKIES)
-    if not _is_list(cookies) or not all(isinstance(name, str) for name in cookies):
+    name = spell("IGNORED_COOKIES")
+    cookies = get(name, HARMLESS_COOKIES)
+    if not _is_list(cookies) or not all(isinstance(each, str) for each in cookies):
         raise ConfigurationError(
-            f"{prefix}IGNORED_COOKIES={cookies!r}; wanted: names of cookies in a list, * and ? standing for anything, "
-            'such as ["_ga*"]'
+            f'{name}={cookies!r}; wanted: names of cookies in a list, * and ? standing for anything, such as ["_ga*"]'
         )
-    statuses = settings.get(f"{prefix}STATUSES", ())
-    if not _is_list(statuses) or not set(statuses) <= MORE_STATUSES:
-        raise ConfigurationError(f"{prefix}STATUSES={statuses!r}; wanted: some of 404 and 410, in a list")
-    headers = settings.get(f"{prefix}CREDENTIAL_HEADERS", ())
+    name = spell("STATUSES")
+    statuses = get(name, ())
+    if not _is_list(statuses) or not all(each in MORE_STATUSES for each in statuses):
+        raise ConfigurationError(f"{name}={statuses!r}; wanted: some of 404 and 410, in a list")
+    name = spell("CREDENTIAL_HEADERS")
+    headers = get(name, ())
     if not _is_list(headers) or not all(map(is_header_name, headers)):
         raise ConfigurationError(
-            f"{prefix}CREDENTIAL_HEADERS={headers!r}; wanted: names of request headers that say who is there, in a "
+            f"{name}={headers!r}; wanted: names of request headers that say who is there, in a "
             'list, such as ["X-Customer-Key"]'
         )
-    return tuple(cookies), tuple(statuses), tuple(name.lower() for name in headers)
+    return tuple(cookies), tuple(statuses), tuple(each.lower() for each in headers)
 
 
 def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple | set | frozenset)
+    return isinstance(value, Collection) and not isinstance(value, str | bytes)
 
 
 def cache_from_settings(settings: Settings) -> Cache | None:

@@ -25,16 +25,8 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse, storable_headers
-from memocache.web._rules import (
-    HARMLESS_COOKIES,
-    MORE_STATUSES,
-    NONCES,
-    RequestInfo,
-    ResponseInfo,
-    is_header_name,
-    is_user,
-)
-from memocache.web._settings import view_rules
+from memocache.web._rules import HARMLESS_COOKIES, NONCES, RequestInfo, ResponseInfo, is_user
+from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["MemocacheMiddleware"]
 
@@ -264,22 +256,11 @@ class MemocacheMiddleware:
         ignored_cookies: Collection[str] | None = None,
         credential_headers: Collection[str] = (),
     ) -> None:
-        for status in statuses:
-            if status not in MORE_STATUSES:
-                raise ConfigurationError(f"statuses= has {status!r}; wanted: some of 404 and 410")
-        if isinstance(ignored_cookies, str):
-            raise ConfigurationError(f"ignored_cookies={ignored_cookies!r} is one text; wanted: a list of names")
-        if isinstance(credential_headers, str) or not all(map(is_header_name, credential_headers)):
-            raise ConfigurationError(
-                f"credential_headers={credential_headers!r}; wanted: names of request headers that say who is there, "
-                "in a list, such as ['X-Customer-Key']"
-            )
+        settings: dict[str, Any] = {"statuses": statuses, "credential_headers": credential_headers}
+        if ignored_cookies is not None:
+            settings["ignored_cookies"] = ignored_cookies
         self.app = app
-        self._settings = (
-            HARMLESS_COOKIES if ignored_cookies is None else tuple(ignored_cookies),
-            frozenset(statuses),
-            frozenset(name.lower() for name in credential_headers),
-        )
+        self._settings = check_settings(settings.get, str.lower)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""

@@ -45,8 +45,6 @@ from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["DjangoViewRequest", "MemocacheBackend", "response_headers"]
 
-PREFIX: Final = "MEMOCACHE_"
-SETTINGS: Final = (f"{PREFIX}IGNORED_COOKIES", f"{PREFIX}STATUSES", f"{PREFIX}CREDENTIAL_HEADERS")
 WITHOUT_PREFIX: Final = ("content-type", "content-length")
 USERS: Final = ("user", "auth")
 """Attributes of a request that Django, REST framework, Ninja and applications keep the user in."""
@@ -223,7 +221,7 @@ def _is_waiting(value: object) -> bool:
 @lru_cache
 def _settings() -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
     """Return the names of cookies, the statuses and the headers that the settings have for all views."""
-    return check_settings({name: getattr(settings, name) for name in SETTINGS if hasattr(settings, name)}, PREFIX)
+    return check_settings(partial(getattr, settings), "MEMOCACHE_{}".format)
 
 
 def _setting_changed(**_: object) -> None:

@@ -125,7 +125,7 @@ class FlaskViews:
             return None
         rules = index.rules.get(function)
         if rules is None:
-            rules = index.rules[function] = view_rules(function, *check_settings(app.config))
+            rules = index.rules[function] = view_rules(function, *check_settings(app.config.get))
         return ViewCall(function, FlaskViewRequest(app, rules, endpoints)).begin
 
 
@@ -338,7 +338,7 @@ class Memocache:
 
     def init_app(self, app: Flask) -> None:
         """Give *app* its cache and its commands; for applications that a factory makes."""
-        check_settings(app.config)
+        check_settings(app.config.get)
         views.endpoints_of(app)  # from now on it is known
         cache = cache_from_settings(app.config)
         if EXTENSION not in app.extensions:

@@ -452,10 +452,19 @@ def test_the_middleware_leaves_alone_what_comes_in_parts_and_what_is_no_request(
 def test_options_of_the_middleware_that_cannot_work() -> None:
     async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
 
-    with pytest.raises(ConfigurationError, match=r"^statuses= has 500; wanted: some of 404 and 410$"):
-        MemocacheMiddleware(nothing, statuses=[500])
-    with pytest.raises(ConfigurationError, match=r"^ignored_cookies='a' is one text; wanted: a list of names$"):
-        MemocacheMiddleware(nothing, ignored_cookies="a")
+    for options, message in (
+        ({"statuses": [500]}, r"^statuses=\[500\]; wanted: some of 404 and 410, in a list$"),
+        ({"statuses": [[404]]}, r"^statuses=\[\[404\]\]; wanted: some of 404 and 410"),
+        ({"ignored_cookies": "a"}, r"^ignored_cookies='a'; wanted: names of cookies in a list, "),
+        ({"ignored_cookies": [b"a"]}, r"^ignored_cookies=\[b'a'\]; wanted: names of cookies in a list, "),
+        (
+            {"credential_headers": "X-Key"},
+            r"^credential_headers='X-Key'; wanted: names of request headers that say who",
+        ),
+        ({"credential_headers": ["X Key"]}, r"^credential_headers=\['X Key'\]; wanted: names of request headers"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            MemocacheMiddleware(nothing, **options)  # type: ignore[arg-type]
 
 
 # ---- forgetting ----------------------------------------------------------------------------------------------------

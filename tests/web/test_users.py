@@ -144,7 +144,7 @@ def test_headers_that_say_who_is_there_must_be_names(value: Any) -> None:
         r"^CACHE_CREDENTIAL_HEADERS=.*; wanted: names of request headers that say who is there, in a list, such as "
     )
     with pytest.raises(ConfigurationError, match=wanted):
-        check_settings({"CACHE_CREDENTIAL_HEADERS": value})
+        check_settings({"CACHE_CREDENTIAL_HEADERS": value}.get)
 
 
 def test_more_headers_say_who_is_there(make: Make, count: Count) -> None:
