@@ -286,7 +286,7 @@ class Inspector:
         session = self._session(visit)
         page = Page(self._sign("token", session), has_way_out=self._has_secret)
         if visit.method == "POST":
-            return await self._posted(visit, session, allowed, page, run)
+            return await self._reply_to_form(visit, session, allowed, page, run)
         if self._has_secret:
             if visit.method == "GET" and self._takes(visit.query.get("ticket", "")):
                 return _to("said=in", _cookie(self._new_session(), visit))
@@ -299,10 +299,10 @@ class Inspector:
             session = self._new_session()
             cookies = _cookie(session, visit)
             page = Page(self._sign("token", session))
-        status, html = await self._shown(visit.query, page, run)
+        status, html = await self._page_of(visit.query, page, run)
         return _reply(status, html, cookies)
 
-    async def _shown(self, query: Mapping[str, str], page: Page, run: Run) -> tuple[HTTPStatus, str]:
+    async def _page_of(self, query: Mapping[str, str], page: Page, run: Run) -> tuple[HTTPStatus, str]:
         """Return the page that *query* asks for."""
         overview = await run(self._contents.functions)
         notices = [said(SAID[query["said"]])] if query.get("said") in SAID else []
@@ -318,7 +318,7 @@ class Inspector:
         entries = await run(self._contents.entries, figures.name, search, start)
         return HTTPStatus.OK, page.function(figures, overview.about, search, notices, entries)
 
-    async def _done(self, form: Mapping[str, str], run: Run) -> dict[str, str]:
+    async def _forget(self, form: Mapping[str, str], run: Run) -> dict[str, str]:
         """Forget what *form* says, and return the query of the page to go to."""
         name, act = form.get("function", ""), form.get("act", "")
         match act:
@@ -332,7 +332,7 @@ class Inspector:
                 await run(self._contents.forget_tag, form["tag"])
         return {"said": act}
 
-    async def _posted(self, visit: Visit, session: str, allowed: object, page: Page, run: Run) -> Reply:
+    async def _reply_to_form(self, visit: Visit, session: str, allowed: object, page: Page, run: Run) -> Reply:
         """Return the answer to a form."""
         if visit.body is None:
             return _reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Page.note("That form is too large."))
@@ -360,7 +360,7 @@ class Inspector:
         if form.get("act") == "leave":
             return _to("said=out", _cookie("", visit))
         try:
-            return _to(urlencode(await self._done(form, run), errors="replace"))
+            return _to(urlencode(await self._forget(form, run), errors="replace"))
         except MemocacheError as error:
             return _reply(HTTPStatus.SERVICE_UNAVAILABLE, Page.note(str(error), "Nothing is sure to be forgotten"))
 

@@ -2,8 +2,9 @@
 
 import os
 import secrets
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from itertools import islice
@@ -19,7 +20,6 @@ __all__ = ["Contents", "Entries", "FunctionFigures", "Overview", "Row"]
 
 ON_A_PAGE: Final = 50  # entries
 MOST_SEARCHED: Final = 2_000  # for one page
-LAST: Final = 5_000  # entry that pages lead to
 PATIENCE: Final = 2.0  # seconds for one page, and what the cache takes for one answer more
 
 
@@ -142,32 +142,39 @@ class Contents:
         rows: list[Row] = []
         position, deadline = 0, ticks() + PATIENCE
         try:
-            for listing, shown in self._listings(name, min(first, LAST) + MOST_SEARCHED, deadline):
+            for listing, shared in self._listings(name, deadline):
                 for entry in listing:
-                    key = shown(entry.key)
                     position += 1
-                    if position > first and search in key:
-                        handle = entry.key if shown is _digest_in else key
+                    if position <= first:
+                        continue
+                    key = self._digest(entry.key, shared=shared)
+                    if search in key:
+                        handle = entry.key if shared else key
                         times = entry.age, entry.expires_in, entry.stale_for, entry.cost
                         rows.append(Row(key, handle, *times, entry.size))
-                    if len(rows) == ON_A_PAGE or position >= first + MOST_SEARCHED or ticks() > deadline:
-                        return Entries(rows, position if position < LAST else 0, "", process)
+                    if len(rows) == ON_A_PAGE or position == first + MOST_SEARCHED or ticks() > deadline:
+                        return Entries(rows, position, "", process)
         except BackendError as error:
             return Entries(rows, 0, str(error))
         slow = f"After {PATIENCE:g} seconds there were still others to go through; these are not all of its entries."
         return Entries(rows, 0, slow if ticks() > deadline else "", process)
 
-    def _listings(self, name: str, limit: int, deadline: float) -> Iterator[tuple[Any, Callable[[str], str]]]:
-        """Return the listings of the functions called *name*, each with what returns the shown form of a key."""
-        found = [(each.cache.shared, _hooked(each).listing(limit)) for each in self._named(name)]
+    def _listings(self, name: str, deadline: float) -> Iterator[tuple[Any, bool]]:
+        """Return the listings of the functions called *name*, each with True if it is of a cache that is shared."""
+        found = [(_hooked(each).listing(sys.maxsize), each.cache.shared) for each in self._named(name)]
         if not found and self._cache is not None:
-            found = [(self._cache.shared, self._cache.listing(name, limit))]
-        for shared, listing in found:
+            found = [(self._cache.listing(name, sys.maxsize), self._cache.shared)]
+        for listing, shared in found:
             listing.deadline = deadline
-            yield listing, _digest_in if shared else self._digest
+            yield listing, shared
 
-    def _digest(self, key: str) -> str:
-        """Return what is shown for a *key* in this process, which may have arguments in it."""
+    def _digest(self, key: str, *, shared: bool) -> str:
+        """Return what is shown for a *key*: of a *shared* cache the digest at its end, with the version.
+
+        In this process there may be arguments in it, so that the page has a digest of its own.
+        """
+        if shared:
+            return key.rpartition(":")[2]
         return blake2b(key.encode("utf-8", "surrogatepass"), key=self._salt, digest_size=10).hexdigest()
 
     # ---- forgetting ----------------------------------------------------------------------------------------------
@@ -175,12 +182,12 @@ class Contents:
     def forget_entry(self, name: str, handle: str) -> bool:
         """Forget the call of the function called *name* whose entry has this *handle*; True if it was there."""
         existed = False
-        for listing, shown in self._listings(name, LAST + MOST_SEARCHED, ticks() + PATIENCE):
-            if shown is _digest_in:  # not looked for: memcached leaves out of its list what is just being read
+        for listing, shared in self._listings(name, ticks() + PATIENCE):
+            if shared:  # not looked for: memcached leaves out of its list what is just being read
                 existed = listing.forget(handle) or existed
                 continue
             for entry in listing:
-                if shown(entry.key) == handle:
+                if self._digest(entry.key, shared=False) == handle:
                     existed = listing.forget(entry.key) or existed
                     break
         return existed
@@ -202,11 +209,6 @@ class Contents:
 
     def _named(self, name: str) -> list[Any]:
         return [function for function in cached_functions() if _hooked(function).full_name == name]
-
-
-def _digest_in(key: str) -> str:
-    """Return the digest at the end of a *key* on a shared cache, with its version."""
-    return key.rpartition(":")[2]
 
 
 def _hooked(function: Any) -> HookedFunction:
