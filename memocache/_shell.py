@@ -160,7 +160,7 @@ class Shell:
         function, args, kwargs = self._shared_call(call)
         told = list[Event]()
         with subscribe(told.append, "failed"):
-            info = _asked(call, function.entry, *args, **kwargs)
+            info = _ask(call, function.entry, *args, **kwargs)
         if info is None:
             page = "; if it is a view, its pages have keys made from requests" if _may_be_view(function) else ""
             raise ShellError(_reason(told) or f"nothing is stored for {call}{page}", status=1)
@@ -180,7 +180,7 @@ class Shell:
     def uncache(self, call: str) -> None:
         """Forget one call."""
         function, args, kwargs = self._shared_call(call)
-        existed = _asked(call, function.uncache, *args, **kwargs)
+        existed = _ask(call, function.uncache, *args, **kwargs)
         if existed or _may_be_view(function):  # whose pages are forgotten by a tag, which does not tell of any
             self._say(f"forgotten: {call}")
         else:
@@ -189,7 +189,7 @@ class Shell:
     def uncache_all(self, name: str) -> None:
         """Forget every call of a function."""
         function = self._shared_function(name)
-        _asked(name, function.uncache_all)
+        _ask(name, function.uncache_all)
         self._say(f"forgotten: every call of {_full_name(function)}")
 
     def uncache_tag(self, tag: str) -> None:
@@ -200,21 +200,21 @@ class Shell:
             for function in self._functions.values():
                 if cast(Memoizer, function._self_memoizer).tags.may_give(tag):
                     self._refuse_in_process(self._cache_of(function))
-            _asked(tag, uncache_tag, tag)
+            _ask(tag, uncache_tag, tag)
         self._say(f"forgotten: every call with the tag {tag}")
 
     def refresh(self, call: str) -> None:
         """Compute one call now, and store the result."""
         function, args, kwargs = self._shared_call(call)
-        name, told = cast(Memoizer, function._self_memoizer).namespace.name, list[Event]()
-        began = ticks()
         if adapters.is_view(function._self_memoizer):
             raise ShellError(
                 f"{call} is a call of a view, whose pages are computed for requests; forget it with uncache, and the "
                 "next request computes it"
             )
+        name, told = cast(Memoizer, function._self_memoizer).namespace.name, list[Event]()
+        began = ticks()
         with subscribe(told.append, "stored", "failed"):
-            _asked(call, function.refresh, *args, **kwargs)
+            _ask(call, function.refresh, *args, **kwargs)
         seconds = ticks() - began
         if not any(event.kind == "stored" and event.function == name for event in told):
             why = _reason(told)
@@ -320,13 +320,10 @@ class Shell:
             )
 
     def _shared_function(self, name: str) -> Any:
-        function = self._function(name)
+        """Return the function that goes by *name*, whose cache is shared."""
+        function = self._functions[self._title(name)]
         self._refuse_in_process(self._cache_of(function))
         return function
-
-    def _function(self, name: str) -> Any:
-        """Return the function that goes by *name*."""
-        return self._functions[self._title(name)]
 
     def _titles(self, name: str) -> list[str]:
         """Return the names of functions that *name* is, or is the end of."""
@@ -464,7 +461,7 @@ def _refuse_url(text: str) -> None:
         )
 
 
-def _asked(what: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _ask(what: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return what *method* returns, awaited if need be; ShellError, about *what*, for what a user's code raises."""
     try:
         return result_of(method(*args, **kwargs))
@@ -490,4 +487,9 @@ def _load(application: str) -> None:
     except EndedBySignal:
         raise
     except (Exception, SystemExit) as error:
-        raise ShellError(f"{application!r} cannot be imported: {type(error).__name__}: {error}") from error
+        remedy = (
+            "; in a Django project: python manage.py memocache ..."
+            if type(error).__module__ == "django.core.exceptions"
+            else ""
+        )
+        raise ShellError(f"{application!r} cannot be imported: {type(error).__name__}: {error}{remedy}") from error

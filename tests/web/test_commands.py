@@ -164,3 +164,20 @@ def test_a_django_site_that_cannot_be_imported(run: Run, tmp_path: Path, text: s
     code, _, err = run("ls")
     assert code == 2
     assert f"ROOT_URLCONF='urls' cannot be imported: {why}" in err
+
+
+@pytest.mark.parametrize("settings", [None, "settings"])
+def test_the_command_of_memocache_itself_says_where_that_of_a_django_site_is(
+    settings: str | None, tmp_path: Path
+) -> None:
+    pytest.importorskip("django")
+    (tmp_path / "settings.py").write_text(SETTINGS)
+    (tmp_path / "urls.py").write_text("from django.contrib.auth import models")
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if settings is not None:
+        environ["DJANGO_SETTINGS_MODULE"] = settings
+    command = [sys.executable, "-m", "memocache", "-a", "urls", "ls"]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith("; in a Django project: python manage.py memocache ...\n")
+    assert done.stderr.count("\n") == 1
