@@ -19,7 +19,7 @@ from memocache._fork import in_child
 from memocache._policy import FOREVER
 from memocache.backends._shared import INDEX, MINUTE, MINUTES, TOTAL, ServerCache
 from memocache.errors import ConfigurationError, MemocacheError, one_line, with_article
-from memocache.observe._totals import Totals, check_interval
+from memocache.observe._totals import Totals, check_thread, warn
 
 if TYPE_CHECKING:
     from memocache.backends.base import Cache
@@ -165,7 +165,7 @@ def share(cache: "Cache | Foreign | str", every: float = 10) -> "Sharing":
     """
     global _sharing, _totals
     far = _far("share", cache)
-    check_interval("share", every)
+    check_thread("share", every)
     with _starting:
         if _totals is None:
             _totals = Totals()
@@ -262,7 +262,7 @@ class Sharing:
             self._index_minute = 0  # when it is back, it may be empty
             if not self._is_told:
                 self._is_told = True
-                _warn(
+                warn(
                     "the figures could not be shared on %r, and are kept until they can: %s (said once)",
                     self.cache,
                     one_line(f"{error}" if isinstance(error, MemocacheError) else f"{type(error).__name__}: {error}"),
@@ -311,7 +311,7 @@ class Sharing:
                 name = OTHERS
                 if not self._is_full_told:
                     self._is_full_told = True
-                    _warn(
+                    warn(
                         "more than %d functions share their figures on %r; those beyond are counted as one, %r "
                         "(said once)",
                         MOST_FUNCTIONS,
@@ -355,12 +355,6 @@ def _minute() -> int:
 def _is_over(tally: str, minute: int) -> bool:
     """Return whether nobody asks for *tally* any more."""
     return tally != TOTAL and int(tally) <= minute - MINUTES
-
-
-def _warn(message: str, *words: object) -> None:
-    import logging  # not before something goes wrong: it takes a tenth of the whole import
-
-    logging.getLogger("memocache").warning(message, *words)
 
 
 def _at_exit() -> None:

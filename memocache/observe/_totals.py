@@ -1,5 +1,6 @@
 """Totals: what all functions of this process have counted, by name, for those who send figures elsewhere."""
 
+import sys
 import weakref
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +10,17 @@ from memocache import cached_functions
 from memocache._binding import Figures
 from memocache.errors import ConfigurationError
 
-__all__ = ["COMPUTATIONS", "OUTCOMES", "ROUND_TRIPS", "Labels", "Totals", "labels_of", "system_of"]
+__all__ = [
+    "COMPUTATIONS",
+    "OUTCOMES",
+    "ROUND_TRIPS",
+    "Labels",
+    "Totals",
+    "check_thread",
+    "labels_of",
+    "system_of",
+    "warn",
+]
 
 COUNTED: Final = {
     **{name: name for name in ("hits", "stale", "misses", "waits", "evicted", "failures", "stored", "lost", "waited")},
@@ -34,10 +45,38 @@ SYSTEMS: Final = {
 }
 
 
-def check_interval(function: str, every: object) -> None:
-    """Raise ConfigurationError if *every*, which *function* got, are no seconds for a thread to wait."""
+def check_thread(function: str, every: object) -> None:
+    """Check that the thread that *function* is to start, which does its work *every* so many seconds, can do so.
+
+    Raises:
+        ConfigurationError: if *every* are no seconds for a thread to wait.
+    """
     if isinstance(every, bool) or not isinstance(every, int | float) or not 0 < every <= LONGEST_INTERVAL:
         raise ConfigurationError(f"{function}() got every={every!r}; wanted: seconds above 0, such as 10")
+    uwsgi: Any = sys.modules.get("uwsgi")  # it is there in uWSGI only
+    if uwsgi is None:
+        return
+    given, missing = uwsgi.opt.keys(), []
+    if given.isdisjoint(("enable-threads", "threads", "gevent")):
+        missing.append("enable-threads")
+    is_forked_later = uwsgi.worker_id() == 0 and (uwsgi.masterpid() != 0 or uwsgi.numproc > 1)
+    if is_forked_later and given.isdisjoint(("lazy-apps", "lazy", "py-call-osafterfork")):
+        missing.append("lazy-apps")
+    if missing:
+        warn(
+            "%s() needs a thread in each worker of uWSGI, and without %s there is none, so that what they count is "
+            "lost; set %s = true",
+            function,
+            " and ".join(missing),
+            " = true and ".join(missing),
+        )
+
+
+def warn(message: str, *words: object) -> None:
+    """Log a warning."""
+    import logging  # not before something goes wrong: it takes a tenth of the whole import
+
+    logging.getLogger("memocache").warning(message, *words)
 
 
 class Labels(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from memocache import Event, subscribe
 from memocache._fork import in_child
 from memocache.errors import ConfigurationError
-from memocache.observe._totals import COMPUTATIONS, OUTCOMES, ROUND_TRIPS, Totals, check_interval, labels_of, system_of
+from memocache.observe._totals import COMPUTATIONS, OUTCOMES, ROUND_TRIPS, Totals, check_thread, labels_of, system_of
 
 try:
     import prometheus_client
@@ -40,7 +40,7 @@ def register(registry: Any = None, *, every: float = EVERY) -> "Exporter":
         ConfigurationError: if *registry* has metrics of these names already, or *every* is not above 0.
         ModuleNotFoundError: at the import, where prometheus_client is not installed.
     """
-    check_interval("register", every)
+    check_thread("register", every)
     try:
         exporter = Exporter(prometheus_client.REGISTRY if registry is None else registry, every)
     except ValueError as error:

@@ -84,17 +84,17 @@ class Uwsgi(WebServer):
 
     title = "uwsgi"
 
-    def __init__(self, application: str, option: str, **environ: str) -> None:
+    def __init__(self, application: str, option: str, *, has_threads: bool = True, **environ: str) -> None:
         super().__init__(application, **environ)
-        self._option = option
+        self._options = [f"--{option}", *(["--enable-threads", "--threads=4"] if has_threads else [])]
 
     def command(self) -> list[str]:
         host, port = self.address
         uwsgi = shutil.which("uwsgi", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
         assert uwsgi is not None
-        options = ["--master", "--processes=2", "--enable-threads", "--threads=4", "--need-app", "--die-on-term"]
+        options = ["--master", "--processes=2", *self._options, "--need-app", "--die-on-term"]
         places = [f"--virtualenv={sys.prefix}", f"--pythonpath={ROOT}", f"--http-socket={host}:{port}"]
-        return [uwsgi, *options, *places, "--disable-logging", f"--{self._option}", f"--module={self._application}"]
+        return [uwsgi, *options, *places, "--disable-logging", f"--module={self._application}"]
 
 
 class Uvicorn(WebServer):

@@ -45,12 +45,39 @@ def test_workers_of_gunicorn_are_counted_together_also_when_they_have_ended(
     assert figures.totals.misses == computed + processes
 
 
-@pytest.mark.parametrize("option", ["py-call-osafterfork", "lazy-apps"])
-def test_workers_of_uwsgi_are_counted_together(memcached: MemcachedServer, prefix: str, option: str) -> None:
+@pytest.fixture
+def uwsgi() -> None:
     if not (Path(sys.executable).parent / "uwsgi").exists() and shutil.which("uwsgi") is None:
         skip_or_fail("no uwsgi for the tests: pip install 'uWSGI>=2.0.28; sys_platform == 'linux''")
+
+
+NEEDS_THREAD = "needs a thread in each worker of uWSGI, and without {} there is none, so that what they count is lost; "
+
+
+@pytest.mark.usefixtures("uwsgi")
+@pytest.mark.parametrize("option", ["py-call-osafterfork", "lazy-apps"])
+def test_workers_of_uwsgi_are_counted_together(memcached: MemcachedServer, prefix: str, option: str) -> None:
     url = f"memcached://{memcached.address}?prefix={prefix}&timeout=10"
     with Uwsgi(APPLICATION, option, FIGURES=url, EVERY="0.05") as server:
         asked, _ = drive(server)
         assert wait_until(lambda: calls(url) >= asked + (2 if option == "lazy-apps" else 1), 20)
         assert calls(url) == asked + (2 if option == "lazy-apps" else 1)
+        assert "needs a thread" not in (server.directory / "stderr").read_text()
+
+
+@pytest.mark.usefixtures("uwsgi")
+@pytest.mark.parametrize(
+    ("option", "has_threads", "missing", "times"),
+    [
+        ("need-app", True, ["lazy-apps"], 1),
+        ("lazy-apps", False, ["enable-threads"], 2),
+        ("need-app", False, ["enable-threads", "lazy-apps"], 1),
+    ],
+)
+def test_workers_of_uwsgi_that_have_no_thread_are_told_of(
+    memcached: MemcachedServer, prefix: str, option: str, has_threads: bool, missing: list[str], times: int
+) -> None:
+    message = "share() " + NEEDS_THREAD.format(" and ".join(missing)) + f"set {' = true and '.join(missing)} = true"
+    url = f"memcached://{memcached.address}?prefix={prefix}"
+    with Uwsgi(APPLICATION, option, has_threads=has_threads, FIGURES=url) as server:
+        assert wait_until(lambda: (server.directory / "stderr").read_text().count(message) == times, 20)
