@@ -340,7 +340,7 @@ class InvalidationTests:
         assert before.result(PATIENCE) == "old"
         assert f(1) == call_verb(other.peek, 1) == "new"
 
-    def test_a_result_of_other_groups_is_none_of_these(self, cache: Cache, decorate: Decorator) -> None:
+    def test_a_result_that_has_other_tags_is_none_of_these(self, cache: Cache, decorate: Decorator) -> None:
         one, _ = decorate(cache, answer=lambda a, b: "one", namespace="contract.tags", tags=("a:{a}",))
         two, _ = decorate(cache, answer=lambda a, b: "two", namespace="contract.tags", tags=("b:{b}",))
         one.uncache_all()
@@ -360,7 +360,7 @@ class InvalidationTests:
         assert f(1, 2) == (1, 2)
         assert calls.count == 3
 
-    def test_the_verbs_know_groups_by_key(self, cache: Cache) -> None:
+    def test_the_verbs_know_tags_by_key(self, cache: Cache) -> None:
         moment = time.time()
         for key, tags in (("x", ("all:1", "tag:1")), ("y", ("all:1", "tag:2"))):
             lease = call_verb(cache.look, key, tags, moment, 60)
@@ -425,7 +425,7 @@ class InvalidationTests:
         assert call_verb(peer.fill, newer, make_entry("new")) is True
         assert peek_value(cache) == "new"
 
-    def test_taking_leaves_the_entry_and_voids_the_lease(
+    def test_claiming_leaves_the_entry_and_voids_the_lease(
         self, cache: Cache, peer: Cache, catch_up: Callable[[], None]
     ) -> None:
         lease = miss(cache)
@@ -439,7 +439,7 @@ class InvalidationTests:
         catch_up()
         assert peek_value(peer) == "second"
 
-    def test_taking_leaves_a_remembered_exception(self, cache: Cache, peer: Cache) -> None:
+    def test_claiming_leaves_a_remembered_exception(self, cache: Cache, peer: Cache) -> None:
         failure = StoredException.of(LookupError("nobody"))
         allow_exception(LookupError)
         call_verb(cache.fill, miss(cache), make_entry(failure))
@@ -466,7 +466,7 @@ class InvalidationTests:
         assert found.rebuild().args == ("remove it",)
         assert ran == []
 
-    def test_what_was_taken_is_void_after_forgetting(self, cache: Cache, peer: Cache) -> None:
+    def test_what_was_claimed_is_void_after_forgetting(self, cache: Cache, peer: Cache) -> None:
         call_verb(cache.fill, miss(cache), make_entry("first"))
         newer = claim(cache)
         assert call_verb(peer.forget, "key") is True
