@@ -8,7 +8,7 @@ from typing import Final
 
 from memocache._clock import now, ticks
 
-__all__ = ["ServerFacts", "asked_for_time", "is_open_to_others"]
+__all__ = ["ServerFacts", "clock_skew", "socket_open_to_others"]
 
 LONGEST: Final = 20  # digits
 
@@ -36,14 +36,14 @@ class ServerFacts:
         return int(value) if value.isdecimal() and len(value) <= LONGEST else 0
 
 
-def asked_for_time(ask: Callable[[], float]) -> float:
-    """Return the seconds by which the clock that *ask* reads is ahead of ours, by the middle of the question."""
+def clock_skew(read: Callable[[], float]) -> float:
+    """Return the seconds by which the clock that *read* asks for is ahead of ours, which is taken in the middle."""
     began = ticks()
-    theirs = ask()
+    theirs = read()
     return theirs - (now() - (ticks() - began) / 2)
 
 
-def is_open_to_others(path: object) -> str:
+def socket_open_to_others(path: object) -> str:
     """Return *path* if it is that of a socket which every user of this machine may connect to; else nothing."""
     if not isinstance(path, str) or not hasattr(os, "geteuid"):
         return ""

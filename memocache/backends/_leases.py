@@ -58,7 +58,7 @@ ATTEMPTS: Final = 8
 INITS: Final = 3
 MOST_READS: Final = 10_000
 FETCHED: Final = 1024**2  # bytes that are read at a time for a list
-AT_ONCE: Final = -1  # expire: gone with the command
+GONE: Final = -1  # expire: at once
 
 
 class KeyState(NamedTuple):
@@ -537,7 +537,7 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
         if packed is not None:
             is_stored = node.cas(wire, packed, swap, expire_after(lifetime))
         else:  # of a lease that was to replace a value there is nothing to give back: that stays
-            is_stored = envelope.kind == LEASE and node.cas(wire, b"", swap, AT_ONCE)
+            is_stored = envelope.kind == LEASE and node.cas(wire, b"", swap, GONE)
         if is_stored:  # else it may still be there, where what was read was damaged, and nobody leads it
             self._own_leases.drop(lease.id)
         return is_stored
@@ -554,7 +554,7 @@ def _answers(calls: Sequence[Callable[[], T]]) -> list[T]:
 
 # ---- who computes in this process ------------------------------------------------------------------------------------
 
-MOST: Final = 10_000
+MOST_IDS: Final = 10_000
 
 
 class OwnLeases:
@@ -572,7 +572,7 @@ class OwnLeases:
         lease = wanted.lease(lease_id)
         self._flights[lease_id] = lease.flight
         self._ids[lease_id] = True
-        if len(self._ids) > MOST:
+        if len(self._ids) > MOST_IDS:
             self._ids.popitem(last=False)
         return lease
 

@@ -22,7 +22,10 @@ from memocache.keys import ALL, all_tag, namespace_of, readable_prefix
 from memocache.serializers import SafeSerializer
 from memocache.serializers._codec import ValueCodec
 
-__all__ = []
+__all__ = [
+    *("Found", "KVServer", "PackedCache", "ServerCache", "block_of", "due", "expire_after", "is_generation"),
+    *("is_lease", "is_present", "kept_until", "new_generation", "number_in"),
+]
 
 LONGEST_EXPIRY: Final = 30 * 86400  # seconds; memcached takes larger numbers for dates
 LONGEST_COST: Final = 1e6  # seconds
@@ -146,6 +149,7 @@ class PackedCache(Cache):
 
 
 def is_present(envelope: Envelope | Header, now: float) -> bool:
+    """Return whether *envelope* has a result, or an error, that may be served now."""
     # What was made in the future was made by a host whose clock is wrong, and may be fresh for ever.
     return envelope.kind <= ERROR and envelope.created - SKEW <= now < envelope.expires_at
 

@@ -63,7 +63,7 @@ def seconds_allowed(timeout: object, work: str = "command") -> float:
 
 
 class Sockets:
-    """Stands in for the `socket` module in one pymemcache client: it makes lines with the deadline set by `begin`."""
+    """Stands in for the `socket` module in one pymemcache client: it makes sockets with the deadline set by `begin`."""
 
     AF_UNIX = getattr(socket, "AF_UNIX", None)
     AF_UNSPEC = socket.AF_UNSPEC
@@ -113,11 +113,11 @@ class Sockets:
         return data
 
     def getaddrinfo(self, host: str, port: int, *_: Any) -> list[tuple[Any, ...]]:
-        """Return the address as it is: the line tries all that the name stands for, pymemcache would only the first."""
+        """Return the address as it is: DeadlineSocket tries all that a name stands for, pymemcache only the first."""
         return [(socket.AF_UNSPEC, socket.SOCK_STREAM, 0, "", (host, port))]
 
     def socket(self, family: int, *_: Any) -> "DeadlineSocket":
-        """Return a line that is not connected yet."""
+        """Return a socket that is not connected yet."""
         return DeadlineSocket(self, family)
 
 
@@ -237,7 +237,7 @@ class DeadlineSocket:
 
 
 class CipherSocket(DeadlineSocket):
-    """A line over TLS: the socket may hold bytes that the kernel knows nothing of."""
+    """A socket over TLS: Python's own may hold bytes that the kernel knows nothing of."""
 
     def adopt(self, connected: socket.socket) -> None:
         super().adopt(connected)
@@ -261,19 +261,19 @@ class CipherSocket(DeadlineSocket):
 
 
 class TlsSockets(Sockets):
-    """Stands in for the `socket` module, too; its lines speak TLS, as *context* says."""
+    """Stands in for the `socket` module, too; its sockets speak TLS, as *context* says."""
 
     def __init__(self, seconds: float, context: "ssl.SSLContext") -> None:
         super().__init__(seconds)
         self.context = context
 
     def socket(self, family: int, *_: Any) -> "DeadlineSocket":
-        """Return a line that is not connected yet."""
+        """Return a socket that is not connected yet."""
         return TlsSocket(self, family)
 
 
 class TlsSocket(CipherSocket):
-    """A line that begins with a handshake, within the same deadline."""
+    """A socket that begins with a handshake, within the same deadline."""
 
     sockets: TlsSockets
 

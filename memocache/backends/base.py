@@ -518,7 +518,9 @@ OPERATIONS: Final = {
 def _tell_operations(on: bool, *caches: Cache) -> None:
     """Have these shared *caches*, or all that there are, tell how long each of their verbs takes; or no longer."""
     for cache in caches or _caches:
-        for name in OPERATIONS if cache.shared and not cache.has_near else ():  # of two tiers, the far one tells
+        if not cache.shared or cache.has_near:  # of two tiers, the far one tells
+            continue
+        for name in OPERATIONS:
             has_told = getattr(vars(cache).get(name), "tells", False)
             if on and not has_told and getattr(type(cache), name) is not Cache.forget_call:  # which are several
                 setattr(cache, name, _telling(cache, name))

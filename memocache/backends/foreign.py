@@ -1,4 +1,4 @@
-"""An object of somebody else's with get, set and delete: how to call it, found out once by its signatures."""
+"""ForeignCache: values in somebody else's object with get, set and delete; how to call it, told by its signatures."""
 
 import inspect
 import math
@@ -45,13 +45,8 @@ __all__ = ["Foreign", "ForeignObject", "is_foreign", "OWN", "ForeignCache", "wra
 NEEDED: Final = ("get", "set", "delete")
 MANY: Final = ("get_many", "multi_get", "get_multi", "mget")
 CLEAR: Final = ("clear", "flush_all", "flushdb")
-TIMEOUT: Final = (
-    "timeout",
-    "ttl",
-    "expire",
-    "ex",
-    "time",
-)  # as cachelib and Django, aiocache, pymemcache, redis-py, pylibmc
+# As cachelib and Django, aiocache, pymemcache, redis-py, pylibmc have it.
+TIMEOUT: Final = ("timeout", "ttl", "expire", "ex", "time")
 LONG: Final = 20 * 365 * 86400  # seconds
 
 

@@ -100,7 +100,7 @@ class GAEMemcachedCache(LeaseCache):
 
 
 class Service:
-    """The memcache of App Engine, as a KVServer.
+    """The memcache of App Engine, as a LeaseServer.
 
     The SDK's own methods answer an outage as if there were nothing. So each command is given as an RPC, with a
     deadline, and the RPC is asked whether it has succeeded.
@@ -134,7 +134,7 @@ class Service:
         client._cas_ids, client._unpickler_factory = {}, NothingPickled
         return client
 
-    # ---- commands: see KVServer --------------------------------------------------------------------------------------
+    # ---- commands: see LeaseServer -----------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*."""

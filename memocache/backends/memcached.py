@@ -17,7 +17,7 @@ from pymemcache.exceptions import (
 )
 
 from memocache._clock import ticks
-from memocache.backends._facts import ServerFacts, asked_for_time, is_open_to_others
+from memocache.backends._facts import ServerFacts, clock_skew, socket_open_to_others
 from memocache.backends._leases import Answer, LeaseCache
 from memocache.backends._shared import READ_AT_ONCE, is_generation, new_generation, number_in
 from memocache.backends._wire import (
@@ -70,7 +70,7 @@ class Server(WireServer["MemcachedConnection"]):
         connection.connect(deadline)
         return connection
 
-    # ---- commands: see KVServer --------------------------------------------------------------------------------------
+    # ---- commands: see LeaseServer -----------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*."""
@@ -80,7 +80,7 @@ class Server(WireServer["MemcachedConnection"]):
         return {key: found for key, found in zip(keys, (data, *others), strict=True) if found is not None}
 
     def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
-        """Return a function that reads what is under *key* and under *others*; see KVServer."""
+        """Return a function that reads what is under *key* and under *others*; see LeaseServer."""
         question = Question([each.encode("ascii") for each in (key, *others)])
         return functools.partial(self.give, MemcachedConnection.read, question, True, False)
 
@@ -172,14 +172,14 @@ class Server(WireServer["MemcachedConnection"]):
         def ask() -> float:
             for words, begin in (("settings",), "settings."), ((), ""):
                 for name, value in self._ask("stats", *words, repeats=True, writes=False).items():
-                    values[begin + name.decode("ascii", "replace")] = told(value)
+                    values[begin + name.decode("ascii", "replace")] = _stat(value)
             try:
                 return float(values["time"])
             except (KeyError, ValueError):
                 raise BackendUnavailable(f"memcached at {self.name} failed: what it tells has no time") from None
 
-        skew = asked_for_time(ask)
-        return ServerFacts("memcached", self.name, values, skew, open_to_others=is_open_to_others(self.address))
+        skew = clock_skew(ask)
+        return ServerFacts("memcached", self.name, values, skew, open_to_others=socket_open_to_others(self.address))
 
     def _no_listing(self, line: bytes) -> BackendError:
         answer = line.decode("ascii", "replace")
@@ -301,8 +301,8 @@ class MemcachedConnection:
     def is_open(self) -> bool:
         """Return whether it is connected and in step with the server."""
         # A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
-        line = self._client.sock
-        return line is not None and not line.readable(0)
+        stream = self._client.sock
+        return stream is not None and not stream.readable(0)
 
     def ask(self, given: tuple[str, tuple[Any, ...], dict[str, Any]]) -> Any:
         """Give one command of pymemcache's."""
@@ -321,18 +321,18 @@ class MemcachedConnection:
     def read(self, question: "Question") -> "Answer":
         """Ask a *question*, and return the answer."""
         # pymemcache's own reading takes twice as long.
-        line = self._client.sock
-        buffer = line.exchange(question.command, RECEIVE)
+        stream = self._client.sock
+        buffer = stream.exchange(question.command, RECEIVE)
         answer = question.known(buffer)
         if answer is None:
-            whole, found = self._found(line, buffer, question.wanted)
+            whole, found = self._found(stream, buffer, question.wanted)
             answer = question.learn(whole, found)
         return answer
 
     def lines(self, command: bytes) -> Iterator[bytes]:
         """Give a *command*, and return the lines of the answer, however many; each part of it has a deadline anew."""
-        line = self._client.sock
-        buffer = line.exchange(command, RECEIVE)
+        stream = self._client.sock
+        buffer = stream.exchange(command, RECEIVE)
         while True:
             if not buffer:
                 raise EOFError(CLOSED)
@@ -341,10 +341,10 @@ class MemcachedConnection:
             if len(rest) > RECEIVE:
                 raise MemcacheUnknownError("a line without an end")
             self.sockets.begin()
-            buffer = _more(line, rest)
+            buffer = _more(stream, rest)
 
-    def _found(self, line: Any, buffer: bytes, wanted: list[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
-        """Return the answer, if *buffer*, which has come already, is all of it, and what is in it for *wanted* keys."""
+    def _found(self, stream: Any, buffer: bytes, wanted: list[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
+        """Return the answer if *buffer*, which has come, is all of it; and what it has for the *wanted* keys."""
         if not buffer:
             raise EOFError(CLOSED)
         found: dict[bytes, bytes] = {}
@@ -352,7 +352,7 @@ class MemcachedConnection:
         while True:
             end = buffer.find(b"\r\n", start)
             if end < 0:
-                whole, buffer, start = b"", _more(line, buffer[start:]), 0
+                whole, buffer, start = b"", _more(stream, buffer[start:]), 0
                 continue
             if buffer[start:end] == b"END":
                 if len(buffer) == end + 2:
@@ -365,7 +365,7 @@ class MemcachedConnection:
             start, stop = end + 2, end + 2 + int(size)
             missing = stop + 2 - len(buffer)
             if missing > 0:
-                whole, buffer, start, stop = b"", _more(line, buffer[start:], missing), 0, stop - start
+                whole, buffer, start, stop = b"", _more(stream, buffer[start:], missing), 0, stop - start
             if buffer[stop : stop + 2] != b"\r\n":
                 raise MemcacheUnknownError("a value of another length than was said")
             found[key] = buffer[start:stop]
@@ -380,16 +380,16 @@ class MemcachedConnection:
     __del__ = close
 
 
-def told(value: object) -> str:
+def _stat(value: object) -> str:
     """Return a *value* of `stats`, of which pymemcache has made a number or a bool, as the text that it was."""
     return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _more(line: Any, begun: bytes, missing: int = 1) -> bytes:
-    """Return what has *begun*, with what comes next on *line* until nothing is *missing*; EOFError if it never comes."""
+def _more(stream: Any, begun: bytes, missing: int = 1) -> bytes:
+    """Return what has *begun* with what comes next, until nothing is *missing*; EOFError if it never comes."""
     parts = [begun]
     while missing > 0:
-        data: bytes = line.recv(RECEIVE)
+        data: bytes = stream.recv(RECEIVE)
         if not data:
             raise EOFError(CLOSED)
         parts.append(data)

@@ -201,9 +201,6 @@ class Tiers(Cache):
 
     async def forget(self, key: str) -> bool:
         """Forget in far, then in near, be far's answer what it may."""
-        return await self._forgotten(key)
-
-    async def _forgotten(self, key: str) -> bool:
         # Far first: the other way round, a reader could refill near from far in between.
         try:
             was_far: bool = await self._ask(self._far.forget, key)
@@ -232,9 +229,6 @@ class Tiers(Cache):
 
     async def peek(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries in near, and in one round trip to far those that are not there; near then has these."""
-        return await self._peeked(keys, tags, now)
-
-    async def _peeked(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         self._notice(now)
         entries = self._near.peek(keys, tags, now)
         missing = [at for at, entry in enumerate(entries) if entry is None or now >= entry.serve_until]
@@ -387,7 +381,7 @@ class TieredCache(Tiers):
         values = self._near.get_dict(*keys)
         missing = [key for key, value in values.items() if value is None]
         # What a user has set is in no tag. Of the results of functions only far can say whether they count.
-        entries = await self._peeked(missing, [()] * len(missing), clock())
+        entries = await self.peek(missing, [()] * len(missing), clock())
         found = {key: entry.value for key, entry in zip(missing, entries, strict=True) if entry is not None}
         rest = [key for key in missing if key not in found]
         if rest:
@@ -412,7 +406,7 @@ class TieredCache(Tiers):
     @blocks
     async def delete(self, key: str) -> bool:
         """Delete what is under *key*; True if there was something."""
-        return await self._forgotten(key)
+        return await self.forget(key)
 
     @blocks
     async def clear(self) -> bool:

@@ -177,30 +177,30 @@ class RoundTrip(Operation):
 
 
 class Connection:
-    """A connection that one thread uses at a time: a line, and its *owner*, an object of redis-py's."""
+    """A connection that one thread uses at a time: a *stream*, and its *owner*, an object of redis-py's."""
 
-    def __init__(self, line: DeadlineSocket, owner: Any) -> None:
-        self._line: DeadlineSocket | None = line
+    def __init__(self, stream: DeadlineSocket, owner: Any) -> None:
+        self._stream: DeadlineSocket | None = stream
         self._owner = owner
-        self.sockets = line.sockets
+        self.sockets = stream.sockets
         self.seat: Seat | None = None
 
     def is_open(self) -> bool:
         """Return whether it can be used for a command."""
         # A server that restarted has closed it; bytes that nobody asked for would be taken for the next answer.
-        line = self._line
-        return line is not None and not line.readable(0)
+        stream = self._stream
+        return stream is not None and not stream.readable(0)
 
     def exchange(self, request: Request) -> list[Reply]:
         """Send *request* and return the replies."""
-        line = self._line
-        if line is None:
+        stream = self._stream
+        if stream is None:
             raise EOFError(CLOSED)
-        buffer = line.exchange(request.data, RECEIVE)
+        buffer = stream.exchange(request.data, RECEIVE)
         replies = request.recall(buffer)
-        return self._read_replies(line, request, buffer) if replies is None else replies
+        return self._read_replies(stream, request, buffer) if replies is None else replies
 
-    def _read_replies(self, line: DeadlineSocket, request: Request, buffer: bytes) -> list[Reply]:
+    def _read_replies(self, stream: DeadlineSocket, request: Request, buffer: bytes) -> list[Reply]:
         partial = PartialReplies(request)
         while buffer:
             rest = partial.take(buffer)
@@ -208,18 +208,18 @@ class Connection:
                 raise resp.Desynchronized("there came more than was asked for")
             if rest is not None:
                 return partial.replies
-            buffer = line.recv(RECEIVE)
+            buffer = stream.recv(RECEIVE)
         raise EOFError(CLOSED)
 
     def close(self) -> None:
         """Close it."""
-        self._line = None
+        self._stream = None
         self._owner.disconnect()
 
     def detach(self) -> Any:
         """Return the socket, for the caller to use and to close."""
-        assert self._line is not None
-        opened, self._line = self._line.detach(), None
+        assert self._stream is not None
+        opened, self._stream = self._stream.detach(), None
         return opened
 
 

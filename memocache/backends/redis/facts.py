@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from memocache._clock import ticks
 from memocache._effects import blocking
-from memocache.backends._facts import ServerFacts, asked_for_time, is_open_to_others
+from memocache.backends._facts import ServerFacts, clock_skew, socket_open_to_others
 from memocache.backends.redis import resp
 from memocache.backends.redis.connection import RedisServer, RoundTrip
 from memocache.backends.redis.resp import ErrorReply, Request, command
@@ -38,9 +38,9 @@ def _facts(server: RedisServer, key: bytes, channel: bytes) -> ServerFacts:
         "redis",
         server.name,
         values,
-        asked_for_time(lambda: _time(server)) if isinstance(_ask(server, b"TIME"), list) else None,
+        clock_skew(lambda: _time(server)) if isinstance(_ask(server, b"TIME"), list) else None,
         dict(_refused(server, key, channel)),
-        is_open_to_others(server.address),
+        socket_open_to_others(server.address),
     )
 
 

@@ -176,38 +176,38 @@ def _usable(options: dict[str, Any]) -> dict[str, Any]:
 
 
 class _WithDeadline:
-    """A connection of redis-py whose socket is a line, with a deadline for all of it."""
+    """A connection of redis-py whose socket has a deadline for all of it."""
 
     sockets: Sockets
-    line: DeadlineSocket
+    stream: DeadlineSocket
 
-    def connect_line(self, family: Any, address: Any) -> DeadlineSocket:
-        self.line = DeadlineSocket(self.sockets, family)
-        self.line.connect(address)
-        return self.line
+    def connect_stream(self, family: Any, address: Any) -> DeadlineSocket:
+        self.stream = DeadlineSocket(self.sockets, family)
+        self.stream.connect(address)
+        return self.stream
 
 
 class _Tcp(_WithDeadline, RedisPyConnection):
     def _connect(self) -> DeadlineSocket:
-        return self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port))
+        return self.connect_stream(Sockets.AF_UNSPEC, (self.host, self.port))
 
 
 class _Unix(_WithDeadline, UnixDomainSocketConnection):
     def _connect(self) -> DeadlineSocket:
-        return self.connect_line(Sockets.AF_UNIX, self.path)
+        return self.connect_stream(Sockets.AF_UNIX, self.path)
 
 
 class _Tls(_WithDeadline, SSLConnection):
     def _connect(self) -> DeadlineSocket:
-        opened = self.connect_line(Sockets.AF_UNSPEC, (self.host, self.port)).detach()
+        opened = self.connect_stream(Sockets.AF_UNSPEC, (self.host, self.port)).detach()
         try:
             opened.settimeout(self.sockets.left())
-            self.line = CipherSocket(self.sockets, Sockets.AF_UNSPEC)
-            self.line.adopt(self._wrap_socket_with_ssl(opened))  # type: ignore[no-untyped-call]
+            self.stream = CipherSocket(self.sockets, Sockets.AF_UNSPEC)
+            self.stream.adopt(self._wrap_socket_with_ssl(opened))  # type: ignore[no-untyped-call]
         except BaseException:  # an interrupt as well: nobody else knows of this socket yet
             opened.close()
             raise
-        return self.line
+        return self.stream
 
 
 class Connector:
@@ -235,7 +235,7 @@ class Connector:
         return self._kind(**self._options)  # which does not connect yet
 
     def connect(self, deadline: float) -> tuple[DeadlineSocket, Any]:
-        """Return a line that is ready for commands, and its owner, to be kept and at the end `disconnect`ed."""
+        """Return a socket that is ready for commands, and its owner, to be kept and at the end `disconnect`ed."""
         connection = self._new_connection()
         connection.sockets = sockets = Sockets(self._timeout)
         sockets.deadline = deadline
@@ -244,4 +244,4 @@ class Connector:
         except BaseException:
             connection.disconnect()
             raise
-        return connection.line, connection
+        return connection.stream, connection

@@ -260,7 +260,7 @@ class DatabaseFull(BackendUnavailable):
 
 
 class Database:
-    """One file with entries, as a KVServer; its commands are one statement or one transaction each.
+    """One file with entries, as a LeaseServer; its commands are one statement or one transaction each.
 
     It has a breaker for those who write or open it: readers need not wait for anybody.
     """
@@ -291,7 +291,7 @@ class Database:
         """Close this thread's connection."""
         self._connections.close()
 
-    # ---- commands: see KVServer ----------------------------------------------------------------------------------
+    # ---- commands: see LeaseServer -------------------------------------------------------------------------------
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return what is under *keys*."""
@@ -303,7 +303,7 @@ class Database:
         return found
 
     def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
-        """Return a function that reads what is under *key* and under *others*; see KVServer."""
+        """Return a function that reads what is under *key* and under *others*; see LeaseServer."""
         ids = tuple(map(id_of, (key, *others)))
         query = _select(len(ids))
         marks_in = marks_of(ids)

@@ -110,9 +110,8 @@ class DatabaseFile:
         try:
             size = os.stat(self._index_path).st_size
             if size < self._index_size:
-                os.truncate(
-                    self._index_path, self._index_size
-                )  # not by a descriptor: to close one drops SQLite's locks
+                # Not by a descriptor: to close one drops SQLite's locks.
+                os.truncate(self._index_path, self._index_size)
             else:
                 self._index_size = size
         except OSError:
