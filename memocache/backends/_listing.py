@@ -56,8 +56,7 @@ class Listing:
         limit: int,
     ) -> None:
         self.deadline = inf
-        """The time on `ticks` at which it ends between two pages, whatever is left; then `is_cut` is True."""
-        self.is_cut = False
+        """The time on `ticks` at which it ends between two pages, whatever is left."""
         self.others = 0
         """How many more there are, when the iterator has ended; about, since some may have been forgotten."""
         self._cache = cache
@@ -72,7 +71,6 @@ class Listing:
     ) -> Iterator[StoredEntry]:
         for page in pages:
             if ticks() > self.deadline:
-                self.is_cut = True
                 return
             position = 0
             while left > 0 and position < len(page):

@@ -360,12 +360,12 @@ class Breaker:
             self._trying = True
             return True
 
-    def failed(self) -> bool:
-        """Note a failure; true for the first in a row."""
+    def failed(self) -> None:
+        """Note a failure."""
         with self._lock:
             if self.failures and not self._trying and _clock.ticks() < self._closed_until:
                 # Of a call that was under way when the first failed: a hiccup that twenty threads met is still one.
-                return False
+                return
             self._trying = False
             self.failures += 1
             self.failing.add(self)
@@ -373,7 +373,6 @@ class Breaker:
             # Not all processes at the same moment: a server that comes back has enough to do.
             self._pause = random.uniform(longest / 2, longest)
             self._closed_until = _clock.ticks() + self._pause
-            return self.failures == 1
 
     def succeeded(self) -> None:
         """Note that the server answered."""

@@ -525,14 +525,8 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
 
     def _places(self, start: str, tag: str) -> Iterator[Sequence[str]]:
         """Return the wire keys with this *start*, page by page, as SCAN finds them."""
-        topology, name = self._topology, KEYS + (self._prefix + start).encode("ascii")
-        for server in blocking(topology.masters()):
-            cursor = b"0"
-            while True:
-                cursor, names = blocking(topology.scan(server, name, cursor, b"TYPE", b"string"))
-                yield [each.partition(KEYS)[2].decode() for each in dict.fromkeys(names) if each.isascii()]
-                if cursor == b"0":
-                    break
+        for _, names in self._topology.pages(KEYS + (self._prefix + start).encode("ascii"), b"TYPE", b"string"):
+            yield [each.partition(KEYS)[2].decode() for each in dict.fromkeys(names) if each.isascii()]
 
     def _found(self, places: Sequence[str]) -> Iterator[Found]:
         by_shard: dict[int, list[str]] = {}
@@ -664,7 +658,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         """
         # Leases first, so that nothing of before is stored while the rest is being deleted.
         for kind in (LEASES, KEYS):
-            blocking(self._topology.delete_all(kind + self._prefix.encode("ascii")))
+            self._topology.delete_all(kind + self._prefix.encode("ascii"))
         self._cleared()
         return True
 

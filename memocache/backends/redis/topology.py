@@ -7,11 +7,11 @@ that is all on one server.
 import re
 from abc import ABC, abstractmethod
 from binascii import crc_hqx
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
-from memocache._effects import Effects, Sleep, Together
+from memocache._effects import Effects, Sleep, Together, blocking
 from memocache.backends._wire import WrongServer
 from memocache.backends.redis import resp
 from memocache.backends.redis.connection import RedisServer, RoundTrip
@@ -87,33 +87,30 @@ class Topology(ABC):
     def __str__(self) -> str:
         """Return where they are, without names and passwords."""
 
-    async def scan(
-        self, server: RedisServer, name: bytes, cursor: bytes, *words: bytes, urgent: bool = False
-    ) -> tuple[bytes, list[bytes]]:
-        """Return a page of the keys on *server* whose names begin with *name*, and the cursor of the next.
+    def pages(self, name: bytes, *words: bytes, urgent: bool = False) -> Iterator[tuple[RedisServer, list[bytes]]]:
+        """Return each server with the names there that begin with *name*, page by page, whatever the shard; it blocks.
 
-        The first cursor is b"0", as is the one after the last page; *words* say more of what is wanted.
+        *words* say more of what is wanted.
         """
         pattern = (b"{*}" if len(self.hash_tags) > 1 else b"") + re.sub(rb"([\\*?\[\]^-])", rb"\\\1", name) + b"*"
-        scan = command(resp.scan_page, b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000", *words)
-        (reply,) = await RoundTrip(server, Request(scan, retry=True, urgent=urgent))
-        if type(reply) is ErrorReply:
-            raise server.refused(reply)
-        return reply[0], reply[1]
+        for server in blocking(self.masters()):
+            cursor = b""
+            while cursor != b"0":  # as it is after the last page
+                scan = command(resp.scan_page, b"SCAN", cursor or b"0", b"MATCH", pattern, b"COUNT", b"1000", *words)
+                (reply,) = RoundTrip(server, Request(scan, retry=True, urgent=urgent)).run()
+                if type(reply) is ErrorReply:
+                    raise server.refused(reply)
+                cursor, names = reply
+                yield server, names
 
-    async def delete_all(self, name: bytes) -> None:
-        """Delete on every server each key whose name begins with *name*, whatever its shard."""
-        for server in await self.masters():
-            cursor = b"0"
-            while True:
-                cursor, names = await self.scan(server, name, cursor, urgent=True)
-                if names:  # one by one: in a cluster they are in many slots
-                    deletes = [command(resp.integer, b"DEL", each) for each in names]
-                    for reply in await RoundTrip(server, Request(*deletes, retry=True, urgent=True)):
-                        if type(reply) is ErrorReply:
-                            raise server.refused(reply)
-                if cursor == b"0":
-                    break
+    def delete_all(self, name: bytes) -> None:
+        """Delete on every server each key whose name begins with *name*, whatever its shard; it blocks."""
+        for server, names in self.pages(name, urgent=True):
+            if names:  # one by one: in a cluster they are in many slots
+                deletes = [command(resp.integer, b"DEL", each) for each in names]
+                for reply in RoundTrip(server, Request(*deletes, retry=True, urgent=True)).run():
+                    if type(reply) is ErrorReply:
+                        raise server.refused(reply)
 
     async def _first_answer(
         self, servers: Sequence[RedisServer], ask: Callable[[RedisServer, float], Effects[T]], deadline: float

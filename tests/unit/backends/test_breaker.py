@@ -47,18 +47,6 @@ def test_nothing_is_held_back_before_a_failure(ticks: Ticks) -> None:
     assert breaker.allows()
 
 
-def test_the_first_failure_in_a_row_is_told(ticks: Ticks) -> None:
-    breaker = Breaker("the server")
-    assert breaker.failed()
-    assert not breaker.failed()
-    ticks.now += 60
-    assert breaker.allows()
-    assert not breaker.failed()
-    ticks.now += 60
-    breaker.succeeded()
-    assert breaker.failed()
-
-
 def test_pauses_grow_and_end(pause_of: Callable[[Breaker], float]) -> None:
     breaker = Breaker("the server")
     pauses = []
