@@ -386,7 +386,7 @@ def _stat(value: object) -> str:
 
 
 def _more(stream: Any, begun: bytes, missing: int = 1) -> bytes:
-    """Return what has *begun* with what comes next, until nothing is *missing*; EOFError if it never comes."""
+    """Return what has *begun* with what comes next, until nothing is *missing*; EOFError if none comes."""
     parts = [begun]
     while missing > 0:
         data: bytes = stream.recv(RECEIVE)
