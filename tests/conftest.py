@@ -6,6 +6,7 @@ import secrets
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import freezegun
@@ -16,6 +17,8 @@ from memocache import SimpleCache, configure
 from memocache._current import configured
 from memocache._flight import Flight
 from memocache._hooks import adapters
+from tests.support.canary import Canary
+from tests.support.faults import FaultProxy
 from tests.support.redis_servers import RedisCluster, RedisServer, find_redis, find_valkey
 from tests.support.servers import (
     Address,
@@ -88,6 +91,14 @@ def prefix() -> str:
     return f"t{secrets.token_hex(5)}-"
 
 
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Canary]:
+    """A value that nobody may unpickle in this test."""
+    canary = Canary(tmp_path / "unpickled")
+    yield canary
+    assert not canary.path.exists(), "bytes from the cache were executed"
+
+
 @pytest.fixture(scope="session")
 def memcached_binary() -> MemcachedBinary:
     binary, reason = find_memcached()
@@ -99,6 +110,13 @@ def memcached(memcached_binary: MemcachedBinary) -> Iterator[MemcachedServer]:
     """A memcached on a unix socket, shared by all tests: use *prefix*, and do not hurt it."""
     with MemcachedServer(binary=memcached_binary) as server:
         yield server
+
+
+@pytest.fixture
+def proxy(memcached: MemcachedServer) -> Iterator[FaultProxy]:
+    """What stands before the memcached of all tests, and may do harm to this test's own connections."""
+    with FaultProxy(memcached.address, unix=True) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")

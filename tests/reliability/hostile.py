@@ -19,8 +19,9 @@ from memocache._envelope import Envelope, Header, context, pack, with_codec
 from memocache.serializers._codec import HEAD, WRAPPED
 from memocache.serializers._compression import LARGEST, METHODS
 from tests.reliability.process import peak_kib, start_peak
+from tests.support.canary import Canary
 from tests.unit.serializers.samples import RECORDS
-from tests.unit.serializers.test_hostile import Canary, assert_plain, framings, mutants
+from tests.unit.serializers.test_hostile import assert_plain, framings, mutants
 from tests.unit.serializers.test_roundtrip import VALUES
 
 __all__ = ["FORMS", "main"]

@@ -16,8 +16,8 @@ from memocache import cached
 from tests.reliability.caches import KINDS, Stand
 from tests.reliability.hostile import FORMS
 from tests.reliability.ledger import Ledger
+from tests.support.canary import Canary
 from tests.support.servers import MemcachedServer
-from tests.unit.serializers.test_hostile import Canary
 
 ENVELOPES = "entries that were tampered with"
 KEYS = "hostile texts as arguments and keys"

@@ -11,20 +11,38 @@ import re
 import types
 import unittest.mock
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import msgspec
+import pytest
 
+from memocache import UnkeyableArgument
 from memocache._canonical import encode
-
-NAN = float("nan")
+from tests.support import refusals
+from tests.unit.canonical.stored_calls import (
+    NAN,
+    NOON,
+    PARIS,
+    Access,
+    Box,
+    Frozen,
+    Keyed,
+    MarkedPoint,
+    OpenRecord,
+    Pair,
+    Point,
+    Record,
+    Undecorated,
+    decorated,
+    function,
+    zone,
+)
 
 
 class Colour(enum.Enum):
@@ -41,29 +59,9 @@ class Level(enum.IntEnum):
     LOW = 1
 
 
-class Access(enum.Flag):
-    READ = 1
-    WRITE = 2
-
-
-class Point(NamedTuple):
-    x: Any
-    y: Any
-
-
 class Place(NamedTuple):
     x: Any
     y: Any
-
-
-class MarkedPoint(Point):
-    pass
-
-
-@dataclasses.dataclass
-class Pair:
-    x: Any
-    y: Any = None
 
 
 @dataclasses.dataclass
@@ -72,26 +70,13 @@ class Couple:
     y: Any = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Frozen:
-    x: Any
-
-
 @dataclasses.dataclass
 class Lazily:
     x: int
 
-    @cached_property
+    @functools.cached_property
     def double(self) -> int:
         return 2 * self.x
-
-
-T = TypeVar("T")
-
-
-@dataclasses.dataclass
-class Box(Generic[T]):
-    x: T
 
 
 @dataclasses.dataclass
@@ -99,32 +84,8 @@ class Bag(dict):
     x: int
 
 
-class Undecorated(Pair):
-    def __init__(self, x: Any, secret: Any) -> None:
-        super().__init__(x)
-        self.secret = secret
-
-
 class SlottedToo(Frozen):
     __slots__ = ("secret",)
-
-
-class Record(msgspec.Struct):
-    x: Any
-
-
-class OpenRecord(msgspec.Struct, dict=True):
-    x: Any
-
-
-class Keyed:
-    def __init__(self, key: Any) -> None:
-        self.key = key
-
-    def __cache_key__(self) -> Any:
-        return self.key
-
-    def method(self) -> None: ...
 
 
 class KeyedToo(Keyed):
@@ -150,26 +111,13 @@ class Named:
     def method(self) -> None: ...
 
 
-def function() -> None: ...
-
-
-@functools.lru_cache
-def decorated() -> None: ...
-
-
-def zone(hours: int, name: str | None = None) -> dt.timezone:
-    offset = dt.timedelta(hours=hours)
-    return dt.timezone(offset, name) if name else dt.timezone(offset)
-
-
 def zone_from_file(name: str, key: str) -> ZoneInfo:
     """The rules of the time zone of this *name*, made from a file, as those of *key*."""
     with importlib.resources.files("tzdata").joinpath("zoneinfo", name).open("rb") as file:
         return ZoneInfo.from_file(file, key=key)
 
 
-PARIS, BERLIN = ZoneInfo("Europe/Paris"), ZoneInfo("Europe/Berlin")
-NOON = dt.datetime(2024, 6, 1, 12)
+BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def make_local() -> tuple[Any, Any, Any]:
@@ -235,8 +183,17 @@ DISTINCT: list[Any] = [
 ]
 
 
-def distinct_from_each_other(values: list[Any]) -> None:
+def distinct_from_each_other(values: list[Any], encoded: Callable[[Any], bytes] = encode) -> None:
     places: dict[bytes, int] = {}
     for place, value in enumerate(values):
-        other = places.setdefault(encode(value), place)
+        other = places.setdefault(encoded(value), place)
         assert other == place, f"{value!r} and {values[other]!r} are taken for the same"
+
+
+refusal = functools.partial(refusals.refusal, kind=UnkeyableArgument)
+
+
+def refused_with(values: list[tuple[Any, str]]) -> None:
+    for value, message in values:
+        with pytest.raises(UnkeyableArgument, match=message):
+            encode(value)

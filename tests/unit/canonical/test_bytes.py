@@ -47,8 +47,8 @@ def test_the_bytes_are_pinned() -> None:
     )
     assert encode({"b": [1], "a": {2, 1}}) == b"dict42:str1:aset12:int1:1int1:2str1:blist6:int1:1"
     assert encode(Point(1, Keyed(2))) == (
-        b"object131:str34:tests.unit.canonical.samples.Pointstr1:xint1:1str1:y"
-        b"keyed65:str34:tests.unit.canonical.samples.Keyedstr13:__cache_key__int1:2"
+        b"object141:str39:tests.unit.canonical.stored_calls.Pointstr1:xint1:1str1:y"
+        b"keyed70:str39:tests.unit.canonical.stored_calls.Keyedstr13:__cache_key__int1:2"
     )
     assert encode(Colour.CRIMSON).endswith(b"str4:namestr3:RED")
     assert encode(Access.READ | Access.WRITE).endswith(b"str5:valueint1:3")

@@ -11,24 +11,15 @@ from typing import Any
 
 import pytest
 
-from memocache import Cache, SimpleCache, SQLiteCache, UnkeyableArgument, cached
+from memocache import Cache, SimpleCache, UnkeyableArgument, cached
 from memocache._canonical import encode, encode_in_process
-from tests.unit.canonical.samples import DISTINCT, Text
+from tests.unit.canonical.samples import DISTINCT, Text, distinct_from_each_other
 
 HERE = sys.modules[__name__]
 
 
-@pytest.fixture(params=["in process", "shared"])
-def cache(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
-    cache: Cache = SimpleCache() if request.param == "in process" else SQLiteCache(tmp_path / "cache.db", timeout=10)
-    yield cache
-    if isinstance(cache, SQLiteCache):
-        cache.close()
-
-
-def define(name: str, make: Callable[[], Any]) -> Any:
-    """Return what *make* makes, under this *name* in this module, as a cell of a notebook that is run again does."""
-    made = make()
+def define(name: str, made: Any) -> Any:
+    """Return *made*, under this *name* in this module: as a cell of a notebook does that is run again."""
     made.__qualname__ = name
     setattr(HERE, name, made)
     return made
@@ -37,45 +28,34 @@ def define(name: str, make: Callable[[], Any]) -> Any:
 # ---- members of an Enum ----------------------------------------------------------------------------------------------
 
 
+@classmethod  # type: ignore[misc]
+def unknown(cls: Any, value: object) -> Any:
+    """Return a member for any value."""
+    kind = cls._member_type_
+    made = object.__new__(cls) if kind is object else kind.__new__(cls, value)
+    made._name_, made._value_ = "UNKNOWN", value
+    return made
+
+
 class Status(enum.Enum):
     OPEN = "open"
-
-    @classmethod
-    def _missing_(cls, value: object) -> Any:
-        made = object.__new__(cls)
-        made._name_, made._value_ = "UNKNOWN", value
-        return made
+    _missing_ = unknown
 
 
 class TextStatus(enum.StrEnum):
     OPEN = "open"
-
-    @classmethod
-    def _missing_(cls, value: object) -> Any:
-        made = str.__new__(cls, value)
-        made._name_, made._value_ = "UNKNOWN", value
-        return made
+    _missing_ = unknown
 
 
 class Number(enum.IntEnum):
     ONE = 1
-
-    @classmethod
-    def _missing_(cls, value: object) -> Any:
-        made = int.__new__(cls, value)  # type: ignore[call-overload]
-        made._name_, made._value_ = "OTHER", value
-        return made
+    _missing_ = unknown
 
 
 class Rule(enum.Enum):
     DOUBLE = enum.member(lambda n: 2 * n)
     HALF = enum.member(lambda n: n // 2)
-
-    @classmethod
-    def _missing_(cls, value: object) -> Any:
-        made = object.__new__(cls)
-        made._name_, made._value_ = "UNKNOWN", value
-        return made
+    _missing_ = unknown
 
 
 @pytest.mark.parametrize("members", [("archived", "deleted"), ("archived", "open")])
@@ -110,7 +90,7 @@ def test_an_enum_that_is_defined_again_with_other_values_is_another_argument_in_
         return int(plan.value * 2)
 
     for value in (1, 50):
-        define("Plan", lambda value=value: enum.Enum("Plan", {"GOLD": value}, module=__name__))
+        define("Plan", enum.Enum("Plan", {"GOLD": value}, module=__name__))
         assert rate(HERE.Plan.GOLD) == 2 * value
 
 
@@ -144,37 +124,24 @@ def function_with(result: int) -> Any:
     return rule
 
 
-def test_a_class_that_is_defined_again_is_another_argument() -> None:
+@pytest.mark.parametrize(
+    ("make", "given", "use"),
+    [
+        (class_with, lambda: HERE.Again, lambda rule: rule.apply()),
+        (function_with, lambda: HERE.Again, lambda rule: rule()),
+        (dataclass_with, lambda: HERE.Again(1), lambda order: order.total()),
+    ],
+    ids=["class", "function", "instance"],
+)
+def test_what_is_defined_again_is_another_argument(make: Any, given: Callable[[], Any], use: Any) -> None:
     @cached(cache=SimpleCache())
-    def apply(rule: Any) -> int:
-        return int(rule.apply())
+    def result_of(thing: Any) -> int:
+        return int(use(thing))
 
     for result in (1, 2):
-        assert apply(define("Rules", lambda result=result: class_with(result))) == result
-        assert apply(HERE.Rules) == result
-    assert apply.info().hits == 2
-
-
-def test_a_function_that_is_defined_again_is_another_argument() -> None:
-    @cached(cache=SimpleCache())
-    def apply(rule: Any) -> int:
-        return int(rule())
-
-    for result in (1, 2):
-        assert apply(define("a_rule", lambda result=result: function_with(result))) == result
-        assert apply(HERE.a_rule) == result
-    assert apply.info().hits == 2
-
-
-def test_an_instance_of_a_class_that_is_defined_again_is_another_argument() -> None:
-    @cached(cache=SimpleCache())
-    def total(order: Any) -> int:
-        return int(order.total())
-
-    for factor in (1, 2):
-        Order = define("Order", lambda factor=factor: dataclass_with(factor))
-        assert total(Order(10)) == total(Order(10)) == 10 * factor
-    assert total.info().hits == 2
+        define("Again", make(result))
+        assert result_of(given()) == result_of(given()) == result
+    assert result_of.info().hits == 2
 
 
 def test_both_are_arguments_where_the_name_is_that_of_one() -> None:
@@ -182,8 +149,8 @@ def test_both_are_arguments_where_the_name_is_that_of_one() -> None:
     def call(rule: Any) -> int:
         return int(rule())
 
-    old = define("replaced", lambda: function_with(1))
-    new = define("replaced", lambda: function_with(2))
+    old = define("replaced", function_with(1))
+    new = define("replaced", function_with(2))
     assert (call(old), call(new), call(old)) == (1, 2, 1)
     with pytest.raises(UnkeyableArgument, match="it is not what is found as"):
         encode(old)
@@ -218,8 +185,9 @@ def test_local_classes_of_one_name_are_different_arguments() -> None:
     assert [total(dataclass_with(factor)(10)) for factor in (1, 2, 3)] == [10, 20, 30]
 
 
-def test_a_shared_cache_needs_names(tmp_path: Any) -> None:
-    @cached(cache=SQLiteCache(tmp_path / "cache.db"), namespace="test")
+@pytest.mark.parametrize("cache", ["shared"], indirect=True)
+def test_a_shared_cache_needs_names(cache: Cache) -> None:
+    @cached(cache=cache, namespace="test")
     def call(thing: Any) -> None: ...
 
     for thing, message in [
@@ -247,10 +215,7 @@ def test_what_is_neither_a_class_nor_a_function_is_refused_with_the_same_words()
 
 
 def test_different_values_have_different_bytes_in_process_too() -> None:
-    places: dict[bytes, int] = {}
-    for place, value in enumerate(DISTINCT):
-        other = places.setdefault(encode_in_process(value), place)
-        assert other == place, f"{value!r} and {DISTINCT[other]!r} are taken for the same"
+    distinct_from_each_other(DISTINCT, encode_in_process)
 
 
 def test_it_does_not_keep_a_class_alive() -> None:

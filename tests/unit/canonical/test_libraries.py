@@ -15,7 +15,7 @@ import pytest
 
 from memocache import SimpleCache, UnkeyableArgument
 from memocache._canonical import encode
-from tests.unit.canonical.samples import NOON, PARIS, distinct_from_each_other, zone
+from tests.unit.canonical.samples import NOON, PARIS, distinct_from_each_other, refusal, zone
 
 pytz = pytest.importorskip("pytz")
 tz = pytest.importorskip("dateutil.tz")
@@ -161,9 +161,7 @@ def test_tools_are_refused_with_what_to_do() -> None:
             *(pymemcache.Client(("127.0.0.1", 9)), pymemcache.HashClient([]), logging.getLogger("x")),
             *(threading.Lock(), threading.RLock(), threading.Event(), threading.Condition(), asyncio.Lock()),
         ]:
-            with pytest.raises(UnkeyableArgument) as refused:
-                encode(tool)
-            assert str(refused.value).endswith(f"{type(tool).__name__} instance {TOOL}")
+            assert refusal(encode, tool).endswith(f"{type(tool).__name__} instance {TOOL}")
     finally:
         for each in (connection, plug, loop, client):
             each.close()  # type: ignore[attr-defined]
@@ -180,9 +178,7 @@ def test_files_rows_and_cursors_are_refused_with_what_to_do() -> None:
         (row, "a Row instance has no stable form: pass tuple(row)"),
         (cursor, "a Cursor instance has no stable form: reading it would use it up; pass a tuple of its items"),
     ]:
-        with pytest.raises(UnkeyableArgument) as refused:
-            encode(value)
-        assert str(refused.value) == message
+        assert refusal(encode, value) == message
     connection.close()
 
 
@@ -201,6 +197,4 @@ def test_requests_and_responses_are_refused_with_what_to_do(german: Any) -> None
         (flask.Response(), f"a Response instance {response}"),
         (httpx.Response(200), f"a Response instance {response}"),
     ]:
-        with pytest.raises(UnkeyableArgument) as refused:
-            encode(value)
-        assert str(refused.value) == message
+        assert refusal(encode, value) == message

@@ -1,13 +1,11 @@
 """Models of pydantic and of attrs in keys: their class and their fields, and nothing that would have to be computed."""
 
 import functools
-import subprocess
-import sys
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 
-from memocache import SimpleCache, SQLiteCache, UnkeyableArgument, cached
+from memocache import Cache, UnkeyableArgument, cached
 from memocache._canonical import encode, encode_in_process
 from tests.unit.canonical.samples import distinct_from_each_other
 
@@ -379,10 +377,7 @@ def test_attrs_objects_that_are_more_than_their_fields_are_refused(make: Any, me
 # ---- calls -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["in process", "shared"])
-def test_calls_with_equal_models_share_a_result(kind: str, tmp_path: Any) -> None:
-    cache = SimpleCache() if kind == "in process" else SQLiteCache(tmp_path / "cache.db", timeout=10)
-
+def test_calls_with_equal_models_share_a_result(cache: Cache) -> None:
     @cached(cache=cache, namespace="models")
     def total(items: Any) -> int:
         return total.info().misses
@@ -391,21 +386,3 @@ def test_calls_with_equal_models_share_a_result(kind: str, tmp_path: Any) -> Non
     assert [total(items=[Point(1)]), total([Point(1)]), total([Point(2)])] == [3, 3, 4]
     assert total.uncache(Item()) is True
     assert total(Item()) == 5
-    if isinstance(cache, SQLiteCache):
-        cache.close()
-
-
-def test_neither_is_imported() -> None:
-    code = """
-import sys
-from memocache._canonical import encode
-class Pretender:
-    __attrs_attrs__ = ()
-    __pydantic_fields__ = {}
-try:
-    encode(Pretender())
-except TypeError:
-    print("attr" in sys.modules, "pydantic" in sys.modules, "typing" in sys.modules)
-"""
-    words = [sys.executable, "-c", code]
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "False False True\n"

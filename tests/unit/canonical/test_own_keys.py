@@ -80,7 +80,7 @@ def test_the_own_key_goes_before_every_other_form() -> None:
 
 
 def test_a_class_is_keyed_by_its_name_and_its_own_key_by_its_metaclass() -> None:
-    assert encode(Keyed) == b"class34:tests.unit.canonical.samples.Keyed"
+    assert encode(Keyed) == b"class39:tests.unit.canonical.stored_calls.Keyed"
     before = encode(OfKeyedType)
     OfKeyedType.version += 1
     assert encode(OfKeyedType) != before

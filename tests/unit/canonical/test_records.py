@@ -119,19 +119,11 @@ def test_what_was_assigned_to_a_cached_property_counts() -> None:
 
     distinct_from_each_other(
         [
-            *(
-                Order([1]),
-                assigned(Order([1]), total=5),
-                assigned(Order([1]), total=6),
-                assigned(Order([1]), total="1"),
-            ),
+            *(Order([1]), assigned(Order([1]), total=5), assigned(Order([1]), total=6)),
+            assigned(Order([1]), total="1"),
             *(assigned(Order([1]), doubled=5), assigned(Order([1]), doubled=5, total=5)),
-            *(
-                OrderRecord([1]),
-                assigned(OrderRecord([1]), total=5),
-                OrderTuple(1, 2),
-                assigned(OrderTuple(1, 2), total=5),
-            ),
+            *(OrderRecord([1]), assigned(OrderRecord([1]), total=5), OrderTuple(1, 2)),
+            assigned(OrderTuple(1, 2), total=5),
             *(HeirOfFrozen((1,)), assigned(HeirOfFrozen((1,)), total=5), assigned(Order([1]), failing=5)),
         ]
     )

@@ -4,6 +4,7 @@ import functools
 import io
 import math
 import struct
+import types
 from collections import OrderedDict, defaultdict
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ from tests.unit.canonical.samples import (
     Record,
     Text,
     decorated,
+    function,
     local,
 )
 
@@ -86,7 +88,12 @@ refused: list[tuple[Any, str]] = [
     (
         decorated.__wrapped__,
         "the function decorated has no stable form: it is not what is found as "
-        "tests.unit.canonical.samples.decorated; define it under that name in its module",
+        "tests.unit.canonical.stored_calls.decorated; define it under that name in its module",
+    ),
+    (
+        types.FunctionType(function.__code__, {"__name__": "no.such.module"}, "gone"),
+        "the function function has no stable form: it is not what is found as no.such.module.function; "
+        "define it under that name in its module",
     ),
     (math, "a module has no stable form: pass its name"),
     (iter([1]), "a list_iterator instance has no stable form: reading it would use it up; pass a tuple of its items"),

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 
 import memocache
-from memocache import ConfigurationError, SimpleCache, SQLiteCache, UnkeyableArgument, cached
+from memocache import Cache, ConfigurationError, UnkeyableArgument, cached
 from memocache._canonical import _registered, encode, encode_in_process
 from memocache.keys import register
-from tests.unit.canonical.samples import Keyed, Point, distinct_from_each_other
+from tests.support.threads import PATIENCE, Held, at_once, start
+from tests.unit.canonical.samples import Keyed, Point, distinct_from_each_other, refusal
 
 
 class Money:
@@ -59,14 +60,6 @@ def nothing_registered() -> Iterator[None]:
     _registered.clear()
 
 
-@pytest.fixture(params=["in process", "shared"])
-def cache(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
-    cache: Any = SimpleCache() if request.param == "in process" else SQLiteCache(tmp_path / "cache.db", timeout=10)
-    yield cache
-    if isinstance(cache, SQLiteCache):
-        cache.close()
-
-
 def test_what_is_registered_counts_by_what_the_function_returns() -> None:
     memocache.keys.register(Money, parts)
     distinct_from_each_other(
@@ -107,9 +100,7 @@ def test_it_goes_before_the_form_that_a_class_would_have() -> None:
 def test_it_may_be_replaced_by_name_only() -> None:
     register(Money, parts)
     for key in (parts, len):
-        with pytest.raises(ConfigurationError) as refused:
-            register(Money, key)
-        assert str(refused.value) == (
+        assert refusal(register, Money, key, kind=ConfigurationError) == (
             "keys.register(Money): it is registered already; pass replace=True to replace that"
         )
     register(Money, lambda money: money.currency, replace=True)
@@ -140,9 +131,7 @@ ALONE = "key cannot be called with an instance alone; wanted: a function that ca
     ],
 )
 def test_what_cannot_be_registered_is_refused(kind: Any, key: Any, message: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        register(kind, key)
-    assert str(refused.value) == f"keys.register({message}"
+    assert refusal(register, kind, key, kind=ConfigurationError) == f"keys.register({message}"
     with pytest.raises(
         ConfigurationError, match=r"register\(\) got 'Money'; wanted: a class, such as register\(Money, la"
     ):
@@ -152,9 +141,7 @@ def test_what_cannot_be_registered_is_refused(kind: Any, key: Any, message: str)
 
 def test_a_result_without_a_form_is_refused_with_the_name_of_the_class() -> None:
     register(Money, lambda money: money.amount)
-    with pytest.raises(UnkeyableArgument) as refused:
-        encode([Coin([threading.Lock()])])
-    assert str(refused.value) == (
+    assert refusal(encode, [Coin([threading.Lock()])]) == (
         "a lock instance, at [0]{the key registered for Money}[0], has no stable form: it is a tool and no data, so "
         "leave it out of the key"
     )
@@ -170,7 +157,7 @@ def test_a_result_without_a_form_is_refused_with_the_name_of_the_class() -> None
         encode(Money(1))
 
 
-def test_functions_may_be_decorated_before_or_after(cache: Any) -> None:
+def test_functions_may_be_decorated_before_or_after(cache: Cache) -> None:
     def total(money: Any, times: int = 1) -> int:
         return 7
 
@@ -216,43 +203,32 @@ def test_a_hit_in_process_does_not_go_by_what_counted_before() -> None:
 
 
 def test_a_call_that_began_before_is_not_found_afterwards() -> None:
-    begun, go_on = threading.Event(), threading.Event()
+    held = Held(object)
 
     class Late:
         @cached
         def slow(self) -> object:
-            begun.set()
-            assert go_on.wait(10)
-            return object()
+            return held()
 
     late = Late()
-    results: list[object] = []
-    thread = threading.Thread(target=lambda: results.append(late.slow()))
-    thread.start()
-    assert begun.wait(10)
+    began_before = start(late.slow)
+    held.wait()
     register(Late, lambda late: "late")
-    go_on.set()
-    thread.join()
-    fresh = late.slow()
-    assert fresh is not results[0]
+    held.go()
+    old, fresh = began_before.result(PATIENCE), late.slow()
+    assert fresh is not old
     assert late.slow.uncache() is True
-    assert late.slow() not in (fresh, results[0])
+    assert late.slow() not in (fresh, old)
 
 
 def test_of_many_threads_one_registers() -> None:
-    barrier = threading.Barrier(8)
     refused: list[object] = []
 
     def attempt() -> None:
-        barrier.wait()
         try:
             register(Point, lambda point: point.x)
         except ConfigurationError as error:
             refused.append(error)
 
-    threads = [threading.Thread(target=attempt) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(8, attempt)
     assert len(refused) == 7

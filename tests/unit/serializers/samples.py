@@ -16,6 +16,9 @@ import markupsafe
 import msgspec
 import pydantic
 
+from memocache.errors import SerializationError
+from tests.support import refusals
+
 if TYPE_CHECKING:
     from nowhere import Unknown
 
@@ -218,6 +221,7 @@ class Loose:
     made: Any = attrs.field(init=False, factory=list)
 
 
+refusal = functools.partial(refusals.refusal, kind=SerializationError)
 RECORDS = (
     Color, Level, Mode, Perm, IntPerm, Huge, Point, Taller, Legacy, Report, Owner, Slotted, Counted, Child, Undecorated,
     Deep, Page, S, FrozenS, PostS, Model, Open, Paged[Model], Defined, Hashed, Loose, markupsafe.Markup,

@@ -24,7 +24,8 @@ from msgspec.msgpack import Ext, encode
 from memocache.errors import SerializationError
 from memocache.serializers import JSONSerializer, PickleSerializer, SafeSerializer, Serializer
 from memocache.serializers._extensions import Code
-from tests.unit.serializers.samples import RECORDS, Color, Huge, IntPerm, Owner, Perm
+from tests.support.canary import Canary
+from tests.unit.serializers.samples import RECORDS, Color, Huge, IntPerm, Owner, Perm, refusal
 from tests.unit.serializers.test_roundtrip import VALUES
 
 SAFE = SafeSerializer(types=RECORDS)
@@ -48,11 +49,8 @@ def assert_plain(value: Any) -> None:
             waiting += [getattr(part, name) for name in part.__struct_fields__]
 
 
-def refusal(serializer: Serializer, data: bytes) -> str:
-    with pytest.raises(SerializationError) as caught:
-        serializer.loads(data, b"")
-    assert type(caught.value) is SerializationError
-    return str(caught.value)
+def refused(serializer: Serializer, data: bytes) -> str:
+    return refusal(serializer.loads, data, b"")
 
 
 def mutants(blobs: list[bytes], count: int, seed: int) -> Iterator[bytes]:
@@ -127,16 +125,6 @@ def test_noise_is_refused_or_plain() -> None:
                 assert_plain(serializer.loads(data, b""))
 
 
-class Canary:
-    """Who unpickles it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.path,)
-
-
 def framings(canary: bytes, context: bytes) -> Iterator[bytes]:
     yield canary
     yield canary.hex().encode()
@@ -197,7 +185,7 @@ def blob(tag: int, content: object) -> bytes:
 def test_names_in_bytes_import_and_find_nothing(name: str) -> None:
     before = set(sys.modules)
     for content in ({}, {"name": "x"}, "RED", 1, [], None, ["echo"]):
-        assert refusal(SAFE, blob(Code.OBJECT, [name, content])) == (
+        assert refused(SAFE, blob(Code.OBJECT, [name, content])) == (
             f"the bytes hold {name}, which was not named; annotate the function's return type with it,"
             f" or pass types=[{name.rpartition('.')[2]}]"
         )
@@ -206,13 +194,13 @@ def test_names_in_bytes_import_and_find_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a\nERROR forged log line", "\x1b[31m", "x" * 201, "os;system", "'"])
 def test_impossible_names_are_not_shown(name: str) -> None:
-    assert refusal(SAFE, blob(Code.OBJECT, [name, {}])) == "the bytes hold a type with an impossible name"
+    assert refused(SAFE, blob(Code.OBJECT, [name, {}])) == "the bytes hold a type with an impossible name"
 
 
 def test_fields_that_the_type_does_not_declare_are_not_set() -> None:
     name = "tests.unit.serializers.samples.Owner"
     for fields in ({"name": 1, "__class__": 2}, {"name": 1, "__dict__": {}}, {"__init__": 1}, {}, {"name": 1, 5: 6}):
-        assert "of another shape: its fields have changed" in refusal(SAFE, blob(Code.OBJECT, [name, fields]))
+        assert "of another shape: its fields have changed" in refused(SAFE, blob(Code.OBJECT, [name, fields]))
 
 
 @pytest.mark.parametrize("key", [
@@ -225,8 +213,8 @@ def test_zone_keys_reach_nothing_but_zones(key: str) -> None:
         return {name for name in sys.modules if not name.startswith(("tzdata", "importlib"))}
 
     before = modules()
-    assert refusal(SAFE, blob(Code.ZONE, key)).startswith("the bytes are no value, ")
-    assert refusal(SAFE, blob(Code.MOMENT, ["2020-01-01T00:00:00", 0, key])).startswith("the bytes are no value, ")
+    assert refused(SAFE, blob(Code.ZONE, key)).startswith("the bytes are no value, ")
+    assert refused(SAFE, blob(Code.MOMENT, ["2020-01-01T00:00:00", 0, key])).startswith("the bytes are no value, ")
     assert modules() == before
 
 
@@ -235,7 +223,7 @@ def test_strange_zone_keys_are_not_even_looked_for(key: str, monkeypatch: pytest
     # ZoneInfo looks for the zone a.b/c in the package tzdata.zoneinfo.a.b, so it would import that.
     looked_for: list[str] = []
     monkeypatch.setattr("memocache.serializers._extensions.ZoneInfo", looked_for.append)
-    refusal(SAFE, blob(Code.ZONE, key))
+    refused(SAFE, blob(Code.ZONE, key))
     assert not looked_for
     SAFE.loads(blob(Code.ZONE, "Etc/GMT+5"), b"")
     assert looked_for == ["Etc/GMT+5"]
@@ -268,19 +256,19 @@ def test_strange_zone_keys_are_not_even_looked_for(key: str, monkeypatch: pytest
     (blob(Code.SET, [Ext(Code.DECIMAL, b"sNaN")]), "TypeError"),
 ])  # fmt: skip
 def test_malformed_bytes_are_refused(data: bytes, reason: str) -> None:
-    assert refusal(SAFE, data) == f"the bytes are no value, {reason}"
+    assert refused(SAFE, data) == f"the bytes are no value, {reason}"
 
 
 def test_keys_that_cannot_be_keys_are_refused() -> None:
     # A dict, an array with a dict in it, a bytearray. What msgspec raises for them depends on its version.
     for data in (b"\x81\x80\x01", b"\x81\x91\x80\x01", b"\x81" + blob(Code.BYTEARRAY, b"a") + b"\x01"):
-        assert re.fullmatch("the bytes are no value, (DecodeError|TypeError)", refusal(SAFE, data))
+        assert re.fullmatch("the bytes are no value, (DecodeError|TypeError)", refused(SAFE, data))
 
 
 @pytest.mark.parametrize("tag", [*range(-128, -1), 0, *range(11, 16), *range(33, 128)])
 def test_marks_without_a_meaning_are_refused(tag: int) -> None:
     for data in (encode(Ext(tag, b"")), encode({"a": [Ext(tag, b"\x90")]}), blob(Code.TUPLE, [Ext(tag, b"")])):
-        assert refusal(SAFE, data) == "the bytes hold a mark that means nothing here"
+        assert refused(SAFE, data) == "the bytes hold a mark that means nothing here"
 
 
 def integer(value: int) -> Ext:
@@ -313,7 +301,7 @@ def test_members_that_all_have_one_hash_are_refused_before_a_set_of_them_is_made
         "plain dict": lambda: plain_map(members),
         "deep inside": lambda: encode([1, {"a": Ext(Code.TUPLE, encode([Ext(Code.SET, encode(members))]))}]),
     }[container]()
-    assert refusal(SAFE, data) == "the bytes hold too many values with the same hash"
+    assert refused(SAFE, data) == "the bytes hold too many values with the same hash"
 
 
 @pytest.mark.parametrize(
@@ -344,38 +332,36 @@ def deep_marks(tag: int, depth: int) -> bytes:
 @pytest.mark.parametrize("tag", [Code.TUPLE, Code.SET, Code.FROZENSET])
 def test_marks_nested_without_end_are_refused_at_the_limit(tag: int) -> None:
     for depth in (102, 1000, 20_000):
-        assert refusal(SAFE, deep_marks(tag, depth)) == "the bytes hold values nested too deep"
+        assert refused(SAFE, deep_marks(tag, depth)) == "the bytes hold values nested too deep"
     SAFE.loads(deep_marks(Code.TUPLE, 100), b"")
 
 
 def test_plain_nesting_without_end_is_refused() -> None:
     for unit in (b"\x91", b"\x81\x01", b"\x81\x91", b"\x81\xa1a", b"\x92\x01"):
         for end in (b"", b"\x01", b"\x90"):
-            assert refusal(SAFE, unit * 200_000 + end) == "the bytes are no value, RecursionError"
-    assert refusal(JSONSerializer(), b"[" * 200_000) == "the bytes are no JSON, RecursionError"
-    assert refusal(JSONSerializer(), b'{"a":' * 200_000) == "the bytes are no JSON, RecursionError"
+            assert refused(SAFE, unit * 200_000 + end) == "the bytes are no value, RecursionError"
+    assert refused(JSONSerializer(), b"[" * 200_000) == "the bytes are no JSON, RecursionError"
+    assert refused(JSONSerializer(), b'{"a":' * 200_000) == "the bytes are no JSON, RecursionError"
 
 
 def test_huge_declared_lengths_take_no_memory() -> None:
     for head in (b"\xdd\x7f\xff\xff\xff", b"\xdf\x7f\xff\xff\xff\x01", b"\xdd\x00\xff\xff\xff"):
         tracemalloc.start()
-        with pytest.raises(SerializationError):
-            SAFE.loads(head * 300, b"")
-        with pytest.raises(SerializationError):
-            SAFE.loads(blob(Code.SET, head) + head, b"")
+        refused(SAFE, head * 300)
+        refused(SAFE, blob(Code.SET, head) + head)
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
         tracemalloc.stop()
 
 
 def test_long_numbers_take_no_time() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     SAFE.loads(blob(Code.BIG_INTEGER, b"\x7f" * 4_000_000), b"")
-    refusal(SAFE, blob(Code.FRACTION, [b"\x7f" * 4_000_000, b"\x3f" * 4_000_000]))
+    refused(SAFE, blob(Code.FRACTION, [b"\x7f" * 4_000_000, b"\x3f" * 4_000_000]))
     for kind in (Perm, IntPerm, Huge):
         name = f"tests.unit.serializers.samples.{kind.__name__}"
         long = Ext(Code.BIG_INTEGER, b"\x7f" * 400_000)
-        assert refusal(SAFE, blob(Code.OBJECT, [name, long])).endswith("of another shape: it has no such member")
-    assert time.perf_counter() - started < 3
+        assert refused(SAFE, blob(Code.OBJECT, [name, long])).endswith("of another shape: it has no such member")
+    assert time.thread_time() - started < 3
 
 
 def test_what_msgpack_knows_beyond_us_is_plain() -> None:
@@ -390,4 +376,4 @@ def test_bytes_of_one_serializer_mean_nothing_to_another() -> None:
     for one in (SAFE, JSONSerializer(), SIGNED):
         for other in (SAFE, JSONSerializer(), SIGNED):
             if one.codec != other.codec:
-                refusal(other, one.dumps(value, b""))
+                refused(other, one.dumps(value, b""))

@@ -1,0 +1,18 @@
+"""What an error says, where all of its text is a promise."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from memocache import ConfigurationError
+
+__all__ = ["refusal"]
+
+
+def refusal(call: Callable[..., object], *args: Any, kind: type[Exception] = ConfigurationError, **options: Any) -> str:
+    """Return what the error of exactly this *kind* says that *call* raises."""
+    with pytest.raises(kind) as refused:
+        call(*args, **options)
+    assert type(refused.value) is kind
+    return str(refused.value)
