@@ -7,7 +7,7 @@ import inspect
 import sys
 import types
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 import anyio
@@ -81,10 +81,6 @@ def cached_call(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Made]]:
     asyncio.run(f.cache_clear())
 
 
-async def awaited(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
-
-
 def test_it_is_what_python_and_others_take_for_a_coroutine(cached_call: tuple[Any, Made]) -> None:
     f, call = cached_call
     assert inspect.iscoroutinefunction(f)
@@ -110,13 +106,6 @@ def test_it_has_the_states_of_one(cached_call: tuple[Any, Made]) -> None:
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
     with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
         coroutine.send(None)
-
-
-def test_it_cannot_be_awaited_twice(cached_call: tuple[Any, Made]) -> None:
-    coroutine = cached_call[1]()
-    asyncio.run(coroutine)
-    with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
-        asyncio.run(awaited(coroutine))
 
 
 def test_what_is_thrown_into_it_comes_out_and_closing_it_is_silent(cached_call: tuple[Any, Made]) -> None:

@@ -1,6 +1,5 @@
 """One computation per key in a process, whatever happens to whoever computes; on a SimpleCache and on a memcached."""
 
-import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,23 +17,11 @@ from tests.support.threads import PATIENCE, Held, Joins, start
 
 
 def cached_on(cache: Cache, answer: Callable[..., Any], **options: Any) -> CachedFunction[[Any], Any]:
-    @cached(cache=cache, namespace="f", **options)
+    @cached(cache=cache, **{"namespace": "f", **options})
     def f(x: Any) -> Any:
         return answer(x)
 
     return f
-
-
-@pytest.fixture
-def joins(monkeypatch: pytest.MonkeyPatch) -> Joins:
-    joins, join = Joins(), Flight.join
-
-    def noted(flight: Flight, timeout: float) -> bool:
-        joins.count += 1
-        return join(flight, timeout)
-
-    monkeypatch.setattr(Flight, "join", noted)
-    return joins
 
 
 # ---- many at once ----------------------------------------------------------------------------------------------------
@@ -81,11 +68,27 @@ def test_nothing_is_left_behind(cache: Cache) -> None:
 
 
 class NeedsTwo(Exception):
-    """Cannot be copied: its constructor takes what its args do not have."""
+    """Its constructor takes what its args do not have."""
 
     def __init__(self, code: int, *, reason: str) -> None:
         super().__init__(f"{code} {reason}")
         self.reason = reason
+
+
+def caused() -> Exception:
+    error = ValueError("v")
+    error.__cause__ = LookupError("cause")
+    return error
+
+
+ERRORS: dict[str, Callable[[], Exception]] = {
+    "ValueError": lambda: ValueError("no", 7),
+    "KeyError": KeyError,
+    "OSError": lambda: OSError(2, "gone", "file"),
+    "UnicodeError": lambda: UnicodeError("ascii", b"\xff"),
+    "a constructor of its own": lambda: NeedsTwo(7, reason="r"),
+    "a cause": caused,
+}
 
 
 def depth(error: BaseException) -> int:
@@ -95,14 +98,9 @@ def depth(error: BaseException) -> int:
     return count
 
 
-@pytest.mark.parametrize(
-    ("kind", "args"),
-    [(ValueError, ("no", 7)), (KeyError, ()), (OSError, (2, "gone", "file")), (UnicodeError, ("ascii", b"\xff"))],
-)
-def test_an_exception_reaches_every_waiter_as_its_own(
-    kind: type[Exception], args: tuple[Any, ...], cache: Cache, joins: Joins
-) -> None:
-    error = kind(*args)
+@pytest.mark.parametrize("which", ERRORS)
+def test_an_exception_reaches_every_waiter_as_its_own(which: str, cache: Cache, joins: Joins) -> None:
+    error = ERRORS[which]()
 
     def fail(x: int) -> None:
         raise error
@@ -114,12 +112,11 @@ def test_an_exception_reaches_every_waiter_as_its_own(
     calls += [start(f, 1) for _ in range(10)]
     joins.wait(10)
     held.go()
-    seen = [call.exception(PATIENCE) for call in calls]
+    seen: list[Any] = [call.exception(PATIENCE) for call in calls]
     assert seen[0] is error
     for each in seen:
-        assert type(each) is type(error)
-        assert each.args == error.args
-        assert str(each) == str(error)
+        assert (type(each), each.args, str(each), vars(each)) == (type(error), error.args, str(error), vars(error))
+        assert repr(each.__cause__) == repr(error.__cause__)
         assert depth(each) < 12  # where it was raised, and the waiter's own way there: no other waiters'
     assert len(set(map(id, seen))) == len(seen)
     assert f.info().waits == 10
@@ -127,39 +124,6 @@ def test_an_exception_reaches_every_waiter_as_its_own(
         f(1)  # it is not kept
     assert held.computed == 2
     assert f.peek(1) is MISSING
-
-
-def test_an_exception_that_cannot_be_copied_reaches_the_waiters_all_the_same(cache: Cache, joins: Joins) -> None:
-    def fail(x: int) -> None:
-        raise NeedsTwo(7, reason="r")
-
-    held = Held(lambda x: x)
-    f = cached_on(cache, lambda x: (held(x), fail(x)))
-    calls = [start(f, 1)]
-    held.wait()
-    calls += [start(f, 1) for _ in range(3)]
-    joins.wait(3)
-    held.go()
-    for call in calls:
-        error = call.exception(PATIENCE)
-        assert isinstance(error, NeedsTwo)
-        assert (str(error), error.reason) == ("7 r", "r")
-
-
-def test_a_waiter_sees_what_caused_the_exception(cache: Cache, joins: Joins) -> None:
-    def fail(x: int) -> None:
-        raise ValueError("v") from LookupError("cause")
-
-    held = Held(lambda x: x)
-    f = cached_on(cache, lambda x: (held(x), fail(x)))
-    calls = [start(f, 1)]
-    held.wait()
-    calls.append(start(f, 1))
-    joins.wait(1)
-    held.go()
-    assert [repr(getattr(call.exception(PATIENCE), "__cause__", None)) for call in calls] == [
-        "LookupError('cause')"
-    ] * 2
 
 
 # ---- a leader that does not come back --------------------------------------------------------------------------------
@@ -243,21 +207,6 @@ def test_a_long_computation_is_stored(cache: Cache, monkeypatch: pytest.MonkeyPa
 
 
 # ---- a waiter --------------------------------------------------------------------------------------------------------
-
-
-def test_nobody_waits_longer_than_wait(cache: Cache, joins: Joins) -> None:
-    for number, wait in enumerate((0, 0.0001, "30ms")):
-        numbers = itertools.count()
-        held = Held(lambda x, numbers=numbers: next(numbers))
-        f = cached_on(cache, held, wait=wait)
-        leader = start(f, number)
-        held.wait()
-        assert f(number) == 1
-        assert [each.result(PATIENCE) for each in [start(f, number) for _ in range(3)]]  # all of them at once, too
-        held.go()
-        assert leader.result(PATIENCE) == 0
-        assert f(number) == 0  # what was computed alone is not stored
-        assert f.info().misses == 5
 
 
 class Interrupted(BaseException):

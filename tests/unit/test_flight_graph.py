@@ -1,43 +1,24 @@
 """Flights that wait for each other, and the parts of a flight by themselves."""
 
 import asyncio
+import functools
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from memocache import Cache, CachedFunction, cached
+from memocache import Cache
 from memocache import _flight as flights
 from memocache._flight import Flight, enclosing, waiting
-from memocache._stored_exception import own_copy
 from tests.support.threads import PATIENCE, start
+from tests.unit import test_flight
 
-LONGER_THAN_PATIENCE = 1000  # seconds to wait: who waits for himself fails the test
-
-
-def cached_on(cache: Cache, answer: Callable[..., Any], **options: Any) -> CachedFunction[[Any], Any]:
-    @cached(cache=cache, namespace="f", **{"wait": LONGER_THAN_PATIENCE, **options})
-    def f(x: Any) -> Any:
-        return answer(x)
-
-    return f
+# Who waits for himself fails the test.
+LONGER_THAN_PATIENCE = 1000
+cached_on = functools.partial(test_flight.cached_on, wait=LONGER_THAN_PATIENCE)
 
 
 # ---- recursion -------------------------------------------------------------------------------------------------------
-
-
-def test_a_call_that_asks_for_itself_ends(cache: Cache) -> None:
-    computed = []
-
-    def answer(x: int) -> int:
-        computed.append(x)
-        return f(x) + 1 if len(computed) < 5 else 0
-
-    f = cached_on(cache, answer)
-    assert start(f, 1).result(PATIENCE) == 4
-    assert f(1) == 4
-    assert computed == [1] * 5
 
 
 def test_a_call_that_asks_for_itself_by_way_of_another_ends(cache: Cache) -> None:
@@ -60,41 +41,20 @@ def test_a_ring_of_threads_that_ask_for_each_other_ends(size: int, cache: Cache)
             return (x,)  # the second of this thread: everybody leads one, and waits for the next one
         inside.x = x
         all_inside.wait(PATIENCE)
-        return (x, *f((x + 1) % size))
+        return (x, *call((x + 1) % size))
 
-    f = cached_on(cache, answer)
-    calls = [start(f, x) for x in range(size)]
-    results = [call.result(PATIENCE) for call in calls]
+    def call(x: int) -> Any:
+        return functions[x % 2](x)
+
+    functions = [cached_on(cache, answer, namespace=name) for name in ("even", "odd")]
+    calls = [start(call, x) for x in range(size)]
+    results = [each.result(PATIENCE) for each in calls]
     for x, result in enumerate(results):
         assert result == tuple((x + step) % size for step in range(len(result)))
         assert len(result) >= 2
     # At least one could not wait, as that would have closed the ring, and computed alone.
-    assert f.info().misses > size
-    assert f.info().failures == 0
-
-
-def test_two_functions_that_ask_for_each_other_in_two_threads_end(cache: Cache) -> None:
-    both_inside = threading.Barrier(2)
-    inside = threading.local()
-
-    def entered() -> bool:
-        if hasattr(inside, "yes"):
-            return True
-        inside.yes = True
-        both_inside.wait(PATIENCE)
-        return False
-
-    @cached(cache=cache, namespace="one", wait=LONGER_THAN_PATIENCE)
-    def one() -> str:
-        return "1" if entered() else "1" + two()
-
-    @cached(cache=cache, namespace="two", wait=LONGER_THAN_PATIENCE)
-    def two() -> str:
-        return "2" if entered() else "2" + one()
-
-    first, second = start(one), start(two)
-    assert first.result(PATIENCE) in {"12", "121"}
-    assert second.result(PATIENCE) in {"21", "212"}
+    assert sum(f.info().misses for f in functions) > size
+    assert [f.info().failures for f in functions] == [0, 0]
 
 
 def test_a_computation_may_wait_for_another_that_waits_for_nobody(cache: Cache) -> None:
@@ -209,36 +169,6 @@ def test_the_flights_around_wait_as_well() -> None:
         assert outer.waits_for == inner.waits_for == [other]
     assert outer.waits_for == inner.waits_for == []
     enclosing.reset(token)
-
-
-class Stubborn(Exception):
-    def __reduce__(self) -> Any:
-        raise TypeError("no")
-
-
-class Forgetful(Exception):
-    def __reduce__(self) -> Any:
-        return Forgetful, ()
-
-
-@pytest.mark.parametrize("error", [Stubborn(1), Forgetful(1)])
-def test_what_does_not_copy_faithfully_is_shared(error: Exception) -> None:
-    assert own_copy(error) is error
-
-
-def test_a_copy_is_like_the_original() -> None:
-    error = ValueError("v", 1)
-    error.__cause__ = LookupError()
-    error.code = 7  # type: ignore[attr-defined]
-    error.add_note("a note")
-    try:
-        raise error
-    except ValueError:
-        twin: Any = own_copy(error)
-    assert twin is not error
-    assert (type(twin), twin.args, twin.code, twin.__notes__) == (ValueError, ("v", 1), 7, ["a note"])
-    assert (twin.__cause__, twin.__suppress_context__) == (error.__cause__, True)
-    assert twin.__traceback__ is error.__traceback__
 
 
 def test_a_graph_of_many_ways_is_walked_once() -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from memocache import MISSING, ConfigurationError, SimpleCache, cached
 from memocache._policy import UNSET, Policy
-from memocache._stored_exception import own_copy
 from tests.unit.test_options import refusal
 
 A_DURATION = "wanted: seconds as a number, a timedelta, or text such as '90s', '5m', '1h30m' or '2d'"
@@ -44,14 +43,6 @@ def test_a_result_is_fresh_for_as_long_as_timeout_says(timeout: object, length: 
         assert f() is first
         clock.tick(length * 0.01 + 0.001)
         assert f() is not first
-
-
-def test_a_timeout_of_none_is_for_ever() -> None:
-    with freezegun.freeze_time("2030-01-01") as clock:
-        f = cached(timeout=None)(lambda: object())
-        first = f()
-        clock.move_to("2999-01-01")
-        assert f() is first
 
 
 @pytest.mark.parametrize(
@@ -135,20 +126,6 @@ def test_what_a_callable_timeout_raises_is_the_caller_s_to_see() -> None:
 
 
 # ---- unless ------------------------------------------------------------------------------------------------------
-
-
-def test_unless_says_which_results_are_not_stored() -> None:
-    computed = []
-    f = cached(unless=lambda result: result is None or [])(lambda x: computed.append(x) or x)
-    assert [f(None), f(None), f(0), f(0), f(""), f("")] == [None, None, 0, 0, "", ""]
-    assert computed == [None, None, 0, ""]
-
-
-def test_what_unless_raises_is_the_caller_s_to_see() -> None:
-    f = cached(unless=lambda result: result > 0)(lambda x: x)
-    with pytest.raises(TypeError):
-        f("text")
-    assert f.peek("text") is MISSING
 
 
 @pytest.mark.parametrize(("unless", "kind"), [(5, "an int"), ("x", "a str"), (True, "a bool"), ([], "a list")])
@@ -257,30 +234,3 @@ def test_what_the_users_own_copy_raises_is_the_caller_s_to_see() -> None:
 
     with pytest.raises(RuntimeError, match="no copies today"):
         cached(timeout=60, cache=SimpleCache(), copy=fail)(lambda: 1)()
-
-
-class NotFound(LookupError):
-    pass
-
-
-def test_what_a_caller_notes_on_a_remembered_exception_is_not_for_the_next() -> None:
-    @cached(timeout=60, cache=SimpleCache(), errors={NotFound: 60})
-    def find() -> None:
-        error = NotFound(1)
-        error.add_note("while asking the index")
-        raise error
-
-    for user in ("alice", "bob", "carol"):
-        with pytest.raises(NotFound) as raised:
-            find()
-        assert raised.value.__notes__ == ["while asking the index"]
-        raised.value.add_note(f"asked by {user}")
-
-
-def test_what_one_waiter_notes_on_an_exception_is_not_for_the_others() -> None:
-    error = NotFound(1)
-    error.add_note("while asking the index")
-    first, second = own_copy(error), own_copy(error)
-    first.add_note("asked by alice")
-    assert first.__notes__ == ["while asking the index", "asked by alice"]
-    assert second.__notes__ == error.__notes__ == ["while asking the index"]

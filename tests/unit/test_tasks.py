@@ -1,14 +1,13 @@
 """Coroutine functions, as asyncio sees them: tasks share one computation, and none of them cancels the others."""
 
 import asyncio
+import contextlib
 import functools
 import gc
 import inspect
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from datetime import timedelta
 from typing import Any
 
 import freezegun
@@ -18,9 +17,7 @@ import time_machine
 from memocache import MISSING, Cache, ConfigurationError, MemcachedCache, SimpleCache, UncacheFailed, cached, disabled
 from memocache._flight import Flight
 from tests.support.servers import MemcachedServer
-from tests.support.threads import start
-
-PATIENCE = 30
+from tests.support.threads import PATIENCE, start
 
 
 class Gated:
@@ -288,25 +285,16 @@ def test_an_ordinary_call_on_the_loops_own_thread_does_not_wait_for_its_task(cac
     asyncio.run(main())
 
 
-def test_nobody_waits_longer_than_wait_and_the_computation_goes_on(cache: Cache) -> None:
-    async def main() -> None:
-        f, gate = gated(cache, wait=0.01)
-        leader = asyncio.create_task(f(1))
-        await gate.began.wait()
-        alone = asyncio.create_task(f(1))
-        while gate.computed < 2:
-            await asyncio.sleep(0)
-        gate.go.set()
-        assert [await leader, await alone] == [[1], [1]]
-        assert (f.info().misses, f.info().stored) == (2, 1)
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("frozen", [freezegun.freeze_time, lambda t: time_machine.travel(t, tick=False)])
-def test_nobody_waits_for_ever_while_a_test_has_stopped_the_clocks(
-    cache: Cache, frozen: Callable[[str], Any], prefix: str
-) -> None:
+@pytest.mark.parametrize(
+    "clocks",
+    [
+        contextlib.nullcontext,
+        lambda: freezegun.freeze_time("2030-01-01"),
+        lambda: time_machine.travel("2030-01-01", tick=False),
+    ],
+    ids=["as they are", "stopped by freezegun", "stopped by time-machine"],
+)
+def test_nobody_waits_longer_than_wait_and_the_computation_goes_on(cache: Cache, clocks: Any) -> None:
     async def main() -> None:
         f, gate = gated(cache, wait=0.05)
         leader = asyncio.create_task(f(1))
@@ -316,8 +304,9 @@ def test_nobody_waits_for_ever_while_a_test_has_stopped_the_clocks(
             await asyncio.sleep(0)
         gate.go.set()
         assert [await leader, await alone] == [[1], [1]]
+        assert (f.info().misses, f.info().stored) == (2, 1)
 
-    with frozen("2030-01-01"):
+    with clocks():
         asyncio.run(main())
 
 
@@ -479,20 +468,42 @@ def test_a_lease_that_comes_too_late_is_given_back(own_memcached: MemcachedServe
 def test_the_loop_runs_on_while_the_cache_is_slow(own_memcached: MemcachedServer) -> None:
     cache = MemcachedCache([own_memcached.address], timeout=PATIENCE)
 
+    @cached(cache=cache, namespace="tagged", tags=("x:{x}",))
+    async def g(x: int) -> int:
+        return x
+
     async def main() -> None:
         f, gate = gated(cache)
         gate.go.set()
         await f(1)
         own_memcached.pause()
-        waiting = [asyncio.create_task(call) for call in (f(1), f.peek(1), f.uncache(2))]
+        calls = (f(1), f.peek(1), f.many([(1,)]), f.uncache(2), g.uncache_where(x=1), g.uncache_all())
+        waiting = [asyncio.create_task(call) for call in calls]
         for _ in range(10):
             await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)
         own_memcached.resume()
-        assert [await task for task in waiting] == [[1], [1], False]
+        assert await asyncio.gather(*waiting) == [[1], [1], [[1]], False, None, None]
         assert f.info().failures == 0
 
     asyncio.run(main())
+
+
+def test_many_computations_run_at_once() -> None:
+    inside = []
+
+    @cached
+    async def f(a: int) -> int:
+        inside.append(a)
+        while len(inside) < 10:
+            await asyncio.sleep(0)
+        if a in (3, 5):
+            raise LookupError(a)
+        return a
+
+    with pytest.raises(LookupError, match="3"):
+        asyncio.run(f.many([(a,) for a in range(10)]))
+    assert f.info().stored == 8
 
 
 def test_a_forgetting_that_was_not_acknowledged_raises(own_memcached: MemcachedServer) -> None:
@@ -623,19 +634,3 @@ def test_no_flight_and_no_task_is_left(cache: Cache) -> None:
     asyncio.run(main())
     gc.collect()
     assert [each for each in gc.get_objects() if type(each) is Flight and each.state is None] == []
-
-
-def test_time_moves_for_coroutine_functions(cache: Cache) -> None:
-    async def main() -> None:
-        f, gate = gated(cache, timeout=60)
-        gate.go.set()
-        with freezegun.freeze_time("2030-01-01", real_asyncio=True) as clock:
-            await f(1)
-            clock.tick(timedelta(seconds=59))
-            await f(1)
-            assert gate.computed == 1
-            clock.tick(timedelta(seconds=2))
-            await f(1)
-            assert gate.computed == 2
-
-    asyncio.run(main())

@@ -8,16 +8,9 @@ from typing import Any
 
 import pytest
 
-from memocache import (
-    Cache,
-    ConfigurationError,
-    MemcachedCache,
-    UncacheFailed,
-    UnkeyableArgument,
-    cached,
-    uncaches,
-)
+from memocache import Cache, ConfigurationError, MemcachedCache, UncacheFailed, UnkeyableArgument, cached, uncaches
 from tests.support.servers import MemcachedServer
+from tests.support.threads import start
 
 
 class Shop:
@@ -51,8 +44,9 @@ def writer(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
     if kind == "function":
         return function
 
-    async def awaited(name: str, currency: str, new: int) -> Any:
-        return function(name, currency, new)
+    @functools.wraps(function)
+    async def awaited(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
 
     return awaited
 
@@ -92,10 +86,7 @@ def test_what_is_said_is_forgotten(shop: Shop, kind: str, options: dict[str, Any
         shop.prices = {each: 10 * price for each, price in shop.prices.items()}
         return f"{name} costs {new}"
 
-    async def awaited_change(name: str, currency: str, new: int, prefix: str = "e") -> str:
-        return change(name, currency, new, prefix)
-
-    decorated = uncaches(shop.price, **options)(change if kind == "function" else awaited_change)
+    decorated = uncaches(shop.price, **options)(writer(kind, change))
     assert shop.shown() == [3, 2, 5]
     assert done(decorated("tea", currency="EUR", new=30)) == "tea costs 30"
     assert shop.shown() == seen
@@ -108,7 +99,7 @@ def test_it_is_forgotten_after_the_change_and_not_before(shop: Shop, kind: str) 
         shop.prices[name, currency] = new
 
     def change_and_read(name: str, currency: str, new: int) -> None:
-        during.append(_in_thread(lambda: done(shop.price(name))))
+        during.append(start(lambda: done(shop.price(name))).result())
         change(name, currency, new)
 
     during: list[int] = []
@@ -122,12 +113,6 @@ def test_it_is_forgotten_after_the_change_and_not_before(shop: Shop, kind: str) 
 
     naive("tea", "EUR", 5)
     assert done(shop.price("tea")) == 4
-
-
-def _in_thread(call: Callable[[], Any]) -> Any:
-    from tests.support.threads import start
-
-    return start(call).result()
 
 
 def test_who_raises_forgets_nothing(shop: Shop, kind: str) -> None:
@@ -398,11 +383,8 @@ def test_the_call_is_that_of_the_arguments_as_they_were_given(cache: Cache, kind
         rows[query["state"]] += 1
         query["done"] = True
 
-    async def awaited_add(query: dict[str, Any]) -> None:
-        add(query)
-
     assert count({"state": "open"}) == 1
-    done(uncaches(count, call)(add if kind == "function" else awaited_add)({"state": "open"}))
+    done(uncaches(count, call)(writer(kind, add))({"state": "open"}))
     assert count({"state": "open"}) == 2
 
 
@@ -416,11 +398,8 @@ def test_a_function_as_call_sees_what_was_written(cache: Cache, kind: str) -> No
     def give(name: str, owner: int) -> None:
         owners[name] = owner
 
-    async def awaited_give(name: str, owner: int) -> None:
-        give(name, owner)
-
     assert owned(7) == []
-    done(uncaches(owned, lambda name, owner: (owners[name],))(give if kind == "function" else awaited_give)("tea", 7))
+    done(uncaches(owned, lambda name, owner: (owners[name],))(writer(kind, give))("tea", 7))
     assert owned(7) == ["tea"]
 
 
