@@ -290,12 +290,3 @@ def test_a_wrapper_may_recurse_as_deep_as_before() -> None:
 
     f: Any = cached(cache=SimpleCache())(wrapper)
     assert f(200) == 200 * 201 // 2
-
-
-def test_a_plain_function_is_given_its_defaults_as_values() -> None:
-    def plain(x: int, *rest: int, y: int = 1, **more: int) -> Any:
-        return x, rest, y, more
-
-    f = cached(cache=SimpleCache())(plain)
-    assert f(1) is f(x=1) is f(1, y=1)
-    assert f(1, 2, 3, y=4, z=5) == (1, (2, 3), 4, {"z": 5})

@@ -99,9 +99,6 @@ def test_the_class_says_what_it_is_itself() -> None:
 def test_help_shows_the_method(shop: Shop) -> None:
     text = pydoc.plain(pydoc.render_doc(shop.price))
     assert "price(article: int, amount: int = 1) -> int method of" in text
-    assert "price(self, article: int, amount: int = 1) -> int\n |      Return the price." in pydoc.plain(
-        pydoc.render_doc(Shop)
-    )
 
 
 def test_equal_are_the_same_method_of_the_same_instance(shop: Shop) -> None:

@@ -8,8 +8,6 @@ import re
 import sys
 import threading
 import traceback
-import types
-from functools import singledispatch
 from pathlib import Path
 
 import pytest
@@ -54,11 +52,15 @@ def test_an_in_process_hit_stays_within_one_frame() -> None:
         def method(self, x):
             return x
 
-    shown("a")
-    assert frames_of(lambda: shown("a")) == HIT_FRAMES
-    call = Owner().method
-    call(1)
-    assert frames_of(lambda: call(1)) == 1
+        @cached
+        @staticmethod
+        def static(x):
+            return x
+
+    bound, static = Owner().method, Owner.static
+    assert [call("a") for call in (shown, bound, static)] == ["str 'a'", "a", "a"]
+    assert frames_of(lambda: shown("a")) == frames_of(lambda: static("a")) == HIT_FRAMES
+    assert frames_of(lambda: bound("a")) == 1
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -200,41 +202,7 @@ def test_the_lines_leave_with_the_function() -> None:
     assert len(written()) == 1
 
 
-# ---- functions of one name ---------------------------------------------------------------------------------------
-
-
-@singledispatch
-def area(x):
-    raise TypeError
-
-
-@singledispatch
-def volume(x):
-    raise TypeError
-
-
-@area.register
-@cached
-def _(x: int):
-    return ("area", x)
-
-
-@volume.register
-@cached
-def _(x: int):
-    return ("volume", x)
-
-
-def test_functions_of_one_name_do_not_share_in_process() -> None:
-    assert [area(3), volume(3), area(3), volume(3)] == [("area", 3), ("volume", 3)] * 2
-
-
-def test_a_function_that_is_written_anew_does_not_serve_the_results_of_the_old_one() -> None:
-    module = types.ModuleType("notebook")
-    for factor in (2, 3, 4):
-        exec(f"from memocache import cached\n@cached\ndef f(x):\n    return x * {factor}", vars(module))
-        assert [module.f(5), module.f(5)] == [5 * factor] * 2
-
+# ---- defaults without a form --------------------------------------------------------------------------------------
 
 NOT_GIVEN = object()
 WITHOUT_FORM = [NOT_GIVEN, threading.Lock(), lambda value: value, iter([1]), re.compile]
@@ -269,6 +237,9 @@ def test_another_value_without_a_form_is_refused(given: dict[str, object]) -> No
     assert get("a") == "a"
     with pytest.raises(UnkeyableArgument, match=f"get: parameter '{next(iter(given))}' has no stable key"):
         get("a", **given)
+
+
+# ---- threads ------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_calls_may_come_at_once() -> None:

@@ -17,7 +17,6 @@ import pytest
 
 from memocache import MISSING, ConfigurationError, MemcachedCache, UnkeyableArgument, cached, cached_functions
 from tests.support.threads import at_once
-from tests.unit.test_call import HIT_FRAMES, frames_of
 
 
 class Slotted:
@@ -348,18 +347,6 @@ def test_in_a_coroutine_method_too() -> None:
     assert asyncio.run(sums()) == [1, 3]
 
 
-def test_the_fast_way_of_a_static_method_is_that_of_functions() -> None:
-    class Numbers:
-        @cached
-        @staticmethod
-        def double(x):
-            return 2 * x
-
-    double = Numbers.double
-    assert double(2) == Numbers().double(2) == 4
-    assert frames_of(lambda: double(2)) == HIT_FRAMES
-
-
 # ---- functions with a second name in a class ---------------------------------------------------------------------
 
 
@@ -392,10 +379,14 @@ class Elsewhere:
 
 Later.hook = named_later
 OfAStaticMethod.hook = Elsewhere.describe
-ALIASES = [(named_in_a_body, InABody), (named_later, Later), (Elsewhere.describe, OfAStaticMethod)]
+with_a_second_name = pytest.mark.parametrize(
+    ("describe", "Named"),
+    [(named_in_a_body, InABody), (named_later, Later), (Elsewhere.describe, OfAStaticMethod)],
+    ids=["in a body", "later", "static elsewhere"],
+)
 
 
-@pytest.mark.parametrize(("describe", "Named"), ALIASES, ids=["in a body", "later", "static elsewhere"])
+@with_a_second_name
 def test_a_name_in_a_class_does_not_change_what_the_function_counts(describe: Any, Named: Any) -> None:
     order, equal = Named([1]), Named([1])
     hooked = order.hook()
@@ -407,7 +398,7 @@ def test_a_name_in_a_class_does_not_change_what_the_function_counts(describe: An
     assert describe(equal)[0] == 1
 
 
-@pytest.mark.parametrize(("describe", "Named"), ALIASES, ids=["in a body", "later", "static elsewhere"])
+@with_a_second_name
 def test_through_the_class_it_is_the_same_as_through_an_instance(describe: Any, Named: Any) -> None:
     one, other = Named([1]), Named([1])
     first = one.hook()
@@ -422,7 +413,7 @@ def test_through_the_class_it_is_the_same_as_through_an_instance(describe: Any, 
     assert Named.hook(Order([1])) is describe(Order([1]))  # no instance of Named
 
 
-@pytest.mark.parametrize(("describe", "Named"), ALIASES, ids=["in a body", "later", "static elsewhere"])
+@with_a_second_name
 def test_both_names_are_counted_and_forgotten_together(describe: Any, Named: Any) -> None:
     one = Named([1])
     describe.cache_clear()
@@ -434,7 +425,7 @@ def test_both_names_are_counted_and_forgotten_together(describe: Any, Named: Any
     assert sum(each == describe for each in cached_functions()) == 1
 
 
-@pytest.mark.parametrize(("describe", "Named"), ALIASES, ids=["in a body", "later", "static elsewhere"])
+@with_a_second_name
 def test_it_is_pickled_as_the_method_that_it_is(describe: Any, Named: Any) -> None:
     one = Named([1])
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):

@@ -221,6 +221,7 @@ def test_a_class_method_has_results_for_each_class(name: str) -> None:
     assert on_shop.peek(1) is MISSING
     assert on_market.peek(1)[0] is Market
     assert getattr(Market(), name).uncache(1) is True
+    assert on_market.__self__ is Market
 
 
 def test_a_class_method_below_works_where_python_binds_it_by_itself() -> None:
@@ -360,10 +361,3 @@ def test_a_method_without_room_for_its_instance_fails_as_it_would_by_itself() ->
     assert Owner.m(a=1) == 1
     with pytest.raises(TypeError, match=r"m\(\) takes 0 positional arguments but 1"):
         Owner().m(a=1)
-
-
-def test_a_method_follows_a_new_default_cache() -> None:
-    shop = Shop()
-    old = shop.price(1), shop.price(1)
-    configure(SimpleCache())
-    assert shop.price(1) is not old[0]

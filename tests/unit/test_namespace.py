@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from memocache import MISSING, ConfigurationError, MemcachedCache, SimpleCache, cached, keys
+from memocache import MISSING, ConfigurationError, MemcachedCache, SimpleCache, cached, configure, keys
 from tests.unit.test_options_key import f, refusal
 
 NO_SERVER = MemcachedCache(["/nobody/listens"])
@@ -69,14 +69,6 @@ def test_more_functions_than_have_numbers_have_digests(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("namespace", ["", 5, b"x", ["x"]], ids=repr)
 def test_a_namespace_is_a_text(namespace: object) -> None:
     assert refusal(namespace=namespace) == f"namespace={namespace!r}; wanted: a text that is not empty"
-
-
-def test_a_new_version_leaves_the_old_entries_behind() -> None:
-    functions = [cached(version=version)(f) for version in (None, 1, True, "1", (1, 2), "2")]
-    assert len({id(g(1)) for g in functions}) == len({g.key(1) for g in functions}) == 6
-    assert cached(version=1)(f)(1) is functions[1](1)
-    functions[0].uncache_all()
-    assert [g.peek(1) for g in functions] == [MISSING] * 6
 
 
 @pytest.mark.parametrize("cache", [None, SimpleCache(), NO_SERVER], ids=["default", "in process", "shared"])
@@ -153,11 +145,16 @@ def test_in_a_shared_cache_they_need_a_namespace_at_decoration(function: Callabl
     assert cached(cache=NO_SERVER, namespace="mine")(function).key(1).startswith("v1:mine:")
 
 
-def test_where_the_shared_cache_is_not_known_before_it_is_the_first_call_that_is_refused() -> None:
-    g = make(1, cache=lambda: NO_SERVER)
+@pytest.mark.parametrize("cache", [None, lambda: NO_SERVER], ids=["the default", "a function"])
+def test_where_the_shared_cache_is_not_known_before_it_is_the_first_call_that_is_refused(cache: object) -> None:
+    g = make(1, cache=cache)
+    configure(NO_SERVER)
     for call in (g, g.uncache, g.key):
         with pytest.raises(ConfigurationError, match=r"pass namespace='\.\.\.', different for each such function$"):
             call(1)
+    for look in (g.info, lambda: g.cache):
+        with pytest.raises(ConfigurationError, match="is made inside another function and uses its variables"):
+            look()
 
 
 def test_a_local_function_without_variables_goes_by_its_name() -> None:
@@ -214,6 +211,10 @@ def run_as_plugin(factor: int, source: str = "def limit(x): return FACTOR * x") 
     return names["limit"]
 
 
+def of_other_code(factor: int) -> Any:
+    return run_as_plugin(factor, f"def limit(x): return {factor} * x")
+
+
 def with_default(factor: int) -> Any:
     return run_as_plugin(factor, "def limit(x, factor=FACTOR): return factor * x")
 
@@ -237,7 +238,10 @@ def of_a_class(factor: int) -> Any:
     return Shop.price
 
 
-LOOK_ALIKES = [scaled, Scale, labelled, run_as_plugin, with_default, with_named_default, with_an_attribute, of_a_class]
+LOOK_ALIKES = [
+    *(scaled, Scale, labelled, run_as_plugin, of_other_code, with_default, with_named_default, with_an_attribute),
+    of_a_class,
+]
 
 
 @pytest.mark.parametrize("make", LOOK_ALIKES, ids=lambda make: make.__name__)

@@ -1,7 +1,6 @@
 """The options copy, wait and cache of cached; and the words of others."""
 
 import inspect
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from inspect import Parameter
@@ -11,8 +10,8 @@ import cachelib
 import pytest
 
 from memocache import ConfigurationError, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, cached
-from memocache._flight import Flight
 from memocache._options import MoreOptions
+from tests.support.threads import PATIENCE, Held, Joins, start
 
 
 def refusal(**options: object) -> str:
@@ -24,11 +23,6 @@ def refusal(**options: object) -> str:
 
 
 # ---- copy --------------------------------------------------------------------------------------------------------
-
-
-def test_without_copy_everybody_has_the_object_itself() -> None:
-    f = cached(lambda: [[]])
-    assert f() is f()
 
 
 def test_copy_keeps_callers_from_changing_what_is_stored() -> None:
@@ -66,26 +60,15 @@ def test_wait_takes_durations_and_0(wait: object) -> None:
     assert cached(wait=wait)(lambda: 1)() == 1
 
 
-def test_wait_longer_than_a_lock_can_is_as_long_as_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    computing, waiting = threading.Event(), threading.Event()
-    subscribe = Flight.subscribe
-    monkeypatch.setattr(Flight, "subscribe", lambda *args: subscribe(*args) and not waiting.set())
-
-    def compute():
-        computing.set()
-        assert waiting.wait(30)
-        return object()
-
-    f = cached(wait=1e300)(compute)
-    results: list[object] = []
-    callers = [threading.Thread(target=lambda: results.append(f())) for _ in range(2)]
-    callers[0].start()
-    assert computing.wait(30)
-    callers[1].start()
-    for caller in callers:
-        caller.join()
-    assert len(results) == 2
-    assert results[0] is results[1]
+def test_wait_longer_than_a_lock_can_is_as_long_as_it_can(joins: Joins) -> None:
+    held = Held(object)
+    f = cached(wait=1e300)(lambda: held())
+    leader = start(f)
+    held.wait()
+    waiter = start(f)
+    joins.wait(1)
+    held.go()
+    assert leader.result(PATIENCE) is waiter.result(PATIENCE)
     assert f.info().waits == 1
 
 

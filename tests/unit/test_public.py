@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 import memocache
-from memocache import AsyncCachedFunction, BoundCachedFunction, CachedFunction, Info
+from memocache import AsyncCachedFunction, CachedFunction, Info
 from tests.support import django_settings
 
 CACHES = (
@@ -92,13 +92,6 @@ def test_every_public_method_is_explained(owner: type) -> None:
 def test_every_entry_point_has_an_example(name: str) -> None:
     text = getattr(memocache, name).__doc__
     assert ">>> " in text or "Example: " in text
-
-
-def test_the_bound_class_has_what_the_function_has() -> None:
-    for name, thing in inspect.getmembers(CachedFunction):
-        if not name.startswith("_"):
-            assert inspect.getattr_static(BoundCachedFunction, name) is inspect.getattr_static(CachedFunction, name)
-            assert callable(thing) or isinstance(thing, property)
 
 
 @pytest.mark.usefixtures("only_own_functions")  # `uncache_tag` asks the caches of all

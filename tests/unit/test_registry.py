@@ -7,15 +7,13 @@ import pytest
 
 from memocache import (
     MISSING,
-    ConfigurationError,
-    MemcachedCache,
     SimpleCache,
     cached,
     configure,
     default_cache,
     disabled,
 )
-from tests.support.threads import start
+from tests.support.threads import PATIENCE, start
 from tests.unit.test_call import HIT_FRAMES, frames_of
 
 
@@ -40,74 +38,6 @@ def test_unless_configured_it_is_a_simple_cache_for_10_000_entries(monkeypatch: 
     monkeypatch.delenv("MEMOCACHE_URL", raising=False)
     assert repr(default_cache()) == "SimpleCache(threshold=10000, default_timeout=300)"
     assert default_cache() is default_cache()
-
-
-def test_functions_follow_a_new_default_and_never_serve_the_old_one_s_results(fresh_default: SimpleCache) -> None:
-    old = f(1)
-    assert f(1) is old
-    configure(SimpleCache())
-    new = f(1)
-    assert new is not old
-    assert f(1) is new
-    configure(fresh_default)
-    assert f(1) is f(1) is old
-
-
-def test_a_default_cache_with_another_timeout_counts_for_functions_without_one() -> None:
-    configure(SimpleCache(default_timeout=0.001))
-    first = f()
-    f.uncache()
-    assert f.cache.default_timeout == 0.001
-    assert first is not f()
-
-
-def test_a_cache_of_its_own_does_not_follow() -> None:
-    own = cached(cache=SimpleCache())(lambda: object())
-    first = own()
-    configure(SimpleCache())
-    assert own() is first
-
-
-def test_a_computation_that_began_before_lands_in_the_cache_of_before(fresh_default: SimpleCache) -> None:
-    @cached
-    def configuring():
-        configure(SimpleCache())
-        return object()
-
-    first = configuring()
-    assert configuring.peek() is MISSING
-    assert configuring() is not first
-    configure(fresh_default)
-    assert configuring.peek() is first
-
-
-@pytest.mark.parametrize(
-    ("junk", "kind"), [(None, "NoneType"), ("memcached:", "str"), ([], "list"), (SimpleCache, "ABCMeta")]
-)
-def test_the_default_must_be_a_cache(junk: object, kind: str, fresh_default: SimpleCache) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        configure(junk)
-    assert str(refused.value) == (
-        f"configure() got {kind}; wanted: a cache object such as SimpleCache(threshold=10_000) "
-        "or MemcachedCache(['127.0.0.1:11211']), a URL such as 'memcached://127.0.0.1:11211', or "
-        "any object with get, set and delete"
-    )
-    assert default_cache() is fresh_default
-
-
-def test_a_shared_default_asks_closures_for_a_namespace_when_they_are_called() -> None:
-    n = 1
-
-    @cached
-    def closure():
-        return n
-
-    assert closure() == 1
-    configure(MemcachedCache(["/nobody/listens"]))
-    for call in (closure, closure.uncache, closure.info, lambda: closure.cache):
-        with pytest.raises(ConfigurationError, match="is made inside another function and uses its variables"):
-            call()
-    assert f.key()  # which goes by its name
 
 
 # ---- disabled ----------------------------------------------------------------------------------------------------
@@ -176,17 +106,6 @@ def test_an_error_inside_ends_it_too() -> None:
     assert f() is first
 
 
-def test_it_holds_for_this_thread_only() -> None:
-    first = f()
-    seen = []
-    with disabled():
-        thread = threading.Thread(target=lambda: seen.extend([f(), f()]))
-        thread.start()
-        thread.join()
-        assert f() is not first
-    assert seen == [first, first]
-
-
 def test_it_holds_for_this_context_only() -> None:
     first = f()
     inside, outside = contextvars.copy_context(), contextvars.copy_context()
@@ -207,12 +126,11 @@ def test_shortcuts_are_closed_while_it_is_on_anywhere_and_come_back_afterwards()
     def hold() -> None:
         with disabled():
             inside.set()
-            assert look.wait(30)
+            assert look.wait(PATIENCE)
             seen.extend([f(), decorated_meanwhile()])
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    assert inside.wait(30)
+    holding = start(hold)
+    assert inside.wait(PATIENCE)
     with disabled():
         assert f() is not first
     assert f() is f() is first
@@ -220,7 +138,7 @@ def test_shortcuts_are_closed_while_it_is_on_anywhere_and_come_back_afterwards()
     second = decorated_meanwhile()
     assert decorated_meanwhile() is second
     look.set()
-    thread.join()
+    holding.result(PATIENCE)
     assert first not in seen
     assert second not in seen
     assert f() is f() is first

@@ -1,7 +1,6 @@
 """Caches by URL and by name: shared, made late, configured after what uses them, and configured again."""
 
 import gc
-import threading
 import weakref
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from memocache import (
     MISSING,
+    Cache,
     ConfigurationError,
     MemcachedCache,
     SimpleCache,
@@ -21,6 +21,7 @@ from memocache import (
     uncache_tag,
 )
 from memocache._current import CacheRef, configured, ref_of
+from tests.support.threads import at_once
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def no_caches_by_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_current, "_at_url", {})
 
 
-def named(name: str, **options: Any) -> Any:
+def named(name: str | None, **options: Any) -> Any:
     @cached(cache=name, namespace="by name", **options)
     def f(x: int = 0) -> object:
         return object()
@@ -62,14 +63,15 @@ def test_it_is_made_when_it_is_first_needed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_threads_that_need_it_at_once_make_one() -> None:
-    functions = [named("memory://?threshold=6") for _ in range(16)]
-    barrier = threading.Barrier(16)
-    threads = [threading.Thread(target=lambda f=f: barrier.wait() + id(f())) for f in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len({id(f.cache) for f in functions}) == 1
+    functions, caches = [named("memory://?threshold=6") for _ in range(16)], []
+
+    def call() -> None:
+        f = functions.pop()
+        f()
+        caches.append(f.cache)
+
+    at_once(16, call)
+    assert [cache is caches[0] for cache in caches] == [True] * 16
 
 
 def test_a_shared_url_asks_closures_for_a_namespace_at_decoration() -> None:
@@ -130,40 +132,54 @@ def test_a_name_is_configured_before_or_after() -> None:
     assert configured() == ["reports", "sessions"]
 
 
-def test_functions_follow_and_never_serve_what_the_former_cache_holds() -> None:
+@pytest.fixture(params=[None, "sessions"], ids=["the default", "by name"])
+def name(request: pytest.FixtureRequest) -> str | None:
+    """What functions give as cache=, before it is configured."""
+    return request.param
+
+
+def use(name: str | None, cache: Cache) -> None:
+    if name is None:
+        configure(cache)
+    else:
+        configure(**{name: cache})
+
+
+def test_functions_follow_and_never_serve_what_the_former_cache_holds(name: str | None) -> None:
     one, two = SimpleCache(), SimpleCache()
-    configure(sessions=one)
-    f, default = named("sessions"), cached(lambda: object())
-    others = default()
+    use(name, one)
+    f, others = named(name), [cached(cache=SimpleCache())(lambda: object()), named("other")]
+    configure(other=SimpleCache())
+    kept = [other() for other in others]
     old = f(1)
     assert f(1) is old
-    configure(sessions=two)
+    use(name, two)
     new = f(1)
     assert new is not old
     assert f(1) is new
-    configure(sessions=one)
+    use(name, one)
     assert f(1) is f(1) is old
-    configure(sessions=MemcachedCache(["/nobody/listens"]))
+    use(name, MemcachedCache(["/nobody/listens"]))
     assert f(1) is not f(1)
     assert f.info().failures == 2
-    configure(sessions=one)
+    use(name, one)
     assert f(1) is f(1) is old
-    assert default() is others
+    assert [other() for other in others] == kept
 
 
-def test_a_computation_that_began_before_lands_in_the_cache_of_before() -> None:
+def test_a_computation_that_began_before_lands_in_the_cache_of_before(name: str | None) -> None:
     one, two = SimpleCache(), SimpleCache()
-    configure(sessions=one)
+    use(name, one)
 
-    @cached(cache="sessions")
+    @cached(cache=name)
     def configuring() -> object:
-        configure(sessions=two)
+        use(name, two)
         return object()
 
     first = configuring()
     assert configuring.peek() is MISSING
     assert configuring() is not first
-    configure(sessions=one)
+    use(name, one)
     assert configuring.peek() is first
 
 
@@ -227,32 +243,31 @@ def test_what_is_neither_a_name_nor_a_url_is_refused_and_not_shown(name: str) ->
         )
 
 
+A_CACHE = (
+    "wanted: a cache object such as SimpleCache(threshold=10_000) or MemcachedCache(['127.0.0.1:11211']), "
+    "a URL such as 'memcached://127.0.0.1:11211', or any object with get, set and delete"
+)
+
+
 @pytest.mark.parametrize(
     ("positional", "named", "message"),
     [
         ((), {}, "configure() got nothing; wanted: the default cache, or caches by name"),
         ((), {"cache": SimpleCache()}, "configure() takes the default cache without a name; drop the cache= before it"),
         ((), {"default": 5}, "configure() takes the default cache without a name; drop the default= before it"),
-        (
-            (),
-            {"sessions": 5},
-            "configure(sessions=) got int; wanted: a cache object such as SimpleCache(threshold=10_000) "
-            "or MemcachedCache(['127.0.0.1:11211']), a URL such as 'memcached://127.0.0.1:11211', or "
-            "any object with get, set and delete",
-        ),
-        (
-            (),
-            {"sessions": "reports"},
-            "configure(sessions=) got str; wanted: a cache object such as SimpleCache(threshold=10_000) "
-            "or MemcachedCache(['127.0.0.1:11211']), a URL such as 'memcached://127.0.0.1:11211', or "
-            "any object with get, set and delete",
-        ),
+        ((), {"sessions": 5}, f"configure(sessions=) got int; {A_CACHE}"),
+        ((), {"sessions": "reports"}, f"configure(sessions=) got str; {A_CACHE}"),
+        ((None,), {}, f"configure() got NoneType; {A_CACHE}"),
+        (("memcached:",), {}, f"configure() got str; {A_CACHE}"),
+        (([],), {}, f"configure() got list; {A_CACHE}"),
+        ((SimpleCache,), {}, f"configure() got ABCMeta; {A_CACHE}"),
     ],
 )
-def test_configure_says_what_it_wants(positional: Any, named: Any, message: str) -> None:
+def test_configure_says_what_it_wants(positional: Any, named: Any, message: str, fresh_default: SimpleCache) -> None:
     with pytest.raises(ConfigurationError) as refused:
         configure(*positional, **named)
     assert str(refused.value) == message
+    assert default_cache() is fresh_default
 
 
 def test_a_slot_keeps_no_function_alive() -> None:

@@ -1,16 +1,14 @@
 """What info() counts, and what it does not."""
 
+import contextlib
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from memocache import Info, cached, disabled
 from tests.unit.test_function import Numbered
-
-
-@pytest.fixture
-def numbered() -> Numbered:
-    return Numbered()
 
 
 def figures(info: Info) -> dict[str, object]:
@@ -20,8 +18,8 @@ def figures(info: Info) -> dict[str, object]:
     }
 
 
-def test_info_counts_each_call_once(numbered: Numbered) -> None:
-    f = numbered.f
+def test_info_counts_each_call_once() -> None:
+    f = Numbered().f
     assert f.info() == Info(currsize=0, maxsize=10_000)
     for x in (1, 1, 1, 2):
         f(x)
@@ -34,45 +32,35 @@ def test_info_counts_each_call_once(numbered: Numbered) -> None:
     hits, misses, maxsize, currsize = f.cache_info()  # as functools' can be unpacked
     assert (hits, misses, maxsize, currsize) == (3, 3, 10_000, 2)
     assert len(str(f.info().seconds_saved)) < 12
+    assert f.cache_clear() is None
+    assert figures(f.info()) == {}
 
 
-def test_info_counts_a_refresh_as_a_miss_and_a_put_only_as_stored(numbered: Numbered) -> None:
-    f = numbered.f
+def test_info_counts_a_refresh_as_a_miss_and_a_put_only_as_stored() -> None:
+    f = Numbered().f
     f.refresh(1)
     f.put("given", 2)
     assert figures(f.info()) == {"misses": 1, "stored": 2, "currsize": 2}
 
 
-def test_info_counts_what_was_not_stored_as_misses_only() -> None:
-    f = Numbered(unless=lambda result: True).f
-    f(1), f(1)
-    assert figures(f.info()) == {"misses": 2}
+def fail() -> None:
+    raise KeyError
 
 
-def test_info_counts_errors_as_misses() -> None:
-    @cached
-    def f():
-        raise KeyError
-
+@pytest.mark.parametrize(("options", "answer"), [({"unless": lambda result: True}, int), ({}, fail)])
+def test_info_counts_what_was_not_stored_as_misses_only(options: dict[str, Any], answer: Callable[[], object]) -> None:
+    f = cached(**options)(lambda: answer())
     for _ in range(2):
-        with pytest.raises(KeyError):
+        with contextlib.suppress(KeyError):
             f()
     assert figures(f.info()) == {"misses": 2}
 
 
-def test_info_counts_a_result_that_was_forgotten_while_it_was_computed_as_no_failure() -> None:
-    @cached
-    def f():
-        f.uncache()
-
-    f()
-    assert figures(f.info()) == {"misses": 1}
-
-
-def test_info_counts_nothing_while_disabled(numbered: Numbered) -> None:
+def test_info_counts_nothing_while_disabled() -> None:
+    f = Numbered().f
     with disabled():
-        numbered.f(1)
-    assert figures(numbered.f.info()) == {}
+        f(1)
+    assert figures(f.info()) == {}
 
 
 def test_info_adds_up_the_time_that_hits_saved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,11 +72,3 @@ def test_info_adds_up_the_time_that_hits_saved(monkeypatch: pytest.MonkeyPatch) 
     assert f.info().seconds_saved == 0
     f(1), f(1), f(1)
     assert f.info().seconds_saved == 15
-
-
-def test_cache_clear_forgets_all_and_counts_from_zero(numbered: Numbered) -> None:
-    f = numbered.f
-    f(1), f(1)
-    assert f.cache_clear() is None
-    assert figures(f.info()) == {}
-    assert f(1) == (1, 0, 2)

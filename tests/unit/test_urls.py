@@ -9,7 +9,7 @@ import pytest
 
 from memocache import Cache, ConfigurationError, MemcachedCache, SimpleCache, cache_from_url, cached, default_cache
 from memocache.backends import urls
-from memocache.backends.urls import SCHEMES, Url, choice, duration, integer, recipe_for, secrets, text, tier_arguments
+from memocache.backends.urls import SCHEMES, Url, choice, duration, integer, recipe_for, secrets, text
 from tests.support.servers import MemcachedServer
 
 CANNOT = (
@@ -50,6 +50,16 @@ def refusal(call: Callable[..., object], *args: Any, **options: Any) -> str:
         (
             "memcached:///run/mem%20cached.sock?prefix=a+b%3A",
             "MemcachedCache([/run/mem cached.sock], default_timeout=300, key_prefix='a+b:')",
+        ),
+        (
+            "tiered+memcached://",
+            "TieredCache(SimpleCache(threshold=500, default_timeout=300), "
+            "MemcachedCache([127.0.0.1:11211], default_timeout=300, key_prefix=''), near_timeout=5)",
+        ),
+        (
+            "tiered+memcached://h:1,i?near_timeout=1m&prefix=app&near_threshold=7&default_timeout=9",
+            "TieredCache(SimpleCache(threshold=7, default_timeout=300), "
+            "MemcachedCache([h:1, i:11211], default_timeout=9, key_prefix='app'), near_timeout=60)",
         ),
     ],
 )
@@ -116,38 +126,6 @@ def test_a_class_has_no_urls_unless_it_says_so(monkeypatch: pytest.MonkeyPatch) 
 # ---- tiers -----------------------------------------------------------------------------------------------------------
 
 
-class Tiered(SimpleCache):
-    """Stands in for any cache of two tiers."""
-
-    def __init__(self, near: Cache, far: Cache, near_timeout: float = 5) -> None:
-        super().__init__()
-        self.tiers = (near, far, near_timeout)
-
-    @classmethod
-    def url_arguments(cls, url: Url) -> dict[str, Any]:
-        return tier_arguments(url)
-
-
-@pytest.fixture
-def tiered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SCHEMES, "tiered+", f"{__name__}:Tiered")
-
-
-def test_tiered_in_front_puts_a_near_tier_before_a_far_one(tiered: None) -> None:
-    cache = cache_from_url("tiered+memcached://h:1,i?near_timeout=1m&prefix=app&near_threshold=7&default_timeout=9")
-    assert isinstance(cache, Tiered)
-    assert repr(cache.tiers) == (
-        "(SimpleCache(threshold=7, default_timeout=300), "
-        "MemcachedCache([h:1, i:11211], default_timeout=9, key_prefix='app'), 60.0)"
-    )
-    cache = cache_from_url("tiered+memcached://")
-    assert isinstance(cache, Tiered)
-    assert repr(cache.tiers) == (
-        "(SimpleCache(threshold=500, default_timeout=300), "
-        "MemcachedCache([127.0.0.1:11211], default_timeout=300, key_prefix=''), 5)"
-    )
-
-
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -166,7 +144,7 @@ def test_tiered_in_front_puts_a_near_tier_before_a_far_one(tiered: None) -> None
         ("tiered+memcache://", "memcache://...: there is no such scheme (did you mean 'memcached'?); there are: "),
     ],
 )
-def test_the_options_of_both_are_checked(tiered: None, url: str, message: str) -> None:
+def test_the_options_of_both_tiers_are_checked(url: str, message: str) -> None:
     assert refusal(cache_from_url, url).startswith(f"the cache's URL {message}")
 
 
