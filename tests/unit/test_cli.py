@@ -261,14 +261,17 @@ def test_a_signal_ends_it_tidily(number: signal.Signals, memcached_binary: Memca
     assert errors.read_text() == ("\nInterrupted.\n" if number == signal.SIGINT else "")
 
 
-def test_a_reader_that_has_had_enough_is_no_error() -> None:
+@pytest.mark.parametrize("command", ["demo", "ls"])
+def test_a_reader_that_has_had_enough_is_no_error(command: str, listed: str) -> None:
+    arguments = ["demo"] if command == "demo" else ["ls", "--cache", listed]
     process = subprocess.Popen(
-        [*COMMAND, "demo"], env=environ(**NO_MEMCACHED), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, *arguments], env=environ(**NO_MEMCACHED), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None
     assert process.stderr is not None
     with process, process.stderr:
-        process.stdout.readline()
+        if command == "demo":
+            process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == 1
@@ -395,18 +398,6 @@ def test_a_pipe_gets_no_colours_and_what_its_encoding_has(listed: str) -> None:
     run = in_pipe("ls", "--cache", listed)
     assert (run.returncode, len(run.stdout.splitlines()), run.stderr) == (0, 51, "")
     assert "\x1b" not in run.stdout
-
-
-def test_a_reader_of_a_list_that_has_had_enough_is_no_error(listed: str) -> None:
-    process = subprocess.Popen(
-        [*COMMAND, "ls", "--cache", listed], env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process, process.stderr:
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(30) == 1
 
 
 @pytest.mark.parametrize(("redirection", "status", "said"), [(">&-", 0, ""), ("> /dev/full", 1, "No space left")])

@@ -28,7 +28,7 @@ from memocache import (
     watched,
 )
 from memocache._events import USUAL
-from memocache._listeners import listeners
+from memocache._listeners import listeners, switches
 from memocache.testing._harness import freeze_clock
 from tests.support.servers import MemcachedServer, free_port
 from tests.support.threads import PATIENCE, Joins, start
@@ -73,28 +73,28 @@ def test_what_a_listener_raises_is_logged_once_each_time_that_it_listens(caplog:
     assert caplog.text.count("a listener to events raised (said once)") == 2
 
 
-def test_a_listener_must_be_callable() -> None:
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("hit",), "subscribe() got a str; wanted: a function that takes one Event"),
+        (
+            (print, "hits"),
+            "subscribe() got the kind 'hits'; wanted: hit, stale, miss, wait, stored, uncached, evicted, failed, "
+            "recovered, operation, or none for all but the last",
+        ),
+    ],
+    ids=["no function", "no kind"],
+)
+def test_what_cannot_be_subscribed_is_refused(given: Any, message: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        subscribe("hit")  # type: ignore[arg-type]
-    assert str(refused.value) == "subscribe() got a str; wanted: a function that takes one Event"
-
-
-def test_a_kind_that_is_none() -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        subscribe(print, "hits")  # type: ignore[arg-type]
-    assert str(refused.value) == (
-        "subscribe() got the kind 'hits'; wanted: hit, stale, miss, wait, stored, uncached, evicted, failed, "
-        "recovered, operation, or none for all but the last"
-    )
+        subscribe(*given)
+    assert str(refused.value) == message
     assert not listeners
 
 
 @pytest.mark.parametrize("kinds", [("miss",), ("stored", "evicted")])
 def test_hits_in_process_stay_fast_unless_somebody_listens_to_them(kinds: Any) -> None:
-    @cached(timeout=60)
-    def f(x: int) -> int:
-        return x
-
+    f = cached(timeout=60)(lambda x: x)
     index = f._self_memoizer._fast_index  # no figure says who has served a hit
     with subscribe(print, *kinds):
         f(1)
@@ -158,9 +158,7 @@ def test_watched_takes_the_tasks_and_threads_of_its_context_and_no_others() -> N
 def test_what_has_to_leave_for_others_is_told_and_counted() -> None:
     cache, told = SimpleCache(threshold=10), list[Event]()
 
-    @cached(timeout=60, cache=cache)
-    def f(x: int) -> int:
-        return x
+    f = cached(timeout=60, cache=cache)(lambda x: x)
 
     def listener(event: Event) -> None:
         thread = threading.Thread(target=cache.get, args=("x",), daemon=True)
@@ -185,10 +183,7 @@ def test_what_has_to_leave_for_others_is_told_and_counted() -> None:
 def test_a_server_that_fails_and_comes_back(own_memcached: MemcachedServer, caplog: pytest.LogCaptureFixture) -> None:
     cache, told = MemcachedCache([own_memcached.address]), list[Event]()
 
-    @cached(timeout=60, cache=cache, namespace="events")
-    def f(x: int) -> int:
-        return x
-
+    f = cached(timeout=60, cache=cache, namespace="events")(lambda x: x)
     f(1)
     recovered = threading.Event()
     with (
@@ -212,10 +207,7 @@ def test_a_server_that_fails_and_comes_back(own_memcached: MemcachedServer, capl
 
 
 def test_the_figures_survive_another_cache() -> None:
-    @cached(timeout=60)
-    def f(x: int) -> int:
-        return x
-
+    f = cached(timeout=60)(lambda x: x)
     f(1)
     f(1)
     configure(SimpleCache(threshold=7))
@@ -235,8 +227,6 @@ def test_a_child_can_subscribe_though_its_parent_was_just_doing_so() -> None:
     def hold(on: bool) -> None:
         entered.set()
         leave.wait(30)
-
-    from memocache._listeners import switches
 
     switches["hit"].append(hold)
     try:
@@ -297,10 +287,7 @@ def test_what_is_served_stale_is_no_miss_too_though_it_cannot_be_copied() -> Non
 def test_a_cache_that_does_not_answer_is_named_though_another_stands_in(caplog: pytest.LogCaptureFixture) -> None:
     cache = MemcachedCache([f"127.0.0.1:{free_port()}"])
 
-    @cached(timeout=60, cache=cache, namespace="events")
-    def f(x: int) -> int:
-        return x
-
+    f = cached(timeout=60, cache=cache, namespace="events")(lambda x: x)
     told: list[Event] = []
     with subscribe(told.append), caplog.at_level(logging.CRITICAL, "memocache"):
         f(1)

@@ -14,16 +14,7 @@ from typing import Any
 
 import pytest
 
-from memocache import (
-    ConfigurationError,
-    Event,
-    MemcachedCache,
-    SimpleCache,
-    SQLiteCache,
-    cached,
-    configure,
-    subscribe,
-)
+from memocache import ConfigurationError, Event, MemcachedCache, SimpleCache, SQLiteCache, cached, subscribe
 from memocache.observe._totals import Totals
 from memocache.observe.logs import log_events
 from tests.support.servers import MemcachedServer, free_port
@@ -50,7 +41,7 @@ def test_the_totals_of_a_function_only_grow() -> None:
     f = driven("totals")
     totals.read()
     totals.read()
-    (labels,) = [each for each in totals.counts if each.function == f._self_memoizer.namespace.name]
+    (labels,) = [each for each in totals.counts if each.function == "totals"]
     assert labels.system == "memory"
     assert (totals.counts[labels]["hits"], totals.counts[labels]["misses"], totals.entries[labels]) == (3, 2, 1)
     f.cache_clear()
@@ -85,7 +76,7 @@ def test_what_was_counted_before_a_function_counts_from_zero_is_in_the_totals() 
     f(1)
     f.cache_clear()
     f(1)
-    (added,) = [more for labels, more in totals.read().items() if labels.function == f._self_memoizer.namespace.name]
+    (added,) = [more for labels, more in totals.read().items() if labels.function == "zero"]
     assert (added["hits"], added["misses"]) == (0, 2)
 
 
@@ -100,7 +91,7 @@ def test_hits_of_an_entry_that_leaves_while_they_are_read_are_counted_once() -> 
 
     cache, totals = Leaving(), Totals()
     f = cached(timeout=60, cache=cache, namespace="leaving")(lambda x: x)
-    labels = f._self_memoizer.namespace.name, "Leaving"
+    labels = "leaving", "Leaving"
     f(1), f(1), f(1)
     for leaving, hits in ((False, 2), (True, 2), (False, 2)):
         cache.is_leaving = leaving
@@ -165,57 +156,23 @@ def test_a_function_that_was_not_called_makes_no_cache_for_it() -> None:
 # ---- OpenTelemetry ---------------------------------------------------------------------------------------------------
 
 
-def test_opentelemetry_has_the_figures_and_a_span_for_each_computation() -> None:
-    pytest.importorskip("opentelemetry.sdk")
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    from memocache.observe.otel import instrument
-
-    reader, spans = InMemoryMetricReader(), InMemorySpanExporter()
-    tracers = TracerProvider()
-    tracers.add_span_processor(SimpleSpanProcessor(spans))
-    end = instrument(MeterProvider([reader]), tracers)
-    f = driven("otel")
-    with pytest.raises(ZeroDivisionError):
-        f(0)
-    title = f._self_memoizer.namespace.name
-
-    def points(name: str) -> dict[str, Any]:
-        data = reader.get_metrics_data()
-        return {
-            point.attributes.get("cache.outcome") or point.attributes.get("error.type", ""): point
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            if metric.name == name
-            for point in metric.data.data_points
-            if point.attributes["cache.function"] == title and point.attributes["cache.system"] == "memory"
-        }
-
-    calls = points("cache.calls")
-    assert {outcome: point.value for outcome, point in calls.items()} == {"hit": 3, "miss": 3, "stale": 0, "wait": 0}
-    assert {error: point.count for error, point in points("cache.computation.duration").items()} == {
-        "": 2,
-        "ZeroDivisionError": 1,
-    }
-    assert points("cache.forgets")[""].value == 1
-    assert points("cache.entries")[""].value == 1
-    ours = [span for span in spans.get_finished_spans() if span.name == f"cache.compute {title}"]
-    assert [span.status.status_code.name for span in ours] == ["UNSET", "UNSET", "ERROR"]
-    assert all(span.end_time >= span.start_time for span in ours)
-    end()
-    f(7)
-    assert len(spans.get_finished_spans()) == 3
-    assert not reader.get_metrics_data() or not points("cache.calls")
+def points(reader: Any, metric: str, function: str | None = None) -> list[Any]:
+    """Return what a collection by *reader* has of a *metric* of that *function*."""
+    data = reader.get_metrics_data()
+    return [
+        point
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for each in scope.metrics
+        if each.name == metric
+        for point in each.data.data_points
+        if point.attributes.get("cache.function") == function
+    ]
 
 
 @pytest.fixture
 def telemetry() -> Iterator[Any]:
-    """A meter's reader and the spans, while we report to them."""
+    """Two readers of a meter and the spans, while we report to them, and what ends that."""
     pytest.importorskip("opentelemetry.sdk")
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -228,8 +185,32 @@ def telemetry() -> Iterator[Any]:
     readers, spans, tracers = [InMemoryMetricReader(), InMemoryMetricReader()], InMemorySpanExporter(), TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(spans))
     end = instrument(MeterProvider(readers), tracers)
-    yield SimpleNamespace(readers=readers, spans=spans, tracer=tracers.get_tracer("shop"))
+    yield SimpleNamespace(readers=readers, spans=spans, tracer=tracers.get_tracer("shop"), end=end)
     end()
+
+
+def test_opentelemetry_has_the_figures_and_a_span_for_each_computation(telemetry: Any) -> None:
+    f = driven("otel")
+    with pytest.raises(ZeroDivisionError):
+        f(0)
+
+    def found(metric: str) -> list[Any]:
+        return points(telemetry.readers[0], metric, "otel")
+
+    calls = {point.attributes["cache.outcome"]: point.value for point in found("cache.calls")}
+    assert calls == {"hit": 3, "miss": 3, "stale": 0, "wait": 0}
+    durations = {point.attributes.get("error.type"): point.count for point in found("cache.computation.duration")}
+    assert durations == {None: 2, "ZeroDivisionError": 1}
+    for metric in ("cache.forgets", "cache.entries"):
+        assert [(point.value, point.attributes["cache.system"]) for point in found(metric)] == [(1, "memory")]
+    spans = telemetry.spans.get_finished_spans()
+    ours = [span for span in spans if span.name == "cache.compute otel"]
+    assert [span.status.status_code.name for span in ours] == ["UNSET", "UNSET", "ERROR"]
+    assert all(span.end_time >= span.start_time for span in ours)
+    telemetry.end()
+    f(7)
+    assert len(telemetry.spans.get_finished_spans()) == 3
+    assert not found("cache.calls")
 
 
 @pytest.mark.parametrize("is_global", [False, True])
@@ -247,20 +228,11 @@ def test_opentelemetry_is_reported_to_once_and_again(is_global: bool, monkeypatc
         for module in ("metrics", "metrics._internal"):
             monkeypatch.setattr(f"opentelemetry.{module}.get_meter_provider", lambda: provider)
     f = cached(timeout=60, cache=SimpleCache(), namespace="again")(lambda x: x)
-    title = f._self_memoizer.namespace.name
 
     def figures() -> tuple[int, int]:
         """Return how many calls and how many computations are reported."""
-        data = reader.get_metrics_data()
-        metrics = data.resource_metrics[0].scope_metrics[0].metrics if data else ()
-        points = [
-            (each.name, point)
-            for each in metrics
-            for point in each.data.data_points
-            if point.attributes.get("cache.function") == title
-        ]
-        calls = sum(point.value for name, point in points if name == "cache.calls")
-        return calls, sum(point.count for name, point in points if name == "cache.computation.duration")
+        calls = sum(point.value for point in points(reader, "cache.calls", "again"))
+        return calls, sum(point.count for point in points(reader, "cache.computation.duration", "again"))
 
     def instrument(given: Any = None) -> Callable[[], None]:
         return otel.instrument(given if is_global else provider)
@@ -284,28 +256,12 @@ def test_opentelemetry_reads_the_figures_once_a_collection(telemetry: Any, monke
     read, readings = Totals.read, list[None]()
     monkeypatch.setattr(Totals, "read", lambda self: readings.append(None) or read(self))
     f, seen = driven("once"), list[int]()
-    title = f._self_memoizer.namespace.name
     for number, reader in enumerate([*telemetry.readers, *telemetry.readers], 1):
         f(number)
-        data = reader.get_metrics_data()
+        calls = sum(point.value for point in points(reader, "cache.calls", "once"))
         assert len(readings) == number
-        (calls,) = [
-            sum(point.value for point in metric.data.data_points if point.attributes["cache.function"] == title)
-            for metric in data.resource_metrics[0].scope_metrics[0].metrics
-            if metric.name == "cache.calls"
-        ]
         seen.append(calls - number)
     assert seen == [seen[0]] * 4  # each has the latest figures
-
-
-def operations_of(reader: Any) -> dict[tuple[str, ...], int]:
-    """Return how many operations there were, by their attributes."""
-    return {
-        tuple(point.attributes.values()): point.count
-        for metric in reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
-        if metric.name == "cache.operation.duration"
-        for point in metric.data.data_points
-    }
 
 
 def test_opentelemetry_has_the_operations_of_shared_caches(
@@ -316,7 +272,8 @@ def test_opentelemetry_has_the_operations_of_shared_caches(
         for cache in (SQLiteCache(tmp_path / "cache.db"), MemcachedCache([down]), SimpleCache()):
             f = cached(timeout=60, cache=cache, namespace="f")(lambda x: x)
             f(1)
-    assert operations_of(telemetry.readers[0]) == {
+    operations = points(telemetry.readers[0], "cache.operation.duration")
+    assert {tuple(point.attributes.values()): point.count for point in operations} == {
         ("sqlite", "get"): 1,
         ("sqlite", "set"): 1,
         ("memcached", "get", down, "BackendUnavailable"): 1,
@@ -360,54 +317,56 @@ def test_spans_are_children_of_the_callers_span(telemetry: Any, memcached: Memca
 # ---- Prometheus ------------------------------------------------------------------------------------------------------
 
 
-def test_a_scrape_of_prometheus_has_the_figures(tmp_path: Path) -> None:
-    prometheus = pytest.importorskip("prometheus_client")
+@pytest.fixture
+def prometheus() -> Iterator[Any]:
+    """A registry of Prometheus, while it has our figures; what reads them, and what ends that."""
+    client = pytest.importorskip("prometheus_client")
     from memocache.observe.prometheus import register
 
-    registry = prometheus.CollectorRegistry()
+    registry = client.CollectorRegistry()
     exporter = register(registry, every=3600)
-    try:
-        f = driven("prometheus")
-        labels = {"function": f._self_memoizer.namespace.name, "system": "memory"}
-        text = prometheus.generate_latest(registry).decode()
-
-        def value(name: str, **more: str) -> float | None:
-            return registry.get_sample_value(name, {**labels, **more})
-
-        assert [value("cache_calls_total", outcome=each) for each in ("hit", "miss", "stale", "wait")] == [3, 2, 0, 0]
-        assert value("cache_entries") == 1
-        assert value("cache_forgets_total") == 1
-        assert value("cache_computation_duration_seconds_count") == 2
-        assert "cache_seconds_saved_total{" in text
-        cached(timeout=60, cache=SQLiteCache(tmp_path / "cache.db"), namespace="g")(lambda x: x)(1)
-        for operation in ("get", "set"):
-            more = {"system": "sqlite", "operation": operation, "server": "", "error": ""}
-            assert registry.get_sample_value("cache_operation_duration_seconds_count", more) == 1
-        with pytest.raises(ConfigurationError) as refused:
-            register(registry)
-        assert str(refused.value).startswith("the registry has metrics of these names already")
-    finally:
-        exporter.end()
+    yield SimpleNamespace(
+        registry=registry, register=register, read=lambda: client.generate_latest(registry).decode(), end=exporter.end
+    )
     exporter.end()
-    register(registry, every=3600).end()  # the names are free again
 
 
-def test_the_dashboard_shows_every_metric_that_there_is_and_no_other(tmp_path: Path) -> None:
-    prometheus = pytest.importorskip("prometheus_client")
-    from memocache.observe.prometheus import register
+def test_a_scrape_of_prometheus_has_the_figures(prometheus: Any, tmp_path: Path) -> None:
+    f = driven("prometheus")
+    labels = {"function": "prometheus", "system": "memory"}
+    text = prometheus.read()
 
+    def value(name: str, **more: str) -> float | None:
+        return prometheus.registry.get_sample_value(name, {**labels, **more})
+
+    assert [value("cache_calls_total", outcome=each) for each in ("hit", "miss", "stale", "wait")] == [3, 2, 0, 0]
+    assert value("cache_entries") == f.info().currsize == 1
+    assert value("cache_forgets_total") == 1
+    assert value("cache_computation_duration_seconds_count") == 2
+    assert "cache_seconds_saved_total{" in text
+    cached(timeout=60, cache=SQLiteCache(tmp_path / "cache.db"), namespace="g")(lambda x: x)(1)
+    for operation in ("get", "set"):
+        more = {"system": "sqlite", "operation": operation, "server": "", "error": ""}
+        assert prometheus.registry.get_sample_value("cache_operation_duration_seconds_count", more) == 1
+
+
+def test_prometheus_is_reported_to_once_and_again(prometheus: Any) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        prometheus.register(prometheus.registry)
+    assert str(refused.value).startswith("the registry has metrics of these names already")
+    prometheus.end()
+    prometheus.end()
+    prometheus.register(prometheus.registry, every=3600).end()  # the names are free again
+
+
+def test_the_dashboard_shows_every_metric_that_there_is_and_no_other(prometheus: Any, tmp_path: Path) -> None:
     dashboard = json.loads((ROOT / "examples" / "grafana.json").read_text(encoding="utf-8"))
     panels = dashboard["panels"]
     shown = {name for panel in panels for target in panel["targets"] for name in METRIC.findall(target["expr"])}
-    registry = prometheus.CollectorRegistry()
-    exporter = register(registry, every=3600)
-    try:
-        f = driven("dashboard")
-        cached(timeout=60, cache=SQLiteCache(tmp_path / "cache.db"), namespace="g")(lambda x: x)(1)
-        prometheus.generate_latest(registry)
-        there = {sample.name for metric in registry.collect() for sample in metric.samples}
-    finally:
-        exporter.end()
+    f = driven("dashboard")
+    cached(timeout=60, cache=SQLiteCache(tmp_path / "cache.db"), namespace="g")(lambda x: x)(1)
+    prometheus.read()
+    there = {sample.name for metric in prometheus.registry.collect() for sample in metric.samples}
     del f
     assert shown == {name for name in there if not name.endswith(("_created", "_sum", "_count"))}
     assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
@@ -433,10 +392,9 @@ def test_events_are_lines_of_a_log(caplog: pytest.LogCaptureFixture) -> None:
         f = driven("logs")
         with pytest.raises(ZeroDivisionError):
             f(0)
-    title = f._self_memoizer.namespace.name
     lines = [record.getMessage() for record in caplog.records]
-    assert lines[0] == f"cache miss {title} {f.key(1)}"
-    assert lines[-1] == f"cache miss {title} {f.key(0)} ZeroDivisionError"  # without its text
+    assert lines[0] == f"cache miss logs {f.key(1)}"
+    assert lines[-1] == f"cache miss logs {f.key(0)} ZeroDivisionError"  # without its text
     assert [record.cache_kind for record in caplog.records] == ["miss", "hit", "miss", "hit", "hit", "miss"]  # type: ignore[attr-defined]
 
 
@@ -444,17 +402,5 @@ def test_structlog_is_given_names() -> None:
     structlog = pytest.importorskip("structlog")
     with structlog.testing.capture_logs() as told, log_events(structlog.get_logger(), "uncached"):
         f = driven("structlog")
-    assert told == [
-        {
-            "event": "cache.uncached",
-            "log_level": "info",
-            "function": f._self_memoizer.namespace.name,
-            "key": f.key(1),
-            "cache": "SimpleCache",
-        }
-    ]
-
-
-@pytest.fixture(autouse=True)
-def no_default_of_others() -> None:
-    configure(SimpleCache())
+    line = {"event": "cache.uncached", "log_level": "info", "function": "structlog", "cache": "SimpleCache"}
+    assert told == [{**line, "key": f.key(1)}]

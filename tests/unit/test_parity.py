@@ -640,11 +640,9 @@ def test_a_call_that_is_broken_is_found(fault: str, loop: Any) -> None:
 def test_a_call_that_is_broken_in_the_slow_path_too_is_found(loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pattern, replacement, wanted = FAULTS["default"]
     leave_out_c(monkeypatch)
-    both = (broken(kind, pattern, replacement) for kind in (Generated, Slow))
+    other, slow = (broken(kind, pattern, replacement) for kind in (Generated, Slow))
     with frozen() as clock:
-        other, slow = both
-        comparison = Comparison(Subject("a, b=2"), other, loop, clock, 1, slow)
-        difference = comparison.smallest_difference()
+        difference = Comparison(Subject("a, b=2"), other, loop, clock, 1, slow).smallest_difference()
     assert difference is not None
     assert [each.verb for each in difference.done] == wanted, str(difference)
     assert "the function itself: Outcome" in str(difference)
@@ -660,22 +658,8 @@ def test_the_operations_follow_from_the_seed_and_are_of_every_kind() -> None:
     verbs = Counter(each.verb for each in todo)
     assert verbs["call"] == PER_SUBJECT * len(SUBJECTS) >= CALLS
     assert verbs.keys() == {
-        *(
-            "call",
-            "uncache",
-            "put",
-            "refresh",
-            "peek",
-            "many",
-            "key",
-            "delete",
-            "set",
-            "info",
-            "tick",
-            "renew",
-            "change",
-        ),
-        *("renew", "change", "configure", "clear", "cache_clear", "uncache_all", "uncache_tag", "uncache_where"),
+        *("call", "uncache", "put", "refresh", "peek", "many", "key", "delete", "set", "info", "tick", "configure"),
+        *("renew", "change", "clear", "cache_clear", "uncache_all", "uncache_tag", "uncache_where"),
     }
     assert {each.disabled for each in todo} == {"", "here", "everywhere"}
     assert {each.is_by_class for each in todo} == {each.in_thread for each in todo} == {False, True}

@@ -1,6 +1,7 @@
 """The plugin of pytest, in sessions of pytest's own; and the two assertions."""
 
 import asyncio
+import functools
 import threading
 
 import pytest
@@ -146,12 +147,6 @@ def area():
     return area
 
 
-def complaint(of):
-    with pytest.raises(AssertionError) as failure:
-        of()
-    return str(failure.value).rpartition(".")[2]
-
-
 def test_a_hit_is_cached_and_a_miss_is_computed(area) -> None:
     with assert_computed(area):
         area(2)
@@ -163,37 +158,34 @@ def test_a_hit_is_cached_and_a_miss_is_computed(area) -> None:
         area(2)
 
 
-def test_assert_cached_fails_where_anything_computes_or_nothing_is_called(area) -> None:
-    def computing():
-        with assert_cached(area):
-            area(2), area(2)
-
-    def idle():
-        with assert_cached(area):
-            pass
-
-    wanted = "; wanted: served at least once, and never computed"
-    assert complaint(computing) == "area was computed once and served from the cache once" + wanted
-    assert complaint(idle) == "area was computed 0 times and served from the cache 0 times" + wanted
+NEVER_COMPUTED = "; wanted: served at least once, and never computed"
+NEVER_SERVED = "; wanted: computed at least once, and never served"
 
 
-def test_assert_computed_fails_where_anything_is_served_or_the_number_is_another(area) -> None:
-    def serving():
-        with assert_computed(area):
-            area(2), area(2)
+@pytest.mark.parametrize(
+    ("block", "widths", "complaint"),
+    [
+        (assert_cached, [2, 2], f"computed once and served from the cache once{NEVER_COMPUTED}"),
+        (assert_cached, [], f"computed 0 times and served from the cache 0 times{NEVER_COMPUTED}"),
+        (assert_computed, [2, 2], f"computed once and served from the cache once{NEVER_SERVED}"),
+        (assert_computed, [], f"computed 0 times and served from the cache 0 times{NEVER_SERVED}"),
+        (
+            functools.partial(assert_computed, times=1),
+            [5, 6],
+            "computed 2 times and served from the cache 0 times; wanted: computed once",
+        ),
+    ],
+    ids=["computes", "never called", "is served", "never called, either", "another number"],
+)
+def test_an_assertion_says_what_it_has_seen_and_what_it_wants(area, block, widths, complaint) -> None:
+    def use() -> None:
+        with block(area):
+            for width in widths:
+                area(width)
 
-    def idle():
-        with assert_computed(area):
-            pass
-
-    def twice():
-        with assert_computed(area, times=1):
-            area(5), area(6)
-
-    wanted = "; wanted: computed at least once, and never served"
-    assert complaint(serving) == "area was computed once and served from the cache once" + wanted
-    assert complaint(idle) == "area was computed 0 times and served from the cache 0 times" + wanted
-    assert complaint(twice) == "area was computed 2 times and served from the cache 0 times; wanted: computed once"
+    with pytest.raises(AssertionError) as failure:
+        use()
+    assert str(failure.value).endswith(f".area was {complaint}")
 
 
 def test_an_exception_inside_is_the_caller_s(area) -> None:

@@ -346,6 +346,17 @@ def at_sqlite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SHOP_CACHE", f"sqlite:///{tmp_path}/cache.db")
 
 
+@pytest.fixture
+def add(at_sqlite: None, name: str, tmp_path: Path) -> Callable[[str], None]:
+    """Adds to the source of the application, which is not imported yet."""
+
+    def add(source: str) -> None:
+        with (tmp_path / f"{name}.py").open("a") as file:
+            file.write(source)
+
+    return add
+
+
 def test_a_cache_of_another_process_is_refused_by_name(at_sqlite: None, run: Run) -> None:
     for command in (("uncache", "local(1)"), ("entry", "local(1)"), ("uncache", "--all", "local"), ("clear", "--yes")):
         status, out, err = run(*command)
@@ -379,12 +390,9 @@ def test_arguments_that_the_function_does_not_take(at_sqlite: None, run: Run) ->
     assert run("uncache", "report()") == (2, "", "memocache uncache: report(): missing a required argument: 'tenant'\n")
 
 
-def test_what_was_not_stored_is_not_said_to_be(at_sqlite: None, name: str, run: Run, tmp_path: Path) -> None:
-    with (tmp_path / f"{name}.py").open("a") as file:
-        file.write(
-            "\n@cached(timeout=300, cache=cache)\ndef thing(x):\n    report(x)\n    return object()\n"
-            "\n@cached(timeout=300, cache=cache)\ndef ends(x):\n    raise SystemExit(0)\n"
-        )
+def test_what_was_not_stored_is_not_said_to_be(add: Callable[[str], None], run: Run) -> None:
+    add("\n@cached(timeout=300, cache=cache)\ndef thing(x):\n    report(x)\n    return object()\n")
+    add("\n@cached(timeout=300, cache=cache)\ndef ends(x):\n    raise SystemExit(0)\n")
     status, out, err = run("refresh", "thing(1)")
     assert (status, out) == (1, "")
     assert re.fullmatch(
@@ -405,9 +413,8 @@ def test_what_a_server_that_is_down_did_not_store(
         assert f"memcached at {own_memcached.address}" in err
 
 
-def test_what_an_application_prints_is_no_answer(at_sqlite: None, name: str, run: Run, tmp_path: Path) -> None:
-    with (tmp_path / f"{name}.py").open("a") as file:
-        file.write("\nprint('welcome to the shop')\nreport(7)\n")
+def test_what_an_application_prints_is_no_answer(add: Callable[[str], None], name: str, run: Run) -> None:
+    add("\nprint('welcome to the shop')\nreport(7)\n")
     status, out, err = run("ls", "--json", "report")
     assert (status, err) == (0, "welcome to the shop\n")
     assert json.loads(out)["function"] == f"{name}.report"
@@ -466,12 +473,9 @@ def test_what_is_no_module(at_sqlite: None, module: str, capsys: pytest.CaptureF
     assert err[:-1].isprintable()
 
 
-def test_what_the_code_of_the_application_raises(at_sqlite: None, name: str, run: Run, tmp_path: Path) -> None:
-    with (tmp_path / f"{name}.py").open("a") as file:
-        file.write(
-            "\n@cached(timeout=300, cache=cache)\ndef fails(x):\n    raise LookupError('no \\x1b')\n"
-            "\n@cached(timeout=300, cache=lambda: {}['tenant'])\ndef of_a_request(x):\n    return x\n"
-        )
+def test_what_the_code_of_the_application_raises(add: Callable[[str], None], name: str, run: Run) -> None:
+    add("\n@cached(timeout=300, cache=cache)\ndef fails(x):\n    raise LookupError('no \\x1b')\n")
+    add("\n@cached(timeout=300, cache=lambda: {}['tenant'])\ndef of_a_request(x):\n    return x\n")
     assert run("refresh", "fails(1)") == (1, "", "memocache refresh: fails(1) raised LookupError: no \\x1b\n")
     where = f"the cache of {name}.of_a_request cannot be had: KeyError: 'tenant'"
     for command in (("uncache", "of_a_request(1)"), ("ls", "of_a_request"), ("uncache", "--all", "of_a_request")):
