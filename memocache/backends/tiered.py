@@ -19,7 +19,7 @@ from memocache.backends.urls import Url, tier_arguments
 from memocache.errors import BackendError, ConfigurationError, with_article
 from memocache.keys import call_tag
 
-__all__ = ["ForgetChannel", "Tiers", "TieredCache"]
+__all__ = ["ForgetChannel", "TieredCache"]
 
 KEY: Final = "key"
 TAG: Final = "group"  # on the wire
@@ -92,27 +92,71 @@ TICKET: Final = 60.0  # seconds that an answer of far may take and still be put 
 EARLY: Final = 0.1  # of near_timeout: so much before its end, the first who comes asks far for all
 
 
-class Tiers(Cache):
-    """Two tiers, for the read-through: *near* before *far*, for *near_timeout* seconds at a time.
+_nears: Final["weakref.WeakSet[SimpleCache]"] = weakref.WeakSet()
+"""The near tiers that there are."""
 
-    Whatever is put into near, somebody may be forgetting at that very moment. So a ticket is taken first, which is a
-    lease of near's own; then far is asked; then near takes what came of it, if the ticket still stands. Forgetting goes
-    the same way, far first: its end in near voids the tickets of all who may have asked far before.
+
+class TieredCache(Cache):
+    """A cache in this process (*near*) before one that processes share (*far*).
+
+    What was read from *far* is served from *near* for at most *near_timeout* seconds, and never longer than *far*
+    itself would serve it. A hit there takes no round trip, and hardly longer than on a SimpleCache.
+
+    In this process, forgetting is as absolute as ever: no call that starts after it has returned is given a result
+    whose computation began before. Another process, whose near tier knows nothing of it, may go on serving the old
+    result for *near_timeout* at most. On a RedisCache the processes tell each other, so that it is mostly a moment; but
+    a message may be lost, and then it is *near_timeout* again.
+
+    A value is read from *far* as an object of its own, which *near* hands to everybody: see `copy=` of `cached`.
+
+    Example: `cache = TieredCache(SimpleCache(threshold=1000), MemcachedCache(["127.0.0.1:11211"]), near_timeout=5)`
+
+    Args:
+        near: a SimpleCache of this tier's own, empty.
+        far: the cache that all processes use; its `default_timeout` is this one's.
+        near_timeout: how long *near* may serve a value without asking *far*; seconds, a timedelta or text such as "5s",
+            above 0.
+
+    Raises:
+        ConfigurationError: for tiers that cannot work.
     """
 
     shared = True
     has_near = True
 
-    def __init__(self, near: SimpleCache, far: Cache, near_timeout: float) -> None:
+    def __init__(self, near: SimpleCache, far: Cache, near_timeout: Duration = 5) -> None:
+        _check(near, far)
+        given = seconds(near_timeout, "near_timeout")
+        if given <= 0:
+            raise ConfigurationError(
+                f"near_timeout={near_timeout!r}; wanted: a duration above 0 for which the near tier may serve a value "
+                "without asking the far one. Without a near tier, use the far cache itself"
+            )
+        _nears.add(near)
         self._near = near
         self._far = far
-        self._near_timeout = near_timeout
+        self._near_timeout = given
         self._latest = -inf  # moment that the wall clock has shown
         self._channel = ForgetChannel(near, far)
         # By tags: what far gives does not say whose it is.
         self._scopes: weakref.WeakValueDictionary[tuple[str, ...], EntryScope] = weakref.WeakValueDictionary()
         self.awaited_only, self.one_machine = far.awaited_only, far.one_machine
         super().__init__(far.default_timeout)
+
+    @classmethod
+    def url_arguments(cls, url: Url) -> dict[str, Any]:
+        """Return the arguments that "tiered+..." stands for."""
+        return tier_arguments(url)
+
+    def __repr__(self) -> str:
+        return f"TieredCache({self._near!r}, {self._far!r}, near_timeout={self._near_timeout:g})"
+
+    def close(self) -> None:
+        """Close the far cache, where there is something to close; the cache can be used again."""
+        self._channel.reset()
+        close = getattr(self._far, "close", None)
+        if close is not None:
+            close()
 
     def _ask(self, verb: Callable[..., Any], *arguments: Any) -> CacheCall:
         return CacheCall(self._far, verb, arguments)
@@ -136,6 +180,10 @@ class Tiers(Cache):
         return self._far
 
     # ---- from far to near ----------------------------------------------------------------------------------------
+
+    # Whatever is put into near, somebody may be forgetting at that very moment. So a ticket is taken first, which is a
+    # lease of near's own; then far is asked; then near takes what came of it, if the ticket still stands. Forgetting
+    # goes the same way, far first: its end in near voids the tickets of all who may have asked far before.
 
     def _near_entry(self, entry: Entry, tags: tuple[str, ...], moment: float) -> Entry | None:
         """Return what near may serve of *entry*, which far had at this *moment* or later; None if it is not fresh."""
@@ -296,68 +344,6 @@ class Tiers(Cache):
             self._near.after_fork()
             self._near.clear()
 
-
-def _hit(entry: Entry) -> Entry:
-    """Return *entry*, which is in near, and has to count that."""
-    entry.hits += 1
-    return entry
-
-
-_nears: Final["weakref.WeakSet[SimpleCache]"] = weakref.WeakSet()
-"""The near tiers that there are."""
-
-
-class TieredCache(Tiers):
-    """A cache in this process (*near*) before one that processes share (*far*).
-
-    What was read from *far* is served from *near* for at most *near_timeout* seconds, and never longer than *far*
-    itself would serve it. A hit there takes no round trip, and hardly longer than on a SimpleCache.
-
-    In this process, forgetting is as absolute as ever: no call that starts after it has returned is given a result
-    whose computation began before. Another process, whose near tier knows nothing of it, may go on serving the old
-    result for *near_timeout* at most. On a RedisCache the processes tell each other, so that it is mostly a moment; but
-    a message may be lost, and then it is *near_timeout* again.
-
-    A value is read from *far* as an object of its own, which *near* hands to everybody: see `copy=` of `cached`.
-
-    Example: `cache = TieredCache(SimpleCache(threshold=1000), MemcachedCache(["127.0.0.1:11211"]), near_timeout=5)`
-
-    Args:
-        near: a SimpleCache of this tier's own, empty.
-        far: the cache that all processes use; its `default_timeout` is this one's.
-        near_timeout: how long *near* may serve a value without asking *far*; seconds, a timedelta or text such as "5s",
-            above 0.
-
-    Raises:
-        ConfigurationError: for tiers that cannot work.
-    """
-
-    def __init__(self, near: SimpleCache, far: Cache, near_timeout: Duration = 5) -> None:
-        _check(near, far)
-        given = seconds(near_timeout, "near_timeout")
-        if given <= 0:
-            raise ConfigurationError(
-                f"near_timeout={near_timeout!r}; wanted: a duration above 0 for which the near tier may serve a value "
-                "without asking the far one. Without a near tier, use the far cache itself"
-            )
-        _nears.add(near)
-        super().__init__(near, far, given)
-
-    @classmethod
-    def url_arguments(cls, url: Url) -> dict[str, Any]:
-        """Return the arguments that "tiered+..." stands for."""
-        return tier_arguments(url)
-
-    def __repr__(self) -> str:
-        return f"TieredCache({self._near!r}, {self._far!r}, near_timeout={self._near_timeout:g})"
-
-    def close(self) -> None:
-        """Close the far cache, where there is something to close; the cache can be used again."""
-        self._channel.reset()
-        close = getattr(self._far, "close", None)
-        if close is not None:
-            close()
-
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
     @blocks
@@ -448,6 +434,12 @@ class TieredCache(Tiers):
         for key in keys:
             await self._channel.send_key(key)
         return result
+
+
+def _hit(entry: Entry) -> Entry:
+    """Return *entry*, which is in near, and has to count that."""
+    entry.hits += 1
+    return entry
 
 
 def _check(near: object, far: object) -> None:
