@@ -400,8 +400,8 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         return target.state(await target.shard.ask(target.request))
 
     async def _read_many(self, targets: Sequence[ShardRead]) -> list[KeyState]:
-        replies = await self._ask_by_key({target.key: target.request.commands for target in targets}, retry=True)
-        return [target.state(replies[target.key]) for target in targets]
+        replies = await self._ask_by_wire({target.wire: target.request.commands for target in targets}, retry=True)
+        return [target.state(replies[target.wire]) for target in targets]
 
     async def _init(self, target: ShardRead, state: KeyState, lease: float, attempt: int) -> KeyState:
         expire = self._expire(lease + GENERATION_MARGIN)
@@ -497,22 +497,22 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         requests = {index: Request(delete, retry=True, urgent=True) for index, delete in enumerate(deletes)}
         await self._topology.ask_all(requests)
 
-    async def _ask_by_key(
+    async def _ask_by_wire(
         self, commands: Mapping[str, Sequence[Command]], *, retry: bool = False, urgent: bool = False
     ) -> dict[str, list[Reply]]:
-        """Give the *commands* of each key, in one round trip to each server, and return the replies by key."""
+        """Give the *commands* of each wire key, in one round trip to each server, and return the replies to each."""
         by_shard: dict[int, list[str]] = {}
-        for key in commands:
-            by_shard.setdefault(self._shard_index(self._wire(key)), []).append(key)
+        for wire in commands:
+            by_shard.setdefault(self._shard_index(wire), []).append(wire)
         requests = {
-            index: Request(*[each for key in own for each in commands[key]], retry=retry, urgent=urgent)
+            index: Request(*[each for wire in own for each in commands[wire]], retry=retry, urgent=urgent)
             for index, own in by_shard.items()
         }
         replies = await self._topology.ask_all(requests)
         found: dict[str, list[Reply]] = {}
         for index, own in by_shard.items():
             rest = iter(replies[index])
-            found.update((key, list(islice(rest, len(commands[key])))) for key in own)
+            found.update((wire, list(islice(rest, len(commands[wire])))) for wire in own)
         return found
 
     # ---- what there is -------------------------------------------------------------------------------------------
@@ -529,17 +529,9 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
             yield [each.partition(KEYS)[2].decode() for each in dict.fromkeys(names) if each.isascii()]
 
     def _found(self, places: Sequence[str]) -> Iterator[Found]:
-        by_shard: dict[int, list[str]] = {}
-        for wire in places:
-            by_shard.setdefault(self._shard_index(wire), []).append(wire)
-        requests = {}
-        for index, wires in by_shard.items():
-            names = map(self._shards[index].name, wires)
-            requests[index] = Request(*(each for name in names for each in _beginning(name)), retry=True)
-        replies = blocking(self._topology.ask_all(requests))
-        for index, wires in by_shard.items():
-            each = iter(replies[index])
-            yield from (Found(wire, data, size) for wire, data, size in zip(wires, each, each, strict=True))
+        commands = {wire: _beginning(self._node(wire).name(wire)) for wire in places}
+        for wire, (data, size) in blocking(self._ask_by_wire(commands, retry=True)).items():
+            yield Found(wire, data, size)
 
     async def forget_listed(self, key: str) -> bool:
         """Delete the lease and the entry; acknowledged."""
@@ -626,10 +618,10 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
     def _raw(self, keys: Sequence[str]) -> dict[str, bytes]:
-        wires = {key: self._wire(key) for key in keys}
-        commands = {key: (command(resp.bulk, b"GET", self._node(wire).name(wire)),) for key, wire in wires.items()}
-        replies = blocking(self._ask_by_key(commands, retry=True))
-        return {key: data for key, (data,) in replies.items() if data is not None}
+        by_wire = {self._wire(key): key for key in keys}
+        commands = {wire: (command(resp.bulk, b"GET", self._node(wire).name(wire)),) for wire in by_wire}
+        replies = blocking(self._ask_by_wire(commands, retry=True))
+        return {by_wire[wire]: data for wire, (data,) in replies.items() if data is not None}
 
     def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
         """Store all of *mapping* for *timeout* seconds, in one round trip to each server; return what is stored."""
@@ -640,16 +632,16 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
         commands = {}
         for key, value in mapping.items():
             wire, packed = self._wire(key), self._packed(key, value, lifetime)
-            commands[key] = self._node(wire).set_commands(wire, packed, self._expire(lifetime))
-        blocking(self._ask_by_key(commands))
+            commands[wire] = self._node(wire).set_commands(wire, packed, self._expire(lifetime))
+        blocking(self._ask_by_wire(commands))
         return list(mapping)
 
     def delete_many(self, *keys: str) -> list[str]:
         """Delete all *keys*, in one round trip to each server; return those that had something."""
         wires = {key: self._wire(key) for key in keys}
-        commands = {key: self._node(wire).forget_commands(wire) for key, wire in wires.items()}
-        replies = blocking(self._ask_by_key(commands, retry=True, urgent=True))
-        return [key for key in keys if any(replies[key])]
+        commands = {wire: self._node(wire).forget_commands(wire) for wire in wires.values()}
+        replies = blocking(self._ask_by_wire(commands, retry=True, urgent=True))
+        return [key for key in keys if any(replies[wires[key]])]
 
     def clear(self) -> bool:
         """Delete everything under this key_prefix; what memocache has not stored is left alone.
