@@ -173,24 +173,20 @@ class Connections:
 
     def current(self) -> DatabaseConnection | None:
         """Return this thread's connection, if it has one to the file that is there now."""
-        if os.getpid() != _fork.pid:
-            _fork.notice()
-        connection: DatabaseConnection | None = getattr(self._local, "connection", None)
-        if connection is not None and connection.is_open and self.file.is_current(connection.identity):
-            return connection
-        return None
+        return self._own(self.file.is_current)
 
     def current_for_reading(self) -> DatabaseConnection | None:
         """Return this thread's connection, if it has one to the file that was there a moment ago, and is for all of us.
 
         Whoever reads from a file that somebody else has removed since then does not know of what was forgotten later.
         """
+        return self._own(self.file.was_current)
+
+    def _own(self, is_valid: Callable[[FileIdentity], bool]) -> DatabaseConnection | None:
         if os.getpid() != _fork.pid:
             _fork.notice()
         connection: DatabaseConnection | None = getattr(self._local, "connection", None)
-        if connection is not None and connection.is_open and self.file.was_current(connection.identity):
-            return connection
-        return None
+        return connection if connection is not None and connection.is_open and is_valid(connection.identity) else None
 
     def open(self) -> DatabaseConnection:
         """Return a new connection for this thread, to the file that is there now; made if there is none.
