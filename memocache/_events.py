@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self, TypeAlias, get_args
 from memocache._flight import collecting
 from memocache._fork import in_child
 from memocache._listeners import listeners, switches
+from memocache._signature import ONE_VALUE, refuse_coroutine_function, why_uncallable
 from memocache.errors import ConfigurationError, with_article
 
 __all__ = ["Event", "Kind", "Listener", "Subscription", "subscribe", "watched"]
@@ -136,11 +137,17 @@ def subscribe(listener: Listener, *kinds: Kind) -> Subscription:
             but operation.
 
     Raises:
-        ConfigurationError: if *listener* cannot be called, or a kind is none of these.
+        ConfigurationError: if *listener* cannot be called with an Event, or a kind is none of these.
     """
     if not callable(listener):
         raise ConfigurationError(
             f"subscribe() got {with_article(type(listener))}; wanted: a function that takes one Event"
+        )
+    refuse_coroutine_function("subscribe()", listener)
+    if why := why_uncallable(listener, ONE_VALUE):
+        name = getattr(listener, "__qualname__", type(listener).__name__)
+        raise ConfigurationError(
+            f"subscribe() got {name}, which cannot be called with an Event: {why}; wanted: a function that takes one"
         )
     for kind in kinds:
         if kind not in KINDS:

@@ -72,7 +72,9 @@ class Memoizer:
         """True if it is a coroutine function, so that its methods are awaited."""
         self.options = options
         self._plain = plain  # the same function where it is no method, see `as_method`
-        self.namespace: Namespace = Namespace(function, options.namespace) if plain is None else plain.namespace
+        self.namespace: Namespace = (
+            Namespace(function, options.namespace, options.key, options.cache) if plain is None else plain.namespace
+        )
         self.title = self.namespace.title
         self._believed = believed
         self.signature = believed.signature

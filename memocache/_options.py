@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, cast
 
 from memocache._current import CacheSource, ref_of
 from memocache._hooks import check_view_options
-from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, seconds
+from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, check_takes_result, seconds
+from memocache._signature import refuse_coroutine_function, why_uncallable
 from memocache.backends.base import Cache
 from memocache.errors import ConfigurationError, with_article
 
@@ -147,6 +148,8 @@ class Options:
             raise ConfigurationError(
                 f"copy={copy!r}; wanted: True for a deep copy, False, or a function that copies a result"
             )
+        if callable(copy):
+            check_takes_result(copy, "copy", "returns a copy of it")
         waits = seconds(wait, "wait")
         if waits < 0:
             raise ConfigurationError(f"wait={wait!r} is negative; wanted: seconds, 0 for not to wait")
@@ -154,6 +157,8 @@ class Options:
             raise ConfigurationError(f"ignore={ignore!r} is one text; wanted: a tuple of names, ignore=({ignore!r},)")
         if not isinstance(ignore, Iterable):
             raise ConfigurationError(f"ignore={ignore!r}; wanted: a tuple of names, such as ignore=('db',)")
+        if isinstance(tags, Iterable) and not isinstance(tags, str):
+            tags = tuple(tags)  # they are read for each function, and for a method once more
         waits = min(waits, threading.TIMEOUT_MAX)  # a lock cannot wait longer
         copied = copying.deepcopy if copy is True else copy or None
         policy = Policy(timeout, unless, errors=errors, stale=stale, jitter=jitter)
@@ -177,6 +182,13 @@ def _checked_cache(given: Any) -> CacheSource:
     if cache is not None:
         return cache
     if callable(given):
+        refuse_coroutine_function("cache=", given)
+        if why := why_uncallable(given, ()):
+            name = getattr(given, "__qualname__", type(given).__name__)
+            raise ConfigurationError(
+                f"cache= got {name}, which cannot be called without arguments: {why}; wanted: a function that can, "
+                "and returns a cache"
+            )
         return cast("Callable[[], Cache]", given)
     raise ConfigurationError(
         f"cache= got {with_article(type(given))}; wanted: a cache object such as SimpleCache() or "

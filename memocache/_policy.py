@@ -1,6 +1,5 @@
 """Policy: for how long a result, or an exception, is kept; and durations as users write them."""
 
-import random
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -8,14 +7,16 @@ from math import inf, isfinite, log
 from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
+from memocache._chance import chance
 from memocache._entry import SECOND, Entry
-from memocache._signature import ONE_VALUE, why_uncallable
+from memocache._signature import ONE_VALUE, refuse_coroutine_function, why_uncallable
 from memocache._stored_exception import allow_exception
 from memocache.errors import ConfigurationError, with_article
 
 __all__ = [
     "FOREVER",
     "UNSET",
+    "check_takes_result",
     "Duration",
     "Errors",
     "Policy",
@@ -105,7 +106,8 @@ class Policy:
                 f"unless={unless!r} is {with_article(type(unless))}; wanted: a function that takes the result "
                 "and returns True where it must not be stored"
             )
-        _check_takes_result(unless, "unless", "returns True where it must not be stored")
+        if unless is not None:
+            check_takes_result(unless, "unless", "returns True where it must not be stored")
         self._unless = unless
         self._from_result: Callable[[Any], object] | None = None
         self._fixed: float | None = None
@@ -114,7 +116,7 @@ class Policy:
         elif timeout is None:
             self._fixed = FOREVER
         elif callable(timeout):
-            _check_takes_result(timeout, "timeout", "returns a duration")
+            check_takes_result(timeout, "timeout", "returns a duration")
             self._from_result = timeout
         else:
             self._fixed = seconds(timeout, "timeout")
@@ -152,7 +154,7 @@ class Policy:
             given = self._from_result(result)
             lifetime = FOREVER if given is None else seconds(given, f"timeout (given by {_name_of(self._from_result)})")
         if self._jitter:
-            lifetime *= random.uniform(1 - self._jitter, 1 + self._jitter)
+            lifetime *= chance.uniform(1 - self._jitter, 1 + self._jitter)
         return max(0.0, lifetime)
 
     def fixed_lifetime(self, default: float) -> float | None:
@@ -178,14 +180,17 @@ def refresh_margin(entry: Entry, lifetime: float) -> float:
     Cache Stampede Prevention", PVLDB 8(8), 2015. Here it is never more than half the lifetime, or what takes longer to
     compute than it is fresh would be computed all the time.
     """
-    return min(entry.cost / SECOND * BETA * -log(1.0 - random.random()), lifetime / 2)
+    return min(entry.cost / SECOND * BETA * -log(1.0 - chance.random()), lifetime / 2)
 
 
-def _check_takes_result(function: Callable[..., object] | None, option: str, and_returns: str) -> None:
-    if function is not None and (why := why_uncallable(function, ONE_VALUE)):
+def check_takes_result(function: Callable[..., object], option: str, and_returns: str) -> None:
+    """Raise ConfigurationError unless the *function* given for *option* can be called with a result alone."""
+    refuse_coroutine_function(f"{option}=", function)
+    if why := why_uncallable(function, ONE_VALUE):
         raise ConfigurationError(
             f"{option}= got {_name_of(function)}, which cannot be called with a result: {why}; wanted: a function "
-            f"that takes the result and {and_returns}. To store nothing for some calls, use disabled()"
+            f"that takes the result and {and_returns}"
+            + (". To store nothing for some calls, use disabled()" if option != "copy" else "")
         )
 
 

@@ -5,14 +5,16 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
-from typing import Any, Final
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Final
 
 from memocache._clock import ticks
 from memocache._flight import Flight
 from memocache._fork import in_child, notice
 from memocache.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = [
     *("all_of", "in_own_task", "in_pool", "is_same_cancellation", "join", "keep", "message_of", "ring"),
@@ -23,13 +25,16 @@ MOST_THREADS: Final = 16
 LOOK_AGAIN: Final = 0.5  # seconds after which a waiter looks whether the event loop of its leader has been closed
 STANDING: Final = 1.0  # seconds by which a loop's clock differs from ours if a test tool has stopped it
 
-_pool: ThreadPoolExecutor | None = None
+_pool: "ThreadPoolExecutor | None" = None
 
 
-def _threads() -> ThreadPoolExecutor:
+def _threads() -> "ThreadPoolExecutor":
+    """Return the pool; RuntimeError where there can be none any more, since the interpreter shuts down."""
     global _pool
     notice()  # the threads of a parent's pool do not run here
     if _pool is None:
+        from concurrent.futures import ThreadPoolExecutor  # which cannot be imported at the end
+
         _pool = ThreadPoolExecutor(MOST_THREADS, "memocache")
     return _pool
 
@@ -40,11 +45,15 @@ async def in_pool(
     """Return what *call* returns, in a thread of the pool and in a copy of this task's context.
 
     A task that is cancelled does not wait; the call goes on, since half of it may be done, and what it returns is
-    handed to *unwanted*.
+    handed to *unwanted*. Where there are no threads, it is called here, and blocks.
     """
     loop = asyncio.get_running_loop()
     done = loop.create_future()
-    job = _threads().submit(copy_context().run, call, *arguments)
+    calls = [call]
+    try:
+        job = _threads().submit(_call, calls, copy_context(), arguments)
+    except RuntimeError:  # no more threads, or the interpreter shuts down
+        return _call(calls, copy_context(), arguments)
     job.add_done_callback(lambda _: wake(loop, done))
     try:
         await done
@@ -55,6 +64,11 @@ async def in_pool(
         raise
     finally:
         del job  # an exception in it leads to this frame
+
+
+def _call(calls: list[Callable[..., Any]], context: Context, arguments: tuple[Any, ...]) -> Any:
+    # Whoever takes it calls it: the pool keeps what it had no thread for, and may have one later.
+    return context.run(calls.pop(), *arguments)
 
 
 def hand_over(job: "Future[Any] | asyncio.Future[Any]", unwanted: Callable[[Any], object]) -> None:

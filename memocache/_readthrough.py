@@ -11,16 +11,17 @@ What a look at a key finds, and what is done then:
     UNANSWERED          the cache did not answer: begin again with what stands in for it, and store nothing
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import _AsyncGeneratorContextManager, _GeneratorContextManager
 from copy import deepcopy
 from enum import Enum
 from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
 from memocache._binding import Binding, LookupResult
+from memocache._chance import chance
 from memocache._clock import now, ticks
 from memocache._effects import (
     COMPUTE_ALONE,
@@ -65,6 +66,13 @@ FIRST_SLEEP: Final = 0.002
 LONGEST_SLEEP: Final = 0.08
 ONE_SHOT: Final = (
     "the function returned an iterator, whose first reader uses it up, so it was not stored; return a list"
+)
+AWAITED_ONCE: Final = (
+    "the function returned what can be awaited once only, so it was not stored; "
+    "await it in a coroutine function (async def), and put @cached on that"
+)
+ENTERED_ONCE: Final = (
+    "the function returned a context manager that can be entered once only, so it was not stored; return what it gives"
 )
 NO_ANSWER: Final = "the cache did not answer, so the call was computed and not stored"
 NOT_TAKEN: Final = "the cache did not take a result"
@@ -146,7 +154,7 @@ async def get_or_compute(
         began = since if began is None else began
         flight = cast(Busy, found).flight
         if flight is None:  # in another process: look again in a moment
-            await Sleep(min(budget, random.uniform(sleep / 2, sleep)))
+            await Sleep(min(budget, chance.uniform(sleep / 2, sleep)))
             sleep = min(2 * sleep, LONGEST_SLEEP)
         else:
             with waiting(flight) as allowed:  # not for a flight that waits for us
@@ -384,7 +392,7 @@ async def _give_up(binding: Binding, lease: Lease) -> None:
 
 def _decide(binding: Binding, value: Any) -> StoreDecision:
     """Return what is to become of a computed *value*; what the user's functions raise, this does."""
-    why = ONE_SHOT if _is_one_shot(type(value)) else adapters.refusal(value) if adapters else ""
+    why = _use_up(type(value)) or (adapters.refusal(value) if adapters else "")
     if why:
         binding.count_failure(why)
         return StoreDecision(value, None, 0.0, 0.0, shared=False)
@@ -399,11 +407,18 @@ def _decide(binding: Binding, value: Any) -> StoreDecision:
     return StoreDecision(value, kept, lifetime, binding.policy.stale, shared=True)
 
 
-def _is_one_shot(kind: type) -> bool:
-    """Return True if what is of this *kind* is used up by its first reader: iterators, and so open files."""
+def _use_up(kind: type) -> str:
+    """Return why nobody but the first can use what is of this *kind*, such as an iterator; empty if others can."""
     if id(kind) in BUILTIN_TYPES:  # to find that these have no such method takes half as long as to store them
-        return False
-    return hasattr(kind, "__next__") or hasattr(kind, "__anext__")
+        return ""
+    if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):  # and so open files
+        return ONE_SHOT
+    # Unlike a future, which can be awaited again. A coroutine of Python's own is refused, see Policy.lifetime.
+    if hasattr(kind, "__await__") and hasattr(kind, "send") and kind is not CoroutineType:
+        return AWAITED_ONCE
+    if issubclass(kind, _GeneratorContextManager | _AsyncGeneratorContextManager):
+        return ENTERED_ONCE
+    return ""
 
 
 class PendingLeadFast(Lease):
@@ -425,7 +440,7 @@ class PendingLeadFast(Lease):
         binding, flight, kind = self.binding, self.flight, type(value)
         lifetime = binding.fixed_lifetime
         is_result = id(kind) in BUILTIN_TYPES or (
-            kind is not StoreDecision and kind is not CoroutineType and not _is_one_shot(kind)
+            kind is not StoreDecision and kind is not CoroutineType and not _use_up(kind)
         )
         if lifetime is None or not is_result or (adapters and adapters.refusal(value)):
             return self._end(value, None)
@@ -592,8 +607,8 @@ async def refresh(
 async def put(binding: Binding, key: str, scope: EntryScope, value: object) -> None:
     """Store *value* as if it had been computed now."""
     lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
-    if _is_one_shot(type(value)):
-        binding.count_failure(ONE_SHOT)
+    if why := _use_up(type(value)):
+        binding.count_failure(why)
         lifetime = 0.0
     await put_if(binding, key, scope, binding.serve(value), lifetime, binding.policy.stale)
 

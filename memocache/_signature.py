@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature
 from typing import Any, Final, NamedTuple
 
+from memocache.errors import ConfigurationError
+
 __all__ = [
     "ONE_VALUE",
     "POSITIONAL",
@@ -19,7 +21,9 @@ __all__ = [
     "BelievedSignature",
     "annotations_of",
     "believed_signature",
+    "is_awaited",
     "open_parameters",
+    "refuse_coroutine_function",
     "signature_of",
     "why_uncallable",
 ]
@@ -40,6 +44,14 @@ else:
     annotations_of: Final = inspect.get_annotations
 
 
+def is_awaited(function: Any) -> bool:
+    """Return whether a call of *function* is to be awaited, which may be an object that is called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - to see what it is
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
 def why_uncallable(function: Callable[..., object], parameters: Iterable[Parameter]) -> str:
     """Return why *function* cannot be called with arguments for *parameters*; empty if it can, or does not tell."""
     try:
@@ -53,6 +65,13 @@ def why_uncallable(function: Callable[..., object], parameters: Iterable[Paramet
     except TypeError as error:
         return str(error)
     return ""
+
+
+def refuse_coroutine_function(option: str, function: object) -> None:
+    """Raise ConfigurationError if *function*, which an *option* got, is to be awaited, which nobody would do."""
+    if is_awaited(function):
+        name = getattr(function, "__qualname__", type(function).__name__)
+        raise ConfigurationError(f"{option} got {name}, a coroutine function; wanted: an ordinary one")
 
 
 class LeftOut:

@@ -5,7 +5,6 @@ A tag may also be what a function of the arguments returns.
 """
 
 import functools
-import inspect
 import re
 import string
 import sys
@@ -14,7 +13,7 @@ from hashlib import blake2b
 from inspect import BoundArguments, Parameter, Signature
 from typing import Any, Final
 
-from memocache._signature import STARS, signature_of, why_uncallable
+from memocache._signature import STARS, is_awaited, signature_of, why_uncallable
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 __all__ = [
@@ -133,7 +132,7 @@ class TagFunction:
         self.title = getattr(function, "__name__", type(function).__name__)
         self._where = f"{title}: the function {self.title} in tags="
         self._function = function
-        if inspect.iscoroutinefunction(function):
+        if is_awaited(function):
             raise ConfigurationError(f"{self._where} is a coroutine function; wanted: an ordinary one")
         try:
             own = signature_of(function)

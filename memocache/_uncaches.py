@@ -9,7 +9,7 @@ from memocache._effects import Effects, awaiting, blocking
 from memocache._engine import plan_forget
 from memocache._memoizer import as_call
 from memocache._readthrough import forget_tag
-from memocache._signature import signature_of
+from memocache._signature import refuse_coroutine_function, signature_of
 from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 
@@ -117,6 +117,9 @@ def _decorated(writer: Any, planner: "ForgetPlanner", after: After | None) -> An
 
         return write_in_task
 
+    if after is not None:
+        refuse_coroutine_function(f"{planner.title}: after=", after)
+
     @functools.wraps(writer)
     def write(*args: Any, **kwargs: Any) -> Any:
         plan = planner.prepare(args, kwargs)
@@ -160,8 +163,10 @@ class ForgetPlanner:
     def __init__(self, function: "CacheMethods[..., Any]", writer: Any, call: CallOption, *, every: bool) -> None:
         self._memoizer = function._self_memoizer
         self._first = function._self_bound
-        self._title = f"uncaches({self._memoizer.title})"
-        _refuse_unfit(self._title, writer)
+        self.title = f"uncaches({self._memoizer.title})"
+        _refuse_unfit(self.title, writer)
+        if callable(call):
+            refuse_coroutine_function(f"{self.title}: call=", call)
         self._writer = signature_of(writer)
         self._prepare = self._preparer(call, every=every)
 
@@ -186,7 +191,7 @@ class ForgetPlanner:
         if call is None or isinstance(call, tuple | dict):
             return _now(self._by_template(self._same_names() if call is None else call))
         if not callable(call):
-            raise ConfigurationError(f"{self._title}: call={call!r} is {with_article(type(call))}; {WANTED}")
+            raise ConfigurationError(f"{self.title}: call={call!r} is {with_article(type(call))}; {WANTED}")
         return lambda bound: lambda: [self._one(each) for each in _listed(call(*bound.args, **bound.kwargs))]
 
     def _every(self) -> list[Plan]:
@@ -194,7 +199,7 @@ class ForgetPlanner:
         return [functools.partial(forget_tag, binding, binding.keys.all_tag)]
 
     def _by_tag(self, template: str) -> Callable[[inspect.BoundArguments], list[Plan]]:
-        where = f"{self._title}: call={template!r}"
+        where = f"{self.title}: call={template!r}"
         names = template_names(where, template, self._writer.parameters)
         if not self._memoizer.tags.have_shape(template_shape(template)):
             raise ConfigurationError(
@@ -209,7 +214,7 @@ class ForgetPlanner:
         return plans
 
     def _by_template(self, call: tuple[Any, ...] | Mapping[str, Any]) -> Callable[[inspect.BoundArguments], list[Plan]]:
-        where = f"{self._title}: call={call!r}"
+        where = f"{self.title}: call={call!r}"
         args, kwargs = as_call(self._first, call)
         try:
             signature_of(self._memoizer.function).bind(*args, **kwargs)
@@ -237,7 +242,7 @@ class ForgetPlanner:
         missing = [name for name in wanted if name not in self._writer.parameters]
         if missing or len(wanted) < len(parameters):
             raise ConfigurationError(
-                f"{self._title}: the decorated function has no parameter {join_names(missing or ['*'])}, so that it is "
+                f"{self.title}: the decorated function has no parameter {join_names(missing or ['*'])}, so that it is "
                 f"not clear which call is meant; say so with call=, or every=True; {WANTED}"
             )
         return {name: f"{{{name}}}" for name in wanted}

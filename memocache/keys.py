@@ -15,7 +15,7 @@ from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
-from inspect import Parameter, Signature, iscoroutinefunction
+from inspect import Parameter, Signature
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, TypeVar
 
@@ -33,7 +33,15 @@ from memocache._canonical import (
 from memocache._canonical_libraries import LEAVE_OUT, ROW
 from memocache._fork import in_child
 from memocache._instances import Owner, token
-from memocache._signature import ONE_VALUE, POSITIONAL, BelievedSignature, open_parameters, why_uncallable
+from memocache._signature import (
+    ONE_VALUE,
+    POSITIONAL,
+    BelievedSignature,
+    is_awaited,
+    open_parameters,
+    refuse_coroutine_function,
+    why_uncallable,
+)
 from memocache._tags import join_names, read_field, template_names
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
@@ -66,6 +74,10 @@ BUILTIN_TYPES: Final = frozenset(
 _numbers: Final = itertools.count(1)
 _living: Final["weakref.WeakValueDictionary[tuple[str, CodeType | None], Namespace]"] = weakref.WeakValueDictionary()
 """By name and code, the latest of the functions that are still there."""
+_keyed: Final["weakref.WeakValueDictionary[tuple[str, CodeType | None, int], Namespace]"] = (
+    weakref.WeakValueDictionary()
+)
+"""By name, code and the id of their cache, the first of those that are still there and have a function as key=."""
 _known_paths: Final[set[str]] = set()
 """The names that functions have had; no other function is given the entries of one that is gone."""
 _head_numbers: Final[dict[bytes, str]] = {}
@@ -109,7 +121,7 @@ def register(kind: type[T], key: Callable[[T], object], *, replace: bool = False
             f"keys.register() got {kind!r}; wanted: a class, such as register(Money, lambda money: money.amount)"
         )
     title = f"keys.register({kind.__name__})"
-    if not callable(key) or iscoroutinefunction(key):
+    if not callable(key) or is_awaited(key):
         what = with_article(type(key)) if not callable(key) else "a coroutine function"
         raise ConfigurationError(f"{title}: key is {what}; wanted: a function that takes an instance")
     if why_uncallable(key, ONE_VALUE):
@@ -128,11 +140,19 @@ class Namespace:
     In process a number tells functions of one name apart; on a shared cache a name counts if it leads to the function.
     """
 
-    def __init__(self, function: Callable[..., Any], given: str | None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        given: str | None,
+        key: "str | Callable[..., Any] | None" = None,
+        cache: object = None,
+    ) -> None:
         if given is not None and (not isinstance(given, str) or not given):
             raise ConfigurationError(f"namespace={given!r}; wanted: a text that is not empty")
         self._given = given
         self._function = function
+        self._key_function = key if callable(key) else None
+        self._cache = cache
         qualname = getattr(function, "__qualname__", None)
         self.title = qualname or type(function).__qualname__
         """The function's name in messages."""
@@ -155,10 +175,10 @@ class Namespace:
     def _find_number(self, *, is_alone: bool) -> int:
         """Return the number that tells it from other functions of its name in this process; 0 for the first of them."""
         with _lock:
-            if is_alone:
+            place = self._path, getattr(self._function, "__code__", None)
+            if (self._key_function is not None and self._is_mistaken_at(place)) or is_alone:
                 return self._own_number()
             # Where many names have come and gone, each further function has a number.
-            place = self._path, getattr(self._function, "__code__", None)
             other = _living.get(place)
             if other is not None and is_alike(other._function, self._function):
                 number, self.head_numbers = other._number, other.head_numbers
@@ -169,6 +189,18 @@ class Namespace:
                 number = self._own_number()
             _living[place] = self
             return number
+
+    def _is_mistaken_at(self, place: "tuple[str, CodeType | None]") -> bool:
+        """Return whether this function has another key function there, too: then one key may be that of two calls."""
+        on_cache = *place, id(self._cache)
+        other = _keyed.get(on_cache)
+        if other is None or not is_alike(other._function, self._function):
+            _keyed[on_cache] = self
+            return False
+        if is_alike(other._key_function, self._key_function):
+            return False
+        self._why_unnamed = "is decorated more than once for one cache, with different functions as key="
+        return True
 
     def _own_number(self) -> int:
         """Return a number that no other has, or is given later; so what is known by it can go with it."""
@@ -371,6 +403,7 @@ class KeySpec:
                 self.function = _reader(f"{title}: key={key!r}", self.names, believed.signature)
                 self.names = ("key=",)
         elif callable(key):
+            refuse_coroutine_function(f"{title}: key=", key)
             if not believed.is_open:
                 _check_key_function(title, key, believed.signature)
             self.function = key

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import random
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from memocache import _fork
+from memocache._chance import chance
 from memocache._clock import now
 from memocache._config import default_cache
 from memocache._counters import Info
@@ -244,7 +244,7 @@ class Sharing:
 
     def _run(self, stop: threading.Event) -> None:
         # Not all workers of a server at the same moment.
-        while not stop.wait(self._every * random.uniform(0.9, 1.1)):
+        while not stop.wait(self._every * chance.uniform(0.9, 1.1)):
             self.flush()
 
     def flush(self) -> bool:

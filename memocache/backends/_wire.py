@@ -7,7 +7,6 @@ the same deadline. The server has failed if a new connection does, too.
 import contextlib
 import logging
 import os
-import random
 import select
 import socket
 import threading
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from memocache import _clock, _fork
+from memocache._chance import chance
 from memocache._clock import ticks
 from memocache._listeners import listeners
 from memocache._policy import seconds
@@ -371,7 +371,7 @@ class Breaker:
             self.failing.add(self)
             longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self.failures - 1, 20))
             # Not all processes at the same moment: a server that comes back has enough to do.
-            self._pause = random.uniform(longest / 2, longest)
+            self._pause = chance.uniform(longest / 2, longest)
             self._closed_until = _clock.ticks() + self._pause
 
     def succeeded(self) -> None:

@@ -256,7 +256,8 @@ class SimpleCache(Cache):
                 entry.hits += 1
                 return entry
             flight = self._flights.get(key)
-            is_led = flight is not None and not flight.over
+            # One of other tags may be older than a forgetting of these.
+            is_led = flight is not None and flight.tags == tags and not flight.over
             old = None
             if type(entry) is StaleableEntry and now < entry.expires_at and _belongs(entry, tags):
                 if is_led or now < entry.retry_at:

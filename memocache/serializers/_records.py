@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from memocache._signature import annotations_of
+from memocache._signature import annotations_of, is_awaited
 from memocache.errors import ConfigurationError, with_article
 from memocache.serializers._extensions import KEPT
 from memocache.serializers.base import NoByteForm
@@ -408,7 +408,7 @@ def register(kind: type[T], dump: Callable[[T], object], load: Callable[[Any], T
     if not isinstance(kind, type):
         raise ConfigurationError(f"register() got {kind!r}; wanted: a class, such as register(Money, dump, load)")
     for name, given in (("dump", dump), ("load", load)):
-        if not callable(given) or inspect.iscoroutinefunction(given):
+        if not callable(given) or is_awaited(given):
             what = "a coroutine function" if callable(given) else with_article(type(given))
             raise ConfigurationError(f"register({kind.__name__}): {name} is {what}; wanted: a function")
     if kind in KEPT:

@@ -360,6 +360,20 @@ class InvalidationTests:
         assert f(1, 2) == (1, 2)
         assert calls.count == 3
 
+    @pytest.mark.parametrize("options", [{"ignore": ("b",)}, {"key": "{a}"}], ids=["ignore", "key"])
+    def test_a_call_is_not_served_what_one_of_another_tag_is_computing(
+        self, cache: Cache, decorate: Decorator, options: dict[str, Any]
+    ) -> None:
+        gate = Gate(lambda a, b: "old")
+        f, calls = decorate(cache, answer=gate, tags=("b:{b}",), wait=2 * PATIENCE, **options)
+        before = gate.hold(f, 1, 1)
+        uncache_tag("b:2", cache)
+        calls.answer = lambda a, b: "new"
+        assert start(f, 1, 2).result(PATIENCE) == "new"
+        gate.open()
+        assert before.result(PATIENCE) == "old"
+        assert f(1, 2) == "new"
+
     def test_the_verbs_know_tags_by_key(self, cache: Cache) -> None:
         moment = time.time()
         for key, tags in (("x", ("all:1", "tag:1")), ("y", ("all:1", "tag:2"))):

@@ -1,6 +1,7 @@
 """Stale results and remembered exceptions: the options stale=, jitter= and errors=, on any cache."""
 
 import logging
+import random
 import threading
 from typing import Any
 
@@ -49,6 +50,15 @@ class StalenessTests:
     """The tests of results whose timeout is over, and of exceptions that are remembered."""
 
     # ---- stale -------------------------------------------------------------------------------------------------------
+
+    def test_the_random_numbers_of_a_program_are_its_own(self, cache: Cache, decorate: Decorator) -> None:
+        f, _ = decorate(cache, stale=60, jitter=0.1)
+        random.seed(1)
+        expected = random.random()
+        random.seed(1)
+        for _ in range(3):
+            assert [f(1), f(1), f.refresh(1), f.peek(1), f.uncache(1)] == [(1, 2)] * 4 + [True]
+        assert random.random() == expected
 
     def test_an_old_result_is_served_while_one_refreshes_it(self, cache: Cache, decorate: Decorator) -> None:
         with freeze_clock() as move:

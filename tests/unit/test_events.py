@@ -78,12 +78,17 @@ def test_what_a_listener_raises_is_logged_once_each_time_that_it_listens(caplog:
     [
         (("hit",), "subscribe() got a str; wanted: a function that takes one Event"),
         (
+            (lambda: None,),
+            "subscribe() got <lambda>, which cannot be called with an Event: too many positional arguments; wanted: a "
+            "function that takes one",
+        ),
+        (
             (print, "hits"),
             "subscribe() got the kind 'hits'; wanted: hit, stale, miss, wait, stored, uncached, evicted, failed, "
             "recovered, operation, or none for all but the last",
         ),
     ],
-    ids=["no function", "no kind"],
+    ids=["no function", "takes nothing", "no kind"],
 )
 def test_what_cannot_be_subscribed_is_refused(given: Any, message: str) -> None:
     with pytest.raises(ConfigurationError) as refused:

@@ -110,6 +110,54 @@ def test_a_function_that_is_decorated_twice_shares_its_entries_in_process_too() 
     assert (one.info().misses, other.info().misses) == (1, 0)
 
 
+def by_id(user: dict[str, int]) -> int:
+    return user["id"]
+
+
+def by_age(user: dict[str, int]) -> int:
+    return user["age"]
+
+
+def load(user: dict[str, int]) -> dict[str, int]:
+    return user
+
+
+def local_load() -> Any:
+    def load(user: dict[str, int]) -> dict[str, int]:
+        return user
+
+    return load
+
+
+@pytest.mark.parametrize("make", [lambda: load, local_load], ids=["of the module", "local"])
+def test_a_function_that_is_decorated_with_two_key_functions_never_mixes_their_calls(make: Any) -> None:
+    cache = SimpleCache()
+    one, same, other, plain = (
+        cached(cache=cache, key=key)(make()) for key in (by_id, lambda user: user["id"], by_age, None)
+    )
+    assert one({"id": 1, "age": 2}) == {"id": 1, "age": 2}
+    for each in (same, other, plain):
+        assert each({"id": 3, "age": 1}) == {"id": 3, "age": 1}
+
+
+@pytest.mark.parametrize("make", [lambda: load, local_load], ids=["of the module", "local"])
+@pytest.mark.parametrize("is_known", [True, False], ids=["at decoration", "at the call"])
+def test_in_a_shared_cache_the_second_key_function_needs_a_namespace(make: Any, is_known: bool) -> None:
+    configure(NO_SERVER)
+    cache = NO_SERVER if is_known else None
+    one = cached(cache=cache, key=by_id)(make())
+    assert one.key({"id": 1}) == cached(cache=cache, key=by_id)(make()).key({"id": 1})
+    with pytest.raises(ConfigurationError) as refused:
+        cached(cache=cache, key=by_age)(make())({"age": 1})
+    assert str(refused.value) == (
+        f"{one.__qualname__} is decorated more than once for one cache, with different functions as key=, {HAS}"
+        "different for each such function"
+    )
+    assert cached(cache=cache, key=by_age, namespace="ages")(make()).key({"age": 1}) != one.key({"id": 1})
+    for others in ({"key": "{user}"}, {}, {"cache": MemcachedCache(["/nobody/else"]), "key": by_age}):
+        cached(**{"cache": cache, **others})(make()).key({"age": 1})
+
+
 def made() -> Callable[[int], int]:
     def local(x):
         return x

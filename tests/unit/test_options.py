@@ -1,5 +1,6 @@
 """The options copy, wait and cache of cached; and the words of others."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,7 +10,16 @@ from typing import Any
 import cachelib
 import pytest
 
-from memocache import ConfigurationError, MemcachedCache, RedisCache, SimpleCache, SQLiteCache, cached
+from memocache import (
+    ConfigurationError,
+    MemcachedCache,
+    RedisCache,
+    SimpleCache,
+    SQLiteCache,
+    cached,
+    subscribe,
+    uncaches,
+)
 from memocache._options import MoreOptions
 from tests.support.threads import PATIENCE, Held, Joins, start
 
@@ -121,6 +131,43 @@ def test_what_is_no_cache_is_refused(cache: object, kind: str) -> None:
         "that returns one, "
         "or None for the default cache"
     )
+
+
+def test_a_function_that_gives_the_cache_takes_no_arguments() -> None:
+    assert refusal(cache=lambda tenant: None) == (
+        "cache= got test_a_function_that_gives_the_cache_takes_no_arguments.<locals>.<lambda>, which cannot be called "
+        "without arguments: missing a required argument: 'tenant'; wanted: a function that can, and returns a cache"
+    )
+
+
+async def later(*args: object) -> None:
+    """Answer later."""
+
+
+class Later:
+    async def __call__(self, *args: object) -> None:
+        """Answer later."""
+
+
+LATER = [(later, "later"), (Later(), "Later"), (functools.partial(Later(), 1), "partial")]
+
+
+@pytest.mark.parametrize(("function", "name"), LATER, ids=[name for _, name in LATER])
+@pytest.mark.parametrize("option", ["timeout", "unless", "copy", "cache", "key", "call", "after", "subscribe"])
+def test_a_function_that_nobody_would_await_is_refused(option: str, function: Any, name: str) -> None:
+    f = cached(namespace="f")(refusal)
+    ways: dict[str, Callable[[], object]] = {
+        "key": lambda: cached(key=function)(refusal),
+        "call": lambda: uncaches(f, call=function)(refusal),
+        "after": lambda: uncaches(f, every=True, after=function)(refusal),
+        "subscribe": lambda: subscribe(function),
+    }
+    titles = {"key": "refusal: key=", "call": "uncaches(refusal): call=", "subscribe": "subscribe()"}
+    titles["after"] = "uncaches(refusal): after="
+    with pytest.raises(ConfigurationError) as refused:
+        ways.get(option, lambda: cached(**{option: function}))()
+    title = titles.get(option, f"{option}=")
+    assert str(refused.value) == f"{title} got {name}, a coroutine function; wanted: an ordinary one"
 
 
 def test_a_class_of_caches_is_refused_for_each_call_would_make_one() -> None:

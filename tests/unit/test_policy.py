@@ -1,11 +1,14 @@
 """The options timeout and unless: for how long a result is fresh, and which are not stored."""
 
 import asyncio
+import contextlib
 import csv
 import functools
 import io
+import os
+import random
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -142,14 +145,20 @@ def test_unless_must_be_a_function(unless: object, kind: str) -> None:
         ("unless", lambda: True, "too many positional arguments"),
         ("unless", lambda result, request: True, "missing a required argument: 'request'"),
         ("timeout", lambda: 5, "too many positional arguments"),
+        ("copy", lambda one, two: one, "missing a required argument: 'two'"),
     ],
-    ids=["unless without", "unless with two", "timeout without"],
+    ids=["unless without", "unless with two", "timeout without", "copy with two"],
 )
 def test_a_function_that_cannot_take_a_result_is_refused(option: str, function: Any, error: str) -> None:
-    returned = "True where it must not be stored" if option == "unless" else "a duration"
+    for_some = ". To store nothing for some calls, use disabled()"
+    returned = {
+        "unless": f"True where it must not be stored{for_some}",
+        "timeout": f"a duration{for_some}",
+        "copy": "a copy of it",
+    }
     assert refusal(**{option: function}) == (
         f"{option}= got {function.__qualname__}, which cannot be called with a result: {error}; wanted: a function "
-        f"that takes the result and returns {returned}. To store nothing for some calls, use disabled()"
+        f"that takes the result and returns {returned[option]}"
     )
 
 
@@ -157,6 +166,33 @@ def test_what_is_wrong_is_told_of_a_callable_without_a_name_by_its_type() -> Non
     policy = Policy(functools.partial(lambda result: "soon"))
     with pytest.raises(ConfigurationError, match=r"timeout \(given by partial\)='soon' is not a duration"):
         policy.lifetime(1, 60)
+
+
+def test_those_who_set_the_same_seed_draw_other_timeouts() -> None:
+    policy = Policy(60, jitter=0.5)
+    lengths = set()
+    for _ in range(3):
+        random.seed(1)
+        lengths.add(policy.lifetime("result", 60))
+    assert len(lengths) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_children_of_one_process_draw_other_timeouts() -> None:
+    policy = Policy(60, jitter=0.5)
+    lengths = set()
+    for _ in range(3):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(writer, str(policy.lifetime("result", 60)).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writer)
+        with open(reader, "rb") as answer:
+            lengths.add(answer.read())
+    assert len(lengths) == 3
 
 
 def test_what_is_unset_says_so() -> None:
@@ -197,6 +233,85 @@ def test_what_can_be_read_once_only_is_not_stored(
     assert list(rows()) == [3]
     rows.put(iter([4]))  # and what it was to replace is gone
     assert list(rows()) == first
+
+
+class Request(Coroutine[Any, Any, str]):
+    """What a client returns that sends when it is awaited."""
+
+    is_sent = False
+
+    def __await__(self) -> Any:
+        if self.is_sent:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        self.is_sent = True
+        return "answer"
+        yield
+
+    send = throw = close = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def context() -> Iterator[str]:
+    yield "answer"
+
+
+@contextlib.asynccontextmanager
+async def async_context() -> AsyncIterator[str]:
+    yield "answer"
+
+
+async def awaited(request: Any) -> Any:
+    return await request
+
+
+async def entered(manager: Any) -> str:
+    async with manager as given:
+        return given
+
+
+USED: dict[str, tuple[Callable[[], Any], Callable[[Any], str], str]] = {
+    "what is awaited": (
+        Request,
+        lambda request: asyncio.run(awaited(request)),
+        "the function returned what can be awaited once only, so it was not stored; "
+        "await it in a coroutine function (async def), and put @cached on that",
+    ),
+    "a context manager": (
+        context,
+        lambda manager: contextlib.ExitStack().enter_context(manager),
+        "the function returned a context manager that can be entered once only, so it was not stored; "
+        "return what it gives",
+    ),
+    "an asynchronous one": (
+        async_context,
+        lambda manager: asyncio.run(entered(manager)),
+        "the function returned a context manager that can be entered once only, so it was not stored; "
+        "return what it gives",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", USED)
+@pytest.mark.parametrize("options", [{}, {"copy": lambda value: value}, {"stale": 5}], ids=["plain", "copy", "stale"])
+def test_what_can_be_used_once_only_is_not_stored(
+    kind: str, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    make, use, message = USED[kind]
+    f = cached(timeout=60, cache=SimpleCache(), **options)(lambda: make())
+    assert [use(f()) for _ in range(3)] == ["answer"] * 3
+    f.put(make())
+    assert f.peek() is MISSING
+    assert (f.info().stored, f.info().failures) == (0, 4)
+    assert caplog.text.count(f": {message} (said once; see info())") == 1
+
+
+def test_a_future_can_be_awaited_again() -> None:
+    async def main() -> None:
+        f = cached(lambda: asyncio.ensure_future(asyncio.sleep(0, "answer")))
+        assert [await f(), await f()] == ["answer"] * 2
+        assert f.info().hits == 1
+
+    asyncio.run(main())
 
 
 def test_an_iterator_of_a_coroutine_function_is_for_its_own_caller_only() -> None:

@@ -15,6 +15,7 @@ from freezegun import freeze_time
 
 from memocache import (
     MISSING,
+    Cache,
     ConfigurationError,
     ForeignCache,
     MemcachedCache,
@@ -159,6 +160,24 @@ def test_methods_and_keys_have_tags_too() -> None:
     assert Shop.rate("EUR") is rate
     uncache_tag("c:EUR")
     assert Shop.rate("EUR") is not rate
+
+
+def test_tags_that_can_be_read_once_only_are_those_of_every_function_and_method(cache: Cache) -> None:
+    decorate = cached(cache=cache, namespace="shop", key="{tenant}", tags=(each for each in ("tenant:{tenant}",)))
+
+    def price(tenant: int) -> object:
+        return str(object())
+
+    def method(shop: object, tenant: int) -> object:
+        return str(object())
+
+    class Shop:
+        price = decorate(method)
+
+    for function in (decorate(price), decorate(price), Shop().price):
+        first = function(7)
+        uncache_tag("tenant:7", cache)
+        assert function(7) != first
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ becomes free, or has room again. What is kept is as good as with LRU, measured.
 import contextlib
 import functools
 import os
-import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
+from memocache._chance import chance
 from memocache._clock import now as clock
 from memocache._clock import ticks
 from memocache._envelope import VALUE, end_of, key_digest
@@ -341,7 +341,7 @@ class Database:
     def add(self, key: str, data: bytes, expire: int) -> bool:
         """Store *data* if there is nothing under *key*."""
         added = self._store(ADD, key, data) == 1
-        if not random.randrange(SOMETIMES):
+        if not chance.randrange(SOMETIMES):
             with contextlib.suppress(BackendUnavailable):  # it may as well be left undone
                 self._run(lambda connection: remove_expired(connection.execute, clock()), changes=())
         return added
@@ -617,5 +617,5 @@ def evict(execute: Execute, idle_time: Callable[[int], int], around: int, attemp
 def remove_expired(execute: Execute, now: float) -> None:
     """Remove expired entries here and there; more, where there are many."""
     for _ in range(MOST_SWEEPS):
-        if execute(SWEEP, (random.randint(-LAST_ID, LAST_ID), SWEPT, now)).rowcount < GOOD_SWEEP:
+        if execute(SWEEP, (chance.randint(-LAST_ID, LAST_ID), SWEPT, now)).rowcount < GOOD_SWEEP:
             return
