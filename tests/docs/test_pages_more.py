@@ -22,7 +22,7 @@ LIBRARIES = {
     "recipes/notebooks.md": "pandas",
     "recipes/workers.md": "celery",
 }
-SPHINX = ("sphinx", "furo", "myst_parser", "sphinx_copybutton", "sphinx_design")
+SPHINX = ("sphinx", "furo", "myst_parser", "sphinx_copybutton", "sphinx_design", "opentelemetry", "prometheus_client")
 
 # What somebody would type, and the page that is to be found.
 QUESTIONS = {
