@@ -216,6 +216,26 @@ def redis_cluster(redis_binary: str) -> Iterator[RedisCluster]:
 
 
 @pytest.fixture
+def shared_url(request: pytest.FixtureRequest, prefix: str, tmp_path: Path) -> Callable[[str], str]:
+    """Returns the URL of a cache of this test's own, by its kind: "redis", "memcached" or "sqlite"."""
+
+    def shared_url(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite://{tmp_path}/cache.db?prefix={prefix}&timeout=10"
+        if kind == "memcached":
+            return f"memcached://{request.getfixturevalue('memcached').address}?prefix={prefix}&timeout=10"
+        return f"{request.getfixturevalue('redis_server').url}?prefix={prefix}&timeout=10"
+
+    return shared_url
+
+
+@pytest.fixture(params=["redis", "memcached", "sqlite"])
+def url(request: pytest.FixtureRequest, shared_url: Callable[[str], str]) -> str:
+    """The URL of each cache that processes share."""
+    return shared_url(request.param)
+
+
+@pytest.fixture
 def redis_factory(redis_binary: str) -> Iterator[Callable[..., RedisServer]]:
     """Starts servers of this test's own, with the options of RedisServer, and stops them after it."""
     with ExitStack() as servers:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from memocache import _clock
 from memocache.backends.base import Cache
 from tests.faults.kinds import KINDS, Kind
 from tests.support.faults import FaultProxy
@@ -47,6 +48,19 @@ def make_cache(kind: type[Kind], proxy: FaultProxy, prefix: str) -> Callable[...
 def recover(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Heals the server, and lets the longest pause of a breaker pass."""
     return recovery(proxy, monkeypatch)
+
+
+@pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the clock of breakers and deadlines, which goes on by itself no more."""
+    now = _clock.ticks()
+    monkeypatch.setattr(_clock, "ticks", lambda: now)
+
+    def move(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    return move
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import pytest
+
 from memocache import MemcachedCache, RedisCache
 from memocache.backends.base import Cache
 from tests.support.redis_servers import RedisServer
 from tests.support.servers import Address, MemcachedServer
 
-__all__ = ["KINDS", "Kind", "Memcached", "Redis"]
+__all__ = ["DRIVERS", "KINDS", "Kind", "Memcached", "Redis", "each_driver"]
 
 
 class Kind(ABC):
@@ -46,7 +48,7 @@ class Kind(ABC):
 
 class Memcached(Kind):
     name, server, factory = "memcached", "memcached", "memcached_factory"
-    script = "MemcachedCache([address])"
+    script = "MemcachedCache([address], timeout=10)"
     commands = (b"get ", b"add ", b"gets ", b"cas ", b"delete ", b"set ")
     get, delete, increment, uncache_all = b"get ", b"delete ", b"gets ", b"set "
     of_a_miss = commands[:4]
@@ -74,7 +76,7 @@ class Memcached(Kind):
 
 class Redis(Kind):
     name, server, factory = "redis", "redis_server", "redis_factory"
-    script = 'RedisCache("unix://" + address)'
+    script = 'RedisCache("unix://" + address, timeout=10)'
     commands = (b"MGET ", b"EVALSHA ", b"EVAL ", b"DEL ", b"SET ")
     get, delete, increment, uncache_all = b"GET ", b"DEL ", b"EVALSHA ", b"DEL "
     of_a_miss = commands[:2]
@@ -109,3 +111,12 @@ class Redis(Kind):
 
 
 KINDS: dict[str, type[Kind]] = {kind.name: kind for kind in (Memcached, Redis)}
+DRIVERS = [(kind, in_loop) for kind in KINDS.values() for in_loop in ([False, True] if kind is Redis else [False])]
+"""Each kind, and whether in a loop; memcached has no connections of loops."""
+
+each_driver = pytest.mark.parametrize(
+    ("kind", "runner"),
+    DRIVERS,
+    indirect=True,
+    ids=[f"{kind.name}{' in a loop' if in_loop else ''}" for kind, in_loop in DRIVERS],
+)

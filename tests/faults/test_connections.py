@@ -19,6 +19,7 @@ from tests.faults.kinds import KINDS, Kind, Memcached, Redis
 from tests.support.faults import BlackHole, Fault, FaultProxy
 from tests.support.servers import wait_until
 from tests.support.strict import run_strictly
+from tests.support.threads import PATIENCE, at_once, start
 
 if TYPE_CHECKING:
     from tests.support.faults import Exchange
@@ -47,9 +48,7 @@ def test_threads_take_connections_that_are_idle(tcp: bool, kind: type[Kind], sta
     cache = kind.cache(server.address)
     before = kind.connections(server)
     for number in range(50):  # one after the other, as the requests of a web server that has a thread for each
-        thread = threading.Thread(target=cache.set, args=(str(number), number))
-        thread.start()
-        thread.join()
+        start(cache.set, str(number), number).result(PATIENCE)
     assert cache.get_many(*map(str, range(50))) == list(range(50))
     assert kind.connections(server) - before == 1
 
@@ -74,11 +73,7 @@ def test_a_process_has_at_most_32_connections_and_waits_for_them(
     f(1)
     asked = b"MGET " if kind is Redis else kind.get
     proxy.fault = HeldUntilFull(match=asked, full=threading.Barrier(_wire.MOST_CONNECTIONS))
-    threads = [threading.Thread(target=f, args=(1,)) for _ in range(2 * _wire.MOST_CONNECTIONS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(2 * _wire.MOST_CONNECTIONS, lambda: f(1))
     info = f.info()
     assert (info.hits, info.misses, info.failures) == (2 * _wire.MOST_CONNECTIONS, 1, 0)
     assert proxy.connections == _wire.MOST_CONNECTIONS
@@ -98,13 +93,12 @@ def test_who_gets_no_connection_in_time_computes_and_the_server_has_not_failed(
         with contextlib.suppress(BackendUnavailable):
             server.give(lambda *_: inside.set() or leave.wait(5), (), repeats=False, writes=False)
 
-    thread = threading.Thread(target=take)
-    thread.start()
+    taking = start(take)
     assert inside.wait(5)
     assert f(1) == 1
     assert "all 1 connections to it were in use" in caplog.text
     leave.set()
-    thread.join()
+    taking.result(PATIENCE)
     assert f(1) == 1
     assert (f.info().hits, f.info().failures) == (1, 1)
     assert "calls are computed until it is back" not in caplog.text
@@ -120,27 +114,20 @@ def test_a_cache_that_is_dropped_closes_its_connections(kind: type[Kind], start_
 
 def test_many_threads_on_one_cache_never_mix(make_cache: Make) -> None:
     cache = make_cache()
-    problems: list[object] = []
 
     def work(number: int) -> None:
         for round_ in range(50):
-            value = f"{number}-{round_}"
-            cache.set(str(number), value)
-            if cache.get(str(number)) != value:
-                problems.append(value)
+            cache.set(str(number), f"{number}-{round_}")
+            assert cache.get(str(number)) == f"{number}-{round_}"
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
+    for each in [start(work, number) for number in range(12)]:
+        each.result(PATIENCE)
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------
 
 CACHE = """
-import json, os, sys, threading
+import asyncio, ctypes, json, os, sys, threading
 from memocache import MemcachedCache, RedisCache, cached
 
 address = json.loads(sys.argv[1])
@@ -149,6 +136,33 @@ cache.set("k", 1)
 """
 FORK = """
 f = cached(cache=cache, namespace=json.loads(sys.argv[2]))(lambda pid, x: (pid, x))
+
+def use():
+    me = os.getpid()
+    for x in range(50):
+        assert f(me, x) == (me, x)
+        assert cache.set(f"{me}", x)
+        assert cache.get(f"{me}") == x
+        assert f.uncache(me, x)
+
+def use_in_children(fork, count, use):
+    use()
+    children = []
+    for _ in range(count):
+        child = fork()
+        if not child:
+            try:
+                use()
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    use()
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * count
+    use()
+"""
+AMONG_THREADS = """
 ready, finish = threading.Barrier(5), threading.Event()
 
 def warm():  # threads that the children do not have, with connections that they would inherit
@@ -160,30 +174,7 @@ threads = [threading.Thread(target=warm) for _ in range(4)]
 for thread in threads:
     thread.start()
 ready.wait(10)
-
-def use():
-    me = os.getpid()
-    for x in range(50):
-        assert f(me, x) == (me, x)
-        assert cache.set(f"{me}", x)
-        assert cache.get(f"{me}") == x
-        assert f.uncache(me, x)
-
-use()
-children = []
-for _ in range(4):
-    child = os.fork()
-    if not child:
-        try:
-            use()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
-    children.append(child)
-use()
-assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
-use()
+use_in_children(os.fork, 4, use)
 finish.set()
 for thread in threads:
     thread.join()
@@ -191,49 +182,27 @@ for thread in threads:
 
 
 def test_forked_children_use_connections_of_their_own(kind: type[Kind], proxy: FaultProxy, prefix: str) -> None:
-    assert run_strictly(CACHE.format(kind.script) + FORK, proxy.address, prefix) == ""
+    assert run_strictly(CACHE.format(kind.script) + FORK + AMONG_THREADS, proxy.address, prefix) == ""
     assert 4 < proxy.connections <= 5 + 4
 
 
-UNTOLD_FORK = """
-import asyncio, ctypes
-
-f = cached(cache=cache, namespace=json.loads(sys.argv[2]))(lambda pid, x: (pid, x))
-
-async def awaited(pid, x):
+UNTOLD = """
+@cached(cache=cache, namespace=json.loads(sys.argv[2]) + "g")
+async def g(pid, x):
     return (pid, x)
 
-g = cached(cache=cache, namespace=json.loads(sys.argv[2]) + "g")(awaited)
-
-def use():
-    me = os.getpid()
+def use_in_tasks_too():
+    use()
     for x in range(50):
-        assert f(me, x) == (me, x)
-        assert cache.set(f"{me}", x)
-        assert cache.get(f"{me}") == x
-        assert f.uncache(me, x)
-        assert asyncio.run(g(me, x)) == (me, x)
+        assert asyncio.run(g(os.getpid(), x)) == (os.getpid(), x)
 
-use()
-children = []
-for _ in range(2):
-    child = ctypes.PyDLL(None).fork()  # as uWSGI does, and Python knows nothing of it
-    if not child:
-        try:
-            use()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
-    children.append(child)
-use()
-assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+use_in_children(ctypes.PyDLL(None).fork, 2, use_in_tasks_too)  # as uWSGI does, and Python knows nothing of it
 assert f.info().failures == g.info().failures == 0
 """
 
 
 def test_a_fork_that_python_was_not_told_of_is_noticed(kind: type[Kind], server: Any, prefix: str) -> None:
-    assert run_strictly(CACHE.format(kind.script) + UNTOLD_FORK, server.address, prefix) == ""
+    assert run_strictly(CACHE.format(kind.script) + FORK + UNTOLD, server.address, prefix) == ""
 
 
 def test_a_process_may_end_without_closing_anything(kind: type[Kind], server: Any) -> None:

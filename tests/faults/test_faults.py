@@ -10,7 +10,7 @@ import pytest
 
 from memocache import UncacheFailed
 from memocache.backends.base import Cache
-from tests.faults.kinds import KINDS, Kind, Redis
+from tests.faults.kinds import DRIVERS, Kind, Redis
 from tests.support.faults import (
     BlackHole,
     CutAfter,
@@ -46,12 +46,7 @@ Recover = Callable[[], None]
 
 def each_of(values: Callable[[type[Kind]], list[Any]]) -> pytest.MarkDecorator:
     """Run a test on each kind of server, in a loop too if it has connections of loops, with each of the *values*."""
-    found = [
-        (kind, in_loop, each)
-        for kind in KINDS.values()
-        for in_loop in ([False, True] if kind is Redis else [False])
-        for each in values(kind)
-    ]
+    found = [(kind, in_loop, each) for kind, in_loop in DRIVERS for each in values(kind)]
     ids = [f"{kind.name}{' in a loop' if in_loop else ''} {each!r}"[:80] for kind, in_loop, each in found]
     return pytest.mark.parametrize(("kind", "runner", "each"), found, indirect=["kind", "runner"], ids=ids)
 

@@ -1,7 +1,6 @@
 """The figures of processes that end, fork and are killed, on a cache that they share."""
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -12,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from memocache.stats import read
-from tests.support.redis_servers import RedisServer
-from tests.support.servers import MemcachedServer, wait_until
+from tests.support.selection import ROOT
+from tests.support.servers import wait_until
 
-ROOT = Path(__file__).parents[2]
 BEGINNING = """
 import multiprocessing, os, signal, sys, threading
 from memocache import SimpleCache, cached, stats
@@ -34,18 +32,6 @@ def said(text):
     print(text, flush=True)
     sys.stdin.readline()
 """
-
-
-@pytest.fixture(params=["redis", "memcached", "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    prefix = secrets.token_hex(5)
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/cache.db?prefix={prefix}:&timeout=10"
-    if request.param == "memcached":
-        memcached: MemcachedServer = request.getfixturevalue("memcached_tcp")
-        return "memcached://{}:{}?prefix={}:&timeout=10".format(*memcached.address, prefix)
-    redis: RedisServer = request.getfixturevalue("redis_server")
-    return f"{redis.url}{'&' if '?' in redis.url else '?'}prefix={prefix}:&timeout=10"
 
 
 Start = Callable[[str], "subprocess.Popen[str]"]

@@ -18,7 +18,7 @@ from memocache import RedisCache, UncacheFailed, cached
 from memocache._clock import ticks
 from memocache.backends import _wire
 from memocache.backends.base import Cache
-from tests.faults.kinds import KINDS, Kind, Redis
+from tests.faults.kinds import Kind, Redis, each_driver
 from tests.support.faults import Fault, FaultProxy, Garbage, Refuse, StallAfter
 from tests.support.faulty import Run, World
 from tests.support.redis_servers import RedisServer
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = 1.5
 Make = Callable[..., Cache]
-IN_THREAD_OR_TASK = [
-    (kind, in_loop) for kind in KINDS.values() for in_loop in ([False, True] if kind is Redis else [False])
-]
-each_driver = pytest.mark.parametrize(
-    ("kind", "runner"),
-    IN_THREAD_OR_TASK,
-    indirect=True,
-    ids=[f"{kind.name}{' in a loop' if in_loop else ''}" for kind, in_loop in IN_THREAD_OR_TASK],
-)
 in_thread_or_task = pytest.mark.parametrize("runner", [False, True], indirect=True, ids=["thread", "task"])
 on_redis = pytest.mark.parametrize("kind", [Redis], indirect=True, ids=["redis"])
 
@@ -346,7 +337,6 @@ def test_a_result_that_was_forgotten_while_it_was_computed_is_no_failure(
 # ---- the stack of the caller -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), indirect=True, ids=list(KINDS))
 def test_a_stack_that_has_no_room_left_is_no_failure_of_the_server(make_cache: Make, said: Said) -> None:
     f = cached(cache=make_cache(timeout=TIMEOUT), namespace="deep")(lambda x: [x])
     f(1)

@@ -1,6 +1,5 @@
 """What others may have put under our keys: junk, foreign pickles, other people's values, forged envelopes."""
 
-import itertools
 import json
 import logging
 import os
@@ -17,7 +16,6 @@ from pymemcache import Client
 
 from memocache import (
     MISSING,
-    CachedFunction,
     JSONSerializer,
     MemcachedCache,
     PickleSerializer,
@@ -27,6 +25,7 @@ from memocache import (
 )
 from memocache._envelope import GENERATION, LEASE, VALUE, Header, context, key_digest, pack, unpack
 from tests.support.faults import FaultProxy
+from tests.support.faulty import counting
 from tests.support.servers import MemcachedServer
 
 SECRET = "a secret of sixteen bytes or more"
@@ -122,17 +121,6 @@ SERIALIZERS: list[Callable[[], Serializer | None]] = [
 ]
 
 
-def value_function(cache: MemcachedCache) -> CachedFunction[..., Any]:
-    """Return a cached function that counts its computations."""
-    numbers = itertools.count(1)
-
-    @cached(cache=cache, namespace="f")
-    def f(x: int) -> int:
-        return next(numbers)
-
-    return f
-
-
 @pytest.mark.parametrize("serializer", SERIALIZERS, ids=["safe", "json", "pickle"])
 @freeze_time("2023-11-14 22:13:20")  # NOW
 def test_junk_under_a_functions_key_is_a_miss_and_healed(
@@ -141,7 +129,7 @@ def test_junk_under_a_functions_key_is_a_miss_and_healed(
     cache = MemcachedCache([memcached.address], key_prefix=prefix, serializer=serializer())
     plain = client_for(memcached.address)
     for name in JUNK:
-        f = value_function(cache)
+        f = counting(cache)
         f.uncache_all()
         assert f(0) == 1
         real = unpack(plain.get(prefix + f.key(0)), key_digest(f"{prefix}\0{f.key(0)}"))
@@ -162,12 +150,12 @@ def test_junk_under_a_generations_key_is_a_miss_and_healed(
     plain = client_for(memcached.address)
     with FaultProxy(memcached.address, unix=True) as proxy:
         cache = MemcachedCache([proxy.address], key_prefix=prefix)
-        value_function(cache)(1)
+        counting(cache)(1)
         _, _, generation = proxy.requests[0].split()
         kinds = {**junk("", canary), "too long": plain.get(generation) + b"x", "too short": plain.get(generation)[:-1]}
         del kinds["a generation"]
         for name, data in kinds.items():
-            f = value_function(cache)
+            f = counting(cache)
             f.uncache_all()
             assert f(1) == 1
             present = plain.get(generation)
@@ -217,10 +205,7 @@ def test_a_forged_lease_holds_nobody_up_for_longer_than_wait(
 ) -> None:
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
 
-    @cached(cache=cache, namespace="f", wait=0)
-    def f() -> int:
-        return 1
-
+    f = cached(cache=cache, namespace="f", wait=0)(lambda: 1)
     f()
     plain = client_for(memcached.address)
     real = cache._unpack(f.key(), plain.get(prefix + f.key()))
@@ -241,7 +226,7 @@ def test_two_serializers_on_one_server_never_mix(
         MemcachedCache([memcached.address], key_prefix=prefix, serializer=serializer)
         for serializer in (None, JSONSerializer(), PickleSerializer(SECRET), PickleSerializer(SECRET + "!"))
     ]
-    functions = [value_function(cache) for cache in caches]
+    functions = [counting(cache) for cache in caches]
     with caplog.at_level(logging.WARNING, "memocache"):
         for number in (1, 2):
             for f in functions:

@@ -3,71 +3,34 @@
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pymemcache import Client
 
-from memocache import CachedFunction, MemcachedCache, UncacheFailed, _clock, cached
+from memocache import MemcachedCache, UncacheFailed, cached
+from tests.faults.kinds import Memcached
 from tests.support.faults import BlackHole, CutAfter, Fault, FaultProxy, LoseAnswer, Refuse, Reset
+from tests.support.faulty import counting
 from tests.support.servers import MemcachedServer, connect, wait_until
+from tests.support.threads import PATIENCE, start
 
 if TYPE_CHECKING:
     from tests.support.faults import Exchange
 
 
 @pytest.fixture
-def proxy(memcached: MemcachedServer) -> Iterator[FaultProxy]:
-    with FaultProxy(memcached.address, unix=True) as proxy:
-        yield proxy
+def kind() -> type[Memcached]:
+    return Memcached
 
 
 @pytest.fixture
-def cache(proxy: FaultProxy, prefix: str) -> MemcachedCache:
-    return MemcachedCache([proxy.address], key_prefix=prefix, timeout=5)
-
-
-@pytest.fixture
-def ticks(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the clock of the breaker, which goes on by itself no more."""
-    now = _clock.ticks()
-    monkeypatch.setattr(_clock, "ticks", lambda: now)
-
-    def move(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
-    return move
-
-
-def counting(cache: MemcachedCache, wait: float = 10) -> CachedFunction[[int], int]:
-    numbers = itertools.count(1)
-
-    @cached(cache=cache, namespace="f", wait=wait)
-    def f(x: int) -> int:
-        return next(numbers)
-
-    return f
+def cache(make_cache: Callable[..., MemcachedCache]) -> MemcachedCache:
+    return make_cache(timeout=5)
 
 
 # ---- down and back ---------------------------------------------------------------------------------------------------
-
-
-def test_a_server_that_failed_is_left_alone(
-    cache: MemcachedCache, proxy: FaultProxy, ticks: Callable[[float], None]
-) -> None:
-    f = counting(cache)
-    f(1)
-    proxy.fault = CutAfter(3)
-    assert f(1) == 2
-    before = len(proxy.requests), proxy.connections
-    assert [f(1), f(2), f.refresh(1)] == [3, 4, 5]
-    f.put(1, 1)
-    ticks(0.12)
-    assert f(1) == 6
-    assert (len(proxy.requests), proxy.connections) == before
-    assert f.info().failures == 6
 
 
 def test_the_pauses_grow_to_half_a_minute(
@@ -99,13 +62,12 @@ def test_one_caller_tries_and_success_is_for_all(
     proxy.fault = BlackHole(times=1)
     ticks(31)
     before = len(proxy.requests)
-    asked = threading.Thread(target=f, args=(1,))
-    asked.start()
+    asked = start(f, 1)
     assert wait_until(lambda: len(proxy.requests) > before)
     assert f(1) > 1  # while the other one tries, this one does not wait
     assert len(proxy.requests) == before + 1
     proxy.drop_connections()
-    asked.join()
+    asked.result(PATIENCE)
     ticks(31)
     assert [f(1), f(1), f(1)] == [1, 1, 1]
 
@@ -144,33 +106,17 @@ def test_nobody_notices_a_restart(
             seen.append(f(number))
             done.wait(30)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
+    threads = [start(work, number) for number in range(4)]
     for _ in range(3):
         go.wait(30)
         done.wait(30)
         f.uncache_all()
         server.restart()  # kill -9, with five warm connections
     for thread in threads:
-        thread.join()
+        thread.result(PATIENCE)
     assert f.info().failures == 0
     assert (f.info().misses, f.info().hits, len(set(seen))) == (12, 12, 12)
     assert not caplog.records
-
-
-def test_a_server_that_hangs_costs_one_deadline_and_no_more(own_memcached: MemcachedServer) -> None:
-    f = counting(MemcachedCache([own_memcached.address], timeout=0.1))
-    f(1)
-    own_memcached.pause()
-    try:
-        began = _clock.ticks()
-        assert [f(1), f(2), f(3)] == [2, 3, 4]
-        assert _clock.ticks() - began < 2
-        with pytest.raises(UncacheFailed):
-            f.uncache(1)
-    finally:
-        own_memcached.resume()
 
 
 class Full(Fault):
@@ -193,22 +139,18 @@ def test_a_full_server_is_no_outage(cache: MemcachedCache, proxy: FaultProxy, ca
 # ---- answers that get lost -------------------------------------------------------------------------------------------
 
 
-def test_a_lease_whose_answer_was_lost_is_known_by_its_id(cache: MemcachedCache, proxy: FaultProxy) -> None:
+@pytest.mark.parametrize("command", [b"add ", b"cas "])
+def test_a_lease_whose_answer_was_lost_is_known_by_its_id(
+    command: bytes, cache: MemcachedCache, proxy: FaultProxy
+) -> None:
     f = counting(cache, wait=0)
-    f(0)
-    proxy.fault = LoseAnswer(match=b"add ", times=1)
+    f(0 if command == b"add " else 1)
+    if command == b"cas ":
+        f.uncache_all()  # so that what is there is swapped for the lease
+    proxy.fault = LoseAnswer(match=command, times=1)
     assert [f(1), f(1), f(1)] == [2, 2, 2]
     info = f.info()
     assert (info.misses, info.hits, info.stored, info.failures) == (2, 2, 2, 0)
-
-
-def test_so_is_one_that_was_swapped_in(cache: MemcachedCache, proxy: FaultProxy) -> None:
-    f = counting(cache, wait=0)
-    f(1)
-    f.uncache_all()
-    proxy.fault = LoseAnswer(match=b"cas ", times=1)
-    assert [f(1), f(1), f(1)] == [2, 2, 2]
-    assert (f.info().stored, f.info().failures) == (2, 0)
 
 
 class SilentFrom(Fault):
@@ -274,13 +216,11 @@ def test_another_processes_lease_is_never_taken_for_ours(
         return "theirs"
 
     ours = cached(cache=cache, namespace="slow", wait=0)(lambda: "ours")
-    thread = threading.Thread(target=slow)
-    thread.start()
+    theirs = start(slow)
     assert begun.wait(10)
     assert [ours(), ours()] == ["ours", "ours"]
     finish.set()
-    thread.join()
-    assert ours() == "theirs"
+    assert theirs.result(PATIENCE) == ours() == "theirs"
 
 
 def test_a_late_stub_does_not_bring_back_what_was_forgotten(

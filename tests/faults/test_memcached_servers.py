@@ -8,29 +8,19 @@ from typing import Any
 import pytest
 from pymemcache import Client
 
-from memocache import BackendUnavailable, CachedFunction, MemcachedCache, UncacheFailed, _clock, cached, uncache_tag
+from memocache import BackendUnavailable, MemcachedCache, UncacheFailed, _clock, cached, uncache_tag
+from tests.faults.kinds import Memcached
 from tests.support.faults import FaultProxy, Refuse
+from tests.support.faulty import counting
 from tests.support.servers import MemcachedServer
 
 
-def counting(cache: MemcachedCache) -> CachedFunction[..., Any]:
-    """Return a cached function that counts its computations."""
-    numbers = itertools.count(1)
-
-    @cached(cache=cache, namespace="f")
-    def f(x: int = 0) -> int:
-        return next(numbers)
-
-    return f
+@pytest.fixture
+def kind() -> type[Memcached]:
+    return Memcached
 
 
 # ---- one server: round trips -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def proxy(memcached: MemcachedServer) -> Iterator[FaultProxy]:
-    with FaultProxy(memcached.address, unix=True) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -127,20 +117,6 @@ def three(memcached_factory: Any, client_for: Any) -> Iterator[Three]:
     yield three
     for proxy in three.proxies:
         proxy.close()
-
-
-@pytest.fixture
-def ticks(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the clock of deadlines and pauses."""
-    moved = 0.0
-    real = _clock.ticks
-    monkeypatch.setattr(_clock, "ticks", lambda: real() + moved)
-
-    def move(seconds: float) -> None:
-        nonlocal moved
-        moved += seconds
-
-    return move
 
 
 KEYS = range(60)

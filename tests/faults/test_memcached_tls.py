@@ -3,7 +3,6 @@
 import logging
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import trustme
 from memocache import ConfigurationError, MemcachedCache, UncacheFailed, cache_from_url, cached
 from memocache._clock import ticks
 from tests.support.servers import MemcachedBinary, MemcachedServer, TlsMemcachedServer
+from tests.support.threads import at_once
 
 
 def hits_of(cache: Any, prefix: str) -> int:
@@ -43,16 +43,8 @@ def test_threads_and_an_idle_connection(tls_memcached: TlsMemcachedServer, prefi
     cache = cache_from_url(tls_memcached.url)
     f = cached(timeout=60, cache=cache, namespace=prefix)(lambda x: [x])
     f(1)
-    wrong = []
-
-    def use() -> None:
-        wrong.extend(x for x in range(200) if f(x % 20) != [x % 20])
-
-    threads = [threading.Thread(target=use) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    wrong: list[int] = []
+    at_once(8, lambda: wrong.extend(x for x in range(200) if f(x % 20) != [x % 20]))
     assert wrong == []
     assert f.info().failures == 0
 

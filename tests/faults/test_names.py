@@ -13,20 +13,13 @@ from memocache import UncacheFailed, cached
 from memocache._clock import ticks
 from memocache.backends import _names
 from memocache.backends.base import Cache
-from tests.faults.kinds import KINDS, Kind, Redis
+from tests.faults.kinds import Kind, each_driver
 from tests.support.faults import FaultProxy, Refuse
 from tests.support.faulty import World
 from tests.support.servers import connect, free_port, wait_until
 
 TIMEOUT = 0.5
 NAME = "cache.internal"
-DRIVERS = [(kind, in_loop) for kind in KINDS.values() for in_loop in ([False, True] if kind is Redis else [False])]
-each_driver = pytest.mark.parametrize(
-    ("kind", "runner"),
-    DRIVERS,
-    indirect=True,
-    ids=[f"{kind.name}{' in a loop' if loop else ''}" for kind, loop in DRIVERS],
-)
 
 
 class Resolver:

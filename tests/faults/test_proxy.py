@@ -275,23 +275,3 @@ def test_a_server_behind_the_proxy_goes_and_comes(
         with pytest.raises((MemcacheError, ConnectionError)):
             client.get("k")
         assert client.get("k") is None
-
-
-def test_many_clients_at_once(proxy: FaultProxy, client_for: Callable[..., Client], prefix: str) -> None:
-    problems: list[str] = []
-
-    def work(number: int) -> None:
-        client = client_for(proxy.address)
-        for i in range(20):
-            client.set(f"{prefix}{number}", b"%d" % i)
-            if (got := client.get(f"{prefix}{number}")) != b"%d" % i:
-                problems.append(f"{number}: {got!r} for {i}")
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
-    assert proxy.connections == 16
-    assert len(proxy.requests) == 16 * 40

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis.crc import key_slot
 
 from memocache import (
     MISSING,
@@ -25,7 +26,7 @@ from memocache import (
     uncache_tag,
 )
 from memocache._clock import ticks
-from tests.support.faulty import Run
+from tests.support.faulty import Run, counting
 from tests.support.redis_servers import Certificates, RedisCluster, RedisServer, RedisWithSentinel, TlsServer
 from tests.support.servers import skip_or_fail, wait_until
 
@@ -216,8 +217,6 @@ def test_tls(tls: TlsServer, certificates: Certificates, prefix: str) -> None:
 
 
 def test_tls_in_a_task(tls: TlsServer, certificates: Certificates, prefix: str) -> None:
-    import asyncio
-
     cache = RedisCache(tls.url, ssl_ca_certs=certificates.certificate, key_prefix=prefix, timeout=10)
 
     @cached(cache=cache, namespace="tls")
@@ -240,68 +239,80 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tls: TlsServer, prefix
 # ---- sentinels -------------------------------------------------------------------------------------------------------
 
 
-def test_a_failover_is_followed(redis_binary: str, prefix: str) -> None:
+@pytest.fixture
+def shop(redis_binary: str) -> Iterator[RedisWithSentinel]:
     with RedisWithSentinel(redis_binary) as shop:
-        cache = RedisCache(shop.url, key_prefix=prefix, timeout=0.3)
-        assert works(cache)
-        calls: list[int] = []
-
-        @cached(cache=cache, namespace="f")
-        def f(x: int) -> int:
-            calls.append(x)
-            return x
-
-        f(1)
-        shop.fail_over()
-        assert f(1) == 1
-
-        def is_a_cache_again() -> bool:
-            before = len(calls)
-            return f(2) == f(2) == 2 and len(calls) == before
-
-        assert wait_until(is_a_cache_again, 20)
-        assert f.uncache(2) is True
-        with shop.replica.client() as client:
-            assert client.keys(f"memocache:{prefix}*")
+        yield shop
 
 
-def test_a_master_that_has_become_a_replica_is_left(redis_binary: str, prefix: str) -> None:
+def test_a_failover_is_followed(shop: RedisWithSentinel, prefix: str) -> None:
+    cache = RedisCache(shop.url, key_prefix=prefix, timeout=0.3)
+    assert works(cache)
+    calls: list[int] = []
+
+    @cached(cache=cache, namespace="f")
+    def f(x: int) -> int:
+        calls.append(x)
+        return x
+
+    f(1)
+    shop.fail_over()
+    assert f(1) == 1
+
+    def is_a_cache_again() -> bool:
+        before = len(calls)
+        return f(2) == f(2) == 2 and len(calls) == before
+
+    assert wait_until(is_a_cache_again, 20)
+    assert f.uncache(2) is True
+    with shop.replica.client() as client:
+        assert client.keys(f"memocache:{prefix}*")
+
+
+def test_a_master_that_has_become_a_replica_is_left(shop: RedisWithSentinel, prefix: str) -> None:
     """Its sentinel lies, as they do for a while: nothing is read from a replica, which may not have been told yet."""
-    with RedisWithSentinel(redis_binary) as shop:
-        cache = RedisCache(shop.url, key_prefix=prefix, timeout=1)
-        cache.set("k", "v")
-        with shop.master.client() as client:
-            client.execute_command("REPLICAOF", *shop.replica.address)
-            client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
-        with pytest.raises(BackendUnavailable, match="it is a replica, and not the master any more"):
-            cache.get("k")
+    cache = RedisCache(shop.url, key_prefix=prefix, timeout=1)
+    cache.set("k", "v")
+    with shop.master.client() as client:
+        client.execute_command("REPLICAOF", *shop.replica.address)
+        client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
+    with pytest.raises(BackendUnavailable, match="it is a replica, and not the master any more"):
+        cache.get("k")
 
 
-def test_a_service_that_the_sentinels_do_not_know(redis_binary: str) -> None:
-    with RedisWithSentinel(redis_binary) as shop:
-        url = shop.url.replace("/shop", "/shed")
-        with pytest.raises(BackendUnavailable, match="knows no master of 'shed'"):
-            RedisCache(url).get("k")
+def test_a_service_that_the_sentinels_do_not_know(shop: RedisWithSentinel) -> None:
+    url = shop.url.replace("/shop", "/shed")
+    with pytest.raises(BackendUnavailable, match="knows no master of 'shed'"):
+        RedisCache(url).get("k")
 
 
 # ---- clusters --------------------------------------------------------------------------------------------------------
 
 
-def ref_of(cache: RedisCache, key: str) -> tuple[int, bytes]:
-    from redis.crc import key_slot
+@pytest.fixture
+def cluster(redis_binary: str) -> Iterator[RedisCluster]:
+    """A cluster of three masters of this test's own."""
+    with RedisCluster(redis_binary) as cluster:
+        yield cluster
 
-    shard = cache._node(cache._wire(key))
-    return key_slot(shard.name("x")), shard.name(cache._wire(key))
+
+def slot_of(f: Any, *args: object) -> int:
+    """Return the slot that has what is stored of a call."""
+    return key_slot(f.cache._node(f.cache._wire(f.key(*args))).name("x"))
 
 
-def owner_of(cluster: RedisCluster, slot: int) -> int:
+def owner_of(slot: int) -> int:
     return slot // 5462
+
+
+def next_owner_of(slot: int) -> int:
+    return (owner_of(slot) + 1) % 3
 
 
 def carry(cluster: RedisCluster, slot: int, there: int, most: int = 1000) -> list[bytes]:
     """Move keys of a slot that is moving to another node, and return them: at *most* so many, in no order."""
     host, port = cluster.nodes[there].address
-    with cluster.nodes[owner_of(cluster, slot)].client() as source:
+    with cluster.nodes[owner_of(slot)].client() as source:
         keys: list[bytes] = source.execute_command("CLUSTER GETKEYSINSLOT", slot, most)
         for key in keys:
             source.execute_command("MIGRATE", host, port, key, 0, 5000)
@@ -310,7 +321,7 @@ def carry(cluster: RedisCluster, slot: int, there: int, most: int = 1000) -> lis
 
 def move(cluster: RedisCluster, slot: int, there: int, *, until_moving: bool = False) -> None:
     """Move a slot with its keys to another node; or only begin with it."""
-    here = owner_of(cluster, slot)
+    here = owner_of(slot)
     with cluster.nodes[here].client() as source, cluster.nodes[there].client() as target:
         ids = [each.execute_command("CLUSTER MYID") for each in (source, target)]
         target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
@@ -323,77 +334,62 @@ def move(cluster: RedisCluster, slot: int, there: int, *, until_moving: bool = F
     cluster.wait_until_agreed()  # the third has only heard of it
 
 
-def test_a_slot_that_moves_takes_its_generations_along(redis_binary: str, prefix: str) -> None:
-    with RedisCluster(redis_binary) as cluster:
-        cache, other = (RedisCache(cluster.url, key_prefix=prefix, timeout=5) for _ in range(2))
-        truth = "old"
+def test_a_slot_that_moves_takes_its_generations_along(cluster: RedisCluster, prefix: str) -> None:
+    cache, other = (RedisCache(cluster.url, key_prefix=prefix, timeout=5) for _ in range(2))
+    truth = "old"
 
-        @cached(cache=cache, namespace="f", tags=("a:{x}",))
-        def f(x: int) -> str:
-            return truth
+    @cached(cache=cache, namespace="f", tags=("a:{x}",))
+    def f(x: int) -> str:
+        return truth
 
-        for x in range(50):
-            assert f(x) == "old"
-        slot, _ = ref_of(cache, f.key(7))
-        move(cluster, slot, (owner_of(cluster, slot) + 1) % 3)
-        assert f.peek(7) == "old"  # MOVED is followed
-        f.uncache_all()
-        truth = "new"
-        assert [f(x) for x in range(50)] == ["new"] * 50
-        assert other.get(f.key(7)) == "new"
-        assert f.info().failures == 0
-
-
-def test_a_slot_that_is_moving(redis_binary: str, prefix: str) -> None:
-    with RedisCluster(redis_binary) as cluster:
-        cache = RedisCache(cluster.url, key_prefix=prefix, timeout=5)
-        calls: list[int] = []
-
-        @cached(cache=cache, namespace="f")
-        def f(x: int) -> int:
-            calls.append(x)
-            return len(calls)
-
-        assert f(7) == 1
-        slot, _ = ref_of(cache, f.key(7))
-        there = (owner_of(cluster, slot) + 1) % 3
-        move(cluster, slot, there, until_moving=True)
-        assert f.uncache(7) is True  # though neither of the two has all of the keys
-        carry(cluster, slot, there)
-        assert [f(7), f(7)] == [2, 3]  # Redis lets nobody take the lease meanwhile
-        assert f.uncache(7) is False  # ASK is followed
-        move(cluster, slot, there)
-        assert [f(7), f(7)] == [4, 4]
+    for x in range(50):
+        assert f(x) == "old"
+    slot = slot_of(f, 7)
+    move(cluster, slot, next_owner_of(slot))
+    assert f.peek(7) == "old"  # MOVED is followed
+    f.uncache_all()
+    truth = "new"
+    assert [f(x) for x in range(50)] == ["new"] * 50
+    assert other.get(f.key(7)) == "new"
+    assert f.info().failures == 0
 
 
-def test_a_hit_in_a_slot_that_is_moving(redis_binary: str, prefix: str) -> None:
+def test_a_slot_that_is_moving(cluster: RedisCluster, prefix: str) -> None:
+    cache = RedisCache(cluster.url, key_prefix=prefix, timeout=5)
+    f = counting(cache)
+    assert f(7) == 1
+    slot = slot_of(f, 7)
+    there = next_owner_of(slot)
+    move(cluster, slot, there, until_moving=True)
+    assert f.uncache(7) is True  # though neither of the two has all of the keys
+    carry(cluster, slot, there)
+    assert [f(7), f(7)] == [2, 3]  # Redis lets nobody take the lease meanwhile
+    assert f.uncache(7) is False  # ASK is followed
+    move(cluster, slot, there)
+    assert [f(7), f(7)] == [4, 4]
+
+
+def test_a_hit_in_a_slot_that_is_moving(cluster: RedisCluster, prefix: str) -> None:
     """An entry and its generations are here or there already, each for itself; and there is no lease anywhere."""
-    with RedisCluster(redis_binary) as cluster:
-        cache = RedisCache(cluster.url, key_prefix=prefix, timeout=5)
-        calls: list[int] = []
-
-        @cached(cache=cache, namespace="f", tags=("a:{x}",))
-        def f(x: int) -> int:
-            calls.append(x)
-            return len(calls)
-
-        assert f(7) == 1
-        key = f.key(7)
-        slot, _ = ref_of(cache, key)
-        there = (owner_of(cluster, slot) + 1) % 3
-        move(cluster, slot, there, until_moving=True)
-        moved = 0
-        while True:
-            assert (f(7), f.peek(7), f.many([(7,)]), cache.get(key)) == (1, 1, [1], 1)
-            if not carry(cluster, slot, there, 1):
-                break
-            moved += 1
-        assert moved == 3
-        assert (calls, f.info().failures) == ([7], 0)
-        f.uncache_where(x=7)
-        assert (f(7), f.peek(7), cache.get(key)) == (2, MISSING, None)
-        move(cluster, slot, there)
-        assert (f(7), f(7)) == (3, 3)
+    cache = RedisCache(cluster.url, key_prefix=prefix, timeout=5)
+    f = counting(cache, tags=("a:{x}",))
+    assert f(7) == 1
+    key = f.key(7)
+    slot = slot_of(f, 7)
+    there = next_owner_of(slot)
+    move(cluster, slot, there, until_moving=True)
+    moved = 0
+    while True:
+        assert (f(7), f.peek(7), f.many([(7,)]), cache.get(key)) == (1, 1, [1], 1)
+        if not carry(cluster, slot, there, 1):
+            break
+        moved += 1
+    assert moved == 3
+    assert (f.info().misses, f.info().failures) == (1, 0)
+    f.uncache_where(x=7)
+    assert (f(7), f.peek(7), cache.get(key)) == (2, MISSING, None)
+    move(cluster, slot, there)
+    assert (f(7), f(7)) == (3, 3)
 
 
 def test_a_node_that_is_down_costs_its_own_keys_only(redis_binary: str, prefix: str) -> None:
@@ -417,18 +413,17 @@ def test_a_node_that_is_down_costs_its_own_keys_only(redis_binary: str, prefix: 
             f.uncache_all()
 
 
-def test_a_node_that_hangs_costs_one_timeout_whatever_it_is_asked(redis_binary: str, prefix: str) -> None:
-    with RedisCluster(redis_binary) as cluster:
-        cache = RedisCache(cluster.url, key_prefix=prefix, timeout=0.3)
-        f = cached(cache=cache, namespace="f")(lambda x: x)
-        f(1)
-        cluster.nodes[1].pause()
-        began = ticks()
-        with pytest.raises(UncacheFailed):
-            f.uncache_all()  # which is about some twenty shards there
-        assert ticks() - began < 3
-        cluster.nodes[1].resume()
-        assert wait_until(lambda: acknowledged(f.uncache_all))
+def test_a_node_that_hangs_costs_one_timeout_whatever_it_is_asked(cluster: RedisCluster, prefix: str) -> None:
+    cache = RedisCache(cluster.url, key_prefix=prefix, timeout=0.3)
+    f = cached(cache=cache, namespace="f")(lambda x: x)
+    f(1)
+    cluster.nodes[1].pause()
+    began = ticks()
+    with pytest.raises(UncacheFailed):
+        f.uncache_all()  # which is about some twenty shards there
+    assert ticks() - began < 3
+    cluster.nodes[1].resume()
+    assert wait_until(lambda: acknowledged(f.uncache_all))
 
 
 def acknowledged(forget: Callable[[], object]) -> bool:
@@ -520,18 +515,17 @@ def test_sentinels_that_hang_cost_a_part_of_the_time(
         assert wait_until(lambda: f(1) == 1 and f.info().hits > 0)
 
 
-def test_who_takes_a_lease_in_a_slot_that_is_moving_waits_for_a_moment(redis_binary: str, prefix: str) -> None:
-    with RedisCluster(redis_binary) as cluster:
-        cache = RedisCache(cluster.url, key_prefix=prefix, timeout=5)
-        f = cached(cache=cache, namespace="f")(lambda x: x)
-        f(7)
-        slot, _ = ref_of(cache, f.key(7))
-        there = (owner_of(cluster, slot) + 1) % 3
-        f.uncache(7)
-        move(cluster, slot, there, until_moving=True)  # what is there is the generation only
-        thread = threading.Timer(0.1, lambda: (carry(cluster, slot, there), move(cluster, slot, there)))
-        thread.start()
-        f(7)
-        thread.join()
-        f(7)
-        assert (f.info().hits, f.info().failures) == (1, 0)
+def test_who_takes_a_lease_in_a_slot_that_is_moving_waits_for_a_moment(cluster: RedisCluster, prefix: str) -> None:
+    cache = RedisCache(cluster.url, key_prefix=prefix, timeout=5)
+    f = cached(cache=cache, namespace="f")(lambda x: x)
+    f(7)
+    slot = slot_of(f, 7)
+    there = next_owner_of(slot)
+    f.uncache(7)
+    move(cluster, slot, there, until_moving=True)  # what is there is the generation only
+    thread = threading.Timer(0.1, lambda: (carry(cluster, slot, there), move(cluster, slot, there)))
+    thread.start()
+    f(7)
+    thread.join()
+    f(7)
+    assert (f.info().hits, f.info().failures) == (1, 0)

@@ -33,16 +33,6 @@ def test_shared_servers_serve(
     assert server.stats()["pid"] == str(server.pid)
 
 
-def test_unix_form_of_the_address(memcached: MemcachedServer, client_for: Callable[..., Client]) -> None:
-    assert client_for(f"unix:{memcached.socket_path}").version() == memcached.stats()["version"].encode()
-
-
-def test_two_tests_have_two_prefixes(prefix: str) -> None:
-    assert prefix.isascii()
-    assert len(prefix) <= 16
-    assert not set(prefix) & set(" \r\n\t")
-
-
 @pytest.mark.parametrize("tcp", [False, True])
 def test_restart_loses_the_data_and_keeps_the_address(
     tcp: bool, memcached_factory: Factory, client_for: Callable[..., Client]

@@ -321,10 +321,9 @@ print(f.uncache(1), f(1), f(1), f.info().hits)
 """
 
 
-def output_of(script: str, path: Path) -> str:
-    run = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + script, str(path)], capture_output=True, text=True, timeout=60, check=False
-    )
+def output_of(script: str, path: Path, *arguments: str) -> str:
+    words = [sys.executable, "-c", PREAMBLE + script, str(path), *arguments]
+    run = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -340,39 +339,6 @@ def test_a_directory_that_cannot_be_written_is_not_trouble_in_the_application() 
             os.chown(directory, NOBODY, NOBODY)
         out = output_of(READ_ONLY, Path(directory, "c.db"))
     assert out == "[0, 1, 2, 3, 4] 5 5\nUncacheFailed\nFalse 1 1 1\n"
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(disk)], check=False)
-    if mounted.returncode:
-        pytest.skip("only root may mount a file system that is soon full")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def test_a_full_disk_is_not_trouble_in_the_application(tiny_disk: Path) -> None:
-    limit = 2**24
-    cache = SQLiteCache(tiny_disk / "c.db", size_limit=limit)
-    f = cached(cache=cache, namespace="f")(lambda x: "x" * 5000)
-    assert {f(x) for x in range(300)} == {"x" * 5000}
-    # A file that begins anew knows nothing of the lease of the call that found the disk full; see test_sqlite_volumes.
-    assert f.info().stored in (299, 300)
-    assert f.info().failures == 0
-    assert f.peek(299) == "x" * 5000
-    for number in range(2000):  # touches all of the shared memory, which has its room
-        cache.has(str(number))
-
-
-def test_a_disk_that_is_full_from_the_beginning_is_not_either(tiny_disk: Path) -> None:
-    cache = SQLiteCache(tiny_disk / "c.db")  # would need more than there is for what the processes share
-    f = cached(cache=cache, namespace="f")(lambda x: x)
-    assert [f(1), f(1), f(1)] == [1, 1, 1]
-    assert f.info().failures == 3
-    with pytest.raises(UncacheFailed, match="No space left on device"):
-        f.uncache(1)
 
 
 # ---- files that somebody has crafted, or emptied ---------------------------------------------------------------------
@@ -472,6 +438,7 @@ def test_a_value_larger_than_any_may_be_is_not_read(path: Path) -> None:
 
 
 EMPTIED = """
+from concurrent.futures import ThreadPoolExecutor
 caches = [SQLiteCache(path) for _ in range(2)]
 f, g = [cached(cache=cache, namespace="f")(lambda x: values[x]) for cache in caches]
 values = {1: 1, 2: 1}
@@ -479,7 +446,8 @@ print(f(1), g(1), f(1), g(1))
 side = path + sys.argv[2]
 os.truncate(side, int(sys.argv[3]))
 if sys.argv[4] == "other":
-    print(*in_thread(lambda: (f(1), f(2))))
+    with ThreadPoolExecutor(1) as pool:
+        print(*pool.map(f, (1, 2)))
 else:
     print(f(1), f(2))
 values = {1: 2, 2: 2}
@@ -487,24 +455,11 @@ f.uncache(1)
 g.uncache(2)
 print(f(1), g(1), f(2), g(2), caches[0].set("k", 1), caches[1].get("k"), caches[1].clear(), caches[0].get("k"))
 """
-IN_THREAD = """
-from concurrent.futures import ThreadPoolExecutor
-def in_thread(work):
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result()
-"""
 
 
 @pytest.mark.parametrize("thread", ["same", "other"])
 @pytest.mark.parametrize("size", [0, 5000])
 @pytest.mark.parametrize("side", ["-shared", "-shm"])
 def test_a_file_in_memory_that_somebody_empties_kills_nobody(side: str, size: int, thread: str, path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + IN_THREAD + EMPTIED, str(path), side, str(size), thread],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout == "1 1 1 1\n1 1\n2 2 2 2 True 1 True None\n"
+    said = output_of(EMPTIED, path, side, str(size), thread)
+    assert said == "1 1 1 1\n1 1\n2 2 2 2 True 1 True None\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from memocache import SQLiteCache, cached
+from memocache import SQLiteCache, UncacheFailed, cached
 
 needs_root = pytest.mark.skipif(
     hasattr(os, "geteuid") and os.geteuid() != 0, reason="only root can make files of other users"
@@ -173,6 +173,27 @@ def test_a_value_that_the_disk_has_no_room_for_costs_no_others(mount: Callable[[
     assert len(f(6 * MEBIBYTE)) == 6 * MEBIBYTE
     assert f.info().failures == 1
     assert sum(value is not None for value in cache.get_many(*map(str, range(500)))) > 400
+
+
+def test_a_full_disk_is_not_trouble_in_the_application(mount: Callable[[int], Path]) -> None:
+    cache = SQLiteCache(mount(1) / "c.db", size_limit=16 * MEBIBYTE)
+    f = cached(cache=cache, namespace="f")(lambda x: "x" * 5000)
+    assert {f(x) for x in range(300)} == {"x" * 5000}
+    # A file that begins anew knows nothing of the lease of the call that found the disk full.
+    assert f.info().stored in (299, 300)
+    assert f.info().failures == 0
+    assert f.peek(299) == "x" * 5000
+    for number in range(2000):  # touches all of the shared memory, which has its room
+        cache.has(str(number))
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_not_either(mount: Callable[[int], Path]) -> None:
+    cache = SQLiteCache(mount(1) / "c.db")  # would need more than there is for what the processes share
+    f = cached(cache=cache, namespace="f")(lambda x: x)
+    assert [f(1), f(1), f(1)] == [1, 1, 1]
+    assert f.info().failures == 3
+    with pytest.raises(UncacheFailed, match="No space left on device"):
+        f.uncache(1)
 
 
 # ---- the log ---------------------------------------------------------------------------------------------------------

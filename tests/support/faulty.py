@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from memocache import UncacheFailed, _clock, cached
+from memocache import CachedFunction, UncacheFailed, _clock, cached
 from memocache.backends.base import Cache
 from tests.support.faults import FaultProxy
 
-__all__ = ["Run", "World", "recovery"]
+__all__ = ["Run", "World", "counting", "recovery"]
 
 PATIENCE = 3.0  # far more than the few timeouts that a call may take: this machine may be busy
 
@@ -68,6 +68,17 @@ class World:
             else:
                 return
         raise AssertionError("the old truth could not be forgotten")
+
+
+def counting(cache: Cache, **options: Any) -> CachedFunction[..., int]:
+    """Return a cached function of any x that returns 1, 2, 3 and so on."""
+    numbers = itertools.count(1)
+
+    @cached(cache=cache, namespace="f", **options)
+    def f(x: int = 0) -> int:
+        return next(numbers)
+
+    return f
 
 
 def recovery(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
