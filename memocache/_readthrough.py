@@ -416,7 +416,8 @@ def _use_up(kind: type) -> str:
     # Unlike a future, which can be awaited again. A coroutine of Python's own is refused, see Policy.lifetime.
     if hasattr(kind, "__await__") and hasattr(kind, "send") and kind is not CoroutineType:
         return AWAITED_ONCE
-    if issubclass(kind, _GeneratorContextManager | _AsyncGeneratorContextManager):
+    # Not by issubclass: these are abstract, so that it takes long, and asks the hash of a class.
+    if kind is _GeneratorContextManager or kind is _AsyncGeneratorContextManager:
         return ENTERED_ONCE
     return ""
 

@@ -305,6 +305,22 @@ def test_what_can_be_used_once_only_is_not_stored(
     assert caplog.text.count(f": {message} (said once; see info())") == 1
 
 
+class Unhashable(type):
+    """The type of classes that cannot be looked up or compared."""
+
+    def __hash__(cls) -> int:
+        raise TypeError("no hash")
+
+    def __eq__(cls, other: object) -> bool:
+        raise TypeError("not to be compared")
+
+
+@pytest.mark.parametrize("options", [{}, {"stale": 5}], ids=["plain", "stale"])
+def test_a_result_is_stored_whatever_its_class_can_do(options: dict[str, Any]) -> None:
+    f = cached(timeout=60, cache=SimpleCache(), **options)(lambda: Unhashable("Result", (), {})())
+    assert f() is f()
+
+
 def test_a_future_can_be_awaited_again() -> None:
     async def main() -> None:
         f = cached(lambda: asyncio.ensure_future(asyncio.sleep(0, "answer")))
