@@ -454,6 +454,17 @@ def test_a_server_that_goes_down_is_told_and_nothing_is_said_to_be_forgotten(fac
         assert report.entry(8) is None
 
 
+@pytest.mark.parametrize("face", ["wsgi"], indirect=True)
+def test_pages_lead_to_the_last_entry(visitor: Visitor, report: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_contents, "PATIENCE", 60.0)
+    report.many([(number,) for number in range(5_120)])
+    visitor.enter()
+    for first, count, more in ((5_050, 50, "first=5100"), (5_100, 20, None)):
+        page = visitor.page(f"?function=shop.report&first={first}").text
+        assert page.count('class="key"') == count
+        assert re.findall("first=[0-9]+", page) == ([] if more is None else [more])
+
+
 MANY = 200_000
 
 

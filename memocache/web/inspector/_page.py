@@ -153,8 +153,9 @@ class Page:
             method="post",
             action="?",
         )
-        said = element("p", error, role="alert", id="error", class_="bad") if error else None
-        return _document("Enter", element("section", element("h1", "What is cached here"), said, form, class_="note"))
+        problem = element("p", error, role="alert", id="error", class_="bad") if error else None
+        head = element("h1", "What is cached here")
+        return _document("Enter", element("section", head, problem, form, class_="note"))
 
     # ---- what is shown -------------------------------------------------------------------------------------------
 
@@ -165,8 +166,11 @@ class Page:
         found = [each for each in functions if all(word in each.name.lower() for word in words)]
         slow = sorted((each for each in functions if each.slowest), key=lambda each: -each.slowest)[:5]
         errors = [(f"{each.name}: {what}", number(n)) for each in functions for what, n in each.info.errors.items()]
-        live = element(
-            "div",
+        return self._document(
+            "What is cached",
+            overview.about,
+            element("h1", "What is cached"),
+            *notices,
             _summary(functions),
             _hour(functions) or element("p", SHARE, class_="quiet hour"),
             element(
@@ -175,13 +179,14 @@ class Page:
                 _search("Search functions", search),
                 element("div", self._functions(found), class_="results"),
             ),
-            _columns(
+            element(
+                "div",
                 _list("Slowest computations", [(_named(each.name), duration(each.slowest)) for each in slow]),
                 _list("Errors in this process", errors[:20]),
+                class_="columns",
             ),
             self._tag_form(),
         )
-        return self._document("What is cached", overview.about, element("h1", "What is cached"), *notices, live)
 
     def _functions(self, found: Sequence[FunctionFigures]) -> Markup:
         if not found:
@@ -257,16 +262,9 @@ class Page:
         if entries.process:
             parts.append(element("p", IN_PROCESS.format(entries.process), class_="quiet"))
         if entries.rows:
-            heads = {
-                "Key": None,
-                "Age": None,
-                "Expires in": None,
-                "Computed in": "wide",
-                "Size": "wide",
-                "Action": "saved",
-            }
+            heads = {"Key": None, "Age": None, "Expires in": None, "Computed in": "wide", "Size": "wide"}
             head = [element("th", each, scope="col", class_=kind) for each, kind in heads.items()]
-            head[-1] = element("th", element("span", "Action", class_="unseen"), scope="col")
+            head.append(element("th", element("span", "Action", class_="unseen"), scope="col"))
             parts.append(
                 element(
                     "table",
@@ -276,7 +274,7 @@ class Page:
                 )
             )
         elif not entries.trouble:
-            parts.append(element("p", "None with this key here." if search else "Nothing is stored.", class_="empty"))
+            parts.append(element("p", "None with this key here." if search else "None is stored here.", class_="empty"))
         if entries.following:
             link = _link(name, **({"q": search} if search else {}), first=entries.following)
             parts.append(element("p", element("a", "More entries", href=link), class_="more"))
@@ -403,7 +401,8 @@ def _summary(functions: Sequence[FunctionFigures]) -> Markup:
         ("Errors", number(sum(info.failures for info in infos)), "of caches and refreshes"),
     ]
     cards = [
-        element("div", element("dt", name), element("dd", value, element("small", m))) for name, value, m in figures
+        element("div", element("dt", name), element("dd", value, element("small", more)))
+        for name, value, more in figures
     ]
     return element("dl", *cards, class_="summary")
 
@@ -465,7 +464,3 @@ def _list(title: str, rows: Sequence[tuple[object, str]]) -> Markup:
     items = [element("li", element("span", name, class_="code"), element("b", value)) for name, value in rows]
     inside = element("ol", *items) if items else element("p", "None.", class_="empty")
     return element("section", element("h2", title), inside, class_="list")
-
-
-def _columns(*sections: Markup) -> Markup:
-    return element("div", *sections, class_="columns")
