@@ -126,15 +126,8 @@ class Doctor:
                 self._tell(*told)
             else:
                 yield told
-        refused: dict[tuple[str, str], list[str]] = {}  # those with one consequence are one trouble
-        for name, answer in facts.refused.items():
-            consequence = CONSEQUENCES.get(name, "results are computed each time")
-            if consequence and (tiers or name not in FOR_TIERS) and (shares or name not in FOR_FIGURES):
-                refused.setdefault((consequence, answer.partition(" ")[0]), []).append(name)
-        for (consequence, _), names in refused.items():
-            answer = facts.refused[names[0]]
-            what = f"command{'s' if len(names) > 1 else ''} {', '.join(names)}"
-            yield f"{where} refuses the {what} ({answer}), so {consequence}. {_remedy(names, answer)}"
+        needless = (*(() if tiers else FOR_TIERS), *(() if shares else FOR_FIGURES))
+        yield from _refusals(where, {name: why for name, why in facts.refused.items() if name not in needless})
 
     # ---- functions -----------------------------------------------------------------------------------------------
 
@@ -216,6 +209,19 @@ def _advice(problem: str) -> str:
     if any(each in problem for each in ("NOAUTH", "WRONGPASS", "AuthenticationError")):
         return "Give the user and the password that it wants: redis://user:password@host"
     return "See that it runs, and that its address is right"
+
+
+def _refusals(where: str, refused: Mapping[str, str]) -> Iterator[str]:
+    """Return what follows from commands that a server has *refused*, each with its answer."""
+    together: dict[tuple[str, str], list[str]] = {}  # those with one consequence are one trouble
+    for name, answer in refused.items():
+        consequence = CONSEQUENCES.get(name, "results are computed each time")
+        if consequence:
+            together.setdefault((consequence, answer.partition(" ")[0]), []).append(name)
+    for (consequence, _), names in together.items():
+        answer = refused[names[0]]
+        what = f"command{'s' if len(names) > 1 else ''} {', '.join(names)}"
+        yield f"{where} refuses the {what} ({answer}), so {consequence}. {_remedy(names, answer)}"
 
 
 def _remedy(names: list[str], answer: str) -> str:

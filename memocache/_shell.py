@@ -133,8 +133,8 @@ class Shell:
                     )
                 if every is not None and not as_json:
                     begin_screen()
-                for line in map(_as_json, found) if as_json else _table(found):
-                    self._say(*line)
+                for line, style in ((_as_json(each), "") for each in found) if as_json else _table(found):
+                    self._say(line, style)
             except (BackendError, ShellError) as error:
                 if every is None:
                     raise
@@ -399,9 +399,9 @@ def _table(found: Sequence[SharedFigures]) -> Iterator[tuple[str, str]]:
         yield line, "bad" if any(minute.failures for minute in _recent(each)) else ""
 
 
-def _as_json(figures: SharedFigures) -> tuple[str]:
+def _as_json(figures: SharedFigures) -> str:
     """Return the figures of a function as one line of JSON; those of its minutes as lists, by name."""
-    made = {
+    fields = {
         "function": figures.function,
         "calls": figures.totals.calls,
         "hit_ratio": figures.totals.hit_ratio,
@@ -410,7 +410,7 @@ def _as_json(figures: SharedFigures) -> tuple[str]:
         **{name: getattr(figures.totals, name) for name in OF_ALL_TIME},
         "minutes": {name: [getattr(minute, name) for minute in figures.minutes] for name in OF_A_MINUTE},
     }
-    return (json.dumps(made),)
+    return json.dumps(fields)
 
 
 def _may_be_view(function: Any) -> bool:

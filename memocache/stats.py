@@ -209,7 +209,7 @@ class Sharing:
         thread = threading.Thread(target=self._run, args=(self._stop,), name="memocache stats", daemon=True)
         with contextlib.suppress(RuntimeError):  # the interpreter shuts down
             thread.start()
-        from multiprocessing import util
+        from multiprocessing import util  # whose processes end without atexit
 
         util.register_after_fork(self, lambda sharing: util.Finalize(None, sharing.finish, exitpriority=0))
 
