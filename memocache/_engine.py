@@ -36,7 +36,7 @@ __all__ = ["CallEngine", "TaskEngine", "plan_forget"]
 
 
 class ViewState:
-    """ViewState: a function's binding as a view, and what adapters know about it there."""
+    """A function's binding as a view, and what adapters know about it there."""
 
     __slots__ = ("binding", "notes")
 
@@ -46,7 +46,7 @@ class ViewState:
 
 
 class CallEngine:
-    """CallEngine: one call of a decorated function, for the adapter that has taken it over; for tasks, see TaskEngine.
+    """One call of a decorated function, for the adapter that has taken it over; for tasks, see TaskEngine.
 
     Args:
         memoizer: the function's.
@@ -205,7 +205,7 @@ class CallEngine:
 
 
 class TaskEngine(CallEngine):
-    """TaskEngine: the engine of a call of a coroutine function."""
+    """The engine of a call of a coroutine function."""
 
     __slots__ = ()
 
@@ -239,7 +239,7 @@ class TaskEngine(CallEngine):
 
 
 class PendingDecision(PendingCall):
-    """PendingDecision: a call in this thread, in which an adapter decides what becomes of the computed value."""
+    """A call in this thread, in which an adapter decides what becomes of the computed value."""
 
     __slots__ = ("_decide", "_deliver", "_engine", "_start")
 

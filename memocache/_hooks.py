@@ -41,7 +41,7 @@ NO_RESPONSES: Final = frozenset(map(id, (int, str, bytes, bool, float, type(None
 
 
 class HookedFunction(Protocol):
-    """HookedFunction: a function that was decorated, as adapters see it."""
+    """A function that was decorated, as adapters see it."""
 
     function: Callable[..., Any]
     signature: Signature
@@ -89,20 +89,20 @@ class HookedFunction(Protocol):
 
 
 class Decorated:
-    """Decorated: the base of all that `cached` makes of a function."""
+    """The base of all that `cached` makes of a function."""
 
     __slots__ = ()
 
 
 class Decision(Protocol):
-    """Decision: what becomes of a computed *value*, and for how many seconds it is stored (0: not at all)."""
+    """The fate of a computed *value*: for how many seconds it is stored (0: not at all)."""
 
     value: Any
     lifetime: float
 
 
 class Engine(Protocol):
-    """Engine: one call of a cached function, for the adapter that has taken it over.
+    """One call of a cached function, for the adapter that has taken it over.
 
     Use `bypass` alone; or first `open`, and then the rest. What may wait is awaited in the coroutine that `run` drives,
     in a thread or in a task of asyncio; that can await nothing else.
@@ -200,7 +200,7 @@ class Engine(Protocol):
 
 
 class Adapter(Protocol):
-    """Adapter: what the core must be told about one web framework."""
+    """The answers about one web framework that the core needs."""
 
     @property
     def responses(self) -> tuple[type, ...]:
@@ -232,7 +232,7 @@ class Adapter(Protocol):
 
 
 class AdapterRegistry(list[Adapter]):
-    """AdapterRegistry: the adapters that are loaded, with the questions that the core asks them; and the functions."""
+    """The adapters that are loaded, with the questions that the core asks them; and the functions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -332,7 +332,7 @@ def load(framework: str) -> Callable[[object], None]:
 
 
 class LaterAdapter:
-    """LaterAdapter: stands for the adapter of a framework that is just being imported."""
+    """A stand-in for the adapter of a framework that is just being imported."""
 
     responses: tuple[type, ...] = ()
     requests: tuple[type, ...] = ()

@@ -41,7 +41,7 @@ UNSTORABLE_FOR: Final = 60.0  # seconds in which no call waits for another's res
 
 
 class ViewRequest(ABC):
-    """ViewRequest: a request that calls a view, with what only the adapter of its framework knows.
+    """A request that calls a view, with what only the adapter of its framework knows.
 
     Args:
         info: the request.
@@ -122,7 +122,7 @@ class ViewRequest(ABC):
 
 
 class UrlMemory:
-    """UrlMemory: what this process knows about the URLs of a view, on one cache."""
+    """The knowledge of this process about the URLs of a view, on one cache."""
 
     __slots__ = ("learned", "unstorable")
 
@@ -161,7 +161,7 @@ class ServerError(Exception):
 
 
 class ViewCall:
-    """ViewCall: a call of a view in a request."""
+    """A call of a view in a request."""
 
     def __init__(self, function: HookedFunction, request: ViewRequest) -> None:
         self._function = function

@@ -30,7 +30,7 @@ STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class RouteIndex:
-    """RouteIndex: the cached functions that the routes of an application lead to, each with its endpoints."""
+    """The cached functions that the routes of an application lead to, each with its endpoints."""
 
     def __init__(self) -> None:
         self._views: list[Any] = []
@@ -81,7 +81,7 @@ def walk(view: Any) -> Iterator[Any]:
 
 
 class RequestParameters:
-    """RequestParameters: the parameters of a function that may be given a request, by its annotations.
+    """The parameters of a function that may be given a request, by its annotations.
 
     Args:
         function: the function.
@@ -163,7 +163,7 @@ class RequestParameters:
 
 
 class ArgumentAdapter:
-    """ArgumentAdapter: an adapter for a framework that hands the request to its views as an argument.
+    """An adapter for a framework that hands the request to its views as an argument.
 
     Args:
         request: the type of requests.

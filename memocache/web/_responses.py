@@ -47,7 +47,7 @@ WITH_CONDITIONS: Final = (200, 203)
 
 
 class StoredResponse(NamedTuple):
-    """StoredResponse: the result of a view in a cache.
+    """The result of a view in a cache.
 
     The *kind* says what *payload* is: DATA, the plain data that the view returned; RESPONSE, (status, headers, body);
     or VARY, nothing: the responses of this URL depend on the request headers in *vary*, and have keys of their own.
@@ -136,7 +136,7 @@ def storable_headers(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Rendered: the response that the framework makes of a view's result, and what of it can be stored.
+    """The response that the framework makes of a view's result, and what of it can be stored.
 
     *kind* and *payload* are as in StoredResponse.
     """
@@ -155,7 +155,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHeaders:
-    """ResponseHeaders: the headers that a response gets after the view, and its status if the client has it already.
+    """The headers that a response gets after the view, and its status if the client has it already.
 
     Args:
         request: the request.

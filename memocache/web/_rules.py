@@ -68,7 +68,7 @@ def _elements(field: str) -> list[str] | None:
 
 
 class Directives:
-    """Directives: what a Cache-Control field says, by lower-case name; of repeated ones the smallest number applies."""
+    """The directives in a Cache-Control field, by lower-case name; of repeated ones the smallest number applies."""
 
     __slots__ = ("_values", "malformed")
 
@@ -283,7 +283,7 @@ def is_header_value(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """RequestInfo: what the rules need to know of a request.
+    """A request, as far as the rules need to know it.
 
     Args:
         host: the host, after the framework has validated it.
@@ -318,7 +318,7 @@ class RequestInfo:
 
 @dataclass(frozen=True, slots=True)
 class ResponseInfo:
-    """ResponseInfo: what the rules need to know of a response; *streamed* means that its body is not there yet."""
+    """A response, as far as the rules need to know it; *streamed* means that its body is not there yet."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -327,7 +327,7 @@ class ResponseInfo:
 
 @dataclass(frozen=True, slots=True)
 class ViewRules:
-    """ViewRules: what the user has said about a view (options) and its application (settings).
+    """The options of a view and the settings of its application.
 
     Args:
         vary: request headers that are part of the key, lower-case.
@@ -349,7 +349,7 @@ class ViewRules:
 
 
 class RequestMode(Enum):
-    """RequestMode: how a request uses the cache."""
+    """A way in which a request uses the cache."""
 
     BYPASS = auto()
     """Read nothing and store nothing."""
@@ -442,7 +442,7 @@ def _key_lines(lines: Sequence[str], name: str, rules: ViewRules) -> tuple[str, 
 
 @dataclass(frozen=True, slots=True)
 class Storability:
-    """Storability: for how long a response may be stored, or why not.
+    """The time for which a response may be stored, or why it may not.
 
     Args:
         lifetime: seconds that it is fresh; 0 if it must not be stored.

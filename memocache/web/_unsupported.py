@@ -13,7 +13,7 @@ __all__ = ["UnsupportedFramework"]
 
 
 class UnsupportedFramework:
-    """UnsupportedFramework: the adapter of a framework whose views cannot be cached.
+    """The adapter of a framework whose views cannot be cached.
 
     Args:
         name: the framework's name.

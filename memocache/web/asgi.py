@@ -50,7 +50,7 @@ REFUSED: Final[dict[type, str]] = {
 
 
 class PendingResponse:
-    """PendingResponse: the response to one request, and the headers that it will get."""
+    """The response to one request, and the headers that it will get."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class PendingResponse:
 
 
 class AsgiViewRequest(ViewRequest):
-    """AsgiViewRequest: a request of HTTP that a function was given."""
+    """A request of HTTP that a function was given."""
 
     def __init__(self, function: HookedFunction, parameters: RequestParameters, request: Request) -> None:
         scope = self._scope = request.scope
@@ -272,7 +272,7 @@ class MemocacheMiddleware:
 
 
 class ResponseSender:
-    """ResponseSender: sends a response; its start not before its first part, which the headers depend on."""
+    """A sender of a response: of its start not before its first part, which the headers depend on."""
 
     def __init__(self, pending: PendingResponse, send: Send) -> None:
         self._pending = pending
@@ -344,7 +344,7 @@ def _yields(dependency: Any, deepest: int = DEEPEST) -> bool:
 
 
 class AsgiAdapter(ArgumentAdapter):
-    """AsgiAdapter: the adapter, which knows what FastAPI injects, too."""
+    """The adapter of Starlette and FastAPI, which knows what FastAPI injects, too."""
 
     def decorated(self, function: HookedFunction, /) -> None:
         """Raise ConfigurationError if the function takes something that is made for one request."""

@@ -52,7 +52,7 @@ LOGIN: Final = "django.contrib.auth.middleware"
 
 
 class DjangoViewRequest(ViewRequest):
-    """DjangoViewRequest: a request that a function was given."""
+    """A request that a function was given."""
 
     def __init__(self, function: HookedFunction, parameters: RequestParameters, request: Any) -> None:
         meta = request.META
@@ -289,7 +289,7 @@ SAFE: Final = f"{MARK}safe="  # before markup, which is more than a text: what {
 
 
 class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no types
-    """MemocacheBackend: a cache of memocache for Django's cache framework, its sessions and its decorators.
+    """A cache of memocache for Django's cache framework, its sessions and its decorators.
 
     LOCATION is a URL, as `cache_from_url` takes it. TIMEOUT, KEY_PREFIX, VERSION and KEY_FUNCTION are as for Django's
     own backends; OPTIONS are further arguments of the cache, such as `serializer`. All threads of the process share

@@ -52,7 +52,7 @@ USERS: Final = ("user", "current_user", "_login_user", "flask_httpauth_user")
 
 
 class FlaskViews:
-    """FlaskViews: the adapter, which knows the calls in a request that are calls of views."""
+    """The adapter of Flask, which knows the calls in a request that are calls of views."""
 
     responses: tuple[type, ...] = (BaseResponse,)
     requests: tuple[type, ...] = ()
@@ -146,7 +146,7 @@ def _http_version(environ: Mapping[str, Any]) -> str:
 
 
 class FreshContext:
-    """FreshContext: contexts of its own for a computation in the background, which are torn down as a request's are.
+    """Contexts of its own for a computation in the background, which are torn down as a request's are.
 
     In that of the request, which may be over, nobody would close what is opened. `g` has what is plain of it.
     """
@@ -170,7 +170,7 @@ def _lines(name: str) -> list[str]:
 
 
 class FlaskViewRequest(ViewRequest):
-    """FlaskViewRequest: a request of Flask that calls a view."""
+    """A request of Flask that calls a view."""
 
     loop_stays = False  # an async view has a loop of its own
 

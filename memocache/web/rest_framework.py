@@ -22,7 +22,7 @@ CONTENT_TYPE: Final = "content-type"
 
 
 class RestViewRequest(DjangoViewRequest):
-    """RestViewRequest: a request of REST framework that a function was given."""
+    """A request of REST framework that a function was given."""
 
     def __init__(self, function: HookedFunction, parameters: RequestParameters, request: Request) -> None:
         super().__init__(function, parameters, request._request)

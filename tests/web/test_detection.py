@@ -3,10 +3,12 @@
 import asyncio
 import functools
 from collections.abc import Callable, Mapping
+from inspect import Parameter
 from typing import Annotated, Any
 
 import pytest
-from django.http import HttpResponse
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
@@ -20,6 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from memocache import cached
+from memocache._hooks import adapters, function_of
 from tests.web.asgi_sites import FastAPISite, StarletteSite
 from tests.web.django_site import DjangoSite
 from tests.web.flask_site import FlaskSite
@@ -51,6 +54,24 @@ def check(site: Site) -> None:
     assert site.get("/1?a=1", "HEAD").headers["ETag"] == site.get("/1?a=1").headers["ETag"]
     assert site.text("/1?a=1", Cookie="session=alice") == "a=1 4"  # passed by
     assert site.text("/1?a=1") == "a=1 1"
+
+
+@pytest.mark.parametrize(
+    ("hint", "answer"),
+    [
+        *((HttpRequest, True), (WSGIRequest | HttpRequest, True), (HttpRequest | None, None), (object, None)),
+        *((Any, None), ("NotDefined", None), (Parameter.empty, None), (int, False), (HttpResponse, False)),
+    ],
+    ids=str,
+)
+def test_a_function_is_a_view_or_none_or_nobody_knows(hint: Any, answer: bool | None) -> None:
+    def view(request: Any) -> None: ...
+
+    view.__annotations__ = {} if hint is Parameter.empty else {"request": hint}
+    function = function_of(cached(view))
+    assert function is not None
+    (of_django,) = [each for each in adapters if HttpRequest in each.requests]
+    assert of_django.is_view(function) is answer
 
 
 # ---- Flask -------------------------------------------------------------------------------------------------------
