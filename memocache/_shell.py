@@ -96,7 +96,7 @@ class Shell:
         """Return what is stored, and the names of functions by the tag of their results."""
         if self._url is None:
             function = self._shared_function(name or "")
-            memoizer = cast(Memoizer, function._self_memoizer)
+            memoizer = _memoizer(function)
             return memoizer.listing(limit), {memoizer.binding().keys.all_tag: _full_name(function)}
         cache = self._cache()
         self._refuse_in_process(cache)
@@ -111,7 +111,7 @@ class Shell:
         namespaces = {}
         for title, function in self._functions.items():
             with contextlib.suppress(MemocacheError):  # a function that has no name on a shared cache
-                namespace = cast(Memoizer, function._self_memoizer).namespace
+                namespace = _memoizer(function).namespace
                 namespaces[title] = namespace.text(shared=cache.shared, one_machine=cache.one_machine)
         return namespaces
 
@@ -162,7 +162,7 @@ class Shell:
         with subscribe(told.append, "failed"):
             info = _ask(call, function.entry, *args, **kwargs)
         if info is None:
-            page = "; if it is a view, its pages have keys made from requests" if _may_be_view(function) else ""
+            page = "" if _is_view(function) is False else "; if it is a view, its pages have keys made from requests"
             raise ShellError(_reason(told) or f"nothing is stored for {call}{page}", status=1)
         self._say(f"key         {info.key}")
         self._say(f"age         {duration(info.age)}")
@@ -181,7 +181,7 @@ class Shell:
         """Forget one call."""
         function, args, kwargs = self._shared_call(call)
         existed = _ask(call, function.uncache, *args, **kwargs)
-        if existed or _may_be_view(function):  # whose pages are forgotten by a tag, which does not tell of any
+        if existed or _is_view(function) is not False:  # whose pages are forgotten by a tag, which does not tell of any
             self._say(f"forgotten: {call}")
         else:
             self._say(f"nothing was stored for {call}; it is forgotten all the same")
@@ -198,7 +198,7 @@ class Shell:
             uncache_tag(tag, self._cache())
         else:
             for function in self._functions.values():
-                if cast(Memoizer, function._self_memoizer).tags.may_give(tag):
+                if _memoizer(function).tags.may_give(tag):
                     self._refuse_in_process(self._cache_of(function))
             _ask(tag, uncache_tag, tag)
         self._say(f"forgotten: every call with the tag {tag}")
@@ -206,12 +206,12 @@ class Shell:
     def refresh(self, call: str) -> None:
         """Compute one call now, and store the result."""
         function, args, kwargs = self._shared_call(call)
-        if adapters.is_view(function._self_memoizer):
+        if _is_view(function):
             raise ShellError(
                 f"{call} is a call of a view, whose pages are computed for requests; forget it with uncache, and the "
                 "next request computes it"
             )
-        name, told = cast(Memoizer, function._self_memoizer).namespace.name, list[Event]()
+        name, told = _memoizer(function).namespace.name, list[Event]()
         began = ticks()
         with subscribe(told.append, "stored", "failed"):
             _ask(call, function.refresh, *args, **kwargs)
@@ -413,9 +413,13 @@ def _as_json(figures: SharedFigures) -> str:
     return json.dumps(fields)
 
 
-def _may_be_view(function: Any) -> bool:
-    memoizer = cast(Memoizer, function._self_memoizer)
-    return memoizer.may_have_views(memoizer.binding())
+def _memoizer(function: Any) -> Memoizer:
+    return cast(Memoizer, function._self_memoizer)
+
+
+def _is_view(function: Any) -> bool | None:
+    """Return True if *function* is a view, False if it is none; None if nobody can tell."""
+    return adapters.is_view(_memoizer(function))
 
 
 def _full_name(function: Any) -> str:
