@@ -327,24 +327,21 @@ def test_a_function_of_the_same_namespace_without_stale_computes_in_the_foregrou
     assert old(1) == "new"
 
 
-def test_a_task_in_the_background_is_kept_and_its_errors_are_told(
+async def test_a_task_in_the_background_is_kept_and_its_errors_are_told(
     cache: Cache, stopped: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        assert await f(1) == 1
-        stopped.tick(timedelta(seconds=61))
-        assert await f(1) == 1
-        gc.collect()
-        while f.info().failures == 0:
-            await asyncio.sleep(0)
-        assert await f(1) == 1
-
     @cached(timeout=60, stale=600, cache=cache, namespace="task")
     async def f(x: int) -> float:
         await asyncio.sleep(0)
         return 1 / (2 - f.info().misses)
 
-    asyncio.run(main())
+    assert await f(1) == 1
+    stopped.tick(timedelta(seconds=61))
+    assert await f(1) == 1
+    gc.collect()
+    while f.info().failures == 0:
+        await asyncio.sleep(0)
+    assert await f(1) == 1
     assert "a refresh raised, so that the old result is served on: division by zero" in caplog.text
 
 
@@ -476,26 +473,23 @@ def test_a_function_may_change_its_own_arguments(cache: Cache) -> None:
     assert (smallest.info().hits, smallest.info().failures) == (1, 0)
 
 
-def test_a_refresh_that_begins_with_changed_arguments_is_not_computed(cache: Cache, stopped: Any) -> None:
-    async def main() -> None:
-        computed = []
+async def test_a_refresh_that_begins_with_changed_arguments_is_not_computed(cache: Cache, stopped: Any) -> None:
+    computed = []
 
-        @cached(cache=cache, namespace="begins", timeout=60, stale=3600)
-        async def f(items: list[int]) -> int:
-            computed.append(list(items))
-            return sum(items)
+    @cached(cache=cache, namespace="begins", timeout=60, stale=3600)
+    async def f(items: list[int]) -> int:
+        computed.append(list(items))
+        return sum(items)
 
-        items = [1, 2]
-        await f(items)
-        stopped.tick(61)
-        assert await f(items) == 3  # the old one; its refresh has not begun
-        items.append(100)
-        await waited_for(lambda: f.info().failures == 1)
-        items.pop()
-        assert computed == [[1, 2]]
-        assert await f.peek([1, 2]) == 3
-
-    asyncio.run(main())
+    items = [1, 2]
+    await f(items)
+    stopped.tick(61)
+    assert await f(items) == 3  # the old one; its refresh has not begun
+    items.append(100)
+    await waited_for(lambda: f.info().failures == 1)
+    items.pop()
+    assert computed == [[1, 2]]
+    assert await f.peek([1, 2]) == 3
 
 
 async def waited_for(condition: Any) -> None:
@@ -504,37 +498,34 @@ async def waited_for(condition: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["a call", "refresh", "many", "a key function"])
-def test_whatever_its_caller_has_left_is_not_stored_for_changed_arguments(cache: Cache, how: str) -> None:
-    async def main() -> None:
-        began, go = asyncio.Event(), asyncio.Event()
+async def test_whatever_its_caller_has_left_is_not_stored_for_changed_arguments(cache: Cache, how: str) -> None:
+    began, go = asyncio.Event(), asyncio.Event()
 
-        def total(items: list[int]) -> int:
-            return sum(items)
+    def total(items: list[int]) -> int:
+        return sum(items)
 
-        @cached(cache=cache, namespace="left " + how, key=total if how == "a key function" else None)
-        async def f(items: list[int]) -> int:
-            began.set()
-            await go.wait()
-            return sum(items)
+    @cached(cache=cache, namespace="left " + how, key=total if how == "a key function" else None)
+    async def f(items: list[int]) -> int:
+        began.set()
+        await go.wait()
+        return sum(items)
 
-        items = [1, 2]
-        calls = {"refresh": f.refresh(items), "many": f.many([(items,)])} if how in ("refresh", "many") else {}
-        caller = asyncio.ensure_future(calls.pop(how, None) or f(items))
-        for other in calls.values():
-            other.close()
-        await began.wait()
-        waiter = asyncio.ensure_future(f([1, 2]))
-        await joined(cache, 2)
-        caller.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await caller
-        items.append(100)
-        go.set()
-        assert await waiter == 3  # computed for itself
-        assert await f([1, 2]) == 3
-        assert f.info().failures == 1
-
-    asyncio.run(main())
+    items = [1, 2]
+    calls = {"refresh": f.refresh(items), "many": f.many([(items,)])} if how in ("refresh", "many") else {}
+    caller = asyncio.ensure_future(calls.pop(how, None) or f(items))
+    for other in calls.values():
+        other.close()
+    await began.wait()
+    waiter = asyncio.ensure_future(f([1, 2]))
+    await joined(cache, 2)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    items.append(100)
+    go.set()
+    assert await waiter == 3  # computed for itself
+    assert await f([1, 2]) == 3
+    assert f.info().failures == 1
 
 
 def test_what_is_computed_in_the_foreground_after_all_may_change_its_own_arguments(

@@ -141,24 +141,20 @@ def test_it_warns_if_nobody_awaits_it_and_says_where_it_was_made(cached_call: tu
     assert f.info().hits == hits
 
 
-def test_it_looks_when_it_is_awaited(cached_call: tuple[Any, Made]) -> None:
+async def test_it_looks_when_it_is_awaited(cached_call: tuple[Any, Made]) -> None:
     f, call = cached_call
-
-    async def main() -> None:
-        first = await call()
-        hits = f.info().hits
-        early = call()
-        assert f.info().hits == hits
-        assert await early is first
-        assert f.info().hits == hits + 1
-        early = call()
-        await f.uncache_all()
-        second = await early
-        assert second is not first  # what was forgotten in between is computed anew
-        early = call()
-        assert await early is await call() is second
-
-    asyncio.run(main())
+    first = await call()
+    hits = f.info().hits
+    early = call()
+    assert f.info().hits == hits
+    assert await early is first
+    assert f.info().hits == hits + 1
+    early = call()
+    await f.uncache_all()
+    second = await early
+    assert second is not first  # what was forgotten in between is computed anew
+    early = call()
+    assert await early is await call() is second
 
 
 def test_wrong_arguments_are_refused_at_the_call(cached_call: tuple[Any, Made]) -> None:
@@ -193,13 +189,9 @@ def test_it_runs_wherever_coroutines_do(cached_call: tuple[Any, Made]) -> None:
     asyncio.run(main())
 
 
-def test_a_hit_does_not_let_others_run(cached_call: tuple[Any, Made]) -> None:
+async def test_a_hit_does_not_let_others_run(cached_call: tuple[Any, Made]) -> None:
     _, call = cached_call
-
-    async def main() -> None:
-        ran: list[int] = []
-        asyncio.get_running_loop().call_soon(ran.append, 1)
-        await call()
-        assert ran == []
-
-    asyncio.run(main())
+    ran: list[int] = []
+    asyncio.get_running_loop().call_soon(ran.append, 1)
+    await call()
+    assert ran == []

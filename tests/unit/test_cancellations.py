@@ -160,18 +160,15 @@ def test_the_caller_s_own_cancellation_reaches_it(cache: Cache, how: Any, doing:
 
 
 @pytest.mark.parametrize("doing", DOINGS)
-def test_a_cleanup_that_is_shielded_from_anyio_is_done(cache: Cache, doing: Any) -> None:
-    async def main() -> None:
-        slow = Slow(cache, shielded=True)
-        await move_on_after(lambda: doing(slow))
-        while doing is join and slow.cleaned < slow.computed:  # that of the other call
-            await asyncio.sleep(0)
-        assert slow.cleaned == slow.computed
-
-    asyncio.run(main())
+async def test_a_cleanup_that_is_shielded_from_anyio_is_done(cache: Cache, doing: Any) -> None:
+    slow = Slow(cache, shielded=True)
+    await move_on_after(lambda: doing(slow))
+    while doing is join and slow.cleaned < slow.computed:  # that of the other call
+        await asyncio.sleep(0)
+    assert slow.cleaned == slow.computed
 
 
-def test_a_scope_inside_a_computation_does_not_take_the_caller_s_for_its_own(cache: Cache) -> None:
+async def test_a_scope_inside_a_computation_does_not_take_the_caller_s_for_its_own(cache: Cache) -> None:
     @cached(cache=cache, namespace="inside")
     async def f() -> str:
         async with anyio.create_task_group() as group:
@@ -179,39 +176,33 @@ def test_a_scope_inside_a_computation_does_not_take_the_caller_s_for_its_own(cac
             await anyio.sleep_forever()
         return "went on"
 
-    async def main() -> None:
-        await move_on_after(f)
-        assert f.info().stored == 0
-
-    asyncio.run(main())
+    await move_on_after(f)
+    assert f.info().stored == 0
 
 
-def test_a_cancellation_has_the_context_in_which_it_came(cache: Cache) -> None:
-    async def main() -> None:
-        slow = Slow(cache)
+async def test_a_cancellation_has_the_context_in_which_it_came(cache: Cache) -> None:
+    slow = Slow(cache)
 
-        async def caller() -> None:
-            try:
-                raise KeyError("before")
-            except KeyError:
-                await slow.f(1)
+    async def caller() -> None:
+        try:
+            raise KeyError("before")
+        except KeyError:
+            await slow.f(1)
 
-        task = asyncio.ensure_future(caller())
-        await slow.began.wait()
-        task.cancel("by the caller")
-        with pytest.raises(asyncio.CancelledError) as raised:
-            await task
-        assert raised.value.args == ("by the caller",)
-        found, seen = raised.value.__context__, []
-        while found is not None:
-            seen.append(type(found))
-            found = found.__context__
-        assert KeyError in seen
-
-    asyncio.run(main())
+    task = asyncio.ensure_future(caller())
+    await slow.began.wait()
+    task.cancel("by the caller")
+    with pytest.raises(asyncio.CancelledError) as raised:
+        await task
+    assert raised.value.args == ("by the caller",)
+    found, seen = raised.value.__context__, []
+    while found is not None:
+        seen.append(type(found))
+        found = found.__context__
+    assert KeyError in seen
 
 
-def test_what_the_cleanup_raises_goes_before_the_cancellation(cache: Cache) -> None:
+async def test_what_the_cleanup_raises_goes_before_the_cancellation(cache: Cache) -> None:
     @cached(cache=cache, namespace="cleanup")
     async def f() -> None:
         try:
@@ -219,13 +210,10 @@ def test_what_the_cleanup_raises_goes_before_the_cancellation(cache: Cache) -> N
         finally:
             raise ValueError("cannot clean up")
 
-    async def main() -> None:
-        task = asyncio.ensure_future(f())
-        await asyncio.sleep(SOON)
-        task.cancel("by the caller")
-        with pytest.raises(ValueError, match="cannot clean up") as raised:
-            await task
-        assert isinstance(raised.value.__context__, asyncio.CancelledError)
-        assert raised.value.__context__.args == ("by the caller",)
-
-    asyncio.run(main())
+    task = asyncio.ensure_future(f())
+    await asyncio.sleep(SOON)
+    task.cancel("by the caller")
+    with pytest.raises(ValueError, match="cannot clean up") as raised:
+        await task
+    assert isinstance(raised.value.__context__, asyncio.CancelledError)
+    assert raised.value.__context__.args == ("by the caller",)

@@ -128,7 +128,7 @@ def test_who_listens_inside_disabled_leaves_it_as_it_was() -> None:
     assert (calls, told) == ([1, 1, 1], [])
 
 
-def test_watched_takes_the_tasks_and_threads_of_its_context_and_no_others() -> None:
+async def test_watched_takes_the_tasks_and_threads_of_its_context_and_no_others() -> None:
     @cached(timeout=60)
     async def f(x: int) -> int:
         return x
@@ -136,17 +136,6 @@ def test_watched_takes_the_tasks_and_threads_of_its_context_and_no_others() -> N
     @cached(timeout=60)
     def g(x: int) -> int:
         return x
-
-    async def main() -> list[Event]:
-        others = asyncio.create_task(elsewhere())
-        with watched() as calls:
-            await asyncio.gather(f(1), f(2), asyncio.to_thread(g, 1))
-            with watched() as inner:
-                g(1)
-            go.set()
-            await others
-        assert [call.kind for call in inner] == ["hit"]
-        return calls
 
     async def elsewhere() -> None:
         await go.wait()
@@ -156,7 +145,14 @@ def test_watched_takes_the_tasks_and_threads_of_its_context_and_no_others() -> N
         thread.join()
 
     go = asyncio.Event()
-    calls = asyncio.run(main())
+    others = asyncio.create_task(elsewhere())
+    with watched() as calls:
+        await asyncio.gather(f(1), f(2), asyncio.to_thread(g, 1))
+        with watched() as inner:
+            g(1)
+        go.set()
+        await others
+    assert [call.kind for call in inner] == ["hit"]
     assert sorted(call.kind for call in calls) == ["hit", "miss", "miss", "miss"]
 
 
@@ -251,17 +247,14 @@ def test_a_child_can_subscribe_though_its_parent_was_just_doing_so() -> None:
 
 
 @pytest.mark.parametrize("cache", [NullCache(), SimpleCache()], ids=repr)
-def test_a_coroutine_function_that_raises_tells_the_error_of_its_miss(cache: Cache) -> None:
+async def test_a_coroutine_function_that_raises_tells_the_error_of_its_miss(cache: Cache) -> None:
     @cached(timeout=60, cache=cache, wait=0)
     async def f(x: int) -> float:
         await asyncio.sleep(0)
         return 1 / x
 
-    async def main() -> list[Any]:
-        return await asyncio.gather(f(0), f(0), f(1), f(1), return_exceptions=True)  # the second computes alone
-
     with watched() as calls:
-        results = asyncio.run(main())
+        results: list[Any] = await asyncio.gather(f(0), f(0), f(1), f(1), return_exceptions=True)  # the second, alone
     assert [type(each) for each in results] == [ZeroDivisionError, ZeroDivisionError, float, float]
     assert sorted(repr(call.error) for call in calls) == ["None", "None", *[repr(results[0])] * 2]
     assert {call.kind for call in calls} == {"miss"}

@@ -194,21 +194,18 @@ def test_an_exception_inside_is_the_caller_s(area) -> None:
             raise KeyError
 
 
-def test_coroutine_functions_methods_and_waiters() -> None:
+async def test_coroutine_functions_methods_and_waiters() -> None:
     class Shop:
         @cached
         async def price(self, name: str) -> str:
             await asyncio.sleep(0)
             return name
 
-    async def main() -> None:
-        with assert_computed(shop.price, times=1):
-            await asyncio.gather(shop.price("tea"), shop.price("tea"))
-        with assert_cached(shop.price):
-            await shop.price("tea")
-
     shop = Shop()
-    asyncio.run(main())
+    with assert_computed(shop.price, times=1):
+        await asyncio.gather(shop.price("tea"), shop.price("tea"))
+    with assert_cached(shop.price):
+        await shop.price("tea")
 
 
 @pytest.mark.parametrize("block", [assert_cached, assert_computed])

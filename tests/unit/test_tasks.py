@@ -112,22 +112,19 @@ def test_what_waits_is_awaited_and_what_does_not_is_not() -> None:
         assert not inspect.iscoroutinefunction(getattr(area, name)), name
 
 
-def test_methods_callables_and_partials() -> None:
-    async def main() -> None:
-        shape = Shape(3)
-        assert [await shape.scaled(2), await shape.scaled(by=2)] == [6, 6]
-        assert shape.scaled.info().misses == 1
-        assert await shape.scaled.uncache(2) is True
-        assert await Shape(4).scaled(2) == 8
-        assert await Shape.made(1) == await Shape.made(side=1) == "Shape 1"
-        assert await Shape.half(3) == 1.5
-        called = cached(shape)
-        assert [await called(5), await called(by=5)] == [15, 15]
-        assert called.info().misses == 1
-        partial = cached(functools.partial(area.__wrapped__, 3))
-        assert await partial() == await partial(h=2) == 6
-
-    asyncio.run(main())
+async def test_methods_callables_and_partials() -> None:
+    shape = Shape(3)
+    assert [await shape.scaled(2), await shape.scaled(by=2)] == [6, 6]
+    assert shape.scaled.info().misses == 1
+    assert await shape.scaled.uncache(2) is True
+    assert await Shape(4).scaled(2) == 8
+    assert await Shape.made(1) == await Shape.made(side=1) == "Shape 1"
+    assert await Shape.half(3) == 1.5
+    called = cached(shape)
+    assert [await called(5), await called(by=5)] == [15, 15]
+    assert called.info().misses == 1
+    partial = cached(functools.partial(area.__wrapped__, 3))
+    assert await partial() == await partial(h=2) == 6
 
 
 def test_a_function_that_hands_out_coroutines_is_refused_when_it_does(cache: Cache) -> None:
@@ -160,19 +157,16 @@ def test_without_a_running_loop_a_computation_is_refused_and_a_hit_is_not() -> N
     asyncio.run(main())
 
 
-def test_disabled_computes(cache: Cache) -> None:
-    async def main() -> None:
-        f, gate = gated(cache)
-        gate.go.set()
-        with disabled():
-            assert [await f(1), await f(1)] == [[1], [1]]
-            assert await f.refresh(1) == [1]
-            await f.put("given", 1)
-            assert await f.peek(1) is MISSING
-        assert gate.computed == 3
+async def test_disabled_computes(cache: Cache) -> None:
+    f, gate = gated(cache)
+    gate.go.set()
+    with disabled():
+        assert [await f(1), await f(1)] == [[1], [1]]
+        assert await f.refresh(1) == [1]
+        await f.put("given", 1)
         assert await f.peek(1) is MISSING
-
-    asyncio.run(main())
+    assert gate.computed == 3
+    assert await f.peek(1) is MISSING
 
 
 def test_while_disabled_a_wrong_one_among_many_leaves_the_other_calls_alone() -> None:
@@ -221,20 +215,17 @@ def test_500_tasks_and_64_threads_and_one_computation(cache: Cache) -> None:
     assert sum(info.hits + info.waits for info in counts) == 563
 
 
-def test_an_exception_reaches_every_task_in_an_object_of_its_own(cache: Cache) -> None:
+async def test_an_exception_reaches_every_task_in_an_object_of_its_own(cache: Cache) -> None:
     @cached(cache=cache, namespace="local")
     async def f(x: int) -> float:
         await joined(cache, 5)
         return 1 / x
 
-    async def main() -> None:
-        errors = await asyncio.gather(*(f(0) for _ in range(5)), return_exceptions=True)
-        assert [type(error) for error in errors] == [ZeroDivisionError] * 5
-        assert len({id(error) for error in errors}) == 5
-        assert await f.peek(0) is MISSING
-        assert f.info().misses == 1
-
-    asyncio.run(main())
+    errors = await asyncio.gather(*(f(0) for _ in range(5)), return_exceptions=True)
+    assert [type(error) for error in errors] == [ZeroDivisionError] * 5
+    assert len({id(error) for error in errors}) == 5
+    assert await f.peek(0) is MISSING
+    assert f.info().misses == 1
 
 
 def test_a_task_that_asks_for_itself_ends(cache: Cache) -> None:
@@ -263,7 +254,7 @@ def test_recursion_may_be_deep() -> None:
     assert asyncio.run(depth(2000)) == 2000
 
 
-def test_an_ordinary_call_on_the_loops_own_thread_does_not_wait_for_its_task(cache: Cache) -> None:
+async def test_an_ordinary_call_on_the_loops_own_thread_does_not_wait_for_its_task(cache: Cache) -> None:
     @cached(cache=cache, namespace="both")
     def ordinary(x: int) -> str:
         return "ordinary"
@@ -274,15 +265,12 @@ def test_an_ordinary_call_on_the_loops_own_thread_does_not_wait_for_its_task(cac
         await go.wait()
         return "awaited"
 
-    async def main() -> None:
-        leader = asyncio.create_task(f(1))
-        await began.wait()
-        assert ordinary(1) == "ordinary"
-        go.set()
-        assert await leader == "awaited"
-
     began, go = asyncio.Event(), asyncio.Event()
-    asyncio.run(main())
+    leader = asyncio.create_task(f(1))
+    await began.wait()
+    assert ordinary(1) == "ordinary"
+    go.set()
+    assert await leader == "awaited"
 
 
 @pytest.mark.parametrize(
@@ -333,71 +321,59 @@ def test_polling_goes_on_while_a_test_has_stopped_the_clocks(memcached: Memcache
 
 
 @pytest.mark.parametrize("who", [0, 1], ids=["the first", "another"])
-def test_whoever_is_cancelled_leaves_the_others_alone(cache: Cache, who: int) -> None:
-    async def main() -> None:
-        f, gate = gated(cache)
-        tasks = [asyncio.create_task(f(1)) for _ in range(2)]
-        await joined(cache, 2)
-        await cancelled(tasks.pop(who))
-        gate.go.set()
-        assert await tasks[0] == [1]
-        assert await f.peek(1) == [1]
-        assert (gate.computed, gate.cleaned) == (1, 0)
-
-    asyncio.run(main())
+async def test_whoever_is_cancelled_leaves_the_others_alone(cache: Cache, who: int) -> None:
+    f, gate = gated(cache)
+    tasks = [asyncio.create_task(f(1)) for _ in range(2)]
+    await joined(cache, 2)
+    await cancelled(tasks.pop(who))
+    gate.go.set()
+    assert await tasks[0] == [1]
+    assert await f.peek(1) == [1]
+    assert (gate.computed, gate.cleaned) == (1, 0)
 
 
-def test_when_the_last_is_cancelled_the_computation_is_and_its_cleanup_is_waited_for(cache: Cache) -> None:
-    async def main() -> None:
-        f, gate = gated(cache)
-        tasks = [asyncio.create_task(f(1)) for _ in range(3)]
-        await joined(cache, 3)
-        for task in tasks[1:]:
-            await cancelled(task)
-        assert gate.cleaned == 0
-        await cancelled(tasks[0])
-        assert gate.cleaned == 1
-        gate.go.set()
-        assert await f(1) == [1]  # nothing is in the way of the next
-        assert gate.computed == 2
-
-    asyncio.run(main())
+async def test_when_the_last_is_cancelled_the_computation_is_and_its_cleanup_is_waited_for(cache: Cache) -> None:
+    f, gate = gated(cache)
+    tasks = [asyncio.create_task(f(1)) for _ in range(3)]
+    await joined(cache, 3)
+    for task in tasks[1:]:
+        await cancelled(task)
+    assert gate.cleaned == 0
+    await cancelled(tasks[0])
+    assert gate.cleaned == 1
+    gate.go.set()
+    assert await f(1) == [1]  # nothing is in the way of the next
+    assert gate.computed == 2
 
 
-def test_a_computation_that_was_left_by_its_caller_ends_with_the_last_waiter(cache: Cache) -> None:
-    async def main() -> None:
-        f, gate = gated(cache)
-        tasks = [asyncio.create_task(f(1)) for _ in range(3)]
-        await joined(cache, 3)
-        for task in tasks:
-            await cancelled(task)
-        while not gate.cleaned:
-            await asyncio.sleep(0)
-        gate.go.set()
-        assert await f(1) == [1]
-
-    asyncio.run(main())
+async def test_a_computation_that_was_left_by_its_caller_ends_with_the_last_waiter(cache: Cache) -> None:
+    f, gate = gated(cache)
+    tasks = [asyncio.create_task(f(1)) for _ in range(3)]
+    await joined(cache, 3)
+    for task in tasks:
+        await cancelled(task)
+    while not gate.cleaned:
+        await asyncio.sleep(0)
+    gate.go.set()
+    assert await f(1) == [1]
 
 
-def test_a_timeout_is_a_timeout(cache: Cache) -> None:
+async def test_a_timeout_is_a_timeout(cache: Cache) -> None:
     async def scope(seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await f(1)
 
-    async def main() -> None:
-        for number, wait in enumerate((lambda seconds: asyncio.wait_for(f(1), seconds), scope)):
-            seconds = 0.01
-            while gate.cleaned == number:  # else it was over before the cache had answered
-                with pytest.raises(TimeoutError):
-                    await wait(seconds)
-                seconds *= 2
-        assert gate.cleaned == gate.computed == 2
-
     f, gate = gated(cache)
-    asyncio.run(main())
+    for number, wait in enumerate((lambda seconds: asyncio.wait_for(f(1), seconds), scope)):
+        seconds = 0.01
+        while gate.cleaned == number:  # else it was over before the cache had answered
+            with pytest.raises(TimeoutError):
+                await wait(seconds)
+            seconds *= 2
+    assert gate.cleaned == gate.computed == 2
 
 
-def test_a_computation_may_refuse_to_be_cancelled(cache: Cache) -> None:
+async def test_a_computation_may_refuse_to_be_cancelled(cache: Cache) -> None:
     @cached(cache=cache, namespace="local")
     async def stubborn(x: int) -> str:
         began.set()
@@ -407,17 +383,14 @@ def test_a_computation_may_refuse_to_be_cancelled(cache: Cache) -> None:
             return "done all the same"
         raise AssertionError
 
-    async def main() -> None:
-        task = asyncio.create_task(stubborn(1))
-        await began.wait()
-        task.cancel()
-        assert await task == await stubborn(1) == "done all the same"
-
     began = asyncio.Event()
-    asyncio.run(main())
+    task = asyncio.create_task(stubborn(1))
+    await began.wait()
+    task.cancel()
+    assert await task == await stubborn(1) == "done all the same"
 
 
-def test_a_second_cancellation_reaches_the_cleanup(cache: Cache) -> None:
+async def test_a_second_cancellation_reaches_the_cleanup(cache: Cache) -> None:
     seen = []
 
     @cached(cache=cache, namespace="local")
@@ -430,63 +403,53 @@ def test_a_second_cancellation_reaches_the_cleanup(cache: Cache) -> None:
                 seen.append(x)
         raise asyncio.CancelledError
 
-    async def main() -> None:
-        task = asyncio.create_task(slow_to_end(1))
-        for began in stages:
-            await began.wait()
-            task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert len(seen) == 2
-
     stages = [asyncio.Event(), asyncio.Event()]
-    asyncio.run(main())
-
-
-def test_a_lease_that_comes_too_late_is_given_back(own_memcached: MemcachedServer) -> None:
-    here, there = (MemcachedCache([own_memcached.address], timeout=seconds) for seconds in (5, 0.5))
-
-    async def main() -> None:
-        f, gate = gated(here)
-        g, other = gated(there, wait=PATIENCE)
-        await f.peek(0)  # connected
-        own_memcached.pause()
-        task = asyncio.create_task(f(1))
-        while not here._reads:
-            await asyncio.sleep(0)
+    task = asyncio.create_task(slow_to_end(1))
+    for began in stages:
+        await began.wait()
         task.cancel()
-        own_memcached.resume()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        other.go.set()
-        assert await g(1) == [1]  # and not once the lease of a minute is over
-        assert gate.computed == 0
-
-    asyncio.run(main())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(seen) == 2
 
 
-def test_the_loop_runs_on_while_the_cache_is_slow(own_memcached: MemcachedServer) -> None:
+async def test_a_lease_that_comes_too_late_is_given_back(own_memcached: MemcachedServer) -> None:
+    here, there = (MemcachedCache([own_memcached.address], timeout=seconds) for seconds in (5, 0.5))
+    f, gate = gated(here)
+    g, other = gated(there, wait=PATIENCE)
+    await f.peek(0)  # connected
+    own_memcached.pause()
+    task = asyncio.create_task(f(1))
+    while not here._reads:
+        await asyncio.sleep(0)
+    task.cancel()
+    own_memcached.resume()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    other.go.set()
+    assert await g(1) == [1]  # and not once the lease of a minute is over
+    assert gate.computed == 0
+
+
+async def test_the_loop_runs_on_while_the_cache_is_slow(own_memcached: MemcachedServer) -> None:
     cache = MemcachedCache([own_memcached.address], timeout=PATIENCE)
 
     @cached(cache=cache, namespace="tagged", tags=("x:{x}",))
     async def g(x: int) -> int:
         return x
 
-    async def main() -> None:
-        f, gate = gated(cache)
-        gate.go.set()
-        await f(1)
-        own_memcached.pause()
-        calls = (f(1), f.peek(1), f.many([(1,)]), f.uncache(2), g.uncache_where(x=1), g.uncache_all())
-        waiting = [asyncio.create_task(call) for call in calls]
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not any(task.done() for task in waiting)
-        own_memcached.resume()
-        assert await asyncio.gather(*waiting) == [[1], [1], [[1]], False, None, None]
-        assert f.info().failures == 0
-
-    asyncio.run(main())
+    f, gate = gated(cache)
+    gate.go.set()
+    await f(1)
+    own_memcached.pause()
+    calls = (f(1), f.peek(1), f.many([(1,)]), f.uncache(2), g.uncache_where(x=1), g.uncache_all())
+    waiting = [asyncio.create_task(call) for call in calls]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    own_memcached.resume()
+    assert await asyncio.gather(*waiting) == [[1], [1], [[1]], False, None, None]
+    assert f.info().failures == 0
 
 
 def test_many_computations_run_at_once() -> None:
@@ -506,22 +469,18 @@ def test_many_computations_run_at_once() -> None:
     assert f.info().stored == 8
 
 
-def test_a_forgetting_that_was_not_acknowledged_raises(own_memcached: MemcachedServer) -> None:
+async def test_a_forgetting_that_was_not_acknowledged_raises(own_memcached: MemcachedServer) -> None:
     cache = MemcachedCache([own_memcached.address], timeout=0.2)
-
-    async def main() -> None:
-        f, gate = gated(cache)
-        gate.go.set()
-        await f(1)
-        own_memcached.kill()
-        with pytest.raises(UncacheFailed):
-            await f.uncache(1)
-        with pytest.raises(UncacheFailed):
-            await f.uncache_all()
-        assert await f(1) == [1]
-        assert gate.computed == 2
-
-    asyncio.run(main())
+    f, gate = gated(cache)
+    gate.go.set()
+    await f(1)
+    own_memcached.kill()
+    with pytest.raises(UncacheFailed):
+        await f.uncache(1)
+    with pytest.raises(UncacheFailed):
+        await f.uncache_all()
+    assert await f(1) == [1]
+    assert gate.computed == 2
 
 
 # ---- loops that end --------------------------------------------------------------------------------------------------
@@ -588,21 +547,18 @@ def _all_of(task: Any) -> list[Any]:
     return [each for each in tasks if each.get_loop() is task.get_loop()]
 
 
-def test_what_asyncio_cancels_before_it_began_is_in_nobodys_way(cache: Cache) -> None:
-    async def main() -> None:
-        task = asyncio.create_task(f(1))
-        before = asyncio.all_tasks()
-        while asyncio.all_tasks() == before:
-            await asyncio.sleep(0)
-        (led,) = asyncio.all_tasks() - before
-        led.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        gate.go.set()
-        assert await f(1) == [1]
-
+async def test_what_asyncio_cancels_before_it_began_is_in_nobodys_way(cache: Cache) -> None:
     f, gate = gated(cache)
-    asyncio.run(main())
+    task = asyncio.create_task(f(1))
+    before = asyncio.all_tasks()
+    while asyncio.all_tasks() == before:
+        await asyncio.sleep(0)
+    (led,) = asyncio.all_tasks() - before
+    led.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gate.go.set()
+    assert await f(1) == [1]
 
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
@@ -610,18 +566,15 @@ def test_what_asyncio_cancels_before_it_began_is_in_nobodys_way(cache: Cache) ->
 who: ContextVar[str] = ContextVar("who", default="nobody")
 
 
-def test_context_variables_are_the_callers(cache: Cache) -> None:
+async def test_context_variables_are_the_callers(cache: Cache) -> None:
     @cached(cache=cache, namespace="local", unless=lambda result: result != who.get())
     async def f(x: int) -> str:
         await asyncio.sleep(0)
         return who.get()
 
-    async def main() -> None:
-        who.set("somebody")
-        assert await f(1) == "somebody"
-        assert await f.peek(1) == "somebody"
-
-    asyncio.run(main())
+    who.set("somebody")
+    assert await f(1) == "somebody"
+    assert await f.peek(1) == "somebody"
 
 
 def test_no_flight_and_no_task_is_left(cache: Cache) -> None:

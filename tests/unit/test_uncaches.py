@@ -244,35 +244,30 @@ def test_who_is_not_heard_by_the_cache_is_told(own_memcached: MemcachedServer, k
     assert changed == [4]
 
 
-def test_whoever_is_cancelled_has_forgotten_nevertheless(own_memcached: MemcachedServer) -> None:
+async def test_whoever_is_cancelled_has_forgotten_nevertheless(own_memcached: MemcachedServer) -> None:
     """The change has been made, so that the old result may not stay."""
     shop = Shop(MemcachedCache([own_memcached.address], timeout=30), awaited=True)
+    changed = asyncio.Event()
 
     @uncaches(shop.price)
     async def change(name: str, currency: str, new: int) -> None:
         shop.prices[name, currency] = new
         changed.set()
 
-    async def main() -> None:
-        nonlocal changed
-        changed = asyncio.Event()
-        assert await shop.price("tea") == 3
-        own_memcached.pause()
-        task = asyncio.create_task(change("tea", "EUR", 4))
-        await changed.wait()
-        for _ in range(5):
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        own_memcached.resume()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert len(left) == 1
-        await asyncio.wait(left)
-        assert await shop.price("tea") == 4
-
-    changed = asyncio.Event()
-    asyncio.run(main())
+    assert await shop.price("tea") == 3
+    own_memcached.pause()
+    task = asyncio.create_task(change("tea", "EUR", 4))
+    await changed.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    own_memcached.resume()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert len(left) == 1
+    await asyncio.wait(left)
+    assert await shop.price("tea") == 4
 
 
 # ---- what cannot work is refused at decoration -------------------------------------------------------------------
