@@ -48,6 +48,6 @@ def make(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Callabl
         return lambda: ForeignCache(held)
     server: MemcachedServer = request.getfixturevalue("contract_memcached")
     if request.param == "memcached":
-        return lambda: MemcachedCache([server.address], key_prefix=prefix)
-    tiers = TieredCache(SimpleCache(), MemcachedCache([server.address], key_prefix=prefix))
+        return lambda: MemcachedCache([server.address], key_prefix=prefix, timeout=10)
+    tiers = TieredCache(SimpleCache(), MemcachedCache([server.address], key_prefix=prefix, timeout=10))
     return lambda: tiers  # what lies near another process stays there for near_timeout

@@ -21,12 +21,12 @@ class TestMemcachedCache(BackendContract):
         self.addresses = [contract_memcached.address]
 
     def make_cache(self) -> Cache:
-        cache = MemcachedCache(self.addresses)
+        cache = MemcachedCache(self.addresses, timeout=10)
         cache.clear()
         return cache
 
     def make_peer(self, cache: Cache) -> Cache:
-        return MemcachedCache(self.addresses)
+        return MemcachedCache(self.addresses, timeout=10)
 
 
 class TestTieredCache(TestMemcachedCache):

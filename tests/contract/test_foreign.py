@@ -33,6 +33,7 @@ from memocache.backends.base import Busy, Lease, call_verb
 from memocache.backends.foreign import LONG, ForeignObject
 from memocache.testing._harness import PATIENCE, Gate, start
 from tests.support import django_settings
+from tests.support.refusals import refusal
 
 DAY = 86400
 GROUPS = ("all:foreign",)
@@ -175,9 +176,8 @@ def test_an_answer_of_another_length_is_none() -> None:
     ],
 )
 def test_what_is_missing_is_said(given: Any, message: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        ForeignCache(given)
-    assert str(refused.value) == f"{message}; wanted: an object with get, set and delete, or a mapping such as a dict"
+    wanted = "an object with get, set and delete, or a mapping such as a dict"
+    assert refusal(ForeignCache, given) == f"{message}; wanted: {wanted}"
 
 
 def test_a_class_and_half_an_async_object_are_refused() -> None:
@@ -197,9 +197,7 @@ def test_a_class_and_half_an_async_object_are_refused() -> None:
     ],
 )
 def test_options_that_cannot_work_are_refused(options: Any, message: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        ForeignCache({}, **options)
-    assert message in str(refused.value)
+    assert message in refusal(ForeignCache, {}, **options)
 
 
 def test_what_cannot_be_cleared_says_so() -> None:
@@ -581,14 +579,10 @@ def test_ordinary_functions_are_refused_where_the_object_is_awaited() -> None:
         "f is an ordinary function, and the methods of ForeignCache(AsyncStore, default_timeout=300, key_prefix='') "
         "can only be awaited; make it a coroutine function (async def), or give it another cache"
     )
-    with pytest.raises(ConfigurationError) as refused:
-        function(AsyncStore())
-    assert str(refused.value) == message
+    assert refusal(function, AsyncStore()) == message
     store = AsyncStore()
     f = function(lambda: store)
-    with pytest.raises(ConfigurationError) as refused:
-        f(1)
-    assert str(refused.value) == message
+    assert refusal(f, 1) == message
 
 
 def test_methods_are_refused_where_nothing_can_await_them() -> None:
@@ -598,9 +592,7 @@ def test_methods_are_refused_where_nothing_can_await_them() -> None:
         cache.get("key")
 
     for call in (lambda: cache.get("key"), lambda: cache.inc("key"), lambda: asyncio.run(inside())):
-        with pytest.raises(ConfigurationError) as refused:
-            call()
-        assert str(refused.value) == (
+        assert refusal(call) == (
             "the methods of AsyncStore are coroutine functions, and nothing here can await them; "
             'call this as in: await cache.awaited(cache.get, ("key",))'
         )

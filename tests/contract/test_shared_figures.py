@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,6 @@ import freezegun
 import pytest
 
 from memocache import (
-    ConfigurationError,
     ForeignCache,
     JSONSerializer,
     MemcachedCache,
@@ -34,21 +32,10 @@ from memocache.backends._shared import ServerCache
 from memocache.backends._wire import WireServer
 from memocache.stats import INDEX, MOST_FUNCTIONS, OTHERS, TOTAL, SharedFigures, read, share
 from tests.support.redis_servers import RedisServer
+from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer, wait_until
 
 LONG = 3600.0  # seconds between two sendings: a test says itself when
-
-
-@pytest.fixture(params=["redis", "memcached", "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    prefix = secrets.token_hex(5)
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/cache.db?prefix={prefix}:"
-    if request.param == "memcached":
-        memcached: MemcachedServer = request.getfixturevalue("memcached_tcp")
-        return "memcached://{}:{}?prefix={}:&timeout=5".format(*memcached.address, prefix)
-    redis: RedisServer = request.getfixturevalue("redis_server")
-    return f"{redis.url}{'&' if '?' in redis.url else '?'}prefix={prefix}:&timeout=5"
 
 
 @pytest.fixture(autouse=True)
@@ -154,15 +141,6 @@ def test_applications_with_other_prefixes_do_not_mix(url: str) -> None:
     share(url, every=LONG)()
     assert found(url)["shop.report"].totals.calls == 1
     assert read(url.replace("prefix=", "prefix=x")) == []
-
-
-def test_nothing_new_is_nothing_sent(url: str) -> None:
-    report = function()
-    sharing = share(url, every=LONG)
-    report(1)
-    assert sharing.flush()
-    assert sharing.flush()
-    assert found(url)["shop.report"].totals.calls == 1
 
 
 def test_a_thread_sends_and_sends_the_rest_when_it_is_ended(url: str) -> None:
@@ -474,18 +452,14 @@ WANTED = (
 )
 
 
+IN_PROCESS = "which lives in this process, where no other can add to its figures"
+
+
 @pytest.mark.parametrize(
     ("cache", "why"),
     [
-        (
-            SimpleCache(),
-            "got SimpleCache(threshold=500, default_timeout=300), which lives in this process, where no other can add "
-            "to its figures",
-        ),
-        (
-            NullCache(),
-            "got NullCache(default_timeout=300), which lives in this process, where no other can add to its figures",
-        ),
+        (SimpleCache(), f"got SimpleCache(threshold=500, default_timeout=300), {IN_PROCESS}"),
+        (NullCache(), f"got NullCache(default_timeout=300), {IN_PROCESS}"),
         (
             ForeignCache({}),
             "got ForeignCache(dict, default_timeout=300, key_prefix=''), on which processes cannot add to one number "
@@ -497,17 +471,14 @@ WANTED = (
 )
 @pytest.mark.parametrize("do", [share, read], ids=["share", "read"])
 def test_a_cache_that_cannot_add_for_all_is_refused_by_name(do: Callable[[Any], Any], cache: object, why: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        do(cache)
-    assert str(refused.value) == f"{do.__name__}() {why}{WANTED}"
+    assert refusal(do, cache) == f"{do.__name__}() {why}{WANTED}"
     assert stats.sharing() is None
 
 
 @pytest.mark.parametrize("every", [1e300, 0, -1, "10", None, True, float("nan"), float("inf")])
 def test_seconds_that_cannot_be_are_refused(tmp_path: Path, every: Any) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        share(f"sqlite:///{tmp_path}/cache.db", every)
-    assert str(refused.value) == f"share() got every={every!r}; wanted: seconds above 0, such as 10"
+    said = refusal(share, f"sqlite:///{tmp_path}/cache.db", every)
+    assert said == f"share() got every={every!r}; wanted: seconds above 0, such as 10"
 
 
 def test_tiers_share_on_the_far_one_and_a_name_is_a_cache(url: str) -> None:

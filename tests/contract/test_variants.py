@@ -25,7 +25,9 @@ class TestMemcachedCacheCompressedAndSigned(test_caches.TestMemcachedCache):
         return self.make_peer(super().make_cache())
 
     def make_peer(self, cache: Cache) -> Cache:
-        return MemcachedCache(self.addresses, compress="zlib", compress_above=0, secret="a secret of 16 bytes or more")
+        return MemcachedCache(
+            self.addresses, timeout=10, compress="zlib", compress_above=0, secret="a secret of 16 bytes"
+        )
 
 
 class TestMemcachedCacheOnThreeServers(test_caches.TestMemcachedCache):
@@ -50,7 +52,7 @@ class TestMemcachedCacheOverTls(test_caches.TestMemcachedCache):
 
 class TestTieredCacheBesideItsFar(test_caches.TestTieredCache):
     def make_peer(self, cache: Cache) -> Cache:
-        return MemcachedCache(self.addresses)
+        return MemcachedCache(self.addresses, timeout=10)
 
 
 class TestRedisCacheOnValkey(test_caches.TestRedisCache):
@@ -79,13 +81,13 @@ class InDirectory(BackendContract):
     def directory(self, tmp_path: Path) -> None:
         self.path = str(tmp_path / "cache")
 
+    def make_peer(self, cache: Cache) -> Cache:
+        return self.make_cache()
+
 
 class TestForeignCachelibFileSystemCache(InDirectory):
     def make_cache(self) -> Cache:
         return ForeignCache(cachelib.FileSystemCache(self.path))
-
-    def make_peer(self, cache: Cache) -> Cache:
-        return self.make_cache()
 
 
 class TestForeignPymemcache(BackendContract):
@@ -110,9 +112,6 @@ class TestForeignDiskcache(InDirectory):
     def make_cache(self) -> Cache:
         return ForeignCache(diskcache.Cache(self.path))
 
-    def make_peer(self, cache: Cache) -> Cache:
-        return self.make_cache()
-
 
 class TestForeignDjangoLocmem(BackendContract):
     def make_cache(self) -> Cache:
@@ -122,9 +121,6 @@ class TestForeignDjangoLocmem(BackendContract):
 class TestForeignDjangoFilebased(InDirectory):
     def make_cache(self) -> Cache:
         return ForeignCache(FileBasedCache(self.path, {"OPTIONS": {"MAX_ENTRIES": 1000}}))
-
-    def make_peer(self, cache: Cache) -> Cache:
-        return self.make_cache()
 
 
 class TestForeignCachetools(BackendContract):
@@ -144,9 +140,6 @@ class TestTieredForeign(InDirectory):
 
     def make_cache(self) -> Cache:
         return TieredCache(SimpleCache(threshold=1000), ForeignCache(diskcache.Cache(self.path)), near_timeout=5)
-
-    def make_peer(self, cache: Cache) -> Cache:
-        return self.make_cache()
 
 
 class TestTieredForeignAiocache(BackendContract):

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import pickle
 import random
 import zlib
@@ -24,6 +23,7 @@ from memocache import (
     cached,
 )
 from memocache._envelope import GENERATION, LEASE, VALUE, Header, context, key_digest, pack, unpack
+from tests.support.canary import Canary
 from tests.support.faults import FaultProxy
 from tests.support.faulty import counting
 from tests.support.servers import MemcachedServer
@@ -39,23 +39,6 @@ GOLDEN = bytes.fromhex(
 )
 
 
-class Bomb:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.path),)
-
-
-@pytest.fixture
-def canary(tmp_path: Path) -> Any:
-    path = tmp_path / "unpickled"
-    yield path
-    assert not path.exists(), "bytes from the cache were executed"
-
-
 def envelope(key: str, payload: bytes = b"\x01", generations: bytes = b"", **header: Any) -> bytes:
     """Return what somebody writes who knows our format: there is no secret in it."""
     fields = {
@@ -69,10 +52,10 @@ def envelope(key: str, payload: bytes = b"\x01", generations: bytes = b"", **hea
     return pack(context(Header(**{**fields, "cost": 0.0, **header}), key_digest(key), generations), payload)
 
 
-def junk(key: str, canary: Path, present: bytes = b"") -> dict[str, bytes]:
+def junk(key: str, canary: Canary, present: bytes = b"") -> dict[str, bytes]:
     """Return bytes that are no value, for the *key* (with its prefix) that they are put under; *present*: a block."""
     chance = random.Random(3)
-    bomb = pickle.dumps(Bomb(canary))
+    bomb = pickle.dumps(canary)
 
     def forged(payload: bytes = b"\x01", generations: bytes = present, **header: Any) -> bytes:
         return envelope(key, payload, generations, **header)
@@ -85,7 +68,7 @@ def junk(key: str, canary: Path, present: bytes = b"") -> dict[str, bytes]:
         "JSON": json.dumps({"value": 1}).encode(),
         "commands": b"END\r\nVALUE x 0 1\r\n1\r\nEND\r\n",
         "a pickle": bomb,
-        "an old pickle": pickle.dumps(Bomb(canary), protocol=0),
+        "an old pickle": pickle.dumps(canary, protocol=0),
         "a packed pickle": zlib.compress(bomb),
         "noise": chance.randbytes(500),
         "a lot of noise": chance.randbytes(900_000),
@@ -113,7 +96,7 @@ def junk(key: str, canary: Path, present: bytes = b"") -> dict[str, bytes]:
     }
 
 
-JUNK = sorted(junk("", Path()))
+JUNK = sorted(junk("", Canary(Path())))
 SERIALIZERS: list[Callable[[], Serializer | None]] = [
     lambda: None,
     JSONSerializer,
@@ -124,7 +107,7 @@ SERIALIZERS: list[Callable[[], Serializer | None]] = [
 @pytest.mark.parametrize("serializer", SERIALIZERS, ids=["safe", "json", "pickle"])
 @freeze_time("2023-11-14 22:13:20")  # NOW
 def test_junk_under_a_functions_key_is_a_miss_and_healed(
-    serializer: Any, memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Path
+    serializer: Any, memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Canary
 ) -> None:
     cache = MemcachedCache([memcached.address], key_prefix=prefix, serializer=serializer())
     plain = client_for(memcached.address)
@@ -145,7 +128,7 @@ def test_junk_under_a_functions_key_is_a_miss_and_healed(
 
 @freeze_time("2023-11-14 22:13:20")
 def test_junk_under_a_generations_key_is_a_miss_and_healed(
-    memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Path
+    memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Canary
 ) -> None:
     plain = client_for(memcached.address)
     with FaultProxy(memcached.address, unix=True) as proxy:
@@ -179,7 +162,7 @@ UNREADABLE = {  # values all right, but not for this cache's serializer: the use
 
 @freeze_time("2023-11-14 22:13:20")
 def test_junk_under_a_users_key_is_nothing_to_the_user(
-    memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Path
+    memcached: MemcachedServer, prefix: str, client_for: Callable[..., Client], canary: Canary
 ) -> None:
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
     plain = client_for(memcached.address)

@@ -15,6 +15,7 @@ from freezegun import freeze_time
 
 from memocache import SQLiteCache
 from memocache.backends.base import Busy, Lease
+from tests.support.processes import all_end_well
 from tests.support.strict import run_strictly
 
 _spawn = multiprocessing.get_context("spawn")
@@ -90,46 +91,18 @@ def _count(path: Path, ready: Any) -> None:
 
 def test_many_processes_count_to_the_same_number(path: Path) -> None:
     ready = _spawn.Barrier(3)
-    processes = [_spawn.Process(target=_count, args=(path, ready)) for _ in range(3)]
-    try:
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(60)
-            assert process.exitcode == 0
-        assert SQLiteCache(path).get_many("a", "b") == [600, -1200]
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
-            process.close()
+    all_end_well([_spawn.Process(target=_count, args=(path, ready)) for _ in range(3)])
+    assert SQLiteCache(path).get_many("a", "b") == [600, -1200]
 
 
 # ---- fork ------------------------------------------------------------------------------------------------------------
 
 PREAMBLE = """
-import json, os, signal, sys, threading
+import json, os, sys, threading
 from memocache import SQLiteCache, cached
+from tests.support.forks import child
 path = json.loads(sys.argv[1])
 cache = SQLiteCache(path, timeout=10)
-
-def child(work):
-    "Run work in a forked child and return what it returned, as text; an alarm ends a child that hangs."
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        signal.alarm(20)
-        try:
-            os.write(write, str(work()).encode())
-            os._exit(0)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-    os.close(write)
-    with os.fdopen(read) as answer:
-        text = answer.read()
-    assert os.waitpid(pid, 0)[1] == 0
-    return text
 """
 
 INHERITS_NOTHING = """

@@ -86,17 +86,17 @@ def in_process(address: Address) -> Ours:
 
 
 def on_memcached(address: Address) -> Ours:
-    cache = MemcachedCache([address])
+    cache = MemcachedCache([address], timeout=5)
     return Ours(cache, cache)
 
 
 def on_memcached_elsewhere(address: Address) -> Ours:
     """Two cache objects share nothing but the server, as two processes do."""
-    return Ours(MemcachedCache([address]), MemcachedCache([address]))
+    return Ours(MemcachedCache([address], timeout=5), MemcachedCache([address], timeout=5))
 
 
 def on_tiers(address: Address) -> Ours:
-    cache = TieredCache(SimpleCache(), MemcachedCache([address]), near_timeout=60)
+    cache = TieredCache(SimpleCache(), MemcachedCache([address], timeout=5), near_timeout=60)
     return Ours(cache, cache)
 
 
@@ -125,6 +125,11 @@ def emptied(address: Address) -> None:
     MemcachedCache([address]).clear()
 
 
+on_each_cache = pytest.mark.parametrize(
+    "make", [in_process, on_memcached, on_memcached_elsewhere, on_tiers], ids=lambda make: make.__name__
+)
+
+
 def outcome(world: Any, how: str) -> tuple[int, int, int]:
     """Forget while a computation is under way; return what the first reader got, one just after, and one at the end."""
     first = start(world.read)
@@ -136,9 +141,7 @@ def outcome(world: Any, how: str) -> tuple[int, int, int]:
     return first.result(PATIENCE), second, start(world.read).result(PATIENCE)
 
 
-@pytest.mark.parametrize(
-    "make", [in_process, on_memcached, on_memcached_elsewhere, on_tiers], ids=lambda make: make.__name__
-)
+@on_each_cache
 @pytest.mark.parametrize("how", FORGETTINGS)
 def test_a_result_from_before_is_not_stored_after(how: str, make: Callable[..., Ours], address: Address) -> None:
     world = make(address)
@@ -153,9 +156,7 @@ def test_a_naive_cache_is_caught(how: str, make: Callable[..., Naive], address: 
     assert outcome(make(address), how) == (1, 2, 1)
 
 
-@pytest.mark.parametrize(
-    "make", [in_process, on_memcached, on_memcached_elsewhere, on_tiers], ids=lambda make: make.__name__
-)
+@on_each_cache
 @pytest.mark.parametrize("how", FORGETTINGS)
 def test_a_refresh_from_before_is_not_stored_after(how: str, make: Callable[..., Ours], address: Address) -> None:
     world = make(address)
@@ -173,9 +174,7 @@ def test_a_refresh_from_before_is_not_stored_after(how: str, make: Callable[...,
     assert world.read() == 2
 
 
-@pytest.mark.parametrize(
-    "make", [in_process, on_memcached, on_memcached_elsewhere, on_tiers], ids=lambda make: make.__name__
-)
+@on_each_cache
 def test_forgetting_again_and_again_leaves_the_last_computation(make: Callable[..., Ours], address: Address) -> None:
     world = make(address)
     world.held = Held(lambda key: world.truth, times=5)
@@ -264,7 +263,7 @@ def test_a_forgetting_may_come_between_any_two_commands(
     tried = set()
     for how, command, after, times in itertools.product(FORGETTINGS, commands, (False, True), often):
         MemcachedCache([address]).clear()
-        world = Ours(MemcachedCache([proxy.address], timeout=5), MemcachedCache([address]))
+        world = Ours(MemcachedCache([proxy.address], timeout=5), MemcachedCache([address], timeout=5))
         world.held.go()
         world.reader.put(0, 0)  # so that there is a generation
         there(world)

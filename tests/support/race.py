@@ -36,8 +36,10 @@ from memocache import (
     cached,
 )
 from memocache._clock import ticks
-from memocache.backends.base import Cache, Entry
+from memocache.backends.base import Cache
+from tests.support.processes import all_end_well
 from tests.support.servers import Address
+from tests.support.tiers import Unfenced
 
 KEYS = 4
 FORGETTING = 0.06
@@ -262,17 +264,6 @@ def _tiers(kind: type[TieredCache], compute: Compute, address: Address, near_tim
     return ours
 
 
-class Unfenced(TieredCache):
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Any:
-        (entry,) = self._near.peek((key,), (groups,), now)
-        if entry is not None:
-            return entry
-        found = self._far.look(key, groups, now, lease)
-        if isinstance(found, Entry):
-            self._near.fill(self._near.claim(key, groups, now, lease), self._near_entry(found, groups, now))
-        return found
-
-
 class Naive:
     """Get, or compute and set, as it is done everywhere; each thread has a client of its own."""
 
@@ -411,20 +402,10 @@ def in_processes(maker: Maker, where: Any, seconds: float) -> Tally:
     """Run two threads in each of four processes."""
     ready, results = _spawn.Barrier(PROCESSES), _spawn.SimpleQueue()
     arguments = (maker, where, Truth(), seconds, ready, results)
-    processes = [_spawn.Process(target=_process, args=arguments) for _ in range(PROCESSES)]
-    try:
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(seconds + 60)
-            assert process.exitcode == 0, f"a process of the race ended with {process.exitcode}"
-        return sum((results.get() for _ in processes), Tally())
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
-            process.close()
-        results.close()
+    all_end_well([_spawn.Process(target=_process, args=arguments) for _ in range(PROCESSES)], seconds + 60)
+    tally = sum((results.get() for _ in range(PROCESSES)), Tally())
+    results.close()
+    return tally
 
 
 @contextmanager

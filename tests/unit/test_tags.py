@@ -6,7 +6,7 @@ import decimal
 import enum
 import gc
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -223,12 +223,6 @@ def test_many_origins_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 # ---- on a server -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def proxy(memcached: MemcachedServer) -> Iterator[FaultProxy]:
-    with FaultProxy(memcached.address, unix=True) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """The breaker: how long a server that failed is left alone."""
 
-import threading
 from collections.abc import Callable
 
 import pytest
 
 from memocache import _clock
 from memocache.backends._wire import FIRST_PAUSE, LONGEST_PAUSE, Breaker
+from tests.support.threads import at_once
 
 
 class Ticks:
@@ -84,18 +84,8 @@ def test_one_caller_tries_when_the_pause_is_over(ticks: Ticks) -> None:
     breaker.failed()
     for _ in range(3):  # whoever tries may be gone before it can tell: then another one tries after a pause
         ticks.now += FIRST_PAUSE
-        ready = threading.Barrier(16)
         answers: list[bool] = []
-
-        def ask(ready: threading.Barrier = ready, answers: list[bool] = answers) -> None:
-            ready.wait(10)
-            answers.append(breaker.allows())
-
-        threads = [threading.Thread(target=ask) for _ in range(16)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(16, lambda answers=answers: answers.append(breaker.allows()))  # type: ignore[misc]
         assert sorted(answers) == [False] * 15 + [True]
 
 

@@ -1,7 +1,6 @@
 """What caches with leases write, and for how long; and the markers that they remember."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from tests.support.faults import FaultProxy, Flip
 from tests.support.servers import MemcachedServer, wait_until
 
 
-@pytest.fixture
-def proxy(memcached: MemcachedServer) -> Iterator[FaultProxy]:
-    with FaultProxy(memcached.address, unix=True) as proxy:
-        yield proxy
-
-
 def expiries(proxy: FaultProxy) -> list[tuple[str, int]]:
     """Return the commands that wrote something, with the seconds for which the server is to keep it."""
     lines = [line.split() for line in proxy.requests]
@@ -35,7 +28,7 @@ def aging(cache: MemcachedCache) -> CachedFunction[[int], int]:
 
 def test_a_server_keeps_what_is_needed_and_no_longer(proxy: FaultProxy, prefix: str) -> None:
     with freeze_time() as clock:
-        f = aging(MemcachedCache([proxy.address], key_prefix=prefix))
+        f = aging(MemcachedCache([proxy.address], key_prefix=prefix, timeout=5))
         f(1)
         f.uncache_all()
         # The generation of the tag for ever, the marker for the first lease, the entry while it may be served.
@@ -50,8 +43,8 @@ def test_a_server_keeps_what_is_needed_and_no_longer(proxy: FaultProxy, prefix: 
 
 
 def test_an_unreadable_entry_hides_no_other(memcached: MemcachedServer, prefix: str) -> None:
-    cache = MemcachedCache([memcached.address], key_prefix=prefix)
-    other = MemcachedCache([memcached.address], key_prefix=prefix, serializer=JSONSerializer())
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5)
+    other = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5, serializer=JSONSerializer())
     other.fill(miss(other, "a"), make_entry("A", "a"))
     cache.fill(miss(cache, "b"), make_entry("B", "b"))
     found = cache.peek(("a", "b"), (TAGS, TAGS), time.time())
@@ -61,7 +54,7 @@ def test_an_unreadable_entry_hides_no_other(memcached: MemcachedServer, prefix: 
 def test_a_lease_that_was_not_filled_for_a_damaged_answer_does_not_keep_others_waiting(
     proxy: FaultProxy, prefix: str
 ) -> None:
-    cache = MemcachedCache([proxy.address], key_prefix=prefix)
+    cache = MemcachedCache([proxy.address], key_prefix=prefix, timeout=5)
     lease = miss(cache, "k")
     proxy.fault = Flip(80, 1, match=b"gets ")
     assert cache.fill(lease, make_entry("K", "k")) is False
@@ -74,7 +67,7 @@ def test_markers_that_have_lost_their_leaders_are_remembered_the_oldest_leave(
     memcached: MemcachedServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_leases, "MOST", 2)
-    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5)
     for key in ("a", "b", "c"):
         miss(cache, key)  # and given up at once
     assert isinstance(cache.look("c", TAGS, time.time(), 60), Lease)
@@ -180,7 +173,9 @@ CASES = (
 
 
 def seen_by(kind: type[MemcachedCache], arrange: Any, memcached: MemcachedServer, prefix: str) -> list[object]:
-    cache, peer = (make([memcached.address], key_prefix=prefix + kind.__name__) for make in (kind, MemcachedCache))
+    cache, peer = (
+        make([memcached.address], key_prefix=prefix + kind.__name__, timeout=5) for make in (kind, MemcachedCache)
+    )
     with freeze_time("2030-01-01"):
         held = arrange(cache, peer)
         told = found(cache)

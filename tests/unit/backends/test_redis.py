@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator
 from time import time
 from typing import Any
@@ -17,6 +16,7 @@ from memocache.backends.redis import connection
 from memocache.backends.redis.resp import Request
 from tests.support.faults import FaultProxy
 from tests.support.redis_servers import RedisServer
+from tests.support.threads import at_once
 
 
 @pytest.fixture
@@ -40,6 +40,11 @@ def cache(redis_server: RedisServer, prefix: str) -> RedisCache:
 
 
 @pytest.fixture
+def behind_proxy(proxy: FaultProxy, prefix: str) -> RedisCache:
+    return RedisCache(f"unix://{proxy.address}", key_prefix=prefix, timeout=10)
+
+
+@pytest.fixture
 def sent(proxy: FaultProxy) -> Callable[..., list[str]]:
     """Does something and returns the words of the commands that it took."""
 
@@ -53,11 +58,9 @@ def sent(proxy: FaultProxy) -> Callable[..., list[str]]:
 
 @pytest.mark.parametrize("kind", ["function", "coroutine"])
 def test_a_hit_is_one_round_trip_and_a_miss_three(
-    proxy: FaultProxy, prefix: str, sent: Callable[..., list[str]], kind: str
+    behind_proxy: RedisCache, sent: Callable[..., list[str]], kind: str
 ) -> None:
-    decorate = cached(
-        cache=RedisCache(f"unix://{proxy.address}", key_prefix=prefix), namespace="f", tags=("a:{x}", "all")
-    )
+    decorate = cached(cache=behind_proxy, namespace="f", tags=("a:{x}", "all"))
     with asyncio.Runner() as runner:
         if kind == "function":
             f: Any = decorate(lambda x: x)
@@ -81,17 +84,17 @@ def test_a_hit_is_one_round_trip_and_a_miss_three(
 
 
 def test_a_call_of_a_version_takes_as_many_round_trips(
-    proxy: FaultProxy, prefix: str, sent: Callable[..., list[str]]
+    behind_proxy: RedisCache, sent: Callable[..., list[str]]
 ) -> None:
-    f = cached(cache=RedisCache(f"unix://{proxy.address}", key_prefix=prefix), namespace="f", version=2)(lambda x: x)
+    f = cached(cache=behind_proxy, namespace="f", version=2)(lambda x: x)
     f(0)
     assert sent(f, 1) == ["MGET", "SET", "MGET", "EVALSHA", "EVALSHA"]  # the generation of the call is a new one
     assert sent(f, 1) == ["MGET"]
     assert sent(f.uncache, 1) == [*["DEL"] * 5, "ECHO"]  # sent together
 
 
-def test_many_at_once_are_one_round_trip(proxy: FaultProxy, prefix: str, sent: Callable[..., list[str]]) -> None:
-    cache = RedisCache(f"unix://{proxy.address}", key_prefix=prefix)
+def test_many_at_once_are_one_round_trip(behind_proxy: RedisCache, sent: Callable[..., list[str]]) -> None:
+    cache = behind_proxy
     f = cached(cache=cache, namespace="f")(lambda x: x)
     keys = {str(x): x for x in range(5)}
     cache.get("k")
@@ -182,19 +185,6 @@ def test_an_old_entry_that_is_put_back_does_not_count(cache: RedisCache, client:
     f.uncache_all()
     client.set(name, old)
     assert f.peek(1) is MISSING
-
-
-def test_a_result_is_not_stored_if_its_group_was_forgotten_meanwhile(cache: RedisCache) -> None:
-    entered, go = threading.Event(), threading.Event()
-    held = cached(cache=cache, namespace="f")(lambda x: (entered.set(), go.wait(10), x)[2])
-    thread = threading.Thread(target=held, args=(1,))
-    thread.start()
-    assert entered.wait(10)
-    held.uncache_all()
-    go.set()
-    thread.join()
-    assert held.peek(1) is MISSING
-    assert (held.info().stored, held.info().failures) == (0, 0)
 
 
 # ---- what is not ours ------------------------------------------------------------------------------------------------
@@ -319,13 +309,9 @@ def test_what_a_user_sets_is_not_overwritten_by_what_is_being_computed(cache: Re
         assert cache.get("k") == "mine"
 
 
-def test_counting_is_atomic_between_tasks_and_threads(cache: RedisCache, redis_server: RedisServer) -> None:
+def test_counting_is_atomic_between_tasks_and_threads(cache: RedisCache) -> None:
     async def count() -> None:
         await asyncio.gather(*[cache.awaited(cache.inc, ("n",)) for _ in range(50)])
 
-    threads = [threading.Thread(target=asyncio.run, args=(count(),)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(4, lambda: asyncio.run(count()))
     assert cache.get("n") == 200

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from memocache import BackendUnavailable, ConfigurationError, SQLiteCache, cache_from_url
+from tests.support.refusals import refusal
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="who may write where is another matter on Windows")
 
@@ -90,9 +91,7 @@ def test_a_directory_of_the_users_own_group_will_do(tmp_path: Path) -> None:
 def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d" / "e").mkdir(parents=True)
     os.chown(tmp_path / "d", STRANGER, -1)
-    with pytest.raises(ConfigurationError) as refused:
-        SQLiteCache(tmp_path / "d" / "c.db")
-    assert str(refused.value) == (
+    assert refusal(SQLiteCache, tmp_path / "d" / "c.db") == (
         f"{tmp_path}/d belongs to user {STRANGER}, and we are 0; choose a path that is yours; or {IF_TRUSTED}"
     )
     with pytest.raises(ConfigurationError, match=f"others may rename what is in .*user {STRANGER}"):
@@ -146,9 +145,7 @@ def test_a_home_that_is_not_there_is_refused(path: str, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 987_654_321)  # as OpenShift runs a container
-    with pytest.raises(ConfigurationError) as refused:
-        SQLiteCache(path)
-    assert str(refused.value) == (
+    assert refusal(SQLiteCache, path) == (
         f"path={path!r}: {path.split('/')[0]} is no user's home here; write the whole path "
         f"(or './{path}', if that is the name)"
     )
@@ -192,9 +189,7 @@ def test_a_link_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).unlink(missing_ok=True)
     (tmp_path / "victim").write_text("precious")
     (tmp_path / name).symlink_to("victim")
-    with pytest.raises(ConfigurationError) as refused:
-        SQLiteCache(tmp_path / "c.db")
-    assert str(refused.value) == (
+    assert refusal(SQLiteCache, tmp_path / "c.db") == (
         f"{tmp_path}/{name} is a symbolic link; wanted: a file. Remove it, or choose another path"
     )
     assert (tmp_path / "victim").read_text() == "precious"
@@ -212,9 +207,9 @@ def test_a_file_that_others_may_have_written_is_refused(tmp_path: Path, name: st
     SQLiteCache(tmp_path / "c.db").close()
     (tmp_path / name).touch()
     (tmp_path / name).chmod(0o602)
-    with pytest.raises(ConfigurationError) as refused:
-        SQLiteCache(tmp_path / "c.db")
-    assert str(refused.value) == (f"others may write to {tmp_path}/{name} (mode 0602), and may have done so; remove it")
+    assert refusal(SQLiteCache, tmp_path / "c.db") == (
+        f"others may write to {tmp_path}/{name} (mode 0602), and may have done so; remove it"
+    )
 
 
 @needs_root
@@ -223,9 +218,7 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path, name: str) -> None:
     SQLiteCache(tmp_path / "c.db").close()
     (tmp_path / name).touch()
     os.chown(tmp_path / name, STRANGER, -1)
-    with pytest.raises(ConfigurationError) as refused:
-        SQLiteCache(tmp_path / "c.db")
-    assert str(refused.value) == (
+    assert refusal(SQLiteCache, tmp_path / "c.db") == (
         f"{tmp_path}/{name} belongs to user {STRANGER}, and we are 0; give each user a cache of its own"
     )
 

@@ -24,10 +24,11 @@ from memocache import (
 )
 from memocache._effects import blocking
 from memocache._readthrough import put_if
-from memocache.backends.base import Entry, call_verb
+from memocache.backends.base import call_verb
+from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer
 from tests.support.threads import PATIENCE, start
-from tests.support.tiers import FORGETTINGS, NEAR, World, change
+from tests.support.tiers import FORGETTINGS, NEAR, Unfenced, World, change
 
 
 @pytest.fixture
@@ -48,65 +49,42 @@ USED.set("key", 1)
 TIERED = TieredCache(SimpleCache(), FAR)
 
 
+WANTED_NEAR = "wanted: a SimpleCache, such as SimpleCache(threshold=1000)"
+WANTED_FAR = "wanted: a cache that processes share, such as MemcachedCache(['127.0.0.1:11211'])"
+IN_USE = (
+    "near= is in use already, and what it holds would be served here, too; "
+    "wanted: a new SimpleCache, for this tier alone"
+)
+
+
 @pytest.mark.parametrize(
-    ("near", "far", "near_timeout", "said"),
+    ("options", "said"),
     [
-        (FAR, FAR, 5, "near= got a MemcachedCache; wanted: a SimpleCache, such as SimpleCache(threshold=1000)"),
-        (500, FAR, 5, "near= got an int; wanted: a SimpleCache, such as SimpleCache(threshold=1000)"),
-        (TIERED, FAR, 5, "near= got a TieredCache; wanted: a SimpleCache, such as SimpleCache(threshold=1000)"),
+        ({"near": FAR}, f"near= got a MemcachedCache; {WANTED_NEAR}"),
+        ({"near": 500}, f"near= got an int; {WANTED_NEAR}"),
+        ({"near": TIERED}, f"near= got a TieredCache; {WANTED_NEAR}"),
+        ({"near": USED}, IN_USE),
+        ({"near": TIERED.near}, IN_USE),
         (
-            USED,
-            FAR,
-            5,
-            "near= is in use already, and what it holds would be served here, too; "
-            "wanted: a new SimpleCache, for this tier alone",
+            {"far": SimpleCache()},
+            f"far= is a SimpleCache, which is in this process like the near tier; {WANTED_FAR}",
         ),
+        ({"far": "127.0.0.1:11211"}, f"far= got a str; {WANTED_FAR}"),
+        ({"far": TIERED}, "far= is a TieredCache itself; wanted: its far cache, with one near tier before it"),
         (
-            TIERED.near,
-            FAR,
-            5,
-            "near= is in use already, and what it holds would be served here, too; "
-            "wanted: a new SimpleCache, for this tier alone",
-        ),
-        (
-            SimpleCache(),
-            SimpleCache(),
-            5,
-            "far= is a SimpleCache, which is in this process like the near tier; "
-            "wanted: a cache that processes share, such as MemcachedCache(['127.0.0.1:11211'])",
-        ),
-        (
-            SimpleCache(),
-            "127.0.0.1:11211",
-            5,
-            "far= got a str; wanted: a cache that processes share, such as MemcachedCache(['127.0.0.1:11211'])",
-        ),
-        (
-            SimpleCache(),
-            TIERED,
-            5,
-            "far= is a TieredCache itself; wanted: its far cache, with one near tier before it",
-        ),
-        (
-            SimpleCache(),
-            FAR,
-            0,
+            {"near_timeout": 0},
             "near_timeout=0; wanted: a duration above 0 for which the near tier may serve a value without asking the "
             "far one. Without a near tier, use the far cache itself",
         ),
         (
-            SimpleCache(),
-            FAR,
-            None,
+            {"near_timeout": None},
             "near_timeout=None is a NoneType; wanted: seconds as a number, a timedelta, or text such as '90s', '5m', "
             "'1h30m' or '2d'",
         ),
     ],
 )
-def test_tiers_that_cannot_work_are_refused(near: Any, far: Any, near_timeout: Any, said: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        TieredCache(near, far, near_timeout)
-    assert str(refused.value) == said
+def test_tiers_that_cannot_work_are_refused(options: dict[str, Any], said: str) -> None:
+    assert refusal(TieredCache, **{"near": SimpleCache(), "far": FAR, **options}) == said
 
 
 def test_a_cache_that_was_refused_is_free() -> None:
@@ -226,14 +204,11 @@ def test_at_the_end_of_near_timeout_one_asks_far_and_the_others_are_served(world
         assert world.far.asked == ["look"]
 
 
-def test_while_far_is_down_near_serves_to_the_end_of_its_time(
-    memcached_factory: Callable[..., MemcachedServer], prefix: str
-) -> None:
-    server = memcached_factory()
-    world = World(server.address, prefix=prefix)
+def test_while_far_is_down_near_serves_to_the_end_of_its_time(own_memcached: MemcachedServer, prefix: str) -> None:
+    world = World(own_memcached.address, prefix=prefix)
     with freeze_time("2030-01-01") as clock:
         value = world.near()
-        server.kill()
+        own_memcached.kill()
         clock.tick(timedelta(seconds=NEAR * 0.95))
         assert world.f(1) is value
         assert world.far.asked == ["look"]
@@ -280,19 +255,6 @@ def test_what_was_read_before_a_forgetting_is_not_near_after(
     assert world.f(1) == world.f(1) == [1, 2]
 
 
-class Unfenced(TieredCache):
-    """Tiers as they are mostly built: what was read from far is put into near, whatever has happened since."""
-
-    def look(self, key: str, groups: tuple[str, ...], now: float, lease: float) -> Any:
-        (entry,) = self._near.peek((key,), (groups,), now)
-        if entry is not None:
-            return entry
-        found = self._far.look(key, groups, now, lease)
-        if isinstance(found, Entry):
-            self._near.fill(self._near.claim(key, groups, now, lease), self._near_entry(found, groups, now))
-        return found
-
-
 def test_tiers_without_a_fence_are_caught(world: World) -> None:
     f = world.on(Unfenced(SimpleCache(), world.far, near_timeout=NEAR))
     f(1)
@@ -326,12 +288,11 @@ def test_far_is_forgotten_before_near(world: World, kind: type[TieredCache], giv
 
 @pytest.mark.parametrize("forget", ["uncache", "uncache_all", "uncache_tag", "uncache_where"])
 def test_a_forgetting_that_far_does_not_acknowledge_raises_and_near_forgets(
-    memcached_factory: Callable[..., MemcachedServer], prefix: str, forget: str
+    own_memcached: MemcachedServer, prefix: str, forget: str
 ) -> None:
-    server = memcached_factory()
-    world = World(server.address, prefix=prefix)
+    world = World(own_memcached.address, prefix=prefix)
     world.near()
-    server.kill()
+    own_memcached.kill()
     assert world.f(1) == [1, 1]
     world.truth = 2
     with pytest.raises(UncacheFailed):
@@ -342,16 +303,15 @@ def test_a_forgetting_that_far_does_not_acknowledge_raises_and_near_forgets(
 
 @pytest.mark.parametrize("change_", ["set", "delete", "clear", "inc"])
 def test_a_change_that_far_does_not_acknowledge_is_none_that_near_hides(
-    memcached_factory: Callable[..., MemcachedServer], prefix: str, change_: str
+    own_memcached: MemcachedServer, prefix: str, change_: str
 ) -> None:
-    server = memcached_factory()
-    world = World(server.address, prefix=prefix)
+    world = World(own_memcached.address, prefix=prefix)
     world.cache.set("key", 1)
     assert world.cache.get("key") == 1
     assert len(world.cache.near) == 1
-    server.kill()
+    own_memcached.kill()
     arguments = {"set": ("key", 2), "delete": ("key",), "inc": ("key",)}.get(change_, ())
-    with pytest.raises(BackendUnavailable, match=server.socket_path):
+    with pytest.raises(BackendUnavailable, match=own_memcached.socket_path):
         getattr(world.cache, change_)(*arguments)
     assert len(world.cache.near) == 0
 

@@ -15,7 +15,7 @@ from tests.support.tiers import Watched
 
 @pytest.fixture
 def far(memcached: MemcachedServer, prefix: str) -> Watched:
-    return Watched([memcached.address], key_prefix=prefix)
+    return Watched([memcached.address], key_prefix=prefix, timeout=5)
 
 
 @pytest.fixture
