@@ -4,12 +4,11 @@ What may have to wait is written once, as coroutines over operations. A Memoizer
 `_run` blocks this thread, for a coroutine function it returns what is awaited.
 """
 
-import functools
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from inspect import Parameter
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 from memocache._binding import Binding, Bindings, VersionedBindings
 from memocache._clock import now
@@ -50,8 +49,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Memoizer", "as_call"]
 
+T = TypeVar("T")
+
 Call: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 """The arguments of a call, positional and named."""
+
+
+class lazy(Generic[T]):
+    """An attribute that its method makes when it is first asked for; of two threads' both keep the first.
+
+    functools.cached_property has one lock for all instances until Python 3.11: a child that is forked while anybody
+    holds it hangs. From 3.12 on it has none, and each thread keeps its own.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __get__(self, instance: object, owner: type) -> T:
+        return cast(T, vars(instance).setdefault(self._make.__name__, self._make(instance)))
 
 
 class Memoizer:
@@ -233,7 +249,7 @@ class Memoizer:
 
     # ---- its own call ---------------------------------------------------------------------------------------------
 
-    @functools.cached_property
+    @lazy
     def call(self) -> Callable[..., Any]:
         """The function's own call: written when it is called first, since that takes longer than all else here."""
         return self._compiler.call()
@@ -390,7 +406,7 @@ class Memoizer:
         made_of = self._made_of(binding, key_args, compute)
         return await self._run(get_or_compute(binding, key, scope, fast_key, made_of=made_of), compute)
 
-    @functools.cached_property
+    @lazy
     def _run(self) -> Callable[..., Any]:
         """Runs a coroutine over operations to its end; for a coroutine function, what it returns is awaited."""
         if not self.is_async:

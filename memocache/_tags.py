@@ -4,7 +4,6 @@ In a template, parameters and their attributes stand by name: "user:{user_id}", 
 A tag may also be what a function of the arguments returns.
 """
 
-import functools
 import re
 import string
 import sys
@@ -65,7 +64,7 @@ class Tags:
 
     def may_give(self, tag: str) -> bool:
         """Return True if there may be calls that have *tag*."""
-        return any(isinstance(each, TagFunction) or each.pattern.fullmatch(tag) for each in self._tags)
+        return any(isinstance(each, TagFunction) or each.may_give(tag) for each in self._tags)
 
     def have_shape(self, shape: str) -> bool:
         """Return True if one may be a text of this *shape*, as `template_shape` makes it."""
@@ -99,10 +98,9 @@ class TagTemplate:
         self.names = tuple(dict.fromkeys(map(parameter_of, self._fields)))
         self.may_change = any("." in field for field in self._fields)
 
-    @functools.cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """The tags that it can give."""
-        return re.compile(_pattern(self.title), re.DOTALL)
+    def may_give(self, tag: str) -> bool:
+        """Return True if there may be calls for which it is *tag*."""
+        return re.fullmatch(_pattern(self.title), tag, re.DOTALL) is not None
 
     def text(self, arguments: Mapping[str, Any]) -> str:
         """Return the tag of the call with these *arguments*."""

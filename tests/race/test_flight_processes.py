@@ -201,6 +201,34 @@ go.set()
 holder.join()
 """
 
+IN_A_FIRST_CALL = """
+inside, go = threading.Event(), threading.Event()
+
+class Held:
+    "A function whose own call a thread is about to write."
+    __slots__ = "__dict__", "__qualname__", "__weakref__"
+
+    @property
+    def __module__(self):
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            go.wait(20)
+        return __name__
+
+    def __call__(self, x):
+        return x
+
+held = Held()
+held.__qualname__ = "held"
+f, g = cached(cache=CACHE, namespace="f")(held), cached(cache=CACHE, namespace="g")(lambda x: -x)
+caller = threading.Thread(target=f, args=(1,))
+caller.start()
+inside.wait(20)
+print(child(lambda: [g(1), f(1), f.uncache(1)]))
+go.set()
+caller.join()
+"""
+
 UNDER_LOAD = """
 import logging
 logging.disable()  # leases are lost all the time
@@ -264,3 +292,10 @@ def test_a_child_forked_while_others_hold_every_lock_works(script: Callable[...,
 
 def test_a_child_forked_while_another_thread_has_the_lock_of_a_function_works(script: Callable[..., str]) -> None:
     assert script(WITH_THE_LOCK, CACHE="lambda: SimpleCache()", WAIT="1000") == "[-1, 1, 1]\n"
+
+
+@pytest.mark.parametrize("cache", ["SimpleCache()", ON_MEMCACHED])
+def test_a_child_forked_while_another_thread_calls_a_function_first_works(
+    cache: str, script: Callable[..., str]
+) -> None:
+    assert script(IN_A_FIRST_CALL, CACHE=cache) == "[-1, 1, True]\n"
