@@ -193,7 +193,8 @@ class CallCompiler:
         self._as_written = believed.as_written
         if believed.as_written:
             known = {name: each for name, each in self._parameters.items() if name not in added}
-            lines = self._reading(known, has_unnamed=has_unnamed) + lines
+            self._read, reading = self._reading(known, has_unnamed=has_unnamed)
+            lines = reading + lines
             forward = f"*{p}args, **{p}kwargs"
             if has_unnamed:
                 handed += f" + {p}unnamed"
@@ -286,11 +287,11 @@ class CallCompiler:
         p = self._prefix
         return f"*{p}args, **{p}kwargs" if self._as_written else declared(parameters, p)
 
-    def _reading(self, known: Mapping[str, Parameter], *, has_unnamed: bool) -> str:
-        """Return the lines that find the arguments for the *known* parameters in those that the caller wrote."""
+    def _reading(self, known: Mapping[str, Parameter], *, has_unnamed: bool) -> tuple[str, str]:
+        """Return a tuple of the *known* parameters, and the lines that find them in what the caller wrote."""
         p = self._prefix
         names = [*known, f"{p}unnamed"] if has_unnamed else list(known)
-        self._read = as_tuple([*known, self._unnamed.removeprefix(" + ")] if has_unnamed else names)
+        read = as_tuple([*known, self._unnamed.removeprefix(" + ")] if has_unnamed else names)
         usual, word = "", "if"
         are_positional = known and all(each.kind in POSITIONAL for each in known.values())
         for number in range(len(known), 0, -1)[:MOST_USUAL] if are_positional else ():
@@ -306,7 +307,7 @@ class CallCompiler:
             usual += "\n".join(lines) + "\n"
             word = "elif"
         otherwise = "else:\n        " if usual else ""
-        return READ.format(p=p, usual=usual, otherwise=otherwise, names=", ".join(names)) if names else ""
+        return read, READ.format(p=p, usual=usual, otherwise=otherwise, names=", ".join(names)) if names else ""
 
     def _written(self, name: str, template: str, **parts: str) -> Callable[..., Any]:
         source = template.format(p=self._prefix, define=self._define, **parts)
@@ -346,17 +347,13 @@ def fast_key_maker(
     an instance as its token, and no type. What has more than that is not found there, where calls are *is_open*.
     """
     if fast_index is None:
-        return _none
+        return lambda key_args: None
     if is_open:
         usual = fast_key_maker(fast_index, number, instance_at, owner)
         return lambda key_args: usual(key_args) if len(key_args) == number else None
     if instance_at is not None:
         return _of_method(fast_index, instance_at, owner)
     return _of_one(fast_index) if number == 1 else _of_some(fast_index)
-
-
-def _none(key_args: tuple[Any, ...]) -> None:
-    return None
 
 
 def _of_one(fast_index: FastIndex) -> FastKeyMaker:

@@ -268,12 +268,6 @@ class PendingCall:
         pending.value, pending.ready = value, True
         return pending
 
-    def _begin(self, flight: Flight | None) -> None:
-        self._flight = flight
-        if flight is not None and (not collecting or threading.get_ident() not in collecting):
-            enclosing.set(flight)
-        self._began = ticks()
-
     def _advance(self, answer: Any) -> None:
         coroutine = self._coroutine
         try:
@@ -288,7 +282,10 @@ class PendingCall:
         except StopIteration as stop:
             result = stop.value
         else:
-            self._begin(operation.flight)
+            self._flight = flight = operation.flight
+            if flight is not None and (not collecting or threading.get_ident() not in collecting):
+                enclosing.set(flight)
+            self._began = ticks()
             return
         if type(result) is Raised:
             raise result.error  # here, where it keeps its own cause and context

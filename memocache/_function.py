@@ -83,7 +83,8 @@ class CacheMethods(Decorated, Generic[P, R]):
 
     def __dir__(self) -> list[str]:
         """Return the names of the function's own attributes, and of the methods here."""
-        return sorted({*dir(cast(Any, self).__wrapped__), *_public_names(type(self)).difference(THEIRS)})
+        methods = {name for name in dir(type(self)) if not name.startswith("_")}
+        return sorted({*dir(cast(Any, self).__wrapped__), *methods.difference(THEIRS)})
 
 
 class SyncMethods(CacheMethods[P, R]):
@@ -278,10 +279,6 @@ class AsyncMethods(CacheMethods[P, R]):
             UncacheFailed: if the cache did not acknowledge it.
         """
         await self._self_memoizer.clear()
-
-
-def _public_names(kind: type) -> set[str]:
-    return {name for name in dir(kind) if not name.startswith("_")}
 
 
 def _of_function(name: str) -> property:

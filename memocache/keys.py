@@ -597,7 +597,8 @@ class KeyMaker:
         if self._spec.function is not None:
             return f"{self.title}: the result of key= has no stable key: {reason}"
         is_instance = position == self._spec.instance_at and self._owner.owns(value)
-        if is_instance and not _has_stable_key(value) and not reason.endswith(ROW):
+        has_key = issubclass(type(value), type) or has_own_key(value)
+        if is_instance and not has_key and not reason.endswith(ROW):
             owner = type(value).__qualname__
             lacks = "" if self._shared else f" and cannot be held weakly (give {owner} '__weakref__' in __slots__)"
             return (
@@ -657,7 +658,3 @@ def without_version(key: str) -> str:
     """Return *key* without its version, if it is one of ours with a version; a prefix may stand before it."""
     match = re.fullmatch(VERSIONED, key)
     return key if match is None else match[1]
-
-
-def _has_stable_key(value: object) -> bool:
-    return issubclass(type(value), type) or has_own_key(value)

@@ -102,7 +102,7 @@ def _array_form(array: Any, np: Any, order: int = _C_ORDER) -> Ext:
     form = _dtype_form(dtype, np)
     if form is None:
         raise NoByteForm(
-            type(array), f"has dtype {_short(dtype)}, which has no form as bytes", "use astype() with a plain dtype"
+            type(array), f"has dtype {str(dtype)[:50]}, which has no form as bytes", "use astype() with a plain dtype"
         )
     shape = list(array.shape)
     if order == _C_ORDER and array.flags.f_contiguous and not array.flags.c_contiguous:
@@ -115,10 +115,6 @@ def _array_form(array: Any, np: Any, order: int = _C_ORDER) -> Ext:
     head = _encode([form, shape, order])
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     return Ext(Code.ARRAY, b"".join((_SIZE.pack(len(head)), head, content.data)))
-
-
-def _short(dtype: Any) -> str:
-    return str(dtype)[:50]
 
 
 def _dtype_form(dtype: Any, np: Any) -> object:

@@ -114,7 +114,7 @@ class _RecordShape(Shape):
         super().__init__(kind)
         self.fields: Final = tuple(fields)
         self._known = frozenset(fields)
-        self._slots = _extra_slots(kind, self._known)
+        self._slots = [name for base in kind.__mro__ for name in _slots_of(base) if name not in self._known]
         self._plain = not self._slots and kind.__dictoffset__ == 0
 
     def disassemble(self, value: Any) -> dict[str, object]:
@@ -324,10 +324,6 @@ def _is_attrs(kind: type) -> bool:
 def _is_pure_python(kind: type) -> bool:
     """Return whether there is nothing in an instance but its attributes, unlike in a dict or an exception."""
     return all(base is object or base.__flags__ & _HEAP_TYPE for base in kind.__mro__)
-
-
-def _extra_slots(kind: type, fields: Collection[str]) -> list[str]:
-    return [name for base in kind.__mro__ for name in _slots_of(base) if name not in fields]
 
 
 def _slots_of(base: type) -> list[str]:
