@@ -5,6 +5,7 @@ import datetime
 import decimal
 import enum
 import gc
+import itertools
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -164,12 +165,13 @@ def test_methods_and_keys_have_tags_too() -> None:
 
 def test_tags_that_can_be_read_once_only_are_those_of_every_function_and_method(cache: Cache) -> None:
     decorate = cached(cache=cache, namespace="shop", key="{tenant}", tags=(each for each in ("tenant:{tenant}",)))
+    numbers = itertools.count()
 
-    def price(tenant: int) -> object:
-        return str(object())
+    def price(tenant: int) -> int:
+        return next(numbers)
 
-    def method(shop: object, tenant: int) -> object:
-        return str(object())
+    def method(shop: object, tenant: int) -> int:
+        return next(numbers)
 
     class Shop:
         price = decorate(method)
