@@ -96,10 +96,11 @@ def test_subclasses_of_plain_types_are_refused() -> None:
     (b"", "DecodeError"), (b"NaN", "DecodeError"), (b"Infinity", "DecodeError"), (b"1e999", "ValidationError"),
     (b"1" * 5000, "ValidationError"), (b'"\\ud800"', "DecodeError"), (b"\xff", "DecodeError"),
     (b"[1] 2", "DecodeError"),
-    (b"{'a': 1}", "DecodeError"), (b'"\xff"', "UnicodeDecodeError"), (b"\xef\xbb\xbf1", "DecodeError"),
+    (b"{'a': 1}", "DecodeError"), (b'"\xff"', "DecodeError"), (b"\xef\xbb\xbf1", "DecodeError"),
 ])  # fmt: skip
 def test_what_is_no_json_is_refused(data: bytes, reason: str) -> None:
-    assert refusal(SERIALIZER.loads, data, b"") == f"the bytes are no JSON, {reason}"
+    said = refusal(SERIALIZER.loads, data, b"").replace("UnicodeDecodeError", "DecodeError")  # up to msgspec 0.22
+    assert said == f"the bytes are no JSON, {reason}"
 
 
 def test_a_value_that_changes_meanwhile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
