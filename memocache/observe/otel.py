@@ -132,12 +132,12 @@ class Observer:
 
     def _timed(self, event: Event) -> None:
         system = system_of(event.cache)
-        found = {"cache.system": system, "cache.operation": str(event.operation)}
+        found: dict[str, Any] = {"cache.system": system, "cache.operation": str(event.operation)}
         if event.server is not None:
-            found["server.address"] = event.server
+            found |= address(event.server)
         self._took(self._operations, event, f"cache.{event.operation} {system}", found, trace.SpanKind.CLIENT)
 
-    def _took(self, histogram: Any, event: Event, name: str, found: dict[str, str], kind: Any) -> None:
+    def _took(self, histogram: Any, event: Event, name: str, found: dict[str, Any], kind: Any) -> None:
         """Record how long something took, which has just ended, and a span of it: a child of the present one."""
         if event.error is not None:
             found["error.type"] = type(event.error).__qualname__
@@ -158,6 +158,14 @@ def buckets(meter: Any, boundaries: Sequence[float]) -> dict[str, Any]:
     """Return the advice to divide a histogram at these *boundaries*, if the API of *meter* takes any."""
     name = "explicit_bucket_boundaries_advisory"
     return {name: boundaries} if name in inspect.signature(meter.create_histogram).parameters else {}
+
+
+def address(server: str) -> dict[str, Any]:
+    """Return what OpenTelemetry calls the address of a *server*: a host and its port, or the path of a socket."""
+    host, _, port = server.rpartition(":")
+    if server.startswith("/") or not port.isdecimal():
+        return {"server.address": server}
+    return {"server.address": host.strip("[]"), "server.port": int(port)}
 
 
 def attributes(labels: Labels) -> dict[str, str]:

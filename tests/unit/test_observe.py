@@ -267,22 +267,25 @@ def test_opentelemetry_reads_the_figures_once_a_collection(telemetry: Any, monke
 def test_opentelemetry_has_the_operations_of_shared_caches(
     telemetry: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    down = f"127.0.0.1:{free_port()}"
+    port, socket = free_port(), f"{tmp_path}/socket:7"
     with caplog.at_level(logging.CRITICAL, "memocache"):
-        for cache in (SQLiteCache(tmp_path / "cache.db"), MemcachedCache([down]), SimpleCache()):
+        servers = (MemcachedCache([("::1", port)]), MemcachedCache([f"127.0.0.1:{port}"]), MemcachedCache([socket]))
+        for cache in (SQLiteCache(tmp_path / "cache.db"), *servers, SimpleCache()):
             f = cached(timeout=60, cache=cache, namespace="f")(lambda x: x)
             f(1)
     operations = points(telemetry.readers[0], "cache.operation.duration")
     assert {tuple(point.attributes.values()): point.count for point in operations} == {
         ("sqlite", "get"): 1,
         ("sqlite", "set"): 1,
-        ("memcached", "get", down, "BackendUnavailable"): 1,
+        ("memcached", "get", "::1", port, "BackendUnavailable"): 1,
+        ("memcached", "get", "127.0.0.1", port, "BackendUnavailable"): 1,
+        ("memcached", "get", socket, "BackendUnavailable"): 1,
     }
     spans = [span for span in telemetry.spans.get_finished_spans() if span.kind.name == "CLIENT"]
     assert [(span.name, span.status.status_code.name) for span in spans] == [
         ("cache.get sqlite", "UNSET"),
         ("cache.set sqlite", "UNSET"),
-        ("cache.get memcached", "ERROR"),
+        *[("cache.get memcached", "ERROR")] * 3,
     ]
 
 
