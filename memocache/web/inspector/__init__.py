@@ -198,7 +198,7 @@ class Inspector:
         allowed = None if self._allow is None else self._allow(_request_of(scope))
         if inspect.isawaitable(allowed):
             allowed = await allowed
-        reply = await self._reply(visit, allowed, _in_task)
+        reply = await self._reply_to(visit, allowed, _in_task)
         named = [(name.lower().encode("latin-1"), each.encode("latin-1")) for name, each in reply.headers]
         await send({"type": "http.response.start", "status": reply.status.value, "headers": named})
         await send({"type": "http.response.body", "body": reply.body_for(visit)})
@@ -264,7 +264,7 @@ class Inspector:
             raise ConfigurationError(
                 "Inspector(allow=...) returned what has to be awaited, as inspector.asgi can; wanted: True or False"
             )
-        coroutine = self._reply(visit, allowed, _in_thread)
+        coroutine = self._reply_to(visit, allowed, _in_thread)
         try:
             coroutine.send(None)
         except StopIteration as stop:
@@ -272,7 +272,7 @@ class Inspector:
             return reply
         raise AssertionError("a thread does not wait for others")
 
-    async def _reply(self, visit: Visit, allowed: object, run: Run) -> Reply:
+    async def _reply_to(self, visit: Visit, allowed: object, run: Run) -> Reply:
         """Return the answer to *visit*; *allowed* is what the application's check says, None if there is none."""
         if callable(allowed):
             raise ConfigurationError(
