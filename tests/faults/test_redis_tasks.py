@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -94,6 +95,27 @@ def test_large_results_come_back_in_a_loop(redis_server: RedisServer, prefix: st
 
     assert asyncio.run(ask()) == asyncio.run(ask())
     assert f.info().failures == 0
+
+
+def test_a_large_result_is_sent_without_copies_of_its_rest(
+    redis_server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, copied = socket.socket.send, list[int]()
+
+    def counted(self: socket.socket, data: bytes | memoryview) -> int:
+        copied.append(len(data) if type(data) is bytes else 0)
+        return send(self, data)
+
+    monkeypatch.setattr(socket.socket, "send", counted)
+
+    async def large(x: int) -> bytes:
+        return bytes(5_000_000)
+
+    f = cached(cache=RedisCache(redis_server.url, key_prefix=prefix, timeout=10), namespace="f")(large)
+    asyncio.run(f(1))
+    assert f.info().stored == 1
+    assert len(copied) > 10
+    assert sum(copied) < 2 * 5_000_000
 
 
 CACHED = """

@@ -261,7 +261,7 @@ class LoopConnection:
         self._server = server
         self._socket: Any = None
         self._pending: deque[PendingRequest] = deque()
-        self._unsent = b""
+        self._unsent: deque[memoryview] = deque()  # what the kernel did not take at once, no copies of it
         self._closing: weakref.finalize[[], Any]
         self.partial: PartialReplies | None = None  # of the first who waits, if anything has come for it
         self._heard = 0  # how often something came
@@ -277,7 +277,7 @@ class LoopConnection:
         connection = await in_pool(self._server.connect, (deadline,), lambda connection: connection.close())
         self._socket = opened = connection.detach()
         opened.setblocking(False)
-        self.partial, self._unsent = None, b""
+        self.partial, self._unsent = None, deque()
         self._closing = closed_with(self, opened)
         self.loop.add_reader(opened, self._on_readable)
 
@@ -307,24 +307,27 @@ class LoopConnection:
     # ---- called by the loop --------------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
-        if self._unsent:
-            self._unsent += data
-            return
-        try:
-            sent = self._socket.send(data)
-        except WOULD_BLOCK:
-            sent = 0
-        except OSError as error:
-            self.close(error)
-            return
-        if sent < len(data):
-            self._unsent = data[sent:]
-            self.loop.add_writer(self._socket, self._on_writable)
+        self._unsent.append(memoryview(data))
+        if len(self._unsent) == 1:
+            self._send_unsent()
 
     def _on_writable(self) -> None:
-        data, self._unsent = self._unsent, b""
         self.loop.remove_writer(self._socket)
-        self._send(data)
+        self._send_unsent()
+
+    def _send_unsent(self) -> None:
+        unsent = self._unsent
+        try:
+            while unsent:
+                rest = unsent[0][self._socket.send(unsent[0]) :]
+                if rest:
+                    unsent[0] = rest
+                else:
+                    unsent.popleft()
+        except WOULD_BLOCK:
+            self.loop.add_writer(self._socket, self._on_writable)
+        except OSError as error:
+            self.close(error)
 
     def _on_readable(self) -> None:
         try:
