@@ -152,14 +152,6 @@ def test_a_partial_of_it_is_a_call_of_it(shop: Shop) -> None:
     assert shop.price.peek(2, 3) == 6
 
 
-def test_a_wrong_call_gets_the_error_of_the_method_itself(shop: Shop) -> None:
-    with pytest.raises(TypeError) as plain:
-        shop.price.__wrapped__(1, 2, 3)
-    with pytest.raises(TypeError) as ours:
-        shop.price(1, 2, 3)
-    assert str(ours.value) == str(plain.value)
-
-
 def test_parameters_may_have_the_names_that_a_partial_uses() -> None:
     class Odd:
         @cached

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from memocache import MISSING, ConfigurationError, MemcachedCache, SimpleCache, cached, configure, keys
-from tests.unit.test_options_key import f, refusal
-
-NO_SERVER = MemcachedCache(["/nobody/listens"])
+from tests.unit.test_options_key import NO_SERVER, f, refusal
 
 
 def test_functions_of_one_namespace_share_entries_and_fences() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from memocache import SimpleCache, cached
 from memocache._flight import enclosing
+from tests.support.strict import run_strictly
 
 DEEP = 250
 
@@ -66,8 +67,7 @@ def test_recursion_reaches_250_levels_in_a_script() -> None:
         assert total({DEEP}) == sum(range({DEEP + 1}))
         print(total.info().misses)
     """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
-    assert (run.stderr, run.stdout) == ("", f"{DEEP + 1}\n")
+    assert run_strictly(textwrap.dedent(script)) == f"{DEEP + 1}\n"
 
 
 def test_recursion_without_end_is_python_s_own_error_and_leaves_nothing_behind() -> None:

@@ -503,16 +503,13 @@ def test_uncache_needs_something_to_forget(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_call_has_literals() -> None:
-    assert parse_call("shop.report(7, -1, (2.5, None), month='May', ids={1, 2})") == (
-        "shop.report",
-        [7, -1, (2.5, None)],
-        {"month": "May", "ids": {1, 2}},
-    )
+    assert parse_call("shop.report(7, month='May')") == ("shop.report", [7], {"month": "May"})
 
 
 @pytest.mark.parametrize(
     ("text", "arguments"),
     [
+        ("report(7, -1, (2.5, None), {1, 2})", [7, -1, (2.5, None), {1, 2}]),
         ("report(True, None, -1, -2.5, 1e999, 0x10, 1_000)", [True, None, -1, -2.5, float("inf"), 16, 1000]),
         ("report(b'\\xff', 'a' 'b', 'c', 1+2j)", [b"\xff", "ab", "c", 1 + 2j]),
         ("report({1, 2}, {}, (), [1, (2,)], {'a': {1: 2}})", [{1, 2}, {}, (), [1, (2,)], {"a": {1: 2}}]),

@@ -72,28 +72,25 @@ class Copying(LookupError):
         return partial(Copying, code=self.code), ()
 
 
-def opened(path: str) -> OSError:
+def raised(call: Callable[[], object]) -> Any:
+    """Return what *call* raises."""
     try:
-        os.stat(path)
-    except OSError as error:
-        return error
-    raise AssertionError
-
-
-def lacking(source: str) -> Exception:
-    try:
-        exec(source, {})
+        call()
     except Exception as error:  # noqa: BLE001
         return error
     raise AssertionError
 
 
-def invalid() -> pydantic.ValidationError:
-    try:
-        pydantic.TypeAdapter(int).validate_python("x")
-    except pydantic.ValidationError as error:
-        return error
-    raise AssertionError
+def opened(path: str) -> Any:
+    return raised(lambda: os.stat(path))
+
+
+def lacking(source: str) -> Any:
+    return raised(lambda: exec(source, {}))
+
+
+def invalid() -> Any:
+    return raised(lambda: pydantic.TypeAdapter(int).validate_python("x"))
 
 
 ERRORS: dict[str, tuple[Callable[[], Exception], tuple[str, ...]]] = {
