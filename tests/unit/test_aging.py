@@ -17,9 +17,9 @@ from memocache._entry import SECOND, Entry, EntryScope, StaleableEntry
 from memocache._policy import refresh_margin
 from memocache.backends.base import Busy, Cache, Lease, Stale, call_verb
 from memocache.testing._harness import wait_for
+from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer
 from tests.support.threads import PATIENCE, Held, start
-from tests.unit.test_options import refusal
 from tests.unit.test_tasks import joined
 
 GROUPS = ("all:aging",)
@@ -94,7 +94,7 @@ def stopped() -> Iterator[Any]:
     ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> None:
-    assert refusal(**options) == message
+    assert refusal(cached, **options) == message
 
 
 # ---- who refreshes, by the verbs of the contract ---------------------------------------------------------------------

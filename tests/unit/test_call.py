@@ -16,6 +16,7 @@ from memocache import SimpleCache, SQLiteCache, UnkeyableArgument, cached
 from memocache._native import hit
 from tests.support.calls import CONFUSABLE, Bomb, Liar, LiarThroughout, LyingText, SlowBomb, Unhashable
 from tests.support.race import quick_switches
+from tests.support.refusals import refusal
 from tests.support.threads import at_once
 
 
@@ -116,9 +117,7 @@ def test_a_class_that_may_add_to_a_plain_one_is_refused() -> None:
 
 
 def test_arguments_without_a_stable_form_are_refused_with_the_remedies() -> None:
-    with pytest.raises(UnkeyableArgument) as refused:
-        shown([{"deep": object()}])
-    assert str(refused.value) == (
+    assert refusal(shown, [{"deep": object()}], kind=UnkeyableArgument) == (
         "shown: parameter 'x' has no stable key: an object instance, at [0]['deep'], has no stable form: "
         "pass a value that stands for it; or pass key= or ignore=('x',)"
     )

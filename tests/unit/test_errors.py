@@ -31,6 +31,11 @@ def test_a_long_message_keeps_its_beginning_and_its_end() -> None:
     assert message.endswith("AAAA, which is none; do this")
 
 
+def test_what_is_wrong_with_an_option_is_a_value_error_too() -> None:
+    with pytest.raises(ValueError, match=r"cached\(\) has no option 'colour'"):
+        cached(colour="red")  # type: ignore[call-overload]
+
+
 def _binding_fails() -> None:
     function: Any = cached(60, cache=SimpleCache())(lambda: 1)
     function._self_memoizer.bindings.current().count_failure("a result cannot be stored", ValueError(FORGED))

@@ -17,6 +17,7 @@ import pytest
 from memocache import ConfigurationError, Event, MemcachedCache, SimpleCache, SQLiteCache, cached, subscribe
 from memocache.observe._totals import Totals
 from memocache.observe.logs import log_events
+from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -382,9 +383,7 @@ def test_prometheus_reads_at_an_interval_above_0(every: Any) -> None:
     pytest.importorskip("prometheus_client")
     from memocache.observe.prometheus import register
 
-    with pytest.raises(ConfigurationError) as refused:
-        register(every=every)
-    assert str(refused.value) == f"register() got every={every!r}; wanted: seconds above 0, such as 10"
+    assert refusal(register, every=every) == f"register() got every={every!r}; wanted: seconds above 0, such as 10"
 
 
 # ---- logs ------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from memocache._shell import ShellError, parse_call
 from memocache.cli import main
 from memocache.stats import share
 from tests.support.redis_servers import RedisServer
+from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer
 
 APPLICATION = """
@@ -535,9 +536,7 @@ def test_literals_of_all_kinds(text: str, arguments: list[object]) -> None:
     ],
 )
 def test_whatever_else_is_refused(text: str) -> None:
-    with pytest.raises(ShellError) as refused:
-        parse_call(text)
-    assert str(refused.value) == (
+    assert refusal(parse_call, text, kind=ShellError) == (
         f"{text!r} is not a call with literals; write the function and its arguments as in Python, "
         "such as 'report(7, month=\"May\")'"
     )

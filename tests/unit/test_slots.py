@@ -21,6 +21,7 @@ from memocache import (
     uncache_tag,
 )
 from memocache._current import CacheRef, configured, ref_of
+from tests.support.refusals import refusal
 from tests.support.threads import at_once
 
 
@@ -200,9 +201,7 @@ def test_a_name_that_is_not_configured_is_told_with_those_that_are() -> None:
         if known:
             configure(**known)
         for call in (f, f.uncache, f.peek, f.info, lambda: f.cache, lambda: default_cache("sessions")):
-            with pytest.raises(ConfigurationError) as refused:
-                call()
-            assert str(refused.value) == (
+            assert refusal(call) == (
                 "no cache is configured as 'sessions'; call configure(sessions=...) before what uses it; "
                 f"there are: {there}"
             )
@@ -235,9 +234,7 @@ def test_tags_are_forgotten_by_name_and_by_url() -> None:
 @pytest.mark.parametrize("name", ["", "a b", "a-b", "5", "redis:/x", "memory:", "user:canary@host/", "a.b"])
 def test_what_is_neither_a_name_nor_a_url_is_refused_and_not_shown(name: str) -> None:
     for call in (lambda: cached(cache=name), lambda: default_cache(name), lambda: configure(**{name: SimpleCache()})):
-        with pytest.raises(ConfigurationError) as refused:
-            call()
-        assert str(refused.value) == (
+        assert refusal(call) == (
             "cache= got a text that is neither a URL, such as 'memcached://127.0.0.1:11211', "
             "nor a name to give to configure(), of letters, digits and _"
         )
@@ -264,9 +261,7 @@ A_CACHE = (
     ],
 )
 def test_configure_says_what_it_wants(positional: Any, named: Any, message: str, fresh_default: SimpleCache) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        configure(*positional, **named)
-    assert str(refused.value) == message
+    assert refusal(configure, *positional, **named) == message
     assert default_cache() is fresh_default
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from memocache import SerializationError, _stored_exception
 from memocache._stored_exception import StoredException, allow_exception, own_copy
+from tests.support.refusals import refusal
 
 
 class NotFound(LookupError):
@@ -264,9 +265,9 @@ def test_the_plain_form_names_the_type() -> None:
 
 @pytest.mark.parametrize("junk", [None, "text", ("name", ()), ("name", (), {}, 1), (1, (), {}), ["name", (), {}]])
 def test_what_is_no_plain_form_is_refused(junk: object) -> None:
-    with pytest.raises(SerializationError) as refused:
-        StoredException.from_plain(junk)
-    assert str(refused.value) == "what is stored is no exception's type, arguments and attributes"
+    assert refusal(StoredException.from_plain, junk, kind=SerializationError) == (
+        "what is stored is no exception's type, arguments and attributes"
+    )
 
 
 RAN: list[str] = []
@@ -342,9 +343,7 @@ def test_one_of_bytes_that_cannot_be_is_refused_when_it_is_read(plain: object, m
 def test_what_no_function_has_named_is_refused() -> None:
     allow_exception(NotFound)
     for name in ("builtins:SystemExit", f"{__name__}:Named", "os:system"):
-        with pytest.raises(SerializationError) as refused:
-            StoredException.from_plain((name, (), {}))
-        assert str(refused.value) == (
+        assert refusal(StoredException.from_plain, (name, (), {}), kind=SerializationError) == (
             f"a call raised {name}, which no errors= of this process names; give all processes the same"
         )
 

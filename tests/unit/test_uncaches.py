@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from memocache import Cache, ConfigurationError, MemcachedCache, UncacheFailed, UnkeyableArgument, cached, uncaches
+from memocache import Cache, MemcachedCache, UncacheFailed, UnkeyableArgument, cached, uncaches
+from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer
 from tests.support.threads import start
 
@@ -347,9 +348,7 @@ CALL = (
     ],
 )
 def test_what_cannot_work_is_refused(decorate: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ConfigurationError) as refusal:
-        decorate()
-    assert str(refusal.value) == message
+    assert refusal(decorate) == message
 
 
 def test_a_value_that_has_no_text_is_refused_at_the_call() -> None:
@@ -357,9 +356,7 @@ def test_a_value_that_has_no_text_is_refused_at_the_call() -> None:
     def rename(tenant: Any) -> None:
         """Rename it."""
 
-    with pytest.raises(UnkeyableArgument) as refusal:
-        rename([1])
-    assert str(refusal.value) == (
+    assert refusal(rename, [1], kind=UnkeyableArgument) == (
         "uncaches(report): call=('tenant-{tenant}',): parameter 'tenant' cannot be part of a text, since it is a list; "
         "wanted: text, numbers, dates, UUIDs or None"
     )
