@@ -16,7 +16,6 @@ from memocache import SQLiteCache, _function, cache_from_url, cached, stats
 from memocache._shell import ShellError, parse_call
 from memocache.cli import main
 from memocache.stats import share
-from tests.support.redis_servers import RedisServer
 from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer
 
@@ -51,18 +50,6 @@ def create():
 def broken():
     raise LookupError("no settings\\x1b[31m")
 """
-
-
-@pytest.fixture(params=["sqlite", "memcached", "redis"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/cache.db?prefix=shop:"
-    if request.param == "memcached":
-        server: MemcachedServer = request.getfixturevalue("memcached_tcp")
-        host, port = server.address
-        return f"memcached://{host}:{port}?prefix={secrets.token_hex(4)}:"
-    redis: RedisServer = request.getfixturevalue("redis_server")
-    return f"{redis.url}{'&' if '?' in redis.url else '?'}prefix={secrets.token_hex(4)}:"
 
 
 @pytest.fixture
