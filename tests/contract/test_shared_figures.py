@@ -33,7 +33,7 @@ from memocache.backends._wire import WireServer
 from memocache.stats import INDEX, MOST_FUNCTIONS, OTHERS, TOTAL, SharedFigures, read, share
 from tests.support.redis_servers import RedisServer
 from tests.support.refusals import refusal
-from tests.support.servers import MemcachedServer, wait_until
+from tests.support.servers import wait_until
 
 LONG = 3600.0  # seconds between two sendings: a test says itself when
 
@@ -362,28 +362,30 @@ def test_whatever_makes_bytes_of_values(
 # ---- a cache that is down --------------------------------------------------------------------------------------------
 
 
-def test_what_could_not_be_sent_is_sent_later(
-    own_memcached: MemcachedServer, own_redis: RedisServer, prefix: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    for server, url in (
-        (own_memcached, f"memcached://{own_memcached.address}?prefix={prefix}&timeout=5"),
-        (own_redis, f"{own_redis.url}?prefix={prefix}&timeout=5"),
-    ):
-        report = function(f"{url}.report")
-        sharing = share(url, every=LONG)
-        report(1)
-        server.kill()
-        caplog.clear()
-        assert not sharing.flush()
-        report(1)
-        assert not sharing.flush()
-        (told,) = [each.getMessage() for each in caplog.records if "figures" in each.getMessage()]
-        assert told.startswith(f"the figures could not be shared on {sharing.cache!r}, and are kept until they can: ")
-        assert told.endswith(" (said once)")
-        server.restart()
-        assert wait_until(sharing.flush, 40)  # it is left alone for a moment
-        assert found(url)[f"{url}.report"].totals.calls == 2
-        sharing()
+@pytest.fixture(params=["own_redis", "own_memcached"])
+def own_server(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+def url_of(server: Any, options: str) -> str:
+    return f"{server.url if isinstance(server, RedisServer) else f'memcached://{server.address}'}?{options}"
+
+
+def test_what_could_not_be_sent_is_sent_later(own_server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    report = function()
+    sharing = share(url_of(own_server, "timeout=5"), every=LONG)
+    report(1)
+    own_server.kill()
+    caplog.clear()
+    assert not sharing.flush()
+    report(1)
+    assert not sharing.flush()
+    (told,) = [message for message in caplog.messages if "figures" in message]
+    assert told.startswith(f"the figures could not be shared on {sharing.cache!r}, and are kept until they can: ")
+    assert told.endswith(" (said once)")
+    own_server.restart()
+    assert wait_until(sharing.flush, 40)  # it is left alone for a moment
+    assert found(sharing.cache)["shop.report"].totals.calls == 2
 
 
 def test_a_redis_that_is_full_is_told_by_its_own_words(
@@ -404,20 +406,17 @@ def test_a_redis_that_is_full_is_told_by_its_own_words(
     assert found(sharing.cache)["shop.report"].totals.calls == 2
 
 
-@pytest.mark.parametrize("kind", ["own_redis", "own_memcached"])
-def test_what_an_answer_was_lost_for_is_not_lost(request: pytest.FixtureRequest, kind: str, prefix: str) -> None:
-    server = request.getfixturevalue(kind)
-    url = server.url if kind == "own_redis" else f"memcached://{server.address}"
+def test_what_an_answer_was_lost_for_is_not_lost(own_server: Any) -> None:
     report = function()
-    sharing = share(f"{url}?prefix={prefix}&timeout=0.2", every=LONG)
+    sharing = share(url_of(own_server, "timeout=1"), every=LONG)
     report(1)
     assert sharing.flush()
     report(1), report(1)
-    server.pause()
+    own_server.pause()
     try:
         assert not sharing.flush()
     finally:
-        server.resume()
+        own_server.resume()
     assert wait_until(sharing.flush, 40)
     totals = found(sharing.cache)["shop.report"].totals
     assert totals.misses == 1

@@ -122,7 +122,7 @@ def address(memcached_binary: Any) -> Iterator[Address]:
 
 @pytest.fixture(autouse=True)
 def emptied(address: Address) -> None:
-    MemcachedCache([address]).clear()
+    MemcachedCache([address], timeout=5).clear()
 
 
 on_each_cache = pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_a_forgetting_may_come_between_any_two_commands(
     often = (1, 2) if there is void_entry else (1,)  # where a void entry is swapped for a marker, some come twice
     tried = set()
     for how, command, after, times in itertools.product(FORGETTINGS, commands, (False, True), often):
-        MemcachedCache([address]).clear()
+        MemcachedCache([address], timeout=5).clear()
         world = Ours(MemcachedCache([proxy.address], timeout=5), MemcachedCache([address], timeout=5))
         world.held.go()
         world.reader.put(0, 0)  # so that there is a generation
@@ -286,7 +286,7 @@ def test_in_tiers_too(what: str, proxy: FaultProxy, address: Address) -> None:
     for there, how, command, after in itertools.product(
         (nothing, entry, known_entry, void_entry), FORGETTINGS, (b"get ", b"add ", b"gets ", b"cas "), (False, True)
     ):
-        MemcachedCache([address]).clear()
+        MemcachedCache([address], timeout=5).clear()
         tiers = TieredCache(SimpleCache(), MemcachedCache([proxy.address], timeout=5), near_timeout=60)
         world = Ours(tiers, tiers)
         world.held.go()

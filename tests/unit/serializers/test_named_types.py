@@ -145,7 +145,9 @@ def test_naming_ends_where_attributes_do_not() -> None:
         def __getattr__(self, name: str) -> "Mock":
             return Mock()
 
-    SafeSerializer().name_types(Mock(), list[Mock()])  # type: ignore[misc]
+    serializer = SafeSerializer()
+    serializer.name_types(Mock(), list[Mock()])  # type: ignore[misc]
+    assert repr(serializer) == "SafeSerializer(types=[])"
 
 
 def test_naming_twice_changes_nothing() -> None:

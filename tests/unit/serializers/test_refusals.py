@@ -314,7 +314,8 @@ def test_no_recursion_error_escapes_however_deep_the_caller_is(serializer: Seria
 def test_600_frames_deep_a_usual_value_still_works() -> None:
     value = {"rows": [{"at": (1, (2, (3, {4, 5}))), "owner": Owner("o")}] * 3}
     serializer = SafeSerializer(types=[Owner])
-    start(on_a_stack, 600, lambda: serializer.loads(serializer.dumps(value, b""), b"")).result(PATIENCE)
+    back = start(on_a_stack, 600, lambda: serializer.loads(serializer.dumps(value, b""), b"")).result(PATIENCE)
+    assert back == value
 
 
 def test_attributes_that_raise_are_a_refusal() -> None:
