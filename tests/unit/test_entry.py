@@ -1,4 +1,4 @@
-"""Entries, where they come from, and the shortcuts that lead to them; by themselves, without a cache."""
+"""Entries, their scopes, and the fast indexes that lead to them; by themselves, without a cache."""
 
 import gc
 from typing import Any
@@ -10,18 +10,18 @@ from memocache._entry import Entry, EntryScope, FastIndex, StaleableEntry
 HERE = object()
 
 
-def entry(origin: EntryScope | None = None) -> Entry:
-    return Entry("key", "value", 60.0, scope=EntryScope(("all",)) if origin is None else origin)
+def entry(scope: EntryScope | None = None) -> Entry:
+    return Entry("key", "value", 60.0, scope=EntryScope(("all",)) if scope is None else scope)
 
 
 def opened() -> FastIndex:
-    aliases = FastIndex()
-    aliases.lead_to(HERE)
-    return aliases
+    index = FastIndex()
+    index.lead_to(HERE)
+    return index
 
 
-def add(aliases: FastIndex, to: Entry, raw: Any = 1, types: object = (int,), source: object = HERE) -> None:
-    aliases.add(source, (aliases, raw, types), to)
+def add(index: FastIndex, to: Entry, raw: Any = 1, types: object = (int,), source: object = HERE) -> None:
+    index.add(source, (index, raw, types), to)
 
 
 def test_what_is_not_said_of_an_aging_entry_is_nothing() -> None:
@@ -29,102 +29,102 @@ def test_what_is_not_said_of_an_aging_entry_is_nothing() -> None:
     assert (aging.cost, aging.retry_at, aging.backoff, aging.scope, aging.hits) == (0, 0.0, 0.0, None, 0)
 
 
-def test_an_alias_leads_to_its_entry_until_that_ends() -> None:
-    aliases, one = opened(), entry()
-    assert (aliases.source, aliases.table) == (HERE, {})
-    add(aliases, one)
-    assert aliases.table == {1: one}
+def test_a_fast_key_leads_to_its_entry_until_that_ends() -> None:
+    index, one = opened(), entry()
+    assert (index.source, index.table) == (HERE, {})
+    add(index, one)
+    assert index.table == {1: one}
     one.end()
-    assert aliases.table == {}
+    assert index.table == {}
     assert one.serve_until == one.expires_at == float("-inf")
 
 
-def test_a_new_table_leads_nowhere() -> None:
-    aliases, one = FastIndex(), entry()
-    assert aliases.source is None
-    add(aliases, one, source=None)
-    assert aliases.table == {1: one}  # it is open, to its source
-    add(aliases, entry(), raw=2, source=HERE)
-    assert aliases.table == {1: one}
+def test_a_new_fast_index_leads_nowhere() -> None:
+    index, one = FastIndex(), entry()
+    assert index.source is None
+    add(index, one, source=None)
+    assert index.table == {1: one}  # it is open, to its source
+    add(index, entry(), raw=2, source=HERE)
+    assert index.table == {1: one}
 
 
-def test_a_table_that_is_closed_takes_nothing_and_opens_again() -> None:
-    aliases, one = opened(), entry()
-    add(aliases, one)
-    aliases.switch(on=False)
-    assert aliases.table == {}
-    add(aliases, one)
-    assert aliases.table == {}
-    aliases.switch(on=True)
-    add(aliases, one)
-    aliases.switch(on=True)
-    assert aliases.table == {1: one}
+def test_a_fast_index_that_is_closed_takes_nothing_and_opens_again() -> None:
+    index, one = opened(), entry()
+    add(index, one)
+    index.switch(on=False)
+    assert index.table == {}
+    add(index, one)
+    assert index.table == {}
+    index.switch(on=True)
+    add(index, one)
+    index.switch(on=True)
+    assert index.table == {1: one}
 
 
-def test_a_table_begins_anew_in_a_child() -> None:
-    aliases = opened()
-    add(aliases, entry())
-    aliases.lock.acquire()  # as somebody else in the parent may have
-    held = aliases.lock
-    aliases.after_fork()
-    assert aliases.table == {}
-    assert aliases.lock is not held
+def test_a_fast_index_begins_anew_in_a_child() -> None:
+    index = opened()
+    add(index, entry())
+    index.lock.acquire()  # as somebody else in the parent may have
+    held = index.lock
+    index.after_fork()
+    assert index.table == {}
+    assert index.lock is not held
     held.release()
-    add(aliases, one := entry())
-    assert aliases.table == {1: one}
+    add(index, one := entry())
+    assert index.table == {1: one}
 
 
-def test_tables_of_functions_that_share_a_namespace_lead_to_one_entry() -> None:
-    tables, origin = [opened() for _ in range(3)], EntryScope(("all",))
-    one, two = entry(origin), entry(origin)
-    for aliases in tables:
-        add(aliases, one)
-        add(aliases, two, raw=2)
-    assert len(origin.indexes) == 3
-    assert [aliases.table for aliases in tables] == [{1: one, 2: two}] * 3
+def test_the_fast_indexes_of_functions_that_share_a_namespace_lead_to_one_entry() -> None:
+    tables, scope = [opened() for _ in range(3)], EntryScope(("all",))
+    one, two = entry(scope), entry(scope)
+    for index in tables:
+        add(index, one)
+        add(index, two, raw=2)
+    assert len(scope.indexes) == 3
+    assert [index.table for index in tables] == [{1: one, 2: two}] * 3
     one.end()
-    assert [aliases.table for aliases in tables] == [{2: two}] * 3
+    assert [index.table for index in tables] == [{2: two}] * 3
 
 
-def test_an_origin_keeps_no_table_alive() -> None:
-    first, second, origin = opened(), opened(), EntryScope(("all",))
-    one = entry(origin)
+def test_a_scope_keeps_no_fast_index_alive() -> None:
+    first, second, scope = opened(), opened(), EntryScope(("all",))
+    one = entry(scope)
     add(first, one)
     add(second, one)
-    assert [index() for index in origin.indexes] == [first, second]
+    assert [index() for index in scope.indexes] == [first, second]
     del first
     gc.collect()
-    assert [index() for index in origin.indexes] == [None, second]
+    assert [index() for index in scope.indexes] == [None, second]
     third = opened()
     add(third, one)
-    assert [index() for index in origin.indexes] == [second, third]
+    assert [index() for index in scope.indexes] == [second, third]
     one.end()
     assert second.table == third.table == {}
 
 
-def test_an_entry_has_one_spelling_in_all_tables() -> None:
-    aliases, one = opened(), entry()
-    add(aliases, one)
-    add(aliases, one, raw=1, types=(bool,))
-    add(aliases, one, raw=2)
-    add(aliases, one, raw=2, types=(bool,))
-    assert aliases.table == {1: one}  # or killing it would leave the others
+def test_an_entry_has_one_spelling_in_all_fast_indexes() -> None:
+    index, one = opened(), entry()
+    add(index, one)
+    add(index, one, raw=1, types=(bool,))
+    add(index, one, raw=2)
+    add(index, one, raw=2, types=(bool,))
+    assert index.table == {1: one}  # or its end would leave the others
     one.end()
-    assert aliases.table == {}
+    assert index.table == {}
 
 
-def test_another_entry_s_shortcut_is_left_alone() -> None:
-    aliases, old, new = opened(), entry(), entry()
-    add(aliases, old)
-    add(aliases, new)
+def test_the_fast_key_of_another_entry_is_left_alone() -> None:
+    index, old, new = opened(), entry(), entry()
+    add(index, old)
+    add(index, new)
     old.end()
-    assert aliases.table == {1: new}
+    assert index.table == {1: new}
 
 
 def test_nothing_leads_to_what_a_user_has_set() -> None:
-    aliases = opened()
-    add(aliases, Entry("key", "value", 60.0))
-    assert aliases.table == {}
+    index = opened()
+    add(index, Entry("key", "value", 60.0))
+    assert index.table == {}
 
 
 class EmptiedInBetween(dict[Any, Any]):

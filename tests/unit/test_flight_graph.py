@@ -91,15 +91,15 @@ def flight(key: str = "k", lease: float = 60) -> Flight:
 
 
 def test_a_flight_ends_once() -> None:
-    landed, crashed, abandoned = flight(), flight(), flight()
-    landed.resolve(1)
-    crashed.fail(ValueError())
+    resolved, failed, abandoned = flight(), flight(), flight()
+    resolved.resolve(1)
+    failed.fail(ValueError())
     abandoned.abandon()
-    for each in (landed, crashed, abandoned):
+    for each in (resolved, failed, abandoned):
         each.abandon()
-    assert [each.state for each in (landed, crashed, abandoned)] == ["resolved", "failed", "abandoned"]
-    assert all(each.over for each in (landed, crashed, abandoned))
-    assert landed.value == 1
+    assert [each.state for each in (resolved, failed, abandoned)] == ["resolved", "failed", "abandoned"]
+    assert all(each.over for each in (resolved, failed, abandoned))
+    assert resolved.value == 1
 
 
 def test_a_late_end_does_not_change_the_result() -> None:
@@ -195,7 +195,7 @@ def test_who_leads() -> None:
     assert (flight.parent, flight.thread) == (None, 0)
 
 
-def test_leaving_a_leader_that_cannot_desert_is_nothing() -> None:
+def test_leaving_a_flight_that_cannot_be_cancelled_is_nothing() -> None:
     flight = Flight("key", (), 60)
     flight.subscribe(print)
     assert not flight.leave(print)

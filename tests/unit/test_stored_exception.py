@@ -145,7 +145,23 @@ def test_a_copy_says_that_its_context_is_not_to_be_shown() -> None:
     assert StoredException.of(error).rebuild().__suppress_context__
 
 
-@pytest.mark.parametrize("where", ["args", "a list", "an attribute", "a slot", "cause", "a group", "cause of a cause"])
+def holding(error: Any, name: str, found: object) -> Exception:
+    setattr(error, name, found)
+    return error
+
+
+HOLDING: dict[str, Callable[[Exception], Exception]] = {
+    "args": lambda found: NotFound("outer", found),
+    "a list": lambda found: NotFound(["outer", found]),
+    "an attribute": lambda found: holding(NotFound("outer"), "found", found),
+    "a slot": lambda found: holding(Slotted(1), "code", found),
+    "cause": lambda found: holding(NotFound("outer"), "__cause__", found),
+    "a group": lambda found: ExceptionGroup("group", [found]),
+    "cause of a cause": lambda found: holding(NotFound("outer"), "__cause__", HOLDING["cause"](found)),
+}
+
+
+@pytest.mark.parametrize("where", HOLDING)
 def test_no_exception_in_what_is_stored_keeps_its_frames(where: str) -> None:
     class Big:
         pass
@@ -158,25 +174,8 @@ def test_no_exception_in_what_is_stored_keeps_its_frames(where: str) -> None:
             return error, weakref.ref(big)
 
     found, gone = inner()
-    error: Any = NotFound("outer")
-    if where == "args":
-        error = NotFound("outer", found)
-    elif where == "a list":
-        error = NotFound(["outer", found])
-    elif where == "an attribute":
-        error.found = found
-    elif where == "a slot":
-        error = Slotted(1)
-        error.code = found
-    elif where == "cause":
-        error.__cause__ = found
-    elif where == "a group":
-        error = ExceptionGroup("group", [found])
-    else:
-        error.__cause__ = ValueError()
-        error.__cause__.__cause__ = found
-    stored = StoredException.of(error)
-    del found, error
+    stored = StoredException.of(HOLDING[where](found))
+    del found
     gc.collect()
     assert gone() is None
     assert "KeyError('inner')" in "".join(

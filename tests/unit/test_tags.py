@@ -213,7 +213,7 @@ def test_a_forgetting_by_tag_that_was_not_acknowledged_raises(own_memcached: Mem
         f.uncache_where(a=1)
 
 
-def test_many_origins_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_scopes_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("memocache._binding.MOST_SCOPES", 10)
     f = cached(tags=("a:{a}",))(lambda a: [a])
     results = [f(a) for a in range(25)]
@@ -275,7 +275,7 @@ def test_what_is_stale_costs_one_caller_three_round_trips(
         assert f(1) == 2
 
 
-def test_a_stamp_that_was_evicted_brings_nothing_back(memcached: MemcachedServer, prefix: str) -> None:
+def test_a_generation_that_was_evicted_brings_nothing_back(memcached: MemcachedServer, prefix: str) -> None:
     cache = MemcachedCache([memcached.address], key_prefix=prefix)
     f = cached(cache=cache, namespace="f", tags=("a:{a}",))(lambda a: f.info().misses)
     assert f(1) == 1

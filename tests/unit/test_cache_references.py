@@ -108,7 +108,7 @@ def test_no_shortcut_is_looked_for_where_there_can_be_none() -> None:
 def test_a_shared_cache_is_not_looked_up_again_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_up = []
     monkeypatch.setattr(
-        CacheRef, "use", lambda slot, use, original=CacheRef.use: looked_up.append(slot) or original(slot, use)
+        CacheRef, "use", lambda ref, use, original=CacheRef.use: looked_up.append(ref) or original(ref, use)
     )
     configure("memcached:///nobody/listens", sessions="memcached:///nobody/else")
     for f in (named("sessions"), cached(namespace="f")(lambda: 1), named("memcached:///nobody/either")):
@@ -265,7 +265,7 @@ def test_configure_says_what_it_wants(positional: Any, named: Any, message: str,
     assert default_cache() is fresh_default
 
 
-def test_a_slot_keeps_no_function_alive() -> None:
+def test_a_reference_keeps_no_function_alive() -> None:
     configure(sessions=SimpleCache())
     f = named("sessions")
     f()
@@ -276,7 +276,7 @@ def test_a_slot_keeps_no_function_alive() -> None:
     assert gone() is None
 
 
-def test_one_name_is_one_slot() -> None:
+def test_one_name_is_one_reference() -> None:
     assert ref_of("sessions") is ref_of("sessions")
     assert ref_of(None) is _current.default
     assert isinstance(ref_of("memory://"), CacheRef)
