@@ -99,7 +99,7 @@ def test_subclasses_of_plain_types_are_refused() -> None:
     (b"{'a': 1}", "DecodeError"), (b'"\xff"', "DecodeError"), (b"\xef\xbb\xbf1", "DecodeError"),
 ])  # fmt: skip
 def test_what_is_no_json_is_refused(data: bytes, reason: str) -> None:
-    said = refusal(SERIALIZER.loads, data, b"").replace("UnicodeDecodeError", "DecodeError")  # up to msgspec 0.22
+    said = refusal(SERIALIZER.loads, data, b"").replace("UnicodeDecodeError", "DecodeError")  # msgspec 0.22
     assert said == f"the bytes are no JSON, {reason}"
 
 
