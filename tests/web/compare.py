@@ -8,19 +8,19 @@ import contextlib
 import secrets
 import warnings
 from collections.abc import Callable
-from functools import partial
 
 from tests.web.matrix import CASES, PLAIN, Ask
 from tests.web.sites import OnePage, ours
 
-__all__ = ["OURS", "PEERS", "ROWS", "main", "outcome"]
+__all__ = ["PEERS", "ROWS", "main", "memocache", "outcome", "says_how_old"]
 
 
-def memocache(framework: str = "flask") -> OnePage:
+def memocache() -> OnePage:
+    """With Flask, as with all: test_matrix has every case on every framework."""
     from memocache import SimpleCache
-    from tests.web.frameworks import FRAMEWORKS
+    from tests.web.flask_site import FlaskSite
 
-    return ours(FRAMEWORKS[framework](is_async=framework == "fastapi"), SimpleCache())
+    return ours(FlaskSite(), SimpleCache())
 
 
 def flask_caching() -> OnePage:
@@ -60,10 +60,6 @@ PEERS: dict[str, Callable[[], OnePage]] = {
     "Django's `cache_page`": cache_page,
     "fastapi-cache2 `cache()`": fastapi_cache,
 }
-OURS: dict[str, Callable[[], OnePage]] = {
-    framework: partial(memocache, framework) for framework in ("flask", "django", "fastapi")
-}
-"""By framework; in the table there is one of them, since all are the same."""
 
 # What is asked -> the cases that tell. What may be served is asked, too: who stores nothing is not right.
 ROWS = {

@@ -2,14 +2,14 @@
 
 import functools
 import itertools
+import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from memocache import Cache, MemcachedCache, SimpleCache
-from tests.support.redis_servers import RedisServer
-from tests.support.servers import MemcachedServer
+from memocache import Cache, MemcachedCache, SimpleCache, _function
+from tests.support.servers import MemcachedServer, skip_or_fail
+from tests.web.chromium import Chromium, find_chromium
 from tests.web.django_site import DjangoSite
 from tests.web.frameworks import SITES, Make
 from tests.web.sites import Site
@@ -47,16 +47,17 @@ def cache(request: pytest.FixtureRequest, prefix: str) -> Cache:
     return MemcachedCache([server.address], key_prefix=prefix, timeout=5)  # whatever else this machine does
 
 
-@pytest.fixture(params=["redis", "memcached", "sqlite"])
-def url(
-    request: pytest.FixtureRequest, memcached: MemcachedServer, redis_server: RedisServer, prefix: str, tmp_path: Path
-) -> str:
-    """The URL of each cache that processes share."""
-    return {
-        "redis": f"{redis_server.url}?prefix={prefix}&timeout=10",
-        "memcached": f"memcached://{memcached.address}?prefix={prefix}&timeout=10",
-        "sqlite": f"sqlite://{tmp_path / 'cache.db'}?timeout=10",
-    }[request.param]
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    program, reason = find_chromium()
+    with Chromium(program or skip_or_fail(reason)) as browser:
+        yield browser
+
+
+@pytest.fixture
+def no_other_functions(monkeypatch: pytest.MonkeyPatch, only_own_functions: None) -> None:
+    """As in a process in which no other test has decorated a function: the inspector shows those of all."""
+    monkeypatch.setattr(_function, "_functions", weakref.WeakValueDictionary())
 
 
 @pytest.fixture

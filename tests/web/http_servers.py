@@ -13,7 +13,7 @@ import h2.connection
 import h2.events
 
 from tests.support.selection import ROOT
-from tests.support.servers import Server, ServerFailed
+from tests.support.servers import Server, ServerFailed, skip_or_fail
 from tests.web.matrix import Answer
 
 __all__ = ["Gunicorn", "Hypercorn", "Uvicorn", "Uwsgi", "WebServer"]
@@ -91,7 +91,8 @@ class Uwsgi(WebServer):
     def command(self) -> list[str]:
         host, port = self.address
         uwsgi = shutil.which("uwsgi", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-        assert uwsgi is not None
+        if uwsgi is None:
+            skip_or_fail("no uwsgi for the tests: pip install 'uWSGI>=2.0.28; sys_platform == 'linux''")
         options = ["--master", "--processes=2", *self._options, "--need-app", "--die-on-term"]
         places = [f"--virtualenv={sys.prefix}", f"--pythonpath={ROOT}", f"--http-socket={host}:{port}"]
         return [uwsgi, *options, *places, "--disable-logging", f"--module={self._application}"]

@@ -22,10 +22,9 @@ from starlette.templating import Jinja2Templates
 from starlette.websockets import WebSocket
 
 from memocache import Cache, ConfigurationError, MemcachedCache, UnkeyableArgument, cached, uncaches
-from memocache._flight import Flight
 from memocache.web.asgi import MemocacheMiddleware
 from tests.support.servers import MemcachedServer
-from tests.support.threads import PATIENCE
+from tests.support.threads import PATIENCE, Joins
 from tests.web.asgi_sites import DataSite, FastAPISite, answer, bodies, get
 from tests.web.matrix import Answer, Ask
 from tests.web.sites import Asked, run
@@ -537,22 +536,13 @@ class Held:
 
 
 @pytest.mark.parametrize("who", ["the one that computes", "one that waits"])
-def test_a_client_that_goes_leaves_the_others_alone(cache: Cache, who: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    joined = asyncio.Semaphore(0)
-    subscribe = Flight.subscribe
-
-    def subscribed(self: Flight, wake: Any) -> bool:
-        joined.release()
-        return subscribe(self, wake)
-
+def test_a_client_that_goes_leaves_the_others_alone(cache: Cache, who: str, joins: Joins) -> None:
     async def main() -> None:
         held = Held(cache)
         first = held.ask()
         await held.entered.wait()
-        monkeypatch.setattr(Flight, "subscribe", subscribed)
         others = [held.ask() for _ in range(2)]
-        for _ in others:
-            await asyncio.wait_for(joined.acquire(), PATIENCE)
+        await asyncio.to_thread(joins.wait, 2)
         gone = first if who == "the one that computes" else others.pop()
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):

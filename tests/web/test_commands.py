@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.redis_servers import RedisServer
-from tests.support.servers import MemcachedServer
-
 ROOT = Path(__file__).parents[2]
 
 FUNCTIONS = """
@@ -92,15 +89,8 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, url: str) -> Run:
 
 
 @pytest.fixture
-def url(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> str:
-    kind = getattr(request, "param", "sqlite")
-    if kind == "memcached":
-        server: MemcachedServer = request.getfixturevalue("memcached_tcp")
-        return "memcached://{}:{}".format(*server.address) + f"?prefix={prefix}"
-    if kind == "redis":
-        redis: RedisServer = request.getfixturevalue("redis_server")
-        return f"{redis.url}?prefix={prefix}"
-    return f"sqlite:///{tmp_path}/own/cache.db?prefix={prefix}"
+def url(request: pytest.FixtureRequest, shared_url: Callable[[str], str]) -> str:
+    return shared_url(getattr(request, "param", "sqlite"))
 
 
 @pytest.mark.parametrize("url", ["redis", "memcached", "sqlite"], indirect=True)

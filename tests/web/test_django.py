@@ -34,7 +34,7 @@ from freezegun import freeze_time
 from memocache import Cache, ConfigurationError, SQLiteCache, cached
 from tests.support.servers import wait_until
 from tests.support.threads import PATIENCE, Held, start
-from tests.web.django_site import DjangoSite, urls
+from tests.web.django_site import SESSIONS, DjangoSite, urls
 
 Count = Callable[[], int]
 Page = Callable[[Any], HttpResponse]
@@ -274,7 +274,6 @@ def test_queries_that_are_no_ascii(page: Page) -> None:
 
 # ---- what is stored ----------------------------------------------------------------------------------------------
 
-SESSIONS = ["django.contrib.sessions.middleware.SessionMiddleware"]
 MESSAGES = [*SESSIONS, "django.contrib.messages.middleware.MessageMiddleware"]
 CSRF = ["django.middleware.csrf.CsrfViewMiddleware"]
 

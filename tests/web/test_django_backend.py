@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -24,8 +24,6 @@ from memocache import ConfigurationError
 from memocache.errors import SerializationError
 from memocache.serializers import PickleSerializer
 from tests.support.django_settings import DEFAULTS, configure
-from tests.support.redis_servers import RedisServer
-from tests.support.servers import MemcachedServer
 
 configure()
 
@@ -35,16 +33,8 @@ KINDS = ["memory", "memcached", "redis", "sqlite"]
 
 
 @pytest.fixture(params=KINDS)
-def location(request: pytest.FixtureRequest, prefix: str, tmp_path: Any) -> str:
-    if request.param == "memcached":
-        server: MemcachedServer = request.getfixturevalue("memcached")
-        return f"memcached://{server.address}?prefix={prefix}"
-    if request.param == "redis":
-        redis: RedisServer = request.getfixturevalue("redis_server")
-        return f"{redis.url}{'&' if '?' in redis.url else '?'}prefix={prefix}"
-    return (
-        f"sqlite:///{tmp_path}/cache.sqlite" if request.param == "sqlite" else f"memory://?threshold={next(THRESHOLDS)}"
-    )
+def location(request: pytest.FixtureRequest, shared_url: Callable[[str], str]) -> str:
+    return f"memory://?threshold={next(THRESHOLDS)}" if request.param == "memory" else shared_url(request.param)
 
 
 class Configured:
@@ -174,9 +164,8 @@ def own_key(key: str, key_prefix: str, version: int) -> str:
 
 
 def test_clear(location: str, configured: Configured, request: pytest.FixtureRequest) -> None:
-    if "memcached" in location or "redis" in location:
-        own = request.getfixturevalue("own_memcached" if "memcached" in location else "own_redis")
-        location = f"memcached://{own.address}" if "memcached" in location else own.url
+    if "memcached" in location:
+        location = f"memcached://{request.getfixturevalue('own_memcached').address}"
     cache = configured(location)
     cache.set("key", 1)
     assert (cache.clear(), "key" in cache) == (None, False)

@@ -12,19 +12,9 @@ import pytest
 from werkzeug.serving import make_server
 
 from memocache import SimpleCache, configure
-from tests.support.servers import skip_or_fail
-from tests.web.chromium import Chromium, find_chromium
+from tests.web.chromium import Chromium
 
 APP = Path(__file__).parents[2] / "examples" / "reports" / "app.py"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    program, reason = find_chromium()
-    if program is None:
-        skip_or_fail(reason)
-    with Chromium(program) as browser:
-        yield browser
 
 
 @pytest.fixture

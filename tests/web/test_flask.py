@@ -51,6 +51,8 @@ def test_classes_that_inherit_a_method_are_told_apart(app: Flask, count: Count) 
     assert texts(app, "/one", "/two", "/one", "/two") == ["one 1", "two 2"] * 2
     assert One().dispatch_request.uncache()
     assert texts(app, "/one", "/two") == ["one 3", "two 2"]
+    assert One.dispatch_request.uncache(One())
+    assert texts(app, "/one", "/two") == ["one 4", "two 2"]
 
 
 def test_a_view_that_is_none_by_its_option_is_an_ordinary_function(app: Flask, count: Count) -> None:

@@ -208,7 +208,7 @@ def shop(memcached: MemcachedServer, prefix: str) -> Flask:
 
     app.register_blueprint(blueprint)
     app.add_url_rule("/page/<int:i>", view_func=Page.as_view("page"))
-    app.report, app.page = report, Page  # type: ignore[attr-defined]
+    app.report = report  # type: ignore[attr-defined]
     return app
 
 
@@ -229,16 +229,6 @@ def test_uncache_a_url(shop: Flask) -> None:
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True, False, True]
     assert run(shop, "uncache", "/nothing") == (1, "Error: no view has the URL /nothing\n")
     assert run(shop, "uncache", "/plain") == (1, "Error: the view of /plain is not cached\n")
-
-
-def test_a_method_of_a_view_class_is_uncached_by_hand(shop: Flask) -> None:
-    client = shop.test_client()
-    before = client.get("/page/1").text
-    assert shop.page().get.uncache(1)  # type: ignore[attr-defined]
-    now = client.get("/page/1").text
-    assert now != before
-    assert shop.page.get.uncache(shop.page(), i=1)  # type: ignore[attr-defined]
-    assert client.get("/page/1").text != now
 
 
 def test_ls_lists_functions_whose_cache_cannot_be_had(shop: Flask) -> None:

@@ -21,19 +21,7 @@ from tests.support.redis_servers import RedisServer
 from tests.support.servers import wait_until
 from tests.web.inspector_site import FACES, SECRET, Visitor, served
 
-pytestmark = pytest.mark.usefixtures("only_own_functions", "only_these")
-
-WIDE = "<script>canary()</script>"
-
-
-@pytest.fixture
-def only_these(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Show no functions of other tests."""
-    import weakref
-
-    from memocache import _function
-
-    monkeypatch.setattr(_function, "_functions", weakref.WeakValueDictionary())
+pytestmark = pytest.mark.usefixtures("no_other_functions")
 
 
 @pytest.fixture(params=FACES)
@@ -83,11 +71,7 @@ def test_what_cannot_work_is_refused_at_once(options: Any, message: str) -> None
 
 def test_without_the_secret_nothing_is_shown(visitor: Visitor, report: Any) -> None:
     report(7)
-    for answer in (
-        visitor.page(),
-        visitor.page("?function=shop.report"),
-        visitor.enter("another secret, as long"),
-    ):
+    for answer in (visitor.page(), visitor.page("?function=shop.report"), visitor.enter("another secret, as long")):
         assert answer.status_code == 403
         assert "report" not in answer.text
         assert visitor.cookies.get("memocache_inspector") is None

@@ -2,18 +2,18 @@
 
 import importlib.util
 import json
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from memocache import SimpleCache, SQLiteCache, _function, cached, configure
+from memocache import SimpleCache, SQLiteCache, cached, configure
 from memocache.stats import share
 from memocache.web.inspector import Inspector
 from tests.support.servers import skip_or_fail, wait_until
-from tests.web.chromium import Chromium, find_chromium
+from tests.web.chromium import Chromium
 from tests.web.inspector_site import SECRET, served
 
 HOSTILE = (
@@ -27,20 +27,6 @@ HOSTILE = (
 
 
 @pytest.fixture(scope="module")
-def program() -> str:
-    program, reason = find_chromium()
-    if program is None:
-        skip_or_fail(reason)
-    return program
-
-
-@pytest.fixture(scope="module")
-def browser(program: str) -> Iterator[Chromium]:
-    with Chromium(program) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def axe() -> str:
     """The source of axe-core, which a wheel has."""
     spec = importlib.util.find_spec("axe_playwright_python")
@@ -50,8 +36,7 @@ def axe() -> str:
 
 
 @pytest.fixture(autouse=True)
-def only_these(monkeypatch: pytest.MonkeyPatch, only_own_functions: None, browser: Chromium) -> None:
-    monkeypatch.setattr(_function, "_functions", weakref.WeakValueDictionary())
+def fresh_page(no_other_functions: None, browser: Chromium) -> None:
     browser.tell("Network.clearBrowserCookies")
     browser.tell("Emulation.setScriptExecutionDisabled", value=False)
     browser.tell("Emulation.setDeviceMetricsOverride", width=1000, height=760, deviceScaleFactor=1, mobile=False)
@@ -295,8 +280,6 @@ def test_text_of_others_is_shown_as_text(
 
 
 def _quoted(text: str) -> str:
-    from urllib.parse import quote
-
     return quote(text, errors="replace")
 
 

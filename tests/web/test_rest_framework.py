@@ -16,10 +16,9 @@ from rest_framework.viewsets import ViewSet
 
 from memocache import Cache, cached
 from memocache.web._responses import StoredResponse
-from tests.web.django_site import SESSIONS, DjangoSite
+from tests.web.django_site import AUTHENTICATION, SESSIONS, DjangoSite
 
 Count = Callable[[], int]
-AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
 class User:

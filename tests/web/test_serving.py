@@ -11,11 +11,10 @@ import pytest
 from freezegun import freeze_time
 
 from memocache import Cache, MemcachedCache, cached
-from memocache._flight import Flight
 from memocache.web._calls import UrlMemory
 from memocache.web._responses import StoredResponse
 from tests.support.servers import MemcachedServer, wait_until
-from tests.support.threads import PATIENCE, Held, start
+from tests.support.threads import PATIENCE, Held, Joins, start
 from tests.web.flask_site import FlaskSite
 from tests.web.matrix import Reply
 from tests.web.sites import Asked, Site
@@ -126,14 +125,12 @@ def test_one_computes_and_all_are_served(site: Site, decorate: Decorate) -> None
 
 
 def test_what_cannot_be_stored_frees_all_at_once_and_is_given_to_nobody_else(
-    site: Site, decorate: Decorate, monkeypatch: pytest.MonkeyPatch
+    site: Site, decorate: Decorate, joins: Joins
 ) -> None:
     """All of them are inside the view together: were they let in one by one, this would wait for ever."""
     everybody = threading.Barrier(9)
     held = Held(lambda: None)
     numbers = itertools.count(1)
-    joined = threading.Semaphore(0)
-    subscribe = Flight.subscribe
 
     def body(asked: Asked) -> Reply:
         number = next(numbers)
@@ -143,18 +140,11 @@ def test_what_cannot_be_stored_frees_all_at_once_and_is_given_to_nobody_else(
             everybody.wait(PATIENCE)
         return Reply(headers=(("Set-Cookie", f"user={number}"),), body=f"{number}")
 
-    def subscribed(self: Flight, wake: Any) -> bool:
-        joined.release()
-        return subscribe(self, wake)
-
     site.mount(body, decorate(wait=60))
     first = start(site.get)
     held.wait()
-    with monkeypatch.context() as patch:
-        patch.setattr(Flight, "subscribe", subscribed)
-        others = [start(site.get) for _ in range(8)]
-        for _ in others:
-            assert joined.acquire(timeout=PATIENCE)
+    others = [start(site.get) for _ in range(8)]
+    joins.wait(8)
     held.go()
     one = first.result(PATIENCE)
     everybody.wait(PATIENCE)

@@ -1,13 +1,11 @@
 """The figures of two workers of a server, which share them on a cache."""
 
-import shutil
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from memocache.stats import read
-from tests.support.servers import MemcachedServer, skip_or_fail, wait_until
+from tests.support.servers import wait_until
 from tests.web.http_servers import Gunicorn, Uwsgi, WebServer
 
 APPLICATION = "tests.web.figures_app:app"
@@ -45,19 +43,12 @@ def test_workers_of_gunicorn_are_counted_together_also_when_they_have_ended(
     assert figures.totals.misses == computed + processes
 
 
-@pytest.fixture
-def uwsgi() -> None:
-    if not (Path(sys.executable).parent / "uwsgi").exists() and shutil.which("uwsgi") is None:
-        skip_or_fail("no uwsgi for the tests: pip install 'uWSGI>=2.0.28; sys_platform == 'linux''")
-
-
 NEEDS_THREAD = "needs a thread in each worker of uWSGI, and without {} there is none, so that what they count is lost; "
 
 
-@pytest.mark.usefixtures("uwsgi")
 @pytest.mark.parametrize("option", ["py-call-osafterfork", "lazy-apps"])
-def test_workers_of_uwsgi_are_counted_together(memcached: MemcachedServer, prefix: str, option: str) -> None:
-    url = f"memcached://{memcached.address}?prefix={prefix}&timeout=10"
+def test_workers_of_uwsgi_are_counted_together(shared_url: Callable[[str], str], option: str) -> None:
+    url = shared_url("memcached")
     with Uwsgi(APPLICATION, option, FIGURES=url, EVERY="0.05") as server:
         asked, _ = drive(server)
         assert wait_until(lambda: calls(url) >= asked + (2 if option == "lazy-apps" else 1), 20)
@@ -65,7 +56,6 @@ def test_workers_of_uwsgi_are_counted_together(memcached: MemcachedServer, prefi
         assert "needs a thread" not in (server.directory / "stderr").read_text()
 
 
-@pytest.mark.usefixtures("uwsgi")
 @pytest.mark.parametrize(
     ("option", "has_threads", "missing", "times"),
     [
@@ -75,9 +65,8 @@ def test_workers_of_uwsgi_are_counted_together(memcached: MemcachedServer, prefi
     ],
 )
 def test_workers_of_uwsgi_that_have_no_thread_are_told_of(
-    memcached: MemcachedServer, prefix: str, option: str, has_threads: bool, missing: list[str], times: int
+    shared_url: Callable[[str], str], option: str, has_threads: bool, missing: list[str], times: int
 ) -> None:
     message = "share() " + NEEDS_THREAD.format(" and ".join(missing)) + f"set {' = true and '.join(missing)} = true"
-    url = f"memcached://{memcached.address}?prefix={prefix}"
-    with Uwsgi(APPLICATION, option, has_threads=has_threads, FIGURES=url) as server:
+    with Uwsgi(APPLICATION, option, has_threads=has_threads, FIGURES=shared_url("memcached")) as server:
         assert wait_until(lambda: (server.directory / "stderr").read_text().count(message) == times, 20)

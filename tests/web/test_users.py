@@ -19,7 +19,7 @@ from werkzeug.local import LocalProxy
 from memocache import Cache, ConfigurationError, cached
 from memocache.web._rules import is_user
 from memocache.web._settings import check_settings
-from tests.web.django_site import SESSIONS, DjangoSite, urls
+from tests.web.django_site import AUTHENTICATION, SESSIONS, DjangoSite, urls
 from tests.web.frameworks import Make
 from tests.web.sites import Asked, Site
 
@@ -213,9 +213,6 @@ def test_whom_g_knows(count: Count, attribute: str) -> None:
 
 
 # ---- Django ------------------------------------------------------------------------------------------------------
-
-
-AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
 def wrap_user(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -1,15 +1,11 @@
 """uWSGI, which forks without telling Python, with the options that docs/operating.md names."""
 
-import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tests.support.redis_servers import RedisServer
-from tests.support.servers import MemcachedServer, skip_or_fail, wait_until
+from tests.support.servers import wait_until
 from tests.web.http_servers import Uwsgi
 
 CLIENTS = 8
@@ -20,20 +16,11 @@ WAYS = [
 
 
 @pytest.fixture(params=WAYS, ids=" ".join)
-def server(
-    request: pytest.FixtureRequest, memcached: MemcachedServer, redis_server: RedisServer, prefix: str, tmp_path: Path
-) -> Iterator[Uwsgi]:
-    if not (Path(sys.executable).parent / "uwsgi").exists() and shutil.which("uwsgi") is None:
-        skip_or_fail("no uwsgi for the tests: pip install 'uWSGI>=2.0.28; sys_platform == 'linux''")
+def server(request: pytest.FixtureRequest, shared_url: Callable[[str], str]) -> Iterator[Uwsgi]:
     option, cache = request.param
-    urls = {
-        "memcached": f"memcached://{memcached.address}?prefix={prefix}",
-        "Redis": f"{redis_server.url}?prefix={prefix}",
-        "SQLite": f"sqlite://{tmp_path / 'cache.db'}",
-        "tiers": f"tiered+{redis_server.url}?prefix={prefix}&near_timeout=60",
-    }
+    url = f"tiered+{shared_url('redis')}&near_timeout=60" if cache == "tiers" else shared_url(cache.lower())
     # The application calls a cached function while it is loaded: then there is a connection, and with tiers a thread.
-    with Uwsgi("tests.web.gunicorn_app:app", option, MEMOCACHE_URL=urls[cache], WARM="1") as server:
+    with Uwsgi("tests.web.gunicorn_app:app", option, MEMOCACHE_URL=url, WARM="1") as server:
         yield server
 
 
