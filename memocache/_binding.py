@@ -17,7 +17,7 @@ from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage
 from memocache.backends.simple import SimpleCache
-from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, one_line, with_article
+from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, logger, one_line, with_article
 from memocache.keys import KeyMaker
 
 __all__ = ["Binding", "Bindings", "LookupResult", "VersionedBindings"]
@@ -299,9 +299,7 @@ class Binding:
         told = self._warned.setdefault(what, set())
         if reason not in told and len(told) < MOST_REASONS and not (told and type(error) is LeftAlone):
             told.add(reason)
-            import logging  # not before something goes wrong: it takes a tenth of the whole import
-
-            logging.getLogger("memocache").warning(
+            logger().warning(
                 "%s: %s%s (said once; see info())", self.title, what, f": {one_line(str(error))}" if error else ""
             )
 

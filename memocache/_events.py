@@ -12,7 +12,7 @@ from memocache._flight import collecting
 from memocache._fork import in_child
 from memocache._listeners import listeners, switches
 from memocache._signature import ONE_VALUE, refuse_coroutine_function, why_uncallable
-from memocache.errors import ConfigurationError, with_article
+from memocache.errors import ConfigurationError, logger, title_of, with_article
 
 __all__ = ["Event", "Kind", "Listener", "Subscription", "subscribe", "watched"]
 
@@ -145,9 +145,9 @@ def subscribe(listener: Listener, *kinds: Kind) -> Subscription:
         )
     refuse_coroutine_function("subscribe()", listener)
     if why := why_uncallable(listener, ONE_VALUE):
-        name = getattr(listener, "__qualname__", type(listener).__name__)
         raise ConfigurationError(
-            f"subscribe() got {name}, which cannot be called with an Event: {why}; wanted: a function that takes one"
+            f"subscribe() got {title_of(listener)}, which cannot be called with an Event: {why}; "
+            "wanted: a function that takes one"
         )
     for kind in kinds:
         if kind not in KINDS:
@@ -192,9 +192,7 @@ def _log(listener: Listener) -> None:
     if id(listener) in _failed:
         return
     _failed.add(id(listener))
-    import logging  # not before something goes wrong: it takes a tenth of the whole import
-
-    logging.getLogger("memocache").exception("a listener to events raised (said once): %r", listener)
+    logger().exception("a listener to events raised (said once): %r", listener)
 
 
 # ---- the calls of one context --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 
 from memocache._clock import ticks
 from memocache._fork import in_child, notice
+from memocache.errors import logger
 
 __all__ = ["Flight", "collecting", "enclosing", "in_background", "leave", "waiting"]
 
@@ -281,10 +282,8 @@ def _work() -> None:
             call = _waiting.popleft()
         try:
             call()
-        except BaseException:
-            import logging  # not before something goes wrong: it takes a tenth of the whole import
-
-            logging.getLogger("memocache").exception("a refresh in the background failed")
+        except BaseException:  # noqa: BLE001 - nobody waits for it
+            logger().exception("a refresh in the background failed")
         del call
 
 

@@ -11,7 +11,7 @@ from memocache._hooks import check_view_options
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, check_takes_result, seconds
 from memocache._signature import refuse_coroutine_function, why_uncallable
 from memocache.backends.base import Cache
-from memocache.errors import ConfigurationError, with_article
+from memocache.errors import ConfigurationError, title_of, with_article
 
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
@@ -184,10 +184,9 @@ def _checked_cache(given: Any) -> CacheSource:
     if callable(given):
         refuse_coroutine_function("cache=", given)
         if why := why_uncallable(given, ()):
-            name = getattr(given, "__qualname__", type(given).__name__)
             raise ConfigurationError(
-                f"cache= got {name}, which cannot be called without arguments: {why}; wanted: a function that can, "
-                "and returns a cache"
+                f"cache= got {title_of(given)}, which cannot be called without arguments: {why}; "
+                "wanted: a function that can, and returns a cache"
             )
         return cast("Callable[[], Cache]", given)
     raise ConfigurationError(

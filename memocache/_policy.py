@@ -11,7 +11,7 @@ from memocache._chance import chance
 from memocache._entry import SECOND, Entry
 from memocache._signature import ONE_VALUE, refuse_coroutine_function, why_uncallable
 from memocache._stored_exception import allow_exception
-from memocache.errors import ConfigurationError, with_article
+from memocache.errors import ConfigurationError, title_of, with_article
 
 __all__ = [
     "FOREVER",
@@ -152,7 +152,7 @@ class Policy:
             lifetime = default if self._fixed is None else self._fixed
         else:
             given = self._from_result(result)
-            lifetime = FOREVER if given is None else seconds(given, f"timeout (given by {_name_of(self._from_result)})")
+            lifetime = FOREVER if given is None else seconds(given, f"timeout (given by {title_of(self._from_result)})")
         if self._jitter:
             lifetime *= chance.uniform(1 - self._jitter, 1 + self._jitter)
         return max(0.0, lifetime)
@@ -188,7 +188,7 @@ def check_takes_result(function: Callable[..., object], option: str, and_returns
     refuse_coroutine_function(f"{option}=", function)
     if why := why_uncallable(function, ONE_VALUE):
         raise ConfigurationError(
-            f"{option}= got {_name_of(function)}, which cannot be called with a result: {why}; wanted: a function "
+            f"{option}= got {title_of(function)}, which cannot be called with a result: {why}; wanted: a function "
             f"that takes the result and {and_returns}"
             + (". To store nothing for some calls, use disabled()" if option != "copy" else "")
         )
@@ -222,7 +222,3 @@ def _check_errors(errors: object) -> dict[type, float]:
             )
         allow_exception(kind)
     return checked
-
-
-def _name_of(function: object) -> str:
-    return str(getattr(function, "__qualname__", type(function).__name__))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature
 from typing import Any, Final, NamedTuple
 
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, title_of
 
 __all__ = [
     "ONE_VALUE",
@@ -70,8 +70,7 @@ def why_uncallable(function: Callable[..., object], parameters: Iterable[Paramet
 def refuse_coroutine_function(option: str, function: object) -> None:
     """Raise ConfigurationError if *function*, which an *option* got, is to be awaited, which nobody would do."""
     if is_awaited(function):
-        name = getattr(function, "__qualname__", type(function).__name__)
-        raise ConfigurationError(f"{option} got {name}, a coroutine function; wanted: an ordinary one")
+        raise ConfigurationError(f"{option} got {title_of(function)}, a coroutine function; wanted: an ordinary one")
 
 
 class LeftOut:

@@ -14,7 +14,10 @@ its kin raise, and only UncacheFailed: everything else that goes wrong in a cach
 The user's own methods of a cache object (`get`, `set`, ...) raise what happened.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import logging
 
 LONGEST: Final = 1000  # characters of a message
 
@@ -73,6 +76,18 @@ class ValueTooLarge(BackendError):
 
 class UncacheFailed(BackendError):
     """A forgetting that the cache did not acknowledge: the old value may still be served."""
+
+
+def title_of(function: object) -> str:
+    """Return the name of a *function* in a message."""
+    return str(getattr(function, "__qualname__", type(function).__name__))
+
+
+def logger() -> "logging.Logger":
+    """Return the logger of the package."""
+    import logging  # not before something goes wrong: it takes a tenth of the whole import
+
+    return logging.getLogger("memocache")
 
 
 def with_article(kind: type) -> str:

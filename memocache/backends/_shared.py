@@ -17,7 +17,7 @@ from memocache._policy import FOREVER, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends._listing import DIGEST, Listing, StoredEntry
 from memocache.backends.base import MOST_LISTED, Cache, call_verb, countable
-from memocache.errors import BackendUnavailable, ConfigurationError, SerializationError
+from memocache.errors import BackendUnavailable, ConfigurationError, SerializationError, logger
 from memocache.keys import ALL, all_tag, namespace_of, readable_prefix
 from memocache.serializers import SafeSerializer
 from memocache.serializers._codec import ValueCodec
@@ -72,9 +72,7 @@ class PackedCache(Cache):
         if self._are_clocks_told:
             return
         self._are_clocks_told = True
-        import logging  # not before something goes wrong: it takes a tenth of the whole import
-
-        logging.getLogger("memocache").warning(
+        logger().warning(
             "%s: an entry was made %.0f seconds in the future: the clock of this host, or of the one that made it, is "
             "wrong. Such entries are computed again; set the clocks of all hosts, by NTP (said once)",
             type(self).__name__,

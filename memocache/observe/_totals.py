@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from memocache import cached_functions
 from memocache._binding import Figures
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, logger
 
 __all__ = [
     "COMPUTATIONS",
@@ -74,9 +74,7 @@ def check_thread(function: str, every: object) -> None:
 
 def warn(message: str, *words: object) -> None:
     """Log a warning."""
-    import logging  # not before something goes wrong: it takes a tenth of the whole import
-
-    logging.getLogger("memocache").warning(message, *words)
+    logger().warning(message, *words)
 
 
 class Labels(NamedTuple):
