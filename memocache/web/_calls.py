@@ -22,6 +22,7 @@ from memocache.web._rules import (
     RequestMode,
     Storability,
     ViewRules,
+    is_user,
     is_user_in_key,
     judge,
     request_key,
@@ -84,9 +85,16 @@ class ViewRequest(ABC):
         """Do the same for a coroutine function; this may wait for the body."""
         return self.has_body()
 
-    @abstractmethod
     def has_user(self) -> bool:
         """Return True if the application knows who is there, wherever it keeps that."""
+        try:
+            return any(map(is_user, self.users()))
+        except Exception:  # noqa: BLE001 - of the application's own, which the view may see
+            return True
+
+    @abstractmethod
+    def users(self) -> Iterable[Any]:
+        """Return what the application keeps as the user of the request, in each place where it may do so."""
 
     @abstractmethod
     def is_private(self) -> bool:

@@ -25,7 +25,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse, storable_headers
-from memocache.web._rules import HARMLESS_COOKIES, NONCES, RequestInfo, ResponseInfo, is_user
+from memocache.web._rules import HARMLESS_COOKIES, NONCES, RequestInfo, ResponseInfo
 from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["MemocacheMiddleware"]
@@ -129,13 +129,9 @@ class AsgiViewRequest(ViewRequest):
         request._receive = receive_again
         return has_body
 
-    def has_user(self) -> bool:
-        """Return True if there is somebody in `request.state`."""
-        state = self._state()
-        try:
-            return any(is_user(state.get(name)) for name in USERS)
-        except Exception:  # noqa: BLE001 - of the application's own, which the view may see
-            return True
+    def users(self) -> Iterable[Any]:
+        """Return what is in `request.state`."""
+        return map(self._state().get, USERS)
 
     def nonces(self) -> Iterable[str]:
         """Return what the application has as a nonce in `request.state`."""

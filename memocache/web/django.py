@@ -40,7 +40,7 @@ from memocache.errors import ConfigurationError, with_article
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import RESPONSE, Rendered, ResponseHeaders, storable_headers
-from memocache.web._rules import NONCES, RequestInfo, ResponseInfo, is_user
+from memocache.web._rules import NONCES, RequestInfo, ResponseInfo
 from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["DjangoViewRequest", "MemocacheBackend", "response_headers"]
@@ -128,14 +128,8 @@ class DjangoViewRequest(ViewRequest):
         except Exception:  # noqa: BLE001 - it is too large, or somebody has read it
             return True
 
-    def has_user(self) -> bool:
-        """Return True if the request has a user, whoever has set it."""
-        try:
-            return any(map(is_user, self._users()))
-        except Exception:  # noqa: BLE001 - of the application's own, which the view may see
-            return True
-
-    def _users(self) -> Iterator[Any]:
+    def users(self) -> Iterator[Any]:
+        """Return what is on the request, whoever has set it."""
         for name in USERS:
             user = getattr(self._request, name, None)
             # Whom Django itself has yet to look up is known by a cookie, and those were looked at.

@@ -37,7 +37,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._discovery import RouteIndex, cached_in, walk
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse, storable_headers
-from memocache.web._rules import NONCES, RequestInfo, ResponseInfo, ViewRules, is_user
+from memocache.web._rules import NONCES, RequestInfo, ResponseInfo, ViewRules
 from memocache.web._settings import cache_from_settings, check_settings, view_rules
 
 __all__ = ["Memocache"]
@@ -226,18 +226,15 @@ class FlaskViewRequest(ViewRequest):
         """Return True if the server says that it knows where the body ends, and there is some."""
         return bool(request.environ.get("wsgi.input_terminated")) and bool(request.get_data())
 
-    def has_user(self) -> bool:
-        """Return True if there is somebody in `g`, or whom Flask-Login finds by the request."""
+    def users(self) -> Iterator[Any]:
+        """Return what is in `g`, also whom Flask-Login finds by the request."""
         login = getattr(self._app, "login_manager", None)
-        try:
-            if getattr(login, "_request_callback", None) is not None and "_login_user" not in g:
-                from flask_login import current_user  # type: ignore[import-untyped]  # the application has it
+        if getattr(login, "_request_callback", None) is not None and "_login_user" not in g:
+            from flask_login import current_user  # type: ignore[import-untyped]  # the application has it
 
-                current_user.is_authenticated  # noqa: B018 - now it is in g
-            # Flask-Principal has an identity for nobody, too.
-            return any(is_user(g.get(name)) for name in USERS) or is_user(getattr(g.get("identity"), "id", None))
-        except Exception:  # noqa: BLE001 - of the application's own, which the view may see
-            return True
+            current_user.is_authenticated  # noqa: B018 - now it is in g
+        yield from map(g.get, USERS)
+        yield getattr(g.get("identity"), "id", None)  # Flask-Principal has an identity for nobody, too
 
     def is_private(self) -> bool:
         """Return True if the session was changed, or something is to be done to the response to this request."""
