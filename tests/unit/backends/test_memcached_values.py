@@ -10,6 +10,7 @@ import pytest
 from freezegun import freeze_time
 
 from memocache import CachedFunction, MemcachedCache, ValueTooLarge, cached
+from memocache.backends import memcached as backend
 from tests.support.faults import FaultProxy
 from tests.support.servers import MemcachedServer
 
@@ -42,6 +43,15 @@ def echo(cache: MemcachedCache, **options: Any) -> tuple[CachedFunction[..., Any
 
 
 # ---- size ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_an_answer_may_come_in_any_pieces(cache: MemcachedCache, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values: dict[str, object] = {f"k{n}": "\r\nEND\r\n" * n for n in range(30)}
+    cache.set_many(values)
+    monkeypatch.setattr(backend, "RECEIVE", piece)
+    for _ in range(2):
+        assert cache.get_dict("nothing", *values) == {"nothing": None, **values}
 
 
 def tight(memcached: MemcachedServer, prefix: str, **_: Any) -> MemcachedCache:

@@ -242,6 +242,20 @@ def test_a_large_value_comes_back(cache: RedisCache) -> None:
     assert cache.get_many("k", "nothing", "k") == [value, None, value]
 
 
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_a_reply_may_come_in_any_pieces(cache: RedisCache, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values: dict[str, object] = {f"k{n}": "\r\n$-1\r\n" * n for n in range(30)}
+    cache.set_many(values)
+    monkeypatch.setattr(connection, "RECEIVE", piece)
+    keys = ["nothing", *values]
+    arguments = keys, [()] * len(keys), time()
+    blocked = call_verb(cache.peek, *arguments)
+    awaited = asyncio.run(cache.awaited(cache.peek, arguments))
+    for found in (blocked, awaited):
+        assert [entry and entry.value for entry in found] == [None, *values.values()]
+    assert len(list(cache.listing())) == len(values)
+
+
 @pytest.mark.parametrize("kind", ["thread", "task"])
 def test_a_long_reply_is_read_once_whatever_pieces_it_comes_in(
     kind: str, cache: RedisCache, client: "redis.Redis", prefix: str, monkeypatch: pytest.MonkeyPatch
