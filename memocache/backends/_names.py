@@ -50,7 +50,7 @@ class Host:
         self._looked_at = float("-inf")
         self._problem: OSError | None = None
 
-    def tell(self, user: User) -> None:
+    def add_user(self, user: User) -> None:
         """Have *user* drop its connections when the address is another one."""
         self._users.add(user)
 

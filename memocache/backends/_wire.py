@@ -361,7 +361,7 @@ class Breaker:
             return True
 
     def failed(self) -> None:
-        """Note a failure."""
+        """Begin another pause, twice as long as the last one; the log is told by `note`."""
         with self._lock:
             if self.failures and not self._trying and _clock.ticks() < self._closed_until:
                 # Of a call that was under way when the first failed: a hiccup that twenty threads met is still one.
@@ -442,7 +442,7 @@ class WireServer(ABC, Generic[C]):
         self.timeout = timeout
         self._host = None if isinstance(address, str) else host_of(*address)
         if self._host is not None:
-            self._host.tell(self)
+            self._host.add_user(self)
         self.reset()
 
     def reset(self) -> None:

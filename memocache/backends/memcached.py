@@ -274,7 +274,7 @@ class Question:
         return last[1] if last is not None and last[0] == buffer else None
 
     def learn(self, buffer: bytes, found: Mapping[bytes, bytes]) -> Answer:
-        """Return the answer in which this was *found*; remember it if it is small. Nothing is known of b""."""
+        """Return the answer in which this was *found*; remember it if *buffer* is all of it, not empty, and small."""
         answer = found.get(self.wanted[0]), list(map(found.get, self.wanted[1:]))
         if 0 < len(buffer) <= LONGEST_REMEMBERED:
             self._last = LastReply(buffer, answer)

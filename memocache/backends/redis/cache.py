@@ -182,7 +182,7 @@ class Shard:
         """Return the name of the lease of a wire key."""
         return self._tag + LEASES + wire.encode("ascii")
 
-    # ---- verbs ---------------------------------------------------------------------------------------------------
+    # ---- requests ------------------------------------------------------------------------------------------------
 
     async def ask(self, request: Request) -> list[Reply]:
         """Return the replies to *request*; see Topology."""
