@@ -304,7 +304,7 @@ class Cache(ABC):
     def fill(self, lease: Lease, entry: Entry | None) -> "Answer[bool]":
         """Store *entry* if *lease* still stands, and return whether it did; None gives the lease back.
 
-        The lease's own *old* entry gives back the right to refresh it, until what that says in *held*.
+        The lease's own *old* entry gives back the right to refresh it, from its `retry_at` on.
 
         Raises ValueTooLarge or SerializationError, besides BackendUnavailable, where this entry cannot be stored.
         """
@@ -393,7 +393,7 @@ class Cache(ABC):
         return BackendError(f"{self!r} has no command that tells its keys; ask for a single call, by function.entry()")
 
     def facts(self) -> "Sequence[ServerFacts]":
-        """Return what each of its servers tells of itself; it blocks. None where nobody can be asked."""
+        """Return what each of its servers tells of itself; it blocks. Nothing where nobody can be asked."""
         return ()
 
     def forget_listed(self, key: str) -> "Answer[bool]":
@@ -409,7 +409,7 @@ class Cache(ABC):
 
     @property
     def near(self) -> "Cache | None":
-        """The cache in this process that holds entries, if any: itself, or a tier. Shortcuts may lead to its entries.
+        """The cache in this process that holds entries, if any: itself, or a tier. Fast keys may lead to its entries.
 
         Such an entry, where its scope has counters, has counted already that `look` returns it.
         """

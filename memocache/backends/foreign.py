@@ -351,10 +351,10 @@ class ForeignCache(FencedCache[ForeignRead]):
     has of `get_many`, `add` and `clear` is made use of. `cached(cache=...)`, `configure` and `uncache_tag` take such an
     object as it is, and make a ForeignCache of it.
 
-    It holds bytes, also where it is in this process: a mapping may be a shelf on a disk. Beside each key it has a stamp
-    of 19 bytes, that stays until the object evicts it; so give the object a limit. It has to be as safe in threads as
-    your program needs it; a mapping gets a lock. Where its methods are coroutine functions, it serves coroutine
-    functions only; its own methods are then called as in `await cache.awaited(cache.get, ("key",))`.
+    It holds bytes, also where it is in this process: a mapping may be a shelf on a disk. Beside each key it has a
+    generation, random bytes that take 19 and stay until the object evicts them; so give the object a limit. It has to
+    be as safe in threads as your program needs it; a mapping gets a lock. Where its methods are coroutine functions, it
+    serves coroutine functions only; its own methods are then called as in `await cache.awaited(cache.get, ("key",))`.
 
     That a forgetting holds does not depend on the object being atomic. That a key is computed once does, for other
     processes, depend on `add`; and `inc`, `dec` and `add` of this class are atomic within the process only.
