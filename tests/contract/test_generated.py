@@ -1,13 +1,11 @@
 """200 generated models go through a cache to another process and come back the same, or are refused."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.contract import generated
+from tests.support.processes import output_of, run_python
 
 
 @pytest.mark.parametrize("seed", range(1))
@@ -15,15 +13,8 @@ def test_generated_models_come_back_in_another_process_or_are_refused(tmp_path: 
     generated.write(tmp_path, seed)
     outcomes = []
     for hash_seed in "12":
-        run = subprocess.run(
-            [sys.executable, "-m", "tests.contract.generated", str(tmp_path)],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert run.returncode == 0, run.stderr[-2000:]
-        outcomes.append([line.split()[1] for line in run.stdout.splitlines()])
+        lines = output_of(run_python("-m", "tests.contract.generated", str(tmp_path), seed=hash_seed))
+        outcomes.append([line.split()[1] for line in lines])
     first, second = outcomes
     assert len(first) == len(second) == generated.NUMBER
     text = (tmp_path / "models.py").read_text(encoding="utf-8")

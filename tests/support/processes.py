@@ -1,9 +1,16 @@
-"""Processes of multiprocessing, which must end well, and are gone afterwards."""
+"""Other processes, which must end well: of multiprocessing, and Python on a script."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
-__all__ = ["all_end_well"]
+import memocache
+
+__all__ = ["ROOT", "all_end_well", "output_of", "run_python"]
+
+ROOT = Path(memocache.__file__).parents[1]
 
 
 def all_end_well(processes: Sequence[BaseProcess], seconds: float = 60) -> None:
@@ -19,3 +26,16 @@ def all_end_well(processes: Sequence[BaseProcess], seconds: float = 60) -> None:
             process.kill()
             process.join()
             process.close()
+
+
+def run_python(*arguments: str, seed: str = "random") -> "subprocess.Popen[str]":
+    """Begin Python with these *arguments* and this *seed* of its hashes."""
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def output_of(process: "subprocess.Popen[str]") -> list[str]:
+    """Return the lines that *process* prints until it ends."""
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return output.split("\n")[:-1]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.canonical.processes import ROOT, output_of, run_python
+from tests.support.processes import ROOT, output_of, run_python
 
 SCRIPT = """
     import multiprocessing, sys

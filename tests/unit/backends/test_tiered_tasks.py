@@ -32,43 +32,37 @@ def listed(cache: TieredCache, **options: Any) -> AsyncCachedFunction[[int], lis
 
 
 @pytest.mark.parametrize("options", [{}, {"copy": True}, {"key": lambda x: x}], ids=["alias", "copy", "key"])
-def test_a_near_hit_needs_no_thread(
+async def test_a_near_hit_needs_no_thread(
     far: Watched, cache: TieredCache, options: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     f = listed(cache, **options)
 
-    async def main() -> None:
-        for _ in range(2):
-            assert await f(1) == [1]
-        far.asked.clear()
-        monkeypatch.setattr("memocache._pool._threads", lambda: 1 / 0)
-        for _ in range(3):
-            assert await f(1) == [1]
-        assert await f.many([(1,), (1,)]) == [[1], [1]]
-        assert await f.peek(1) == [1]
-
-    asyncio.run(main())
+    for _ in range(2):
+        assert await f(1) == [1]
+    far.asked.clear()
+    monkeypatch.setattr("memocache._pool._threads", lambda: 1 / 0)
+    for _ in range(3):
+        assert await f(1) == [1]
+    assert await f.many([(1,), (1,)]) == [[1], [1]]
+    assert await f.peek(1) == [1]
     assert far.asked == []
     assert f.info().hits == 6
 
 
-def test_far_is_asked_without_blocking_the_loop(far: Watched, cache: TieredCache) -> None:
+async def test_far_is_asked_without_blocking_the_loop(far: Watched, cache: TieredCache) -> None:
     f = listed(cache)
     asking, go = threading.Event(), threading.Event()
 
-    async def main() -> None:
-        for name, call in [("look", f), ("claim", f.refresh), ("fill", f.refresh), ("forget_call", f.uncache)]:
-            asking.clear()
-            go.clear()
-            far.before[name] = lambda: asking.set() or go.wait(PATIENCE)
-            task = asyncio.create_task(call(1))
-            while not asking.is_set():
-                await asyncio.sleep(0)
-            assert not task.done()
-            go.set()
-            await task
-
-    asyncio.run(main())
+    for name, call in [("look", f), ("claim", f.refresh), ("fill", f.refresh), ("forget_call", f.uncache)]:
+        asking.clear()
+        go.clear()
+        far.before[name] = lambda: asking.set() or go.wait(PATIENCE)
+        task = asyncio.create_task(call(1))
+        while not asking.is_set():
+            await asyncio.sleep(0)
+        assert not task.done()
+        go.set()
+        await task
 
 
 async def cancelled_in(far: Watched, name: str, call: Callable[[], Awaitable[Any]]) -> None:
@@ -86,45 +80,36 @@ async def cancelled_in(far: Watched, name: str, call: Callable[[], Awaitable[Any
     assert answered.wait(PATIENCE)
 
 
-def test_a_lease_that_comes_for_a_cancelled_task_is_given_back(far: Watched, cache: TieredCache) -> None:
+async def test_a_lease_that_comes_for_a_cancelled_task_is_given_back(far: Watched, cache: TieredCache) -> None:
     f = listed(cache)
 
-    async def main() -> None:
-        await cancelled_in(far, "look", lambda: f(1))
-        assert wait_until(lambda: "fill" in far.asked)
-        assert await asyncio.wait_for(f(1), PATIENCE) == [1]
-
-    asyncio.run(main())
+    await cancelled_in(far, "look", lambda: f(1))
+    assert wait_until(lambda: "fill" in far.asked)
+    assert await asyncio.wait_for(f(1), PATIENCE) == [1]
     assert f.info().failures == 0
 
 
-def test_what_comes_for_a_cancelled_task_is_near_all_the_same(far: Watched, cache: TieredCache) -> None:
+async def test_what_comes_for_a_cancelled_task_is_near_all_the_same(far: Watched, cache: TieredCache) -> None:
     f = listed(cache)
 
-    async def main() -> None:
-        await f(1)
-        await cancelled_in(far, "look", lambda: f(1))
-        assert wait_until(lambda: len(cache.near) == 1)
-        far.asked.clear()
-        assert await f(1) == [1]
-
-    asyncio.run(main())
+    await f(1)
+    await cancelled_in(far, "look", lambda: f(1))
+    assert wait_until(lambda: len(cache.near) == 1)
+    far.asked.clear()
+    assert await f(1) == [1]
     assert far.asked == []
 
 
 @pytest.mark.parametrize("how", ["uncache", "uncache_all"])
-def test_a_forgetting_that_is_cancelled_ends_in_near_too(far: Watched, cache: TieredCache, how: str) -> None:
+async def test_a_forgetting_that_is_cancelled_ends_in_near_too(far: Watched, cache: TieredCache, how: str) -> None:
     f = listed(cache)
 
-    async def main() -> None:
-        await f(1)
-        await f(1)
-        assert len(cache.near) == 1
-        if how == "uncache":
-            await cancelled_in(far, "forget_call", lambda: f.uncache(1))
-        else:
-            await cancelled_in(far, "forget_tag", f.uncache_all)
-        assert wait_until(lambda: len(cache.near) == 0)
-        assert await f.peek(1) is MISSING
-
-    asyncio.run(main())
+    await f(1)
+    await f(1)
+    assert len(cache.near) == 1
+    if how == "uncache":
+        await cancelled_in(far, "forget_call", lambda: f.uncache(1))
+    else:
+        await cancelled_in(far, "forget_tag", f.uncache_all)
+    assert wait_until(lambda: len(cache.near) == 0)
+    assert await f.peek(1) is MISSING

@@ -10,7 +10,7 @@ import pytest
 
 from memocache._canonical import encode
 from memocache.errors import UnkeyableArgument
-from tests.unit.canonical.processes import output_of, run_python
+from tests.support.processes import output_of, run_python
 from tests.unit.canonical.samples import NAN, NOON, Named, distinct_from_each_other, refused_with, zone_from_file
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from memocache._canonical import encode, module_name
 from memocache.errors import UnkeyableArgument
-from tests.unit.canonical.processes import output_of, run_python
+from tests.support.processes import output_of, run_python
 from tests.unit.canonical.samples import Keyed, decorated, distinct_from_each_other, function
 
 

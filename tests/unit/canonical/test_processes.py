@@ -3,7 +3,7 @@ import textwrap
 from collections import defaultdict
 from typing import Any
 
-from tests.unit.canonical.processes import output_of, run_python
+from tests.support.processes import output_of, run_python
 from tests.unit.canonical.samples import NOON, PARIS, Colour, Frozen, Keyed, Pair, Point, Record
 
 

@@ -17,7 +17,7 @@ from freezegun import freeze_time
 
 from memocache import SimpleCache, UnkeyableArgument, cached
 from memocache._canonical import encode, encode_in_process
-from tests.unit.canonical.processes import output_of, run_python
+from tests.support.processes import output_of, run_python
 from tests.unit.canonical.samples import (
     NOON,
     Lazily,

@@ -4,9 +4,7 @@ import functools
 import importlib
 import linecache
 import math
-import os
 import pickle
-import subprocess
 import sys
 import textwrap
 import threading
@@ -20,6 +18,7 @@ import pytest
 
 import memocache
 from memocache import MISSING, Cache, SimpleCache, SQLiteCache, TieredCache, cached
+from tests.support.processes import output_of, run_python
 from tests.support.refusals import refusal
 from tests.unit.code.shop import imported
 
@@ -409,19 +408,15 @@ import sys
 from tests.unit.code.shop import imported
 from pathlib import Path
 with imported(Path(sys.argv[1])) as module:
-    print(module.report.code().digest, module.Report.page.code().digest)
+    print(module.report.code().digest, module.Report.page.code().digest, sep="\\n")
 """
 # Of the package in shop.py, in every version of Python: what is stored was stored under these.
-GOLDEN = ("52d3c3839b78993c5114c9ed93fa1fe0", "433902ba74b94d1d597d21d10b3a4bc7")
+GOLDEN = ["52d3c3839b78993c5114c9ed93fa1fe0", "433902ba74b94d1d597d21d10b3a4bc7"]
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "random"])
 def test_every_process_and_every_python_has_the_same_digests(seed: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-    run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True, env=environment
-    )
-    assert tuple(run.stdout.split()) == GOLDEN
+    assert output_of(run_python("-c", SCRIPT, str(tmp_path), seed=seed)) == GOLDEN
 
 
 RUN = """
@@ -445,16 +440,14 @@ def test_a_changed_file_is_computed_anew_and_uncache_forgets_every_version(tmp_p
     def run(helper: str, *arguments: str) -> list[str]:
         (tmp_path / "helpers.py").write_text(helper)
         (tmp_path / "run.py").write_text(RUN)
-        command = [sys.executable, "-B", str(tmp_path / "run.py"), str(tmp_path / "cache.db"), *arguments]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
+        return output_of(run_python(str(tmp_path / "run.py"), str(tmp_path / "cache.db"), *arguments))
 
     old, new = "def helper(x):\n    return x + 1\n", "def helper(x):\n    return x + 2\n"
     assert run(old) == ["computing", "2"]
     assert run(f"# A comment.\n\n{old}") == ["2"]
     assert run(new) == ["computing", "3"]
     assert run(old) == ["2"]
-    assert run(new, "uncache") == ["True", "True"]
+    assert run(new, "uncache") == ["True True"]
     assert run(old) == ["computing", "2"]
 
 
@@ -640,22 +633,18 @@ def test_threads_that_call_first_all_have_its_version(cell: Any, any_cache: Any)
         assert f.info().misses == 2
 
 
-def test_a_coroutine_function_has_it_too(cell: Any, any_cache: Any) -> None:
-    import asyncio
+async def test_a_coroutine_function_has_it_too(cell: Any, any_cache: Any) -> None:
 
     cell.notebook.cache = any_cache
     cell(TEXT.format(name="g", kind="async def", result="x, helper()") + "def helper():\n    return 1\n")
     f = cell.notebook.f
 
-    async def main() -> None:
-        assert [await f(1), await f(1)] == [(1, 1)] * 2
-        cell("def helper():\n    return 2\n")
-        assert [await f(1), await f(1)] == [(1, 2)] * 2
-        assert f.info().misses == 2
-        assert await f.uncache(1)
-        assert await f.peek(1) is MISSING
-
-    asyncio.run(main())
+    assert [await f(1), await f(1)] == [(1, 1)] * 2
+    cell("def helper():\n    return 2\n")
+    assert [await f(1), await f(1)] == [(1, 2)] * 2
+    assert f.info().misses == 2
+    assert await f.uncache(1)
+    assert await f.peek(1) is MISSING
     assert f.code().functions.keys() == {"__main__.f", "__main__.helper"}
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import gc
 import math
 import struct
-import subprocess
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -26,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memocache.serializers import PickleSerializer, SafeSerializer
+from tests.support.processes import output_of, run_python
 from tests.support.selection import examples
 from tests.support.threads import at_once
 from tests.unit.serializers.samples import (
@@ -274,7 +274,7 @@ for value in (datetime.datetime(2020, 1, 1), datetime.date(2020, 1, 1), datetime
     assert type(back) is type(value) and back == value, back
 assert type(serializer.loads(serializer.dumps(frozen, b""), b"")) is datetime.datetime
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert output_of(run_python("-c", program)) == []
 
 
 def test_many_threads_share_one_serializer() -> None:

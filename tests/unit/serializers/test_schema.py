@@ -2,7 +2,6 @@
 
 import dataclasses
 import enum
-import subprocess
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import pytest
 
 from memocache.serializers import _records, register
 from memocache.serializers._schema import schema_digest
+from tests.support.processes import output_of, run_python
 from tests.unit.serializers.samples import RECORDS, Color, Defined, Model, Owner, Page, Paged, Point, Report, S
 
 T = TypeVar("T")
@@ -72,12 +72,8 @@ def test_another_process_has_the_same() -> None:
         "print([digest(hint) for hint in (Report, Paged[Model], dict[str, Owner | None], S, Defined)])"
     )
     here = str([digest(hint) for hint in (Report, Paged[Model], dict[str, Owner | None], S, Defined)])
-    for seed in "123":
-        environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}
-        made = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-        )
-        assert made.stdout.strip() == here
+    processes = [run_python("-c", program, seed=seed) for seed in "123"]
+    assert [output_of(process) for process in processes] == [[here]] * 3
 
 
 ALIKE = [
