@@ -359,8 +359,14 @@ def _encode_other(value: Any, level: Level) -> bytes:
         return _form(value, form, level)
     if _own_module(kind) == "freezegun.api":  # what today() and now() give while the time is frozen
         return _BY_TYPE[stdlib_type(kind)](value, level)
-    if type(getattr(value, "__qualname__", None)) is str and _is_found_by_name(value, value.__qualname__):
-        return _function(value, level)  # a decorated or a compiled one
+    if type(getattr(value, "__qualname__", None)) is str:
+        if _is_found_by_name(value, value.__qualname__):
+            return _function(value, level)  # a decorated or a compiled one
+        if class_attribute(kind, "__get__") is not None and getattr(value, "__wrapped__", None) is not None:
+            # A decorated one that has no name, or a method of one; what is below another decorator does not say all.
+            inner = getattr(value, "__func__", None)
+            is_method = inner is not None and type(inner) is not types.FunctionType
+            return _method(value, level) if is_method else _function(value, level)
     raise NoStableForm(f"{with_article(kind)} instance", _remedy(kind))
 
 

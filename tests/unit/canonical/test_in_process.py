@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import enum
+import functools
 import gc
 import sys
 import weakref
@@ -177,6 +178,49 @@ def test_a_local_class_is_an_argument_in_process_by_the_class_object() -> None:
     assert (name.info().misses, name.info().hits) == (6, 2)
 
 
+def decorated(decorate: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
+    """Return a local function, decorated, and as a method of an instance and of a class."""
+
+    def rule(*first: object) -> int:
+        return len(first)
+
+    class Shop:
+        method = decorate(rule)
+        of_class = cached(classmethod(rule)) if decorate is cached else classmethod(decorate(rule))
+
+        def __cache_key__(self) -> int:
+            return 1
+
+    return decorate(rule), Shop().method, Shop.of_class
+
+
+@pytest.mark.parametrize("decorate", [cached, functools.lru_cache], ids=["cached", "lru_cache"])
+def test_a_local_function_that_is_decorated_is_an_argument_in_process_as_others_are(
+    decorate: Callable[[Any], Any],
+) -> None:
+    @cached(cache=SimpleCache())
+    def call(function: Any) -> tuple[int, object]:
+        return function(), object()
+
+    ones, others = decorated(decorate), decorated(decorate)
+    plain = [ones[0].__wrapped__, others[0].__wrapped__]
+    found = [call(each) for each in (*ones, *others, *plain)]
+    assert [result for result, _ in found] == [0, 1, 1] * 2 + [0, 0]
+    assert len({id(mark) for _, mark in found}) == 8
+    assert [call(each) for each in (ones[0], others[0])] == [found[0], found[3]]
+
+
+def test_a_method_that_is_cached_is_an_argument_by_its_instance_and_its_function() -> None:
+    @cached(cache=SimpleCache())
+    def call(function: Any) -> object:
+        return object()
+
+    _, method, of_class = decorated(cached)
+    same = type(method.__self__)()
+    assert call(method) is call(same.method)
+    assert call(of_class) is call(same.of_class) is not call(method)
+
+
 def test_local_classes_of_one_name_are_different_arguments() -> None:
     @cached(cache=SimpleCache())
     def total(order: Any) -> int:
@@ -194,6 +238,11 @@ def test_a_shared_cache_needs_names(cache: Cache) -> None:
         (dataclass_with(1), "the class dataclass_with.<locals>.Order has no stable form: it is made inside a function"),
         (dataclass_with(1)(1), "an Order instance has no stable form: its class is made inside a function"),
         (function_with(1), "the function function_with.<locals>.rule has no stable form: it is made inside a function"),
+        (cached(function_with(1)), "the function function_with.<locals>.rule has no stable form: it is made inside"),
+        (
+            decorated(cached)[2],
+            "the class decorated.<locals>.Shop, at .__self__, has no stable form: it is made inside",
+        ),
     ]:
         with pytest.raises(UnkeyableArgument, match=message):
             call(thing)
