@@ -360,7 +360,7 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
 
     # ---- the verbs: servers answer in this thread, so that these are no coroutines -------------------------------
 
-    def look_fast(
+    def look(  # type: ignore[override]
         self, key: str, tags: tuple[str, ...], now: float, lease: float
     ) -> Entry | Stale | Lease | Busy | None:
         """Return what FencedCache.look returns: that once more, for a plain hit.
@@ -382,7 +382,6 @@ class LeaseCache(FencedCache[ServerRead], ServerCache):
                     return entry
         return blocking(super().look(key, tags, now, lease, state))
 
-    look = look_fast  # type: ignore[assignment]
     claim = blocks(FencedCache.claim)  # type: ignore[assignment]
     fill = blocks(FencedCache.fill)  # type: ignore[assignment]
     peek = blocks(FencedCache.peek)  # type: ignore[assignment]
