@@ -1,12 +1,27 @@
-"""What the system says of this process: its memory, descriptors and threads. Only Linux does."""
+"""Processes: those that tests start, and what Linux says of this one: its memory, descriptors and threads."""
 
+import json
 import os
+import subprocess
+import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["descriptors", "peak_kib", "resident_kib", "start_peak", "threads"]
+from tests.support.strict import STRICT, complaints
+
+__all__ = ["descriptors", "peak_kib", "resident_kib", "run", "start_peak", "threads"]
 
 STATUS = Path("/proc/self/status")
+
+
+def run(module: str, *arguments: object, flags: Sequence[str] = STRICT, may_complain: bool = False) -> str:
+    """Return what a module of this package printed, with *arguments* as JSON."""
+    command = [sys.executable, *flags, "-m", f"tests.reliability.{module}", *map(json.dumps, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert may_complain or complaints(done.stderr) == ""
+    return done.stdout
 
 
 def _status(name: str) -> int:

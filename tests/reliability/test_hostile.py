@@ -3,8 +3,6 @@
 import json
 import pickle
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from memocache import cached
 from tests.reliability.caches import KINDS, Stand
 from tests.reliability.hostile import FORMS
 from tests.reliability.ledger import Ledger
+from tests.reliability.process import run
 from tests.support.canary import Canary
 from tests.support.servers import MemcachedServer
 
@@ -29,11 +28,8 @@ def test_what_was_tampered_with_is_refused_or_plain(
     form: str, tmp_path: Path, seed: int, ledger: Ledger, scaled: Callable[[int, int], int]
 ) -> None:
     count = scaled(10_000, 100_000)
-    arguments = [json.dumps(each) for each in (form, count, str(tmp_path / "executed"), seed)]
-    command = [sys.executable, "-m", "tests.reliability.hostile", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    seen: dict[str, int] = json.loads(done.stdout)
+    told = run("hostile", form, count, str(tmp_path / "executed"), seed, flags=[], may_complain=True)
+    seen: dict[str, int] = json.loads(told)
     wrong, grown = seen.get("wrong", 0), seen["grown_kib"] // 1024
     ledger.add(ENVELOPES, form, seen["tried"], executed=seen["executed"], wrongly_accepted=wrong)
     ledger.most(ENVELOPES, "the process grew by {:.0f} MiB at most", grown)
@@ -51,34 +47,11 @@ def test_the_naive_way_executes_them(tmp_path: Path, ledger: Ledger) -> None:
 
 
 PIECES = [
-    *(
-        " ",
-        "\r\n",
-        "\n",
-        "\0",
-        "\t",
-        "\x7f",
-        "\x1b[31m",
-        "'",
-        '"',
-        "\\",
-        "%s",
-        "{0.__class__}",
-        "{",
-        "}",
-        "*",
-        ":",
-        "#",
-    ),
+    *(" ", "\r\n", "\n", "\0", "\t", "\x7f", "\x1b[31m", "'", '"', "\\"),
+    *("%s", "{0.__class__}", "{", "}", "*", ":", "#"),
     *("../", "/etc/passwd", "\ud800", "ü", "\U0010ffff", "\u202e", "None", "True", "1", "1.0", "-0", "", "a" * 300),
-    *(
-        "flush_all",
-        "flush_all\r\n",
-        "\r\nflush_all\r\n",
-        "get x",
-        "set k 0 0 1\r\nx\r\n",
-        "VALUE k 0 1\r\nx\r\nEND\r\n",
-    ),
+    *("flush_all", "flush_all\r\n", "\r\nflush_all\r\n", "get x"),
+    *("set k 0 0 1\r\nx\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n"),
     *("*1\r\n$8\r\nFLUSHALL\r\n", "FLUSHALL", "\r\nFLUSHALL\r\n", "'; DROP TABLE entries; --", "shutdown", "quit\r\n"),
 ]
 

@@ -197,9 +197,7 @@ def test_the_naive_way_breaks(ledger: Ledger) -> None:
             lru = NaiveLru(3)
             for key in range(3):
                 lru.set(key, key)
-            interruption = Interruption(
-                number, lambda lru=lru, h=handler: lru.set(9, 9) if h == "set" else lru.delete(0)
-            )
+            interruption = Interruption(number, partial(handler, lru))
             try:
                 with interruption:
                     lru.set(4, 4)

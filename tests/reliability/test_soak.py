@@ -1,8 +1,6 @@
 """However many keys are asked for, it takes no more memory, descriptors and threads."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 
 from tests.reliability.caches import KINDS, Stand
 from tests.reliability.ledger import Ledger
+from tests.reliability.process import run
 
 DISTINCT = "distinct keys asked for"
 WARM = 0.4  # of the keys, until the memory is what it will be
@@ -18,11 +17,7 @@ NOT_WARM = 24  # MiB, in a quick run: the tables that are bounded have not been 
 
 
 def soaked(stand: Stand, keys: int, seconds: float, *, naive: bool = False) -> dict[str, Any]:
-    arguments = [json.dumps(each) for each in (stand.spelt(), keys, seconds, naive)]
-    command = [sys.executable, "-m", "tests.reliability.soak", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    seen: dict[str, Any] = json.loads(done.stdout)
+    seen: dict[str, Any] = json.loads(run("soak", stand.spelt(), keys, seconds, naive, flags=[], may_complain=True))
     return seen
 
 

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from memocache import AsyncCachedFunction
 from tests.docs.pages import DOCS, ROOT, examples
+from tests.support.servers import skip_or_fail
 
 FOLDER = Path(__file__).parent
 *USES, LIMIT_OF_MYPY, LIMIT_OF_PYRIGHT = (
@@ -28,7 +28,10 @@ FOLDER = Path(__file__).parent
 
 def said_by_mypy(config: pytest.Config, *paths: Path) -> list[str]:
     """Return the errors that mypy finds in the files at *paths*; of what they import, it reads the signatures only."""
-    mypy: Any = pytest.importorskip("mypy.api", reason="mypy is not installed")
+    if find_spec("mypy") is None:
+        skip_or_fail("mypy is not installed")
+    import mypy.api
+
     kept = getattr(config, "cache", None)  # there is none with -p no:cacheprovider
     cache = kept.mkdir("mypy") if kept else ROOT / ".mypy_cache"
     options = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={cache}", "--strict", "--no-error-summary"]
@@ -36,7 +39,7 @@ def said_by_mypy(config: pytest.Config, *paths: Path) -> list[str]:
     limit = sys.getrecursionlimit()
     try:
         with contextlib.chdir(ROOT):
-            answer: tuple[str, str, int] = mypy.run([*options, *map(str, paths)])
+            answer: tuple[str, str, int] = mypy.api.run([*options, *map(str, paths)])
     finally:
         sys.setrecursionlimit(limit)  # mypy raises it, and the tests of recursion are about Python's own
     said, complaints, status = answer
@@ -47,7 +50,7 @@ def said_by_mypy(config: pytest.Config, *paths: Path) -> list[str]:
 def said_by_pyright(config: pytest.Config, *paths: Path) -> list[str]:
     """Return the errors that pyright finds in the files at *paths*; without any, in those that pyproject.toml names."""
     if find_spec("pyright") is None:
-        pytest.skip("pyright is not installed")
+        skip_or_fail("pyright is not installed")
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
     environment = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
     if paths:
