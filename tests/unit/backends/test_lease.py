@@ -66,7 +66,7 @@ def test_a_lease_that_was_not_filled_for_a_damaged_answer_does_not_keep_others_w
 def test_markers_that_have_lost_their_leaders_are_remembered_the_oldest_leave(
     memcached: MemcachedServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_leases, "MOST", 2)
+    monkeypatch.setattr(_leases, "MOST_IDS", 2)
     cache = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5)
     for key in ("a", "b", "c"):
         miss(cache, key)  # and given up at once
