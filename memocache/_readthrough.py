@@ -46,20 +46,8 @@ from memocache.errors import BackendError, BackendUnavailable, SerializationErro
 from memocache.keys import BUILTIN_TYPES, version_suffixes
 
 __all__ = [
-    *(
-        "begin_fast",
-        "compute_alone",
-        "compute_only",
-        "forget",
-        "forget_direct",
-        "forget_tag",
-        "forget_tag_on",
-        "get_or_compute",
-        "peek",
-        "put",
-        "put_if",
-    ),
-    "refresh",
+    *("Follow", "MadeOf", "begin_fast", "compute_alone", "compute_only", "forget", "forget_direct", "forget_tag"),
+    *("forget_tag_on", "get_or_compute", "peek", "put", "put_if", "refresh"),
 ]
 
 FIRST_SLEEP: Final = 0.002
