@@ -196,13 +196,17 @@ def _read_pytz_zone(value: Any, kind: Any) -> Form | str:
 def _dateutil_file(value: Any, kind: Any) -> Form:
     """Return the form of a zone of dateutil: its rules, since its name may be the path of a file."""
     held: dict[str, Any] = _dict_of(value, kind)
-    sorts = {id(each): number for number, each in enumerate(held["_ttinfo_list"])}
-    rules: Parts = {
-        "name": str(held["_filename"]).rpartition("zoneinfo/")[2],
-        "transitions": tuple(held["_trans_list_utc"]),
-        "sorts": bytes(sorts[id(each)] for each in held["_trans_idx"]),
-        "offsets": [(each.delta, each.isdst, each.abbr, each.dstoffset) for each in held["_ttinfo_list"]],
-    }
+    rules: Parts = {"name": str(held["_filename"]).rpartition("zoneinfo/")[2]}
+    if "_trans_list_utc" in held:  # up to dateutil 2
+        sorts = {id(each): number for number, each in enumerate(held["_ttinfo_list"])}
+        rules["transitions"] = tuple(held["_trans_list_utc"])
+        rules["sorts"] = bytes(sorts[id(each)] for each in held["_trans_idx"])
+        rules["offsets"] = [(each.delta, each.isdst, each.abbr, each.dstoffset) for each in held["_ttinfo_list"]]
+    else:
+        _, (*_, (sorts, transitions, offsets, are_summer, names, afterwards)), *_ = value.__reduce__()
+        rules["transitions"], rules["sorts"] = tuple(transitions), bytes(sorts)
+        rules["offsets"] = list(zip(offsets, map(bool, are_summer), names, strict=True))
+        rules["afterwards"] = afterwards
     return Form(kind, rules)
 
 

@@ -5,6 +5,7 @@ import concurrent.futures
 import datetime as dt
 import io
 import logging
+import pickle
 import socket
 import sqlite3
 import threading
@@ -75,6 +76,8 @@ def test_time_zones_of_the_same_rules_are_the_same() -> None:
         except OSError:
             pytest.skip("there are no files of time zones")
     assert encode(pytz.utc) == encode(pytz.timezone("UTC"))
+    paris = tz.gettz("Europe/Paris")
+    assert encode(pickle.loads(pickle.dumps(paris))) == encode(paris)
 
 
 def test_a_time_zone_that_another_machine_does_not_know_is_refused() -> None:
