@@ -596,13 +596,16 @@ class LocalFlights:
 
     Whoever has looked in the cache and found nothing leads only if no flight on the key has ended since before that
     look: its result may be there now.
+
+    Args:
+        lost: those before a fork, if their leases are known to be led by nobody any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lost: "LocalFlights | None" = None) -> None:
         self._lock = threading.RLock()
         self._flights: dict[tuple[str, bytes], Flight] = {}
         self._ended = [0] * SLOTS  # how many flights, by the key's slot
-        self._token = os.urandom(8)
+        self._token = os.urandom(8) if lost is None else lost._token
 
     def new_id(self) -> bytes:
         """Return an id for a lease by which this process knows its own."""

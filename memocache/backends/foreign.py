@@ -404,7 +404,9 @@ class ForeignCache(FencedCache[ForeignRead]):
 
     def after_fork(self) -> None:
         """Join no flight of the parent's, and wait for none of its locks."""
-        self._flights = LocalFlights()
+        # What was in a dict at the fork is this process's own: whoever computes in the parent fills that of the parent.
+        former = vars(self).get("_flights") if type(self.wrapped) is dict else None
+        self._flights = LocalFlights(lost=former)
         self._counting = threading.RLock()
         self._init_locks = [threading.RLock() for _ in range(64)]
         self._object.after_fork()

@@ -562,6 +562,24 @@ def test_after_a_fork_nobody_waits_for_the_parent_s_locks() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of a fork among threads
+def test_after_a_fork_nobody_waits_for_what_the_parent_computes_into_its_own_dict() -> None:
+    gate, parent = Gate(lambda a, b: "old"), os.getpid()
+
+    @cached(cache=ForeignCache({}), namespace="foreign", wait=2 * PATIENCE)
+    def f(x: int) -> str:
+        return str(gate(x, x)) if os.getpid() == parent else "new"
+
+    before = gate.hold(f, 1)
+    pid = os.fork()
+    if pid == 0:
+        found = [start(f, 1).result(PATIENCE) for _ in range(2)]
+        os._exit(0 if found == ["new", "new"] and f.info().hits == 1 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    gate.open()
+    assert [before.result(PATIENCE), f(1)] == ["old", "old"]
+
+
 # ---- objects that are awaited ------------------------------------------------------------------------------------
 
 
