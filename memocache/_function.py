@@ -126,7 +126,7 @@ class SyncMethods(CacheMethods[P, R]):
         """
         self._self_memoizer.uncache_all()
 
-    def uncache_where(self, **some: Any) -> None:
+    def uncache_where(self, /, **some: Any) -> None:
         """Forget the calls with these arguments: `report.uncache_where(tenant_id=7)`.
 
         It needs a template in `tags=` that names just these parameters, and forgets all that has that tag, as
@@ -223,7 +223,7 @@ class AsyncMethods(CacheMethods[P, R]):
         """
         await self._self_memoizer.uncache_all()
 
-    async def uncache_where(self, **some: Any) -> None:
+    async def uncache_where(self, /, **some: Any) -> None:
         """Forget the calls with these arguments: `await report.uncache_where(tenant_id=7)`.
 
         It needs a template in `tags=` that names just these parameters, and forgets all that has that tag, as

@@ -163,6 +163,45 @@ def test_methods_and_keys_have_tags_too() -> None:
     assert Shop.rate("EUR") is not rate
 
 
+class Tenant:
+    """Somebody with reports, in a class of the module, that is known everywhere."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __cache_key__(self) -> int:
+        return self.number
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["function", "coroutine function"])
+@pytest.mark.parametrize("is_method", [False, True], ids=["alone", "method"])
+def test_uncache_where_takes_a_parameter_that_is_called_self(cache: Cache, *, is_async: bool, is_method: bool) -> None:
+    numbers = itertools.count()
+
+    async def later(self: Tenant, some: int) -> int:
+        return next(numbers)
+
+    def at_once(self: Tenant, some: int) -> int:
+        return next(numbers)
+
+    tags = ("tenant:{self.number}", "some:{some}")
+    made: Any = cached(cache=cache, namespace="reports", tags=tags)(later if is_async else at_once)
+    tenant = Tenant(7)
+    f, call = (made.__get__(tenant), (5,)) if is_method else (made, (tenant, 5))
+
+    async def ask(what: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        return await what(*args, **named) if is_async else what(*args, **named)
+
+    async def main() -> None:
+        where: dict[str, object]
+        for where in ({"self": tenant}, {"some": 5}):
+            first = await ask(f, *call)
+            await ask(f.uncache_where, **where)
+            assert await ask(f, *call) == first + 1
+
+    asyncio.run(main())
+
+
 def test_tags_that_can_be_read_once_only_are_those_of_every_function_and_method(cache: Cache) -> None:
     decorate = cached(cache=cache, namespace="shop", key="{tenant}", tags=(each for each in ("tenant:{tenant}",)))
     numbers = itertools.count()
@@ -179,7 +218,7 @@ def test_tags_that_can_be_read_once_only_are_those_of_every_function_and_method(
     for function in (decorate(price), decorate(price), Shop().price):
         first = function(7)
         uncache_tag("tenant:7", cache)
-        assert function(7) != first
+        assert function(7) > first
 
 
 @pytest.mark.parametrize(
