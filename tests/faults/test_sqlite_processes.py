@@ -15,6 +15,7 @@ from freezegun import freeze_time
 
 from memocache import SQLiteCache
 from memocache.backends.base import Busy, Lease
+from tests.support.forks import UNDER_LOAD
 from tests.support.processes import all_end_well
 from tests.support.strict import run_strictly
 
@@ -133,31 +134,6 @@ cache.close()
 os.write(write, b"x")
 assert os.waitpid(pid, 0)[1] == 0
 print(cache.get("k"), cached(cache=cache, namespace="f")(lambda: "new")())
-"""
-
-UNDER_LOAD = """
-import logging
-logging.disable()  # leases are lost all the time
-f = cached(cache=cache, namespace="f")(lambda x: x)
-stop = threading.Event()
-
-def load(number):
-    while not stop.is_set():
-        for x in range(30):
-            cache.set(f"{number}-{x}", x)
-            f(x)
-            f.uncache(x)
-
-threads = [threading.Thread(target=load, args=(number,)) for number in range(3)]
-for thread in threads:
-    thread.start()
-for number in range(40):
-    seen = child(lambda: [cache.set("k", number), cache.get("k"), f(100), f.uncache(100)])
-    assert seen == f"[True, {number}, 100, True]"
-    assert cache.get("k") == number
-stop.set()
-for thread in threads:
-    thread.join()
 """
 
 IN_A_TRANSACTION = """

@@ -14,6 +14,7 @@ from freezegun import freeze_time
 
 from memocache import CachedFunction, MemcachedCache, _binding, cached
 from tests.support.faults import FaultProxy
+from tests.support.forks import UNDER_LOAD
 from tests.support.processes import all_end_well
 from tests.support.servers import Address, MemcachedServer, wait_until
 from tests.support.strict import run_strictly
@@ -229,30 +230,6 @@ go.set()
 caller.join()
 """
 
-UNDER_LOAD = """
-import logging
-logging.disable()  # leases are lost all the time
-cache = SimpleCache(threshold=10)
-f = cached(cache=cache, namespace="f")(lambda x: x)
-stop = threading.Event()
-
-def load(number):
-    while not stop.is_set():
-        for x in range(30):
-            cache.set(f"{number}-{x}", x)
-            f(x)
-            f.uncache(x)
-
-threads = [threading.Thread(target=load, args=(number,)) for number in range(3)]
-for thread in threads:
-    thread.start()
-for number in range(20):
-    assert child(lambda: [cache.set("k", number), cache.get("k"), f(7), f.uncache(7)]) == f"[True, {number}, 7, True]"
-stop.set()
-for thread in threads:
-    thread.join()
-"""
-
 
 @pytest.fixture
 def script(memcached: MemcachedServer, prefix: str) -> Callable[..., str]:
@@ -287,7 +264,7 @@ def test_a_computation_may_fork(cache: str, wait: str, script: Callable[..., str
 
 
 def test_a_child_forked_while_others_hold_every_lock_works(script: Callable[..., str]) -> None:
-    assert script(UNDER_LOAD) == ""
+    assert script("cache = SimpleCache(threshold=10)\n" + UNDER_LOAD) == ""
 
 
 def test_a_child_forked_while_another_thread_has_the_lock_of_a_function_works(script: Callable[..., str]) -> None:

@@ -5,7 +5,33 @@ import signal
 import sys
 from collections.abc import Callable
 
-__all__ = ["child"]
+__all__ = ["UNDER_LOAD", "child"]
+
+# What follows where there is a *cache*: children that are forked while other threads use it have what they need of it.
+UNDER_LOAD = """
+import logging
+logging.disable()  # leases are lost all the time
+f = cached(cache=cache, namespace="f")(lambda x: x)
+stop = threading.Event()
+
+def load(number):
+    while not stop.is_set():
+        for x in range(30):
+            cache.set(f"{number}-{x}", x)
+            f(x)
+            f.uncache(x)
+
+threads = [threading.Thread(target=load, args=(number,)) for number in range(3)]
+for thread in threads:
+    thread.start()
+for number in range(40):
+    seen = child(lambda: [cache.set("k", number), cache.get("k"), f(100), f.uncache(100)])
+    assert seen == f"[True, {number}, 100, True]"
+    assert not cache.shared or cache.get("k") == number
+stop.set()
+for thread in threads:
+    thread.join()
+"""
 
 
 def child(work: Callable[[], object]) -> str:
