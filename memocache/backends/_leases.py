@@ -605,7 +605,7 @@ class LocalFlights:
         self._lock = threading.RLock()
         self._flights: dict[tuple[str, bytes], Flight] = {}
         self._ended = [0] * SLOTS  # how many flights, by the key's slot
-        self._token = os.urandom(8) if lost is None else lost._token
+        self._token: bytes = os.urandom(8) if lost is None else lost._token
 
     def new_id(self) -> bytes:
         """Return an id for a lease by which this process knows its own."""
