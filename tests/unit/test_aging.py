@@ -161,7 +161,7 @@ def test_forgetting_voids_the_lease_of_a_refresh(cache: Cache, how: str) -> None
 
 
 def test_a_server_that_fails_just_then_leaves_the_old_value(own_memcached: MemcachedServer) -> None:
-    cache = MemcachedCache([own_memcached.address])
+    cache = MemcachedCache([own_memcached.address], timeout=5)
     filled(cache, aging())
     node = cache._node(cache._wire("key"))
     read = node.gets
@@ -192,9 +192,9 @@ def test_the_longer_it_takes_the_earlier_it_is_refreshed() -> None:
 def test_on_a_server_everyone_who_looks_may_be_early(
     memcached: MemcachedServer, prefix: str, monkeypatch: pytest.MonkeyPatch, chance: float, is_early: bool
 ) -> None:
-    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5)
     filled(cache, aging(cost=5.0))
-    monkeypatch.setattr(_policy.random, "random", lambda: chance)
+    monkeypatch.setattr(_policy.chance, "random", lambda: chance)
     seen = call_verb(cache.look, "key", GROUPS, START + 50, 60)  # ten seconds before, which is twice the cost
     assert isinstance(seen, Stale) is is_early
     assert isinstance(seen, StaleableEntry) is not is_early
@@ -213,7 +213,7 @@ def test_what_is_refreshed_early_is_a_hit_for_all(cache: Cache, monkeypatch: pyt
     ticks = [0.0]
     for module in ("_effects", "_flight", "_readthrough"):  # which of them measures it is theirs to know
         monkeypatch.setattr(f"memocache.{module}.ticks", lambda: ticks[-1])
-    monkeypatch.setattr(_policy.random, "random", lambda: 0.99)  # 4.6 times the cost, so half the lifetime
+    monkeypatch.setattr(_policy.chance, "random", lambda: 0.99)  # 4.6 times the cost, so half the lifetime
     f(1)
     stopped.tick(timedelta(seconds=29))
     assert f(1) == 1
@@ -230,7 +230,7 @@ def test_what_is_refreshed_early_is_a_hit_for_all(cache: Cache, monkeypatch: pyt
 
 def test_without_stale_nothing_is_refreshed_early(cache: Cache, monkeypatch: pytest.MonkeyPatch, stopped: Any) -> None:
     f = cached(timeout=60, cache=cache, namespace="punctual")(lambda x: x)
-    monkeypatch.setattr(_policy.random, "random", lambda: 0.999999)
+    monkeypatch.setattr(_policy.chance, "random", lambda: 0.999999)
     f(1)
     stopped.tick(timedelta(seconds=59))
     f(1)
@@ -404,7 +404,7 @@ def test_an_exception_that_nobody_here_has_declared_is_computed_again(memcached:
     class Undeclared(Known):
         pass
 
-    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5)
 
     def raising(x: int) -> None:
         raise Undeclared(x)

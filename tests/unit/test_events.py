@@ -180,7 +180,7 @@ def test_what_has_to_leave_for_others_is_told_and_counted() -> None:
 
 
 def test_a_server_that_fails_and_comes_back(own_memcached: MemcachedServer, caplog: pytest.LogCaptureFixture) -> None:
-    cache, told = MemcachedCache([own_memcached.address]), list[Event]()
+    cache, told = MemcachedCache([own_memcached.address], timeout=5), list[Event]()
 
     f = cached(timeout=60, cache=cache, namespace="events")(lambda x: x)
     f(1)

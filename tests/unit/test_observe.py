@@ -291,7 +291,7 @@ def test_opentelemetry_has_the_operations_of_shared_caches(
 
 
 def test_spans_are_children_of_the_callers_span(telemetry: Any, memcached: MemcachedServer, prefix: str) -> None:
-    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5)
 
     @cached(timeout=60, cache=cache, namespace="inner")
     def inner(x: int) -> int:

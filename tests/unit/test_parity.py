@@ -40,6 +40,7 @@ from memocache import (
     disabled,
     uncache_tag,
 )
+from memocache._chance import chance
 from memocache._effects import PendingCall, blocking
 from memocache._native import hit
 from memocache._readthrough import PendingLeadFast, begin_fast, forget, forget_direct, get_or_compute
@@ -236,7 +237,7 @@ class Runner:
         if self._clock is not None:
             self._clock.move_to(self._now)
         if self._is_aging:
-            random.seed(number)  # when a result ends is drawn
+            chance.seed(number)  # when a result ends is drawn
         publish(*self._owners)
         self._computed = []
         result, raised = None, ""
@@ -563,9 +564,9 @@ CLOCKS: Final = (frozen, travelled, nullcontext)
 @pytest.fixture(autouse=True)
 def same_chance() -> Iterator[None]:
     """Leave to chance what follows a test, which has it follow from a seed."""
-    state = random.getstate()
+    state = chance.getstate()
     yield
-    random.setstate(state)
+    chance.setstate(state)
 
 
 @pytest.fixture

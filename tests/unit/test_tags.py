@@ -240,7 +240,7 @@ def test_uncache_tag_says_what_it_wants(forget: Any, given: Any, wanted: str) ->
 
 
 def test_a_forgetting_by_tag_that_was_not_acknowledged_raises(own_memcached: MemcachedServer) -> None:
-    cache = MemcachedCache([own_memcached.address])
+    cache = MemcachedCache([own_memcached.address], timeout=5)
     f = cached(cache=cache, namespace="f", tags=("a:{a}",))(lambda a: a)
     f(1)
     own_memcached.kill()
@@ -266,8 +266,17 @@ def test_many_scopes_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
 # ---- on a server -----------------------------------------------------------------------------------------------------
 
 
+Asked = Callable[[Callable[[], object]], str]
+
+
 @pytest.fixture
-def asked(proxy: FaultProxy) -> Callable[[Callable[[], object]], str]:
+def remote(proxy: FaultProxy, prefix: str) -> Cache:
+    """A cache on memcached, through the proxy."""
+    return MemcachedCache([proxy.address], key_prefix=prefix, timeout=5)
+
+
+@pytest.fixture
+def asked(proxy: FaultProxy) -> Asked:
     """Does something and returns the commands that it took."""
 
     def commands(do: Callable[[], object]) -> str:
@@ -278,9 +287,8 @@ def asked(proxy: FaultProxy) -> Callable[[Callable[[], object]], str]:
     return commands
 
 
-def test_a_hit_with_generations_is_one_round_trip(proxy: FaultProxy, prefix: str, asked: Callable[..., str]) -> None:
-    tags = ("a:{a}", "b:{b}", "all")
-    f = cached(cache=MemcachedCache([proxy.address], key_prefix=prefix), namespace="f", tags=tags)(lambda a, b: a)
+def test_a_hit_with_generations_is_one_round_trip(remote: Cache, asked: Asked) -> None:
+    f = cached(cache=remote, namespace="f", tags=("a:{a}", "b:{b}", "all"))(lambda a, b: a)
     f(1, 1)
     assert asked(lambda: f(1, 1)) == "get"
     assert asked(lambda: f.peek(1, 1)) == "get"
@@ -290,20 +298,17 @@ def test_a_hit_with_generations_is_one_round_trip(proxy: FaultProxy, prefix: str
     assert asked(lambda: f(1, 1)) == "get"
 
 
-def test_many_hits_are_one_round_trip(proxy: FaultProxy, prefix: str, asked: Callable[..., str]) -> None:
-    f = cached(cache=MemcachedCache([proxy.address], key_prefix=prefix), namespace="f", tags=("a:{a}",))(lambda a: a)
+def test_many_hits_are_one_round_trip(remote: Cache, asked: Asked) -> None:
+    f = cached(cache=remote, namespace="f", tags=("a:{a}",))(lambda a: a)
     calls = [(a,) for a in range(50)]
     assert f.many(calls) == list(range(50))
     assert asked(lambda: f.many(calls)) == "get"
     assert f.info().hits == 50
 
 
-def test_what_is_stale_costs_one_caller_three_round_trips(
-    proxy: FaultProxy, prefix: str, asked: Callable[[Callable[[], object]], str]
-) -> None:
+def test_what_is_stale_costs_one_caller_three_round_trips(remote: Cache, asked: Asked) -> None:
     with freeze_time("2030-01-01") as clock:
-        cache = MemcachedCache([proxy.address], key_prefix=prefix)
-        f = cached(cache=cache, namespace="f", timeout=60, stale=60)(lambda a: f.info().misses)
+        f = cached(cache=remote, namespace="f", timeout=60, stale=60)(lambda a: f.info().misses)
         assert f(1) == 1
         clock.tick(timedelta(seconds=61))
         old: list[int] = []
@@ -315,7 +320,7 @@ def test_what_is_stale_costs_one_caller_three_round_trips(
 
 
 def test_a_generation_that_was_evicted_brings_nothing_back(memcached: MemcachedServer, prefix: str) -> None:
-    cache = MemcachedCache([memcached.address], key_prefix=prefix)
+    cache = MemcachedCache([memcached.address], key_prefix=prefix, timeout=5)
     f = cached(cache=cache, namespace="f", tags=("a:{a}",))(lambda a: f.info().misses)
     assert f(1) == 1
     cache.delete(tag_name("a:1"))

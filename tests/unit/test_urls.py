@@ -70,11 +70,11 @@ def test_a_url_stands_for_a_cache(url: str, shown: str) -> None:
 
 
 def test_it_is_the_cache_that_it_says(memcached: MemcachedServer, prefix: str) -> None:
-    options = "compress=zlib&compress_above=0&timeout=2s&max_item_size=2000&default_timeout=1m"
+    options = "compress=zlib&compress_above=0&timeout=5s&max_item_size=2000&default_timeout=1m"
     cache = cache_from_url(f"memcached://{memcached.address}?prefix={prefix}&secret=0123456789abcdef&{options}")
-    old = MemcachedCache([memcached.address], key_prefix=prefix, secret="0123456789abcdef")
+    old = MemcachedCache([memcached.address], key_prefix=prefix, secret="0123456789abcdef", timeout=5)
     new = cache_from_url(
-        f"memcached://{memcached.address}?prefix={prefix}&secret=fedcba9876543210&secret=0123456789abcdef"
+        f"memcached://{memcached.address}?prefix={prefix}&secret=fedcba9876543210&secret=0123456789abcdef&timeout=5s"
     )
     assert cache.set("k", ["x"] * 1000)
     assert old.get("k") == new.get("k") == ["x"] * 1000
