@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from memocache._chance import chance
 from tests.reliability.caches import KINDS, Stand
 from tests.reliability.ledger import Ledger, note_outcomes
 from tests.reliability.outcomes import Outcomes
@@ -110,4 +111,5 @@ def seed(pytestconfig: pytest.Config) -> int:
     """What all that happens by chance in a test follows from: --chance."""
     number = int(pytestconfig.getoption("--chance"))
     random.seed(number)
+    chance.seed(number)
     return number

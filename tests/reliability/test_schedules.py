@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memocache import SimpleCache, cached
+from memocache import SimpleCache, _chance, cached
 from memocache.errors import BackendUnavailable
 from tests.reliability.caches import KINDS, Stand
 from tests.reliability.ledger import Ledger
@@ -113,6 +113,7 @@ def one(
     """Play one schedule, and check what is left behind; who forgets *looks again* if that is so."""
     chance = random.Random(seed)
     random.seed(seed)
+    _chance.chance.seed(seed)
     play, schedule = Play(stage, functions), Schedule(stage, chance)
     some = play.functions
     if chance.random() < 0.5:
