@@ -1,5 +1,6 @@
 """cached(): what may be decorated, and with which options."""
 
+import contextlib
 import functools
 import inspect
 import types
@@ -189,11 +190,16 @@ def _refuse_uncachable(function: Any) -> None:
             f"cached() decorates functions and got {with_article(type(function))}; "
             "options are given by name, as in @cached(timeout=300)"
         )
-    inner = inspect.unwrap(function)
+    inner = inspect.unwrap(function, stop=_returns_what_it_likes)
     is_async = inspect.isasyncgenfunction(inner)
     if is_async or inspect.isgeneratorfunction(inner):
         what = "an async generator function" if is_async else "a generator function"
         raise ConfigurationError(f"{title} is {what}: its items can be had once only; return a list or a tuple")
+
+
+def _returns_what_it_likes(function: Any) -> bool:
+    """Return whether *function* may make something else of what it wraps, such as a list of a generator's items."""
+    return type(function) is types.FunctionType and function.__globals__ is not vars(contextlib)
 
 
 def _title(function: Any) -> str:

@@ -1,9 +1,13 @@
 """What has no result that can be kept is refused at decoration, with the remedy."""
 
+import asyncio
+import contextlib
 import functools
+import inspect
 import operator
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -54,6 +58,8 @@ UNKNOWN = (
         (classmethod(generator), f"generator is a generator function: {ITEMS}"),
         (functools.partial(generator, 1), f"a partial is a generator function: {ITEMS}"),
         (functools.lru_cache(generator), f"generator is a generator function: {ITEMS}"),
+        (contextlib.contextmanager(generator), f"generator is a generator function: {ITEMS}"),
+        (contextlib.asynccontextmanager(async_generator), f"async_generator is an async generator function: {ITEMS}"),
         (Generating(), f"Generating.__call__ is a generator function: {ITEMS}"),
         (Generating().__call__, f"Generating.__call__ is a generator function: {ITEMS}"),
         (Owner, f"Owner is a class; {INSTANCES}"),
@@ -70,6 +76,59 @@ UNKNOWN = (
 )
 def test_it_says_why_and_what_to_do(decorator: Callable[[object], object], thing: object, message: str) -> None:
     assert refusal(decorator, thing) == message
+
+
+def collected(function: Callable[..., Any]) -> Any:
+    """Return the function that returns a list of what *function* generates."""
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def collect_later(*args: Any) -> list[Any]:
+            return [each async for each in function(*args)]
+
+        return collect_later
+
+    @functools.wraps(function)
+    def collect(*args: Any) -> list[Any]:
+        return list(function(*args))
+
+    return collect
+
+
+class Collecting:
+    @cached
+    @collected
+    def items(self, x: int) -> Any:
+        yield x
+
+    @cached
+    @classmethod
+    @collected
+    def items_of_class(cls, x: int) -> Any:
+        yield x
+
+
+def test_a_decorator_may_make_a_list_of_what_is_generated() -> None:
+    for f in (cached(collected(generator)), Collecting().items, Collecting.items_of_class):
+        assert f(1) is f(1)
+        assert f(1) == [1]
+
+    async def main() -> None:
+        f = cached(collected(async_generator))
+        assert await f(1) is await f(1)
+
+    asyncio.run(main())
+
+
+def test_what_a_decorator_hands_on_of_a_generator_is_not_stored(caplog: pytest.LogCaptureFixture) -> None:
+    @cached
+    @functools.wraps(generator)
+    def handed_on(*args: Any) -> Any:
+        return generator(*args)
+
+    assert list(handed_on(1)) == list(handed_on(1)) == [1]
+    assert handed_on.info().stored == 0
+    assert "an iterator, whose first reader uses it up" in caplog.text
 
 
 @pytest.mark.parametrize("thing", [3, None, "f", [], object()], ids=lambda value: type(value).__name__)
