@@ -1,6 +1,5 @@
 """cached(): what may be decorated, and with which options."""
 
-import contextlib
 import functools
 import inspect
 import types
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack, cast, 
 from memocache._memoizer import Memoizer
 from memocache._options import KeyOption, MoreOptions, Options
 from memocache._policy import UNSET, Duration, Timeout, Unset
-from memocache._signature import believed_signature
+from memocache._signature import believed_signature, generator_kind
 from memocache.errors import ConfigurationError, with_article
 
 if TYPE_CHECKING:
@@ -190,16 +189,8 @@ def _refuse_uncachable(function: Any) -> None:
             f"cached() decorates functions and got {with_article(type(function))}; "
             "options are given by name, as in @cached(timeout=300)"
         )
-    inner = inspect.unwrap(function, stop=_returns_what_it_likes)
-    is_async = inspect.isasyncgenfunction(inner)
-    if is_async or inspect.isgeneratorfunction(inner):
-        what = "an async generator function" if is_async else "a generator function"
+    if what := generator_kind(function):
         raise ConfigurationError(f"{title} is {what}: its items can be had once only; return a list or a tuple")
-
-
-def _returns_what_it_likes(function: Any) -> bool:
-    """Return whether *function* may make something else of what it wraps, such as a list of a generator's items."""
-    return type(function) is types.FunctionType and function.__globals__ is not vars(contextlib)
 
 
 def _title(function: Any) -> str:

@@ -4,6 +4,7 @@ A wrapper made with `functools.wraps` claims the signature of what it wraps, and
 Only its own code says what it does with a call, so it is given the arguments as the caller wrote them.
 """
 
+import contextlib
 import functools
 import inspect
 import sys
@@ -21,6 +22,7 @@ __all__ = [
     "BelievedSignature",
     "annotations_of",
     "believed_signature",
+    "generator_kind",
     "is_awaited",
     "open_parameters",
     "refuse_coroutine_function",
@@ -65,6 +67,19 @@ def why_uncallable(function: Callable[..., object], parameters: Iterable[Paramet
     except TypeError as error:
         return str(error)
     return ""
+
+
+def generator_kind(function: Any) -> str:
+    """Return what sort of generator function *function* is, or hands on as it is; empty if it is none.
+
+    A wrapper in Python may make something else of the items, such as a list; those of contextlib do not.
+    """
+    inner = inspect.unwrap(
+        function, stop=lambda each: type(each) is types.FunctionType and each.__globals__ is not vars(contextlib)
+    )
+    if inspect.isasyncgenfunction(inner):
+        return "an async generator function"
+    return "a generator function" if inspect.isgeneratorfunction(inner) else ""
 
 
 def refuse_coroutine_function(option: str, function: object) -> None:

@@ -9,7 +9,7 @@ from memocache._effects import Effects, awaiting, blocking
 from memocache._engine import plan_forget
 from memocache._memoizer import as_call
 from memocache._readthrough import forget_tag
-from memocache._signature import refuse_coroutine_function, signature_of
+from memocache._signature import generator_kind, refuse_coroutine_function, signature_of
 from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 
@@ -124,6 +124,12 @@ def _decorated(writer: Any, planner: "ForgetPlanner", after: After | None) -> An
     def write(*args: Any, **kwargs: Any) -> Any:
         plan = planner.prepare(args, kwargs)
         result = writer(*args, **kwargs)
+        if hasattr(type(result), "__await__") and hasattr(type(result), "send"):
+            result.close()
+            raise ConfigurationError(
+                f"{planner.title}: {_name_of(writer)} returned a coroutine, which has changed nothing yet, so that it "
+                "would be forgotten too early; put @uncaches on the coroutine function (async def) itself"
+            )
         plans = plan()
         if after is None:
             _forget(plans)
@@ -266,11 +272,15 @@ def _refuse_unfit(title: str, writer: Any) -> None:
             f"{title} decorates functions and got {with_article(type(writer))}; "
             "write it below @property, above a function"
         )
-    if inspect.isgeneratorfunction(writer) or inspect.isasyncgenfunction(writer):
+    if generator_kind(writer):
         raise ConfigurationError(
-            f"{title}: {writer.__qualname__} is a generator function, which returns before it has done anything; "
+            f"{title}: {_name_of(writer)} is a generator function, which returns before it has done anything; "
             "decorate what goes through its items"
         )
+
+
+def _name_of(writer: Any) -> str:
+    return str(getattr(writer, "__qualname__", None) or f"a {type(writer).__qualname__}")
 
 
 def _listed(calls: Any) -> Iterable[Any]:

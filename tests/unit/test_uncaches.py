@@ -1,6 +1,7 @@
 """@uncaches: what a function changes is forgotten once it has returned, and not if it raised."""
 
 import asyncio
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -342,6 +343,16 @@ CALL = (
             "decorate what goes through its items",
         ),
         (
+            lambda: uncaches(report, ("{tenant}",))(contextlib.contextmanager(generator)),
+            "uncaches(report): generator is a generator function, which returns before it has done anything; "
+            "decorate what goes through its items",
+        ),
+        (
+            lambda: uncaches(report, ("{tenant}",))(functools.partial(generator)),
+            "uncaches(report): a partial is a generator function, which returns before it has done anything; "
+            "decorate what goes through its items",
+        ),
+        (
             lambda: uncaches(report, ("{tenant}",))(property(change)),
             "uncaches(report) decorates functions and got a property; write it below @property, above a function",
         ),
@@ -349,6 +360,21 @@ CALL = (
 )
 def test_what_cannot_work_is_refused(decorate: Callable[[], Any], message: str) -> None:
     assert refusal(decorate) == message
+
+
+def test_what_has_changed_nothing_yet_is_not_forgotten_too_early() -> None:
+    changed = []
+
+    async def change_later(tenant: int) -> None:
+        changed.append(tenant)
+
+    first = uncaches(report, ("{tenant}",))(lambda tenant: change_later(tenant))
+    assert refusal(first, 1) == (
+        "uncaches(report): test_what_has_changed_nothing_yet_is_not_forgotten_too_early.<locals>.<lambda> returned a "
+        "coroutine, which has changed nothing yet, so that it would be forgotten too early; put @uncaches on the "
+        "coroutine function (async def) itself"
+    )
+    assert not changed
 
 
 def test_a_value_that_has_no_text_is_refused_at_the_call() -> None:
