@@ -2,7 +2,6 @@
 
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from memocache._entry import FastIndex
 from memocache._fork import in_child
 from memocache._listeners import switches
+from memocache._living import Living
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
 from memocache.errors import ConfigurationError
@@ -56,7 +56,7 @@ class CacheRef:
         has_near: bool = True,
     ) -> None:
         self._make = make
-        self._followers: weakref.WeakSet[FastIndex] = weakref.WeakSet()
+        self._followers: Living[FastIndex] = Living()
         self.cache: Cache | None = None
         """The cache in it, if there is one already."""
         self._choose: Callable[[], Cache | None] | None = None
@@ -88,7 +88,7 @@ class CacheRef:
         """Put another *cache* in; None for none."""
         with _lock:
             self.cache = cache
-            for index in list(self._followers):
+            for index in self._followers:
                 index.lead_to(None)
 
     def follow(self, fast_index: FastIndex) -> None:
@@ -107,7 +107,7 @@ class CacheRef:
         """Use what *choose* returns, where it returns a cache; and use no fast index any more, which would not ask."""
         with _lock:
             self._choose = choose
-            for index in list(self._followers):
+            for index in self._followers:
                 index.close()
 
 
@@ -179,7 +179,7 @@ _at_url: Final[dict[str, CacheRef]] = {}
 
 # ---- disabled -----------------------------------------------------------------------------------------------------
 
-_indexes: Final["weakref.WeakSet[FastIndex]"] = weakref.WeakSet()
+_indexes: Final[Living[FastIndex]] = Living()
 # Where `disabled(everywhere=True)` is on, there is something in it: so it is as good as True, and costs no call.
 _everywhere: Final[list[None]] = []
 _disabled: Final[ContextVar[bool | list[None]]] = ContextVar("memocache_disabled", default=_everywhere)
@@ -200,7 +200,7 @@ def _close_fast_indexes(close: bool) -> None:
     global _closings
     with _lock:
         _closings += 1 if close else -1
-        for index in list(_indexes):
+        for index in _indexes:
             index.switch(on=not _closings)
 
 
@@ -245,5 +245,5 @@ def disabled(*, everywhere: bool = False) -> Iterator[None]:
 def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
-    for index in list(_indexes):
+    for index in _indexes:
         index.after_fork()
