@@ -52,13 +52,13 @@ async def many(slow: Slow) -> Any:
 async def join(slow: Slow) -> Any:
     """Wait for the computation of another call, and outlast that: its end is for the last who waits."""
     first = asyncio.ensure_future(slow.f(1))
-    await slow.began.wait()
-    second = asyncio.ensure_future(joined(slow.f.cache, 2))
-    second.add_done_callback(lambda _: first.cancel())
     try:
+        await slow.began.wait()
+        second = asyncio.ensure_future(joined(slow.f.cache, 2))
+        second.add_done_callback(lambda _: first.cancel())
         return await slow.f(1)
     finally:
-        first.cancel()  # on a busy machine this call may be over before it has joined
+        first.cancel()  # on a busy machine this call may be over before it has joined, or that one has begun
 
 
 DOINGS = [call, refresh, many, join]
