@@ -5,6 +5,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from memocache._fork import in_child, notice
 from memocache.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = [
     *("all_of", "in_own_task", "in_pool", "is_same_cancellation", "join", "keep", "message_of", "ring"),
@@ -49,12 +50,13 @@ async def in_pool(
     """
     loop = asyncio.get_running_loop()
     done = loop.create_future()
-    calls = [call]
-    try:
-        job = _threads().submit(_call, calls, copy_context(), arguments)
-    except RuntimeError:  # no more threads, or the interpreter shuts down
-        return _call(calls, copy_context(), arguments)
+    job: Future[Any] = Future()
     job.add_done_callback(lambda _: wake(loop, done))
+    jobs = [job]
+    try:
+        _threads().submit(_do, jobs, copy_context(), call, arguments)
+    except RuntimeError:  # no more threads, or the interpreter shuts down
+        _do(jobs, copy_context(), call, arguments)
     try:
         await done
         return job.result()
@@ -63,12 +65,20 @@ async def in_pool(
             job.add_done_callback(lambda job: hand_over(job, unwanted))
         raise
     finally:
-        del job  # an exception in it leads to this frame
+        del job, jobs  # an exception in it leads to this frame
 
 
-def _call(calls: list[Callable[..., Any]], context: Context, arguments: tuple[Any, ...]) -> Any:
-    # Whoever takes it calls it: the pool keeps what it had no thread for, and may have one later.
-    return context.run(calls.pop(), *arguments)
+def _do(jobs: list[Future[Any]], context: Context, call: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Do the job, unless somebody has taken it: the pool keeps what it had no thread for, and may have one later."""
+    try:
+        job = jobs.pop()
+    except IndexError:
+        return
+    try:
+        job.set_result(context.run(call, *arguments))
+    except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+        job.set_exception(error)
+        del job  # the traceback leads here
 
 
 def hand_over(job: "Future[Any] | asyncio.Future[Any]", unwanted: Callable[[Any], object]) -> None:

@@ -380,7 +380,7 @@ async def _give_up(binding: Binding, lease: Lease) -> None:
 
 def _decide(binding: Binding, value: Any) -> StoreDecision:
     """Return what is to become of a computed *value*; what the user's functions raise, this does."""
-    why = _use_up(type(value)) or (adapters.refusal(value) if adapters else "")
+    why = _why_used_up(type(value)) or (adapters.refusal(value) if adapters else "")
     if why:
         binding.count_failure(why)
         return StoreDecision(value, None, 0.0, 0.0, shared=False)
@@ -395,7 +395,7 @@ def _decide(binding: Binding, value: Any) -> StoreDecision:
     return StoreDecision(value, kept, lifetime, binding.policy.stale, shared=True)
 
 
-def _use_up(kind: type) -> str:
+def _why_used_up(kind: type) -> str:
     """Return why nobody but the first can use what is of this *kind*, such as an iterator; empty if others can."""
     if id(kind) in BUILTIN_TYPES:  # to find that these have no such method takes half as long as to store them
         return ""
@@ -429,7 +429,7 @@ class PendingLeadFast(Lease):
         binding, flight, kind = self.binding, self.flight, type(value)
         lifetime = binding.fixed_lifetime
         is_result = id(kind) in BUILTIN_TYPES or (
-            kind is not StoreDecision and kind is not CoroutineType and not _use_up(kind)
+            kind is not StoreDecision and kind is not CoroutineType and not _why_used_up(kind)
         )
         if lifetime is None or not is_result or (adapters and adapters.refusal(value)):
             return self._end(value, None)
@@ -596,7 +596,7 @@ async def refresh(
 async def put(binding: Binding, key: str, scope: EntryScope, value: object) -> None:
     """Store *value* as if it had been computed now."""
     lifetime = binding.policy.lifetime(value, binding.cache.default_lifetime)
-    if why := _use_up(type(value)):
+    if why := _why_used_up(type(value)):
         binding.count_failure(why)
         lifetime = 0.0
     await put_if(binding, key, scope, binding.serve(value), lifetime, binding.policy.stale)

@@ -1,10 +1,12 @@
-"""A process that uses a cache at its very end: python -m tests.reliability.ending STAND PREFIX WAY."""
+"""A process that can start no thread, as at its very end: python -m tests.reliability.ending STAND PREFIX WAY."""
 
 import asyncio
 import atexit
 import json
+import resource
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from memocache import cached
@@ -35,6 +37,11 @@ def main(stand: str, prefix: str, way: str) -> None:
 
     if way == "atexit":
         atexit.register(end)
+    elif way == "no room for a stack":
+        threading.stack_size(1 << 30)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28), resource.RLIM_INFINITY))
+        end()
     else:
         main_thread = threading.main_thread()
         threading.Thread(target=lambda: (main_thread.join(), end())).start()

@@ -54,8 +54,8 @@ def test_leaving_in_the_middle_of_a_refresh(
         ledger.add(LEAVING, kind, 1, stuck=0)
 
 
-@pytest.mark.parametrize("way", ["atexit", "a thread that is left"])
-def test_the_end_of_an_interpreter_when_it_starts_no_threads(stand: Stand, prefix: str, way: str) -> None:
+@pytest.mark.parametrize("way", ["atexit", "a thread that is left", "no room for a stack"])
+def test_where_no_thread_can_be_started(stand: Stand, prefix: str, way: str) -> None:
     answers = [1, 1, [1, 2], True, 3]
     assert json.loads(run("ending", stand.spelt(), prefix, way)) == [answers, answers, [{}, {}]]
 
