@@ -640,13 +640,17 @@ class Slow(AsyncStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.entered, self.go = asyncio.Event(), asyncio.Event()
+        self.entered, self.go, self.deleted = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def set(self, key: str, value: Any) -> None:
         if not key.startswith(("#", "all")):
             self.entered.set()
             await self.go.wait()
         await super().set(key, value)
+
+    async def delete(self, key: str) -> None:
+        await super().delete(key)
+        self.deleted.set()
 
 
 def test_a_lease_that_came_for_a_cancelled_caller_is_given_back() -> None:
@@ -663,8 +667,7 @@ def test_a_lease_that_came_for_a_cancelled_caller_is_given_back() -> None:
         with pytest.raises(asyncio.CancelledError):
             await caller
         store.go.set()
-        while "delete" not in store.asked:
-            await asyncio.sleep(0.001)
+        await store.deleted.wait()
         assert f.key(1) not in store.data
         assert await f(1) == "computed"
         assert f.info().stored == 1
