@@ -18,8 +18,8 @@ from memocache._current import as_cache
 from memocache._fork import in_child
 from memocache._policy import FOREVER
 from memocache.backends._shared import INDEX, MINUTE, MINUTES, TOTAL, ServerCache
-from memocache.errors import ConfigurationError, MemocacheError, one_line, with_article
-from memocache.observe._totals import Totals, check_thread, warn
+from memocache.errors import ConfigurationError, MemocacheError, logger, one_line, with_article
+from memocache.observe._totals import Totals, check_thread
 
 if TYPE_CHECKING:
     from memocache.backends.base import Cache
@@ -262,7 +262,7 @@ class Sharing:
             self._index_minute = 0  # when it is back, it may be empty
             if not self._is_told:
                 self._is_told = True
-                warn(
+                logger().warning(
                     "the figures could not be shared on %r, and are kept until they can: %s (said once)",
                     self.cache,
                     one_line(f"{error}" if isinstance(error, MemocacheError) else f"{type(error).__name__}: {error}"),
@@ -311,7 +311,7 @@ class Sharing:
                 name = OTHERS
                 if not self._is_full_told:
                     self._is_full_told = True
-                    warn(
+                    logger().warning(
                         "more than %d functions share their figures on %r; those beyond are counted as one, %r "
                         "(said once)",
                         MOST_FUNCTIONS,

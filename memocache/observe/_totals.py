@@ -10,17 +10,7 @@ from memocache import cached_functions
 from memocache._binding import Figures
 from memocache.errors import ConfigurationError, logger
 
-__all__ = [
-    "COMPUTATIONS",
-    "OUTCOMES",
-    "ROUND_TRIPS",
-    "Labels",
-    "Totals",
-    "check_thread",
-    "labels_of",
-    "system_of",
-    "warn",
-]
+__all__ = ["COMPUTATIONS", "OUTCOMES", "ROUND_TRIPS", "Labels", "Totals", "check_thread", "labels_of", "system_of"]
 
 COUNTED: Final = {
     **{name: name for name in ("hits", "stale", "misses", "waits", "evicted", "failures", "stored", "lost", "waited")},
@@ -63,18 +53,13 @@ def check_thread(function: str, every: object) -> None:
     if is_forked_later and given.isdisjoint(("lazy-apps", "lazy", "py-call-osafterfork")):
         missing.append("lazy-apps")
     if missing:
-        warn(
+        logger().warning(
             "%s() needs a thread in each worker of uWSGI, and without %s there is none, so that what they count is "
             "lost; set %s = true",
             function,
             " and ".join(missing),
             " = true and ".join(missing),
         )
-
-
-def warn(message: str, *words: object) -> None:
-    """Log a warning."""
-    logger().warning(message, *words)
 
 
 class Labels(NamedTuple):
