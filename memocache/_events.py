@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, Self, TypeAlias, get_args
 from memocache._flight import collecting
 from memocache._fork import in_child
 from memocache._listeners import listeners, switches
-from memocache._signature import ONE_VALUE, refuse_coroutine_function, why_uncallable
-from memocache.errors import ConfigurationError, logger, title_of, with_article
+from memocache._signature import ONE_VALUE, check_function
+from memocache.errors import ConfigurationError, logger, with_article
 
 __all__ = ["Event", "Kind", "Listener", "Subscription", "subscribe", "watched"]
 
@@ -143,12 +143,7 @@ def subscribe(listener: Listener, *kinds: Kind) -> Subscription:
         raise ConfigurationError(
             f"subscribe() got {with_article(type(listener))}; wanted: a function that takes one Event"
         )
-    refuse_coroutine_function("subscribe()", listener)
-    if why := why_uncallable(listener, ONE_VALUE):
-        raise ConfigurationError(
-            f"subscribe() got {title_of(listener)}, which cannot be called with an Event: {why}; "
-            "wanted: a function that takes one"
-        )
+    check_function("subscribe()", listener, ONE_VALUE, "with an Event", "a function that takes one")
     for kind in kinds:
         if kind not in KINDS:
             raise ConfigurationError(

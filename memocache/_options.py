@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, cast
 from memocache._current import CacheSource, ref_of
 from memocache._hooks import check_view_options
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, check_takes_result, seconds
-from memocache._signature import refuse_coroutine_function, why_uncallable
+from memocache._signature import check_function
 from memocache.backends.base import Cache
-from memocache.errors import ConfigurationError, title_of, with_article
+from memocache.errors import ConfigurationError, with_article
 
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
@@ -149,7 +149,7 @@ class Options:
                 f"copy={copy!r}; wanted: True for a deep copy, False, or a function that copies a result"
             )
         if callable(copy):
-            check_takes_result(copy, "copy", "returns a copy of it")
+            check_takes_result("copy=", copy, "returns a copy of it")
         waits = seconds(wait, "wait")
         if waits < 0:
             raise ConfigurationError(f"wait={wait!r} is negative; wanted: seconds, 0 for not to wait")
@@ -182,12 +182,7 @@ def _checked_cache(given: Any) -> CacheSource:
     if cache is not None:
         return cache
     if callable(given):
-        refuse_coroutine_function("cache=", given)
-        if why := why_uncallable(given, ()):
-            raise ConfigurationError(
-                f"cache= got {title_of(given)}, which cannot be called without arguments: {why}; "
-                "wanted: a function that can, and returns a cache"
-            )
+        check_function("cache=", given, (), "without arguments", "a function that can, and returns a cache")
         return cast("Callable[[], Cache]", given)
     raise ConfigurationError(
         f"cache= got {with_article(type(given))}; wanted: a cache object such as SimpleCache() or "

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from memocache._chance import chance
 from memocache._entry import SECOND, Entry
-from memocache._signature import ONE_VALUE, refuse_coroutine_function, why_uncallable
+from memocache._signature import ONE_VALUE, check_function
 from memocache._stored_exception import allow_exception
 from memocache.errors import ConfigurationError, title_of, with_article
 
@@ -31,6 +31,7 @@ Errors: TypeAlias = Mapping[type[Exception], float | timedelta | str | None]
 Timeout: TypeAlias = "Duration | Callable[[Any], Duration | None] | None"
 
 FOREVER: Final = inf
+FOR_SOME_CALLS: Final = "To store nothing for some calls, use disabled()"
 BETA: Final = 1.0  # above 1 for earlier
 UNITS: Final = {
     **dict.fromkeys(("ms", "milliseconds", "millisecond"), 0.001),
@@ -101,13 +102,13 @@ class Policy:
         jitter: float = 0.0,
     ) -> None:
         """Check the options; ConfigurationError where they cannot work."""
-        if unless is not None and not callable(unless):
-            raise ConfigurationError(
-                f"unless={unless!r} is {with_article(type(unless))}; wanted: a function that takes the result "
-                "and returns True where it must not be stored"
-            )
         if unless is not None:
-            check_takes_result(unless, "unless", "returns True where it must not be stored")
+            if not callable(unless):
+                raise ConfigurationError(
+                    f"unless={unless!r} is {with_article(type(unless))}; wanted: a function that takes the result "
+                    "and returns True where it must not be stored"
+                )
+            check_takes_result("unless=", unless, f"returns True where it must not be stored. {FOR_SOME_CALLS}")
         self._unless = unless
         self._from_result: Callable[[Any], object] | None = None
         self._fixed: float | None = None
@@ -116,7 +117,7 @@ class Policy:
         elif timeout is None:
             self._fixed = FOREVER
         elif callable(timeout):
-            check_takes_result(timeout, "timeout", "returns a duration")
+            check_takes_result("timeout=", timeout, f"returns a duration. {FOR_SOME_CALLS}")
             self._from_result = timeout
         else:
             self._fixed = seconds(timeout, "timeout")
@@ -183,15 +184,9 @@ def refresh_margin(entry: Entry, lifetime: float) -> float:
     return min(entry.cost / SECOND * BETA * -log(1.0 - chance.random()), lifetime / 2)
 
 
-def check_takes_result(function: Callable[..., object], option: str, and_returns: str) -> None:
+def check_takes_result(option: str, function: Callable[..., object], and_returns: str) -> None:
     """Raise ConfigurationError unless the *function* given for *option* can be called with a result alone."""
-    refuse_coroutine_function(f"{option}=", function)
-    if why := why_uncallable(function, ONE_VALUE):
-        raise ConfigurationError(
-            f"{option}= got {title_of(function)}, which cannot be called with a result: {why}; wanted: a function "
-            f"that takes the result and {and_returns}"
-            + (". To store nothing for some calls, use disabled()" if option != "copy" else "")
-        )
+    check_function(option, function, ONE_VALUE, "with a result", f"a function that takes the result and {and_returns}")
 
 
 def _check_jitter(jitter: object) -> float:

@@ -40,6 +40,7 @@ from memocache._entry import SECOND, Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import collecting, enclosing, leave, waiting
 from memocache._hooks import adapters
 from memocache._listeners import listeners
+from memocache._signature import is_awaited_once
 from memocache._stored_exception import StoredException, own_copy
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
@@ -401,8 +402,8 @@ def _why_used_up(kind: type) -> str:
         return ""
     if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):  # and so open files
         return ONE_SHOT
-    # Unlike a future, which can be awaited again. A coroutine of Python's own is refused, see Policy.lifetime.
-    if hasattr(kind, "__await__") and hasattr(kind, "send") and kind is not CoroutineType:
+    # A coroutine of Python's own is refused, see Policy.lifetime.
+    if is_awaited_once(kind) and kind is not CoroutineType:
         return AWAITED_ONCE
     # Not by issubclass: these are abstract, so that it takes long, and asks the hash of a class.
     if kind is _GeneratorContextManager or kind is _AsyncGeneratorContextManager:

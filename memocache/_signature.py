@@ -22,8 +22,10 @@ __all__ = [
     "BelievedSignature",
     "annotations_of",
     "believed_signature",
+    "check_function",
     "generator_kind",
     "is_awaited",
+    "is_awaited_once",
     "open_parameters",
     "refuse_coroutine_function",
     "signature_of",
@@ -86,6 +88,25 @@ def refuse_coroutine_function(option: str, function: object) -> None:
     """Raise ConfigurationError if *function*, which an *option* got, is to be awaited, which nobody would do."""
     if is_awaited(function):
         raise ConfigurationError(f"{option} got {title_of(function)}, a coroutine function; wanted: an ordinary one")
+
+
+def check_function(
+    option: str, function: Callable[..., object], parameters: Iterable[Parameter], given: str, wanted: str
+) -> None:
+    """Raise ConfigurationError unless *function*, which an *option* got, can be called with *parameters* by us.
+
+    The error says in words what it is *given* in a call, and what is *wanted*.
+    """
+    refuse_coroutine_function(option, function)
+    if why := why_uncallable(function, parameters):
+        raise ConfigurationError(
+            f"{option} got {title_of(function)}, which cannot be called {given}: {why}; wanted: {wanted}"
+        )
+
+
+def is_awaited_once(kind: type) -> bool:
+    """Return whether what is of this *kind* is used up when it is awaited, as coroutines are, and futures are not."""
+    return hasattr(kind, "__await__") and hasattr(kind, "send")
 
 
 class LeftOut:

@@ -9,7 +9,7 @@ from memocache._effects import Effects, awaiting, blocking
 from memocache._engine import plan_forget
 from memocache._memoizer import as_call
 from memocache._readthrough import forget_tag
-from memocache._signature import generator_kind, refuse_coroutine_function, signature_of
+from memocache._signature import generator_kind, is_awaited_once, refuse_coroutine_function, signature_of
 from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
 
@@ -124,7 +124,7 @@ def _decorated(writer: Any, planner: "ForgetPlanner", after: After | None) -> An
     def write(*args: Any, **kwargs: Any) -> Any:
         plan = planner.prepare(args, kwargs)
         result = writer(*args, **kwargs)
-        if hasattr(type(result), "__await__") and hasattr(type(result), "send"):
+        if is_awaited_once(type(result)):
             result.close()
             raise ConfigurationError(
                 f"{planner.title}: {_name_of(writer)} returned a coroutine, which has changed nothing yet, so that it "
