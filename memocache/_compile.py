@@ -249,6 +249,10 @@ class CallCompiler:
         )
         self._is_served = True
 
+    def compute_with(self, function: Callable[..., Any]) -> None:
+        """Let what is written here call *function* from now on, also what has been written."""
+        self._variables[f"{self._prefix}function"] = function
+
     def call(self) -> Callable[..., Any]:
         """Return the function's own call; without the lines for a hit, if these are served before it."""
         body = self._body.replace(self._hit, "", 1) if self._is_served else self._body

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from inspect import Parameter
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from memocache._binding import Binding, Bindings, VersionedBindings
 from memocache._clock import now
@@ -47,12 +47,30 @@ if TYPE_CHECKING:
     from memocache._code import CodeListing, FunctionCode
     from memocache.backends._listing import Listing
 
-__all__ = ["Call", "Memoizer", "as_call"]
+__all__ = ["Call", "Memoizer", "as_call", "trace_with"]
 
 T = TypeVar("T")
 
 Call: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 """The arguments of a call, positional and named."""
+
+
+Tracer: TypeAlias = Callable[[Callable[..., Any], str, bool], Callable[..., Any]]
+"""Takes a function, its name and whether it is a coroutine function; returns what its calls call in its place."""
+
+tracers: Final[list[Tracer]] = []
+
+
+def trace_with(tracer: Tracer) -> Callable[[], None]:
+    """Have *tracer* around the computations of all functions; return what ends it. Calls pay nothing without one."""
+
+    def retrace(change: Callable[[Tracer], None]) -> None:
+        change(tracer)
+        for memoizer in adapters.functions():
+            cast(Memoizer, memoizer).trace()
+
+    retrace(tracers.append)
+    return partial(retrace, tracers.remove)
 
 
 class lazy(Generic[T]):
@@ -84,6 +102,7 @@ class Memoizer:
         plain: "Memoizer | None" = None,
     ) -> None:
         self.function = function
+        self._traced = function  # with those around it who trace computations
         self.is_async = is_async
         """True if it is a coroutine function, so that its methods are awaited."""
         self.options = options
@@ -143,6 +162,8 @@ class Memoizer:
             ref = options.cache if isinstance(options.cache, CacheRef) else None
             self._key_maker(shared=ref is not None and ref.shared, one_machine=ref is None or ref.one_machine)
         adapters.decorated(self)
+        if tracers:  # after that: who comes later finds it there
+            self.trace()
 
     def _own_code(self) -> "FunctionCode | None":
         if self.options.version is None or "memocache._code" not in sys.modules:
@@ -270,6 +291,13 @@ class Memoizer:
     def bound_call(self) -> Callable[..., Any] | None:
         """Return the call of the function's bound proxies, if it can have some."""
         return self._compiler.bound()
+
+    def trace(self) -> None:
+        """Have those who trace computations now around the function, and nobody else."""
+        self._traced = self.function
+        for tracer in tracers:
+            self._traced = tracer(self._traced, self.full_name, self.is_async)
+        self._compiler.compute_with(self._traced)
 
     # ---- what needs no waiting -----------------------------------------------------------------------------------
 
@@ -480,7 +508,7 @@ class Memoizer:
 
     def refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute a call now, store and return the result."""
-        compute = partial(self.function, *args, **kwargs)
+        compute = partial(self._traced, *args, **kwargs)
         if is_disabled():
             coroutine = compute_only()
         else:
@@ -495,7 +523,7 @@ class Memoizer:
         if pending.ready:
             return pending.value
         try:
-            value = self.function(*args, **kwargs)
+            value = self._traced(*args, **kwargs)
         except BaseException as error:
             pending.failed(error)
             raise
@@ -515,7 +543,7 @@ class Memoizer:
         if self.is_async:
             return self._many_in_task(asked)
         if is_disabled():
-            return [self.function(*args, **kwargs) for args, kwargs in asked]
+            return [self._traced(*args, **kwargs) for args, kwargs in asked]
         binding, look = self._look_for(asked)
         return [
             binding.hit_peeked(entry) if entry is not None else self.call(*args, **kwargs)
@@ -526,7 +554,7 @@ class Memoizer:
         from memocache._pool import all_of  # asyncio takes longer to import than all of ours
 
         if is_disabled():
-            return await all_of([_call_later(self.function, args, kwargs) for args, kwargs in asked])
+            return await all_of([_call_later(self._traced, args, kwargs) for args, kwargs in asked])
         binding, look = self._look_for(asked)
         return await all_of(
             [

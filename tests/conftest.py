@@ -6,7 +6,9 @@ import secrets
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import freezegun
@@ -250,3 +252,23 @@ def redis_factory(redis_binary: str) -> Iterator[Callable[..., RedisServer]]:
 def own_redis(redis_factory: Callable[..., RedisServer]) -> RedisServer:
     """A Redis on a unix socket that this test may kill, pause and restart."""
     return redis_factory()
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Any]:
+    """Two readers of a meter and the spans, while we report to them, and what ends that and begins again."""
+    pytest.importorskip("opentelemetry.sdk")
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from memocache.observe.otel import instrument
+
+    readers, spans, tracers = [InMemoryMetricReader(), InMemoryMetricReader()], InMemorySpanExporter(), TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    begin = partial(instrument, MeterProvider(readers), tracers)
+    end = begin()
+    yield SimpleNamespace(readers=readers, spans=spans, tracer=tracers.get_tracer("shop"), begin=begin, end=end)
+    end()

@@ -4,11 +4,13 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from memocache import Event, __version__, subscribe
-from memocache._events import Subscription
+from memocache._memoizer import trace_with
 from memocache.errors import ConfigurationError
 from memocache.observe._totals import COMPUTATIONS, OUTCOMES, ROUND_TRIPS, Labels, Totals, labels_of, system_of
 
@@ -27,9 +29,9 @@ def instrument(meter_provider: Any = None, tracer_provider: Any = None) -> Calla
 
     There are `cache.calls` by outcome, `cache.computation.duration`, `cache.forgets`, `cache.entries`,
     `cache.evictions`, `cache.failures` and `cache.seconds_saved`, each with the attributes `cache.function` and
-    `cache.system`; `cache.operation.duration` of what a shared cache was asked; and a span for each computation and
-    each of these operations. No keys and no arguments. Hits in process stay as fast as they are: they are counted by
-    the functions, and read when the metrics are.
+    `cache.system`; and `cache.operation.duration` of what a shared cache was asked. Each of these operations is a span,
+    and each computation runs in one. No keys and no arguments. Hits in process stay as fast as they are: they are
+    counted by the functions, and read when the metrics are.
 
     Args:
         meter_provider: the provider of the meter; None for the global one.
@@ -52,7 +54,7 @@ class Observer:
     def __init__(self, meter: Any) -> None:
         self._served: set[str] = set()  # the metrics that had their figures of the latest reading
         self._lock = threading.Lock()
-        self._subscriptions: list[Subscription] = []  # none: it has ended
+        self._subscriptions: list[Callable[[], None]] = []  # none: it has ended
         self._duration = meter.create_histogram(
             "cache.computation.duration", "s", "Time that a computation took", **buckets(meter, COMPUTATIONS)
         )
@@ -82,6 +84,7 @@ class Observer:
         begun = self._subscriptions = [
             subscribe(self._heard, "miss", "uncached"),
             subscribe(self._timed, "operation"),
+            trace_with(self._traced),
         ]
 
         def end() -> None:
@@ -128,23 +131,45 @@ class Observer:
             self._forgets.add(1, found)
             return
         if event.seconds is not None:
-            self._took(self._duration, event, f"cache.compute {event.function}", found, trace.SpanKind.INTERNAL)
+            self._duration.record(event.seconds, found | error_type(event.error))
+
+    def _traced(self, function: Callable[..., Any], name: str, is_async: bool) -> Callable[..., Any]:
+        """Return what does what *function*, called *name*, does, in a span."""
+
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            with self._span(name):
+                return function(*args, **kwargs)
+
+        async def traced_in_task(*args: Any, **kwargs: Any) -> Any:
+            with self._span(name):
+                return await function(*args, **kwargs)
+
+        return traced_in_task if is_async else traced
+
+    @contextmanager
+    def _span(self, name: str) -> Iterator[None]:
+        """Be in a span of a computation of the function called *name*; texts of its exceptions may be secret."""
+        start = partial(
+            self._tracer.start_as_current_span, f"cache.compute {name}", attributes={"cache.function": name}
+        )
+        with start(record_exception=False, set_status_on_exception=False) as span:
+            try:
+                yield
+            except BaseException as error:
+                span.set_attributes(error_type(error))
+                span.set_status(trace.StatusCode.ERROR)
+                raise
 
     def _timed(self, event: Event) -> None:
         system = system_of(event.cache)
         found: dict[str, Any] = {"cache.system": system, "cache.operation": str(event.operation)}
         if event.server is not None:
             found |= address(event.server)
-        self._took(self._operations, event, f"cache.{event.operation} {system}", found, trace.SpanKind.CLIENT)
-
-    def _took(self, histogram: Any, event: Event, name: str, found: dict[str, Any], kind: Any) -> None:
-        """Record how long something took, which has just ended, and a span of it: a child of the present one."""
-        if event.error is not None:
-            found["error.type"] = type(event.error).__qualname__
-        seconds = event.seconds or 0.0
-        histogram.record(seconds, found)
-        end = time.time_ns()
-        span = self._tracer.start_span(name, attributes=found, kind=kind, start_time=end - int(seconds * 1e9))
+        found |= error_type(event.error)
+        seconds, end = event.seconds or 0.0, time.time_ns()
+        self._operations.record(seconds, found)
+        name, start = f"cache.{event.operation} {system}", end - int(seconds * 1e9)  # it has just ended
+        span = self._tracer.start_span(name, attributes=found, kind=trace.SpanKind.CLIENT, start_time=start)
         if event.error is not None:
             span.set_status(trace.StatusCode.ERROR)
         span.end(end)
@@ -166,6 +191,11 @@ def address(server: str) -> dict[str, Any]:
     if server.startswith("/") or not port.isdecimal():
         return {"server.address": server}
     return {"server.address": host.strip("[]"), "server.port": int(port)}
+
+
+def error_type(error: BaseException | None) -> dict[str, str]:
+    """Return what OpenTelemetry calls the class of an *error*, if there is one."""
+    return {} if error is None else {"error.type": type(error).__qualname__}
 
 
 def attributes(labels: Labels) -> dict[str, str]:

@@ -1,24 +1,28 @@
 """The figures and events of cached functions, as OpenTelemetry, Prometheus and logs have them."""
 
 import asyncio
+import functools
 import gc
 import json
 import logging
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from contextvars import ContextVar, copy_context
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from freezegun import freeze_time
 
-from memocache import ConfigurationError, Event, MemcachedCache, SimpleCache, SQLiteCache, cached, subscribe
+from memocache import ConfigurationError, Event, MemcachedCache, SimpleCache, SQLiteCache, cached, disabled, subscribe
 from memocache.observe._totals import Totals
 from memocache.observe.logs import log_events
 from tests.support.refusals import refusal
-from tests.support.servers import MemcachedServer, free_port
+from tests.support.servers import MemcachedServer, free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 METRIC = re.compile(r"\bcache_[a-z_]+")
@@ -171,23 +175,13 @@ def points(reader: Any, metric: str, function: str | None = None) -> list[Any]:
     ]
 
 
-@pytest.fixture
-def telemetry() -> Iterator[Any]:
-    """Two readers of a meter and the spans, while we report to them, and what ends that."""
-    pytest.importorskip("opentelemetry.sdk")
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+class Shop:
+    def __cache_key__(self) -> int:
+        return 1
 
-    from memocache.observe.otel import instrument
 
-    readers, spans, tracers = [InMemoryMetricReader(), InMemoryMetricReader()], InMemorySpanExporter(), TracerProvider()
-    tracers.add_span_processor(SimpleSpanProcessor(spans))
-    end = instrument(MeterProvider(readers), tracers)
-    yield SimpleNamespace(readers=readers, spans=spans, tracer=tracers.get_tracer("shop"), end=end)
-    end()
+def spans(telemetry: Any, name: str) -> list[Any]:
+    return [span for span in telemetry.spans.get_finished_spans() if span.name == name]
 
 
 def test_opentelemetry_has_the_figures_and_a_span_for_each_computation(telemetry: Any) -> None:
@@ -204,14 +198,21 @@ def test_opentelemetry_has_the_figures_and_a_span_for_each_computation(telemetry
     assert durations == {None: 2, "ZeroDivisionError": 1}
     for metric in ("cache.forgets", "cache.entries"):
         assert [(point.value, point.attributes["cache.system"]) for point in found(metric)] == [(1, "memory")]
-    spans = telemetry.spans.get_finished_spans()
-    ours = [span for span in spans if span.name == "cache.compute otel"]
+    ours = spans(telemetry, "cache.compute otel")
     assert [span.status.status_code.name for span in ours] == ["UNSET", "UNSET", "ERROR"]
-    assert all(span.end_time >= span.start_time for span in ours)
+    assert [dict(span.attributes) for span in ours[1:]] == [
+        {"cache.function": "otel"},
+        {"cache.function": "otel", "error.type": "ZeroDivisionError"},
+    ]
+    assert not any(span.events or span.status.description for span in ours)  # the text of an exception may be secret
     telemetry.end()
     f(7)
     assert len(telemetry.spans.get_finished_spans()) == 3
     assert not found("cache.calls")
+    end = telemetry.begin()
+    f(8)
+    assert len(telemetry.spans.get_finished_spans()) == 4
+    end()
 
 
 @pytest.mark.parametrize("is_global", [False, True])
@@ -282,8 +283,8 @@ def test_opentelemetry_has_the_operations_of_shared_caches(
         ("memcached", "get", "127.0.0.1", port, "BackendUnavailable"): 1,
         ("memcached", "get", socket, "BackendUnavailable"): 1,
     }
-    spans = [span for span in telemetry.spans.get_finished_spans() if span.kind.name == "CLIENT"]
-    assert [(span.name, span.status.status_code.name) for span in spans] == [
+    clients = [span for span in telemetry.spans.get_finished_spans() if span.kind.name == "CLIENT"]
+    assert [(span.name, span.status.status_code.name) for span in clients] == [
         ("cache.get sqlite", "UNSET"),
         ("cache.set sqlite", "UNSET"),
         *[("cache.get memcached", "ERROR")] * 3,
@@ -304,18 +305,63 @@ def test_spans_are_children_of_the_callers_span(telemetry: Any, memcached: Memca
 
     with telemetry.tracer.start_as_current_span("request"):
         asyncio.run(outer(1))
-    spans = telemetry.spans.get_finished_spans()
-    ids = {span.context.span_id: span.name for span in spans}
-    parents = [(span.name.partition(" ")[0], ids[span.parent.span_id]) for span in spans if span.parent is not None]
+    finished = telemetry.spans.get_finished_spans()
+    ids = {span.context.span_id: span.name.partition(" ")[0] for span in finished}
+    parents = [(ids[span.context.span_id], ids[span.parent.span_id]) for span in finished if span.parent is not None]
     assert parents == [
         ("cache.get", "request"),  # in a thread of the pool
         ("cache.get", "work"),
-        ("cache.set", "work"),
         ("cache.compute", "work"),
-        ("work", "request"),
-        ("cache.set", "request"),
+        ("cache.set", "work"),
+        ("work", "cache.compute"),
         ("cache.compute", "request"),
+        ("cache.set", "request"),
     ]
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["in process", "no answer"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["function", "coroutine"])
+@pytest.mark.parametrize("way", ["call", "as written", "method", "refresh", "many", "disabled", "stale"])
+def test_a_function_runs_inside_the_span_of_its_computation(
+    telemetry: Any, way: str, is_async: bool, answers: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    if way == "stale" and not answers:
+        pytest.skip("without a cache nothing is stale")
+    caplog.set_level(logging.CRITICAL, "memocache")
+    cache = SimpleCache() if answers else MemcachedCache([f"127.0.0.1:{free_port()}"])
+
+    def work(x: object) -> object:
+        with telemetry.tracer.start_as_current_span("work"):
+            return x
+
+    async def work_in_task(x: object) -> object:
+        return work(x)
+
+    function: Any = work_in_task if is_async else work
+    if way == "as written":
+        function = functools.wraps(function)(partial(function))
+    f: Any = cached(timeout=60, stale=600, cache=cache, namespace="f")(function)
+    calls = {"refresh": lambda: f.refresh(1), "many": lambda: f.many([(1,)]), "method": f.__get__(Shop(), Shop)}
+    call = calls.get(way, partial(f, 1))
+
+    async def call_and_wait() -> None:
+        await call()
+        while not spans(telemetry, "cache.compute f"):
+            await asyncio.sleep(0)  # until the background is done
+
+    def run() -> None:
+        asyncio.run(call_and_wait()) if is_async else call()
+
+    with freeze_time("2026-01-01") as clock, disabled() if way == "disabled" else nullcontext():
+        if way == "stale":
+            run()
+            telemetry.spans.clear()
+            clock.tick(61)
+        with telemetry.tracer.start_as_current_span("request"):
+            run()
+        wait_until(lambda: bool(spans(telemetry, "cache.compute f")))
+    (inner,), (ours,), (outer,) = (spans(telemetry, name) for name in ("work", "cache.compute f", "request"))
+    assert (inner.parent.span_id, ours.parent.span_id) == (ours.context.span_id, outer.context.span_id)
 
 
 # ---- Prometheus ------------------------------------------------------------------------------------------------------

@@ -490,3 +490,19 @@ def test_a_change_is_answered_though_the_cache_is_not_there(
     assert site.get("/", "POST").text == "changed"
     assert view.info().failures == 1
     assert "after a request that may have changed something, old results may be served" in caplog.text
+
+
+# ---- OpenTelemetry -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_view_runs_inside_the_span_of_its_computation(site: Site, telemetry: Any, method: str) -> None:
+    def page(asked: Asked) -> str:
+        with telemetry.tracer.start_as_current_span("work"):
+            return "text"
+
+    view = site.mount(page)
+    assert site.ask(Ask("/", method=method)).body == b"text"
+    inner, ours = telemetry.spans.get_finished_spans()
+    assert ours.name == f"cache.compute {view.function._self_memoizer.full_name}"
+    assert inner.parent.span_id == ours.context.span_id
