@@ -47,8 +47,8 @@ def _is_plain(dtype: Any) -> bool:
 def _array_parts(array: Any, np: Any, *, most_bytes: int) -> Parts | None:
     dtype = array.dtype
     if dtype.names is not None:
-        # Field by field, since there may be padding in between.
-        return {"shape": array.shape, "fields": [(name, array[name]) for name in dtype.names]}
+        # Field by field, since there may be padding in between; a field may have a title besides its name.
+        return {"shape": array.shape, "fields": [(name, *dtype.fields[name][2:], array[name]) for name in dtype.names]}
     if dtype.type is np.object_:
         return {"shape": array.shape, "items": array.ravel().tolist()}
     if (dtype.kind == "V" and dtype.type is np.void) or _is_plain(dtype):
@@ -95,9 +95,9 @@ def _one_nan(array: Any, np: Any) -> Any:
 def _pandas_parts(value: Any, kind: type, pd: Any) -> Parts | None:
     if kind is pd.DataFrame:
         data = _columns(value, sys.modules["numpy"])
-        return {"columns": value.columns, "index": value.index, "data": data, "attrs": value.attrs}
+        return {"columns": value.columns, "index": value.index, "data": data} | _notes(value)
     if kind is pd.Series:
-        return {"name": value.name, "index": value.index, "data": _content(value), "attrs": value.attrs}
+        return {"name": value.name, "index": value.index, "data": _content(value)} | _notes(value)
     if issubclass(kind, pd.Index):
         return _index_parts(value, kind, pd)
     if issubclass(kind, pd.api.extensions.ExtensionArray):
@@ -113,6 +113,12 @@ def _pandas_parts(value: Any, kind: type, pd: Any) -> Parts | None:
     if value is pd.NaT or value is pd.NA:
         return {}
     return None
+
+
+def _notes(value: Any) -> Parts:
+    """Return what a frame or a series says of itself."""
+    notes: Parts = {"attrs": value.attrs}
+    return notes if value.flags.allows_duplicate_labels else notes | {"allows_duplicate_labels": False}
 
 
 def _columns(frame: Any, np: Any) -> list[object]:
@@ -201,6 +207,8 @@ def _extension_parts(array: Any, dtype: Any, np: Any, pd: Any) -> Parts:
         return {"missing": array.isna(), "data": array.to_numpy(plain, na_value=plain.type(0))}
     if isinstance(dtype, pd.StringDtype):
         return {"missing": array.isna(), "items": array.to_numpy(object, na_value="")}
+    if isinstance(dtype, pd.ArrowDtype) and "time64[ns]" in repr(dtype):  # Python has none that are so exact
+        return {"data": sys.modules["pyarrow"].chunked_array(array.__arrow_array__())}
     return {"items": np.asarray(array, dtype=object)}
 
 
@@ -258,7 +266,7 @@ def _arrow_parts(value: Any, kind: type, pa: Any) -> Parts | None:
         fields = [(each.name, each.type, each.nullable, each.metadata) for each in value]
         return {"fields": fields, "metadata": value.metadata}
     if issubclass(kind, pa.DataType):
-        return None if issubclass(kind, pa.BaseExtensionType) else {"type": str(value)}
+        return None if issubclass(kind, pa.BaseExtensionType) else _type_parts(value)
     if kind is pa.ChunkedArray:
         value = value.unify_dictionaries().combine_chunks()
     elif issubclass(kind, pa.Scalar) and not issubclass(kind, pa.ExtensionScalar):
@@ -266,7 +274,19 @@ def _arrow_parts(value: Any, kind: type, pa: Any) -> Parts | None:
     elif not issubclass(kind, pa.Array):
         return None
     content = _arrow_content(value, pa)
-    return None if content is None else {"type": str(value.type)} | content
+    return None if content is None else _type_parts(value.type) | content
+
+
+def _type_parts(kind: Any) -> Parts:
+    """Return the parts of a type: its text, and the names of its fields where they could be taken for more of that."""
+    names: list[str] = []
+    waiting = [kind]
+    for each in waiting:
+        fields = [each.field(at) for at in range(each.num_fields)]
+        names += [field.name for field in fields]
+        waiting += [field.type for field in fields]
+    is_clear = all(name.replace(" ", "_").isidentifier() for name in names)
+    return {"type": str(kind)} | ({} if is_clear else {"names": names})
 
 
 def _arrow_content(array: Any, pa: Any) -> Parts | None:
@@ -294,7 +314,7 @@ def _arrow_content(array: Any, pa: Any) -> Parts | None:
         lengths = compute.list_value_length(array).fill_null(0).to_numpy()
         return head | {"lengths": lengths, "values": array.flatten()}
     if types.is_struct(kind):
-        return head | {"values": array.flatten()}
+        return head | {"values": array.flatten()} | ({} if kind.num_fields else {"length": len(array)})
     if types.is_decimal(kind) or types.is_fixed_size_binary(kind):
         return {"items": array.to_pylist()}
     return None

@@ -82,7 +82,8 @@ def parts(value: Any, kind: type) -> Ext | Parts | None:
     np = library("numpy")
     if kind is np.ndarray:
         if value.dtype.type is np.object_:
-            return "objects", [list(value.shape), value.ravel().tolist()]
+            name, array = ("objects.T", value.T) if _is_fortran(value) else ("objects", value)
+            return name, [list(array.shape), array.ravel().tolist()]
         return _array_form(value, np)
     if issubclass(kind, np.ndarray):
         raise NoByteForm(kind, "is an array of a class of its own", "return numpy.asarray(value), a mask beside it")
@@ -105,7 +106,7 @@ def _array_form(array: Any, np: Any, order: int = _C_ORDER) -> Ext:
             type(array), f"has dtype {str(dtype)[:50]}, which has no form as bytes", "use astype() with a plain dtype"
         )
     shape = list(array.shape)
-    if order == _C_ORDER and array.flags.f_contiguous and not array.flags.c_contiguous:
+    if order == _C_ORDER and _is_fortran(array):
         order, array = _FORTRAN, array.T
     if dtype.names is not None:  # what lies between the fields is whatever was in memory
         whole = np.zeros(array.shape, dtype)
@@ -117,6 +118,10 @@ def _array_form(array: Any, np: Any, order: int = _C_ORDER) -> Ext:
     return Ext(Code.ARRAY, b"".join((_SIZE.pack(len(head)), head, content.data)))
 
 
+def _is_fortran(array: Any) -> bool:
+    return array.flags.f_contiguous and not array.flags.c_contiguous
+
+
 def _dtype_form(dtype: Any, np: Any) -> object:
     """Return the form of *dtype* in bytes; None if that does not say how to read an array's memory everywhere."""
     if dtype.subdtype is not None:
@@ -125,7 +130,7 @@ def _dtype_form(dtype: Any, np: Any) -> object:
     if dtype.names is not None:
         fields = [dtype.fields[name] for name in dtype.names]
         formats = [_dtype_form(field[0], np) for field in fields]
-        if None in formats or not formats or any(len(field) > 2 for field in fields):
+        if None in formats or not dtype.itemsize or any(len(field) > 2 for field in fields):
             return None
         form = {"names": list(dtype.names), "formats": formats, "offsets": [field[1] for field in fields]}
         return form | {"itemsize": dtype.itemsize, "aligned": dtype.isalignedstruct}
@@ -369,6 +374,8 @@ def build(name: str, content: object) -> object:
     """Return the value that `parts` has divided into *content*."""
     if name == "objects":
         return _objects(library("numpy"), content)
+    if name == "objects.T":
+        return _objects(library("numpy"), content).T
     builder = _BUILDERS.get(name)
     if builder is None:
         raise SerializationError("the bytes hold a mark that means nothing here")

@@ -138,9 +138,10 @@ class _RecordShape(Shape):
             raise NoByteForm(self.kind, f"holds {strays[0]!r} besides its fields", f"declare it as a field, {_REMEDY}")
 
     def _is_cached_result(self, name: str) -> bool:
-        # A cached_property keeps its result under its own name and can compute it again.
+        # A cached_property keeps its result under its own name and can compute it again; a method does not.
         owner = inspect.getattr_static(self.kind, name, None)
-        return name == _TYPING_NOTE or hasattr(type(owner), "__get__")
+        is_computed = hasattr(type(owner), "__get__") and not callable(getattr(self.kind, name, None))
+        return name == _TYPING_NOTE or is_computed
 
     def assemble(self, content: object) -> object:
         if type(content) is not dict:

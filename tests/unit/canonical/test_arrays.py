@@ -69,6 +69,7 @@ def test_arrays_of_different_type_shape_or_content_differ() -> None:
             *(np.zeros(2, [("a", "i4"), ("b", "i4")]), np.zeros(2, [("b", "i4"), ("a", "i4")])),
             *(np.zeros(2, [("a", "i4", (2,))]), np.zeros(2, [("a", "i4", (1, 2))])),
             np.array([(1, [2])], [("a", "i4"), ("b", "O")]),
+            *(np.zeros(2, [((title, "a"), "i4")]) for title in ("first", "second")),
         ]
     )
 
@@ -128,8 +129,12 @@ def test_frames_of_different_type_labels_or_content_differ() -> None:
     labelled.attrs["unit"] = "m"
     stamp = pd.Timestamp(NOON)
     days = pd.date_range("2024-01-01", periods=2)
+    pa = pytest.importorskip("pyarrow")
+    moments = [pa.array([count], "int64").view("time64[ns]") for count in (1, 2)]
     distinct_from_each_other(
         [
+            *(pd.Series(pd.arrays.ArrowExtensionArray(each)) for each in moments),
+            *(each.set_flags(allows_duplicate_labels=False) for each in (numbers, numbers.to_frame())),
             *(numbers, labelled, numbers.rename("a"), numbers.rename(1), numbers.to_frame(), numbers.array, [1, 2]),
             *(numbers.astype(kind) for kind in ("i4", "f8", "Int64", "Int32", "str", "string", "category", "object")),
             *(numbers[::-1], numbers.iloc[:1], numbers.set_axis([1, 0]), numbers.set_axis(["a", "b"])),
@@ -343,6 +348,10 @@ def test_polars_data_without_a_form_are_refused() -> None:
     )
 
 
+LOOKALIKES = ["a: int8, b", "c"], ["a", "b: int8, c"], ["a", "b", "c"]
+"""Names of fields of which pyarrow makes one text of a type."""
+
+
 def test_arrow_data_of_different_type_or_content_differ() -> None:
     pa = pytest.importorskip("pyarrow")
     numbers, texts = pa.array([1, 2]), pa.array(["a", None])
@@ -370,6 +379,9 @@ def test_arrow_data_of_different_type_or_content_differ() -> None:
             *(table.schema, pa.schema([("a", "int64")], {"a": "b"})),
             pa.schema([pa.field("a", "int64", nullable=False)]),
             *(pa.int64(), pa.int8(), pa.list_(pa.int8()), pa.struct({"a": pa.int8()}), pa.Table),
+            *(pa.array([{}] * length, pa.struct([])) for length in (1, 2)),
+            *(pa.struct(dict.fromkeys(names, "int8")) for names in LOOKALIKES),
+            *(pa.array([dict.fromkeys(names, 1)], pa.struct(dict.fromkeys(names, "int8"))) for names in LOOKALIKES),
         ]
     )
 

@@ -36,7 +36,8 @@ ARRAYS = [
     np.array(["a", "bcd", "\U0001f600"]), np.array([b"x", b""]), np.array(["2020", "NaT"], "M8[D]"),
     np.array([5, "NaT"], "m8[25us]"), np.zeros(3, ALIGNED), np.ones((2, 2), ALIGNED)["b"], np.array([1 + 2j, np.nan]),
     np.array([True, False]), np.array([1.5], "f2"), np.array([1, "a", None, (1, 2), [3], {"k": 1.5}], object),
-    np.array([[1, 2], [3, datetime.date(2020, 1, 1)]], object), np.array([b"ab"], "V2"),
+    np.array([[1, 2], [3, datetime.date(2020, 1, 1)]], object), np.array([[1, "a"], [2, "b"]], object).T,
+    np.array([b"ab"], "V2"),
 ]  # fmt: skip
 SCALARS = [
     np.float64(1.5), np.float32("nan"), np.int8(3), np.bool_(True), np.str_("abc"), np.str_(""), np.bytes_(b"x"),
@@ -189,6 +190,7 @@ OTHERWISE = "return plain data, or use PickleSerializer(secret=...)"
     (np.array([1], "g"), f"numpy.ndarray, which has dtype {np.dtype('g')}{NO_DTYPE}"),
     (np.array(["a"], np.dtypes.StringDType()), f"numpy.ndarray, which has dtype StringDType(){NO_DTYPE}"),
     (np.zeros(1, [("a", "O")]), f"numpy.ndarray, which has dtype [('a', 'O')]{NO_DTYPE}"),
+    (np.zeros(2, [("a", "i4", (0,))]), f"numpy.ndarray, which has dtype [('a', '<i4', (0,))]{NO_DTYPE}"),
     (np.zeros(2, "V0"), f"numpy.ndarray, which has dtype |V0{NO_DTYPE}"),
     (np.str_("a\0"), "numpy.str_, which ends with a NUL, which numpy drops; return a plain str or bytes"),
     (pd.Series([1, 0], dtype="Sparse[int]").array, "pandas.arrays.SparseArray, which has no form as bytes;"

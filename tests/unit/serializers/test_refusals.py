@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import datetime
+import functools
 import io
 import re
 import sqlite3
@@ -174,6 +175,40 @@ def odd(make: Callable[[Any], None], value: Any) -> Any:
 ])  # fmt: skip
 def test_the_safe_serializer_refuses(value: object, message: str) -> None:
     assert refused(SAFE, value) == message
+
+
+@dataclass
+class Named:
+    """It has methods of each kind, and a cached property."""
+
+    x: int
+
+    def plain(self) -> str:
+        return "n"
+
+    @classmethod
+    def of_class(cls) -> str:
+        return "n"
+
+    @staticmethod
+    def static() -> str:
+        return "n"
+
+    @functools.cached_property
+    def computed(self) -> int:
+        return self.x + 1
+
+
+@pytest.mark.parametrize("name", ["plain", "of_class", "static"])
+def test_what_was_put_in_the_place_of_a_method_is_refused(name: str) -> None:
+    serializer = SafeSerializer(types=[Named])
+    value = Named(1)
+    assert value.computed == 2
+    assert serializer.loads(serializer.dumps(value, b""), b"") == value
+    setattr(value, name, "of this one")
+    assert refusal(serializer.dumps, value, b"").startswith(
+        f"value is of type {__name__}.Named, which holds {name!r} besides its fields"
+    )
 
 
 def test_a_member_that_its_enum_does_not_know_is_refused() -> None:
