@@ -251,6 +251,10 @@ _EXACT: Final[dict[tuple[str, str], Reader]] = {
     ("dateutil.tz.tz", "tzfile"): _dateutil_file,
     ("dateutil.tz.tz", "tzlocal"): lambda value, kind: "it is another one on another machine; pass tz.gettz(name)",
     ("werkzeug.local", "LocalProxy"): _local_proxy,
+    ("django.contrib.auth.models", "AnonymousUser"): _held(),
+    ("flask_login.mixins", "AnonymousUserMixin"): _held(),
+    ("starlette.authentication", "UnauthenticatedUser"): _held(),
+    ("starlette.authentication", "SimpleUser"): _held("username"),
 }
 _FAMILIES: Final[dict[tuple[str, str], Reader]] = {
     ("pydantic.types", "_SecretBase"): _held("_secret_value"),

@@ -123,8 +123,8 @@ def ref_of(given: str | None) -> CacheRef:
         return _ref_at(given)
     if not given.isidentifier():  # which may be a URL with a mistake and a password, and so is not shown
         raise ConfigurationError(
-            "cache= got a text that is neither a URL, such as 'memcached://127.0.0.1:11211', "
-            "nor a name to give to configure(), of letters, digits and _"
+            "cache= got a text that is neither a URL, such as 'redis://127.0.0.1:6379' or 'sqlite:///tmp/shop.db', nor "
+            "a name to give to configure(), of letters, digits and _"
         )
     with _lock:
         if given not in _named:
@@ -218,7 +218,7 @@ def as_cache(given: object) -> Cache | None:
 
 @contextmanager
 def disabled(*, everywhere: bool = False) -> Iterator[None]:
-    """Call through while inside: decorated functions compute, and neither read nor store anything.
+    """Switch caching off while inside: decorated functions compute, and neither read nor store anything.
 
     It holds for the present thread or task. Forgetting still forgets: a fence that was asked for must hold afterwards.
 

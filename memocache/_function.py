@@ -16,6 +16,7 @@ from memocache._memoizer import Memoizer
 from memocache._missing import Missing
 from memocache._native import hit
 from memocache.backends.base import Cache
+from memocache.errors import with_article
 
 if TYPE_CHECKING:
     from memocache._code import CodeListing
@@ -384,7 +385,9 @@ class BoundProxy(CacheMethods[P, R], metaclass=BoundType):
         return self
 
     def __repr__(self) -> str:
-        return f"<cached method {self._self_memoizer.title} of a {type(self._self_instance).__qualname__}>"
+        owner: Any = self._self_instance
+        of = f"class {owner.__qualname__}" if isinstance(owner, type) else with_article(type(owner))
+        return f"<cached method {self._self_memoizer.title} of {of}>"
 
 
 class BoundCachedFunction(BoundProxy[P, R], Methods[P, R]):

@@ -2,6 +2,7 @@
 
 import copy as copying
 import threading
+import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, cast
@@ -11,7 +12,7 @@ from memocache._hooks import check_view_options
 from memocache._policy import UNSET, Duration, Errors, Policy, Timeout, Unset, check_takes_result, seconds
 from memocache._signature import check_function
 from memocache.backends.base import Cache
-from memocache.errors import ConfigurationError, with_article
+from memocache.errors import ConfigurationError, title_of, with_article
 
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
@@ -40,6 +41,8 @@ class MoreOptions(TypedDict, total=False):
     view: bool | None
     vary: Iterable[str]
 
+
+FUNCTIONS: Final = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 # What other caching decorators call it -> what to write here.
 THEIRS: Final = {
@@ -80,6 +83,8 @@ THEIRS: Final = {
     "stale_ttl": "stale=",
     "stale_while_revalidate": "stale=",
     "stale_if_error": "stale=",
+    "source_check": "version=memocache.code()",
+    "forced_update": "refresh() of the decorated function",
     "tag": "tags=",
     "group": "tags=",
     "groups": "tags=",
@@ -87,6 +92,8 @@ THEIRS: Final = {
     "backend": "cache=",
     "alias": "cache=",
     "region": "cache=",
+    "endpoint": "cache= with a cache object or a URL",
+    "port": "cache= with a cache object or a URL",
     "serializer": "the serializer of the cache object",
     "timeout_seconds": "timeout=",
 }
@@ -97,6 +104,7 @@ NEEDLESS: Final = {
     "lock": "calls from several threads at once are always computed once",
     "info": "every decorated function has .info()",
     "query_string": "the query of a request is always part of a view's key",
+    "hash_method": "arguments are always hashed in full",
     "cache_none": "None is stored like any value; where it is not wanted, unless=lambda result: result is None",
 }
 
@@ -159,6 +167,13 @@ class Options:
             raise ConfigurationError(f"ignore={ignore!r}; wanted: a tuple of names, such as ignore=('db',)")
         if isinstance(tags, Iterable) and not isinstance(tags, str):
             tags = tuple(tags)  # they are read for each function, and for a method once more
+        for each in version if type(version) is tuple else (version,):
+            if isinstance(each, FUNCTIONS):  # as a key it counts by its name
+                name = title_of(each)
+                raise ConfigurationError(
+                    f"version= got the function {name}, which would never be another version; wanted: a value such as "
+                    f"2, or what the function returns, {name}()"
+                )
         waits = min(waits, threading.TIMEOUT_MAX)  # a lock cannot wait longer
         copied = copying.deepcopy if copy is True else copy or None
         policy = Policy(timeout, unless, errors=errors, stale=stale, jitter=jitter)

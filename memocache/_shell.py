@@ -61,15 +61,18 @@ class Shell:
         for each in cached_functions():
             self._functions[_full_name(each)] = each
 
+    def _refuse_none(self) -> None:
+        if not self._functions:
+            raise ShellError("no cached function was found; name the module that has them: memocache -a shop.app ...")
+
     # ---- looking -------------------------------------------------------------------------------------------------
 
     def functions(self) -> None:
         """List the cached functions, each with its cache."""
-        if not self._functions:
-            raise ShellError("no cached function was found; name the module that has them: memocache -a shop.app ls")
+        self._refuse_none()
         for title, function in sorted(self._functions.items()):
             try:
-                self._say(f"{title}{inspect.signature(function)}  {self._cache_of(function)!r}")
+                self._say(f"{title}{_parameters(function)}  {self._cache_of(function)!r}")
             except ShellError as error:
                 self._say(str(error), "trouble")
 
@@ -162,8 +165,7 @@ class Shell:
         with subscribe(told.append, "failed"):
             info = _ask(call, function.entry, *args, **kwargs)
         if info is None:
-            page = "" if _is_view(function) is False else "; if it is a view, its pages have keys made from requests"
-            raise ShellError(_reason(told) or f"nothing is stored for {call}{page}", status=1)
+            raise ShellError(_reason(told) or f"nothing is stored for {call}{_of_views(function)}", status=1)
         self._say(f"key         {info.key}")
         self._say(f"age         {duration(info.age)}")
         self._say(f"expires in  {'never' if info.expires_in is None else duration(info.expires_in)}")
@@ -217,15 +219,20 @@ class Shell:
             _ask(call, function.refresh, *args, **kwargs)
         seconds = ticks() - began
         if not any(event.kind == "stored" and event.function == name for event in told):
-            why = _reason(told)
-            raise ShellError(
-                f"{call} was computed in {duration(seconds)}, but not stored" + (f": {why}" if why else ""), status=1
-            )
+            why = f": {reason}" if (reason := _reason(told)) else _of_views(function)
+            raise ShellError(f"{call} was computed in {duration(seconds)}, but not stored{why}", status=1)
         self._say(f"computed and stored in {duration(seconds)}: {call}")
 
     def clear(self, confirm: Callable[[str], bool]) -> None:
         """Delete everything in the cache, whoever put it there, if it is confirmed."""
         cache = self._cache()
+        if self._url is None and not cache.shared:  # then those of the functions are meant
+            shared = {id(each): each for each in self._caches_in_use() if each.shared}
+            if len(shared) > 1:
+                raise ShellError(
+                    f"the application uses {' and '.join(map(repr, shared.values()))}; name one by its URL"
+                )
+            cache = next(iter(shared.values()), cache)
         self._refuse_in_process(cache)
         if not confirm(f"Delete everything in {cache!r}, whoever put it there?"):
             raise ShellError("nothing was deleted", status=1)
@@ -337,8 +344,8 @@ class Shell:
             return found[0]
         if found:
             raise ShellError(f"{name!r} may be {' or '.join(found)}; write more of the name")
-        known = ", ".join(sorted(self._functions)) or "none; name the module that has them: memocache -a shop.app ..."
-        raise ShellError(f"there is no cached function {name!r}; there are: {known}")
+        self._refuse_none()
+        raise ShellError(f"there is no cached function {name!r}; there are: {', '.join(sorted(self._functions))}")
 
     def _shared_call(self, text: str) -> tuple[Any, list[Any], dict[str, Any]]:
         name, args, kwargs = parse_call(text)
@@ -422,6 +429,18 @@ def _is_view(function: Any) -> bool | None:
     return adapters.is_view(_memoizer(function))
 
 
+def _of_views(function: Any) -> str:
+    """Return why nothing may be found of a call of *function*; empty if it is no view."""
+    return "" if _is_view(function) is False else "; if it is a view, its pages have keys made from requests"
+
+
+def _parameters(function: Any) -> inspect.Signature:
+    """Return the signature of *function* without types, which may be long."""
+    signature, none = inspect.signature(function), inspect.Signature.empty
+    parameters = [each.replace(annotation=none) for each in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=none)
+
+
 def _full_name(function: Any) -> str:
     return f"{getattr(function, '__module__', None) or 'builtins'}.{function.__qualname__}"
 
@@ -446,6 +465,11 @@ def parse_call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
 
 
 def _refuse(text: str) -> NoReturn:
+    if all(part.isidentifier() for part in text.split(".")):
+        raise ShellError(
+            f"{text!r} is a function, and no call of it; write the arguments, too, such as '{text}(7, month=\"May\")'; "
+            f"to forget every call: uncache --all {text}"
+        )
     raise ShellError(
         f"{text!r} is not a call with literals; write the function and its arguments as in Python, "
         "such as 'report(7, month=\"May\")'"
@@ -458,6 +482,11 @@ def _reason(told: Iterable[Event]) -> str:
 
 
 def _refuse_url(text: str) -> None:
+    if os.path.isfile(text):
+        raise ShellError(
+            f"the file {text!r} stands where a function or a module is wanted; write a module as in an import, "
+            f"shop.app, and a cache by its URL, sqlite://{os.path.abspath(text)}"
+        )
     if re.match(r"[\w+]+://", text):
         raise ShellError(
             "a URL stands where a function or a module is wanted; ls and uncache --tag take it as --cache URL, and "

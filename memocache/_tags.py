@@ -75,7 +75,8 @@ class Tags:
         for tag in self._tags:
             if tag.names and set(tag.names) == some.keys():
                 return tag_name(tag.text(some))
-        wanted = ":".join(f"{{{name}}}" for name in some) or "{parameter}"
+        plain = {name: plain_text(value) is not None for name, value in some.items()}
+        wanted = ":".join(f"{{{name}}}" if plain[name] else f"{{{name}.id}}" for name in some) or "{parameter}"
         raise ConfigurationError(
             f"{self._title}: uncache_where({', '.join(some)}) needs a template in tags= that names just these "
             f"parameters, such as tags=('{self._title}:{wanted}',); there are: {self}"

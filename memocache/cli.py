@@ -21,7 +21,7 @@ __all__ = ["add_commands", "main", "parser", "run"]
 DESCRIPTION = "The caching decorator, from the command line: what is stored, and how to forget it."
 
 HITS = f"hits in process are served in {'pure Python' if hit is None else 'C'}"
-CALL = "The arguments are Python literals; nothing is evaluated. The application is named by -a, before the command."
+LITERALS = "The arguments of a call are Python literals; nothing is evaluated."
 FAILED = 1
 MISUSED = 2
 BY_SIGNAL = 128  # plus its number, as shells count
@@ -147,23 +147,34 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command as it was typed."""
+        if message.startswith("unrecognized arguments: "):
+            message += "; a call is one argument, in quotes: 'report(7, month=\"May\")'"
         super().error(without_passwords(message))
 
 
 def add_commands(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
     """Add the commands to *parser*, which is ours, or Django's for `manage.py memocache`."""
-    parser.add_argument(
-        "-a",
-        "--application",
-        metavar="MODULE[:FACTORY]",
-        help="the module that has, or imports, the cached functions; a FACTORY in it is called",
-    )
+
+    def application(parser: argparse.ArgumentParser, default: str | None) -> None:
+        parser.add_argument(
+            "-a",
+            "--application",
+            metavar="MODULE[:FACTORY]",
+            default=default,
+            help="the module that has, or imports, the cached functions; a FACTORY in it is called",
+        )
+
+    def add(name: str, what: str, more: str = "") -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}. {more}".strip())
+        application(command, argparse.SUPPRESS)  # what stands before the command counts, too
+        return command
+
+    application(parser, None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    listing = commands.add_parser(
+    listing = add(
         "ls",
-        help="list the cached functions of the application, or what is stored",
-        description="List the cached functions of the application, each with its cache; of a FUNCTION, or of a whole "
-        "cache, list what is stored: key, age, time to expire and size, in no order.",
+        "list the cached functions of the application, or what is stored",
+        "Of a FUNCTION, or of a whole cache, that is: key, age, time to expire and size, in no order.",
     )
     listing.add_argument("function", metavar="FUNCTION", nargs="?", help="a function, or with --cache its full name")
     listing.add_argument("--cache", metavar="URL", dest="url", help="list what is stored in this cache")
@@ -171,11 +182,11 @@ def add_commands(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction
         "--limit", metavar="N", type=_number, default=100, help="print at most N entries (100); 0: all of them"
     )
     listing.add_argument("--json", action="store_true", help="print a JSON object for each entry, one a line")
-    figures = commands.add_parser(
+    figures = add(
         "stats",
-        help="show what all processes have counted, by function",
-        description="Show the figures that processes share on a cache (memocache.stats.share), also those that have "
-        "ended: calls, hit ratio, seconds saved, computations a minute, the slowest one, and errors.",
+        "show what all processes have counted, by function",
+        "That is what they share on a cache (memocache.stats.share), also those that have ended: calls, hit ratio, "
+        "seconds saved, computations a minute, the slowest one, and errors.",
     )
     figures.add_argument("--json", action="store_true", help="print a JSON object for each function, one a line")
     figures.add_argument(
@@ -187,18 +198,17 @@ def add_commands(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction
         help="show them again every so many seconds (2), until it is interrupted",
     )
     for name, what in (("entry", "say what is stored for a call"), ("refresh", "compute a call now, and store it")):
-        command = commands.add_parser(name, help=what, description=CALL)
-        command.add_argument("call", metavar="CALL", help="such as 'report(7, month=\"May\")'")
-    uncache = commands.add_parser("uncache", help="forget a call, a function or a tag", description=CALL)
+        add(name, what, LITERALS).add_argument("call", metavar="CALL", help="such as 'report(7, month=\"May\")'")
+    uncache = add("uncache", "forget a call, a function or a tag", LITERALS)
     path = "; for `flask memocache` also the path of a view, /page/7"
     uncache.add_argument("call", metavar="CALL", nargs="?", help="such as 'report(7, month=\"May\")'" + path)
     uncache.add_argument("--all", metavar="FUNCTION", help="forget every call of a function")
     uncache.add_argument("--tag", metavar="TAG", help="forget every call with this tag")
     uncache.add_argument("--cache", metavar="URL", dest="url", help="with --tag: on this cache alone")
-    clear = commands.add_parser("clear", help="delete everything in a cache, whoever put it there")
+    clear = add("clear", "delete everything in a cache, whoever put it there")
     clear.add_argument("--yes", action="store_true", help="do not ask")
-    doctor = commands.add_parser("doctor", help="look at the caches in use, and say what to do")
-    inspect = commands.add_parser("inspect", help="show a page about them in the browser, on this machine alone")
+    doctor = add("doctor", "look at the caches in use, and say what to do")
+    inspect = add("inspect", "show a page about the caches in the browser, on this machine alone")
     inspect.add_argument("--port", type=int, default=0, help="on loopback; without it one that is free")
     for command in (clear, doctor, figures, inspect):
         command.add_argument("url", metavar="URL", nargs="?", help="of a cache; else the application's are meant")

@@ -99,7 +99,8 @@ class Url:
         match = re.fullmatch(URL_PATTERN, url)
         if match is None:
             raise ConfigurationError(
-                "a cache's URL has the form scheme://host:port/path?option=value, without spaces; "
+                "a cache's URL has the form scheme://host:port/path?option=value, without spaces, such as "
+                "redis://127.0.0.1:6379/0?prefix=shop: or sqlite:///tmp/shop/cache.db; "
                 "in a user name, a password or an option, write %23 for #, %20 for a space"
             )
         self.scheme = match[1].lower()

@@ -5,7 +5,7 @@ import functools
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 try:
     import flask  # noqa: F401
@@ -310,6 +310,17 @@ def _set_headers(headers: ResponseHeaders, response: Response) -> Response:
 # ---- the extension -----------------------------------------------------------------------------------------------
 
 
+# What Flask-Caching calls it -> what to use here.
+THEIRS: Final = {
+    **dict.fromkeys(("cached", "memoize"), "memocache.cached"),
+    **dict.fromkeys(("delete_memoized", "delete_memoized_verhash"), "uncache() or uncache_all() of the function"),
+    **dict.fromkeys(
+        ("cache", "get", "set", "add", "has", "delete", "clear", "get_many", "set_many", "get_dict", "delete_many"),
+        "the cache object, cache_of(app)",
+    ),
+}
+
+
 class Memocache:
     """The extension: a cache for each application, described by its configuration, and the commands `flask memocache`.
 
@@ -332,6 +343,12 @@ class Memocache:
     def __init__(self, app: Flask | None = None) -> None:
         if app is not None:
             self.init_app(app)
+
+    if not TYPE_CHECKING:  # to a checker, no attribute but these is there
+
+        def __getattr__(self, name: str) -> object:
+            use = f"; use {THEIRS[name]}" if name in THEIRS else ""
+            raise AttributeError(f"the extension Memocache has no attribute {name!r}{use}", name=name, obj=self)
 
     def init_app(self, app: Flask) -> None:
         """Give *app* its cache and its commands; for applications that a factory makes."""

@@ -167,6 +167,17 @@ def test_parameters_may_have_the_names_that_a_partial_uses() -> None:
 def test_its_repr_says_what_it_is(shop: Shop) -> None:
     assert repr(shop.price) == str(shop.price) == "<cached method Shop.price of a Shop>"
 
+    class Invoice:
+        @cached
+        @classmethod
+        def rates(cls) -> None: ...
+
+        @cached
+        def total(self) -> None: ...
+
+    assert repr(Invoice().total).endswith(".Invoice.total of an Invoice>")
+    assert repr(Invoice.rates) == f"<cached method {Invoice.__qualname__}.rates of class {Invoice.__qualname__}>"
+
 
 def test_it_cannot_be_cached_again(shop: Shop) -> None:
     with pytest.raises(ConfigurationError, match=r"^Shop\.price is cached already; give one @cached all the options$"):

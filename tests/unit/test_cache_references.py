@@ -235,8 +235,8 @@ def test_tags_are_forgotten_by_name_and_by_url() -> None:
 def test_what_is_neither_a_name_nor_a_url_is_refused_and_not_shown(name: str) -> None:
     for call in (lambda: cached(cache=name), lambda: default_cache(name), lambda: configure(**{name: SimpleCache()})):
         assert refusal(call) == (
-            "cache= got a text that is neither a URL, such as 'memcached://127.0.0.1:11211', "
-            "nor a name to give to configure(), of letters, digits and _"
+            "cache= got a text that is neither a URL, such as 'redis://127.0.0.1:6379' or 'sqlite:///tmp/shop.db', nor "
+            "a name to give to configure(), of letters, digits and _"
         )
 
 

@@ -291,6 +291,19 @@ def test_help_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "demo" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["ls", "stats", "entry", "refresh", "uncache", "clear", "doctor", "inspect"])
+def test_the_help_of_a_command_begins_with_what_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = re.search(rf"^    {command} +(\w+ \w+ \w+)", capsys.readouterr().out, re.MULTILINE)
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert listed is not None
+    assert f"\n\n{listed[1].capitalize()}" in shown
+    assert "-a MODULE[:FACTORY]" in shown
+
+
 @pytest.mark.parametrize("arguments", [["dance"], ["demo", "more"], ["demo", "--memcached", "localhost"]])
 def test_what_is_misspelt_is_an_error_of_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -16,10 +16,12 @@ from memocache import (
     SimpleCache,
     SQLiteCache,
     cached,
+    code,
     subscribe,
     uncaches,
 )
 from memocache._options import MoreOptions
+from memocache.errors import title_of
 from tests.support.refusals import refusal
 from tests.support.threads import PATIENCE, Held, Joins, start
 
@@ -166,6 +168,21 @@ def test_a_class_of_caches_is_refused_for_each_call_would_make_one() -> None:
         )
 
 
+class Labels:
+    def label(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize("function", [code, answer, len, Labels().label, cached(answer)], ids=title_of)
+def test_a_function_is_no_version(function: Any) -> None:
+    name = title_of(function)
+    for version in (function, (function, 2)):
+        assert refusal(cached, version=version) == (
+            f"version= got the function {name}, which would never be another version; wanted: a value such as 2, or "
+            f"what the function returns, {name}()"
+        )
+
+
 # ---- other words -------------------------------------------------------------------------------------------------
 
 USE = {
@@ -182,12 +199,16 @@ USE = {
     "stale=": "grace stale_ttl stale_while_revalidate stale_if_error",
     "tags=": "tag group groups depends_on",
     "cache=": "backend alias region",
+    "cache= with a cache object or a URL": "endpoint port",
+    "version=memocache.code()": "source_check",
+    "refresh() of the decorated function": "forced_update",
     "the serializer of the cache object": "serializer",
 }
 NEEDS_NONE = {
     "arguments of different types always have entries of their own": "typed",
     "calls from several threads at once are always computed once": "lock",
     "every decorated function has .info()": "info",
+    "arguments are always hashed in full": "hash_method",
     "None is stored like any value; where it is not wanted, unless=lambda result: result is None": "cache_none",
 }
 

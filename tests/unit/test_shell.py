@@ -130,6 +130,38 @@ def test_everything_is_deleted_if_it_is_confirmed(
     assert run("entry", "report(7)")[0] == 1
 
 
+def test_the_cache_of_the_application_is_deleted_if_it_has_one(shop: ModuleType, run: Run) -> None:
+    """Whatever the default cache is, which no function may use: it is in this process, where a command has none."""
+    shop.report(7)
+    assert run("clear", "--yes") == (0, f"deleted: everything in {shop.cache!r}\n", "")
+    assert run("entry", "report(7)")[0] == 1
+
+
+def test_which_of_two_caches_is_deleted_has_to_be_said(
+    shop: ModuleType, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = SQLiteCache(tmp_path / "other.db")
+    monkeypatch.setattr(shop, "other", cached(cache=other, namespace="shop.other")(lambda x: x), raising=False)
+    status, out, err = run("clear", "--yes")
+    assert (status, out) == (2, "")
+    assert err.startswith("memocache clear: the application uses ")
+    assert all(repr(each) in err for each in (shop.cache, other))
+    assert err.endswith("; name one by its URL\n")
+
+
+def test_the_application_is_named_before_the_command_or_after_it(
+    shop: ModuleType, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["-a", name, "ls"], ["ls", "-a", name], ["-a", "os", "ls", "-a", name]):
+        assert main(words) == 0
+        assert f"{name}.report(tenant, month='May')  " in capsys.readouterr().out
+
+
+def test_the_functions_are_listed_without_their_types(add: Callable[[str], None], run: Run, name: str) -> None:
+    add("\n@cached\ndef typed(x: dict[str, int], *more: int, y: float = 1.5) -> list[int]:\n    return []\n")
+    assert f"{name}.typed(x, *more, y=1.5)  SimpleCache(" in run("ls")[1]
+
+
 def test_the_doctor_looks_at_every_cache(shop: ModuleType, run: Run, url: str) -> None:
     status, out, err = run("doctor")
     assert status == 1
@@ -346,7 +378,7 @@ def add(at_sqlite: None, name: str, tmp_path: Path) -> Callable[[str], None]:
 
 
 def test_a_cache_of_another_process_is_refused_by_name(at_sqlite: None, run: Run) -> None:
-    for command in (("uncache", "local(1)"), ("entry", "local(1)"), ("uncache", "--all", "local"), ("clear", "--yes")):
+    for command in (("uncache", "local(1)"), ("entry", "local(1)"), ("uncache", "--all", "local"), ("ls", "local")):
         status, out, err = run(*command)
         assert (status, out) == (2, "")
         assert err.startswith(
@@ -480,7 +512,20 @@ def test_a_factory_is_called(at_sqlite: None, name: str) -> None:
 def test_no_application(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ls"]) == 2
     assert capsys.readouterr().err == (
-        "memocache ls: no cached function was found; name the module that has them: memocache -a shop.app ls\n"
+        "memocache ls: no cached function was found; name the module that has them: memocache -a shop.app ...\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["-a", "FILE", "ls"], ["ls", "FILE"], ["entry", "FILE"]])
+def test_a_file_in_place_of_a_module_or_a_cache(
+    name: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = f"{name}.py"
+    assert main([file if word == "FILE" else word for word in words]) == 2
+    assert name not in sys.modules  # Python would look in it for a module called py
+    assert capsys.readouterr().err.endswith(
+        f": the file '{file}' stands where a function or a module is wanted; write a module as in an import, "
+        f"shop.app, and a cache by its URL, sqlite://{tmp_path / file}\n"
     )
 
 
@@ -488,6 +533,21 @@ def test_uncache_needs_something_to_forget(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         main(["uncache"])
     assert "uncache needs a call such as 'report(7)', or --all FUNCTION, or --tag TAG" in capsys.readouterr().err
+
+
+def test_a_call_in_two_words_is_an_error_of_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["entry", "report", "7"])
+    told = "unrecognized arguments: 7; a call is one argument, in quotes: 'report(7, month=\"May\")'\n"
+    assert capsys.readouterr().err.endswith(told)
+
+
+def test_a_function_is_no_call() -> None:
+    text = refusal(parse_call, "shop.report", kind=ShellError)
+    assert text == (
+        "'shop.report' is a function, and no call of it; write the arguments, too, such as "
+        "'shop.report(7, month=\"May\")'; to forget every call: uncache --all shop.report"
+    )
 
 
 def test_a_call_has_literals() -> None:
@@ -513,7 +573,7 @@ def test_literals_of_all_kinds(text: str, arguments: list[object]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("report", "report(", "report(x)", "report(*[1])", "report(**{'a': 1})", "report(open('/etc/passwd'))", ""),
+        *("report(", "report(x)", "report(*[1])", "report(**{'a': 1})", "report(open('/etc/passwd'))", ""),
         *("(lambda: 1)()", "report(1)(2)", "report[0](1)", "report(1); report(2)", "report(f'{1}')", "\0", "(" * 500),
         *("report(" + "-" * 5000 + "1)", "report" + ".a" * 5000 + "()", "report(" + "[" * 400 + "]" * 400 + ")"),
         *("report(a=1, a=2)", "report(1, *(2,))", "report((x := 1))", "report(x=y)", "report(a.b)", "report(not 1)"),

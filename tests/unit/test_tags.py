@@ -141,6 +141,23 @@ def test_uncache_where_needs_a_template_that_names_just_that(tags: Any, some: di
     )
 
 
+def test_uncache_where_asks_for_an_attribute_of_what_is_no_text() -> None:
+    class Author:
+        id = 7
+
+        def posts(self) -> int:
+            return 3
+
+    plain = cached(namespace="plain")(Author.posts)
+    with pytest.raises(ConfigurationError, match=r"such as tags=\('.*Author\.posts:\{self\.id\}',\); there are: none$"):
+        plain.uncache_where(self=Author())
+    Author.posts = cached(tags=("Author.posts:{self.id}",))(Author.posts)  # type: ignore[method-assign]
+    author = Author()
+    author.posts()
+    Author.posts.uncache_where(self=author)  # type: ignore[attr-defined]
+    assert Author.posts.peek(author) is MISSING  # type: ignore[attr-defined]
+
+
 def test_methods_and_keys_have_tags_too() -> None:
     class Shop:
         @cached(tags=("article:{article}",), key="{article}")

@@ -17,7 +17,8 @@ CANNOT = (
     "and in a user name or a password, write %2F for /, %3A for :, %3F for ?, %40 for @"
 )
 NO_FORM = (
-    "a cache's URL has the form scheme://host:port/path?option=value, without spaces; "
+    "a cache's URL has the form scheme://host:port/path?option=value, without spaces, such as "
+    "redis://127.0.0.1:6379/0?prefix=shop: or sqlite:///tmp/shop/cache.db; "
     "in a user name, a password or an option, write %23 for #, %20 for a space"
 )
 

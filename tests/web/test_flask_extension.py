@@ -1,6 +1,7 @@
 """The extension: caches from configurations, several applications, and the commands."""
 
 import itertools
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from flask import Blueprint, Flask
 from flask.views import MethodView
 
-from memocache import Cache, ConfigurationError, MemcachedCache, _current, cached, default_cache
+from memocache import Cache, ConfigurationError, MemcachedCache, _current, _function, cached, default_cache
 from memocache.web import flask as flask_adapter
 from memocache.web._settings import cache_from_settings
 from memocache.web.flask import Memocache
@@ -244,7 +245,7 @@ def test_ls_lists_functions_whose_cache_cannot_be_had(shop: Flask) -> None:
     assert code == 0, output
     assert ".early cannot be had: KeyError: 'of this tenant'\n" in output
     assert ".unconfigured cannot be had: ConfigurationError: no cache is configured as 'not_yet'" in output
-    assert ".report(i: int) -> str  MemcachedCache([" in output
+    assert ".report(i)  MemcachedCache([" in output
 
 
 def test_clear_asks_first(tmp_path: Path) -> None:
@@ -257,9 +258,28 @@ def test_clear_asks_first(tmp_path: Path) -> None:
     assert not cache.has("a")
 
 
-def test_the_memory_of_other_processes_is_out_of_reach() -> None:
+def test_the_memory_of_other_processes_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_function, "_functions", weakref.WeakValueDictionary())  # without those of other tests
     app = made(CACHE_TYPE="simple")
     Memocache(app)
     code, output = run(app, "clear", "--yes")
     assert code == 2
     assert "lives in the memory of each process of the application, where no command can reach it" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "use"),
+    [
+        ("cached memoize", "; use memocache.cached"),
+        ("delete_memoized", "; use uncache() or uncache_all() of the function"),
+        ("cache get set delete clear delete_many", "; use the cache object, cache_of(app)"),
+        ("_cache cached_", ""),
+    ],
+)
+def test_the_extension_answers_the_words_of_flask_caching_with_ours(words: str, use: str) -> None:
+    extension = Memocache()
+    for word in words.split():
+        assert not hasattr(extension, word)
+        with pytest.raises(AttributeError) as missing:
+            getattr(extension, word)
+        assert str(missing.value) == f"the extension Memocache has no attribute {word!r}{use}"

@@ -141,6 +141,30 @@ def test_a_proxy_is_what_it_stands_for_now() -> None:
         encode(proxy)
 
 
+def test_a_user_whom_nobody_knows_is_nobody(german: Any) -> None:
+    """As request.user and current_user are before somebody has logged in: an argument like any other user."""
+    from django.contrib.auth.models import AnonymousUser
+    from django.utils.functional import SimpleLazyObject
+
+    login = pytest.importorskip("flask_login")
+    starlette = pytest.importorskip("starlette.authentication")
+    distinct_from_each_other(
+        [
+            *(AnonymousUser(), login.AnonymousUserMixin(), starlette.UnauthenticatedUser(), None),
+            *(starlette.SimpleUser(""), starlette.SimpleUser("ann"), starlette.SimpleUser("bob")),
+        ]
+    )
+    assert encode(SimpleLazyObject(AnonymousUser)) == encode(AnonymousUser())
+    assert encode(login.AnonymousUserMixin()) == encode(login.AnonymousUserMixin())
+    assert encode(starlette.SimpleUser("ann")) == encode(starlette.SimpleUser("ann"))
+
+    class Guest(AnonymousUser):  # type: ignore[misc]
+        """Who has a basket, for all that we know."""
+
+    with pytest.raises(UnkeyableArgument, match="has no stable form"):
+        encode(Guest())
+
+
 def test_a_tensor_is_refused_with_what_to_do() -> None:
     torch = pytest.importorskip("torch")
     for tensor in (torch.tensor([1.0]), torch.nn.Parameter(torch.tensor([1.0]))):
