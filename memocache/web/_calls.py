@@ -100,6 +100,11 @@ class ViewRequest(ABC):
     def is_private(self) -> bool:
         """Return True if something for this client only is not in the response yet but will be, such as its session."""
 
+    @property
+    @abstractmethod
+    def session(self) -> Any:
+        """The session of the request, or None; asked for here, it does not count as read."""
+
     def nonces(self) -> Iterable[str]:
         """Return the nonces that were made for this request, for the policies of its content."""
         return ()
@@ -341,7 +346,9 @@ class ViewCall:
             return self._decline(value, "it has a nonce")
         storability = judge(rendered.response, request.rules, lifetime, engine.stale, now())
         self._is_lasting = storability.is_lasting
-        names = tuple(sorted({*self._names, *storability.vary}))
+        # Frameworks add this Vary where a session was read, and so to no hit.
+        is_read = getattr(request.session, "accessed", False) and not request.rules.is_in_key("cookie")
+        names = tuple(sorted({*self._names, *storability.vary, *(("cookie",) if is_read else ())}))
         if storability.lifetime <= 0 or len(names) > MOST_VARY:
             if not storability.is_error and len(names) <= MOST_VARY:
                 self._learn(storability.vary)  # or other variants were taken for ones that cannot be stored

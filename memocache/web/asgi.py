@@ -86,7 +86,7 @@ class AsgiViewRequest(ViewRequest):
         super().__init__(info, view_rules(function, *self._pending.settings))
         self._is_response = parameters.is_response_of(function, scope.get("endpoint"))
         self._headers: ResponseHeaders | None = None
-        self._session = _session(scope)
+        self._former_session = _contents(self.session)
         self.is_debug = bool(getattr(scope.get("app"), "debug", False))
         self._request = request
 
@@ -144,7 +144,12 @@ class AsgiViewRequest(ViewRequest):
 
     def is_private(self) -> bool:
         """Return whether the session was changed."""
-        return _session(self._scope) != self._session
+        return _contents(self.session) != self._former_session
+
+    @property
+    def session(self) -> Any:
+        """The session, if there is one."""
+        return self._scope.get("session")
 
     def can_serve(self, stored: StoredResponse) -> bool:
         """Return True for any data, which FastAPI checks itself, and for a response."""
@@ -191,11 +196,8 @@ def _host(request: Request) -> str:
     return f"{name}:{port}"
 
 
-def _session(scope: Scope) -> object:
-    """Return the contents of the session, and its own flag for having been changed."""
-    session = scope.get("session")
-    if session is None:
-        return None
+def _contents(session: Any) -> object:
+    """Return the contents of the *session*, if there is one, and its own flag for having been changed."""
     try:
         return getattr(session, "modified", None), copy.deepcopy(session)
     except Exception:  # noqa: BLE001 - then it is taken as changed

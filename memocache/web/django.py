@@ -48,6 +48,8 @@ __all__ = ["DjangoViewRequest", "MemocacheBackend", "response_headers"]
 WITHOUT_PREFIX: Final = ("content-type", "content-length")
 USERS: Final = ("user", "auth")
 """Attributes of a request that Django, REST framework, Ninja and applications keep the user in."""
+MARKS_OF_RESPONSES: Final = ("xframe_options_", "_csp_")
+"""The beginnings of attributes of a response by which decorators tell Django's middleware, or django-csp's, of it."""
 LOGIN: Final = "django.contrib.auth.middleware"
 
 
@@ -114,12 +116,24 @@ class DjangoViewRequest(ViewRequest):
                     "is no response and was not stored; give it what it needs of the request, or view=False"
                 )
             return None
+        if self._is_marked(value):
+            return None
         headers = response_headers(value)
         is_whole = isinstance(value, HttpResponse) and getattr(value, "is_rendered", True)
         if not is_whole:
             return Rendered(ResponseInfo(value.status_code, headers, streamed=True), RESPONSE, None)
         kept = (value.status_code, storable_headers(headers), value.content)
         return Rendered(ResponseInfo(value.status_code, headers), RESPONSE, kept)
+
+    def _is_marked(self, response: HttpResponseBase) -> bool:
+        """Return True if something is to be done to *response* that would not be done to a stored one; warn of it."""
+        mark = next((name for name in vars(response) if name.startswith(MARKS_OF_RESPONSES)), None)
+        if mark is not None:
+            self._function.warn(
+                f"a response was not stored, since a decorator has set {mark} on it for a middleware, and on a stored "
+                "one it would be missing; put that decorator above @cached"
+            )
+        return mark is not None
 
     def has_body(self) -> bool:
         """Return True if there is a body; in ASGI it has been read before the view is called."""
@@ -138,8 +152,7 @@ class DjangoViewRequest(ViewRequest):
 
     def is_private(self) -> bool:
         """Return True if the session, the CSRF token or messages were used, or another language was chosen."""
-        request = self._request
-        session = getattr(request, "session", None)
+        request, session = self._request, self.session
         if session is not None and (
             getattr(session, "modified", True)
             # If cookies are part of the key, so is what the view reads from the session; nobody's is empty for all.
@@ -156,6 +169,11 @@ class DjangoViewRequest(ViewRequest):
         if getattr(messages, "used", False) or getattr(messages, "added_new", False):
             return True
         return _urlconf(request) is NO_NAME or (settings.USE_I18N and get_language() != self._language)
+
+    @property
+    def session(self) -> Any:
+        """The session, if there is one."""
+        return getattr(self._request, "session", None)
 
     def nonces(self) -> Iterable[str]:
         """Return the nonces that something has asked for: of Django 6, django-csp, or the application."""

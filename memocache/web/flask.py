@@ -21,7 +21,6 @@ from flask import (
     has_app_context,
     has_request_context,
     request,
-    session,
 )
 from flask.cli import with_appcontext
 from flask.globals import request_ctx
@@ -238,7 +237,13 @@ class FlaskViewRequest(ViewRequest):
 
     def is_private(self) -> bool:
         """Return True if the session was changed, or something is to be done to the response to this request."""
-        return bool(session.modified) or any(each not in self._later for each in _later_functions())
+        return bool(self.session.modified) or any(each not in self._later for each in _later_functions())
+
+    @property
+    def session(self) -> Any:
+        """The session; since Flask 3.1.3, who asks for it in another way has read it."""
+        context: Any = request_ctx
+        return context._session if hasattr(context, "_session") else context.session
 
     def nonces(self) -> Iterable[str]:
         """Return what the application, or Flask-Talisman, has as a nonce."""
@@ -260,7 +265,10 @@ class FlaskViewRequest(ViewRequest):
 
     def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> Any:
         """Return a new response of the application's class."""
-        return self._app.response_class(body, status=status, headers=Headers(list(headers)))
+        response = self._app.response_class(body, status=status, headers=Headers(list(headers)))
+        if not any(name.lower() == "content-type" for name, _ in headers):
+            response.headers.pop("Content-Type")  # the default one
+        return response
 
     def with_status(self, value: Any, status: str) -> Any:
         """Return *value*; the status is added to the response that is made of it."""

@@ -42,7 +42,7 @@ class RestViewRequest(DjangoViewRequest):
         """Return the response that *value* is, with its data in place of its body."""
         if not isinstance(value, Response) or value.is_rendered:
             return super().render(value)
-        if value.template_name is not None or value.exception:
+        if value.template_name is not None or value.exception or self._is_marked(value):
             return None
         own_type = [("Content-Type", value.content_type)] if value.content_type else []
         headers = [*own_type, *(pair for pair in response_headers(value) if pair[0].lower() != CONTENT_TYPE)]

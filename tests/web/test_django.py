@@ -391,6 +391,32 @@ def test_what_decorators_below_do_is_stored_and_above_is_done_each_time(serve: S
     assert "public" in client.get("/over").headers["Cache-Control"]
 
 
+@pytest.mark.parametrize("mark", ["xframe_options_exempt", "_csp_update"])
+def test_what_a_decorator_below_has_a_middleware_do_is_not_lost(
+    serve: Serve, page: Page, caplog: pytest.LogCaptureFixture, mark: str
+) -> None:
+    def marking(request: Any) -> HttpResponse:
+        response = page(request)
+        setattr(response, mark, True)
+        return response
+
+    client = serve(("", cached(marking)), MIDDLEWARE=[f"{__name__}.answers_with_marks"])
+    assert bodies(client, "/", "/") == [f"1 ['{mark}']", f"2 ['{mark}']"]
+    assert f"a decorator has set {mark} on it for a middleware" in caplog.text
+    assert "put that decorator above @cached" in caplog.text
+
+
+def answers_with_marks(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Middleware that answers with the attributes of the response besides those of a new one."""
+
+    def middleware(request: Any) -> Any:
+        response = get_response(request)
+        marks = sorted(vars(response).keys() - vars(HttpResponse()).keys())
+        return HttpResponse(response.content + f" {marks}".encode())
+
+    return middleware
+
+
 def test_conditions_of_django_s_own(serve: Serve, page: Page) -> None:
     view = cached(condition(etag_func=lambda request: '"mine"')(page))
     client = serve(("", view), MIDDLEWARE=["django.middleware.http.ConditionalGetMiddleware"])

@@ -218,12 +218,23 @@ def test_responses_are_of_the_application_s_class_and_each_has_cookies_of_its_ow
     def json() -> Response:
         return jsonify(n=count())
 
+    @app.route("/bare")
+    @cached
+    def bare() -> Response:
+        made = make_response(f"{count()}")
+        del made.headers["Content-Type"]
+        return made
+
     @app.after_request
     def after(response: Response) -> Response:
         response.set_cookie("visit", f"{count()}")
         return response
 
-    for target, body, mimetype in [("/own", "1", "text/x-own"), ("/json", '{"n":5}\n', "application/json")]:
+    for target, body, mimetype in [
+        ("/own", "1", "text/x-own"),
+        ("/json", '{"n":5}\n', "application/json"),
+        ("/bare", "9", None),
+    ]:
         answers = [app.test_client().get(target) for _ in range(3)]
         assert [(each.text, each.mimetype) for each in answers] == [(body, mimetype)] * 3
         assert len({each.headers["Set-Cookie"] for each in answers}) == 3

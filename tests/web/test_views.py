@@ -197,6 +197,24 @@ def test_a_changed_session_is_not_stored(make: Make, count: Count) -> None:
     assert site.text() == "3 None"
 
 
+@pytest.mark.parametrize("reads", [False, True], ids=["unread", "read"])
+@pytest.mark.parametrize("vary", ["Accept", "Accept, X-Two"])
+def test_a_page_for_which_the_session_was_read_depends_on_cookies_also_as_a_hit(
+    make: Make, count: Count, reads: bool, vary: str
+) -> None:
+    def body(asked: Asked) -> Reply:
+        if reads:
+            asked.session().get("user")
+        return Reply(headers=(("Cache-Control", "public, max-age=60"), ("Vary", vary)), body=f"{count()}")
+
+    site = make(has_sessions=True)
+    site.mount(body)
+    answers = [site.get(), site.get(), site.get(Accept="text/plain"), site.get(Accept="text/plain")]
+    assert [each.body for each in answers] == [b"1", b"1", b"2", b"2"]
+    for each in answers:
+        assert set(each.headers["Vary"].split(", ")) == {*vary.split(", "), *(["Cookie"] if reads else [])}
+
+
 @pytest.mark.parametrize("attribute", ["csp_nonce", "nonce"])
 def test_a_page_with_a_nonce_is_not_stored(site: Site, count: Count, attribute: str) -> None:
     nonces: list[str] = []
