@@ -40,7 +40,7 @@ from memocache.errors import UnkeyableArgument, with_article
 
 __all__ = [
     *("MAIN", "encode", "encode_in_process", "fast_types", "has_exact_form", "has_own_key", "module_name"),
-    *("plain_text", "plain_types", "register_key", "stdlib_type", "zone_key"),
+    *("plain_text", "plain_types", "record_parts", "register_key", "stdlib_type", "zone_key"),
 ]
 
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
@@ -349,7 +349,7 @@ def _encode_other(value: Any, level: Level) -> bytes:
         return _class_or_generic(value, level)
     if issubclass(kind, enum.Enum):
         return _enum_member(value, kind, level)
-    parts = _record_parts(value, kind)
+    parts = record_parts(value, kind)
     if parts is not None:
         return _record(b"object", value, parts, level, _named(kind, level, of_instance=True))
     if issubclass(kind, types.GenericAlias):  # that of collections.abc.Callable
@@ -512,7 +512,7 @@ def _find_own_key(value: Any, kind: type) -> tuple[Any, bool]:
     return None, True
 
 
-def _record_parts(value: Any, kind: Any) -> Parts | None:
+def record_parts(value: Any, kind: Any) -> Parts | None:
     """Return all that *value* consists of, or None if it is no record of a known sort."""
     parts = _canonical_arrays.parts(value, kind, _own_module(kind))
     if parts is not None:

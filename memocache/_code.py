@@ -21,11 +21,11 @@ from hashlib import blake2b
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, TypeAlias
 
-from memocache._canonical import encode
+from memocache._canonical import encode, record_parts
 from memocache._hints import innermost
 from memocache._hooks import Decorated
 from memocache._missing import MISSING
-from memocache._syntax import SUPER, Reference, class_piece, function_piece, names_of, release_files, source_text
+from memocache._syntax import SUPER, Reference, class_piece, function_piece, names_of, note_text, release_files
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 __all__ = ["CodeVersion", "CodeListing", "FunctionCode", "code", "function_code"]
@@ -36,6 +36,12 @@ OF_MODULES: Final = {
     "__spec__",
 }
 SHOWN: Final = 8  # hex digits, of the digest of a part
+READ_ONLY: Final[dict[type, Callable[[Any], object]]] = {
+    list: tuple,
+    set: frozenset,
+    dict: types.MappingProxyType,
+    bytearray: bytes,
+}
 
 Outcome: TypeAlias = "tuple[object, ...]"
 """The part that one name has in a version: what it stands for, as far as that counts."""
@@ -207,7 +213,7 @@ class Walk:
     def check(self) -> None:
         """Raise ConfigurationError for what cannot be a version, as far as that can be seen before all is there."""
         root = self._root
-        if not isinstance(root, FunctionType) or not source_text(root.__code__.co_filename, root.__globals__):
+        if not isinstance(root, FunctionType) or not note_text(root.__code__.co_filename, root.__globals__):
             raise ConfigurationError(
                 f"{self._title} has no source that version=code() could look at, as in a prompt, in python -c, in "
                 "exec(), under %%time or in a frozen program; give version= a value, and change that with the code"
@@ -240,7 +246,7 @@ class Walk:
         outcomes += [self._used(name, each, names, leniently=True) for each in piece.used_before]
         if not self._is_check:
             defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-            outcomes += [self._value(each, f"{name}, a default", leniently=True) for each in defaults]
+            outcomes += [self._value(each, f"{name}, a default", leniently=True, wholly=True) for each in defaults]
         cls = _class_around(function) if owner is None else owner
         if cls is not None and not self._is_check:  # before, it may be an older one of that name
             outcomes += [self._of_self(cls, each) for each in piece.of_self]
@@ -325,7 +331,8 @@ class Walk:
         outcome = self._value(value, name, leniently=leniently)
         if isinstance(value, type) and outcome[:1] == ("name",):  # of a class that is not followed, its constants
             for attribute in attributes[position : position + 1]:
-                own = inspect.getattr_static(value, attribute, None)
+                members: Mapping[str, Any] = value.__members__ if isinstance(value, enum.EnumMeta) else {}
+                own = members.get(attribute, inspect.getattr_static(value, attribute, None))
                 return (*outcome, self._value(own, f"{name}.{attribute}", leniently=True))
         return outcome
 
@@ -343,8 +350,17 @@ class Walk:
                 return self._attribute(loaded, reference.module, reference.attributes, leniently=False)
         return self._name(name)
 
-    def _value(self, value: Any, name: str, owner: type | None = None, *, leniently: bool = False) -> Outcome:
-        """Return what counts of a *value* that goes by this *name*; of a method of *owner*, if that is given."""
+    def _value(
+        self, value: Any, name: str, owner: type | None = None, *, leniently: bool = False, wholly: bool = False
+    ) -> Outcome:
+        """Return what counts of a *value* that goes by this *name*; of a method of *owner*, if that is given.
+
+        What cannot be told is refused, or not counted if it is to be *leniently*. If a container is to count *wholly*,
+        so does one that may change: where nobody else has it.
+        """
+        kind = type(value)
+        if wholly and kind in READ_ONLY:
+            value = READ_ONLY[kind](value)
         if self._own.ignores(name):
             return ()
         if issubclass(type(value), Decorated):
@@ -358,23 +374,18 @@ class Walk:
         if isinstance(value, types.MethodType):
             outcome = self._value(value.__func__, name)
             return (*outcome, self._value(value.__self__, name)) if outcome[:1] == ("code",) else outcome
-        if isinstance(value, staticmethod | classmethod):
-            return self._value(value.__func__, name, owner)
         if isinstance(value, property):
             return tuple(self._value(each, name, owner) for each in (value.fget, value.fset) if each is not None)
-        if isinstance(value, functools.cached_property):
-            return self._value(value.func, name, owner)
-        if isinstance(value, functools.partial):
-            return tuple(self._value(each, name) for each in (value.func, value.args, *value.keywords.items()))
+        if isinstance(value, functools.partial | functools.partialmethod):
+            return tuple(self._value(each, name, owner) for each in (value.func, value.args, *value.keywords.items()))
         if isinstance(value, types.BuiltinFunctionType):
             return self._name(f"{value.__module__ or 'builtins'}.{value.__qualname__}")
         if type(value) is tuple or type(value) is types.MappingProxyType:
             parts: Iterable[Any] = value if isinstance(value, tuple) else value.items()
-            outcome = (type(value).__name__, *[self._value(each, name, leniently=leniently) for each in parts])
-            return self._noted(name, outcome)
-        wrapped = _wrapped(value)
-        if wrapped is not None:
-            return self._value(wrapped, name, owner)
+            outcomes = [self._value(each, name, leniently=leniently, wholly=wholly) for each in parts]
+            return self._noted(name, (kind.__name__, *outcomes))
+        if inner := _functions_in(value):
+            return tuple(self._value(each, name, owner, leniently=leniently) for each in inner)
         return self._constant(value, name, leniently=leniently)
 
     def _noted(self, name: str, outcome: Outcome) -> Outcome:
@@ -394,12 +405,17 @@ class Walk:
             hash(value)  # what may change has none
             is_member = isinstance(kind, enum.EnumMeta) and not issubclass(kind, enum.Flag)
             content: object = value._name_ if is_member else encode(getattr(value, "_value_", value))
+            parts = _parts(value)
         except Exception:  # noqa: BLE001 - of a class of the user's
             if leniently:
                 return ()
             raise self._refused(name, with_article(kind)) from None
         of_kind = () if kind.__module__ == "builtins" else self._value(kind, name)
-        return self._noted(name, ("constant", content, *of_kind))
+        if is_member:  # of a class that is followed, the code has its values
+            parts = () if of_kind[:1] == ("code",) else (value._value_,)
+        # The bytes of a function or a member in it are its name.
+        outcomes = [self._value(each, name, leniently=True, wholly=True) for each in parts]
+        return self._noted(name, ("constant", content, *of_kind, *outcomes))
 
     def _function_or_name(self, function: FunctionType, owner: type | None) -> Outcome:
         outcome = self._code_or_name(function, _module_of(function), function.__code__.co_qualname, owner)
@@ -407,8 +423,9 @@ class Walk:
             return outcome
         # Perhaps a decorator of somebody else's; that of functools.singledispatch has functions by class.
         others = function.__dict__.get("registry")
-        inner = [_wrapped(function), *(others.values() if type(others) is types.MappingProxyType else ())]
-        return (*outcome, *[self._value(each, function.__qualname__, owner) for each in inner if each is not None])
+        pairs = others.items() if type(others) is types.MappingProxyType else ()
+        inner = [*_functions_in(function), *(each for pair in pairs for each in pair)]
+        return (*outcome, *[self._value(each, function.__qualname__, owner) for each in inner])
 
     def _code_or_name(self, thing: Any, module: str, qualname: str, owner: type | None) -> Outcome:
         name = f"{module}.{qualname}"
@@ -459,12 +476,21 @@ def _are_the_same(watched: list[Watched], codes: list[tuple[FunctionType, CodeTy
     return all(function.__code__ is code for function, code in codes)
 
 
-def _wrapped(value: Any) -> FunctionType | None:
-    """Return the function that *value* wraps, as functools says; None if it wraps none."""
+def _functions_in(value: Any) -> list[Any]:
+    """Return what *value* calls: what it wraps, as functools says; of a descriptor, the functions that it has."""
     with suppress(Exception):  # whatever it is may have a __getattr__ of its own
-        if type(value.__wrapped__) is FunctionType:
-            return value.__wrapped__
-    return None
+        if inspect.getattr_static(value, "__wrapped__", None) is not None:
+            return [value.__wrapped__]
+        if hasattr(type(value), "__get__") and type(value) is not FunctionType:
+            return [each for each in vars(value).values() if callable(each) and not isinstance(each, type)]
+    return []
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """Return what a constant holds, in an order that every process has."""
+    if isinstance(value, frozenset):
+        return sorted((each for each in value if type(each) not in (int, float, str, bytes)), key=encode)
+    return (record_parts(value, type(value)) or {}).values()
 
 
 def _module_of(function: Any) -> str:

@@ -26,7 +26,7 @@ from memocache._canonical import encode
 from memocache._hints import variables_of
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["SUPER", "Reference", "class_piece", "function_piece", "names_of", "release_files", "source_text"]
+__all__ = ["SUPER", "Reference", "class_piece", "function_piece", "names_of", "note_text", "release_files"]
 
 DECORATOR: Final = "memocache._decorator"  # where cached() and what it returns are from
 FUTURES: Final = functools.reduce(
@@ -63,6 +63,8 @@ Place: TypeAlias = "tuple[str, int]"
 _pieces: Final[dict[int, tuple[CodeType, Piece]]] = {}
 """By the id of its code, and with it."""
 _class_pieces: Final[dict[int, tuple[weakref.ref[type], Piece]]] = {}
+_noted: Final[dict[str, tuple[object, int]]] = {}
+"""By the paths of files: the spec of the module, and the hash of the text, when a function in it was decorated."""
 
 
 class File:
@@ -113,7 +115,16 @@ def release_files() -> None:
         _parsed.cache_clear()
 
 
-def source_text(path: str, names: dict[str, Any] | None) -> str:
+def note_text(path: str, names: dict[str, Any]) -> str:
+    """Return the text of the file at *path*, and note it as that of which the module with these *names* is made."""
+    text, spec = _source_text(path, names), names.get("__spec__")
+    is_loaded_again = spec is None or path not in _noted or _noted[path][0] is not spec
+    if is_loaded_again and path == names.get("__file__"):  # a cell never changes
+        _noted[path] = spec, hash(text)
+    return text
+
+
+def _source_text(path: str, names: dict[str, Any] | None) -> str:
     linecache.checkcache(path)
     return "".join(linecache.getlines(path, names))
 
@@ -124,7 +135,7 @@ def function_piece(function: FunctionType) -> Piece:
     known = _pieces.get(id(code))
     if known is not None:
         return known[1]
-    text, nodes = source_text(code.co_filename, function.__globals__), None
+    text, nodes = _source_text(code.co_filename, function.__globals__), None
     for flags in dict.fromkeys((0, code.co_flags & FUTURES)):  # the file says them itself, a notebook may not
         file = _parsed(text, flags)
         if nodes is None and file is not None and file.has(code):
@@ -176,9 +187,12 @@ def _made_class_piece(cls: type) -> Piece:
     names = vars(sys.modules.get(cls.__module__, builtins))
     methods = [each for each in vars(cls).values() if type(each) is FunctionType and each.__globals__ is names]
     for path in _paths(names, methods):
-        file = _parsed(source_text(path, names), 0)
+        text = _source_text(path, names)
+        file = _parsed(text, 0)
         if file is not None and (nodes := file.classes.get(cls.__qualname__)):
-            if all(file.has(each.__code__) for each in methods if each.__code__.co_filename == path):
+            # Of the body of a class there is no code to compare.
+            is_same = _noted.get(path, (None, hash(text)))[1] == hash(text)
+            if is_same and all(file.has(each.__code__) for each in methods if each.__code__.co_filename == path):
                 return _piece(nodes, names)
             break  # it was changed since
     # It was made by a call, as namedtuple() makes one, or changed since.
@@ -213,11 +227,12 @@ def _piece(nodes: list[ast.AST], names: Mapping[str, Any]) -> Piece:
     outside.read(nodes)
     parameters = getattr(nodes[0], "args", None)
     first = next((each.arg for each in (*parameters.posonlyargs, *parameters.args)), "") if parameters else ""
+    own = first, SUPER, "__class__"
     return Piece(
         digest.digest(),
         tuple(outside.used),
         tuple(each for each in {**outside.direct, **outside.used_before} if each not in outside.used),
-        tuple(each for each in outside.seen if each.attributes and each.name in (first, SUPER)) if parameters else (),
+        tuple(each for each in outside.seen if each.attributes and each.name in own) if parameters else (),
         tuple(outside.changed),
     )
 
@@ -273,6 +288,9 @@ class Scope:
         fields = dict(_fields(node, self._names))
         parts = [each for value in fields.values() for each in (value if isinstance(value, list) else [value])]
         match node:
+            case ast.Attribute(value=ast.Call(func=ast.Name("type"), args=[ast.Name() as instance])):
+                self._use(Reference(instance.id, ("__class__", node.attr)))
+                return [node.value]
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 inner = Scope(self._names, runs=True)
                 arguments = node.args

@@ -374,6 +374,149 @@ def test_less_usual_ways_to_use_something_count(made: Callable[..., ModuleType],
     assert set(changed) <= {"made.LIMIT", "p.Limits.TOP", "made.T", "made.greatest"}
 
 
+HIDDEN = """
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+class Own:
+    def __init__(self, given):
+        self._given = given
+    def __get__(self, instance, owner=None):
+        return self._given(instance, 1)
+
+@dataclass(frozen=True)
+class Frozen:
+    what: object
+
+class Named(NamedTuple):
+    what: object
+
+{}
+@cached(version=memocache.code())
+def f(x):
+    return {}
+
+class A:
+    LIMIT = 7
+    def of(self, n):
+        return n + 7
+    {}
+    @cached(version=memocache.code(), ignore=("self",))
+    def g(self):
+        return {}
+"""
+
+
+def differ_by_seven(made: Callable[..., ModuleType], text: str, others: str = "") -> bool:
+    """Return whether the code of `f` or `A.g` is another one with 8 in the place of 7."""
+    assert (text + others).count("7") >= 1
+    digests = []
+    for number in ("7", "8"):
+        made(others.replace("7", number), "others")
+        module = made(text.replace("7", number))
+        digests.append((module.f.code().digest, module.A.g.code().digest))
+    return digests[0] != digests[1]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "use"),
+    [
+        *(("", use) for use in ("type(self).LIMIT", "__class__.LIMIT", "[type(self).LIMIT.real for _ in 'a']")),
+        *(
+            (f"made = {attribute}", "self.made")
+            for attribute in (
+                "functools.partialmethod(of, 3)",
+                "functools.partialmethod(max, 7)",
+                "functools.partialmethod(max, key=7)",
+                "functools.singledispatchmethod(of)",
+                "functools.singledispatchmethod(max); made.register(int, of)",
+                "functools.cached_property(of)",
+                "functools.cached_property(functools.cache(of))",
+                "functools.cached_property(cached(of))",
+                "Own(of)",
+            )
+        ),
+    ],
+)
+def test_what_a_method_reaches_in_another_way_counts(made: Callable[..., ModuleType], attribute: str, use: str) -> None:
+    assert differ_by_seven(made, HIDDEN.format("", "x", attribute, use))
+    assert not differ_by_seven(made, HIDDEN.format("", "x", attribute, "0"))
+
+
+@pytest.mark.parametrize(
+    ("definition", "use"),
+    [
+        ("functools.cache(functools.cache(g))", "made(x)"),
+        ("functools.cache(functools.partial(g))", "made(x)"),
+        ("functools.cache(cached(g))", "made(x)"),
+        ("functools.cache(G)", "made()"),
+        ("frozenset([g])", "[each(x) for each in made]"),
+        ("Frozen(g)", "made.what(x)"),
+        ("Frozen(Frozen((g,)))", "made.what.what[0](x)"),
+        ("Named(g)", "made.what(x)"),
+        *(
+            (f"{table}\ndef helper(x, table=made):\n    return table", "helper(x)")
+            for table in (
+                "{'a': 7}",
+                "[7]",
+                "{7}",
+                "bytearray([7])",
+                "({'a': [7]},)",
+                "[{7: {'b'}}]",
+                "{'a': g}",
+                "(g,)",
+            )
+        ),
+    ],
+)
+def test_what_lies_in_a_constant_or_a_default_counts(
+    made: Callable[..., ModuleType], definition: str, use: str
+) -> None:
+    text = f"def g(x):\n    return x + 7\nclass G:\n    x = 7\nmade = {definition}"
+    assert differ_by_seven(made, HIDDEN.format(text, use, "", "0"))
+    assert not differ_by_seven(made, HIDDEN.format(text, "x", "", "0"))
+
+
+@pytest.mark.parametrize("kind", ["Enum", "IntEnum", "Flag"])
+@pytest.mark.parametrize(
+    ("imports", "use"),
+    [
+        ("from others import Kind", "Kind.HIGH"),
+        ("from others import Kind", "Kind.NONE, Kind.HIGH.value"),
+        ("import others", "others.Kind.HIGH"),
+        ("from others import Kind; made = Kind.HIGH", "made"),
+        ("from others import Kind; made = Kind.HIGH, 1", "made"),
+        ("from others import Kind; made = frozenset({Kind.HIGH})", "made"),
+        ("from others import Kind; made = Frozen(Kind.HIGH)", "made"),
+        ("from others import Kind\ndef helper(kind=Kind.HIGH):\n    return kind.value", "helper()"),
+    ],
+)
+def test_the_value_of_a_member_counts_where_its_class_is_not_followed(
+    made: Callable[..., ModuleType], kind: str, imports: str, use: str
+) -> None:
+    others = f"from enum import *\nclass Kind({kind}):\n    NONE = 0\n    HIGH = 7\n"
+    assert differ_by_seven(made, HIDDEN.format(imports, use, "", "0").replace("7", "3"), others)
+    mutable = others.replace("7", "[7]")
+    assert kind != "Enum" or differ_by_seven(made, HIDDEN.format(imports, use, "", "0").replace("7", "3"), mutable)
+
+
+def test_for_which_class_a_function_is_registered_counts(made: Callable[..., ModuleType]) -> None:
+    text = """
+        import functools
+        @functools.singledispatch
+        def name(x):
+            return x
+        @name.register
+        def _(x: {}):
+            return "a number"
+        @cached(version=memocache.code())
+        def f(x):
+            return name(x)
+    """
+    assert len({made(text.format(kind)).f.code().digest for kind in ("int", "float", "int")}) == 2
+
+
 def test_a_function_that_was_rewritten_on_import_counts_as_it_is_compiled() -> None:
     def asserts(x: int) -> int:
         assert x, "which pytest has written anew"
@@ -461,6 +604,19 @@ def test_a_process_that_runs_old_code_does_not_use_the_version_of_the_new(
     digest = old.f.code().digest
     assert old.f(1) == 2
     assert digest not in {made(text.format(n)).f.code().digest for n in (1, 2)}
+
+
+def test_a_process_with_an_older_class_does_not_use_the_version_of_the_new(
+    made: Callable[..., ModuleType], tmp_path: Path
+) -> None:
+    text = "class Limits:\n    TOP = {}\n@cached(version=memocache.code())\ndef f(x):\n    return Limits.TOP\n"
+    old = made(text.format(1))
+    path = tmp_path / "made.py"
+    path.write_text(path.read_text().replace("TOP = 1", "TOP = 2"))
+    digest = old.f.code().digest
+    new = [made(text.format(n)).f.code().digest for n in (1, 2, 1)]
+    assert digest not in new
+    assert new[0] == new[2] != new[1]
 
 
 def test_a_module_that_is_loaded_again_is_another_version(made: Callable[..., ModuleType], tmp_path: Path) -> None:
