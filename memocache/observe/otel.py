@@ -10,6 +10,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from memocache import Event, __version__, subscribe
+from memocache._flight import collecting
 from memocache._memoizer import trace_with
 from memocache.errors import ConfigurationError
 from memocache.observe._totals import COMPUTATIONS, OUTCOMES, ROUND_TRIPS, Labels, Totals, labels_of, system_of
@@ -149,10 +150,11 @@ class Observer:
     @contextmanager
     def _span(self, name: str) -> Iterator[None]:
         """Be in a span of a computation of the function called *name*; texts of its exceptions may be secret."""
-        start = partial(
-            self._tracer.start_as_current_span, f"cache.compute {name}", attributes={"cache.function": name}
-        )
-        with start(record_exception=False, set_status_on_exception=False) as span:
+        if collecting and threading.get_ident() in collecting:  # no ContextVar may be set there
+            yield
+            return
+        start = partial(self._tracer.start_as_current_span, record_exception=False, set_status_on_exception=False)
+        with start(f"cache.compute {name}", attributes={"cache.function": name}) as span:
             try:
                 yield
             except BaseException as error:

@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import re
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -362,6 +363,25 @@ def test_a_function_runs_inside_the_span_of_its_computation(
         wait_until(lambda: bool(spans(telemetry, "cache.compute f")))
     (inner,), (ours,), (outer,) = (spans(telemetry, name) for name in ("work", "cache.compute f", "request"))
     assert (inner.parent.span_id, ours.parent.span_id) == (ours.context.span_id, outer.context.span_id)
+
+
+@pytest.mark.parametrize("is_collected", [False, True])
+def test_a_call_in_a_destructor_has_a_span_unless_the_garbage_collector_runs_it(
+    telemetry: Any, is_collected: bool
+) -> None:
+    f = cached(timeout=60, cache=SimpleCache(), namespace="f")(lambda x: x)
+
+    class Leaving:
+        def __del__(self) -> None:
+            f(1)
+
+    leaving: Any = Leaving()
+    if is_collected:
+        leaving.itself = leaving
+    del leaving
+    gc.collect()
+    assert f.info().misses == 1
+    assert len(spans(telemetry, "cache.compute f")) == (sys.version_info >= (3, 12) or not is_collected)
 
 
 # ---- Prometheus ------------------------------------------------------------------------------------------------------
