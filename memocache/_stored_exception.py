@@ -153,6 +153,8 @@ def _without_frames(error: E, depth: int = 0) -> E | None:
             if kept is None:
                 raise ValueError("an exception in it cannot be copied")
             return kept
+        if hasattr(type(value), "__next__") or hasattr(type(value), "__anext__"):  # such as the body of an HTTPError
+            raise ValueError("its first reader uses it up")
         if type(value) in (tuple, list) and any(isinstance(each, BaseException) for each in value):
             return type(value)(map(bare, value))
         return value
@@ -165,8 +167,9 @@ def _without_frames(error: E, depth: int = 0) -> E | None:
             vars(own)[name] = bare(value)
         for member in _members(type(own)):
             value = _value(member, own)
+            kept = bare(value)
             if isinstance(value, BaseException):
-                member.__set__(own, bare(value))
+                member.__set__(own, kept)
         cause = bare(OWN[CAUSE].__get__(own))
         is_suppressed = OWN[SUPPRESS].__get__(own)
         OWN[CAUSE].__set__(own, cause)

@@ -1,11 +1,13 @@
 """Remembered exceptions: what is kept of one, and what may be made of what a cache holds."""
 
 import gc
+import io
 import os
 import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.error import HTTPError
 
 import pydantic
 import pytest
@@ -212,10 +214,25 @@ class Raising(LookupError):
         raise RuntimeError
 
 
+def with_cause(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+USED_UP: dict[Exception, str] = {
+    HTTPError("http://a.b", 404, "no", None, io.BytesIO(b"no such thing")): "body",  # type: ignore[arg-type]
+    NotFound(iter("ab")): "iterator",
+    NotFound([NotFound(iter("ab"))]): "iterator of another",
+    StopIteration(iter("ab")): "iterator of its value",
+    with_cause(NotFound(1), NotFound(iter("ab"))): "iterator of its cause",
+}
+"""Exceptions with what their first reader uses up."""
+
+
 @pytest.mark.parametrize(
     "error",
-    [Unfaithful(1), Forgetful(1), Raising(1), NotFound(Raising(1))],
-    ids=["other", "empty", "raises", "inside"],
+    [Unfaithful(1), Forgetful(1), Raising(1), NotFound(Raising(1)), *USED_UP],
+    ids=["other", "empty", "raises", "inside", *USED_UP.values()],
 )
 def test_what_cannot_be_copied_faithfully_is_not_remembered(error: Exception) -> None:
     assert StoredException.of(error) is None
