@@ -46,6 +46,14 @@ class Flight:
         self.began = ticks()
         self.lease = lease
         self.parent = enclosing.get()
+        inner = self
+        while (outer := inner.parent) is not None:
+            if outer.state is not None:  # a task that it began lives longer, and may begin another one so, for ever
+                inner.parent = outer.parent
+            elif inner is self:
+                inner = outer
+            else:
+                break
         self.thread = threading.get_ident()  # of the leader
         self.state: FlightState | None = None
         self.waits_for: list[Flight] = []  # by computations inside this one

@@ -3,11 +3,13 @@
 import asyncio
 import functools
 import threading
+import weakref
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
-from memocache import Cache
+from memocache import Cache, cached
 from memocache import _flight as flights
 from memocache._flight import Flight, enclosing, waiting
 from tests.support.threads import PATIENCE, start
@@ -83,11 +85,60 @@ def test_what_has_ended_is_waited_for_by_nobody(cache: Cache) -> None:
     assert enclosing.get() is None
 
 
+def test_computations_that_each_set_a_timer_for_the_next_are_let_go(cache: Cache) -> None:
+    # As with call_later of asyncio, what is begun so has a copy of the context, and no end.
+    def answer(x: int) -> int:
+        flights_seen.append(weakref.ref(enclosing.get()))
+        timers.append(copy_context())
+        return x
+
+    flights_seen: list[Any] = []
+    timers = [copy_context()]
+    f = cached_on(cache, answer)
+    for x in range(30):
+        timers.pop().run(f, x)
+    assert sum(seen() is not None for seen in flights_seen) == 1
+
+
+async def test_tasks_that_each_begin_the_next_are_let_go(cache: Cache) -> None:
+    flights_seen, tasks, all_done = [], set(), asyncio.Event()
+
+    @cached(cache=cache, namespace="next", wait=LONGER_THAN_PATIENCE)
+    async def f(x: int) -> int:
+        flights_seen.append(weakref.ref(enclosing.get()))
+        if x < 30:
+            tasks.add(task := asyncio.create_task(f(x + 1)))
+            task.add_done_callback(tasks.discard)
+        else:
+            all_done.set()
+        return x
+
+    await f(0)
+    async with asyncio.timeout(PATIENCE):
+        await all_done.wait()
+        await asyncio.gather(*tasks)
+    assert sum(seen() is not None for seen in flights_seen) < 5
+
+
 # ---- by themselves ---------------------------------------------------------------------------------------------------
 
 
 def flight(key: str = "k", lease: float = 60) -> Flight:
     return Flight(key, (), lease)
+
+
+def test_of_the_flights_around_only_those_that_go_on_are_kept() -> None:
+    outer = newest = flight("outer")
+    for _ in range(30):
+        enclosing.set(newest)
+        newest, before = flight(), newest
+        if before is not outer:
+            before.resolve(None)  # a little after the next has begun
+    enclosing.set(newest)
+    newest.resolve(None)
+    assert flight().parent is outer
+    assert flights._chain(newest)[2:] == [outer]
+    enclosing.set(None)
 
 
 def test_a_flight_ends_once() -> None:
