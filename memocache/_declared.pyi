@@ -8,6 +8,7 @@
 # mypy: disable-error-code="overload-overlap"
 
 from collections.abc import Callable, Coroutine, Iterable
+from enum import Enum
 from typing import (
     Any,
     Concatenate,
@@ -124,7 +125,7 @@ class Binds(Methods[P, R], Generic[P, R, Nothing, Function]):
     ) -> BoundCachedFunction[Q, R]: ...
     @overload  # a method, in pyright
     def __get__(
-        self: Binds[Concatenate[S, Q], R, S, Any], instance: S, owner: type | None = None
+        self: Binds[Concatenate[S, Q], R, S, Any], instance: S, owner: Any = None
     ) -> BoundCachedFunction[Q, R]: ...
     @overload  # a class method, in mypy
     def __get__(
@@ -140,6 +141,12 @@ class Binds(Methods[P, R], Generic[P, R, Nothing, Function]):
     ) -> BoundCachedFunction[Q, Owner]: ...
     @overload  # a method or a static method, through the class
     def __get__(self, instance: None, owner: type) -> CachedFunction[P, R]: ...
+    @overload  # a method of an Enum, whose `__reduce_ex__` takes anything, in mypy
+    def __get__(
+        self: Binds[Concatenate[NoResult, Q], R, Any, Callable[Concatenate[S, ...], Any]],
+        instance: S,
+        owner: type[Enum],
+    ) -> BoundCachedFunction[Q, R]: ...
     @overload  # a generic method, in mypy
     def __get__(
         self: Binds[Concatenate[NoResult, Q], R, Any, Callable[Concatenate[S, ...], X]],
@@ -150,7 +157,7 @@ class Binds(Methods[P, R], Generic[P, R, Nothing, Function]):
     def __get__(
         self: Binds[Concatenate[NoResult, Q], R, Any, Callable[Concatenate[S, ...], Any]],
         instance: S,
-        owner: type | None = None,
+        owner: Any = None,
     ) -> BoundCachedFunction[Q, R]: ...
     @overload  # a method that returns Self, in mypy
     def __get__(
@@ -159,7 +166,7 @@ class Binds(Methods[P, R], Generic[P, R, Nothing, Function]):
         owner: type[Owner],
     ) -> BoundCachedFunction[Q, Owner]: ...
     @overload  # a static method, through an instance
-    def __get__(self, instance: object, owner: type | None = None) -> CachedFunction[P, R]: ...
+    def __get__(self, instance: object, owner: Any = None) -> CachedFunction[P, R]: ...
 
 class BindingMethods(Binds[P, R, Never, Callable[P, R]]): ...
 

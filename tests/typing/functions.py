@@ -3,6 +3,7 @@
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from enum import Enum
 from functools import partial
 from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Self, TypeVar, assert_type, overload
 
@@ -423,6 +424,37 @@ assert_type(Box("a").first, str)
 assert_type(Box(1).load(), int)
 assert_type(Box(1).load.uncache(), bool)
 Box(1).repeated.uncache("wrong")  # type: ignore[arg-type]
+
+# ---- methods of an Enum ----------------------------------------------------------------------------------------------
+
+
+class Colour(Enum):
+    RED = 1
+
+    @cached
+    def label(self, language: str) -> str:
+        return language
+
+    @cached
+    async def loaded(self, size: int) -> bytes:
+        return bytes(size)
+
+    @cached
+    @staticmethod
+    def shown(number: int) -> str:
+        return str(number)
+
+
+async def painted(colour: Colour) -> None:
+    assert_type(colour.label("en"), str)
+    assert_type(Colour.RED.label("en"), str)
+    assert_type(Colour.RED.label.uncache("en"), bool)
+    assert_type(Colour.label(colour, "en"), str)
+    assert_type(await Colour.RED.loaded(1), bytes)
+    assert_type(Colour.RED.shown(1), str)
+    colour.label(1)  # type: ignore[arg-type]
+    Colour.RED.label.uncache(1)  # type: ignore[arg-type]
+
 
 # ---- abstract methods, and functions of functions --------------------------------------------------------------------
 
