@@ -1,5 +1,6 @@
 """CachedFunction and its kinds: what a decorated function is, and can do. The only user of wrapt."""
 
+import copy
 import functools
 import importlib
 import sys
@@ -384,6 +385,10 @@ class BoundProxy(CacheMethods[P, R], metaclass=BoundType):
     def __copy__(self) -> Self:
         return self
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Not by name, as it is pickled: another method may have it, and a private one has another in its class.
+        return cast("Any", type(self))(self, copy.deepcopy(self._self_instance, memo))  # type: ignore[no-any-return]
+
     def __repr__(self) -> str:
         owner: Any = self._self_instance
         of = f"class {owner.__qualname__}" if isinstance(owner, type) else with_article(type(owner))
@@ -480,6 +485,7 @@ class FunctionProxy(_Proxy):
     def __init__(self, memoizer: Memoizer, kind: type | None) -> None:
         super().__init__(memoizer.function)
         self._self_memoizer = memoizer
+        memoizer.proxy = weakref.ref(self)
         self._self_kind = kind  # the kind of method, if that is what was decorated
 
     def __set_name__(self, owner: type, name: str) -> None:

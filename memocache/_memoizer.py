@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from inspect import Parameter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from memocache._binding import Binding, Bindings, VersionedBindings
@@ -103,6 +104,8 @@ class Memoizer:
     ) -> None:
         self.function = function
         self._traced = function  # with those around it who trace computations
+        self.proxy: Callable[[], Any]
+        """Returns the CachedFunction, as long as that is there."""
         self.is_async = is_async
         """True if it is a coroutine function, so that its methods are awaited."""
         self.options = options
@@ -164,6 +167,10 @@ class Memoizer:
         adapters.decorated(self)
         if tracers:  # after that: who comes later finds it there
             self.trace()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled, and copied, as what its function has: `f.uncache` is a method of this."""
+        return attrgetter("_self_memoizer"), (self.proxy(),)
 
     def _own_code(self) -> "FunctionCode | None":
         if self.options.version is None or "memocache._code" not in sys.modules:

@@ -138,6 +138,31 @@ def test_copies_are_as_those_of_a_method(shop: Shop) -> None:
     assert deep.__self__ == shop
 
 
+def test_a_deep_copy_is_of_that_method_and_not_of_one_by_its_name(shop: Shop) -> None:
+    class Market(Shop):
+        @cached
+        def price(self, article: int, amount: int = 1) -> int:
+            return 2 * super().price(article, amount)
+
+        @cached
+        def __rent(self) -> str:
+            return self.name
+
+        size = cached(lambda self: len(self.name))
+
+        def methods(self) -> list[typing.Any]:
+            return [super().price, self.__rent, self.size, self.made]
+
+    market = Market()
+    market.kept = market.methods()
+    copied = copy.deepcopy(market)
+    copied.name = "copied"
+    price, rent, size, made = copied.kept
+    assert all(each.__self__ is copied for each in (price, rent, size))
+    assert (price(3, 2), rent(), size(), made(1)) == (6, "copied", 6, 1)
+    assert copied.kept == copied.methods()
+
+
 def test_put_on_another_class_it_stays_bound(shop: Shop) -> None:
     class Other:
         price = shop.price

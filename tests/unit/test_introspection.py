@@ -256,6 +256,18 @@ def test_copies_are_the_function_itself() -> None:
             assert pickle.loads(pickle.dumps(each, protocol)) is each
 
 
+CALLED = ("uncache", "uncache_all", "peek", "key", "info")
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_what_a_function_can_do_is_copied_and_pickled_with_it(name: str) -> None:
+    for each in (added, awaited, Shop.static_above, Shop.method):
+        method = getattr(each, name)
+        assert copy.deepcopy([method]) == [method]
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            assert pickle.loads(pickle.dumps(method, protocol)) == method
+
+
 def test_the_source_is_the_function_s() -> None:
     assert inspect.getsource(added).startswith("@cached(timeout=60)\ndef added(")
     assert inspect.getsource(Shop.static_above).startswith("    @cached\n    @staticmethod\n")
@@ -358,6 +370,19 @@ def test_a_local_function_stays_cached_with_its_options(sent: Callable[[Any], An
     )
     again = sent(there)
     assert (again(3), again.info().misses) == (30, 1)
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_what_it_can_do_is_sent_with_it(sent: Callable[[Any], Any], name: str) -> None:
+    factor = 10
+
+    @cached
+    def f(x: int) -> int:
+        return factor * x
+
+    there, method = sent((f, getattr(f, name)))
+    assert there(2) == 20
+    assert method == getattr(there, name)
 
 
 def test_so_does_a_coroutine_function(sent: Callable[[Any], Any]) -> None:
