@@ -11,7 +11,7 @@ from memocache._memoizer import Memoizer
 from memocache._options import KeyOption, MoreOptions, Options
 from memocache._policy import UNSET, Duration, Timeout, Unset
 from memocache._signature import believed_signature, generator_kind
-from memocache.errors import ConfigurationError, with_article
+from memocache.errors import ConfigurationError, title_of, with_article
 
 if TYPE_CHECKING:
     from memocache._function import CachedFunction
@@ -105,6 +105,8 @@ cached.__signature__ = _options.replace(  # type: ignore[attr-defined]
 )
 
 
+# What a class makes of plain functions of these names.
+IMPLICIT: Final = {"__new__": staticmethod, "__class_getitem__": classmethod, "__init_subclass__": classmethod}
 # What method_decorator decorates to see which attributes that adds; its parameters are not those of the method.
 TRIED_BY_DJANGO: Final = ("django.utils.decorators", "_update_method_wrapper.<locals>.dummy")
 
@@ -130,8 +132,10 @@ class _Decorator:
             return function
         if _stands_for_a_method(function):
             return self._method(function.func)
-        kind = next((each for each in (classmethod, staticmethod) if isinstance(function, each)), None)
+        kind: type | None = next((each for each in (classmethod, staticmethod) if isinstance(function, each)), None)
         inner = function.__func__ if kind else function
+        if type(inner) is types.FunctionType and "." in inner.__qualname__:
+            kind = kind or IMPLICIT.get(inner.__name__)
         if not isinstance(inner, type) and callable(inner) and not hasattr(inner, "__qualname__"):
             method = inspect.getattr_static(type(inner), "__call__", None)
             if isinstance(method, types.FunctionType) and not isinstance(inner, functools.partial):
@@ -164,13 +168,13 @@ def _cached_function(function: Any, kind: type | None, options: Options) -> Any:
     from memocache._function import BoundProxy, FunctionProxy, cached_function
 
     if isinstance(function, FunctionProxy | BoundProxy):
-        raise ConfigurationError(f"{_title(function)} is cached already; give one @cached all the options")
+        raise ConfigurationError(f"{title_of(function)} is cached already; give one @cached all the options")
     _refuse_uncachable(function)
     try:
         believed = believed_signature(function)
     except (ValueError, TypeError):
         raise ConfigurationError(
-            f"{_title(function)} does not tell its parameters, so that a call has no key; "
+            f"{title_of(function)} does not tell its parameters, so that a call has no key; "
             "wrap it in a function with named parameters and decorate that"
         ) from None
     is_async = inspect.iscoroutinefunction(function)
@@ -179,19 +183,16 @@ def _cached_function(function: Any, kind: type | None, options: Options) -> Any:
 
 def _refuse_uncachable(function: Any) -> None:
     """Raise ConfigurationError for what has no result that can be kept."""
-    title = _title(function)
+    title = title_of(function)
     if isinstance(function, type):
         raise ConfigurationError(f"{title} is a class; decorate a function that makes its instances, or its methods")
-    if isinstance(function, property):
-        raise ConfigurationError("a property is no function; write @property above @cached")
     if not callable(function):
+        if hasattr(type(function), "__get__"):
+            what = with_article(type(function))
+            raise ConfigurationError(f"{what} is no function; put @cached below it, on the function in it")
         raise ConfigurationError(
             f"cached() decorates functions and got {with_article(type(function))}; "
             "options are given by name, as in @cached(timeout=300)"
         )
     if what := generator_kind(function):
         raise ConfigurationError(f"{title} is {what}: its items can be had once only; return a list or a tuple")
-
-
-def _title(function: Any) -> str:
-    return str(getattr(function, "__qualname__", None) or f"a {type(function).__qualname__}")

@@ -583,7 +583,7 @@ def as_call(first: tuple[Any, ...], given: object) -> Call:
     if isinstance(given, tuple):
         return (*first, *given), {}
     if isinstance(given, dict):
-        return first, given
+        return first, dict(given)  # who makes the calls may make each in the same dict
     raise TypeError(
         f"a call is given as {with_article(type(given))}; "  # without its arguments, which may be secret
         "wanted: a tuple of arguments, such as (7,), or a dict of named ones"

@@ -11,7 +11,7 @@ from memocache._memoizer import as_call
 from memocache._readthrough import forget_tag
 from memocache._signature import generator_kind, is_awaited_once, refuse_coroutine_function, signature_of
 from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
-from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, with_article
+from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, title_of, with_article
 
 if TYPE_CHECKING:
     from memocache._function import AsyncCachedFunction, CacheMethods
@@ -127,7 +127,7 @@ def _decorated(writer: Any, planner: "ForgetPlanner", after: After | None) -> An
         if is_awaited_once(type(result)):
             result.close()
             raise ConfigurationError(
-                f"{planner.title}: {_name_of(writer)} returned a coroutine, which has changed nothing yet, so that it "
+                f"{planner.title}: {title_of(writer)} returned a coroutine, which has changed nothing yet, so that it "
                 "would be forgotten too early; put @uncaches on the coroutine function (async def) itself"
             )
         plans = plan()
@@ -274,13 +274,9 @@ def _refuse_unfit(title: str, writer: Any) -> None:
         )
     if generator_kind(writer):
         raise ConfigurationError(
-            f"{title}: {_name_of(writer)} is a generator function, which returns before it has done anything; "
+            f"{title}: {title_of(writer)} is a generator function, which returns before it has done anything; "
             "decorate what goes through its items"
         )
-
-
-def _name_of(writer: Any) -> str:
-    return str(getattr(writer, "__qualname__", None) or f"a {type(writer).__qualname__}")
 
 
 def _listed(calls: Any) -> Iterable[Any]:

@@ -80,7 +80,7 @@ class UncacheFailed(BackendError):
 
 def title_of(function: object) -> str:
     """Return the name of a *function* in a message."""
-    return str(getattr(function, "__qualname__", type(function).__name__))
+    return str(getattr(function, "__qualname__", None) or with_article(type(function)))
 
 
 def logger() -> "logging.Logger":

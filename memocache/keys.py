@@ -600,7 +600,9 @@ class KeyMaker:
         has_key = issubclass(type(value), type) or has_own_key(value)
         if is_instance and not has_key and not reason.endswith(ROW):
             owner = type(value).__qualname__
-            lacks = "" if self._shared else f" and cannot be held weakly (give {owner} '__weakref__' in __slots__)"
+            lacks = "" if self._shared else " and cannot be held weakly"
+            if lacks and not type(value).__itemsize__:  # Python allows no such slot below int, tuple and bytes
+                lacks += f" (give {owner} '__weakref__' in __slots__)"
             return (
                 f"{self.title}: {name!r} has no stable key{lacks}; give {owner} a __cache_key__ method, "
                 f"or pass key= or ignore=({name!r},)"

@@ -534,6 +534,8 @@ class BackendContract(SingleFlightTests, InvalidationTests, StalenessTests, Tell
     def test_many_takes_any_iterable_of_calls(self, cache: Cache, decorate: Decorator) -> None:
         f, _ = decorate(cache)
         assert f.many((number,) for number in range(3)) == [(0, 2), (1, 2), (2, 2)]
+        call: dict[str, int] = {}
+        assert f.many(call for call["a"] in range(3)) == [(0, 2), (1, 2), (2, 2)]  # one dict for all of them
 
     def test_many_refuses_what_is_no_iterable(self, cache: Cache, decorate: Decorator) -> None:
         f, calls = decorate(cache)

@@ -96,6 +96,20 @@ def test_an_instance_that_cannot_be_held_weakly_is_refused_with_the_remedies() -
     )
 
 
+@pytest.mark.parametrize("kind", [int, bytes])
+def test_no_slot_is_advised_where_python_allows_none(kind: type) -> None:
+    class Number(kind):
+        m = cached(lambda self: self)
+
+    with pytest.raises(TypeError, match="nonempty __slots__ not supported"):
+        type("Slotted", (kind,), {"__slots__": ("__weakref__",)})
+    owner = Number.__qualname__
+    assert refusal(Number().m, kind=UnkeyableArgument).endswith(
+        f"'self' has no stable key and cannot be held weakly; give {owner} a __cache_key__ method, or pass key= or "
+        "ignore=('self',)"
+    )
+
+
 def test_frozen_dataclasses_are_instances_like_others() -> None:
     one, twin = Frozen(1), Frozen(1)
     assert one.m() is one.m()

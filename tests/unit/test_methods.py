@@ -224,6 +224,37 @@ def test_a_class_method_has_results_for_each_class(name: str) -> None:
     assert on_market.__self__ is Market
 
 
+def test_what_python_makes_a_class_method_or_a_static_one_by_its_name_is_one() -> None:
+    class Vector:
+        made = ()
+
+        @cached
+        def __new__(cls, size):
+            return super().__new__(cls)
+
+        @cached
+        def __class_getitem__(cls, size):
+            return cls, size, object()
+
+        @cached(ignore=("cls",))
+        def __init_subclass__(cls, label):
+            Vector.made += (label,)
+
+    class Row(Vector, label="row"):
+        pass
+
+    class Column(Vector, label="row"):
+        pass
+
+    assert Vector.made == ("row",)
+    assert Vector[3] is Vector[3]
+    assert Row[3][:2] == (Row, 3)
+    assert Row.__class_getitem__.uncache(3) is True
+    assert Row(3) is Row(3)
+    assert type(Column(3)) is Column
+    assert Row(3).__new__.uncache(Row, 3) is True
+
+
 def test_a_class_method_below_works_where_python_binds_it_by_itself() -> None:
     # Since Python 3.13 a classmethod does not ask the function inside to bind.
     class Owner:

@@ -142,7 +142,7 @@ class Later:
         """Answer later."""
 
 
-LATER = [(later, "later"), (Later(), "Later"), (functools.partial(Later(), 1), "partial")]
+LATER = [(later, "later"), (Later(), "a Later"), (functools.partial(Later(), 1), "a partial")]
 
 
 @pytest.mark.parametrize(("function", "name"), LATER, ids=[name for _, name in LATER])

@@ -42,6 +42,7 @@ class Owner:
 
 
 ITEMS = "its items can be had once only; return a list or a tuple"
+INSIDE = "is no function; put @cached below it, on the function in it"
 INSTANCES = "decorate a function that makes its instances, or its methods"
 UNKNOWN = (
     "does not tell its parameters, so that a call has no key; wrap it in a function with named parameters and decorate "
@@ -64,13 +65,16 @@ UNKNOWN = (
         (Generating().__call__, f"Generating.__call__ is a generator function: {ITEMS}"),
         (Owner, f"Owner is a class; {INSTANCES}"),
         (int, f"int is a class; {INSTANCES}"),
-        (property(generator), "a property is no function; write @property above @cached"),
+        (property(generator), f"a property {INSIDE}"),
+        (functools.cached_property(generator), f"a cached_property {INSIDE}"),
+        (functools.partialmethod(generator), f"a partialmethod {INSIDE}"),
+        (functools.singledispatchmethod(generator), f"a singledispatchmethod {INSIDE}"),
         (already, "already is cached already; give one @cached all the options"),
         (staticmethod(already), "already is cached already; give one @cached all the options"),
         (Owner.made, "Owner.made is cached already; give one @cached all the options"),
         (min, f"min {UNKNOWN}"),
         # Since Python 3.13 it tells its parameters.
-        *([(operator.itemgetter(1), f"a itemgetter {UNKNOWN}")] if sys.version_info < (3, 13) else []),
+        *([(operator.itemgetter(1), f"an itemgetter {UNKNOWN}")] if sys.version_info < (3, 13) else []),
     ],
     ids=lambda value: "" if isinstance(value, str) else repr(value).partition(" at ")[0],
 )
