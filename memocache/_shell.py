@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Final, NoReturn, cast
 
 from memocache import Cache, Event, cached_functions, subscribe, uncache_tag
@@ -59,7 +60,7 @@ class Shell:
             _load(application)
         self._functions: dict[str, Any] = {}
         for each in cached_functions():
-            self._functions[_full_name(each)] = each
+            self._functions[_full_name(each)] = _bound_to_class(each)
 
     def _refuse_none(self) -> None:
         if not self._functions:
@@ -422,6 +423,15 @@ def _as_json(figures: SharedFigures) -> str:
 
 def _memoizer(function: Any) -> Memoizer:
     return cast(Memoizer, function._self_memoizer)
+
+
+def _bound_to_class(function: Any) -> Any:
+    """Return *function* as its class has it, if it is a class method: nobody can write the class as an argument."""
+    try:
+        found = attrgetter(function.__qualname__)(sys.modules[function.__module__])
+    except (AttributeError, KeyError):
+        return function
+    return found if isinstance(getattr(found, "__self__", None), type) else function
 
 
 def _is_view(function: Any) -> bool | None:

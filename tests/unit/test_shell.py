@@ -110,6 +110,21 @@ def test_a_coroutine_function_is_awaited(shop: ModuleType, run: Run) -> None:
     assert run("uncache", "rates('Monday')") == (0, "forgotten: rates('Monday')\n", "")
 
 
+@pytest.mark.parametrize("order", ["@classmethod\n    @cached", "@cached\n    @classmethod"], ids=["above", "below"])
+@pytest.mark.parametrize("define", ["def", "async def"])
+def test_a_class_method_is_called_without_its_class(
+    add: Callable[[str], None], run: Run, order: str, define: str
+) -> None:
+    decorators = order.replace("@cached", "@cached(timeout=300, cache=cache)")
+    add(f"class Rates:\n    {decorators}\n    {define} of(cls, day):\n        return cls.__name__, day")
+    assert "Rates.of(day)" in run("ls")[1]
+    assert run("refresh", "Rates.of(7)")[0] == 0
+    assert run("entry", "of(day=7)")[0] == 0
+    assert "Rates.of" in run("ls", "of")[1]
+    assert run("uncache", "of(7)")[1] == "forgotten: of(7)\n"
+    assert run("entry", "of(7)")[0] == 1
+
+
 def test_a_function_and_a_tag_are_forgotten(shop: ModuleType, run: Run, url: str) -> None:
     for forget in (("--all", "report"), ("--tag", "tenant:7"), ("--tag", "tenant:7", "--cache", url)):
         shop.report(7)
