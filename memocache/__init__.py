@@ -133,4 +133,4 @@ if not TYPE_CHECKING:  # to a checker, no name but these is there
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, *_MODULES_LATER})
+    return sorted({*globals(), *_LATER, *_MODULES_LATER}.difference(("Final", "TYPE_CHECKING", "importlib")))

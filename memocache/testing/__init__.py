@@ -78,7 +78,10 @@ class CallCount(NamedTuple):
         return CallCount(self.computed - before.computed, self.served - before.served)
 
     def __str__(self) -> str:
-        return f"computed {_times(self.computed)} and served from the cache {_times(self.served)}"
+        from memocache._current import is_disabled
+
+        off = " (with caching switched off, when nothing is counted)" if is_disabled() else ""
+        return f"computed {_times(self.computed)} and served from the cache {_times(self.served)}{off}"
 
 
 def _count_calls(function: "CacheMethods[..., Any] | AsyncCachedFunction[..., Any]") -> CallCount:

@@ -51,6 +51,13 @@ QUESTIONS = {
     "mypy type hints": "recipes/library",
     "invalidate": "features/forgetting",
     "ttl": "features/timeouts",
+    "share colleague": "recipes/notebooks",
+    "multiprocessing workers": "recipes/notebooks",
+    "template fragment": "recipes/django",
+    "csrf cookies": "recipes/django",
+    "negative caching": "glossary",
+    "purge": "glossary",
+    "flush": "glossary",
     "stampede": "features/waiting",
 }
 

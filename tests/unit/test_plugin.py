@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from memocache import ConfigurationError, cached
+from memocache import ConfigurationError, cached, disabled
 from memocache.testing import assert_cached, assert_computed
 
 SHOP = """
@@ -186,6 +186,15 @@ def test_an_assertion_says_what_it_has_seen_and_what_it_wants(area, block, width
     with pytest.raises(AssertionError) as failure:
         use()
     assert str(failure.value).endswith(f".area was {complaint}")
+
+
+def test_an_assertion_says_that_caching_is_switched_off(area) -> None:
+    with pytest.raises(AssertionError) as failure, disabled(), assert_computed(area, times=1):
+        area(1)
+    assert str(failure.value).endswith(
+        ".area was computed 0 times and served from the cache 0 times (with caching switched off, when nothing is "
+        "counted); wanted: computed once"
+    )
 
 
 def test_an_exception_inside_is_the_caller_s(area) -> None:
