@@ -215,12 +215,12 @@ class Binding:
         if waited is not None:
             if entry.counts_its_hits:  # the look has taken it for a hit
                 self.counters.hits -= 1
-                self.counters.saved -= entry.cost / SECOND
+                self.counters.seconds_saved -= entry.cost / SECOND
             self.count_wait(entry.key, waited)
         else:
             if not entry.counts_its_hits:
                 self.counters.hits += 1
-                self.counters.saved += entry.cost / SECOND
+                self.counters.seconds_saved += entry.cost / SECOND
             if listeners:
                 self.tell_served("hit", entry)
         value = entry.value
@@ -245,7 +245,7 @@ class Binding:
             entry.hits += 1
         else:
             self.counters.hits += 1
-            self.counters.saved += entry.cost / SECOND
+            self.counters.seconds_saved += entry.cost / SECOND
         if listeners:
             self.tell_served("stale" if is_stale else "hit", entry)
         return self.serve(entry.value)
@@ -474,7 +474,7 @@ class Figures:
             total.add(counters)
             held = each.usage(tag, counters)
             total.hits += held.hits
-            total.saved += held.saved
+            total.seconds_saved += held.seconds_saved
             if each is cache:
                 usage = held
         return total, usage

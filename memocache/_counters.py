@@ -9,8 +9,10 @@ __all__ = ["Counters", "Info"]
 
 
 FIGURES: Final = (
-    *("computed", "evicted", "failures", "hits", "lost", "misses", "saved", "stale", "stored", "waited", "waits"),
+    *("hits", "stale", "misses", "waits", "failures", "stored", "evicted", "lost"),
+    *("seconds_saved", "seconds_computed", "waited"),
 )
+"""The figures that are added up, of several caches and of all processes."""
 figures_of: Final = attrgetter(*FIGURES)
 """Returns those of counters, in the same order."""
 
@@ -100,5 +102,5 @@ class Counters:
     def _zero(self) -> None:
         self.hits = self.misses = self.stale = self.waits = 0
         self.failures = self.stored = self.evicted = self.lost = 0
-        self.computed = self.saved = self.waited = 0.0
+        self.seconds_saved = self.seconds_computed = self.waited = 0.0
         self.errors: dict[str, int] = {}  # how often each thing was not done

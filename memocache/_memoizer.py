@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 from memocache._binding import Binding, Bindings, VersionedBindings
 from memocache._clock import now
 from memocache._compile import CallCompiler, fast_key_maker
-from memocache._counters import Counters, Info
+from memocache._counters import FIGURES, Counters, Info
 from memocache._current import CacheRef, is_disabled, register
 from memocache._effects import Effects, PendingCall, blocking
 from memocache._engine import CallEngine, TaskEngine, plan_forget
@@ -359,22 +359,8 @@ class Memoizer:
         """Return the figures of the function, on all caches that it has used."""
         cache = self.binding().cache
         total, usage = self.bindings.figures().sum(cache)
-        return Info(
-            hits=total.hits,
-            misses=total.misses,
-            stale=total.stale,
-            waits=total.waits,
-            failures=total.failures,
-            stored=total.stored,
-            seconds_saved=round(total.saved, 6),
-            currsize=usage.size,
-            maxsize=usage.limit,
-            evicted=total.evicted,
-            lost=total.lost,
-            waited=total.waited,
-            errors=total.errors,
-            seconds_computed=round(total.computed, 6),
-        )
+        figures: dict[str, Any] = {name: round(getattr(total, name), 6) for name in FIGURES}
+        return Info(**figures, currsize=usage.size, maxsize=usage.limit, errors=total.errors)
 
     def listing(self, limit: int) -> "Listing":
         """Return the entries of the function on the cache in use, of which *limit* are described."""

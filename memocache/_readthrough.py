@@ -201,7 +201,7 @@ def begin_fast(
         value = found.value
         if not found.counts_its_hits:
             binding.counters.hits += 1
-            binding.counters.saved += found.cost / SECOND
+            binding.counters.seconds_saved += found.cost / SECOND
         if listeners:
             binding.tell_served("hit", found)
         if type(value) is StoredException:
@@ -320,7 +320,7 @@ async def _lead_on(
     """Go on after the computation, which returned *value* or raised *error*, in *cost* seconds."""
     flight = lease.flight
     try:
-        binding.counters.computed += cost
+        binding.counters.seconds_computed += cost
         if cost > binding.longest:
             binding.note_cost(cost)
         if flight.is_left and _have_changed(binding, lease, made_of):
@@ -436,7 +436,7 @@ class PendingLeadFast(Lease):
             return self._end(value, None)
         cost = self._leave()
         try:
-            binding.counters.computed += cost
+            binding.counters.seconds_computed += cost
             if cost > binding.longest:
                 binding.note_cost(cost)
             end = time.time() + lifetime  # see `now`

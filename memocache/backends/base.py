@@ -117,7 +117,7 @@ class Usage(NamedTuple):
     size: int | None = None
     limit: int | None = None
     hits: int = 0
-    saved: float = 0.0
+    seconds_saved: float = 0.0
 
 
 CHANGES: Final = frozenset(("add", "clear", "dec", "delete", "delete_many", "inc", "set", "set_many"))

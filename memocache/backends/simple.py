@@ -228,7 +228,7 @@ class SimpleCache(Cache):
             counters.evicted += evicted
             if entry.hits:
                 counters.hits += entry.hits
-                counters.saved += entry.hits * entry.cost / SECOND
+                counters.seconds_saved += entry.hits * entry.cost / SECOND
         self._tagged.part(scope.tags)
 
     def _tell_evicted(self) -> None:
@@ -347,7 +347,7 @@ class SimpleCache(Cache):
             if entry.hits and entry.scope is not None and entry.scope.counters is counters:
                 hits += entry.hits
                 saved += entry.hits * entry.cost
-        return Usage(size=len(entries), limit=self._threshold, hits=hits, saved=saved / SECOND)
+        return Usage(size=len(entries), limit=self._threshold, hits=hits, seconds_saved=saved / SECOND)
 
     def listing(self, namespace: str | None = None, limit: int = MOST_LISTED) -> "Listing":
         """Return the entries, or those of one *namespace*, of which *limit* are described."""

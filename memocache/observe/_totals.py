@@ -12,12 +12,6 @@ from memocache.errors import ConfigurationError, logger
 
 __all__ = ["COMPUTATIONS", "OUTCOMES", "ROUND_TRIPS", "Labels", "Totals", "check_thread", "labels_of", "system_of"]
 
-COUNTED: Final = {
-    **{name: name for name in ("hits", "stale", "misses", "waits", "evicted", "failures", "stored", "lost", "waited")},
-    "seconds_saved": "saved",
-    "seconds_computed": "computed",
-}
-"""The figures that are summed up, by the names that `Info` has for them; and how the counters call them."""
 LONGEST_INTERVAL: Final = 1e9  # seconds; with more than ten times that, threads cannot wait
 OUTCOMES: Final = {"hits": "hit", "stale": "stale", "misses": "miss", "waits": "wait"}
 """The outcomes of a call, by the name that `Info` has for how often there was each."""
@@ -131,9 +125,9 @@ class Totals:
         if last != ever:
             sums = self.counts.setdefault(labels, Counter())
             more = added.setdefault(labels, Counter())
-            for name, counter in COUNTED.items():
+            for name, number in ever.items():
                 # It only grows; but the hits of an entry that just leaves may be missing in between.
-                new = max(0, ever[counter] - last[counter]) if last else ever[counter]
+                new = max(0, number - last[name]) if last else number
                 sums[name] += new
                 more[name] += new
             known.last = {name: max(ever[name], last[name]) for name in ever} if last else ever

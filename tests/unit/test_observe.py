@@ -93,7 +93,9 @@ def test_hits_of_an_entry_that_leaves_while_they_are_read_are_counted_once() -> 
         is_leaving = False
 
         def usage(self, tag: str, counters: Any) -> Any:
-            return super().usage(tag, counters)._replace(**({"hits": 0, "saved": 0.0} if self.is_leaving else {}))
+            return (
+                super().usage(tag, counters)._replace(**({"hits": 0, "seconds_saved": 0.0} if self.is_leaving else {}))
+            )
 
     cache, totals = Leaving(), Totals()
     f = cached(timeout=60, cache=cache, namespace="leaving")(lambda x: x)

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any, Generic, TypeVar
 
 import attrs
+import flask_login
 import httpx
 import polars as pl
 import pyarrow as pa
@@ -17,6 +18,7 @@ import yarl
 from dateutil import tz
 from markupsafe import Markup
 from sqlalchemy import orm
+from starlette import authentication
 
 from tests.unit.canonical.stored_calls import NOON, elsewhere, one
 
