@@ -328,12 +328,15 @@ class Walk:
                 return self._name(".".join([value.__name__, *attributes[position:]]))
         else:
             position = len(attributes)
-        outcome = self._value(value, name, leniently=leniently)
-        if isinstance(value, type) and outcome[:1] == ("name",):  # of a class that is not followed, its constants
-            for attribute in attributes[position : position + 1]:
-                members: Mapping[str, Any] = value.__members__ if isinstance(value, enum.EnumMeta) else {}
-                own = members.get(attribute, inspect.getattr_static(value, attribute, None))
-                return (*outcome, self._value(own, f"{name}.{attribute}", leniently=True))
+        latest = outcome = self._value(value, name, leniently=leniently)
+        for attribute in attributes[position:]:  # of a class that is not followed, its constants
+            if not isinstance(value, type) or latest[:1] != ("name",):
+                break
+            members: Mapping[str, Any] = value.__members__ if isinstance(value, enum.EnumMeta) else {}
+            value = members.get(attribute, inspect.getattr_static(value, attribute, None))
+            name = f"{name}.{attribute}"
+            latest = self._value(value, name, leniently=True)
+            outcome = (*outcome, latest)
         return outcome
 
     def _imported(self, reference: Reference) -> Outcome:
@@ -385,15 +388,21 @@ class Walk:
             outcomes = [self._value(each, name, leniently=leniently, wholly=wholly) for each in parts]
             return self._noted(name, (kind.__name__, *outcomes))
         if inner := _functions_in(value):
-            return tuple(self._value(each, name, owner, leniently=leniently) for each in inner)
-        return self._constant(value, name, leniently=leniently)
+            outcomes = [self._value(each, name, owner, leniently=leniently) for each in inner]
+            if (
+                type(inspect.getattr_static(kind, "__call__", None)) is FunctionType
+            ):  # what a decorator has made of a function
+                held = [each for key, each in vars(value).items() if not key.startswith("__")]
+                outcomes += [self._value(each, name, leniently=True) for each in (kind, *held)]
+            return tuple(outcomes)
+        return self._constant(value, name, leniently=leniently, wholly=wholly)
 
     def _noted(self, name: str, outcome: Outcome) -> Outcome:
         """Note that the constant with this *name* counts, and return its *outcome*."""
         self._constants[name] = blake2b(_flat(outcome), digest_size=16).hexdigest()[:SHOWN]
         return outcome
 
-    def _constant(self, value: Any, name: str, *, leniently: bool) -> Outcome:
+    def _constant(self, value: Any, name: str, *, leniently: bool, wholly: bool) -> Outcome:
         kind = type(value)
         if kind is object or isinstance(value, logging.Logger):
             return ()
@@ -402,7 +411,8 @@ class Walk:
         if kind.__module__ == "typing":
             return self._name(f"typing.{getattr(value, '__name__', name)}")
         try:
-            hash(value)  # what may change has none
+            if not wholly:
+                hash(value)  # what may change has none
             is_member = isinstance(kind, enum.EnumMeta) and not issubclass(kind, enum.Flag)
             content: object = value._name_ if is_member else encode(getattr(value, "_value_", value))
             parts = _parts(value)

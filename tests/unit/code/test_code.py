@@ -392,6 +392,17 @@ class Frozen:
 class Named(NamedTuple):
     what: object
 
+@dataclass
+class Plain:
+    what: object
+
+class Deco:
+    def __init__(self, function, number=0):
+        self.function, self.number, self.seen = function, number, {{}}
+        functools.update_wrapper(self, function)
+    def __call__(self, x):
+        return self.function(x) + self.number
+
 {}
 @cached(version=memocache.code())
 def f(x):
@@ -451,6 +462,9 @@ def test_what_a_method_reaches_in_another_way_counts(made: Callable[..., ModuleT
         ("functools.cache(functools.partial(g))", "made(x)"),
         ("functools.cache(cached(g))", "made(x)"),
         ("functools.cache(G)", "made()"),
+        ("Deco(max, 7)", "made(x)"),
+        ("Deco(g, 1)", "made(x)"),
+        ("Other(max)", "made(x)"),
         ("frozenset([g])", "[each(x) for each in made]"),
         ("Frozen(g)", "made.what(x)"),
         ("Frozen(Frozen((g,)))", "made.what.what[0](x)"),
@@ -466,6 +480,7 @@ def test_what_a_method_reaches_in_another_way_counts(made: Callable[..., ModuleT
                 "[{7: {'b'}}]",
                 "{'a': g}",
                 "(g,)",
+                "Plain(7)",
             )
         ),
     ],
@@ -473,7 +488,7 @@ def test_what_a_method_reaches_in_another_way_counts(made: Callable[..., ModuleT
 def test_what_lies_in_a_constant_or_a_default_counts(
     made: Callable[..., ModuleType], definition: str, use: str
 ) -> None:
-    text = f"def g(x):\n    return x + 7\nclass G:\n    x = 7\nmade = {definition}"
+    text = f"def g(x):\n    return x + 7\nclass G:\n    x = 7\nclass Other(Deco):\n    RATE = 7\nmade = {definition}"
     assert differ_by_seven(made, HIDDEN.format(text, use, "", "0"))
     assert not differ_by_seven(made, HIDDEN.format(text, "x", "", "0"))
 
@@ -485,6 +500,7 @@ def test_what_lies_in_a_constant_or_a_default_counts(
         ("from others import Kind", "Kind.HIGH"),
         ("from others import Kind", "Kind.NONE, Kind.HIGH.value"),
         ("import others", "others.Kind.HIGH"),
+        ("import others", "others.Outer.Inner.HIGH"),
         ("from others import Kind; made = Kind.HIGH", "made"),
         ("from others import Kind; made = Kind.HIGH, 1", "made"),
         ("from others import Kind; made = frozenset({Kind.HIGH})", "made"),
@@ -496,6 +512,7 @@ def test_the_value_of_a_member_counts_where_its_class_is_not_followed(
     made: Callable[..., ModuleType], kind: str, imports: str, use: str
 ) -> None:
     others = f"from enum import *\nclass Kind({kind}):\n    NONE = 0\n    HIGH = 7\n"
+    others += "class Outer:\n    class Inner:\n        HIGH = Kind.HIGH\n"
     assert differ_by_seven(made, HIDDEN.format(imports, use, "", "0").replace("7", "3"), others)
     mutable = others.replace("7", "[7]")
     assert kind != "Enum" or differ_by_seven(made, HIDDEN.format(imports, use, "", "0").replace("7", "3"), mutable)
