@@ -442,11 +442,11 @@ THEIRS: Final = {
         ("invalidate", "delete", "forget", "evict", "expire", "cache_delete", "cache_invalidate"), "uncache()"
     ),
     **dict.fromkeys(("clear", "reset", "clear_cache", "invalidate_all", "cache_reset"), "uncache_all()"),
-    **dict.fromkeys(("make_cache_key", "get_cache_key", "cache_key", "cache_parameters"), "key()"),
+    **dict.fromkeys(("make_cache_key", "get_cache_key", "cache_key"), "key()"),
     **dict.fromkeys(("original", "uncached", "call"), "__wrapped__"),
     **dict.fromkeys(("get", "cached_value"), "peek()"),
     "set": "put()",
-    "stats": "info()",
+    **dict.fromkeys(("stats", "cache_parameters"), "info()"),
 }
 
 

@@ -54,7 +54,8 @@ __all__ = [
 FIRST_SLEEP: Final = 0.002
 LONGEST_SLEEP: Final = 0.08
 ONE_SHOT: Final = (
-    "the function returned an iterator, whose first reader uses it up, so it was not stored; return a list"
+    "the function returned an iterator, whose first reader uses it up, so it was not stored; return a list, or what is "
+    "in the file"
 )
 AWAITED_ONCE: Final = (
     "the function returned what can be awaited once only, so it was not stored; "

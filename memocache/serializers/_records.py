@@ -458,11 +458,13 @@ class KnownShapes:
             return None
         known = self.find(shape.name)
         if known is None:
-            raise NoByteForm(
-                kind,
-                "no return hint names, so that it would be written and never be read",
-                f"annotate the function's return type with it, or pass types=[{kind.__name__}]",
-            )
+            problem = "no return hint names, so that it would be written and never be read"
+            found = getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind
+            if found or "<locals>" in kind.__qualname__:
+                remedy = f"annotate the function's return type with it, or pass types=[{kind.__name__}]"
+            else:  # as the rows of pandas and Django are, where nobody can name the class
+                remedy = "return a dict, or a NamedTuple that the hint names"
+            raise NoByteForm(kind, problem, remedy)
         if known.kind is not kind:
             raise NoByteForm(kind, "is another type than the one named by this name", "name each type differently")
         return shape

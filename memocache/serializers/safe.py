@@ -41,8 +41,9 @@ _REMEDIES: Final = {
     ("django.db.models.query", "QuerySet"): "return list(queryset.values())",
     ("django.utils.functional", "Promise"): "return str(text)",
     ("torch", "Tensor"): "return tensor.numpy()",
+    **{("builtins", name): "return a list instead" for name in ("dict_keys", "dict_values", "dict_items", "range")},
 }
-"""The remedies for classes of other libraries, by module and name."""
+"""The remedies for classes, above all of other libraries, by module and name."""
 
 
 def _arrays() -> Any:

@@ -162,7 +162,7 @@ def test_a_function_that_cannot_take_a_result_is_refused(option: str, function: 
 
 def test_what_is_wrong_is_told_of_a_callable_without_a_name_by_its_type() -> None:
     policy = Policy(functools.partial(lambda result: "soon"))
-    with pytest.raises(ConfigurationError, match=r"timeout \(given by partial\)='soon' is not a duration"):
+    with pytest.raises(ConfigurationError, match=r"timeout \(given by a partial\)='soon' is not a duration"):
         policy.lifetime(1, 60)
 
 

@@ -87,6 +87,11 @@ def generator() -> Any:
     yield 1
 
 
+def made_at_run_time() -> Any:
+    """Return a row as the itertuples() of pandas and Django's values_list(named=True) make them."""
+    return collections.namedtuple("Row", ["a"])(1)
+
+
 def odd(make: Callable[[Any], None], value: Any) -> Any:
     make(value)
     return value
@@ -110,7 +115,12 @@ def odd(make: Callable[[Any], None], value: Any) -> Any:
     (threading.Lock(), "value is of type _thread.lock, which has no form as bytes; " + OTHERWISE),
     (object(), "value is of type object, which has no form as bytes; " + OTHERWISE),
     (Ellipsis, "value is of type ellipsis, which has no form as bytes; " + OTHERWISE),
-    (range(3), "value is of type range, which has no form as bytes; " + OTHERWISE),
+    (range(3), "value is of type range, which has no form as bytes; return a list instead"),
+    ({}.keys(), "value is of type dict_keys, which has no form as bytes; return a list instead"),
+    ([{1: 2}.values()], "value[0] is of type dict_values, which has no form as bytes; return a list instead"),
+    ({}.items(), "value is of type dict_items, which has no form as bytes; return a list instead"),
+    (made_at_run_time(), f"value is of type {__name__}.Row, which no return hint names, so that it would be written and"
+     " never be read; return a dict, or a NamedTuple that the hint names"),
     (memoryview(b""), "value is of type memoryview, which has no form as bytes; " + OTHERWISE),
     (types.MappingProxyType({}), "value is of type mappingproxy, which has no form as bytes; " + OTHERWISE),
     (threading, "value is of type module, which has no form as bytes; " + OTHERWISE),
