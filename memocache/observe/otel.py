@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -16,7 +15,7 @@ from memocache.errors import ConfigurationError
 from memocache.observe._totals import COMPUTATIONS, OUTCOMES, ROUND_TRIPS, Labels, Totals, labels_of, system_of
 
 try:
-    from opentelemetry import metrics, trace
+    from opentelemetry import context, metrics, trace
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         "memocache.observe.otel needs OpenTelemetry: pip install 'opentelemetry-api>=1.25'"
@@ -153,14 +152,17 @@ class Observer:
         if collecting and threading.get_ident() in collecting:  # no ContextVar may be set there
             yield
             return
-        start = partial(self._tracer.start_as_current_span, record_exception=False, set_status_on_exception=False)
-        with start(f"cache.compute {name}", attributes={"cache.function": name}) as span:
-            try:
-                yield
-            except BaseException as error:
-                span.set_attributes(error_type(error))
-                span.set_status(trace.StatusCode.ERROR)
-                raise
+        span = self._tracer.start_span(f"cache.compute {name}", attributes={"cache.function": name})
+        token = context.attach(trace.set_span_in_context(span))
+        try:
+            yield
+        except BaseException as error:
+            span.set_attributes(error_type(error))
+            span.set_status(trace.StatusCode.ERROR)
+            raise
+        finally:
+            context.detach(token)
+            span.end()
 
     def _timed(self, event: Event) -> None:
         system = system_of(event.cache)
