@@ -113,6 +113,7 @@ def _redis(settings: Settings, options: dict[str, Any]) -> Cache:
         host, port = settings.get("CACHE_REDIS_HOST") or "127.0.0.1", settings.get("CACHE_REDIS_PORT") or 6379
         user, password = settings.get("CACHE_REDIS_USERNAME") or "", settings.get("CACHE_REDIS_PASSWORD") or ""
         secret = f"{quote(user, safe='')}:{quote(password, safe='')}@" if password else ""
+        host = f"[{host}]" if ":" in host and not host.startswith("[") else host  # IPv6
         url = f"redis://{secret}{host}:{port}/{settings.get('CACHE_REDIS_DB') or 0}"
     return cache_from_url(url, **options)
 

@@ -73,6 +73,8 @@ def test_redis() -> None:
     assert "h:7" in repr(cache_from_settings({"CACHE_TYPE": "RedisCache", "CACHE_REDIS_URL": "redis://h:7/1"}))
     settings = {"CACHE_TYPE": "redis", "CACHE_REDIS_HOST": "h", "CACHE_REDIS_PASSWORD": "p@:/", "CACHE_REDIS_DB": 3}
     assert "h:6379" in repr(cache_from_settings(settings))
+    for host in ("::1", "[::1]"):
+        assert "(::1:6379" in repr(cache_from_settings({**settings, "CACHE_REDIS_HOST": host}))
 
 
 @pytest.mark.parametrize(
