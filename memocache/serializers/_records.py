@@ -116,6 +116,8 @@ class _RecordShape(Shape):
         self._known = frozenset(fields)
         self._slots = [name for base in kind.__mro__ for name in _slots_of(base) if name not in self._known]
         self._plain = not self._slots and kind.__dictoffset__ == 0
+        self._described = [name for name in self.fields if _is_described(kind, name)]
+        self._assigned = [name for name in self.fields if name not in self._described]
 
     def disassemble(self, value: Any) -> dict[str, object]:
         try:
@@ -125,6 +127,10 @@ class _RecordShape(Shape):
             raise NoByteForm(self.kind, f"has no value for its field {missing!r} here", _REMEDY) from None
         if not self._plain:
             self._refuse_strays(value)
+        for name in self._described:  # what the descriptor keeps, before it makes more of it
+            if name not in getattr(value, "__dict__", ()):
+                raise NoByteForm(self.kind, f"keeps its field {name!r} by a descriptor", _REMEDY)
+            content[name] = vars(value)[name]
         return content
 
     def _refuse_strays(self, value: Any) -> None:
@@ -165,8 +171,10 @@ class _DataclassShape(_RecordShape):
 
     def _construct(self, content: dict[str, object]) -> object:
         instance = object.__new__(self.kind)
-        for field in self.fields:
+        for field in self._assigned:
             object.__setattr__(instance, field, content[field])
+        for field in self._described:  # whose code would run, and change it once more
+            vars(instance)[field] = content[field]
         return instance
 
 
@@ -325,6 +333,12 @@ def _is_attrs(kind: type) -> bool:
 def _is_pure_python(kind: type) -> bool:
     """Return whether there is nothing in an instance but its attributes, unlike in a dict or an exception."""
     return all(base is object or base.__flags__ & _HEAP_TYPE for base in kind.__mro__)
+
+
+def _is_described(kind: type, name: str) -> bool:
+    """Return whether *name* is an attribute of *kind* by a descriptor of the user's, such as one that validates it."""
+    owner = inspect.getattr_static(kind, name, None)
+    return hasattr(type(owner), "__set__") and type(owner) is not types.MemberDescriptorType
 
 
 def _slots_of(base: type) -> list[str]:

@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, NewType, Optional, TypeVar, Union
 
 import msgspec
@@ -237,6 +238,50 @@ def test_flags_without_names_today_are_refused() -> None:
     assert SafeSerializer(types=[newer]).loads(writer.dumps(older(3), b""), b"") is newer(3)
     said = refusal(SafeSerializer(types=[newer]).loads, writer.dumps(older(6), b""), b"")
     assert said == "the bytes hold models.Thing of another shape: it has no such member"
+
+
+class InCents:
+    """A descriptor that makes something else of what it is given."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return 3 if instance is None else instance.__dict__[self.name]
+
+    def __set__(self, instance: Any, value: int) -> None:
+        instance.__dict__[self.name] = value * 100
+
+
+class InTable(InCents):
+    """One that keeps the values itself."""
+
+    table: ClassVar[dict[int, int]] = {}
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return 3 if instance is None else self.table[id(instance)]
+
+    def __set__(self, instance: Any, value: int) -> None:
+        self.table[id(instance)] = value * 100
+
+
+@dataclass
+class Priced:
+    note: str
+    price: Any = InCents()
+
+
+@dataclass
+class PricedInTable:
+    price: Any = InTable()
+
+
+def test_no_descriptor_of_a_field_runs() -> None:
+    serializer = SafeSerializer(types=[Priced, PricedInTable])
+    back = serializer.loads(serializer.dumps(Priced("tea", 5), b""), b"")
+    assert (type(back), vars(back)) == (Priced, {"note": "tea", "price": 500})
+    with pytest.raises(SerializationError, match="which keeps its field 'price' by a descriptor; return plain data"):
+        serializer.dumps(PricedInTable(5), b"")
 
 
 def test_no_constructor_runs() -> None:
