@@ -87,7 +87,9 @@ class _Schema:
         return _own_name(hint)
 
     def _class_text(self, kind: type) -> str:
-        if kind not in self.classes and not is_registered(kind):
+        if is_registered(kind):
+            return name_of(kind)
+        if kind not in self.classes:
             hints = field_hints(kind)
             if hints is not None:
                 self.classes[kind] = hints

@@ -169,3 +169,11 @@ def test_a_registered_class_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch
     assert digest(Owner) is not None
     register(Owner, lambda owner: owner.name, Owner)
     assert digest(Owner) is None
+
+
+def test_registered_classes_of_one_name_in_one_package_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_records, "_registered", {})
+    kinds = [type("Money", (), {"__module__": f"shop.{module}"}) for module in ("old", "new")]
+    for kind in kinds:
+        register(kind, vars, lambda parts: parts)
+    assert of(kinds[0]) != of(kinds[1])
