@@ -202,6 +202,8 @@ class Walk:
         self._found: list[tuple[str, Any, type | None]] = []
         """The functions and classes that count: their names, and the classes whose methods they are."""
         self._positions: dict[int, int] = {}
+        self._open: list[object] = []
+        """The values that are being looked into: one may be in itself."""
         self._names: dict[str, None] = {}
         self._constants: dict[str, str] = {}
         self.watched: dict[tuple[int, str], Watched] = {}
@@ -361,6 +363,15 @@ class Walk:
         What cannot be told is refused, or not counted if it is to be *leniently*. If a container is to count *wholly*,
         so does one that may change: where nobody else has it.
         """
+        if any(value is each for each in self._open):
+            return ()
+        self._open.append(value)
+        try:
+            return self._outcome(value, name, owner, leniently=leniently, wholly=wholly)
+        finally:
+            self._open.pop()
+
+    def _outcome(self, value: Any, name: str, owner: type | None, *, leniently: bool, wholly: bool) -> Outcome:
         kind = type(value)
         if wholly and kind in READ_ONLY:
             value = READ_ONLY[kind](value)

@@ -518,6 +518,21 @@ def test_the_value_of_a_member_counts_where_its_class_is_not_followed(
     assert kind != "Enum" or differ_by_seven(made, HIDDEN.format(imports, use, "", "0").replace("7", "3"), mutable)
 
 
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "Deco(max); made.function = Deco(max); made.function.function = made",
+        "Deco(max); made.__wrapped__ = made",
+        "functools.cache(g); made.__wrapped__ = made",
+        "[7]; made.append(made)\ndef helper(x, table=made):\n    return table",
+    ],
+)
+def test_what_is_in_itself_is_no_trouble(made: Callable[..., ModuleType], definition: str) -> None:
+    text = f"def g(x):\n    return x\nmade = {definition}"
+    use = "helper(x)" if "helper" in definition else "made(x)"
+    assert differ_by_seven(made, HIDDEN.format(text, use, "", "type(self).LIMIT"))
+
+
 def test_for_which_class_a_function_is_registered_counts(made: Callable[..., ModuleType]) -> None:
     text = """
         import functools
