@@ -11,7 +11,7 @@ from memocache._policy import UNSET, Unset
 from memocache._readthrough import forget_tag_on
 from memocache._tags import tag_name
 from memocache.backends.base import Cache
-from memocache.errors import BackendError, ConfigurationError, UncacheFailed
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed, with_article
 
 if TYPE_CHECKING:
     from memocache._memoizer import Memoizer
@@ -83,8 +83,9 @@ def _checked(given: object, where: str = "") -> Cache:
         cache = as_cache(given)
     if cache is not None:
         return cache
+    what = f"the class {given.__name__}" if isinstance(given, type) else with_article(type(given))
     raise ConfigurationError(
-        f"configure({where}) got {type(given).__name__}; wanted: a cache object such as SimpleCache(threshold=10_000) "
+        f"configure({where}) got {what}; wanted: a cache object such as SimpleCache(threshold=10_000) "
         "or MemcachedCache(['127.0.0.1:11211']), a URL such as 'memcached://127.0.0.1:11211', or "
         "any object with get, set and delete"
     )

@@ -17,14 +17,14 @@ from memocache._policy import FOREVER, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends._listing import DIGEST, Listing, StoredEntry
 from memocache.backends.base import MOST_LISTED, Cache, call_verb, countable
-from memocache.errors import BackendUnavailable, ConfigurationError, SerializationError, logger
+from memocache.errors import BackendUnavailable, ConfigurationError, SerializationError, logger, with_article
 from memocache.keys import ALL, all_tag, namespace_of, readable_prefix
 from memocache.serializers import SafeSerializer
 from memocache.serializers._codec import ValueCodec
 
 __all__ = [
     *("Found", "KVServer", "PackedCache", "ServerCache", "block_of", "due", "expire_after", "is_generation"),
-    *("is_lease", "is_present", "kept_until", "new_generation", "number_in"),
+    *("is_lease", "is_present", "kept_until", "new_generation", "no_key", "number_in"),
 ]
 
 LONGEST_EXPIRY: Final = 30 * 86400  # seconds; memcached takes larger numbers for dates
@@ -34,6 +34,14 @@ SKEW: Final = 60.0  # seconds by which the clocks of two hosts may differ
 SAFE: Final = SafeSerializer()
 SAFE_KEY: Final = re.compile(r"[!\"$-~][!-~]*")  # printable ASCII; '#' in front marks a digest
 SAFE_PREFIX: Final = re.compile(r"[!-~]*")
+
+
+def no_key(given: Any) -> TypeError:
+    """Return the error for what is *given* in place of a key."""
+    return TypeError(
+        f"a key is a text, and this is {with_article(type(given))}; get_many(), get_dict() and delete_many() take keys "
+        "one by one"
+    )
 
 
 class PackedCache(Cache):
@@ -81,7 +89,10 @@ class PackedCache(Cache):
 
     def _wire(self, key: str) -> str:
         """Return the form of *key* that stands in the cache, a different one for each key."""
-        wire = self._prefix + key
+        try:
+            wire = self._prefix + key
+        except TypeError:
+            raise no_key(key) from None
         if len(wire) <= self.longest_key and SAFE_KEY.fullmatch(key):
             return wire
         return f"{self._prefix}#{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=20).hexdigest()}"

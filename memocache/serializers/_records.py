@@ -473,10 +473,10 @@ class KnownShapes:
         known = self.find(shape.name)
         if known is None:
             problem = "no return hint names, so that it would be written and never be read"
-            found = getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind
-            if found or "<locals>" in kind.__qualname__:
+            # The rows that pandas and Django make are of a class that nobody can name.
+            if "." in kind.__qualname__ or hasattr(sys.modules.get(kind.__module__), kind.__name__):
                 remedy = f"annotate the function's return type with it, or pass types=[{kind.__name__}]"
-            else:  # as the rows of pandas and Django are, where nobody can name the class
+            else:
                 remedy = "return a dict, or a NamedTuple that the hint names"
             raise NoByteForm(kind, problem, remedy)
         if known.kind is not kind:

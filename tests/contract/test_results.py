@@ -49,6 +49,20 @@ def test_a_class_method_may_return_itself(make: Callable[[], Cache]) -> None:
         assert load.info().hits == hits
 
 
+OF_MANY = ("get_many", "get_dict", "delete_many")
+NO_KEYS = [
+    *((method, given) for method in ("get", "set", "add", "delete", "has", "inc", *OF_MANY) for given in (7, None)),
+    *((method, ["a", "b"]) for method in OF_MANY),
+]
+
+
+@pytest.mark.parametrize(("method", "given"), NO_KEYS, ids=str)
+def test_a_key_of_a_user_s_is_a_text(make: Callable[[], Cache], method: str, given: Any) -> None:
+    """A file took the text of a list for a key, under which there was nothing to delete."""
+    with pytest.raises(TypeError, match=r"^a key is a text, and this is |^unhashable type: 'list'$"):
+        getattr(make(), method)(given, *([1] if method in ("set", "add") else []))
+
+
 @pytest.mark.parametrize("function", [hinted.anything, hinted.not_found], ids=lambda function: function.__name__)
 def test_what_would_never_be_read_is_not_stored(
     make: Callable[[], Cache], function: Any, caplog: pytest.LogCaptureFixture

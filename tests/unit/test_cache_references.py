@@ -252,12 +252,12 @@ A_CACHE = (
         ((), {}, "configure() got nothing; wanted: the default cache, or caches by name"),
         ((), {"cache": SimpleCache()}, "configure() takes the default cache without a name; drop the cache= before it"),
         ((), {"default": 5}, "configure() takes the default cache without a name; drop the default= before it"),
-        ((), {"sessions": 5}, f"configure(sessions=) got int; {A_CACHE}"),
-        ((), {"sessions": "reports"}, f"configure(sessions=) got str; {A_CACHE}"),
-        ((None,), {}, f"configure() got NoneType; {A_CACHE}"),
-        (("memcached:",), {}, f"configure() got str; {A_CACHE}"),
-        (([],), {}, f"configure() got list; {A_CACHE}"),
-        ((SimpleCache,), {}, f"configure() got ABCMeta; {A_CACHE}"),
+        ((), {"sessions": 5}, f"configure(sessions=) got an int; {A_CACHE}"),
+        ((), {"sessions": "reports"}, f"configure(sessions=) got a str; {A_CACHE}"),
+        ((None,), {}, f"configure() got a NoneType; {A_CACHE}"),
+        (("memcached:",), {}, f"configure() got a str; {A_CACHE}"),
+        (([],), {}, f"configure() got a list; {A_CACHE}"),
+        ((SimpleCache,), {}, f"configure() got the class SimpleCache; {A_CACHE}"),
     ],
 )
 def test_configure_says_what_it_wants(positional: Any, named: Any, message: str, fresh_default: SimpleCache) -> None:

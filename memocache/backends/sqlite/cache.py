@@ -20,7 +20,7 @@ from memocache._clock import ticks
 from memocache._envelope import VALUE, end_of, key_digest
 from memocache.backends._facts import ServerFacts
 from memocache.backends._leases import Answer, LeaseCache
-from memocache.backends._shared import BEGINNING, Found, is_present
+from memocache.backends._shared import BEGINNING, Found, is_present, no_key
 from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, seconds_allowed
 from memocache.backends.sqlite.connection import (
     BESIDE,
@@ -200,7 +200,10 @@ class SQLiteCache(LeaseCache):
         return (self._database,)
 
     def _wire(self, key: str) -> str:
-        return f"{self._prefix}\0{key}"
+        try:
+            return self._prefix + "\0" + key
+        except TypeError:
+            raise no_key(key) from None
 
     def _check_size(self, wire: str, data: bytes) -> None:
         if len(data) > self._largest:
