@@ -359,7 +359,8 @@ class Memoizer:
         """Return the figures of the function, on all caches that it has used."""
         cache = self.binding().cache
         total, usage = self.bindings.figures().sum(cache)
-        figures: dict[str, Any] = {name: round(getattr(total, name), 6) for name in FIGURES}
+        total.seconds_saved, total.seconds_computed = round(total.seconds_saved, 6), round(total.seconds_computed, 6)
+        figures: dict[str, Any] = {name: getattr(total, name) for name in FIGURES}
         return Info(**figures, currsize=usage.size, maxsize=usage.limit, errors=total.errors)
 
     def listing(self, limit: int) -> "Listing":
