@@ -365,7 +365,7 @@ def _encode_other(value: Any, level: Level) -> bytes:
         if class_attribute(kind, "__get__") is not None and getattr(value, "__wrapped__", None) is not None:
             # A decorated one that has no name, or a method of one; what is below another decorator does not say all.
             inner = getattr(value, "__func__", None)
-            is_method = inner is not None and type(inner) is not types.FunctionType
+            is_method = type(inner) not in (types.NoneType, types.FunctionType) and hasattr(value, "__self__")
             return _method(value, level) if is_method else _function(value, level)
     raise NoStableForm(f"{with_article(kind)} instance", _remedy(kind))
 

@@ -95,6 +95,14 @@ refused: list[tuple[Any, str]] = [
         "the function function has no stable form: it is not what is found as no.such.module.function; "
         "define it under that name in its module",
     ),
+    *(
+        (
+            kind(functools.cache(function)),
+            f"the function function has no stable form: it is not what is found as {function.__module__}.function; "
+            "define it under that name in its module",
+        )
+        for kind in (staticmethod, classmethod)
+    ),
     (math, "a module has no stable form: pass its name"),
     (iter([1]), "a list_iterator instance has no stable form: reading it would use it up; pass a tuple of its items"),
     (
