@@ -117,10 +117,11 @@ class Memoizer:
         self._believed = believed
         self.signature = believed.signature
         self.is_called_as_written = believed.as_written
-        self._spec = KeySpec(self.title, believed, options.key, options.ignore)
-        self.tags = Tags(self.title, options.tags, believed.signature.parameters)
         self.owner = Owner(function, kind)
         """Says what the first argument counts as."""
+        is_method = self.owner.is_possible
+        self._spec = KeySpec(self.title, believed, options.key, options.ignore, is_method=is_method)
+        self.tags = Tags(self.title, options.tags, believed.signature.parameters)
         self.code: FunctionCode | None = plain.code if plain is not None else self._own_code()
         """Its code, if that is its version."""
         self._fast_index = self._new_fast_index()

@@ -352,7 +352,7 @@ class Shell:
         name, args, kwargs = parse_call(text)
         function = self._shared_function(name)
         try:
-            inspect.signature(function).bind(*args, **kwargs)
+            _memoizer(function).signature.bind(*function._self_bound, *args, **kwargs)
         except TypeError as error:
             raise ShellError(f"{text}: {error}") from None
         return function, args, kwargs

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature
 from typing import Any, Final, NamedTuple
 
-from memocache.errors import ConfigurationError, title_of
+from memocache.errors import ConfigurationError, UnkeyableArgument, title_of
 
 __all__ = [
+    "LEFT_OUT",
     "ONE_VALUE",
     "POSITIONAL",
     "STARS",
@@ -110,7 +111,20 @@ def is_awaited_once(kind: type) -> bool:
 
 
 class LeftOut:
-    """LeftOut: the type of LEFT_OUT, which stands for an argument that the claimed signature asks for."""
+    """LeftOut: the type of LEFT_OUT, which stands for an argument that the claimed signature asks for.
+
+    Nothing may be made of it: it would be the same for calls whose arguments stand for others than they seem to.
+    """
+
+    why = (
+        "it was left out, so that a decorator below @cached fills in this parameter or another one, and the arguments "
+        "may be for others than they seem to be: put @cached below that decorator"
+    )
+
+    def __cache_key__(self) -> object:
+        raise UnkeyableArgument(self.why)
+
+    __bool__ = __repr__ = __cache_key__  # type: ignore[assignment]
 
 
 LEFT_OUT: Final = LeftOut()
@@ -153,6 +167,9 @@ def believed_signature(function: Callable[..., Any]) -> BelievedSignature:
     if type(function) is types.FunctionType and not function.__dict__.keys() & {"__wrapped__", "__signature__"}:
         return BelievedSignature(signature_of(function))
     claim = signature_of(function)
+    wrapped = getattr(function, "__wrapped__", None)
+    if wrapped is not None and "__signature__" not in vars(function):
+        claim = believed_signature(wrapped).signature
     own = _own_signature(function)
     if own is None:
         return BelievedSignature(claim, as_written=True, is_open=True)

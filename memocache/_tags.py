@@ -12,7 +12,7 @@ from hashlib import blake2b
 from inspect import BoundArguments, Parameter, Signature
 from typing import Any, Final
 
-from memocache._signature import STARS, is_awaited, signature_of, why_uncallable
+from memocache._signature import LEFT_OUT, STARS, is_awaited, signature_of, why_uncallable
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 __all__ = [
@@ -213,6 +213,8 @@ def read_field(where: str, field: str, arguments: Mapping[str, Any]) -> Any:
     *where* it stands is noted in the error where there is no such attribute.
     """
     value = arguments[parameter_of(field)]
+    if value is LEFT_OUT:
+        raise UnkeyableArgument(f"{where} names {{{field}}}; {LEFT_OUT.why}")
     try:
         for attribute in field.split(".")[1:]:
             value = getattr(value, attribute)

@@ -9,7 +9,7 @@ from memocache._effects import Effects, awaiting, blocking
 from memocache._engine import plan_forget
 from memocache._memoizer import as_call
 from memocache._readthrough import forget_tag
-from memocache._signature import generator_kind, is_awaited_once, refuse_coroutine_function, signature_of
+from memocache._signature import believed_signature, generator_kind, is_awaited_once, refuse_coroutine_function
 from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, title_of, with_article
 
@@ -173,7 +173,7 @@ class ForgetPlanner:
         _refuse_unfit(self.title, writer)
         if callable(call):
             refuse_coroutine_function(f"{self.title}: call=", call)
-        self._writer = signature_of(writer)
+        self._writer = believed_signature(writer).signature
         self._prepare = self._preparer(call, every=every)
 
     def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], list[Plan]]:
@@ -223,7 +223,7 @@ class ForgetPlanner:
         where = f"{self.title}: call={call!r}"
         args, kwargs = as_call(self._first, call)
         try:
-            signature_of(self._memoizer.function).bind(*args, **kwargs)
+            self._memoizer.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ConfigurationError(f"{where} is no call of {self._memoizer.title}: {error}") from None
         first = len(self._first)
@@ -243,7 +243,7 @@ class ForgetPlanner:
 
     def _same_names(self) -> dict[str, str]:
         """Return the call whose arguments are the writer's of the same names."""
-        parameters = list(signature_of(self._memoizer.function).parameters.values())[len(self._first) :]
+        parameters = list(self._memoizer.signature.parameters.values())[len(self._first) :]
         wanted = [each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
         missing = [name for name in wanted if name not in self._writer.parameters]
         if missing or len(wanted) < len(parameters):

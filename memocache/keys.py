@@ -12,7 +12,7 @@ import threading
 import weakref
 from base64 import urlsafe_b64encode
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from inspect import Parameter, Signature
@@ -34,11 +34,11 @@ from memocache._canonical_libraries import LEAVE_OUT, ROW
 from memocache._fork import in_child
 from memocache._instances import Owner, token
 from memocache._signature import (
+    LEFT_OUT,
     ONE_VALUE,
     POSITIONAL,
     BelievedSignature,
     is_awaited,
-    open_parameters,
     refuse_coroutine_function,
     why_uncallable,
 )
@@ -379,7 +379,13 @@ class KeySpec:
     """The arguments that are part of a key: the options key= and ignore=, checked against the signature."""
 
     def __init__(
-        self, title: str, believed: BelievedSignature, key: "str | Callable[..., Any] | None", ignore: tuple[str, ...]
+        self,
+        title: str,
+        believed: BelievedSignature,
+        key: "str | Callable[..., Any] | None",
+        ignore: tuple[str, ...],
+        *,
+        is_method: bool,
     ) -> None:
         self.function: Callable[..., Any] | None = None
         """The user's own key function: then its result is all that is in a key."""
@@ -413,8 +419,7 @@ class KeySpec:
                 f"{title}: key={key!r} is {with_article(type(key))}; wanted: a template such as 'user:{{user_id}}', "
                 "or a function that takes the call's arguments and returns what is in the key"
             )
-        bound = open_parameters(believed.signature, "")[0] if believed.is_open else parameters
-        defaults = {name: bound[name].default for name in parameters}
+        defaults = _defaults(parameters, self.names, fills_in=believed.is_open and key is None, is_method=is_method)
         self.defaults = tuple(defaults.get(name, Parameter.empty) for name in self.names)
         """The default of each; Parameter.empty where there is none."""
         self.are_all = self.function is None and len(self.names) == len(parameters)
@@ -424,6 +429,22 @@ class KeySpec:
         first = next(iter(parameters.values()), None)
         if first is not None and first.kind in POSITIONAL and first.name in self.names:
             self.instance_at = self.names.index(first.name)
+
+
+def _defaults(
+    parameters: Mapping[str, Parameter], names: tuple[str, ...], *, fills_in: bool, is_method: bool
+) -> dict[str, Any]:
+    """Return the default of each of the *parameters*; LEFT_OUT where a wrapper that *fills_in* some may do so.
+
+    It may fill one in before what it is given, so that each argument is for the next parameter. So nothing may be left
+    out after one that is not among the *names* in the key; but a method's instance is not taken for another.
+    """
+    defaults: dict[str, Any] = {}
+    for each in parameters.values():
+        is_instance = is_method and not defaults
+        defaults[each.name] = LEFT_OUT if fills_in and each.default is each.empty else each.default
+        fills_in = fills_in and (is_instance or each.kind not in POSITIONAL or each.name in names)
+    return defaults
 
 
 def _check_template(title: str, template: str, parameters: Iterable[str]) -> tuple[str, ...]:

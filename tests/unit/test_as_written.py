@@ -134,6 +134,75 @@ def test_equal_calls_of_a_wrapper_share_a_key(cache: Cache, is_async: bool) -> N
         assert f.info().misses == computed
 
 
+# Of what is left out, nobody can say whether it, or the first, is filled in. So nothing may be made of it.
+FILLS_IN_THE_FIRST = "w(*args, **kwargs): return g('a session', *args, **kwargs)"
+FILLS_IN_BY_NAME = "w(*args, **kwargs): return g(*args, session='a session', **kwargs)"
+LEFT_OUT = (
+    "it was left out, so that a decorator below @cached fills in this parameter or another one, and the arguments may "
+    "be for others than they seem to be: put @cached below that decorator"
+)
+WHERE = {
+    "key": ({"key": "{user_id}"}, "g: parameter 'user_id' has no stable key: "),
+    "key of an attribute": ({"key": "{user_id.real}"}, "g: key='{user_id.real}' names {user_id.real}; "),
+    "key function": ({"key": lambda session, user_id: user_id}, "g: the result of key= has no stable key: "),
+    "text of it": ({"key": lambda session, user_id: f"{user_id}"}, ""),
+    "or nothing": ({"key": lambda session, user_id: user_id or 0}, ""),
+    "ignore": ({"ignore": ("session",)}, "g: parameter 'user_id' has no stable key: "),
+    "tags": ({"tags": ("user:{user_id}",)}, "g: tags='user:{user_id}' names {user_id}; "),
+    "tag function": ({"tags": (lambda user_id: f"user:{user_id}",)}, ""),
+}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("where", WHERE)
+def test_what_may_be_for_another_parameter_is_refused(cache: Cache, where: str, is_async: bool) -> None:
+    options, told = WHERE[where]
+    plain = made("g(session, user_id): return user_id", FILLS_IN_THE_FIRST, is_async=is_async)
+    f: Any = cached(cache=cache, namespace=where, **options)(plain)
+    assert outcome(plain, 1) == 1
+    assert outcome(f, user_id=1) == 1
+    assert outcome(f, user_id=2) == 2
+    calls = [f, f.peek, f.refresh, functools.partial(f.put, 3), lambda *args: f.many([args])]
+    for call in (*calls, *([f.uncache] if where != "tags" and where != "tag function" else [])):
+        kind, text = outcome(call, 1)  # type: ignore[misc]
+        assert kind is UnkeyableArgument
+        assert text.removesuffix("; or pass key= or ignore=('user_id',)") == told + LEFT_OUT
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("where", WHERE)
+def test_what_is_beside_the_key_may_be_filled_in(cache: Cache, where: str, is_async: bool) -> None:
+    options, _ = WHERE[where]
+    plain = made("g(user_id, session): return user_id", FILLS_IN_BY_NAME, is_async=is_async)
+    if callable(options.get("key")):
+        options = {"key": lambda user_id, session: user_id}
+    f = cached(cache=cache, namespace=where, **options)(plain)
+    assert [outcome(f, 1), outcome(f, 2), outcome(f, user_id=1), outcome(f, 2)] == [1, 2, 1, 2]
+    assert f.info().misses == 2
+
+
+def test_an_instance_is_not_taken_for_another_argument() -> None:
+    plain = made("g(self, user_id, session): return [user_id]", FILLS_IN_BY_NAME, is_async=False)
+    plain.__qualname__ = "Account.load"
+    Account = type("Account", (), {"load": cached(ignore=("self",))(plain)})
+    assert [Account().load(1), Account().load(2), Account().load(user_id=1)] == [[1], [2], [1]]
+    assert Account.load.info().misses == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_wrapper_that_others_wrap_is_still_called_by_its_own_parameters(cache: Cache, is_async: bool) -> None:
+    names = {
+        "g": made(
+            "g(session, user_id): return user_id", "w(user_id): return g('a session', user_id)", is_async=is_async
+        )
+    }
+    word, wait = ("async ", "await ") if is_async else ("", "")
+    exec(f"{word}def w(*args, **kwargs): return {wait}g(*args, **kwargs)", names)
+    f = cached(cache=cache, namespace="outer", key="{user_id}")(functools.wraps(names["g"])(names["w"]))
+    assert [outcome(f, 1), outcome(f, 2), outcome(f, user_id=1)] == [1, 2, 1]
+    assert f.info().misses == 2
+
+
 class Shop:
     """Methods below and above wrappers of each kind."""
 

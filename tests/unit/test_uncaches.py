@@ -421,6 +421,29 @@ def test_a_function_as_call_sees_what_was_written(cache: Cache, kind: str) -> No
     assert owned(7) == ["tea"]
 
 
+def test_a_wrapper_is_called_by_its_own_parameters(cache: Cache, kind: str) -> None:
+    # Whatever those are of what it wraps, which functools.wraps lets it claim.
+    def connected(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(name: str) -> Any:
+            return function("connection", name)
+
+        return wrapper
+
+    @cached(cache=cache, namespace="price")
+    @connected
+    def price(connection: str, name: str) -> list[str]:
+        return read.append(name) or [name]
+
+    read: list[str] = []
+    change = connected(lambda connection, name: None)
+    for call in (None, ("{name}",), {"name": "{name}"}):
+        price("tea"), price("cake")
+        done(uncaches(price, call)(writer(kind, change))("tea"))
+        assert (price("tea"), price("cake")) == (["tea"], ["cake"])
+    assert read == ["tea", "cake", "tea", "tea", "tea"]
+
+
 def test_a_cached_function_is_found_below_what_wraps_it() -> None:
     @cached
     def price(name: str) -> object:
