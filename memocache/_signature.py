@@ -117,8 +117,8 @@ class LeftOut:
     """
 
     why = (
-        "it was left out, so that a decorator below @cached fills in this parameter or another one, and the arguments "
-        "may be for others than they seem to be: put @cached below that decorator"
+        "it was left out, so that another decorator below fills in this parameter or another one, and the arguments "
+        "may be for others than they seem to be: put that decorator above"
     )
 
     def __cache_key__(self) -> object:

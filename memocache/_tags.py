@@ -212,7 +212,7 @@ def read_field(where: str, field: str, arguments: Mapping[str, Any]) -> Any:
 
     *where* it stands is noted in the error where there is no such attribute.
     """
-    value = arguments[parameter_of(field)]
+    value = arguments.get(parameter_of(field), LEFT_OUT)
     if value is LEFT_OUT:
         raise UnkeyableArgument(f"{where} names {{{field}}}; {LEFT_OUT.why}")
     try:

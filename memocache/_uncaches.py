@@ -9,7 +9,13 @@ from memocache._effects import Effects, awaiting, blocking
 from memocache._engine import plan_forget
 from memocache._memoizer import as_call
 from memocache._readthrough import forget_tag
-from memocache._signature import believed_signature, generator_kind, is_awaited_once, refuse_coroutine_function
+from memocache._signature import (
+    believed_signature,
+    generator_kind,
+    is_awaited_once,
+    open_parameters,
+    refuse_coroutine_function,
+)
 from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, title_of, with_article
 
@@ -173,7 +179,10 @@ class ForgetPlanner:
         _refuse_unfit(self.title, writer)
         if callable(call):
             refuse_coroutine_function(f"{self.title}: call=", call)
-        self._writer = believed_signature(writer).signature
+        believed = believed_signature(writer)
+        self._writer = believed.signature
+        takes = open_parameters(believed.signature, "_memocache_")[0] if believed.is_open else self._writer.parameters
+        self._takes = inspect.Signature(list(takes.values()))
         self._prepare = self._preparer(call, every=every)
 
     def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], list[Plan]]:
@@ -181,7 +190,9 @@ class ForgetPlanner:
 
         A function given as call= is called afterwards, since it may need what the writer has written.
         """
-        bound = self._writer.bind(*args, **kwargs)
+        given = self._takes.bind(*args, **kwargs).arguments
+        known = {name: value for name, value in given.items() if name in self._writer.parameters}
+        bound = inspect.BoundArguments(self._writer, known)
         bound.apply_defaults()
         return self._prepare(bound)
 

@@ -629,7 +629,7 @@ class KeyMaker:
                 f"or pass key= or ignore=({name!r},)"
             )
         ways = f"pass key= or ignore=({name!r},)"
-        ways = f": {ways}" if reason.endswith(LEAVE_OUT) else f"; or {ways}"
+        ways = f": {ways}" if reason.endswith(LEAVE_OUT) else f"; or {ways}" if value is not LEFT_OUT else ""
         return f"{self.title}: parameter {name!r} has no stable key: {reason}{ways}"
 
 

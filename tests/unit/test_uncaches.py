@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from memocache import Cache, MemcachedCache, UncacheFailed, UnkeyableArgument, cached, uncaches
+from memocache import MISSING, Cache, MemcachedCache, UncacheFailed, UnkeyableArgument, cached, uncaches
 from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer
 from tests.support.threads import start
@@ -442,6 +442,39 @@ def test_a_wrapper_is_called_by_its_own_parameters(cache: Cache, kind: str) -> N
         done(uncaches(price, call)(writer(kind, change))("tea"))
         assert (price("tea"), price("cake")) == (["tea"], ["cake"])
     assert read == ["tea", "cake", "tea", "tea", "tea"]
+
+
+def test_a_wrapper_may_fill_in_and_take_away_arguments(cache: Cache, kind: str) -> None:
+    def connected(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, verbose: bool = False, **kwargs: Any) -> Any:
+            changed.append(verbose)
+            return function("connection", *args, **kwargs)
+
+        return wrapper
+
+    @cached(cache=cache, namespace="price")
+    def price(name: str) -> list[str]:
+        return read.append(name) or [name]
+
+    read: list[str] = []
+    changed: list[bool] = []
+    change = writer(kind, connected(lambda connection, name: None))
+    ways = [uncaches(price, lambda name, **_: (name,)), uncaches(price, every=True)]
+    by_name = [uncaches(price), uncaches(price, ("{name}",))]
+    for decorate in (*ways, *by_name):
+        price("tea")
+        done(decorate(change)(name="tea", verbose=True))
+        assert price.peek("tea") is MISSING
+        if decorate in ways:
+            price("tea")
+            done(decorate(change)("tea"))
+            assert price.peek("tea") is MISSING
+        else:
+            before = len(changed)
+            with pytest.raises(UnkeyableArgument, match=r"names \{name\}; it was left out, so that another decorator"):
+                done(decorate(change)("tea"))
+            assert len(changed) == before
 
 
 def test_a_cached_function_is_found_below_what_wraps_it() -> None:
