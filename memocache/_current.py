@@ -2,18 +2,19 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import _GeneratorContextManager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from memocache._entry import FastIndex
 from memocache._fork import in_child
 from memocache._listeners import switches
 from memocache._living import Living
+from memocache._signature import generator_kind, is_awaited
 from memocache.backends.base import Cache
 from memocache.backends.simple import SimpleCache
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, title_of
 
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
@@ -30,6 +31,7 @@ __all__ = [
     "ref_of",
 ]
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 CacheSource: TypeAlias = "Cache | CacheRef | Callable[[], Cache | Foreign]"
@@ -216,8 +218,19 @@ def as_cache(given: object) -> Cache | None:
     return wrapping(given)
 
 
-@contextmanager
-def disabled(*, everywhere: bool = False) -> Iterator[None]:
+class Disabled(_GeneratorContextManager[None]):
+    """The result of `disabled`. It decorates ordinary functions only: of others, a call merely begins inside."""
+
+    def __call__(self, function: F) -> F:
+        if what := "a coroutine function" if is_awaited(function) else generator_kind(function):
+            raise ConfigurationError(
+                f"disabled() cannot decorate {title_of(function)}, {what}, which runs after it has returned; write "
+                "`with disabled():` in it"
+            )
+        return super().__call__(function)
+
+
+def disabled(*, everywhere: bool = False) -> Disabled:
     """Switch caching off while inside: decorated functions compute, and neither read nor store anything.
 
     It holds for the present thread or task. Forgetting still forgets: a fence that was asked for must hold afterwards.
@@ -228,6 +241,10 @@ def disabled(*, everywhere: bool = False) -> Iterator[None]:
     Args:
         everywhere: True for all threads and tasks of the process.
     """
+    return Disabled(_switched_off, (), {"everywhere": everywhere})
+
+
+def _switched_off(*, everywhere: bool) -> Generator[None, None, None]:
     token = _disabled.set(True)
     if everywhere:
         _everywhere.append(None)

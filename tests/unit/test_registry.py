@@ -13,6 +13,7 @@ from memocache import (
     default_cache,
     disabled,
 )
+from tests.support.refusals import refusal
 from tests.support.threads import PATIENCE, start
 from tests.unit.test_call import HIT_FRAMES, frames_of
 
@@ -165,3 +166,19 @@ def test_disabled_may_decorate() -> None:
     one, other = twice()
     assert one is not other
     assert f() is f()
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [
+        ("a coroutine function", "async def later(): return f(), f()"),
+        ("a generator function", "def later(): yield f(), f()"),
+        ("an async generator function", "async def later(): yield f(), f()"),
+    ],
+)
+def test_what_runs_after_it_has_returned_it_may_not_decorate(kind: str, source: str) -> None:
+    names = {"f": f}
+    exec(source, names)
+    assert refusal(disabled(), names["later"]) == (
+        f"disabled() cannot decorate later, {kind}, which runs after it has returned; write `with disabled():` in it"
+    )
