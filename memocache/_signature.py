@@ -167,8 +167,8 @@ def believed_signature(function: Callable[..., Any]) -> BelievedSignature:
     if type(function) is types.FunctionType and not function.__dict__.keys() & {"__wrapped__", "__signature__"}:
         return BelievedSignature(signature_of(function))
     claim = signature_of(function)
-    wrapped = getattr(function, "__wrapped__", None)
-    if wrapped is not None and "__signature__" not in vars(function):
+    wrapped = None if isinstance(function, types.MethodType) else getattr(function, "__wrapped__", None)
+    if wrapped is not None and not hasattr(function, "__signature__"):
         claim = believed_signature(wrapped).signature
     own = _own_signature(function)
     if own is None:

@@ -444,6 +444,30 @@ def test_a_wrapper_is_called_by_its_own_parameters(cache: Cache, kind: str) -> N
     assert read == ["tea", "cake", "tea", "tea", "tea"]
 
 
+def test_a_bound_method_below_a_wrapper_has_its_instance(cache: Cache) -> None:
+    def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    class Store:
+        @logged
+        def save(self, name: str) -> None: ...
+
+    @cached(cache=cache, namespace="price", key="{name}")
+    @logged
+    def price(name: str) -> list[str]:
+        return [name]
+
+    for save in (Store().save, logged(Store().save)):
+        for args, named in ((("tea",), {}), ((), {"name": "tea"})):
+            price("tea")
+            uncaches(price)(save)(*args, **named)
+            assert price.peek("tea") is MISSING
+
+
 def test_a_wrapper_may_fill_in_and_take_away_arguments(cache: Cache, kind: str) -> None:
     def connected(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
