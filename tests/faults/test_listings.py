@@ -126,3 +126,17 @@ def test_what_others_have_put_there_is_left_out(start: Start) -> None:
             assert file.readline() == b"STORED\r\n"
     cache.set("ours", 1)
     assert [entry.key for entry in cache.listing()] == ["ours"]
+
+
+@pytest.mark.parametrize("kind", ["redis", "memcached"])
+def test_what_is_listed_by_the_digest_of_its_key_is_forgotten_by_that(kind: str, start: Start) -> None:
+    cache, _ = start(kind)
+    cache.set_many({"a b": 1, "a c": 2})
+    listing = cache.listing()
+    found = [entry.key for entry in listing]
+    assert [key[:1] for key in found] == ["#", "#"]
+    assert listing.forget(found[0])
+    (left,) = cache.listing()
+    assert left.key == found[1]
+    assert cache.get_many("a b", "a c") in ([1, None], [None, 2])
+    assert not listing.forget(found[0])
