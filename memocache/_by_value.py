@@ -43,7 +43,7 @@ def _by_name_or_value(pickler: Any, given: Any, /) -> Any:
         return NotImplemented
     try:
         found = attrgetter(given.__qualname__)(sys.modules[given.__module__])
-    except (AttributeError, KeyError):
+    except Exception:  # noqa: BLE001 - there is nothing under its name, or a proxy that stands for nothing
         return None
     return NotImplemented if found is given and given.__module__ != "__main__" else None
 

@@ -22,6 +22,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from memocache import _canonical_arrays
@@ -640,10 +641,12 @@ def _qualified_name(thing: Any, *, of_instance: bool = False) -> str:
 def _is_found_by_name(thing: Any, name: str) -> bool:
     """Return whether *thing* is what its module has under *name*."""
     found: Any = sys.modules.get(_own_module(thing))
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    # A class method's function is found through the method.
-    return found is thing or getattr(found, "__func__", None) is thing
+    with suppress(Exception):  # there may be a proxy that stands for nothing
+        for part in name.split("."):
+            found = getattr(found, part)
+        # A class method's function is found through the method.
+        return found is thing or getattr(found, "__func__", None) is thing
+    return False
 
 
 # Refusals: why a value has no stable form, and where in the argument it is

@@ -377,7 +377,7 @@ class Walk:
             value = READ_ONLY[kind](value)
         if self._own.ignores(name):
             return ()
-        if issubclass(type(value), Decorated):
+        if issubclass(kind, Decorated):
             return self._value(value._self_memoizer.function, name, owner)
         if type(value) is FunctionType:
             return self._function_or_name(value, owner)
@@ -400,9 +400,8 @@ class Walk:
             return self._noted(name, (kind.__name__, *outcomes))
         if inner := _functions_in(value):
             outcomes = [self._value(each, name, owner, leniently=leniently) for each in inner]
-            if (
-                type(inspect.getattr_static(kind, "__call__", None)) is FunctionType
-            ):  # what a decorator has made of a function
+            is_callable = type(inspect.getattr_static(kind, "__call__", None)) is FunctionType
+            if is_callable:  # an object that a decorator has put in the function's place
                 held = [each for key, each in vars(value).items() if not key.startswith("__")]
                 outcomes += [self._value(each, name, leniently=True) for each in (kind, *held)]
             return tuple(outcomes)

@@ -22,7 +22,7 @@ from typing import Any, Final, NoReturn, cast
 from memocache import Cache, Event, cached_functions, subscribe, uncache_tag
 from memocache._clock import ticks
 from memocache._doctor import Doctor, calling, result_of
-from memocache._hooks import adapters
+from memocache._hooks import Decorated, adapters
 from memocache._memoizer import Memoizer
 from memocache._native import hit
 from memocache._terminal import EndedBySignal
@@ -427,11 +427,11 @@ def _memoizer(function: Any) -> Memoizer:
 
 def _bound_to_class(function: Any) -> Any:
     """Return *function* as its class has it, if it is a class method: nobody can write the class as an argument."""
-    try:
+    with contextlib.suppress(Exception):  # there may be nothing under its name, or a proxy that stands for nothing
         found = attrgetter(function.__qualname__)(sys.modules[function.__module__])
-    except (AttributeError, KeyError):
-        return function
-    return found if isinstance(getattr(found, "__self__", None), type) else function
+        if issubclass(type(found), Decorated) and isinstance(found.__self__, type):
+            return found
+    return function
 
 
 def _is_view(function: Any) -> bool | None:

@@ -125,6 +125,29 @@ def test_a_class_method_is_called_without_its_class(
     assert run("entry", "of(7)")[0] == 1
 
 
+def test_something_else_may_have_the_name_of_a_function(add: Callable[[str], None], run: Run) -> None:
+    add(
+        """
+class Unbound:  # as a proxy of a web framework is outside of a request
+    def __getattr__(self, name):
+        raise RuntimeError
+
+kept = Shop, local
+Shop = local = Unbound()
+
+class Rates:
+    @cached(timeout=300)
+    def of(cls, day):
+        return day
+
+hidden, Rates.of = Rates.of, classmethod(lambda cls, day: day)
+"""
+    )
+    status, out, _ = run("ls")
+    assert status == 0
+    assert all(name in out for name in ("report(", "local(x)", "Shop.total", "Rates.of(cls, day)"))
+
+
 def test_a_function_and_a_tag_are_forgotten(shop: ModuleType, run: Run, url: str) -> None:
     for forget in (("--all", "report"), ("--tag", "tenant:7"), ("--tag", "tenant:7", "--cache", url)):
         shop.report(7)

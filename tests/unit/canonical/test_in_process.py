@@ -157,6 +157,23 @@ def test_both_are_arguments_where_the_name_is_that_of_one() -> None:
         encode(old)
 
 
+class Unbound:
+    """A proxy that stands for nothing, as those of web frameworks do outside of a request."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("path", ["hidden", "hidden.Inner"])
+def test_a_proxy_that_stands_for_nothing_is_not_it(path: str) -> None:
+    rule = define("hidden", class_with(1))
+    rule.__qualname__ = path
+    HERE.hidden = Unbound()
+    with pytest.raises(UnkeyableArgument, match="it is not what is found as"):
+        encode(rule)
+    assert encode_in_process(rule) != encode_in_process(class_with(1))
+
+
 # ---- what is made inside a function ----------------------------------------------------------------------------------
 
 
