@@ -17,7 +17,6 @@ was evicted is replaced by another, so that nothing comes back to life.
 import functools
 import math
 import os
-import threading
 import time
 import weakref
 from abc import abstractmethod
@@ -52,7 +51,7 @@ from memocache.backends.base import Busy, Lease, Stale, blocks
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers._codec import ValueCodec
 
-__all__ = ["FencedCache", "KeyState", "LeaseCache", "LeaseRequest", "LocalFlights", "OwnLeases", "PreparedRead"]
+__all__ = ["FencedCache", "KeyState", "LeaseCache", "LeaseRequest", "OwnLeases", "PreparedRead"]
 
 ATTEMPTS: Final = 8
 INITS: Final = 3
@@ -585,65 +584,3 @@ class OwnLeases:
     def drop(self, lease_id: bytes) -> None:
         """Note that the marker is not there, or not any more."""
         self._ids.pop(lease_id, None)
-
-
-MOST_FLIGHTS: Final = 10_000
-SLOTS: Final = 1024
-
-
-class LocalFlights:
-    """Who computes what in this process, under which generations: nobody joins a flight from before a forgetting.
-
-    Whoever has looked in the cache and found nothing leads only if no flight on the key has ended since before that
-    look: its result may be there now.
-
-    Args:
-        lost: those before a fork, if their leases are known to be led by nobody any more.
-    """
-
-    def __init__(self, lost: "LocalFlights | None" = None) -> None:
-        self._lock = threading.RLock()
-        self._flights: dict[tuple[str, bytes], Flight] = {}
-        self._ended = [0] * SLOTS  # how many flights, by the key's slot
-        self._token: bytes = os.urandom(8) if lost is None else lost._token
-
-    def new_id(self) -> bytes:
-        """Return an id for a lease by which this process knows its own."""
-        return self._token + os.urandom(8)
-
-    def has_made(self, lease_id: bytes) -> bool:
-        """Return whether this process has made *lease_id*, for a flight that it leads or has lost."""
-        return lease_id.startswith(self._token)
-
-    def ended(self, key: str) -> int:
-        """Return a number that changes when a flight on *key* ends."""
-        return self._ended[hash(key) % SLOTS]
-
-    def flight(self, key: str, block: bytes) -> Flight | None:
-        """Return the flight on *key* under these generations, if somebody leads it."""
-        flight = self._flights.get((key, block))
-        return None if flight is None or flight.over else flight
-
-    def lead(self, flight: Flight, block: bytes, ended: int | None) -> bool:
-        """Let *flight* be the one on its key under these generations; not if there is one, or one has *ended* since.
-
-        With None for *ended* it takes the place of whichever is there.
-        """
-        key = flight.key
-        with self._lock:
-            if ended is not None and (self.flight(key, block) is not None or self.ended(key) != ended):
-                return False
-            if len(self._flights) >= MOST_FLIGHTS:  # those that have lost their leaders first
-                over = [place for place, each in self._flights.items() if each.over]
-                for place in over or list(self._flights)[:1]:
-                    del self._flights[place]
-            self._flights[key, block] = flight
-            return True
-
-    def end(self, flight: Flight, block: bytes) -> None:
-        """Note that what comes of *flight*, if anything, is in the cache."""
-        place = flight.key, block
-        with self._lock:
-            if self._flights.get(place) is flight:
-                del self._flights[place]
-            self._ended[hash(flight.key) % SLOTS] += 1

@@ -28,7 +28,9 @@ from memocache import (
 )
 from memocache._effects import blocking
 from memocache._entry import Entry, EntryScope
+from memocache._flight import Flight
 from memocache._policy import FOREVER
+from memocache.backends import foreign
 from memocache.backends.base import Busy, Lease, call_verb
 from memocache.backends.foreign import LONG, ForeignObject
 from memocache.testing._harness import PATIENCE, Gate, start
@@ -379,6 +381,24 @@ def test_who_looked_before_a_flight_ended_looks_again() -> None:
     go.set()
     assert late.result(PATIENCE) == [1]
     assert f.calls == [2, 1, 1]
+
+
+def test_of_too_many_flights_those_leave_first_that_nobody_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "MOST_FLIGHTS", 3)
+    flights = foreign.LocalFlights()
+    made = [Flight(f"key {number}", (), 60) for number in range(5)]
+
+    def led() -> list[bool]:
+        return [flights.flight(each.key, b"") is each for each in made]
+
+    assert all(flights.lead(each, b"", None) for each in made[:3])
+    made[1].abandon()
+    flights.lead(made[3], b"", None)
+    assert led() == [True, False, True, True, False]
+    flights.lead(made[4], b"", None)
+    assert led() == [False, False, True, True, True]
+    assert not flights.lead(made[4], b"", flights.ended("key 4"))
+    assert flights.lead(made[4], b"another", flights.ended("key 4"))
 
 
 # ---- failures ----------------------------------------------------------------------------------------------------
