@@ -431,6 +431,8 @@ def _bound_to_class(function: Any) -> Any:
         found = attrgetter(function.__qualname__)(sys.modules[function.__module__])
         if issubclass(type(found), Decorated) and isinstance(found.__self__, type):
             return found
+        if found.__func__ is function:  # from Python 3.13 on, a classmethod above does not ask it
+            return function.__get__(found.__self__)
     return function
 
 

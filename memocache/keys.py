@@ -622,7 +622,7 @@ class KeyMaker:
         if is_instance and not has_key and not reason.endswith(ROW):
             owner = type(value).__qualname__
             lacks = "" if self._shared else " and cannot be held weakly"
-            if lacks and not type(value).__itemsize__:  # Python allows no such slot below int, tuple and bytes
+            if lacks and not type(value).__itemsize__:  # below int, tuple and bytes Python 3.14 allows no such slot
                 lacks += f" (give {owner} '__weakref__' in __slots__)"
             return (
                 f"{self.title}: {name!r} has no stable key{lacks}; give {owner} a __cache_key__ method, "

@@ -59,7 +59,7 @@ NO_KEYS = [
 @pytest.mark.parametrize(("method", "given"), NO_KEYS, ids=str)
 def test_a_key_of_a_user_s_is_a_text(make: Callable[[], Cache], method: str, given: Any) -> None:
     """A file took the text of a list for a key, under which there was nothing to delete."""
-    with pytest.raises(TypeError, match=r"^a key is a text, and this is |^unhashable type: 'list'$"):
+    with pytest.raises(TypeError, match=r"^a key is a text, and this is |unhashable type: 'list'"):
         getattr(make(), method)(given, *([1] if method in ("set", "add") else []))
 
 

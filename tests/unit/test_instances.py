@@ -9,6 +9,7 @@ import functools
 import gc
 import pickle
 import re
+import sys
 import threading
 import weakref
 from typing import Any
@@ -101,8 +102,9 @@ def test_no_slot_is_advised_where_python_allows_none(kind: type) -> None:
     class Number(kind):
         m = cached(lambda self: self)
 
-    with pytest.raises(TypeError, match="nonempty __slots__ not supported"):
-        type("Slotted", (kind,), {"__slots__": ("__weakref__",)})
+    if sys.version_info < (3, 15):
+        with pytest.raises(TypeError, match="nonempty __slots__ not supported"):
+            type("Slotted", (kind,), {"__slots__": ("__weakref__",)})
     owner = Number.__qualname__
     assert refusal(Number().m, kind=UnkeyableArgument).endswith(
         f"'self' has no stable key and cannot be held weakly; give {owner} a __cache_key__ method, or pass key= or "
