@@ -130,7 +130,9 @@ def test_nobody(value: object) -> None:
     assert not is_user(value)
 
 
-@pytest.mark.parametrize("value", [True, "x", 7, {"a": 1}, Row(""), object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [True, "x", 7, {"a": 1}, Row(""), object()], ids=["True", "text", "number", "dict", "row", "object"]
+)
 def test_somebody(value: object) -> None:
     assert is_user(value)
 
