@@ -399,6 +399,10 @@ def test_of_too_many_flights_those_leave_first_that_nobody_leads(monkeypatch: py
     assert led() == [False, False, True, True, True]
     assert not flights.lead(made[4], b"", flights.ended("key 4"))
     assert flights.lead(made[4], b"another", flights.ended("key 4"))
+    before = flights.ended("key 2")
+    flights.end(made[2], b"")
+    assert not flights.lead(made[2], b"", before)  # its result may be there since
+    assert flights.lead(made[2], b"", flights.ended("key 2"))
 
 
 # ---- failures ----------------------------------------------------------------------------------------------------

@@ -148,6 +148,8 @@ def test_junk_under_a_generations_key_is_a_miss_and_healed(
             assert plain.get(generation) not in {present, data}, name
             f.uncache_all()
             assert [f(1), f(1)] == [3, 3], name
+        kept = {line.split()[3] for line in proxy.requests if line.startswith(b"set %b " % generation)}
+        assert kept == {b"0"}  # for ever
 
 
 UNREADABLE = {  # values all right, but not for this cache's serializer: the user is told
