@@ -5,12 +5,11 @@ process can import are sent by name, as pickle sends them.
 """
 
 import functools
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from operator import attrgetter
 from typing import Any
 
+from memocache._canonical import found_as
 from memocache._decorator import cached
 from memocache._hooks import Decorated
 from memocache.backends.simple import SimpleCache
@@ -41,10 +40,7 @@ def _by_name_or_value(pickler: Any, given: Any, /) -> Any:
     """
     if not issubclass(type(given), Decorated) or hasattr(given, "__self__"):
         return NotImplemented
-    try:
-        found = attrgetter(given.__qualname__)(sys.modules[given.__module__])
-    except Exception:  # noqa: BLE001 - there is nothing under its name, or a proxy that stands for nothing
-        return None
+    found = found_as(getattr(given, "__module__", ""), given.__qualname__)
     return NotImplemented if found is given and given.__module__ != "__main__" else None
 
 

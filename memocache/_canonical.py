@@ -40,7 +40,7 @@ from memocache._instances import forget_tokens, token
 from memocache.errors import UnkeyableArgument, with_article
 
 __all__ = [
-    *("MAIN", "encode", "encode_in_process", "fast_types", "has_exact_form", "has_own_key", "module_name"),
+    *("MAIN", "encode", "encode_in_process", "fast_types", "found_as", "has_exact_form", "has_own_key", "module_name"),
     *("plain_text", "plain_types", "record_parts", "register_key", "stdlib_type", "zone_key"),
 ]
 
@@ -640,13 +640,17 @@ def _qualified_name(thing: Any, *, of_instance: bool = False) -> str:
 
 def _is_found_by_name(thing: Any, name: str) -> bool:
     """Return whether *thing* is what its module has under *name*."""
-    found: Any = sys.modules.get(_own_module(thing))
-    with suppress(Exception):  # there may be a proxy that stands for nothing
-        for part in name.split("."):
-            found = getattr(found, part)
-        # A class method's function is found through the method.
-        return found is thing or getattr(found, "__func__", None) is thing
+    found = found_as(_own_module(thing), name)
+    with suppress(Exception):  # a class method's function is found through the method
+        return found is thing or found.__func__ is thing
     return False
+
+
+def found_as(module: str, name: str) -> Any:
+    """Return what *module* has under a qualified *name*; None if that is nothing, or stands for nothing."""
+    with suppress(Exception):
+        return operator.attrgetter(name)(sys.modules[module])
+    return None
 
 
 # Refusals: why a value has no stable form, and where in the argument it is

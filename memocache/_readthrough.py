@@ -40,7 +40,7 @@ from memocache._entry import SECOND, Entry, EntryScope, FastKey, StaleableEntry
 from memocache._flight import collecting, enclosing, leave, waiting
 from memocache._hooks import adapters
 from memocache._listeners import listeners
-from memocache._signature import is_awaited_once
+from memocache._signature import is_awaited_once, is_read_once
 from memocache._stored_exception import StoredException, own_copy
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
@@ -401,7 +401,7 @@ def _why_used_up(kind: type) -> str:
     """Return why nobody but the first can use what is of this *kind*, such as an iterator; empty if others can."""
     if id(kind) in BUILTIN_TYPES:  # to find that these have no such method takes half as long as to store them
         return ""
-    if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):  # and so open files
+    if is_read_once(kind):
         return ONE_SHOT
     # A coroutine of Python's own is refused, see Policy.lifetime.
     if is_awaited_once(kind) and kind is not CoroutineType:

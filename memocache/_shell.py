@@ -16,10 +16,10 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import attrgetter
 from typing import Any, Final, NoReturn, cast
 
 from memocache import Cache, Event, cached_functions, subscribe, uncache_tag
+from memocache._canonical import found_as
 from memocache._clock import ticks
 from memocache._doctor import Doctor, calling, result_of
 from memocache._hooks import Decorated, adapters
@@ -427,8 +427,8 @@ def _memoizer(function: Any) -> Memoizer:
 
 def _bound_to_class(function: Any) -> Any:
     """Return *function* as its class has it, if it is a class method: nobody can write the class as an argument."""
-    with contextlib.suppress(Exception):  # there may be nothing under its name, or a proxy that stands for nothing
-        found = attrgetter(function.__qualname__)(sys.modules[function.__module__])
+    with contextlib.suppress(Exception):  # a builtin has no module, and what is found may be anything
+        found = found_as(function.__module__, function.__qualname__)
         if issubclass(type(found), Decorated) and isinstance(found.__self__, type):
             return found
         if found.__func__ is function:  # from Python 3.13 on, a classmethod above does not ask it

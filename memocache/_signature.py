@@ -27,6 +27,7 @@ __all__ = [
     "generator_kind",
     "is_awaited",
     "is_awaited_once",
+    "is_read_once",
     "open_parameters",
     "refuse_coroutine_function",
     "signature_of",
@@ -108,6 +109,11 @@ def check_function(
 def is_awaited_once(kind: type) -> bool:
     """Return whether what is of this *kind* is used up when it is awaited, as coroutines are, and futures are not."""
     return hasattr(kind, "__await__") and hasattr(kind, "send")
+
+
+def is_read_once(kind: type) -> bool:
+    """Return whether what is of this *kind* is used up by its first reader: an iterator, and so an open file."""
+    return hasattr(kind, "__next__") or hasattr(kind, "__anext__")
 
 
 class LeftOut:

@@ -13,6 +13,7 @@ from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from memocache._canonical import module_name
+from memocache._signature import is_read_once
 from memocache.errors import SerializationError
 
 __all__ = ["StoredException", "allow_exception", "own_copy"]
@@ -153,7 +154,7 @@ def _without_frames(error: E, depth: int = 0) -> E | None:
             if kept is None:
                 raise ValueError("an exception in it cannot be copied")
             return kept
-        if hasattr(type(value), "__next__") or hasattr(type(value), "__anext__"):  # such as the body of an HTTPError
+        if is_read_once(type(value)):  # such as the body of an HTTPError
             raise ValueError("its first reader uses it up")
         if type(value) in (tuple, list) and any(isinstance(each, BaseException) for each in value):
             return type(value)(map(bare, value))
