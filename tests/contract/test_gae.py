@@ -120,7 +120,8 @@ def test_figures_are_shared_and_kept_through_an_outage(
             assert not sharing.flush()
         assert wait_until(sharing.flush)
     (figures,) = [each for each in stats.read(cache) if each.function == "gae"]
-    assert (figures.totals.hits, figures.totals.misses, figures.minutes[-1].calls) == (2, 1, 3)
+    assert (figures.totals.hits, figures.totals.misses) == (2, 1)
+    assert sum(minute.calls for minute in figures.minutes) == 3
 
 
 # ---- what the SDK would hide -------------------------------------------------------------------------------------

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
 import pytest
+from freezegun import freeze_time
 
 import memocache
 from memocache import _demo, _function, cached, stats
@@ -342,12 +344,12 @@ def test_the_demo_is_imported_only_when_asked_for() -> None:
 
 @pytest.fixture
 def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a cache with the figures of one function."""
+    """The URL of a cache with the figures of one function, of hours ago: those of a minute change with the clock."""
     monkeypatch.setattr(stats, "_totals", None)
     monkeypatch.setattr(_function, "_functions", weakref.WeakValueDictionary())  # without those of other tests
     url = f"sqlite:///{tmp_path}/cache.db"
     function = cached(timeout=60, namespace="shop.report")(lambda x: x)
-    with stats.share(url, every=3600):
+    with freeze_time(datetime.now(UTC) - timedelta(hours=3)), stats.share(url, every=3600):
         function(1), function(1)
     return url
 
