@@ -20,8 +20,6 @@ from memocache.backends.simple import SimpleCache
 from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, logger, one_line, with_article
 from memocache.keys import KeyMaker
 
-__all__ = ["Binding", "Bindings", "LookupResult", "VersionedBindings"]
-
 FIRST_LEASE: Final = 60.0
 LEAST_LEASE: Final = 2.0
 MOST_SCOPES: Final = 10_000

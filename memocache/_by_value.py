@@ -15,8 +15,6 @@ from memocache._hooks import Decorated
 from memocache.backends.simple import SimpleCache
 from memocache.errors import ConfigurationError
 
-__all__ = ["teach"]
-
 
 def teach(module: Any) -> None:
     """Have the pickler of *module*, which is cloudpickle, a copy of it, or dill, send cached functions as such."""

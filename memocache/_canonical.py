@@ -39,11 +39,6 @@ from memocache._canonical_libraries import (
 from memocache._instances import forget_tokens, token
 from memocache.errors import UnkeyableArgument, with_article
 
-__all__ = [
-    *("MAIN", "encode", "encode_in_process", "fast_types", "found_as", "has_exact_form", "has_own_key", "module_name"),
-    *("plain_text", "plain_types", "record_parts", "register_key", "stdlib_type", "zone_key"),
-]
-
 DEEPEST: Final = 100  # levels, of three Python frames at most: far below the recursion limit
 FOREIGN: Final = sys.stdlib_module_names | {"numpy", "pandas", "polars", "pyarrow"}  # no user gives these a method
 LONGEST_NAME: Final = 40

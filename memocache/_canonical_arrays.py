@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any, Final
 
-__all__ = ["parts"]
-
 PLAIN_KINDS: Final = "biufcSUMm"  # of dtypes whose bytes are their content: no pointers, no padding
 BLOCK: Final = 2**24  # bytes of an array that are looked at together
 MOST_BYTES: Final = 64  # of an array that stand in a key as they are

@@ -12,11 +12,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
-__all__ = [
-    *("LEAVE_OUT", "ROW", "USED_UP", "Form", "StandsFor", "attrs_names", "class_attribute", "form_of"),
-    *("held_by", "origin_of", "remedy_for"),
-]
-
 Parts = dict[str, object]
 
 

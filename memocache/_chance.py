@@ -5,8 +5,6 @@ from typing import Final
 
 from memocache._fork import in_child
 
-__all__ = ["chance"]
-
 chance: Final = random.Random()
 
 in_child(chance.seed)  # else all children of a process would draw the same

@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["now", "ticks"]
-
 
 def now() -> float:
     """Return the wall clock in seconds, the same in every process.

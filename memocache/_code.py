@@ -28,8 +28,6 @@ from memocache._missing import MISSING
 from memocache._syntax import SUPER, Reference, class_piece, function_piece, names_of, note_text, release_files
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
-__all__ = ["CodeVersion", "CodeListing", "FunctionCode", "code", "function_code"]
-
 # Names that every module has; what they hold says where it is, and not what it does.
 OF_MODULES: Final = {
     *("__builtins__", "__debug__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__"),

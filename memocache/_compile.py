@@ -72,8 +72,6 @@ from memocache._instances import Owner, tokens
 from memocache._native import hit
 from memocache._signature import POSITIONAL, STARS, BelievedSignature, open_parameters
 
-__all__ = ["CallCompiler", "fast_key_maker"]
-
 HIT: Final = """\
     try:
         {p}entry = {p}table[{raw}]

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from memocache._memoizer import Memoizer
     from memocache.backends.foreign import Foreign
 
-__all__ = ["auncache_tag", "configure", "default_cache", "uncache_tag"]
-
 RESERVED: Final = ("cache", "default")  # for what stands in the first place, and so is no good name
 
 

@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 from operator import add, attrgetter
 from typing import Final
 
-__all__ = ["Counters", "Info"]
-
-
 FIGURES: Final = (
     *("hits", "stale", "misses", "waits", "failures", "stored", "evicted", "lost"),
     *("seconds_saved", "seconds_computed", "waited"),

@@ -19,18 +19,6 @@ from memocache.errors import ConfigurationError, title_of
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
 
-__all__ = [
-    "CacheSource",
-    "CacheRef",
-    "as_cache",
-    "configured",
-    "default",
-    "disabled",
-    "is_disabled",
-    "register",
-    "ref_of",
-]
-
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 

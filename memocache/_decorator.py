@@ -16,8 +16,6 @@ from memocache.errors import ConfigurationError, title_of, with_article
 if TYPE_CHECKING:
     from memocache._function import CachedFunction
 
-__all__ = ["cached"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -32,8 +32,6 @@ except ImportError:
 else:
     HAS_RICH = True
 
-__all__ = ["DemoError", "report", "tell"]
-
 KEY_PREFIX: Final = "demo:"
 CALL: Final = 'references("create_future")'
 FORGET: Final = 'references.uncache("create_future")'

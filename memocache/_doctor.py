@@ -18,8 +18,6 @@ from memocache.backends.base import Cache
 from memocache.errors import BackendError, ConfigurationError, MemocacheError
 from memocache.stats import SharedFigures, read
 
-__all__ = ["Doctor", "calling", "result_of"]
-
 PROBES: Final = 20
 SLOW: Final = 0.005  # seconds that a round trip should take at most, in one data centre
 LEAST_VERSIONS: Final = {"redis": (6, 0), "memcached": (1, 4, 31)}

@@ -20,11 +20,6 @@ from memocache._clock import ticks
 from memocache._flight import Flight, collecting, enclosing, in_background, leave
 from memocache._fork import notice
 
-__all__ = [
-    *("COMPUTE_ALONE", "Compute", "Computed", "Effects", "InBackground", "Instead", "Join", "Operation"),
-    *("PendingCall", "Raised", "Sleep", "StoreDecision", "Together", "at_once", "awaiting", "blocking"),
-]
-
 R = TypeVar("R")
 
 Effects: TypeAlias = Coroutine["Operation", Any, R]

@@ -32,8 +32,6 @@ from memocache.errors import BackendError, UnkeyableArgument
 if TYPE_CHECKING:
     from memocache._memoizer import Memoizer
 
-__all__ = ["CallEngine", "TaskEngine", "plan_forget"]
-
 
 class ViewState:
     """A function's binding as a view, and what adapters know about it there."""

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from memocache._counters import Counters
 from memocache._native import hit
 
-__all__ = ["SECOND", "StaleableEntry", "FastKey", "FastIndex", "Entry", "EntryScope"]
-
 NEVER: Final = -inf  # the moment until which nobody is served
 SECOND: Final = 1e6  # in the unit of an entry's cost
 FIRST_BACKOFF: Final = 1.0

@@ -7,8 +7,6 @@ from memocache._clock import now
 from memocache._entry import SECOND, Entry, EntryScope, StaleableEntry
 from memocache.backends.base import Cache
 
-__all__ = ["EntryInfo", "describe"]
-
 
 @dataclass(frozen=True, slots=True)
 class EntryInfo:

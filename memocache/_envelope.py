@@ -7,28 +7,6 @@ from hashlib import blake2b
 from math import inf
 from typing import Final, NamedTuple, cast
 
-__all__ = [
-    "ERROR",
-    "LEASE",
-    "ID",
-    "GENERATION",
-    "GENERATION_SIZE",
-    "VALUE",
-    "Envelope",
-    "Head",
-    "Header",
-    "context",
-    "end_of",
-    "key_digest",
-    "pack",
-    "generation_head",
-    "tags_of",
-    "generations_of",
-    "head_of",
-    "unpack",
-    "with_codec",
-]
-
 MAGIC: Final = b"\xf1mc"
 VERSION: Final = 2
 VALUE, ERROR, LEASE, GENERATION = 1, 2, 3, 4  # the results of calls first

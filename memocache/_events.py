@@ -14,8 +14,6 @@ from memocache._listeners import listeners, switches
 from memocache._signature import ONE_VALUE, check_function
 from memocache.errors import ConfigurationError, logger, with_article
 
-__all__ = ["Event", "Kind", "Listener", "Subscription", "subscribe", "watched"]
-
 Kind: TypeAlias = Literal[
     "hit", "stale", "miss", "wait", "stored", "uncached", "evicted", "failed", "recovered", "operation"
 ]

@@ -14,8 +14,6 @@ from memocache._clock import ticks
 from memocache._fork import in_child, notice
 from memocache.errors import logger
 
-__all__ = ["Flight", "collecting", "enclosing", "in_background", "leave", "waiting"]
-
 FlightState = Literal["resolved", "failed", "abandoned"]
 
 

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-__all__ = ["around_fork", "in_child", "notice"]
-
 C = TypeVar("C", bound=Callable[[], object])
 
 pid = os.getpid()

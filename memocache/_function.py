@@ -23,18 +23,6 @@ if TYPE_CHECKING:
     from memocache._code import CodeListing
     from memocache._entry_info import EntryInfo
 
-__all__ = [
-    "AsyncBoundCachedFunction",
-    "BoundCachedFunction",
-    "SyncMethods",
-    "BoundProxy",
-    "AsyncCachedFunction",
-    "CachedFunction",
-    "FunctionProxy",
-    "cached_function",
-    "cached_functions",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # though `put` takes one: a method may be overridden by one that returns less
 
@@ -296,7 +284,9 @@ ANNOTATIONS: Final = _of_function("__annotations__")
 
 
 if TYPE_CHECKING:
-    from memocache._declared import AsyncBoundCachedFunction, AsyncCachedFunction, BindingMethods, Methods
+    from memocache._declared import AsyncBoundCachedFunction as AsyncBoundCachedFunction
+    from memocache._declared import AsyncCachedFunction as AsyncCachedFunction
+    from memocache._declared import BindingMethods, Methods
 else:
     Methods = BindingMethods = SyncMethods
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from memocache._signature import annotations_of
 
-__all__ = ["classes_in", "innermost", "resolved", "result_hints", "variables_of"]
-
 
 def resolved(function: Callable[..., Any], annotation: object) -> Any:
     """Return an *annotation* of *function* without texts in it; whatever exception there is if that cannot be."""

@@ -9,8 +9,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-__all__ = ["Owner", "Token", "forget_tokens", "token", "tokens"]
-
 _numbers: Final = itertools.count(1)
 
 

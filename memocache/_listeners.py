@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["listeners", "switches"]
-
 listeners: Final[dict[str, Callable[..., None]]] = {}
 """By kind of event, what tells those who listen to it: of the function, the key and the cache, and more by name.
 

@@ -4,8 +4,6 @@ import weakref
 from collections.abc import Iterator
 from typing import TypeVar
 
-__all__ = ["Living"]
-
 T = TypeVar("T")
 
 

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from memocache._code import CodeListing, FunctionCode
     from memocache.backends._listing import Listing
 
-__all__ = ["Call", "Memoizer", "as_call", "trace_with"]
-
 T = TypeVar("T")
 
 Call: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]

@@ -3,8 +3,6 @@
 import enum
 from typing import Final
 
-__all__ = ["MISSING", "Missing"]
-
 
 class Missing(enum.Enum):
     """The type of MISSING: what `peek` returns where nothing is stored.

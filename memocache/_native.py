@@ -4,8 +4,6 @@ import importlib
 import os
 from typing import Any, Final
 
-__all__ = ["hit"]
-
 
 def _found() -> Any:
     """Return the compiled module; None where it was not built, or where MEMOCACHE_PURE=1 says not to use it."""

@@ -17,8 +17,6 @@ from memocache.errors import ConfigurationError, title_of, with_article
 if TYPE_CHECKING:
     from memocache.backends.foreign import Foreign
 
-__all__ = ["KeyOption", "MoreOptions", "Options"]
-
 CacheOption: TypeAlias = "Cache | Foreign | str | Callable[[], Cache | Foreign] | None"
 KeyOption: TypeAlias = "str | Callable[..., Any] | None"
 TagOption: TypeAlias = "Iterable[str | Callable[..., str]]"

@@ -13,19 +13,6 @@ from memocache._signature import ONE_VALUE, check_function
 from memocache._stored_exception import allow_exception
 from memocache.errors import ConfigurationError, title_of, with_article
 
-__all__ = [
-    "FOREVER",
-    "UNSET",
-    "check_takes_result",
-    "Duration",
-    "Errors",
-    "Policy",
-    "Timeout",
-    "Unset",
-    "refresh_margin",
-    "seconds",
-]
-
 Duration: TypeAlias = float | timedelta | str
 Errors: TypeAlias = Mapping[type[Exception], float | timedelta | str | None]
 Timeout: TypeAlias = "Duration | Callable[[Any], Duration | None] | None"

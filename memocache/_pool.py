@@ -17,11 +17,6 @@ from memocache.errors import ConfigurationError
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = [
-    *("all_of", "in_own_task", "in_pool", "is_same_cancellation", "join", "keep", "message_of", "ring"),
-    *("running_loop", "sleep", "wake"),
-]
-
 MOST_THREADS: Final = 16
 LOOK_AGAIN: Final = 0.5  # seconds after which a waiter looks whether the event loop of its leader has been closed
 STANDING: Final = 1.0  # seconds by which a loop's clock differs from ours if a test tool has stopped it

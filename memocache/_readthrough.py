@@ -46,11 +46,6 @@ from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.keys import BUILTIN_TYPES, version_suffixes
 
-__all__ = [
-    *("Follow", "MadeOf", "begin_fast", "compute_alone", "compute_only", "forget", "forget_direct", "forget_tag"),
-    *("forget_tag_on", "get_or_compute", "peek", "put", "put_if", "refresh"),
-]
-
 FIRST_SLEEP: Final = 0.002
 LONGEST_SLEEP: Final = 0.08
 ONE_SHOT: Final = (

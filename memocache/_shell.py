@@ -33,8 +33,6 @@ from memocache.errors import BackendError, MemocacheError, printable
 from memocache.keys import all_tag
 from memocache.stats import OF_A_MINUTE, OF_ALL_TIME, Info, SharedFigures, read, sharing
 
-__all__ = ["Shell", "ShellError"]
-
 
 class ShellError(Exception):
     """A sentence for whoever typed the command: why nothing was done. The process ends with *status*."""

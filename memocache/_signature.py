@@ -15,25 +15,6 @@ from typing import Any, Final, NamedTuple
 
 from memocache.errors import ConfigurationError, UnkeyableArgument, title_of
 
-__all__ = [
-    "LEFT_OUT",
-    "ONE_VALUE",
-    "POSITIONAL",
-    "STARS",
-    "BelievedSignature",
-    "annotations_of",
-    "believed_signature",
-    "check_function",
-    "generator_kind",
-    "is_awaited",
-    "is_awaited_once",
-    "is_read_once",
-    "open_parameters",
-    "refuse_coroutine_function",
-    "signature_of",
-    "why_uncallable",
-]
-
 POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 ONE_VALUE: Final = (Parameter("value", Parameter.POSITIONAL_ONLY),)

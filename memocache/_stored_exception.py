@@ -16,8 +16,6 @@ from memocache._canonical import module_name
 from memocache._signature import is_read_once
 from memocache.errors import SerializationError
 
-__all__ = ["StoredException", "allow_exception", "own_copy"]
-
 E = TypeVar("E", bound=BaseException)
 
 PlainException: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any]]

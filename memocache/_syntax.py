@@ -26,8 +26,6 @@ from memocache._canonical import encode
 from memocache._hints import variables_of
 from memocache.errors import UnkeyableArgument
 
-__all__ = ["SUPER", "Reference", "class_piece", "function_piece", "names_of", "note_text", "release_files"]
-
 DECORATOR: Final = "memocache._decorator"  # where cached() and what it returns are from
 FUTURES: Final = functools.reduce(
     int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)

@@ -15,11 +15,6 @@ from typing import Any, Final
 from memocache._signature import LEFT_OUT, STARS, is_awaited, signature_of, why_uncallable
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
-__all__ = [
-    *("Tags", "fill_template", "join_names", "plain_text", "read_field", "tag_name", "template_names"),
-    "template_shape",
-]
-
 # Types whose text says which value it is, in every process and version of Python. By name: not all are always imported.
 PLAIN_TYPES: Final = frozenset(
     {

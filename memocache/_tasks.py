@@ -14,8 +14,6 @@ from memocache._effects import Compute, Effects, InBackground, Instead, Operatio
 from memocache._flight import Flight, enclosing
 from memocache._pool import is_same_cancellation, keep, message_of, running_loop
 
-__all__ = ["in_task"]
-
 
 async def _nothing() -> None:
     """Stand for the computation of a coroutine that has none."""

@@ -5,8 +5,6 @@ from typing import Final, TextIO
 
 from memocache.errors import printable
 
-__all__ = ["EndedBySignal", "Terminal"]
-
 STYLES: Final = {"head": "1", "good": "32", "trouble": "33", "bad": "31", "quiet": "2"}
 
 

@@ -22,8 +22,6 @@ from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgumen
 if TYPE_CHECKING:
     from memocache._function import AsyncCachedFunction, CacheMethods
 
-__all__ = ["uncaches"]
-
 F = TypeVar("F", bound="Callable[..., Any]")
 
 Plan: TypeAlias = Callable[[], Effects[Any]]

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-__all__ = ["duration", "size"]
-
 # Seconds of a unit, its name, and those of the next smaller one.
 LONG: Final = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 

@@ -8,8 +8,6 @@ from typing import Final
 
 from memocache._clock import now, ticks
 
-__all__ = ["ServerFacts", "clock_skew", "socket_open_to_others"]
-
 LONGEST: Final = 20  # digits
 
 

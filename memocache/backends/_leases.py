@@ -51,8 +51,6 @@ from memocache.backends.base import Busy, Lease, Stale, blocks
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.serializers._codec import ValueCodec
 
-__all__ = ["FencedCache", "KeyState", "LeaseCache", "LeaseRequest", "OwnLeases", "PreparedRead"]
-
 ATTEMPTS: Final = 8
 INITS: Final = 3
 MOST_READS: Final = 10_000

@@ -11,8 +11,6 @@ from memocache.backends.base import Cache, call_verb
 from memocache.errors import BackendError, ConfigurationError, UncacheFailed
 from memocache.keys import all_tag, call_tag, without_version
 
-__all__ = ["DIGEST", "Listing", "StoredEntry"]
-
 DIGEST: Final = "#"
 """Stands before the key of a StoredEntry where the cache has only a digest of it."""
 AT_ONCE: Final = 100  # entries that are described in one round trip

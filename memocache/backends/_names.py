@@ -15,8 +15,6 @@ from memocache._clock import ticks
 from memocache._fork import in_child
 from memocache._living import Living
 
-__all__ = ["Host", "host_of"]
-
 Place: TypeAlias = tuple[int, Any]
 """A family of addresses, and the address of a server."""
 

@@ -20,8 +20,6 @@ from typing import Final
 
 from memocache._entry import Entry
 
-__all__ = ["S3Fifo"]
-
 SMALL_SHARE: Final = 0.05  # to begin with
 LEAST_SHARE: Final = 0.01
 MOST_SHARE: Final = 0.95

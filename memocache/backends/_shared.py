@@ -22,11 +22,6 @@ from memocache.keys import ALL, all_tag, namespace_of, readable_prefix
 from memocache.serializers import SafeSerializer
 from memocache.serializers._codec import ValueCodec
 
-__all__ = [
-    *("Found", "KVServer", "PackedCache", "ServerCache", "block_of", "due", "expire_after", "is_generation"),
-    *("is_lease", "is_present", "kept_until", "new_generation", "no_key", "number_in"),
-]
-
 LONGEST_EXPIRY: Final = 30 * 86400  # seconds; memcached takes larger numbers for dates
 LONGEST_COST: Final = 1e6  # seconds
 LONGEST_PREFIX: Final = 100

@@ -27,11 +27,6 @@ from memocache.errors import BackendError, BackendUnavailable, ConfigurationErro
 if TYPE_CHECKING:
     import ssl
 
-__all__ = [
-    *("LONGEST_REMEMBERED", "MOST_BYTES", "Breaker", "CipherSocket", "DeadlineSocket", "LastReply", "Sockets"),
-    *("TlsSockets", "WireServer", "WrongServer", "closed_with", "seconds_allowed"),
-]
-
 MOST_BYTES: Final = 64 * 1024 * 1024
 LONGEST_REMEMBERED: Final = 1024  # bytes of a reply
 KEEPALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}

@@ -10,8 +10,6 @@ from memocache import cached_functions
 from memocache._binding import Figures
 from memocache.errors import ConfigurationError, logger
 
-__all__ = ["COMPUTATIONS", "OUTCOMES", "ROUND_TRIPS", "Labels", "Totals", "check_thread", "labels_of", "system_of"]
-
 LONGEST_INTERVAL: Final = 1e9  # seconds; with more than ten times that, threads cannot wait
 OUTCOMES: Final = {"hits": "hit", "stale": "stale", "misses": "miss", "waits": "wait"}
 """The outcomes of a call, by the name that `Info` has for how often there was each."""

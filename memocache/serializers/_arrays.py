@@ -17,8 +17,6 @@ from memocache.errors import SerializationError
 from memocache.serializers._extensions import Code
 from memocache.serializers.base import NoByteForm
 
-__all__ = ["build", "library", "parts", "read_array"]
-
 Parts = tuple[str, object]
 """The name of a function here, and what it builds a value of: plain values, arrays and values of pandas."""
 

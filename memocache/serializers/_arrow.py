@@ -14,8 +14,6 @@ from memocache.serializers._arrays import library
 from memocache.serializers._extensions import Code
 from memocache.serializers.base import NoByteForm
 
-__all__ = ["parts", "read"]
-
 _TABLE, _BATCH, _CHUNKED, _ARRAY, _FRAME, _SERIES = range(6)
 _EXTENSION: Final = b"ARROW:extension"
 _MOST_ROWS: Final = 8  # in a byte: of bits; only nulls, which take no room, could be more

@@ -16,8 +16,6 @@ from memocache.serializers._signing import SIGNATURE_SIZE, Secret, Signer
 from memocache.serializers.base import Serializer
 from memocache.serializers.safe import SafeSerializer
 
-__all__ = ["COMPRESS_ABOVE", "WRAPPED", "ValueCodec"]
-
 WRAPPED: Final = 4
 """The codec of what is compressed or signed, whatever its serializer."""
 

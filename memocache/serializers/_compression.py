@@ -7,8 +7,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 from memocache.errors import ConfigurationError, SerializationError
 
-__all__ = ["LARGEST", "METHODS", "Method", "compress", "decompress", "require"]
-
 Method: TypeAlias = Literal["zlib", "zstd"]
 
 METHODS: Final[dict[str, int]] = {"zlib": 1, "zstd": 2}

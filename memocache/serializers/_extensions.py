@@ -21,19 +21,6 @@ from msgspec.msgpack import Decoder, Encoder, Ext
 from memocache._canonical import stdlib_type, zone_key
 from memocache.serializers.base import NoByteForm
 
-__all__ = [
-    "CAREFUL_WRITERS",
-    "FACTORIES",
-    "KEPT",
-    "PLAIN",
-    "READERS",
-    "WRITERS",
-    "Code",
-    "Readers",
-    "Writers",
-    "unfrozen_type",
-]
-
 Writers = dict[type, Callable[[Any], object]]
 Readers = dict[int, Callable[[memoryview], object]]
 

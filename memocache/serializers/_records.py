@@ -25,18 +25,6 @@ from memocache.errors import ConfigurationError, with_article
 from memocache.serializers._extensions import KEPT
 from memocache.serializers.base import NoByteForm
 
-__all__ = [
-    "KnownShapes",
-    "RegisteredShape",
-    "Shape",
-    "ShapeMismatch",
-    "field_hints",
-    "is_registered",
-    "name_of",
-    "record_types",
-    "register",
-]
-
 T = TypeVar("T")
 
 _REMEDY = "return plain data, or use PickleSerializer(secret=...)"

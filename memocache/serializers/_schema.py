@@ -14,8 +14,6 @@ from typing import Any, Final
 
 from memocache.serializers._records import field_hints, is_registered, name_of
 
-__all__ = ["schema_digest"]
-
 SIZE: Final = 16
 DEEPEST: Final = 50  # hints in hints
 

@@ -7,8 +7,6 @@ from typing import Final, TypeAlias
 
 from memocache.errors import ConfigurationError
 
-__all__ = ["SIGNATURE_SIZE", "Secret", "Signer"]
-
 Secret: TypeAlias = bytes | str | Sequence[bytes | str]
 """One secret, or several: the first signs, and what any of them has signed is known."""
 

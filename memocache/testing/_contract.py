@@ -21,8 +21,6 @@ from memocache.testing._single_flight import SingleFlightTests
 from memocache.testing._staleness import StalenessTests
 from memocache.testing._telling import TellingTests
 
-__all__ = ["BackendContract"]
-
 DAY = 86400
 
 

@@ -16,11 +16,6 @@ from freezegun import freeze_time
 from memocache import AsyncCachedFunction, CachedFunction, cached
 from memocache.backends.base import Cache
 
-__all__ = [
-    *("PATIENCE", "BlockingCache", "BlockingFunction", "CallLog", "Decorator", "Gate"),
-    *("freeze_clock", "start", "wait_for"),
-]
-
 PATIENCE = 30.0  # seconds until a test says that something hangs
 
 _numbers = itertools.count(1)

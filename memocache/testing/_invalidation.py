@@ -12,8 +12,6 @@ from memocache._stored_exception import StoredException, allow_exception
 from memocache.backends.base import Busy, Cache, Lease, call_verb
 from memocache.testing._harness import PATIENCE, Decorator, Gate, start
 
-__all__ = ["InvalidationTests"]
-
 TAGS = ("all:contract",)
 
 

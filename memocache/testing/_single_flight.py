@@ -9,8 +9,6 @@ import pytest
 from memocache.backends.base import Cache
 from memocache.testing._harness import PATIENCE, Decorator, Gate, start
 
-__all__ = ["SingleFlightTests"]
-
 
 class SingleFlightTests:
     """The tests of calls from many threads at once."""

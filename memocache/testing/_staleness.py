@@ -11,8 +11,6 @@ from memocache import MISSING
 from memocache.backends.base import Cache
 from memocache.testing._harness import PATIENCE, Decorator, Gate, freeze_clock, start, wait_for
 
-__all__ = ["StalenessTests"]
-
 
 class NotFound(LookupError):
     """An exception whose constructor takes other arguments than those that it has."""

@@ -13,8 +13,6 @@ from memocache.backends.base import Cache
 from memocache.errors import BackendError
 from memocache.testing._harness import PATIENCE, BlockingCache, Decorator, freeze_clock, wait_for
 
-__all__ = ["TellingTests"]
-
 
 def kinds(events: list[Event]) -> list[str]:
     """Return the kind of each event."""

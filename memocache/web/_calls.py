@@ -29,8 +29,6 @@ from memocache.web._rules import (
     request_mode,
 )
 
-__all__ = ["ViewCall", "ViewRequest"]
-
 MOST_URLS: Final = 10_000
 VARY_LIFETIME: Final = 86_400.0  # seconds, at least: a marker outlives the responses that it leads to
 FIRST_ERROR: Final = 400

@@ -16,8 +16,6 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._rules import ViewRules
 
-__all__ = ["ArgumentAdapter", "RequestParameters", "RouteIndex", "cached_in", "walk"]
-
 HANDLERS: Final = ("dispatch_request", "dispatch", "get", "post", "head", "options", "delete", "put", "trace", "patch")
 DEEPEST: Final = 200
 OWN_ARGUMENTS: Final = ("self", "cls")

@@ -24,11 +24,6 @@ from memocache.web._rules import (
     parse_seconds,
 )
 
-__all__ = [
-    *("DATA", "RESPONSE", "Rendered", "ResponseHeaders", "StoredResponse", "are_headers", "entity_tag"),
-    "storable_headers",
-]
-
 FORM: Final = 1
 DATA: Final = "data"
 RESPONSE: Final = "response"

@@ -19,23 +19,6 @@ from urllib.parse import unquote_to_bytes
 
 from memocache.errors import ConfigurationError
 
-__all__ = [
-    *(
-        "CREDENTIALS",
-        "HARMLESS_COOKIES",
-        "MORE_STATUSES",
-        "MOST_VARY",
-        "NONCES",
-        "STATUSES",
-        "check_options",
-        "is_header_name",
-    ),
-    *("is_header_value", "is_user", "is_user_in_key", "judge", "request_key", "request_mode"),
-    *("RequestInfo", "RequestMode", "ResponseInfo", "Storability", "ViewRules"),
-    *("Directives", "entity_tags", "group_headers", "join_lines", "parse_date", "parse_names", "parse_seconds"),
-    "sort_query",
-]
-
 # ---- header fields ---------------------------------------------------------------------------------------------------
 
 NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # of a header: a token, RFC 9110, section 5.6.2

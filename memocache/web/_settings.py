@@ -10,8 +10,6 @@ from memocache._hooks import HookedFunction
 from memocache.errors import ConfigurationError
 from memocache.web._rules import CREDENTIALS, HARMLESS_COOKIES, MORE_STATUSES, STATUSES, ViewRules, is_header_name
 
-__all__ = ["cache_from_settings", "check_settings", "view_rules"]
-
 FILE: Final = "memocache.sqlite"
 Settings = Mapping[str, Any]
 

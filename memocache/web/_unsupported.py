@@ -9,8 +9,6 @@ from typing import Any
 from memocache._hooks import Engine, HookedFunction
 from memocache.errors import ConfigurationError
 
-__all__ = ["UnsupportedFramework"]
-
 
 class UnsupportedFramework:
     """The adapter of a framework whose views cannot be cached.

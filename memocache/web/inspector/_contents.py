@@ -16,8 +16,6 @@ from memocache._hooks import HookedFunction, function_of
 from memocache.errors import BackendError, ConfigurationError
 from memocache.stats import read
 
-__all__ = ["Contents", "Entries", "FunctionFigures", "Overview", "Row"]
-
 ON_A_PAGE: Final = 50  # entries
 MOST_SEARCHED: Final = 2_000  # for one page
 PATIENCE: Final = 2.0  # seconds for one page, and what the cache takes for one answer more

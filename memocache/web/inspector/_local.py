@@ -9,8 +9,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from memocache import Cache
 from memocache.web.inspector import Inspector
 
-__all__ = ["LocalServer"]
-
 HOST: Final = "127.0.0.1"
 PATIENCE: Final = 30  # seconds for a request to arrive
 

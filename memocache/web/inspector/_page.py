@@ -13,8 +13,6 @@ from memocache._units import duration, size
 from memocache.errors import printable
 from memocache.web.inspector._contents import Entries, FunctionFigures, Overview, Row
 
-__all__ = ["POLICY", "Page"]
-
 STYLE: Final = files(__package__).joinpath("style.css").read_text("utf-8")
 SCRIPT: Final = files(__package__).joinpath("script.js").read_text("utf-8")
 SHARE: Final = (
