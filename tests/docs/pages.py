@@ -10,8 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["DOCS", "PREFIX", "README", "ROOT", "Example", "examples", "name_of", "page_module", "pages", "run_page"]
-
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 README: Final = ROOT / "README.md"

@@ -10,8 +10,6 @@ from memocache.backends.base import Cache
 from tests.support.redis_servers import RedisServer
 from tests.support.servers import Address, MemcachedServer
 
-__all__ = ["DRIVERS", "KINDS", "Kind", "Memcached", "Redis", "each_driver"]
-
 
 class Kind(ABC):
     """A kind of server."""

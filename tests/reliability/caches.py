@@ -15,8 +15,6 @@ from memocache import Cache, ForeignCache, MemcachedCache, RedisCache, SimpleCac
 from tests.support.redis_servers import RedisServer, find_redis
 from tests.support.servers import Address, MemcachedServer, Server, find_memcached, skip_or_fail
 
-__all__ = ["KINDS", "Kind", "Stand", "kinds", "reopened"]
-
 NEAR = 0.01  # seconds
 PATIENT = 10.0  # seconds that a command may take where nothing is wrong with the server
 

@@ -12,8 +12,6 @@ from typing import Any
 from memocache import cached
 from tests.reliability.caches import reopened
 
-__all__ = ["main"]
-
 
 def main(stand: str, prefix: str, way: str) -> None:
     """Use cached functions for the first time when no thread can be started any more: *way* says where."""

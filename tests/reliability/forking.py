@@ -20,8 +20,6 @@ from tests.reliability.caches import reopened
 from tests.reliability.interrupted import Naive
 from tests.reliability.outcomes import Outcomes
 
-__all__ = ["main"]
-
 THREADS = 3
 PATIENCE = 20  # seconds that a child has
 ENOUGH_WRONG = 6

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Step", "is_fenced", "is_linearizable"]
-
 NOTHING = None
 
 

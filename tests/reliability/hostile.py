@@ -24,8 +24,6 @@ from tests.unit.serializers.samples import RECORDS
 from tests.unit.serializers.test_hostile import assert_plain, framings, mutants
 from tests.unit.serializers.test_roundtrip import VALUES
 
-__all__ = ["FORMS", "main"]
-
 SECRET = "a secret of sixteen bytes or more"
 NOW = 1_700_000_000.0
 KEY = "v1:f:0123456789abcdef"

@@ -21,8 +21,6 @@ from memocache._clock import ticks
 from tests.reliability.caches import Stand, reopened
 from tests.reliability.outcomes import Outcomes
 
-__all__ = ["main"]
-
 NUMBERS = 20
 LONGEST_PAUSE = 0.002  # seconds between two signals
 

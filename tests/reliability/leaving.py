@@ -10,8 +10,6 @@ from typing import Any
 from memocache import cached
 from tests.reliability.caches import reopened
 
-__all__ = ["main"]
-
 TIMEOUT = 0.05
 
 

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["OUTCOMES", "Ledger", "note_outcomes"]
-
 OUTCOMES = "calls that somebody listens to"
 
 

@@ -15,8 +15,6 @@ from memocache._events import OF_CALLS
 from tests.reliability.caches import Stand, reopened
 from tests.support import race
 
-__all__ = ["Mayhem"]
-
 WORKERS = 3
 KEYS = 4 + WORKERS  # the last are the workers' own
 COMPUTING = 0.002  # seconds at most

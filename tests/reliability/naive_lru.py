@@ -3,8 +3,6 @@
 import threading
 from collections import OrderedDict
 
-__all__ = ["NaiveLru"]
-
 
 class NaiveLru:
     def __init__(self, limit: int) -> None:

@@ -9,8 +9,6 @@ from typing import Any, Final
 from memocache import Event, subscribe
 from memocache._events import OF_CALLS, _telling
 
-__all__ = ["Outcomes", "listening"]
-
 
 class Call:
     """One call: how many outcomes it should have, how many were told, and what it raised."""

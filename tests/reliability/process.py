@@ -10,8 +10,6 @@ from pathlib import Path
 
 from tests.support.strict import STRICT, complaints
 
-__all__ = ["descriptors", "peak_kib", "resident_kib", "run", "start_peak", "threads"]
-
 STATUS = Path("/proc/self/status")
 
 

@@ -17,8 +17,6 @@ import time_machine
 from memocache import _effects, _flight, _readthrough
 from memocache._clock import ticks as real_ticks
 
-__all__ = ["Actor", "Hung", "Killed", "Schedule", "Stage", "hooked"]
-
 WATCHDOG = 5.0  # real seconds that a thread may run without coming to one of the points
 START = 1_800_000_000.0
 TICK = 1e-6  # seconds; no wait is shorter

@@ -17,8 +17,6 @@ from memocache._flight import Flight
 from tests.reliability.caches import reopened
 from tests.reliability.process import descriptors, resident_kib, threads
 
-__all__ = ["main"]
-
 THREADS = 3
 SAMPLED = 100  # every so many keys
 

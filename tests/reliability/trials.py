@@ -26,8 +26,6 @@ from tests.support.faults import (
 from tests.support.servers import Address
 from tests.support.wire import Request
 
-__all__ = ["Naive", "Trial", "at_every_byte", "clock_of_breakers", "command", "tried"]
-
 WAIT = 0.2  # seconds that a call waits for somebody else's computation
 SLACK = 0.05  # seconds by which a call may miss its deadline
 TRIES = 4  # of one fault, before it counts as late: what a busy machine holds up once, it does not every time

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from memocache._clock import ticks
 
-__all__ = ["MemcachedBinary", "NoMemcached", "find_memcached", "unpack_memcached"]
-
 OWN_COPY = Path(__file__).resolve().parents[2] / ".cache" / "memcached"
 UNPACK_SECONDS = 60.0
 

@@ -16,8 +16,6 @@ from memocache import Cache, MemcachedCache, RedisCache, SimpleCache, cached
 from tests.support.redis_servers import RedisServer, find_redis
 from tests.support.servers import MemcachedServer, find_memcached
 
-__all__ = ["COMPILED", "IN_C", "trace", "traces"]
-
 FOLDER: Final = f"{Path(memocache.__file__).parent}{os.sep}"
 GENERATED: Final = "<memocache "  # so begin the names of the files of generated code
 COMPILED: Final = "(compiled call)"

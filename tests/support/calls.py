@@ -16,23 +16,6 @@ from random import Random
 from types import CodeType
 from typing import Any, Final, TypeAlias
 
-__all__ = [
-    *("CONFUSABLE", "Bomb", "Liar", "LiarThroughout", "LyingText", "Named", "SlowBomb", "Unhashable", "Unkeyable"),
-    *(
-        "DEEDS",
-        "SUBJECTS",
-        "Missing",
-        "Operation",
-        "Subject",
-        "defined",
-        "operations",
-        "plainest",
-        "publish",
-        "shrunk",
-        "spelt",
-    ),
-]
-
 # ---- arguments ---------------------------------------------------------------------------------------------------
 
 CONFUSABLE: Final = [

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Canary"]
-
 
 class Canary:
     """Makes a file when it is unpickled."""

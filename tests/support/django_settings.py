@@ -4,8 +4,6 @@ from typing import Any
 
 from django.conf import settings
 
-__all__ = ["DEFAULTS", "configure"]
-
 DEFAULTS: dict[str, Any] = {
     "ALLOWED_HOSTS": ["*"],
     "CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},

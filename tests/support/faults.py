@@ -14,32 +14,6 @@ from typing import NoReturn, Self
 from tests.support.servers import Address, connect, free_port
 from tests.support.wire import Request, Stream, read_answer, read_request
 
-__all__ = [
-    "BlackHole",
-    "CutAfter",
-    "CutRequest",
-    "Delay",
-    "Drip",
-    "DropRequest",
-    "Endless",
-    "Exchange",
-    "Fault",
-    "FaultProxy",
-    "Flip",
-    "Garbage",
-    "HalfClose",
-    "Insert",
-    "LoseAnswer",
-    "OneByteAtATime",
-    "Refuse",
-    "Repeat",
-    "Reset",
-    "ResetAfter",
-    "SplitAt",
-    "StallAfter",
-    "Watch",
-]
-
 JOIN_SECONDS = 5.0
 
 

@@ -12,8 +12,6 @@ from memocache import CachedFunction, UncacheFailed, _clock, cached
 from memocache.backends.base import Cache
 from tests.support.faults import FaultProxy
 
-__all__ = ["Run", "World", "counting", "recovery"]
-
 PATIENCE = 3.0  # far more than the few timeouts that a call may take: this machine may be busy
 
 

@@ -5,8 +5,6 @@ import signal
 import sys
 from collections.abc import Callable
 
-__all__ = ["UNDER_LOAD", "child"]
-
 # What follows where there is a *cache*: children that are forked while other threads use it have what they need of it.
 UNDER_LOAD = """
 import logging

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import memocache
 
-__all__ = ["ROOT", "all_end_well", "output_of", "run_python"]
-
 ROOT = Path(memocache.__file__).parents[1]
 
 

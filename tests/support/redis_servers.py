@@ -13,8 +13,6 @@ import redis
 
 from tests.support.servers import Address, Server, ServerFailed, free_port, wait_until
 
-__all__ = ["Certificates", "RedisCluster", "RedisServer", "RedisWithSentinel", "TlsServer", "find_redis", "find_valkey"]
-
 STEP_SECONDS = 30.0
 
 

@@ -7,8 +7,6 @@ import pytest
 
 from memocache import ConfigurationError
 
-__all__ = ["refusal"]
-
 
 def refusal(call: Callable[..., object], *args: Any, kind: type[Exception] = ConfigurationError, **options: Any) -> str:
     """Return what the error of exactly this *kind* says that *call* raises."""

@@ -15,8 +15,6 @@ from typing import Final
 
 import pytest
 
-__all__ = ["TIERS", "Tier", "examples", "missing", "tier_of"]
-
 ROOT: Final = Path(__file__).parents[2]
 
 

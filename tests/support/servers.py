@@ -17,22 +17,8 @@ import pytest
 import trustme
 
 from memocache._clock import ticks
-from tests.support.binaries import MemcachedBinary, find_memcached, unpack_memcached
-
-__all__ = [
-    "Address",
-    "MemcachedBinary",
-    "MemcachedServer",
-    "Server",
-    "ServerFailed",
-    "TlsMemcachedServer",
-    "connect",
-    "find_memcached",
-    "free_port",
-    "skip_or_fail",
-    "unpack_memcached",
-    "wait_until",
-]
+from tests.support.binaries import MemcachedBinary, find_memcached
+from tests.support.binaries import unpack_memcached as unpack_memcached
 
 Address = str | tuple[str, int]  # a unix socket's path | (host, port), as pymemcache.Client takes them
 

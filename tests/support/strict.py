@@ -5,8 +5,6 @@ import re
 import subprocess
 import sys
 
-__all__ = ["STRICT", "complaints", "run_strictly"]
-
 FORKS_AMONG_THREADS = "ignore:This process:DeprecationWarning"  # said from Python 3.12 on; it is what we test
 STRICT = ["-X", "dev", "-W", "error", "-W", FORKS_AMONG_THREADS]
 

@@ -4,10 +4,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from memocache.testing._harness import PATIENCE, start
+from memocache.testing._harness import PATIENCE
+from memocache.testing._harness import start as start
 from tests.support.servers import wait_until
-
-__all__ = ["PATIENCE", "Held", "Joins", "at_once", "start"]
 
 
 def at_once(number: int, work: Callable[[], object]) -> None:

@@ -6,8 +6,6 @@ from typing import Any
 from memocache import Cache, CachedFunction, MemcachedCache, SimpleCache, TieredCache, cached, uncache_tag
 from memocache._entry import Entry
 
-__all__ = ["FORGETTINGS", "NEAR", "Unfenced", "Watched", "World", "change"]
-
 NEAR = 5
 
 

@@ -3,8 +3,6 @@
 import socket
 from dataclasses import dataclass
 
-__all__ = ["Request", "Stream", "read_answer", "read_request"]
-
 STORE_COMMANDS = {b"set", b"add", b"replace", b"append", b"prepend", b"cas"}
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["App", "Request", "Response"]
-
 
 @dataclass(frozen=True)
 class Request:

@@ -24,8 +24,6 @@ from memocache.web.asgi import MemocacheMiddleware
 from tests.web.matrix import Answer, Ask, Reply
 from tests.web.sites import METHODS, Asked, Body, Options, Site, run
 
-__all__ = ["DataSite", "FastAPISite", "StarletteSite", "answer", "bodies", "get"]
-
 
 async def answer(app: Any, ask: Ask, *, raises: bool = True) -> Answer:
     """Return the answer of *app*, or raise what it raises, if it *raises* or there is no answer."""

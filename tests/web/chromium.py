@@ -12,8 +12,6 @@ from typing import Any, Self
 
 from memocache._clock import ticks
 
-__all__ = ["Chromium", "find_chromium"]
-
 PATIENCE = 60.0
 OPTIONS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),

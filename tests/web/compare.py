@@ -12,8 +12,6 @@ from collections.abc import Callable
 from tests.web.matrix import CASES, PLAIN, Ask
 from tests.web.sites import OnePage, ours
 
-__all__ = ["PEERS", "ROWS", "main", "memocache", "outcome", "says_how_old"]
-
 
 def memocache() -> OnePage:
     """With Flask, as with all: test_matrix has every case on every framework."""

@@ -28,8 +28,6 @@ from tests.web.sites import METHODS, Asked, Options, Site, answer_of_wsgi  # noq
 
 django.setup()
 
-__all__ = ["AUTHENTICATION", "SESSIONS", "DjangoSite", "urls"]
-
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SESSIONS = ["django.contrib.sessions.middleware.SessionMiddleware"]
 

@@ -12,8 +12,6 @@ from werkzeug.exceptions import HTTPException, default_exceptions
 from tests.web.matrix import Answer, Ask, Reply
 from tests.web.sites import METHODS, Asked, Body, Options, Site, answer_of_wsgi
 
-__all__ = ["FlaskSite"]
-
 
 class FlaskSite(Site):
     """An application of Flask; its views are not given the request."""

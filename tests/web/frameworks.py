@@ -7,8 +7,6 @@ from tests.web.django_site import DjangoSite
 from tests.web.flask_site import FlaskSite
 from tests.web.sites import Site
 
-__all__ = ["FRAMEWORKS", "SITES", "Make"]
-
 Make = partial[Site]
 FRAMEWORKS: dict[str, type[Site]] = {
     "flask": FlaskSite,

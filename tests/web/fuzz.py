@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from tests.web.matrix import Ask, Reply
 
-__all__ = ["Combination", "combinations"]
-
 FORBIDDING_RESPONSES = [
     *(("Cache-Control", each) for each in ("no-store", "private", "no-cache", "max-age=0", "s-maxage=0")),
     ("Cache-Control", 'private="x"'),

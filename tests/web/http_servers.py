@@ -16,8 +16,6 @@ from tests.support.selection import ROOT
 from tests.support.servers import Server, ServerFailed, skip_or_fail
 from tests.web.matrix import Answer
 
-__all__ = ["Gunicorn", "Hypercorn", "Uvicorn", "Uwsgi", "WebServer"]
-
 TRIES = 2000
 
 

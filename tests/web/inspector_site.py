@@ -14,8 +14,6 @@ from memocache.web.inspector import Inspector
 from tests.support.servers import wait_until
 from tests.web.django_site import urls
 
-__all__ = ["FACES", "SECRET", "Visitor", "served"]
-
 SECRET = "a secret of the tests"
 
 

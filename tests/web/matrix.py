@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any
 
-__all__ = ["CASES", "Answer", "Ask", "Case", "Reply", "ask", "reply"]
-
 Headers = tuple[tuple[str, str], ...]
 
 

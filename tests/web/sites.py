@@ -24,22 +24,6 @@ from tests.support.threads import PATIENCE
 from tests.web.fuzz import Combination
 from tests.web.matrix import PLAIN, Answer, Ask, Case, Reply
 
-__all__ = [
-    "Asked",
-    "Body",
-    "Decorator",
-    "OnePage",
-    "Site",
-    "View",
-    "answer_of_wsgi",
-    "check",
-    "is_served",
-    "not_cached",
-    "ours",
-    "run",
-    "wrong_in",
-]
-
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"]
 THREADS = 32  # more than wait for each other in any test
 Decorator = Callable[..., Any]

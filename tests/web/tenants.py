@@ -11,8 +11,6 @@ from typing import Any
 
 from tests.web.matrix import Ask
 
-__all__ = ["KINDS", "TASKS", "Request", "requests"]
-
 KINDS = ("key", "vary", "learned", "cookie", "host")
 TASKS = 8
 EACH = 1250
