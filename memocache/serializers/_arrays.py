@@ -37,6 +37,9 @@ def library(name: str) -> Any:
         raise SerializationError(f"the value is one of {name}'s, which is not installed here") from None
 
 
+# One function for each: no module is imported by name where bytes are read, lest the name be one in the bytes.
+
+
 def _numpy_module() -> Any:
     import numpy
 
