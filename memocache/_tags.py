@@ -16,7 +16,7 @@ from memocache._signature import LEFT_OUT, STARS, is_awaited, signature_of, why_
 from memocache.errors import ConfigurationError, UnkeyableArgument, with_article
 
 # Types whose text says which value it is, in every process and version of Python. By name: not all are always imported.
-PLAIN_TYPES: Final = frozenset(
+TEXT_TYPES: Final = frozenset(
     {
         *((each.__module__, each.__qualname__) for each in (str, int, bool, float, type(None))),
         *(("uuid", "UUID"), ("decimal", "Decimal"), ("datetime", "date"), ("datetime", "datetime")),
@@ -70,7 +70,7 @@ class Tags:
         for tag in self._tags:
             if tag.names and set(tag.names) == some.keys():
                 return tag_name(tag.text(some))
-        plain = {name: plain_text(value) is not None for name, value in some.items()}
+        plain = {name: text_of(value) is not None for name, value in some.items()}
         wanted = ":".join(f"{{{name}}}" if plain[name] else f"{{{name}.id}}" for name in some) or "{parameter}"
         raise ConfigurationError(
             f"{self._title}: uncache_where({', '.join(some)}) needs a template in tags= that names just these "
@@ -104,7 +104,7 @@ class TagTemplate:
         return fill_template(self.title, texts)
 
     def _text(self, field: str, value: Any) -> str:
-        text = plain_text(value)
+        text = text_of(value)
         if text is None:
             what = "parameter" if "." not in field else "attribute"
             raise UnkeyableArgument(
@@ -237,10 +237,10 @@ def _pattern(template: str) -> str:
     return "".join(re.escape(literal) + ("" if name is None else ".*") for literal, name, _, _ in parts)
 
 
-def plain_text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """Return the text of *value*; None if that does not say which value it is."""
     kind = type(value)
-    if (kind.__module__, kind.__qualname__) not in PLAIN_TYPES:
+    if (kind.__module__, kind.__qualname__) not in TEXT_TYPES:
         return None
     if kind is not type(None) and getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
         return None

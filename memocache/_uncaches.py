@@ -16,7 +16,7 @@ from memocache._signature import (
     open_parameters,
     refuse_coroutine_function,
 )
-from memocache._tags import fill_template, join_names, plain_text, read_field, tag_name, template_names, template_shape
+from memocache._tags import fill_template, join_names, read_field, tag_name, template_names, template_shape, text_of
 from memocache.errors import ConfigurationError, UncacheFailed, UnkeyableArgument, title_of, with_article
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ def _texts(where: str, fields: Iterable[str], arguments: Arguments) -> dict[str,
 
 
 def _text(where: str, name: str, value: Any) -> str:
-    text = plain_text(value)
+    text = text_of(value)
     if text is None:
         raise UnkeyableArgument(
             f"{where}: parameter {name!r} cannot be part of a text, since it is {with_article(type(value))}; "

@@ -298,9 +298,9 @@ class FencedCache(PackedCache, Generic[R]):
 # ---- leases by compare-and-swap --------------------------------------------------------------------------------------
 
 
-Answer: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
+KeyData: TypeAlias = tuple[bytes | None, Sequence[bytes | None]]
 """The data under a key, and under others."""
-Read: TypeAlias = Callable[[], Answer]
+Read: TypeAlias = Callable[[], KeyData]
 
 
 class LeaseServer(KVServer, Protocol):

@@ -38,12 +38,11 @@ class Host:
         self._places: list[Place] = _literal(name, port)
         self._is_literal = bool(self._places)
         self._users: Living[Any] = Living()
-        self._lock = threading.RLock()  # a signal handler may ask while this thread has it
         self.after_fork()
 
     def after_fork(self) -> None:
         """Wait for no thread of the parent's."""
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # a signal handler may ask while this thread has it
         self._answered: threading.Event | None = None  # while it is being looked up
         self._looked_at = float("-inf")
         self._problem: OSError | None = None

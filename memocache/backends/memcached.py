@@ -18,7 +18,7 @@ from pymemcache.exceptions import (
 
 from memocache._clock import ticks
 from memocache.backends._facts import ServerFacts, clock_skew, socket_open_to_others
-from memocache.backends._leases import Answer, LeaseCache
+from memocache.backends._leases import KeyData, LeaseCache
 from memocache.backends._shared import READ_AT_ONCE, is_generation, new_generation, number_in
 from memocache.backends._wire import (
     LONGEST_REMEMBERED,
@@ -79,7 +79,7 @@ class Server(WireServer["MemcachedConnection"]):
         data, others = self.reader(keys[0], keys[1:])()
         return {key: found for key, found in zip(keys, (data, *others), strict=True) if found is not None}
 
-    def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
+    def reader(self, key: str, others: Sequence[str]) -> Callable[[], KeyData]:
         """Return a function that reads what is under *key* and under *others*; see LeaseServer."""
         question = Question([each.encode("ascii") for each in (key, *others)])
         return functools.partial(self.give, MemcachedConnection.read, question, True, False)
@@ -266,14 +266,14 @@ class Question:
     def __init__(self, wanted: list[bytes]) -> None:
         self.wanted = wanted
         self.command = b"get %b\r\n" % b" ".join(wanted)
-        self._last: LastReply[Answer] | None = None
+        self._last: LastReply[KeyData] | None = None
 
-    def known(self, buffer: bytes) -> Answer | None:
+    def known(self, buffer: bytes) -> KeyData | None:
         """Return what *buffer* says if it is the same as the last time."""
         last = self._last
         return last[1] if last is not None and last[0] == buffer else None
 
-    def learn(self, buffer: bytes, found: Mapping[bytes, bytes]) -> Answer:
+    def learn(self, buffer: bytes, found: Mapping[bytes, bytes]) -> KeyData:
         """Return the answer in which this was *found*; remember it if *buffer* is all of it, not empty, and small."""
         answer = found.get(self.wanted[0]), list(map(found.get, self.wanted[1:]))
         if 0 < len(buffer) <= LONGEST_REMEMBERED:
@@ -318,7 +318,7 @@ class MemcachedConnection:
         key, expire = given
         return self.ask(("set", (key, new_generation(), expire), {"noreply": False}))
 
-    def read(self, question: "Question") -> "Answer":
+    def read(self, question: "Question") -> "KeyData":
         """Ask a *question*, and return the answer."""
         # pymemcache's own reading takes twice as long.
         stream = self._client.sock

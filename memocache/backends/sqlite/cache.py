@@ -19,7 +19,7 @@ from memocache._clock import now as clock
 from memocache._clock import ticks
 from memocache._envelope import VALUE, end_of, key_digest
 from memocache.backends._facts import ServerFacts
-from memocache.backends._leases import Answer, LeaseCache
+from memocache.backends._leases import KeyData, LeaseCache
 from memocache.backends._shared import BEGINNING, Found, is_present, no_key
 from memocache.backends._wire import LONGEST_REMEMBERED, Breaker, seconds_allowed
 from memocache.backends.sqlite.connection import (
@@ -305,15 +305,15 @@ class Database:
             found.update((key, data) for key, data in zip(some, (first, *others), strict=True) if data is not None)
         return found
 
-    def reader(self, key: str, others: Sequence[str]) -> Callable[[], Answer]:
+    def reader(self, key: str, others: Sequence[str]) -> Callable[[], KeyData]:
         """Return a function that reads what is under *key* and under *others*; see LeaseServer."""
         ids = tuple(map(id_of, (key, *others)))
         query = _select(len(ids))
         marks_in = marks_of(ids)
         file = self._file
-        last: tuple[Answer, object, float] | None = None  # with the marks from before, and until when it holds at most
+        last: tuple[KeyData, object, float] | None = None  # with the marks from before, and until when it holds at most
 
-        def read() -> Answer:
+        def read() -> KeyData:
             nonlocal last
             known = last  # another thread may change it meanwhile
             shared = file.shared
