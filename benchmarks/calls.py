@@ -72,10 +72,7 @@ METHOD: Final = "shop.total(1)"
 hit = TimedBenchmark(
     "hit",
     "A hit in this process",
-    [
-        *(Case(call, call, prepared(f)) for call, f in FUNCTIONS.items()),
-        Case(METHOD, METHOD, method),
-    ],
+    [*(Case(call, call, prepared(f)) for call, f in FUNCTIONS.items()), Case(METHOD, METHOD, method)],
     [
         *only(None, "memocache; memocache, in Python; functools.lru_cache; wrapt.lru_cache; moka-py ttl"),
         *only(None, "cachebox TTLCache; theine"),

@@ -188,12 +188,7 @@ HITS_IN_PROCESS: Final = {
     "hit-with-names": hit_with_names,
     "hit-of-method": hit_of_method,
 }
-ROWS: Final = {
-    "miss": miss,
-    "uncache": uncache,
-    "memcached": memcached,
-    "redis": redis,
-}
+ROWS: Final = {"miss": miss, "uncache": uncache, "memcached": memcached, "redis": redis}
 
 
 def main(tree: str, rows: str, *addresses: str) -> None:

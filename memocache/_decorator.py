@@ -24,17 +24,10 @@ R = TypeVar("R")
 def cached(timeout: Callable[P, R], /) -> "CachedFunction[P, R]": ...
 @overload
 def cached(
-    timeout: "Duration | Unset | None" = UNSET,
-    key: KeyOption = None,
-    **options: Unpack[MoreOptions],
+    timeout: "Duration | Unset | None" = UNSET, key: KeyOption = None, **options: Unpack[MoreOptions]
 ) -> "_Decorator": ...
 @overload
-def cached(
-    *,
-    timeout: Timeout,
-    key: KeyOption = None,
-    **options: Unpack[MoreOptions],
-) -> "_Decorator": ...
+def cached(*, timeout: Timeout, key: KeyOption = None, **options: Unpack[MoreOptions]) -> "_Decorator": ...
 def cached(*args: Any, **options: Any) -> Any:
     """Keep the results of a function: look in the cache, or compute and store.
 

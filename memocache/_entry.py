@@ -54,12 +54,7 @@ class Entry:
     )
 
     def __init__(
-        self,
-        key: str,
-        value: object,
-        serve_until: float,
-        cost: float = 0,
-        scope: "EntryScope | None" = None,
+        self, key: str, value: object, serve_until: float, cost: float = 0, scope: "EntryScope | None" = None
     ) -> None:
         self.key = key
         self.value = value

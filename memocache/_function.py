@@ -549,11 +549,7 @@ def cached_function(memoizer: Memoizer, kind: type | None) -> CachedFunction[...
 
 
 def _proxy(memoizer: Memoizer, kind: type | None) -> FunctionProxy:
-    members: dict[str, Any] = {
-        "__slots__": (),
-        "__get__": _binder(memoizer, kind),
-        "__annotations__": ANNOTATIONS,
-    }
+    members: dict[str, Any] = {"__slots__": (), "__get__": _binder(memoizer, kind), "__annotations__": ANNOTATIONS}
     if not memoizer.is_async:
         members["uncache"] = staticmethod(memoizer.uncache)  # the method would take a sixth longer
     public: Any = AsyncCachedFunction if memoizer.is_async else CachedFunction

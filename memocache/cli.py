@@ -48,10 +48,7 @@ def parser(name: str, *, with_demo: bool = False) -> argparse.ArgumentParser:
 
 
 def run(
-    parser: argparse.ArgumentParser,
-    options: argparse.Namespace,
-    out: TextIO | None = None,
-    err: TextIO | None = None,
+    parser: argparse.ArgumentParser, options: argparse.Namespace, out: TextIO | None = None, err: TextIO | None = None
 ) -> int:
     """Do what *options* of `add_commands` say, printing to *out* and *err*, and return the exit code."""
     if options.command is None:

@@ -11,19 +11,7 @@ from sysconfig import get_config_var
 import pytest
 
 from benchmarks import gate
-from benchmarks.gate import (
-    FILE,
-    ROOT,
-    ROWS,
-    Stored,
-    beside,
-    compared,
-    instructions,
-    least,
-    main,
-    table,
-    table_beside,
-)
+from benchmarks.gate import FILE, ROOT, ROWS, Stored, beside, compared, instructions, least, main, table, table_beside
 from benchmarks.harness import Unavailable
 from tests.support.servers import skip_or_fail
 

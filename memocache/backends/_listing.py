@@ -62,10 +62,7 @@ class Listing:
         self._entries = self._described(pages, describe, limit)
 
     def _described(
-        self,
-        pages: Iterable[Sequence[Any]],
-        describe: Callable[[Sequence[Any]], Iterable[StoredEntry]],
-        left: int,
+        self, pages: Iterable[Sequence[Any]], describe: Callable[[Sequence[Any]], Iterable[StoredEntry]], left: int
     ) -> Iterator[StoredEntry]:
         for page in pages:
             if ticks() > self.deadline:

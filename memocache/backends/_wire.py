@@ -522,13 +522,7 @@ class WireServer(ABC, Generic[C]):
         return answer
 
     def _give_again(
-        self,
-        error: Exception,
-        connection: C,
-        command: Callable[[C, W], T],
-        what: W,
-        repeats: bool,
-        writes: bool,
+        self, error: Exception, connection: C, command: Callable[[C, W], T], what: W, repeats: bool, writes: bool
     ) -> T:
         """Give it on another connection after this *error* on one that was used before, if that may help."""
         sockets = connection.sockets

@@ -82,13 +82,7 @@ class Lease:
     """The bytes that were filled in, on a shared cache; not there before."""
 
     def __init__(
-        self,
-        key: str,
-        tags: tuple[str, ...],
-        flight: Flight,
-        created: float,
-        id_: bytes = b"",
-        block: bytes = b"",
+        self, key: str, tags: tuple[str, ...], flight: Flight, created: float, id_: bytes = b"", block: bytes = b""
     ) -> None:
         self.flight = flight
         self.key = key
@@ -346,11 +340,7 @@ class Cache(ABC):
         return None
 
     async def awaited(
-        self,
-        call: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        unwanted: Callable[[Any], object] | None = None,
-        /,
+        self, call: Callable[..., Any], arguments: tuple[Any, ...], unwanted: Callable[[Any], object] | None = None, /
     ) -> Any:
         """Return what *call*, one of the methods above, returns, without blocking the event loop.
 
@@ -479,9 +469,7 @@ def call_verb(verb: "Callable[..., Answer[R]]", *arguments: Any) -> R:
     return blocking(answer) if isinstance(answer, CoroutineType) else answer  # type: ignore[return-value]
 
 
-def blocks(
-    method: "Callable[Concatenate[Any, P], Effects[R]]",
-) -> "Callable[Concatenate[Any, P], R]":
+def blocks(method: "Callable[Concatenate[Any, P], Effects[R]]") -> "Callable[Concatenate[Any, P], R]":
     """Return the method that blocks this thread until the coroutine of *method* has ended."""
 
     @functools.wraps(method)

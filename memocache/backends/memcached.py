@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 from pymemcache.client.base import Client
-from pymemcache.exceptions import (
-    MemcacheError,
-    MemcacheServerError,
-    MemcacheUnexpectedCloseError,
-    MemcacheUnknownError,
-)
+from pymemcache.exceptions import MemcacheError, MemcacheServerError, MemcacheUnexpectedCloseError, MemcacheUnknownError
 
 from memocache._clock import ticks
 from memocache.backends._facts import ServerFacts, clock_skew, socket_open_to_others
@@ -191,13 +186,7 @@ class Server(WireServer["MemcachedConnection"]):
         )
 
     def _ask(
-        self,
-        command: str,
-        *args: Any,
-        repeats: bool = False,
-        writes: bool = True,
-        urgent: bool = False,
-        **options: Any,
+        self, command: str, *args: Any, repeats: bool = False, writes: bool = True, urgent: bool = False, **options: Any
     ) -> Any:
         """Give one command of pymemcache's; see WireServer.give."""
         return self.give(MemcachedConnection.ask, (command, args, options), repeats, writes, urgent)

@@ -132,13 +132,7 @@ class InvalidationTests:
     @pytest.mark.parametrize("forget", ["uncache", "uncache_all"])
     @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
     def test_a_result_from_before_is_not_served_after_though_nobody_asked_in_between(
-        self,
-        cache: Cache,
-        decorate: Decorator,
-        peer: Cache,
-        catch_up: Callable[[], None],
-        forget: str,
-        elsewhere: bool,
+        self, cache: Cache, decorate: Decorator, peer: Cache, catch_up: Callable[[], None], forget: str, elsewhere: bool
     ) -> None:
         namespace = f"contract.fence.between.{forget}.{elsewhere}"
         gate = Gate(lambda a, b: "old")

@@ -12,16 +12,7 @@ try:
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError("memocache.web.flask needs Flask: pip install 'Flask>=3.0'") from missing
 import click
-from flask import (
-    Flask,
-    Response,
-    after_this_request,
-    current_app,
-    g,
-    has_app_context,
-    has_request_context,
-    request,
-)
+from flask import Flask, Response, after_this_request, current_app, g, has_app_context, has_request_context, request
 from flask.cli import with_appcontext
 from flask.globals import request_ctx
 from flask.signals import appcontext_pushed, request_started

@@ -13,15 +13,7 @@ import pytest
 from freezegun import freeze_time
 from pymemcache import Client
 
-from memocache import (
-    MISSING,
-    JSONSerializer,
-    MemcachedCache,
-    PickleSerializer,
-    SerializationError,
-    Serializer,
-    cached,
-)
+from memocache import MISSING, JSONSerializer, MemcachedCache, PickleSerializer, SerializationError, Serializer, cached
 from memocache._envelope import GENERATION, LEASE, VALUE, Header, context, key_digest, pack, unpack
 from tests.support.canary import Canary
 from tests.support.faults import FaultProxy

@@ -59,10 +59,7 @@ def test_requests_are_counted(proxy: FaultProxy, client_for: Callable[..., Clien
     client = client_for(proxy.address)
     client.set(f"{prefix}a", b"set x 0 0 0")
     client.get_many([f"{prefix}a", f"{prefix}b"])
-    assert proxy.requests == [
-        f"set {prefix}a 0 0 11".encode(),
-        f"get {prefix}a {prefix}b".encode(),
-    ]
+    assert proxy.requests == [f"set {prefix}a 0 0 11".encode(), f"get {prefix}a {prefix}b".encode()]
 
 
 def test_what_the_server_says_unasked_arrives(proxy: FaultProxy) -> None:

@@ -136,10 +136,7 @@ def test_without_apt_the_reason_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @pytest.mark.parametrize(
     ("apt_cache", "problem"),
-    [
-        ("echo E: No packages found >&2; exit 100", "No packages found.*apt-get update"),
-        ("sleep 60", "timed out"),
-    ],
+    [("echo E: No packages found >&2; exit 100", "No packages found.*apt-get update"), ("sleep 60", "timed out")],
 )
 def test_failing_packages_are_a_reason_in_time(
     apt_cache: str, problem: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -21,8 +21,7 @@ def test_that_a_machine_is_busy_is_no_complaint() -> None:
 
 
 @pytest.mark.parametrize(
-    "complains",
-    ['raise SystemExit("Executing")', "open('/dev/null')", "import asyncio; asyncio.sleep(0)", "1 / 0"],
+    "complains", ['raise SystemExit("Executing")', "open('/dev/null')", "import asyncio; asyncio.sleep(0)", "1 / 0"]
 )
 def test_all_else_is_one(complains: str) -> None:
     with pytest.raises(AssertionError):

@@ -78,11 +78,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def broken(stand: Stand, prefix: str, outcomes: Outcomes) -> Iterator[Broken]:
     assert stand.server is not None
-    with (
-        FaultProxy(stand.server.address, unix=True) as proxy,
-        clock_of_breakers() as let_pass,
-        outcomes.listening(),
-    ):
+    with FaultProxy(stand.server.address, unix=True) as proxy, clock_of_breakers() as let_pass, outcomes.listening():
         yield Broken(stand, proxy, let_pass, prefix, outcomes)
 
 

@@ -52,11 +52,7 @@ LEGAL = {
 }
 ILLEGAL = {
     "stale": [Step("read", 0, 2, "a", 1), Step("forget", 3, 4), Step("read", 5, 6, "a")],
-    "stored after it was forgotten": [
-        Step("read", 0, 5, "a", 1),
-        Step("forget", 2, 3),
-        Step("read", 6, 7, "a"),
-    ],
+    "stored after it was forgotten": [Step("read", 0, 5, "a", 1), Step("forget", 2, 3), Step("read", 6, 7, "a")],
     "two at once": [
         Step("read", 0, 5, "a", 1),
         Step("read", 2, 6, "b", 3),
@@ -64,18 +60,9 @@ ILLEGAL = {
         Step("read", 9, 10, "b"),
     ],
     "out of nowhere": [Step("read", 0, 1, "a")],
-    "back again": [
-        Step("put", 0, 1, "a"),
-        Step("put", 2, 3, "b"),
-        Step("read", 4, 5, "b"),
-        Step("read", 6, 7, "a"),
-    ],
+    "back again": [Step("put", 0, 1, "a"), Step("put", 2, 3, "b"), Step("read", 4, 5, "b"), Step("read", 6, 7, "a")],
     "before it was computed": [Step("read", 0, 1, "a"), Step("read", 2, 4, "a", 3)],
-    "joined after it was forgotten": [
-        Step("read", 0, 9, "a", 1),
-        Step("forget", 2, 3),
-        Step("read", 4, 10, "a"),
-    ],
+    "joined after it was forgotten": [Step("read", 0, 9, "a", 1), Step("forget", 2, 3), Step("read", 4, 10, "a")],
 }
 
 

@@ -12,17 +12,7 @@ from pymemcache import Client
 from memocache import MISSING, Cache, SimpleCache, UncacheFailed, _clock, cached, uncache_tag
 from memocache._clock import ticks
 from tests.reliability.outcomes import Outcomes
-from tests.support.faults import (
-    CutAfter,
-    CutRequest,
-    Fault,
-    FaultProxy,
-    Flip,
-    Insert,
-    ResetAfter,
-    SplitAt,
-    StallAfter,
-)
+from tests.support.faults import CutAfter, CutRequest, Fault, FaultProxy, Flip, Insert, ResetAfter, SplitAt, StallAfter
 from tests.support.servers import Address
 from tests.support.wire import Request
 

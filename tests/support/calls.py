@@ -283,23 +283,14 @@ def _shown(value: object) -> str:
 
 
 def defined(
-    subject: Subject,
-    decorated: Callable[[Any], Any],
-    computed: Callable[[dict[str, Any]], Any],
-    *,
-    is_async: bool,
+    subject: Subject, decorated: Callable[[Any], Any], computed: Callable[[dict[str, Any]], Any], *, is_async: bool
 ) -> Any:
     """Return the function of *subject*, or the class that has it as its `f` and a subclass of that: new ones.
 
     It returns what *computed* does, which is told its arguments by the names of its parameters; for a coroutine
     function, what that can be awaited for.
     """
-    made: dict[str, Any] = {
-        "__name__": __name__,
-        "Stall": subject.base,
-        "decorated": decorated,
-        "computed": computed,
-    }
+    made: dict[str, Any] = {"__name__": __name__, "Stall": subject.base, "decorated": decorated, "computed": computed}
     exec(_code(subject.form, subject.parameters, is_async), made)
     return (made["Owner"], made["Other"]) if subject.is_method else made["f"]
 

@@ -177,11 +177,7 @@ class Server(ABC):
         errors = self.directory / "stderr"
         with errors.open("wb") as stderr:
             self._process = process = subprocess.Popen(
-                self.command(),
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
+                self.command(), env=self.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
             )
         wait_until(lambda: process.poll() is not None or self.answers(), START_SECONDS)
         if process.poll() is not None or not self.answers():

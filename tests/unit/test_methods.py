@@ -11,13 +11,7 @@ from typing import Any
 import pytest
 import wrapt
 
-from memocache import (
-    MISSING,
-    SimpleCache,
-    UnkeyableArgument,
-    cached,
-    configure,
-)
+from memocache import MISSING, SimpleCache, UnkeyableArgument, cached, configure
 
 
 class Shop:

@@ -10,16 +10,7 @@ from typing import Any
 import cachelib
 import pytest
 
-from memocache import (
-    MemcachedCache,
-    RedisCache,
-    SimpleCache,
-    SQLiteCache,
-    cached,
-    code,
-    subscribe,
-    uncaches,
-)
+from memocache import MemcachedCache, RedisCache, SimpleCache, SQLiteCache, cached, code, subscribe, uncaches
 from memocache._options import MoreOptions
 from memocache.errors import title_of
 from tests.support.refusals import refusal
@@ -234,10 +225,7 @@ def test_what_goes_without_saying_is_said(reason: str, words: str) -> None:
         (lambda: SQLiteCache("x.db", max_size=5), "SQLiteCache() has no option 'max_size'; use size_limit="),
         (lambda: SQLiteCache(directory="x"), "SQLiteCache() has no option 'directory'; use path="),
         (lambda: MemcachedCache(prefix="a"), "MemcachedCache() has no option 'prefix'; use key_prefix="),
-        (
-            lambda: MemcachedCache(host="a"),
-            "MemcachedCache() has no option 'host'; use servers=['127.0.0.1:11211']",
-        ),
+        (lambda: MemcachedCache(host="a"), "MemcachedCache() has no option 'host'; use servers=['127.0.0.1:11211']"),
         (
             lambda: RedisCache(host="a"),
             "RedisCache() has no option 'host'; use a URL, such as 'redis://127.0.0.1:6379/0'",

@@ -80,8 +80,7 @@ def test_every_public_name_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "owner",
-    [CachedFunction, AsyncCachedFunction, Info, *(getattr(memocache, name) for name in CACHES)],
+    "owner", [CachedFunction, AsyncCachedFunction, Info, *(getattr(memocache, name) for name in CACHES)]
 )
 def test_every_public_method_is_explained(owner: type) -> None:
     for name, thing in inspect.getmembers(owner):

@@ -5,14 +5,7 @@ import threading
 
 import pytest
 
-from memocache import (
-    MISSING,
-    SimpleCache,
-    cached,
-    configure,
-    default_cache,
-    disabled,
-)
+from memocache import MISSING, SimpleCache, cached, configure, default_cache, disabled
 from tests.support.refusals import refusal
 from tests.support.threads import PATIENCE, start
 from tests.unit.test_call import HIT_FRAMES, frames_of

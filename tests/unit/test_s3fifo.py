@@ -127,10 +127,7 @@ def test_what_is_only_looked_at_leaves(how: str) -> None:
     f = cached(cache=cache)(lambda number: [number])
     for number in range(20):
         f(number)
-    ways: dict[str, Callable[[int], object]] = {
-        "has": lambda number: cache.has(f.key(number)),
-        "peek": f.peek,
-    }
+    ways: dict[str, Callable[[int], object]] = {"has": lambda number: cache.has(f.key(number)), "peek": f.peek}
     for turn in range(2000):
         ways[how](turn % 20)
         cache.set(f"other {turn}", turn)

@@ -74,19 +74,19 @@ ROWS = {
         *("Vary: Authorization", "WWW-Authenticate"),
     ],
     "POST, PUT, DELETE always reach the view": [
-        *("POST is not served", "POST is not stored", "PUT is not served", "DELETE is not served"),
+        *("POST is not served", "POST is not stored", "PUT is not served", "DELETE is not served")
     ],
     "errors and redirects for the moment are not kept": ["500", "503", "404", "403", "302", "206"],
     "`?page=2` is not page 1; repeated values keep their order": [
-        *("another query", "no query", "a value twice", "values of one name in another order"),
+        *("another query", "no query", "a value twice", "values of one name in another order")
     ],
     "another host, scheme or path is another page": ["another host", "another port", "another scheme", "another path"],
     "`private`, `no-store`, `no-cache`, in any case and line": [
-        *("private", "PRIVATE", "no-store", "No-Store after others", "no-store in a line of its own", "no-cache"),
+        *("private", "PRIVATE", "no-store", "No-Store after others", "no-store in a line of its own", "no-cache")
     ],
     "`max-age=0` and what has expired": ["max-age=0", "max-age twice", "Expires in the past"],
     "`Vary`: another language is another page; `*` is none": [
-        *("another variant", "no variant", "Vary: *", "Vary: * among others"),
+        *("another variant", "no variant", "Vary: *", "Vary: * among others")
     ],
     "a client's `no-cache` and `no-store`": ["request no-cache", "request no-store is not stored"],
     "ranges and streams": ["Range is not served", "Range is not stored", "Content-Range", "streamed"],

@@ -14,10 +14,7 @@ from tests.support.selection import ROOT
 from tests.web.chromium import Chromium, find_chromium
 from tests.web.inspector_site import SECRET, served
 
-PICTURES = {
-    "light": ("", 1000, 1020),
-    "dark": ("?function=shop.reports.monthly_report", 1000, 1060),
-}
+PICTURES = {"light": ("", 1000, 1020), "dark": ("?function=shop.reports.monthly_report", 1000, 1060)}
 FUNCTIONS = (  # name, calls a minute, hit ratio, seconds of a computation
     ("shop.prices.exchange_rates", 900, 0.995, 0.32),
     ("shop.users.permissions", 500, 0.98, 0.03),

@@ -657,10 +657,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
 
 def _beginning(name: bytes) -> tuple[Command, Command]:
     """Return the commands that read the first bytes under *name*, and how many there are."""
-    return (
-        command(resp.bulk, b"GETRANGE", name, b"0", b"%d" % (BEGINNING - 1)),
-        command(resp.length, b"STRLEN", name),
-    )
+    return (command(resp.bulk, b"GETRANGE", name, b"0", b"%d" % (BEGINNING - 1)), command(resp.length, b"STRLEN", name))
 
 
 def _generations(lease: Lease) -> list[bytes]:

@@ -169,11 +169,7 @@ class Sentinels(Topology):
     """The master of a *service*, and the sentinels that know which server that is."""
 
     def __init__(
-        self,
-        service: str,
-        sentinels: Sequence[ServerAddress],
-        new_sentinel: ServerFactory,
-        new_server: ServerFactory,
+        self, service: str, sentinels: Sequence[ServerAddress], new_sentinel: ServerFactory, new_server: ServerFactory
     ) -> None:
         self._service = service
         self._sentinels = [new_sentinel(address) for address in sentinels]

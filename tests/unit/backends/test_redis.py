@@ -276,9 +276,7 @@ def test_a_long_reply_is_read_once_whatever_pieces_it_comes_in(
     assert sum(given) < 2 * size
 
 
-def test_a_server_without_room_is_a_cache_that_does_not_take_results(
-    redis_factory: Callable[..., RedisServer],
-) -> None:
+def test_a_server_without_room_is_a_cache_that_does_not_take_results(redis_factory: Callable[..., RedisServer]) -> None:
     server = redis_factory("--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
     cache = RedisCache(server.url, timeout=10)
     with server.client() as client:

@@ -65,10 +65,7 @@ IN_USE = (
         ({"near": TIERED}, f"near= got a TieredCache; {WANTED_NEAR}"),
         ({"near": USED}, IN_USE),
         ({"near": TIERED.near}, IN_USE),
-        (
-            {"far": SimpleCache()},
-            f"far= is a SimpleCache, which is in this process like the near tier; {WANTED_FAR}",
-        ),
+        ({"far": SimpleCache()}, f"far= is a SimpleCache, which is in this process like the near tier; {WANTED_FAR}"),
         ({"far": "127.0.0.1:11211"}, f"far= got a str; {WANTED_FAR}"),
         ({"far": TIERED}, "far= is a TieredCache itself; wanted: its far cache, with one near tier before it"),
         (
