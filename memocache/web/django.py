@@ -7,6 +7,7 @@ A response with a template is rendered as soon as the view has returned it, so t
 If MIDDLEWARE has a process_template_response, which changes the template before that, the response is not stored.
 """
 
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from types import ModuleType
@@ -34,7 +35,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.views import View
 
-from memocache import Cache, cache_from_url
+from memocache import Cache, PickleSerializer, cache_from_url
 from memocache._hooks import Engine, HookedFunction, adapters
 from memocache.errors import ConfigurationError, with_article
 from memocache.web._calls import ViewRequest
@@ -308,7 +309,8 @@ class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no type
     the cache of one LOCATION and OPTIONS. What cannot be done raises what the cache raises.
 
     Bytes from a cache are never executed: values are plain data, as SafeSerializer takes them, unless OPTIONS has a
-    PickleSerializer. Django's `cache_page`, which stores whole responses, needs that.
+    PickleSerializer. Django's `cache_page`, which stores whole responses, needs that. In process any value that pickle
+    takes can be stored; as from Django's own backends, whoever gets it has a copy of their own.
 
     `touch` reads the value and sets it again: a value that is set between the two is lost.
 
@@ -338,16 +340,16 @@ class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no type
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> bool:
         """Store *value* unless *key* has one; return whether it had none."""
         wire, seconds = self.make_and_validate_key(key, version), self._seconds(timeout)
-        return not self.cache.has(wire) if seconds < 0 else self.cache.add(wire, _pack(value), seconds)
+        return not self.cache.has(wire) if seconds < 0 else self.cache.add(wire, self._packed(value), seconds)
 
     def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
         """Return the value under *key*, or *default* if there is none."""
         found = self.cache.get(self.make_and_validate_key(key, version))
-        return default if found is None else _unpack(found)
+        return default if found is None else self._unpacked(found)
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> None:
         """Store *value* for *timeout* seconds; None for ever, 0 not at all."""
-        self.cache.set(self.make_and_validate_key(key, version), _pack(value), self._seconds(timeout))
+        self.cache.set(self.make_and_validate_key(key, version), self._packed(value), self._seconds(timeout))
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> bool:
         """Have the value under *key* expire in *timeout* seconds from now; return whether there is one."""
@@ -376,13 +378,13 @@ class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no type
         """Return the values by key, of the keys that have one; in one round trip."""
         wires = {key: self.make_and_validate_key(key, version) for key in keys}
         found = self.cache.get_dict(*wires.values())
-        return {key: _unpack(found[wire]) for key, wire in wires.items() if found[wire] is not None}
+        return {key: self._unpacked(found[wire]) for key, wire in wires.items() if found[wire] is not None}
 
     def set_many(self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> list[Any]:
         """Store all of *data*; return the keys that could not be stored."""
         wires = {self.make_and_validate_key(key, version): key for key in data}
         seconds = self._seconds(timeout)
-        stored = set(self.cache.set_many({wire: _pack(data[key]) for wire, key in wires.items()}, seconds))
+        stored = set(self.cache.set_many({wire: self._packed(data[key]) for wire, key in wires.items()}, seconds))
         return [] if seconds < 0 else [key for wire, key in wires.items() if wire not in stored]
 
     def delete_many(self, keys: Iterable[Any], version: Any = None) -> None:
@@ -400,6 +402,13 @@ class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no type
         if timeout is None:
             return 0
         return timeout if timeout > 0 else -1
+
+    def _packed(self, value: Any) -> Any:
+        packed = _pack(value)
+        return _copy_of(packed) if self.cache.has_near else packed
+
+    def _unpacked(self, found: Any) -> Any:
+        return _unpack(_copy_of(found) if self.cache.has_near else found)
 
     # Django's own methods would take the keys one by one, or count up in two steps.
 
@@ -424,6 +433,17 @@ class MemocacheBackend(BaseCache):  # type: ignore[misc]  # Django ships no type
     async def adelete_many(self, keys: Iterable[Any], version: Any = None) -> None:
         """Do what `delete_many` does."""
         await sync_to_async(self.delete_many)(keys, version)
+
+
+# By pickle, as Django's own cache in process does it, and not by deepcopy: that would ask a QuerySet's database again.
+# Signed like all that is unpickled here.
+_COPIER: Final = PickleSerializer(secrets.token_bytes(32))
+UNCHANGING: Final = frozenset((str, bytes, int, float, bool))
+
+
+def _copy_of(value: Any) -> Any:
+    """Return a copy of what is in process, where else a middleware would give all visitors the cookie of one."""
+    return value if type(value) in UNCHANGING else _COPIER.loads(_COPIER.dumps(value, b""), b"")
 
 
 def _pack(value: Any) -> Any:

@@ -34,7 +34,9 @@ KINDS = ["memory", "memcached", "redis", "sqlite"]
 
 @pytest.fixture(params=KINDS)
 def location(request: pytest.FixtureRequest, shared_url: Callable[[str], str]) -> str:
-    return f"memory://?threshold={next(THRESHOLDS)}" if request.param == "memory" else shared_url(request.param)
+    if request.param == "memory":
+        return f"memory://?threshold={next(THRESHOLDS)}"
+    return "tiered+" + shared_url("redis") if request.param == "tiers" else shared_url(request.param)
 
 
 class Configured:
@@ -259,6 +261,37 @@ def test_pickles_only_by_name(configured: Configured, tmp_path: Any) -> None:
         view(RequestFactory().get("/"))
     configured(f"{url}-pickled", OPTIONS={"serializer": PickleSerializer("a secret of 32 bytes and some more")})
     assert [view(RequestFactory().get("/")).content for _ in range(2)] == [b"page", b"page"]
+
+
+@pytest.mark.parametrize("location", [*KINDS, "tiers"], indirect=True)
+def test_each_caller_has_a_value_of_its_own(cache: Any) -> None:
+    value = [1]
+    cache.set("set", value)
+    cache.add("add", value)
+    cache.set_many({"many": value})
+    value.append(2)
+    keys = ["set", "add", "many"]
+    for key in keys:
+        cache.get(key).append(3)
+        cache.get_many(keys)[key].append(4)
+    assert cache.get_many(keys) == {key: [1] for key in keys}
+
+
+def test_no_visitor_has_the_cookie_of_another(configured: Configured) -> None:
+    configured(f"memory://?threshold={next(THRESHOLDS)}")
+    view = cache_page(60)(lambda request: HttpResponse("page"))
+    view(RequestFactory().get("/")).set_cookie("session", "of Ann")  # as a middleware does it
+    found = view(RequestFactory().get("/"))
+    assert "Age" in found.headers
+    assert not found.cookies
+
+
+def test_what_is_in_process_is_kept_as_django_keeps_it(configured: Configured) -> None:
+    cache = configured(f"memory://?threshold={next(THRESHOLDS)}")
+    cache.set("key", range(3))
+    assert cache.get("key") == range(3)
+    with pytest.raises(SerializationError, match="pickle cannot keep"):
+        cache.set("key", threading.Lock())
 
 
 def test_the_cache_tag_of_templates_keeps_markup(cache: Any) -> None:
