@@ -431,11 +431,14 @@ THEIRS: Final = {
     **dict.fromkeys(
         ("invalidate", "delete", "forget", "evict", "expire", "cache_delete", "cache_invalidate"), "uncache()"
     ),
-    **dict.fromkeys(("clear", "reset", "clear_cache", "invalidate_all", "cache_reset"), "uncache_all()"),
+    **dict.fromkeys(
+        ("clear", "reset", "clear_cache", "invalidate_all", "cache_reset", "delete_memoized"), "uncache_all()"
+    ),
     **dict.fromkeys(("make_cache_key", "get_cache_key", "cache_key"), "key()"),
-    **dict.fromkeys(("original", "uncached", "call"), "__wrapped__"),
-    **dict.fromkeys(("get", "cached_value"), "peek()"),
-    "set": "put()",
+    **dict.fromkeys(("original", "uncached"), "__wrapped__"),
+    "call": "refresh()",
+    **dict.fromkeys(("get", "cached_value", "check_call_in_cache"), "peek()"),
+    **dict.fromkeys(("set", "precache_value"), "put()"),
     **dict.fromkeys(("stats", "cache_parameters"), "info()"),
 }
 

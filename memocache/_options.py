@@ -44,35 +44,44 @@ FUNCTIONS: Final = (types.FunctionType, types.BuiltinFunctionType, types.MethodT
 
 # What to write here -> what other caching decorators call it.
 OURS: Final = {
-    "timeout=": "ttl expire expires expiration expiration_time expiry max_age seconds stale_after timeout_seconds",
+    "timeout=": "ttl expire expires expiration expiration_time expiry max_age seconds stale_after timeout_seconds "
+    "cache_validation_callback",
+    "timeout=, and stale= for the rest of the ttl": "soft_ttl early_ttl",
     "a cache that is bounded: cache=SimpleCache(threshold=...)": "maxsize max_size max_entries",
     "namespace= (or key_prefix= of the cache object)": "key_prefix",
     "namespace=": "prefix name make_name",
-    "key=": "key_builder key_func make_cache_key make_key function_key_generator",
+    "key=": "key_builder key_func make_cache_key make_key function_key_generator hash_func",
     "ignore=": "args_to_ignore exclude",
     "ignore=('self',)": "noself",
     "vary=": "vary_on vary_on_headers headers",
     "unless=": "skip_cache_func",
     "unless= (with the opposite answer)": "condition response_filter should_cache_fn",
     "errors=": "cache_exceptions cache_errors",
-    "stale=": "grace stale_ttl stale_while_revalidate stale_if_error",
+    "stale=": "grace stale_ttl stale_while_revalidate stale_if_error next_time",
+    "wait=": "wait_for_calc_timeout lease",
     "version=memocache.code()": "source_check",
     "refresh() of the decorated function": "forced_update",
     "tags=": "tag group groups depends_on",
     "cache=": "backend alias region",
     "cache= with a cache object or a URL": "endpoint port",
-    "the serializer of the cache object": "serializer",
+    "cache=SQLiteCache(...)": "cache_dir",
+    "cache=RedisCache(...)": "redis_client",
+    "the serializer of the cache object": "serializer coder",
+    "many() of the decorated function": "keys_from_attr",
 }
 THEIRS: Final = {word: ours for ours, words in OURS.items() for word in words.split()}
 
 # What they have an option for -> why it goes without saying here.
 NEEDLESS: Final = {
     "typed": "arguments of different types always have entries of their own",
-    "lock": "calls from several threads at once are always computed once",
+    **dict.fromkeys(("lock", "protected"), "calls from several threads at once are always computed once"),
     "info": "every decorated function has .info()",
     "query_string": "the query of a request is always part of a view's key",
     "hash_method": "arguments are always hashed in full",
-    "cache_none": "None is stored like any value; where it is not wanted, unless=lambda result: result is None",
+    **dict.fromkeys(
+        ("cache_none", "allow_none"),
+        "None is stored like any value; where it is not wanted, unless=lambda result: result is None",
+    ),
 }
 
 
@@ -118,6 +127,9 @@ class Options:
         """Return the options if they can work, else raise ConfigurationError."""
         for word in unknown:
             raise ConfigurationError(_answer(word))
+        if isinstance(timeout, Cache | Mapping) or (isinstance(timeout, str) and "://" in timeout):
+            # In first place other decorators have it. A URL is not shown, since it may have a password.
+            raise ConfigurationError(f"timeout= got {with_article(type(timeout))} that is a cache; use cache=")
         used = _checked_cache(cache)
         if not callable(copy) and not isinstance(copy, bool):
             raise ConfigurationError(

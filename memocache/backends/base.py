@@ -134,7 +134,9 @@ def _ending_flights(change: Callable[..., R]) -> Callable[..., R]:
 
 # What other libraries call an option of a cache -> what it is here, in one cache or the other.
 THEIRS: Final = {
-    **dict.fromkeys(("maxsize", "max_size", "max_entries", "capacity", "size"), ("threshold", "size_limit")),
+    **dict.fromkeys(
+        ("maxsize", "max_size", "max_entries", "capacity", "size", "threshold"), ("threshold", "size_limit")
+    ),
     **dict.fromkeys(("ttl", "expire", "expiration", "default_ttl", "timeout"), ("default_timeout",)),
     **dict.fromkeys(("prefix", "namespace", "key_builder"), ("key_prefix",)),
     **dict.fromkeys(("host", "port", "hosts", "server", "endpoint"), ("servers", "url_or_client")),

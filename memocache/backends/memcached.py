@@ -587,10 +587,10 @@ def _addresses(servers: object) -> "list[str | tuple[str, int]]":
     given = [servers] if isinstance(servers, str) else list(servers) if isinstance(servers, list | tuple) else []
     addresses = [_address(each) for each in given]
     if not addresses or None in addresses or len(set(addresses)) < len(addresses):
-        raise ConfigurationError(
-            f"servers={servers!r}; wanted: a list of different addresses, each as 'host:port', '/path/to/socket' "
-            "or (host, port)"
-        )
+        wanted = "wanted: a list of different addresses, each as 'host:port', '/path/to/socket' or (host, port)"
+        if "://" in str(servers):  # not shown: it may have a password
+            raise ConfigurationError(f"servers= got a URL; {wanted}. Of a URL, cache_from_url() makes a cache")
+        raise ConfigurationError(f"servers={servers!r}; {wanted}")
     return [address for address in addresses if address is not None]
 
 

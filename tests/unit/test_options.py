@@ -177,30 +177,38 @@ def test_a_function_is_no_version(function: Any) -> None:
 # ---- other words -------------------------------------------------------------------------------------------------
 
 USE = {
-    "timeout=": "ttl expire expires expiration expiration_time expiry max_age seconds stale_after timeout_seconds",
+    "timeout=": "ttl expire expires expiration expiration_time expiry max_age seconds stale_after timeout_seconds "
+    "cache_validation_callback",
     "a cache that is bounded: cache=SimpleCache(threshold=...)": "maxsize max_size max_entries",
     "namespace= (or key_prefix= of the cache object)": "key_prefix",
+    "timeout=, and stale= for the rest of the ttl": "soft_ttl early_ttl",
     "namespace=": "prefix name make_name",
-    "key=": "key_builder key_func make_cache_key make_key function_key_generator",
+    "key=": "key_builder key_func make_cache_key make_key function_key_generator hash_func",
     "ignore=": "args_to_ignore exclude",
     "ignore=('self',)": "noself",
     "unless=": "skip_cache_func",
     "unless= (with the opposite answer)": "response_filter should_cache_fn condition",
     "errors=": "cache_exceptions cache_errors",
-    "stale=": "grace stale_ttl stale_while_revalidate stale_if_error",
+    "stale=": "grace stale_ttl stale_while_revalidate stale_if_error next_time",
+    "wait=": "wait_for_calc_timeout lease",
     "tags=": "tag group groups depends_on",
     "cache=": "backend alias region",
     "cache= with a cache object or a URL": "endpoint port",
+    "cache=SQLiteCache(...)": "cache_dir",
+    "cache=RedisCache(...)": "redis_client",
     "version=memocache.code()": "source_check",
     "refresh() of the decorated function": "forced_update",
-    "the serializer of the cache object": "serializer",
+    "many() of the decorated function": "keys_from_attr",
+    "the serializer of the cache object": "serializer coder",
 }
 NEEDS_NONE = {
     "arguments of different types always have entries of their own": "typed",
-    "calls from several threads at once are always computed once": "lock",
+    "calls from several threads at once are always computed once": "lock protected",
     "every decorated function has .info()": "info",
     "arguments are always hashed in full": "hash_method",
-    "None is stored like any value; where it is not wanted, unless=lambda result: result is None": "cache_none",
+    "None is stored like any value; where it is not wanted, unless=lambda result: result is None": (
+        "cache_none allow_none"
+    ),
 }
 
 
@@ -217,12 +225,22 @@ def test_what_goes_without_saying_is_said(reason: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "given", [SimpleCache(), {}, "redis://ann:sesame@127.0.0.1"], ids=lambda value: type(value).__name__
+)
+def test_a_cache_is_no_timeout(given: object) -> None:
+    name = type(given).__name__
+    for refused in (refusal(cached, given), refusal(cached, timeout=given)):
+        assert refused == f"timeout= got a {name} that is a cache; use cache="
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: SimpleCache(maxsize=5), "SimpleCache() has no option 'maxsize'; use threshold="),
         (lambda: SimpleCache(500, ttl=5), "SimpleCache() has no option 'ttl'; use default_timeout="),
         (lambda: SimpleCache(timeout=5), "SimpleCache() has no option 'timeout'; use default_timeout="),
         (lambda: SQLiteCache("x.db", max_size=5), "SQLiteCache() has no option 'max_size'; use size_limit="),
+        (lambda: SQLiteCache("x.db", threshold=5), "SQLiteCache() has no option 'threshold'; use size_limit="),
         (lambda: SQLiteCache(directory="x"), "SQLiteCache() has no option 'directory'; use path="),
         (lambda: MemcachedCache(prefix="a"), "MemcachedCache() has no option 'prefix'; use key_prefix="),
         (lambda: MemcachedCache(host="a"), "MemcachedCache() has no option 'host'; use servers=['127.0.0.1:11211']"),
@@ -271,10 +289,11 @@ ANSWERING = [
 def test_a_cached_function_answers_the_words_of_others_with_ours(kind: str, f: Any) -> None:
     for words, right in [
         ("invalidate delete evict expire cache_delete", "uncache()"),
-        ("clear reset invalidate_all", "uncache_all()"),
+        ("clear reset invalidate_all delete_memoized", "uncache_all()"),
         ("make_cache_key", "key()"),
-        ("get", "peek()"),
-        ("set", "put()"),
+        ("call", "refresh()"),
+        ("get check_call_in_cache", "peek()"),
+        ("set precache_value", "put()"),
         ("stats cache_parameters", "info()"),
         ("original", "__wrapped__"),
     ]:

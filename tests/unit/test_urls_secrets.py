@@ -11,6 +11,7 @@ from memocache import (
     ConfigurationError,
     MemcachedCache,
     PickleSerializer,
+    SQLiteCache,
     cache_from_url,
     cached,
     configure,
@@ -90,6 +91,13 @@ def test_no_error_shows_a_password(
             except ConfigurationError as error:
                 assert CANARY not in shown(error)  # noqa: PT017
     assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize("call", [cached, SQLiteCache, MemcachedCache, lambda url: MemcachedCache([url])])
+def test_no_error_shows_a_url_that_is_in_the_wrong_place(call: Callable[[str], object]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        call(f"redis://user:{CANARY}@host")
+    assert CANARY not in shown(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -392,6 +392,8 @@ def resolve_path(given: object) -> str:
         raise ConfigurationError(f"path= got {with_article(type(given))}; {wanted}") from None
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigurationError(f"path={path!r}; {wanted}")
+    if "://" in path:  # not shown: it may have a password
+        raise ConfigurationError(f"path= got a URL; {wanted}. Of a URL, cache_from_url() makes a cache")
     if os.path.basename(path) == ":memory:" or os.path.basename(path).startswith("file:"):
         raise ConfigurationError(f"path={path!r} is no path; {wanted}. In memory, SimpleCache() is the cache")
     expanded = os.path.expanduser(path)

@@ -46,7 +46,7 @@ def test_every_spelling_of_an_address_reaches_the_server(server: MemcachedServer
     [
         None, [], (), {}, {"h:1"}, 11211, b"h:1", [None], [b"h:1"], ["h:1", "h:1"], ["h:1", ("h", 1)],
         ["/s", "unix:/s"], ("h", 1), [""], [":1"], ["h:"], ["h:0"], ["h:65536"], ["h:-1"], ["h:+1"], ["h: 1"],
-        ["h:1_0"], ["h:\u0661"], ["h:1\n"], ["h o:1"], ["::1"], ["[::1"], ["[]:1"], "h:1,i:1", "memcached://h:1",
+        ["h:1_0"], ["h:\u0661"], ["h:1\n"], ["h o:1"], ["::1"], ["[::1"], ["[]:1"], "h:1,i:1",
         "unix:", "unix:s", [("h",)], [("h", "1")], [("h", 1, 2)], [("h", True)], [("h", 0)], [("h", 65536)],
         [("", 1)], [(1, 1)],
     ],
@@ -54,6 +54,13 @@ def test_every_spelling_of_an_address_reaches_the_server(server: MemcachedServer
 )  # fmt: skip
 def test_addresses_that_cannot_work_are_refused(servers: Any) -> None:
     assert refusal(MemcachedCache, servers) == f"servers={servers!r}; {WANTED_ADDRESSES}"
+
+
+@pytest.mark.parametrize("servers", ["memcached://h:1", ["memcached://ann:sesame@h:1"]])
+def test_a_url_is_no_address(servers: Any) -> None:
+    assert refusal(MemcachedCache, servers) == (
+        f"servers= got a URL; {WANTED_ADDRESSES}. Of a URL, cache_from_url() makes a cache"
+    )
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def test_clear_lets_go_of_what_is_remembered_of_calls(make: Callable[[SQLiteCach
         ({"path": "a\0b"}, r"path='a\\x00b'; wanted: the path"),
         ({"path": ":memory:"}, r"path=':memory:' is no path; .*In memory, SimpleCache\(\) is the cache"),
         ({"path": "file:x?mode=ro"}, r"path='file:x\?mode=ro' is no path"),
+        ({"path": "sqlite:///tmp/x.db"}, r"path= got a URL; wanted: the path .*\. Of a URL, cache_from_url\(\) makes"),
         ({"size_limit": 1000}, r"size_limit=1000; wanted: bytes, as an int from 1048576 \(1 MiB\)"),
         ({"size_limit": True}, r"size_limit=True; wanted: bytes"),
         ({"size_limit": 2e9}, r"size_limit=2000000000.0; wanted: bytes"),
