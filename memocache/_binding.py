@@ -17,7 +17,7 @@ from memocache._policy import Policy, refresh_margin
 from memocache._stored_exception import StoredException
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale, Usage
 from memocache.backends.simple import SimpleCache
-from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, logger, one_line, with_article
+from memocache.errors import BackendError, ConfigurationError, LeftAlone, UncacheFailed, logger, told, with_article
 from memocache.keys import KeyMaker
 
 FIRST_LEASE: Final = 60.0
@@ -293,13 +293,12 @@ class Binding:
 
     def _warn(self, what: str, error: Exception | None = None) -> None:
         # Sizes and times are no reasons of their own; that a server is left alone is said by what came before.
-        reason = str(error).translate(NO_DIGITS)
-        told = self._warned.setdefault(what, set())
-        if reason not in told and len(told) < MOST_REASONS and not (told and type(error) is LeftAlone):
-            told.add(reason)
-            logger().warning(
-                "%s: %s%s (said once; see info())", self.title, what, f": {one_line(str(error))}" if error else ""
-            )
+        said = told(error) if error else ""
+        reason = said.translate(NO_DIGITS)
+        reasons = self._warned.setdefault(what, set())
+        if reason not in reasons and len(reasons) < MOST_REASONS and not (reasons and type(error) is LeftAlone):
+            reasons.add(reason)
+            logger().warning("%s: %s%s (said once; see info())", self.title, what, f": {said}" if said else "")
 
 
 class KnownKeys(dict[Hashable, str]):

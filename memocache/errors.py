@@ -39,6 +39,17 @@ def one_line(text: str) -> str:
     return printable(text)
 
 
+def told(error: Exception) -> str:
+    """Return what an *error* says, for a log; of one that is not ours with its class, since many have no text."""
+    if isinstance(error, MemocacheError):
+        return str(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the user's class may raise anything
+        text = ""
+    return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
 def printable(text: str) -> str:
     """Return *text* with escapes in place of what steers a terminal, ends the line or is no character."""
     if text.isprintable():

@@ -18,7 +18,7 @@ from memocache._current import as_cache
 from memocache._fork import in_child
 from memocache._policy import FOREVER
 from memocache.backends._shared import INDEX, MINUTE, MINUTES, TOTAL, ServerCache
-from memocache.errors import ConfigurationError, MemocacheError, logger, one_line, with_article
+from memocache.errors import ConfigurationError, logger, told, with_article
 from memocache.observe._totals import Totals, check_thread
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ class Sharing:
                 logger().warning(
                     "the figures could not be shared on %r, and are kept until they can: %s (said once)",
                     self.cache,
-                    one_line(f"{error}" if isinstance(error, MemocacheError) else f"{type(error).__name__}: {error}"),
+                    told(error),
                 )
             return False
         finally:

@@ -32,7 +32,7 @@ from memocache.backends._shared import (
 )
 from memocache.backends._wire import Breaker
 from memocache.backends.base import Busy, Lease, blocks, countable
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, with_article
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, told, with_article
 from memocache.keys import CALL
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
@@ -180,7 +180,7 @@ class ForeignObject:
 
     def failed(self, error: Exception) -> BackendUnavailable:
         """Return what to raise for an *error* of the object's."""
-        return BackendUnavailable(f"{self.name} failed: {type(error).__name__}: {error}")
+        return BackendUnavailable(f"{self.name} failed: {told(error)}")
 
     def _ask(self, name: str, *arguments: object, **options: object) -> ForeignCall:
         return ForeignCall(self, name, arguments, options)

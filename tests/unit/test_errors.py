@@ -31,6 +31,34 @@ def test_a_long_message_keeps_its_beginning_and_its_end() -> None:
     assert message.endswith("AAAA, which is none; do this")
 
 
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TimeoutError(), "TimeoutError"),
+        (Mute(), "Mute"),
+        (ValueError("a\nb"), r"ValueError: a\nb"),
+        (ConfigurationError("do this"), "do this"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_class_of_an_error_that_is_not_ours_is_told(error: Exception, said: str) -> None:
+    assert errors.told(error) == said
+
+
+def test_a_result_is_returned_whatever_says_that_it_cannot_be_copied(caplog: pytest.LogCaptureFixture) -> None:
+    class Alone:
+        def __deepcopy__(self, memo: object) -> None:
+            raise Mute
+
+    assert isinstance(cached(60, copy=True)(lambda: Alone())(), Alone)
+    assert "so it was not stored: Mute (said once" in caplog.text
+
+
 def test_what_is_wrong_with_an_option_is_a_value_error_too() -> None:
     with pytest.raises(ValueError, match=r"cached\(\) has no option 'colour'"):
         cached(colour="red")  # type: ignore[call-overload]
