@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 from flask import Flask
 from starlette.applications import Starlette
@@ -126,7 +126,12 @@ async def endpoint(request: Request, i: int) -> Response:
     return Response()
 
 
+ANY: Any = None
+
+
 async def forget(request: Request) -> None:
+    assert_type(await endpoint.uncache(ANY, 1), bool)
+    assert_type(await endpoint.peek(ANY, 1), Response | Missing)
     assert_type(await endpoint.uncache(request, i=1), bool)
     assert_type(await endpoint(request, i=1), Response)
 

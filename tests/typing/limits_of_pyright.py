@@ -1,10 +1,12 @@
 """What is right, and pyright takes for an error. docs/features/typing.md has the ways round.
 
-Mypy finds no error here, but for one that both find.
+Mypy finds no error here, but for those that both find.
 """
 
 from abc import ABC, abstractmethod
 from typing import Protocol
+
+from starlette.requests import Request
 
 from memocache import CachedFunction, cached
 
@@ -31,6 +33,11 @@ def with_default(x: int, y: int = 0) -> float:
     return x + y
 
 
+@cached
+def page(request: Request, number: int) -> str:
+    return str(number)
+
+
 class Shop(Priced):
     # A descriptor never overrides a method, as with functools.cache.
     @cached
@@ -50,6 +57,9 @@ class Shop(Priced):
 
 # A static method whose first parameter is any object is taken for a class method.
 Shop.shown(1)  # type: ignore[call-arg]
+
+# In the place of a view's request there is None where it is forgotten.
+page.uncache(None, 7)  # type: ignore[arg-type]
 
 # Both see what a class makes of a function only in a decorator.
 cached(classmethod(of_class))  # type: ignore[call-overload]
