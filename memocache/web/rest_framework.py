@@ -67,7 +67,8 @@ class RestViewRequest(DjangoViewRequest):
         status, pairs, data = payload
         headers = {name: value for name, value in pairs if name.lower() != CONTENT_TYPE}
         own_type = next((value for name, value in pairs if name.lower() == CONTENT_TYPE), None)
-        return self._finished(Response(data, status, headers=headers, content_type=own_type), self._headers_of_hit)
+        response = Response(_plain(data), status, headers=headers, content_type=own_type)  # which others may add to
+        return self._finished(response, self._headers_of_hit)
 
     def _is_response(self) -> bool:
         return True  # the headers are set on the response that this view has returned, and on no other
@@ -81,7 +82,7 @@ class RestViewRequest(DjangoViewRequest):
 
 
 def _plain(data: Any) -> Any:
-    """Return the *data* of a serializer, in plain dicts and lists."""
+    """Return a copy of the *data* of a serializer, in plain dicts and lists."""
     if isinstance(data, dict):
         return {name: _plain(value) for name, value in data.items()}
     return [_plain(value) for value in data] if isinstance(data, list | tuple) else data

@@ -195,6 +195,26 @@ def test_other_responses_data_and_types(site: DjangoSite, cache: Cache, count: C
     assert answers[0].json == answers[1].json == {"n": 2}
 
 
+def test_what_is_added_to_the_data_for_one_client_no_other_is_given(
+    site: DjangoSite, cache: Cache, count: Count
+) -> None:
+    class Page(APIView):  # type: ignore[misc]
+        @cached(cache=cache, namespace="view")
+        def get(self, request: Any, i: int) -> Response:
+            return Response({"n": count(), "for": ["all"]})
+
+        def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+            if request.headers.get("X-Who") == "staff":
+                response.data["for"].append("staff")
+                response.data["cost"] = 5
+            return super().finalize_response(request, response, *args, **kwargs)
+
+    site.route("/{i}", Page.as_view())
+    everybody, staff = {"n": 1, "for": ["all"]}, {"n": 1, "for": ["all", "staff"], "cost": 5}
+    for who, data in [("staff", staff), ("", everybody), ("staff", staff), ("", everybody)]:
+        assert site.get("/1", X_Who=who).json == data
+
+
 def test_what_is_given_a_request_and_returns_no_response_is_told(
     site: DjangoSite, count: Count, caplog: pytest.LogCaptureFixture
 ) -> None:
