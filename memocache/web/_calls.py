@@ -9,7 +9,7 @@ import logging
 import re
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -102,6 +102,16 @@ class ViewRequest(ABC):
     @abstractmethod
     def session(self) -> Any:
         """The session of the request, or None; asked for here, it does not count as read."""
+
+    def has_own_session(self) -> bool:
+        """Return True if something of the session was in use that is not known by what is part of the key.
+
+        Where no cookie came, it was put there in this request.
+        """
+        session = self.session
+        is_in_key = self.rules.is_in_key("cookie") and bool(self.info.values("cookie"))
+        is_filled = isinstance(session, Mapping) and len(session) > 0
+        return is_filled and not is_in_key and bool(getattr(session, "accessed", True))
 
     def nonces(self) -> Iterable[str]:
         """Return the nonces that were made for this request, for the policies of its content."""

@@ -143,8 +143,10 @@ class AsgiViewRequest(ViewRequest):
         return state if isinstance(state, Mapping) else vars(state).get("_state", {})
 
     def is_private(self) -> bool:
-        """Return whether the session was changed."""
-        return _contents(self.session) != self._former_session
+        """Return whether the session was changed, by the view or before it, or is that of somebody not in the key."""
+        session = self.session
+        is_changed = getattr(session, "modified", False) or _contents(session) != self._former_session
+        return bool(is_changed) or self.has_own_session()
 
     @property
     def session(self) -> Any:
@@ -197,9 +199,9 @@ def _host(request: Request) -> str:
 
 
 def _contents(session: Any) -> object:
-    """Return the contents of the *session*, if there is one, and its own flag for having been changed."""
+    """Return the contents of the *session*, if there is one."""
     try:
-        return getattr(session, "modified", None), copy.deepcopy(session)
+        return copy.deepcopy(session)
     except Exception:  # noqa: BLE001 - then it is taken as changed
         return object()
 

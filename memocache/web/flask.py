@@ -227,8 +227,9 @@ class FlaskViewRequest(ViewRequest):
         yield getattr(g.get("identity"), "id", None)  # Flask-Principal has an identity for nobody, too
 
     def is_private(self) -> bool:
-        """Return True if the session was changed, or something is to be done to the response to this request."""
-        return bool(self.session.modified) or any(each not in self._later for each in _later_functions())
+        """Return True if the session was used, or something is to be done to the response to this request."""
+        is_used = self.session.modified or self.has_own_session()
+        return bool(is_used) or any(each not in self._later for each in _later_functions())
 
     @property
     def session(self) -> Any:

@@ -15,6 +15,8 @@ from starlette.authentication import AuthCredentials, AuthenticationBackend, Sim
 from starlette.background import BackgroundTask
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -243,6 +245,25 @@ def test_whom_the_authentication_knows_is_passed_by(count: Count) -> None:
     app = Starlette(routes=[Route("/", page)])
     app.add_middleware(AuthenticationMiddleware, backend=ByPort())
     assert [get(app, User_Agent=user).text for user in ("alice", "bob", "", "")] == ["alice 1", "bob 2", " 3", " 3"]
+
+
+@pytest.mark.parametrize("options", [{}, {"key": lambda request: ""}, {"vary": ["Cookie"]}], ids=["", "key", "vary"])
+@pytest.mark.parametrize("is_plain", [False, True], ids=["Starlette's", "a dict"])
+def test_what_was_put_into_the_session_before_the_view_is_in_nobody_elses_page(
+    count: Count, options: dict[str, Any], is_plain: bool
+) -> None:
+    async def put(request: Request, call_next: Callable[[Request], Any]) -> Any:
+        if is_plain:
+            request.scope["session"] = {}
+        request.session.setdefault("token", count())
+        return await call_next(request)
+
+    page = cached(60, **options)(lambda request: PlainTextResponse(f"{request.session['token']}"))
+    app = Starlette(routes=[Route("/", page)])
+    app.add_middleware(BaseHTTPMiddleware, dispatch=put)
+    if not is_plain:
+        app.add_middleware(SessionMiddleware, secret_key="secret")
+    assert bodies(app, "/", "/") == ["1", "2"]
 
 
 @pytest.mark.parametrize("is_read_before", [False, True])

@@ -125,6 +125,22 @@ def test_a_request_of_a_user_that_changes_something_forgets(site: Site, count: C
     assert site.text(User_Agent="") == "3"
 
 
+@pytest.mark.sites(lambda make: make.func is not DjangoSite)  # see below
+def test_somebodys_session_is_given_to_nobody_else_though_its_cookie_does_not_matter(make: Make, count: Count) -> None:
+    site = make(has_sessions=True, ignored_cookies=["session"])
+
+    def body(asked: Asked) -> str:
+        session = asked.session()
+        if asked.query:
+            session["cart"] = asked.query
+        return f"{count()} {session.get('cart')}"
+
+    site.mount(body)
+    cookie = site.get("/?tea").headers["Set-Cookie"].partition(";")[0]
+    assert [site.text(Cookie=cookie) for _ in range(2)] == ["2 tea", "3 tea"]
+    assert site.texts("/", "/") == ["4 None", "4 None"]
+
+
 @pytest.mark.parametrize("value", [None, False, "", 0, {}, [], ()], ids=repr)
 def test_nobody(value: object) -> None:
     assert not is_user(value)
