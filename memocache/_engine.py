@@ -5,7 +5,7 @@ All that is stored for one call, in whatever request, has the tag of the call: s
 
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from memocache._binding import Binding
 from memocache._canonical import encode
@@ -31,6 +31,11 @@ from memocache.errors import BackendError, UnkeyableArgument
 
 if TYPE_CHECKING:
     from memocache._memoizer import Memoizer
+
+RAISED: Final = object()
+"""The value of a Decision on what a function has raised."""
+IsOwn: TypeAlias = "Callable[[Exception], bool] | None"
+"""Returns True if what was raised is for its own caller only."""
 
 
 class ViewState:
@@ -75,7 +80,7 @@ class CallEngine:
     def bypass(self, deliver: Callable[[Any], Any] | None = None) -> Any:
         if deliver is None:
             return PendingCall(compute_only())
-        return PendingDecision(self, compute_only, lambda value, began: value, deliver, None)
+        return PendingDecision(self, compute_only, lambda value, began: value, deliver, None, None)
 
     def open(self) -> None:
         memoizer = self._memoizer
@@ -106,6 +111,7 @@ class CallEngine:
         serve: Callable[[], Any],
         decide: Callable[[Any, float], Any] | None = None,
         deliver: Callable[[Any], Any] | None = None,
+        is_own: Callable[[Exception], bool] | None = None,
         *,
         detaches: bool = True,
     ) -> Any:
@@ -113,12 +119,23 @@ class CallEngine:
             return PendingCall(serve())
         background = None
         if self._binding.policy.stale and detaches:
-            background = partial(self._compute_in_background, decide)
-        return PendingDecision(self, serve, decide, deliver, background)
+            background = partial(self._compute_in_background, decide, is_own)
+        return PendingDecision(self, serve, decide, deliver, is_own, background)
 
-    def _compute_in_background(self, decide: Callable[[Any, float], Any]) -> Any:
+    def _compute_in_background(self, decide: Callable[[Any, float], Any], is_own: "IsOwn") -> Any:
         began = now()
-        return decide(self._compute(), began)
+        try:
+            return decide(self._compute(), began)
+        except Exception as error:
+            if not self.is_own(error, is_own):
+                raise
+            return self.decline(RAISED, error)
+
+    def is_own(self, error: BaseException, ask: "IsOwn") -> bool:
+        """Return True if `errors=` names what was raised, but it is for its own caller only, as *ask* says."""
+        if ask is None or not isinstance(error, Exception):
+            return False
+        return self._binding.policy.error_lifetime(error) > 0 and ask(error)
 
     # ---- what the options say ------------------------------------------------------------------------------------
 
@@ -218,6 +235,7 @@ class TaskEngine(CallEngine):
         serve: Callable[[], Any],
         decide: Callable[[Any, float], Awaitable[Any]] | None = None,
         deliver: Callable[[Any], Any] | None = None,
+        is_own: Callable[[Exception], bool] | None = None,
         *,
         detaches: bool = True,
     ) -> Any:
@@ -225,10 +243,20 @@ class TaskEngine(CallEngine):
 
         async def compute() -> Any:
             began = now()
-            value = await self._compute()
-            return value if decide is None else await decide(value, began)
+            try:
+                value = await self._compute()
+                return value if decide is None else await decide(value, began)
+            except Exception as error:
+                if not self.is_own(error, is_own):
+                    raise
+                return self.decline(RAISED, error)
 
         result = await in_task(self._serve(serve), compute, detaches=detaches)
+        if type(result) is StoreDecision and result.value is RAISED:
+            try:
+                raise cast(Exception, result.error)
+            finally:
+                result = None  # the traceback leads here
         return result if deliver is None else deliver(result)
 
     async def _serve(self, serve: Callable[[], Any]) -> Any:
@@ -239,7 +267,7 @@ class TaskEngine(CallEngine):
 class PendingDecision(PendingCall):
     """A call in this thread, in which an adapter decides what becomes of the computed value."""
 
-    __slots__ = ("_decide", "_deliver", "_engine", "_start")
+    __slots__ = ("_decide", "_deliver", "_engine", "_is_own", "_start")
 
     def __init__(
         self,
@@ -247,9 +275,11 @@ class PendingDecision(PendingCall):
         serve: Callable[[], Any],
         decide: Callable[[Any, float], Any],
         deliver: Callable[[Any], Any],
+        is_own: "IsOwn",
         compute: Callable[[], Any] | None,
     ) -> None:
         self._engine = engine
+        self._is_own = is_own
         self._decide = decide
         self._deliver = deliver
         super().__init__(serve(), compute)
@@ -270,10 +300,13 @@ class PendingDecision(PendingCall):
 
     def failed(self, error: BaseException) -> bool:
         """Go on with what the function raised; return True if the caller gets *value* in its place."""
-        if not super().failed(error):
-            return False
-        self.value = self._deliver(self.value)
-        return True
+        engine = self._engine
+        if not engine.is_own(error, self._is_own):
+            is_served = self._end(None, error)
+        else:
+            is_served = self._end(engine.decline(RAISED, cast(Exception, error)), None)
+        self.value = self._deliver(self.value) if is_served else None
+        return is_served
 
     def _end(self, value: Any, error: BaseException | None) -> bool:
         super()._end(value, error)

@@ -122,6 +122,7 @@ class Engine(Protocol):
         serve: Callable[[], Awaitable[Any]],
         decide: Callable[[Any, float], Any] | None = None,
         deliver: Callable[[Any], Any] | None = None,
+        is_own: Callable[[Exception], bool] | None = None,
         *,
         detaches: bool = True,
     ) -> Any:
@@ -132,6 +133,7 @@ class Engine(Protocol):
             decide: makes the Decision for a computed value, of that and the time when the computation began. For a
                 coroutine function it is one, too. None: values are not stored.
             deliver: makes what the caller gets of the result of *serve*.
+            is_own: returns True if what was raised is for its own caller only, though the option `errors=` names it.
             detaches: True if something may be computed in the background, when the request may be over.
         """
 
@@ -285,6 +287,11 @@ class AdapterRegistry(list[Adapter]):
         for adapter in self:
             compute = adapter.bind_context(compute, in_task)
         return compute
+
+    @property
+    def of_one_request(self) -> tuple[type, ...]:
+        """The types of what belongs to one request: responses, and requests themselves."""
+        return self._responses + self._requests
 
     def refusal(self, value: object) -> str:
         """Return why *value* must not be stored by a function that is no view; empty if it is no response.

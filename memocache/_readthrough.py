@@ -41,7 +41,7 @@ from memocache._flight import collecting, enclosing, leave, waiting
 from memocache._hooks import adapters
 from memocache._listeners import listeners
 from memocache._signature import is_awaited_once, is_read_once
-from memocache._stored_exception import StoredException, own_copy
+from memocache._stored_exception import StoredException, holds, own_copy
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
 from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.keys import BUILTIN_TYPES, version_suffixes
@@ -59,6 +59,7 @@ AWAITED_ONCE: Final = (
 ENTERED_ONCE: Final = (
     "the function returned a context manager that can be entered once only, so it was not stored; return what it gives"
 )
+OF_ONE_REQUEST: Final = "has a response or a request in it, which belong to one client"
 NO_ANSWER: Final = "the cache did not answer, so the call was computed and not stored"
 NOT_TAKEN: Final = "the cache did not take a result"
 
@@ -488,12 +489,16 @@ async def _is_served_old(
 ) -> bool:
     """Go on after a computation that raised *error*; return whether the caller is served what is *old* instead."""
     lifetime = binding.policy.error_lifetime(error)
-    stored = StoredException.of(error) if lifetime and isinstance(error, Exception) else None
+    is_of_one_request = lifetime > 0 and _is_of_one_request(error)
+    stored = None
+    if lifetime and isinstance(error, Exception) and not is_of_one_request:
+        stored = StoredException.of(error)
     if stored is not None:
         await _store(binding, lease, scope, stored, lifetime, cost)
     else:
         if lifetime:
-            binding.count_failure(f"{type(error).__qualname__} cannot be copied, so that it was not remembered")
+            why = OF_ONE_REQUEST if is_of_one_request else "cannot be copied"
+            binding.count_failure(f"{type(error).__qualname__} {why}, so that it was not remembered")
         await _give_back(binding, lease, error)
     if not isinstance(error, Exception):
         return False
@@ -501,8 +506,12 @@ async def _is_served_old(
     return old is not None and stored is None
 
 
+def _is_of_one_request(error: BaseException) -> bool:
+    return bool(adapters) and holds(error, adapters.of_one_request)
+
+
 def _fail(binding: Binding, lease: Lease, error: Exception) -> None:
-    if binding.keeps_errors_apart:
+    if binding.keeps_errors_apart or _is_of_one_request(error):
         lease.flight.resolve(UNSHARED)
     else:
         lease.flight.fail(error)

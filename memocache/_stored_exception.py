@@ -105,6 +105,12 @@ def own_copy(error: Exception) -> Exception:
     return own.with_traceback(error.__traceback__)
 
 
+def holds(error: BaseException, kinds: tuple[type, ...]) -> bool:
+    """Return True if an argument or an attribute of *error* is of one of the *kinds*."""
+    # isinstance would ask a proxy what it stands for.
+    return any(issubclass(type(each), kinds) for each in (*OWN["args"].__get__(error), *vars(error).values()))
+
+
 def _copy_of(error: E) -> E | None:
     """Return a copy of *error* with the same cause, and without a traceback; None if there is no faithful one."""
     try:

@@ -27,12 +27,14 @@ from memocache.web._rules import (
     judge,
     request_key,
     request_mode,
+    why_forbidden,
 )
 
 MOST_URLS: Final = 10_000
 VARY_LIFETIME: Final = 86_400.0  # seconds, at least: a marker outlives the responses that it leads to
 FIRST_ERROR: Final = 400
 USER: Final = "the application knows the user, and nothing in the key does"
+PRIVATE: Final = "something of it is for one client, such as a session or a token"
 BODY: Final = "it has a body"
 MOST_REASONS: Final = 100
 LOGGER: Final = logging.getLogger("memocache")
@@ -97,6 +99,10 @@ class ViewRequest(ABC):
     @abstractmethod
     def is_private(self) -> bool:
         """Return True if something for this client only is not in the response yet but will be, such as its session."""
+
+    def headers_of(self, error: Exception) -> Iterable[tuple[str, str]]:
+        """Return the headers that the response to *error* will have from it."""
+        return ()
 
     @property
     @abstractmethod
@@ -244,8 +250,8 @@ class ViewCall:
         self._is_refresh = mode is RequestMode.REFRESH
         serve = self._read if mode is RequestMode.READ else self._serve
         if not self._function.is_async:
-            return engine.run(serve, self._decide, self._deliver)
-        return engine.run(serve, self._decide_in_task, self._deliver, detaches=request.loop_stays)
+            return engine.run(serve, self._decide, self._deliver, self._is_own)
+        return engine.run(serve, self._decide_in_task, self._deliver, self._is_own, detaches=request.loop_stays)
 
     def _is_for_user(self) -> bool:
         """Return True for a user whom the application knows, and who is not known by what is part of the key."""
@@ -347,7 +353,7 @@ class ViewCall:
         if lifetime <= 0:
             return self._decline(value, "timeout= or unless= says so")
         if request.is_private():
-            return self._decline(value, "something of it is for one client, such as a session or a token")
+            return self._decline(value, PRIVATE)
         if self._is_for_user():
             return self._decline(value, USER)
         if any(map(rendered.contains, request.nonces())):
@@ -371,6 +377,15 @@ class ViewCall:
         self._why = why
         self._tell("a response was not stored")
         return self._engine.decline(value, ServerError(why) if is_error else None)
+
+    def _is_own(self, error: Exception) -> bool:
+        """Return True if what the view raised is for this client only."""
+        request = self._request
+        why = PRIVATE if request.is_private() else USER if self._is_for_user() else ""
+        self._why = why or why_forbidden(request.headers_of(error))
+        self._is_lasting = False
+        self._tell("an exception was not remembered")
+        return bool(self._why)
 
     def _keep(self, value: Any, stored: StoredResponse, storability: Storability) -> Decision:
         if set(storability.vary) <= set(self._names):

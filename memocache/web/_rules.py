@@ -473,7 +473,17 @@ def _status_or_header_forbids(response: ResponseInfo, rules: ViewRules, headers:
     policies = [line for name in POLICIES for line in headers.get(name, ())]
     if any("'nonce-" in line.lower() for line in policies):
         return "its Content-Security-Policy has a nonce"
+    return _why_for_one(headers)
+
+
+def _why_for_one(headers: Iterable[str]) -> str:
     return next((FOR_ONE[name] for name in headers if name in FOR_ONE), "")
+
+
+def why_forbidden(headers: Iterable[tuple[str, str]]) -> str:
+    """Return why an exception with these *headers* must not be remembered; empty if it may be."""
+    fields = group_headers(headers)
+    return _why_for_one(fields) or _control_forbids(Directives(fields.get("cache-control", ())))
 
 
 def _control_forbids(control: Directives) -> str:

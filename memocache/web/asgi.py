@@ -15,6 +15,7 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError("memocache.web.asgi needs Starlette: pip install 'starlette>=0.40'") from missing
 from starlette.background import BackgroundTask
 from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -147,6 +148,10 @@ class AsgiViewRequest(ViewRequest):
         session = self.session
         is_changed = getattr(session, "modified", False) or _contents(session) != self._former_session
         return bool(is_changed) or self.has_own_session()
+
+    def headers_of(self, error: Exception) -> Iterable[tuple[str, str]]:
+        """Return the headers of Starlette's HTTPException, and of FastAPI's."""
+        return (error.headers or {}).items() if isinstance(error, HTTPException) else ()
 
     @property
     def session(self) -> Any:

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
 from starlette.background import BackgroundTask
 from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
@@ -264,6 +265,21 @@ def test_what_was_put_into_the_session_before_the_view_is_in_nobody_elses_page(
     if not is_plain:
         app.add_middleware(SessionMiddleware, secret_key="secret")
     assert bodies(app, "/", "/") == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "computed"),
+    [(None, 1), ({"X-One": "1"}, 1), ({"Set-Cookie": "a=b"}, 2), ({"Cache-Control": "no-store"}, 2)],
+    ids=str,
+)
+def test_headers_of_an_exception_may_forbid_to_remember_it(
+    count: Count, headers: dict[str, str] | None, computed: int
+) -> None:
+    async def page(request: Request) -> Response:
+        raise HTTPException(404, f"{count()}", headers)
+
+    app = Starlette(routes=[Route("/", cached(60, errors={HTTPException: 30})(page))])
+    assert bodies(app, "/", "/") == ["1", f"{computed}"]
 
 
 @pytest.mark.parametrize("is_read_before", [False, True])

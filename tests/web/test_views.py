@@ -181,6 +181,67 @@ def test_errors_are_remembered_where_that_is_asked_for(site: Site, cache: Cache,
     assert count() == 2
 
 
+@pytest.mark.parametrize("by", ["session", "user"])
+def test_what_is_raised_for_one_client_is_not_remembered(
+    make: Make, count: Count, caplog: pytest.LogCaptureFixture, by: str
+) -> None:
+    caplog.set_level(logging.INFO, "memocache")
+    user: list[str] = []
+
+    def body(asked: Asked) -> str:
+        count()
+        if by == "user":
+            user.append("alice")
+        elif asked.query:
+            asked.session()["user"] = asked.query
+        raise site.error(404)
+
+    site = make(has_sessions=True)
+    site.let_in(lambda request: user)
+    site.mount(body, cached(errors={type(site.error(404)): 30}))
+    for _ in range(2):
+        assert site.get("/?alice").status == 404
+        user.clear()
+    assert count() == 3
+    why = USER if by == "user" else "something of it is for one client, such as a session or a token"
+    assert f": an exception was not remembered: {why} (said once for each reason)" in caplog.text
+    by = "nobody"
+    assert [site.get("/?").status for _ in range(2)] == [404] * 2
+    assert count() == 5
+
+
+def test_a_response_that_is_raised_is_given_to_nobody_else(
+    site: Site, joins: Joins, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Answered(Exception):
+        pass
+
+    held = Held(lambda: None)
+    responses: list[object] = []
+
+    def compute() -> None:
+        held()
+        raise Answered(site.response(Reply()))
+
+    def body(asked: Asked) -> str:
+        with pytest.raises(Answered) as caught:
+            function()
+        responses.append(caught.value.args[0])
+        return ""
+
+    function = cached(60, errors={Answered: 30})(compute)
+    site.mount(body, not_cached)
+    first = start(site.get)
+    held.wait()
+    second = start(site.get)
+    joins.wait(1)
+    held.go()
+    assert [each.status for each in (first.result(PATIENCE), second.result(PATIENCE), site.get())] == [200] * 3
+    assert len(set(map(id, responses))) == 3
+    told = "Answered has a response or a request in it, which belong to one client, so that it was not remembered"
+    assert told in caplog.text
+
+
 @without_django  # where a session that was read was used
 def test_a_changed_session_is_not_stored(make: Make, count: Count) -> None:
     def body(asked: Asked) -> str:
