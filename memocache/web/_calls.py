@@ -18,6 +18,10 @@ from memocache._hooks import Decision, Engine, HookedFunction
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse
 from memocache.web._rules import (
     MOST_VARY,
+    NONCE,
+    NONCES,
+    TOKEN,
+    TOKENS,
     RequestInfo,
     RequestMode,
     Storability,
@@ -119,8 +123,8 @@ class ViewRequest(ABC):
         is_filled = isinstance(session, Mapping) and len(session) > 0
         return is_filled and not is_in_key and bool(getattr(session, "accessed", True))
 
-    def nonces(self) -> Iterable[str]:
-        """Return the nonces that were made for this request, for the policies of its content."""
+    def kept(self, names: Iterable[str]) -> Iterable[str]:
+        """Return the texts, none of them empty, that the application keeps under these *names* for this request."""
         return ()
 
     def can_serve(self, stored: StoredResponse) -> bool:
@@ -356,8 +360,8 @@ class ViewCall:
             return self._decline(value, PRIVATE)
         if self._is_for_user():
             return self._decline(value, USER)
-        if any(map(rendered.contains, request.nonces())):
-            return self._decline(value, "it has a nonce")
+        if why := self._why_own(rendered):
+            return self._decline(value, why)
         storability = judge(rendered.response, request.rules, lifetime, engine.stale, now())
         self._is_lasting = storability.is_lasting
         # Frameworks add this Vary where a session was read, and so to no hit.
@@ -372,6 +376,16 @@ class ViewCall:
         stored = StoredResponse(rendered.kind, payload, began, storability.lifetime, storability.stale, names)
         self._set_headers(stored, hit=False)
         return self._keep(value, stored, storability)
+
+    def _why_own(self, rendered: Rendered) -> str:
+        """Return what in the body is for this request only, or for this client; empty if nothing is."""
+        request = self._request
+        if rendered.contains(NONCE, request.kept(NONCES)):
+            return "it has a nonce"
+        is_in_key = "cookie" in request.rules.vary and request.info.values("cookie")
+        if not is_in_key and rendered.contains(TOKEN, request.kept(TOKENS)):
+            return "it has a token against forged forms, and vary= does not name Cookie"
+        return ""
 
     def _decline(self, value: Any, why: str, *, is_error: bool = False) -> Decision:
         self._why = why

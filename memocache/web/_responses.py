@@ -4,6 +4,7 @@ The stored form is plain data, so that every serializer can write it and every w
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -140,12 +141,15 @@ class Rendered:
     kind: str
     payload: Any
 
-    def contains(self, text: str) -> bool:
-        """Return True if *text* is in the body, as far as that is there."""
-        body = self.payload[2] if self.kind == RESPONSE and self.payload else self.payload
+    def contains(self, pattern: re.Pattern[bytes], texts: Iterable[str]) -> bool:
+        """Return True if the *pattern*, or one of the *texts*, is in the body, as far as that is there."""
+        body = self.payload
+        if isinstance(body, tuple) and body:  # the body is the last part of a RESPONSE, and the first of Flask's data
+            body = body[2 if self.kind == RESPONSE else 0]
         if not isinstance(body, str | bytes):
-            body = repr(body)
-        return (text in body) if isinstance(body, str) else (text.encode() in body)
+            return any(map(repr(body).__contains__, texts))
+        content = body.encode("utf-8", "replace") if isinstance(body, str) else body
+        return pattern.search(content) is not None or any(text.encode() in content for text in texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse, storable_headers
-from memocache.web._rules import HARMLESS_COOKIES, NONCES, RequestInfo, ResponseInfo
+from memocache.web._rules import HARMLESS_COOKIES, RequestInfo, ResponseInfo
 from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["MemocacheMiddleware"]
@@ -134,10 +134,10 @@ class AsgiViewRequest(ViewRequest):
         """Return what is in `request.state`."""
         return map(self._state().get, USERS)
 
-    def nonces(self) -> Iterable[str]:
-        """Return what the application has as a nonce in `request.state`."""
+    def kept(self, names: Iterable[str]) -> Iterable[str]:
+        """Return what the application has in `request.state`."""
         state = self._state()
-        return [nonce for name in NONCES if isinstance(nonce := state.get(name), str) and nonce]
+        return [text for name in names if isinstance(text := state.get(name), str) and text]
 
     def _state(self) -> Mapping[str, Any]:
         state = self._scope.get("state") or {}

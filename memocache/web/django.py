@@ -41,7 +41,7 @@ from memocache.errors import ConfigurationError, with_article
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import RESPONSE, Rendered, ResponseHeaders, storable_headers
-from memocache.web._rules import NONCES, RequestInfo, ResponseInfo
+from memocache.web._rules import RequestInfo, ResponseInfo
 from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["DjangoViewRequest", "MemocacheBackend", "response_headers"]
@@ -176,10 +176,10 @@ class DjangoViewRequest(ViewRequest):
         """The session, if there is one."""
         return getattr(self._request, "session", None)
 
-    def nonces(self) -> Iterable[str]:
-        """Return the nonces that something has asked for: of Django 6, django-csp, or the application."""
-        found = (getattr(self._request, name, None) for name in NONCES)
-        return [str(nonce) for nonce in found if nonce is not None and not _is_waiting(nonce)]
+    def kept(self, names: Iterable[str]) -> Iterable[str]:
+        """Return what Django 6, django-csp or the application has on the request, if something has asked for it."""
+        found = (getattr(self._request, name, None) for name in names)
+        return [text for each in found if each is not None and not _is_waiting(each) and (text := str(each))]
 
     def rebuild(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> HttpResponse:
         """Return a plain response."""

@@ -27,7 +27,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._discovery import RouteIndex, cached_in, walk
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse, storable_headers
-from memocache.web._rules import NONCES, RequestInfo, ResponseInfo, ViewRules
+from memocache.web._rules import RequestInfo, ResponseInfo, ViewRules
 from memocache.web._settings import cache_from_settings, check_settings, view_rules
 
 __all__ = ["Memocache"]
@@ -237,10 +237,10 @@ class FlaskViewRequest(ViewRequest):
         context: Any = request_ctx
         return context._session if hasattr(context, "_session") else context.session
 
-    def nonces(self) -> Iterable[str]:
-        """Return what the application, or Flask-Talisman, has as a nonce."""
-        found = (each for name in NONCES for each in (g.get(name), getattr(request, name, None)))
-        return [nonce for nonce in found if isinstance(nonce, str) and nonce]
+    def kept(self, names: Iterable[str]) -> Iterable[str]:
+        """Return what the application, Flask-Talisman or Flask-WTF has in `g` or on the request."""
+        found = (each for name in names for each in (g.get(name), getattr(request, name, None)))
+        return [text for text in found if isinstance(text, str) and text]
 
     def can_serve(self, stored: StoredResponse) -> bool:
         """Return True if Flask can make a response of it."""

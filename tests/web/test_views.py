@@ -289,6 +289,30 @@ def test_a_page_with_a_nonce_is_not_stored(site: Site, count: Count, attribute: 
     assert site.texts("/?nonce", "/?nonce", "/", "/") == ["1 r4nd0m0", "2 r4nd0m1", "3 ", "3 "]
 
 
+ONE_TIME = ["<SCRIPT async Nonce='{}'>", "<style nonce={}>", '<link rel="preload"\nnonce = "{}">']
+TOKENS = ['<input type=hidden name="csrf_token" value="{}">', "<META content='{}' name=x-XSRF-token>"]
+
+
+@pytest.mark.parametrize("tag", [*ONE_TIME, *TOKENS])
+def test_a_page_that_shows_a_nonce_or_a_token_is_not_stored(site: Site, count: Count, tag: str) -> None:
+    # Wherever the application has it from.
+    site.mount(lambda asked: f"{count()} <p>{tag.format('r4nd0m' if asked.query else '')}</p>")
+    first = [site.text(target)[0] for target in ("/?new", "/?new", "/", "/")]
+    assert first == ["1", "2", "3", "3"]
+
+
+@pytest.mark.parametrize(("vary", "computed"), [((), 2), (("Cookie",), 1)], ids=["key", "vary"])
+@pytest.mark.parametrize("attribute", ["csrf_token", "_csrf_token"])
+def test_a_token_is_given_to_nobody_else(
+    site: Site, count: Count, vary: tuple[str, ...], computed: int, attribute: str
+) -> None:
+    site.let_in(lambda request: f"t0k3n of {(getattr(request, 'COOKIES', None) or request.cookies)['a']}", attribute)
+    key = None if vary else site.key(lambda asked: "all who have not logged in")
+    site.mount(lambda asked: f"{count()} 't0k3n of {asked.cookies['a']}'", cached(key=key, vary=vary))
+    assert [site.text(Cookie="a=ann")[0] for _ in range(2)] == ["1", f"{computed}"]
+    assert site.text(Cookie="a=bob") == f"{computed + 1} 't0k3n of bob'"
+
+
 def test_an_ordinary_function_that_returns_a_response(
     site: Site, count: Count, caplog: pytest.LogCaptureFixture
 ) -> None:
