@@ -223,6 +223,7 @@ FOR_ONE: Final = {
     "content-range": "it is a part of something",
     "clear-site-data": "it clears what one client has stored",
 }
+ALLOWED_ORIGIN: Final = "access-control-allow-origin"
 POLICIES: Final = ("content-security-policy", "content-security-policy-report-only")
 PARTIAL: Final = ("range", "if-range", "if-match", "if-unmodified-since")
 """Request headers that ask for a part, or depend on what the client has: the view may answer them itself."""
@@ -457,7 +458,7 @@ def judge(response: ResponseInfo, rules: ViewRules, timeout: float, stale: float
     why = _status_or_header_forbids(response, rules, headers) or _control_forbids(control)
     if not why and any("no-cache" in each.lower() for each in headers.get("pragma", ())):
         why = "its Pragma is no-cache"
-    vary = _new_vary(headers.get("vary", ()), rules, encoded="content-encoding" in headers)
+    vary = _new_vary(headers.get("vary", ()), rules, _implied(headers))
     if isinstance(vary, str):
         why, vary = why or vary, ()
     if why:
@@ -498,14 +499,20 @@ def _control_forbids(control: Directives) -> str:
     return next((f"its Cache-Control is {each}" for each in FORBIDDING if each in control), "")
 
 
-def _new_vary(lines: Sequence[str], rules: ViewRules, *, encoded: bool) -> tuple[str, ...] | str:
+def _implied(headers: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return the request headers that a response with these *headers* depends on, though its Vary may not say so."""
+    names = {"accept-encoding"} if "content-encoding" in headers else set()
+    return names if set(headers.get(ALLOWED_ORIGIN, "*")) == {"*"} else {*names, "origin"}
+
+
+def _new_vary(lines: Sequence[str], rules: ViewRules, implied: set[str]) -> tuple[str, ...] | str:
     """Return the headers in Vary that are not part of the key yet; or a text, why Vary forbids storing."""
     listed = parse_names(lines)
     if listed is None:
         return "its Vary cannot be understood"
     if "*" in listed:
         return "its Vary is *"
-    names = {*listed, "accept-encoding"} if encoded else set(listed)
+    names = {*listed, *implied}
     for name in ("cookie", "authorization"):
         if name in names and not rules.is_in_key(name):
             return f"its Vary is {name.title()}"

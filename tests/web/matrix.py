@@ -90,6 +90,8 @@ def reply(*headers: tuple[str, str], **more: Any) -> Reply:
 
 
 PLAIN = Ask()
+HERE, THERE = ask(("Origin", "https://a.example")), ask(("Origin", "https://b.example"))
+ALLOWED = reply(("Access-Control-Allow-Origin", "https://a.example"))
 BEARER = ask(("Authorization", "Bearer a"))
 KEY_A, KEY_B = ask(("X-API-Key", "a")), ask(("X-API-Key", "b"))
 OK = Reply()
@@ -222,6 +224,8 @@ CASES: list[Case] = [
         ("query in another order", ask(target="/page?a=1&b=2"), ask(target="/page?b=2&a=1")),
         ("host in capitals", PLAIN, ask(host="GOOD.example")),
         ("same variant", ask(("X-One", "1")), ask(("X-One", "1")), reply(("Vary", "X-One"))),
+        ("the origin that is allowed", HERE, HERE, ALLOWED),
+        ("any origin is allowed", HERE, THERE, reply(("Access-Control-Allow-Origin", "*"))),
         ("vary= the same", ask(("X-One", "1")), ask(("X-One", "1")), OK, {"vary": ("X-One",)}),
         ("vary= Cookie", ask(("Cookie", "a=1")), ask(("Cookie", "a=1; _ga=2")), OK, {"vary": ("Cookie",)}),
         ("vary= Authorization", BEARER, BEARER, OK, {"vary": ("Authorization",)}),
@@ -252,6 +256,8 @@ CASES: list[Case] = [
         ("no variant", ask(("X-One", "1")), PLAIN, reply(("Vary", "X-One"))),
         ("empty variant", ask(("X-One", "")), PLAIN, reply(("Vary", "X-One"))),
         ("encoded for one who asks", PLAIN, ask(("Accept-Encoding", "x")), reply(("Content-Encoding", "x"))),
+        ("another origin is allowed", HERE, THERE, ALLOWED),
+        ("an origin is allowed, and none is asked for", HERE, PLAIN, ALLOWED),
         ("vary= differs", ask(("X-One", "1")), ask(("X-One", "2")), OK, {"vary": ("X-One",)}),
         ("vary= Cookie differs", ask(("Cookie", "a=1")), ask(("Cookie", "a=2")), OK, {"vary": ("Cookie",)}),
         ("vary= Authorization says nothing of a user", ask(user="a"), ask(user="b"), OK, {"vary": ("Authorization",)}),
