@@ -11,13 +11,15 @@ upper or lower case, folds, and commas in quoted strings. The grammar is that of
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from memocache.errors import ConfigurationError
+from memocache.errors import ConfigurationError, one_line
 
 # ---- header fields ---------------------------------------------------------------------------------------------------
 
@@ -119,15 +121,17 @@ def _cookies(lines: Sequence[str]) -> list[tuple[str, str]]:
     return [(pair.partition("=")[0].strip(SPACE), pair) for pair in pairs if pair]
 
 
-def remove_cookies(lines: Sequence[str], ignored: Iterable[str]) -> tuple[str, ...]:
-    """Return the cookies that match none of the patterns *ignored*, as they were sent."""
-    patterns = tuple(ignored)
-    return tuple(pair for name, pair in _cookies(lines) if not is_ignored(name, patterns))
+def remove_cookies(lines: Sequence[str], ignored: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the cookies that match none of the patterns *ignored*, such as "_ga*", as they were sent."""
+    is_ignored = _matching(ignored)
+    return tuple(pair for name, pair in _cookies(lines) if not is_ignored(name))
 
 
-def is_ignored(name: str, patterns: Iterable[str]) -> bool:
-    """Return True if the cookie *name* matches one of the *patterns*, such as "_ga*"."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+@lru_cache
+def _matching(patterns: tuple[str, ...]) -> Callable[[str], object]:
+    """Return what says if a name matches one of the *patterns*."""
+    # One expression for all, since a client may send ten thousand cookies: with fnmatchcase they took 300 ms.
+    return re.compile("|".join(map(translate, patterns)) or "(?!)").match
 
 
 def entity_tags(lines: Sequence[str]) -> set[str]:
@@ -141,7 +145,9 @@ def parse_date(lines: Sequence[str]) -> float | None:
     if len(lines) != 1:
         return None
     try:
-        return parsedate_to_datetime(lines[0].strip(SPACE)).timestamp()
+        date = parsedate_to_datetime(lines[0].strip(SPACE))
+        # In the oldest of its three forms a date says no zone, and is in GMT: RFC 9110, section 5.6.7.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -381,15 +387,15 @@ def _why_bypassed(request: RequestInfo, rules: ViewRules, control: Directives) -
     if values("transfer-encoding") or any(length.strip() not in ("", "0") for length in values("content-length")):
         return "it has a body"
     if not rules.is_in_key("cookie") and (cookies := _cookies_that_matter(request, rules)):
-        return f"it has the cookie {min(cookies)}; see key=, vary= and the list of cookies that do not matter"
+        return f"it has the cookie {one_line(min(cookies))}; see key=, vary= and the list of cookies that do not matter"
     if control.malformed:
         return "its Cache-Control cannot be understood"
     return "its Cache-Control is no-store" if "no-store" in control else ""
 
 
 def _cookies_that_matter(request: RequestInfo, rules: ViewRules) -> list[str]:
-    names = cookie_names(request.values("cookie"))
-    return [name for name in names if not is_ignored(name, rules.ignored_cookies)]
+    is_ignored = _matching(rules.ignored_cookies)
+    return [name for name in cookie_names(request.values("cookie")) if not is_ignored(name)]
 
 
 def is_user_in_key(request: RequestInfo, rules: ViewRules) -> bool:

@@ -1,5 +1,6 @@
 """The rules by themselves, on the matrix that every framework is tested with, and on fuzzed headers."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from memocache.web._rules import (
     ResponseInfo,
     ViewRules,
     judge,
+    parse_date,
+    remove_cookies,
     request_key,
     request_mode,
     sort_query,
@@ -143,9 +146,46 @@ def test_how_long(headers: dict[str, str], lifetime: float, stale: float) -> Non
     assert (storability.lifetime, storability.stale) == (lifetime, stale)
 
 
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 -0000",
+    ],
+)
+def test_dates_are_of_greenwich(monkeypatch: pytest.MonkeyPatch, date: str) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "America/Los_Angeles")
+        time.tzset()
+        found = parse_date([date])
+    time.tzset()
+    assert found == 784_111_777
+
+
 def test_not_modified_says_nothing_of_the_next_time() -> None:
     assert judge(ResponseInfo(304, ()), ViewRules(), 300, 0, NOW).is_lasting is False
     assert judge(ResponseInfo(500, ()), ViewRules(), 300, 0, NOW).is_lasting is True
+
+
+@pytest.mark.parametrize(
+    ("cookie", "shown"),
+    [("theme\x1b[31m\x85=1", "theme\\x1b[31m\\x85"), (f"{'a' * 600}{'b' * 600}", f"{'a' * 500} ... {'b' * 500}")],
+    ids=["steers", "long"],
+)
+def test_a_cookie_is_told_in_one_line(cookie: str, shown: str) -> None:
+    why = f"it has the cookie {shown}; see key=, vary= and the list of cookies that do not matter"
+    request = request_info(Ask(headers=(("Cookie", f"_ga=1; {cookie}"),)))
+    assert request_mode(request, ViewRules()) == (RequestMode.BYPASS, why)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "matter"),
+    [((), ["_ga", "a.b", "a1"]), (("_g?", "a.*"), ["a1"]), (("a[1]", "_ga|a1", "A.B"), ["_ga", "a.b"]), (("*",), [])],
+)
+def test_patterns_of_cookies(patterns: tuple[str, ...], matter: list[str]) -> None:
+    assert [pair.partition("=")[0] for pair in remove_cookies(["_ga=1; a.b=2", "a1=3"], patterns)] == matter
 
 
 def test_names_of_one_name_stay_in_order_whatever_they_are_decoded_to() -> None:
