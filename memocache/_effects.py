@@ -171,10 +171,11 @@ class StoreDecision:
     """The fate of a computed value: what of it is *kept*, for how long (0: it is not), and then *stale*.
 
     One that is not *shared* is for its own caller only: whoever waits for it computes alone. With an *error* it is that
-    of a computation which has failed without raising: what is stored stays there.
+    of a computation which has failed without raising: what is stored stays there. *is_stored* is whether the cache has
+    taken it, in the end.
     """
 
-    __slots__ = ("error", "kept", "lifetime", "shared", "stale", "value")
+    __slots__ = ("error", "is_stored", "kept", "lifetime", "shared", "stale", "value")
 
     def __init__(
         self, value: Any, kept: Any, lifetime: float, stale: float, *, shared: bool, error: Exception | None = None
@@ -185,6 +186,7 @@ class StoreDecision:
         self.lifetime = lifetime
         self.stale = stale
         self.shared = shared
+        self.is_stored = False
 
 
 class Instead:

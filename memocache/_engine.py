@@ -215,8 +215,8 @@ class CallEngine:
 
     async def store(
         self, key: str, kept: Any, lifetime: float, stale: float, proof: tuple[str, Callable[[Any], bool]]
-    ) -> None:
-        await put_if(self._binding, key, self._scope(), kept, lifetime, stale, proof)
+    ) -> bool:
+        return await put_if(self._binding, key, self._scope(), kept, lifetime, stale, proof)
 
 
 class TaskEngine(CallEngine):

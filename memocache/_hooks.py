@@ -95,10 +95,11 @@ class Decorated:
 
 
 class Decision(Protocol):
-    """The fate of a computed *value*: for how many seconds it is stored (0: not at all)."""
+    """The fate of a computed *value*: for how many seconds it is to be stored (0: not at all), and whether it was."""
 
     value: Any
     lifetime: float
+    is_stored: bool
 
 
 class Engine(Protocol):
@@ -194,8 +195,8 @@ class Engine(Protocol):
 
     def store(
         self, key: str, kept: Any, lifetime: float, stale: float, proof: tuple[str, Callable[[Any], bool]]
-    ) -> Awaitable[None]:
-        """Store *kept* of a value that was computed under another key, unless it was forgotten since.
+    ) -> Awaitable[bool]:
+        """Store *kept* of a value that was computed under another key, unless it was forgotten since; return if it was.
 
         The *proof* is the other key, and a function that knows what was stored there.
         """

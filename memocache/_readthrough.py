@@ -339,7 +339,7 @@ async def _lead_on(
             flight.resolve(UNSHARED)
             is_call = is_call and old is None
             return value if old is None else Instead(binding.serve_old(old))
-        await _store(binding, lease, scope, decision.kept, decision.lifetime, cost, decision.stale)
+        decision.is_stored = await _store(binding, lease, scope, decision.kept, decision.lifetime, cost, decision.stale)
         flight.resolve(decision.kept if decision.shared else UNSHARED)
         return value
     finally:
@@ -519,11 +519,11 @@ def _fail(binding: Binding, lease: Lease, error: Exception) -> None:
 
 async def _store(
     binding: Binding, lease: Lease, scope: EntryScope, value: Any, lifetime: float, cost: float, stale: float = 0.0
-) -> None:
-    """Fill *lease*; whatever prevents that is counted, and the lease is given back."""
+) -> bool:
+    """Fill *lease* and return True; whatever prevents that is counted, and the lease is given back."""
     if lifetime <= 0 or binding.keeps_nothing:
         await _leave_nothing(binding, lease)
-        return
+        return False
     end = time.time() + lifetime  # see `now`
     entry = Entry(lease.key, value, end, int(cost * SECOND), scope)
     if type(value) is StoredException:
@@ -535,10 +535,12 @@ async def _store(
             binding.counters.stored += 1
             if listeners:
                 binding.tell_stored(lease, entry)
-        elif lease.flight.over:  # else it was forgotten meanwhile, as it should be
+            return True
+        if lease.flight.over:  # else it was forgotten meanwhile, as it should be
             binding.count_lost_lease()
     except (BackendError, SerializationError) as error:
         await _not_stored(binding, lease, error)
+    return False
 
 
 async def _not_stored(binding: Binding, lease: Lease, error: Exception) -> None:
@@ -616,8 +618,8 @@ async def put_if(
     lifetime: float,
     stale: float,
     proof: "Proof | None" = None,
-) -> None:
-    """Store what is *kept* of a result.
+) -> bool:
+    """Store what is *kept* of a result, and return True if the cache has taken it.
 
     With *proof* it was computed under the lease of another key: it is stored only if nothing of the *scope* was
     forgotten since. The proof is that key, and a function that knows what was filled in there. Our own lease is taken
@@ -625,13 +627,14 @@ async def put_if(
     """
     lease = await _claim(binding, key, scope, NOT_TAKEN)
     if lease is None:
-        return
+        return False
     try:
         if proof is not None and not await _stands(binding, scope, *proof):
             await _give_back(binding, lease)
-            return
-        await _store(binding, lease, scope, kept, lifetime, 0.0, stale)
+            return False
+        is_stored = await _store(binding, lease, scope, kept, lifetime, 0.0, stale)
         lease.flight.resolve(kept)
+        return is_stored
     finally:
         lease.flight.abandon()
 

@@ -40,6 +40,8 @@ FIRST_ERROR: Final = 400
 USER: Final = "the application knows the user, and nothing in the key does"
 PRIVATE: Final = "something of it is for one client, such as a session or a token"
 BODY: Final = "it has a body"
+HEAD: Final = "it is HEAD, which stores nothing"
+NOT_TAKEN: Final = "it was computed for this request alone, or the cache did not take it; see info() of the view"
 MOST_REASONS: Final = 100
 LOGGER: Final = logging.getLogger("memocache")
 UNSTORABLE_FOR: Final = 60.0  # seconds in which no call waits for another's response, since it would not be stored
@@ -286,7 +288,7 @@ class ViewCall:
         if decision is None:
             return None
         if self._variant is not None:
-            await self._store_variant(self._variant)
+            decision.is_stored = await self._store_variant(self._variant)
         if self._is_lasting and not self._is_refresh:
             self._memory.set_unstorable(self._key(), unstorable=decision.lifetime <= 0)
         return decision
@@ -332,12 +334,12 @@ class ViewCall:
         self._names = tuple(sorted({*self._names, *names}))
         self._memory.learn(self._url, self._names)
 
-    async def _store_variant(self, stored: StoredResponse) -> None:
+    async def _store_variant(self, stored: StoredResponse) -> bool:
         """Store the response under its own key, which was not known before, when a marker was stored."""
         key, marker = self._key(), self._marker
         self._learn(stored.vary)
         proof = key, lambda packed: StoredResponse.unpack(packed) == marker
-        await self._engine.store(self._key(), stored.pack(), stored.lifetime, stored.stale, proof)
+        return await self._engine.store(self._key(), stored.pack(), stored.lifetime, stored.stale, proof)
 
     # ---- the response --------------------------------------------------------------------------------------------
 
@@ -414,9 +416,12 @@ class ViewCall:
         request = self._request
         if not isinstance(result, StoredResponse):
             value = request.deliver(result.value)
-            status = (
-                cache_status("fwd=uri-miss; stored") if result.lifetime > 0 else cache_status("fwd=miss", self._why)
-            )
+            if result.lifetime <= 0:
+                status = cache_status("fwd=miss", self._why)
+            elif result.is_stored:
+                status = cache_status("fwd=uri-miss; stored")
+            else:
+                status = cache_status("fwd=uri-miss", HEAD if request.info.method == "HEAD" else NOT_TAKEN)
         else:
             self._set_headers(result, hit=True)
             if result.kind == DATA:

@@ -1,6 +1,7 @@
 """What a view of any framework does: what of a call is in the key, what is stored, what forgets it."""
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from memocache import (
     ConfigurationError,
     Event,
     MemcachedCache,
+    NullCache,
     SimpleCache,
     SQLiteCache,
     cached,
@@ -377,6 +379,25 @@ def test_in_debug_a_response_says_that_it_is_from_the_cache(explained: Site) -> 
     statuses = [explained.get("/?page").headers.get_all("Cache-Status") for _ in range(2)]
     assert statuses[0] == ["memocache; fwd=uri-miss; stored"]
     assert statuses[1][0] in ("memocache; hit; ttl=299", "memocache; hit; ttl=300")
+
+
+def test_in_debug_a_response_does_not_say_that_it_is_stored_where_it_is_not(
+    make: Make, memcached: MemcachedServer, prefix: str
+) -> None:
+    memory = MemcachedCache([memcached.address], key_prefix=prefix)
+    large = secrets.token_hex(2_000_000)
+    vary = Reply(headers=(("Vary", "Accept"),), body=large)
+    site = make(is_debug=True)
+    site.mount(lambda asked: "", cached(60, cache=memory, namespace="page"), "/page")
+    site.mount(lambda asked: large, cached(60, cache=memory, namespace="large"), "/large")
+    site.mount(lambda asked: vary, cached(60, cache=memory, namespace="vary"), "/vary")
+    site.mount(lambda asked: "", cached(60, cache=NullCache(), namespace="none"), "/none")
+    head = 'memocache; fwd=uri-miss; detail="it is HEAD, which stores nothing"'
+    assert [site.get("/page", "HEAD").headers["Cache-Status"] for _ in range(2)] == [head] * 2
+    assert site.get("/page").headers["Cache-Status"] == "memocache; fwd=uri-miss; stored"
+    why = "it was computed for this request alone, or the cache did not take it; see info() of the view"
+    for target in ("/large", "/vary", "/none"):
+        assert site.get(target).headers["Cache-Status"] == f'memocache; fwd=uri-miss; detail="{why}"'
 
 
 def test_else_a_response_says_nothing(site: Site) -> None:
