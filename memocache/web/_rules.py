@@ -205,7 +205,7 @@ CREDENTIALS: Final = frozenset(
         *("auth-token", "access-token", "private-token", "job-token", "x-auth", "x-auth-key", "x-auth-token"),
         *("x-authorization", "x-access-token", "x-id-token", "x-jwt", "x-jwt-assertion", "x-session-id"),
         *("x-session-token", "x-token", "x-user-token", "x-amz-security-token", "x-vault-token", "x-rapidapi-key"),
-        "ocp-apim-subscription-key",
+        *("ocp-apim-subscription-key", "x-goog-api-key", "x-functions-key"),
         # Whom a proxy, a gateway or a mesh has let in.
         *("remote-user", "x-remote-user", "x-user", "x-user-id", "x-username", "x-authenticated-user"),
         *("x-authenticated-userid", "x-webauth-user", "x-forwarded-user", "x-forwarded-email"),
@@ -214,7 +214,11 @@ CREDENTIALS: Final = frozenset(
         *("x-amzn-oidc-identity", "x-amzn-oidc-data", "x-ms-client-principal", "x-ms-client-principal-id"),
         *("x-goog-iap-jwt-assertion", "x-goog-authenticated-user-email", "cf-access-jwt-assertion"),
         *("cf-access-authenticated-user-email", "tailscale-user-login"),
+        *("x-endpoint-api-userinfo", "x-apigateway-api-userinfo", "x-pomerium-jwt-assertion", "x-vouch-user"),
         *("client-cert", "x-client-cert", "ssl-client-cert", "x-ssl-client-cert", "x-forwarded-client-cert"),
+        *("ssl-client-subject-dn", "x-ssl-client-dn", "x-ssl-client-s-dn", "x-ssl-client-cn", "x-arr-clientcert"),
+        *("x-forwarded-tls-client-cert", "x-forwarded-tls-client-cert-info", "x-amzn-mtls-clientcert"),
+        *("x-amzn-mtls-clientcert-leaf", "x-amzn-mtls-clientcert-subject"),
     }
 )
 """Request headers that say who is there."""
@@ -287,7 +291,7 @@ class RequestInfo:
         values: returns all lines of a header field, by its lower-case name.
         names: the lower-case names of its header fields.
         version: the version of HTTP, such as "1.1".
-        identified: True if the server in front of the application has authenticated the client (REMOTE_USER).
+        identified: True if the server in front of the application has authenticated the client; see is_identified.
     """
 
     method: str
@@ -382,7 +386,7 @@ def _why_bypassed(request: RequestInfo, rules: ViewRules, control: Directives) -
     # If the server in front knows the user by other means than these headers, no part of the key names the user.
     for name in credentials.difference(rules.vary):
         return f"it has {name}, which says who is there, and vary= does not name that"
-    if request.identified and not credentials:
+    if request.identified and not credentials and not rules.has_key_function:
         return "the server knows the user"
     if values("transfer-encoding") or any(length.strip() not in ("", "0") for length in values("content-length")):
         return "it has a body"
@@ -396,6 +400,11 @@ def _why_bypassed(request: RequestInfo, rules: ViewRules, control: Directives) -
 def _cookies_that_matter(request: RequestInfo, rules: ViewRules) -> list[str]:
     is_ignored = _matching(rules.ignored_cookies)
     return [name for name in cookie_names(request.values("cookie")) if not is_ignored(name)]
+
+
+def is_identified(environ: Mapping[str, Any]) -> bool:
+    """Return True if a server of WSGI or CGI has let the client in, by a password or by its certificate."""
+    return environ.get("REMOTE_USER") is not None or environ.get("SSL_CLIENT_VERIFY", "NONE") not in ("", "NONE")
 
 
 def is_user_in_key(request: RequestInfo, rules: ViewRules) -> bool:

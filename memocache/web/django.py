@@ -41,7 +41,7 @@ from memocache.errors import ConfigurationError, with_article
 from memocache.web._calls import ViewRequest
 from memocache.web._discovery import ArgumentAdapter, RequestParameters
 from memocache.web._responses import RESPONSE, Rendered, ResponseHeaders, storable_headers
-from memocache.web._rules import RequestInfo, ResponseInfo
+from memocache.web._rules import RequestInfo, ResponseInfo, is_identified
 from memocache.web._settings import check_settings, view_rules
 
 __all__ = ["DjangoViewRequest", "MemocacheBackend", "response_headers"]
@@ -69,7 +69,7 @@ class DjangoViewRequest(ViewRequest):
             partial(_lines, meta),
             [*map(_header_name, meta)],
             _http_version(request),
-            identified=meta.get("REMOTE_USER") is not None,
+            identified=is_identified(meta),
         )
         super().__init__(info, view_rules(function, *_settings()))
         self._function = function

@@ -27,7 +27,7 @@ from memocache.errors import ConfigurationError
 from memocache.web._calls import ViewCall, ViewRequest
 from memocache.web._discovery import RouteIndex, cached_in, walk
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse, storable_headers
-from memocache.web._rules import RequestInfo, ResponseInfo, ViewRules
+from memocache.web._rules import RequestInfo, ResponseInfo, ViewRules, is_identified
 from memocache.web._settings import cache_from_settings, check_settings, view_rules
 
 __all__ = ["Memocache"]
@@ -37,8 +37,8 @@ IS_URL: Final = re.compile(r"/|https?://")
 KNOWN_VIEWS: Final = "memocache.views"
 PLAIN: Final = (str, bytes, bytearray, dict, list)
 KEPT_IN_G: Final = (str, bytes, int, float, bool, type(None))
-USERS: Final = ("user", "current_user", "_login_user", "flask_httpauth_user")
-"""Attributes of `g` that applications, Flask-Login and Flask-HTTPAuth keep the user in."""
+USERS: Final = ("user", "current_user", "_login_user", "flask_httpauth_user", "_jwt_extended_jwt")
+"""Attributes of `g` that applications, Flask-Login, Flask-HTTPAuth and Flask-JWT-Extended keep the user in."""
 
 
 class FlaskViews:
@@ -175,7 +175,7 @@ class FlaskViewRequest(ViewRequest):
             _lines,
             [name.lower() for name in request.headers.keys()],  # noqa: SIM118 - it is no dict
             _http_version(request.environ),
-            identified=request.remote_user is not None,
+            identified=is_identified(request.environ),
         )
         super().__init__(info, rules)
         self._app = app

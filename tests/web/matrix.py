@@ -232,6 +232,7 @@ CASES: list[Case] = [
         ("vary= X-API-Key", KEY_A, KEY_A, OK, {"vary": ("X-API-Key",)}),
         ("a header of one's own that is not named", ask(("X-Customer", "a")), ask(("X-Customer", "b"))),
         ("key= says what matters", ask(("Cookie", "a=1")), ask(("Cookie", "a=2")), OK, {"keyed": True}),
+        ("key= says whose page it is", ask(user="alice"), ask(user="alice"), OK, {"keyed": True}),
         ("404 by option", PLAIN, PLAIN, reply(status=404), {"statuses": (404,)}),
         ("410 by option", PLAIN, PLAIN, reply(status=410), {"statuses": (404, 410)}),
     ),

@@ -173,6 +173,30 @@ def test_more_headers_say_who_is_there(make: Make, count: Count) -> None:
     assert [site.text(X_Other=user) for user in ("a", "b")] == ["5", "5"]
 
 
+@pytest.mark.parametrize(
+    ("environ", "identified"),
+    [
+        ({}, False),
+        ({"REMOTE_USER": "alice"}, True),
+        ({"REMOTE_USER": ""}, True),
+        ({"SSL_CLIENT_VERIFY": "SUCCESS"}, True),
+        ({"SSL_CLIENT_VERIFY": "GENEROUS"}, True),
+        ({"SSL_CLIENT_VERIFY": "NONE"}, False),
+        ({"SSL_CLIENT_VERIFY": ""}, False),
+    ],
+    ids=str,
+)
+def test_whom_the_server_has_let_in(count: Count, environ: dict[str, str], identified: bool) -> None:
+    app = Flask("tests")
+    app.add_url_rule("/", "page", cached(lambda: f"{count()}"))
+    site = DjangoSite(is_async=False)
+    site.route("/", cached(lambda request: HttpResponse(f"{count()}")))
+    site.enter()
+    texts = [app.test_client().get("/", environ_overrides=environ).text for _ in range(2)]
+    texts += [Client().get("/", **environ).content.decode() for _ in range(2)]  # type: ignore[arg-type]
+    assert texts == (["1", "2", "3", "4"] if identified else ["1", "1", "2", "2"])
+
+
 # ---- Flask -------------------------------------------------------------------------------------------------------
 
 
@@ -215,7 +239,7 @@ def test_flask_login_knows_a_user_by_the_request(login: Flask, count: Count, loo
         assert bodies("", "mallory", "", "alice", "") == ["4", "4", "4", "5", "4"]
 
 
-@pytest.mark.parametrize("attribute", ["user", "current_user", "flask_httpauth_user", "identity"])
+@pytest.mark.parametrize("attribute", ["user", "current_user", "flask_httpauth_user", "_jwt_extended_jwt", "identity"])
 def test_whom_g_knows(count: Count, attribute: str) -> None:
     class Identity:  # of Flask-Principal
         def __init__(self, name: str) -> None:
