@@ -32,7 +32,8 @@ class RestViewRequest(DjangoViewRequest):
         """Return also the version and the form that were agreed on, by which the view may choose its data."""
         request = self._rest_request
         renderer = getattr(request, "accepted_renderer", None)
-        return (*super().location(engine), str(request.version), getattr(renderer, "format", None))
+        form = getattr(renderer, "format", None), getattr(renderer, "media_type", None)
+        return (*super().location(engine), str(request.version), form)
 
     def _must_render(self, value: Any) -> bool:
         # In the form that the client wants, which is told to a response later.

@@ -48,6 +48,10 @@ class LinesRenderer(BaseRenderer):  # type: ignore[misc]
         return "\n".join(f"{name}={value}" for name, value in data.items()).encode()
 
 
+class NewRenderer(JSONRenderer):  # type: ignore[misc]
+    media_type = "application/vnd.new+json"  # with the format of its base
+
+
 FORMS = ["get", "list", "action", "below api_view", "above api_view", "dispatch", "as_view", "method_decorator"]
 INSIDE = [form for form in FORMS if form not in ("above api_view", "dispatch", "as_view")]
 
@@ -67,7 +71,7 @@ def view_in(form: str, decorator: Any, body: Callable[[Any], Any]) -> Any:
     options = {
         "authentication_classes": [ByAgent],
         "permission_classes": [NotFromMallory],
-        "renderer_classes": [JSONRenderer, LinesRenderer],
+        "renderer_classes": [JSONRenderer, LinesRenderer, NewRenderer],
     }
 
     def with_options(view: Any) -> Any:
@@ -119,7 +123,8 @@ def test_each_client_has_the_form_that_it_wants(form: str, site: DjangoSite, cac
         assert set(site.get("/1", Accept="application/json").json) == {"n"}
         lines = site.get("/1", Accept="text/lines")
         assert (lines.text[:2], lines.headers["Content-Type"]) == ("n=", "text/lines; charset=utf-8")
-    assert count() == 3  # a computation for each form, since the view may look at it
+        assert site.get("/1", Accept="application/vnd.new+json").headers["Content-Type"] == "application/vnd.new+json"
+    assert count() == 4  # a computation for each form, since the view may look at it
 
 
 @pytest.mark.parametrize("form", FORMS)
