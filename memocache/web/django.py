@@ -128,6 +128,8 @@ class DjangoViewRequest(ViewRequest):
 
     def _is_marked(self, response: HttpResponseBase) -> bool:
         """Return True if something is to be done to *response* that would not be done to a stored one; warn of it."""
+        if _is_closed_with_more(response):
+            return True
         mark = next((name for name in vars(response) if name.startswith(MARKS_OF_RESPONSES)), None)
         if mark is not None:
             self._function.warn(
@@ -224,6 +226,12 @@ class DjangoViewRequest(ViewRequest):
             for name in WITHOUT_PREFIX:
                 response.headers.pop(name, None)
         return response
+
+
+def _is_closed_with_more(response: HttpResponseBase) -> bool:
+    """Return True if something is done when *response* is closed, once it has been sent."""
+    is_whole = isinstance(response, HttpResponse)
+    return is_whole and (type(response).close is not HttpResponseBase.close or bool(response._resource_closers))
 
 
 def _is_waiting(value: object) -> bool:

@@ -197,7 +197,10 @@ class FlaskViewRequest(ViewRequest):
             made = self._app.make_response((b"", *value[1:]) if isinstance(value, tuple) else b"")
             return Rendered(_response_info(made), DATA, _plain(value))
         if isinstance(body, BaseResponse):
-            if getattr(body, "_on_close", None):
+            if getattr(body, "_on_close", None) or type(body).close not in (
+                BaseResponse.close,
+                self._app.response_class.close,
+            ):
                 return None  # something is to be done when this very response has been sent
         elif callable(body):
             return None  # a WSGI application would be run

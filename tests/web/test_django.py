@@ -12,7 +12,7 @@ from django.contrib.messages import add_message
 from django.core.cache import cache as cache_proxy
 from django.core.cache import caches
 from django.core.exceptions import DisallowedHost
-from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.middleware.csrf import get_token
 from django.template import engines
 from django.template.response import TemplateResponse
@@ -456,6 +456,26 @@ def test_what_is_streamed_or_nothing(serve: Serve, count: Count, tmp_path: Any) 
         with pytest.raises(ValueError, match="didn't return an HttpResponse object"):
             client.get("/nothing")
     assert count() == 7
+
+
+def test_what_is_to_be_done_when_a_response_is_closed_is_done_each_time(serve: Serve, count: Count) -> None:
+    closed: list[str] = []
+
+    class Then(HttpResponse):
+        def close(self) -> None:
+            super().close()
+            closed.append("its own")
+
+    def view(request: HttpRequest) -> HttpResponse:
+        response = (Then if "own" in request.GET else HttpResponse)(f"{count()}")
+        if "more" in request.GET:
+            response._resource_closers.append(lambda: closed.append("one more"))
+        return response
+
+    client: Any = serve(("", cached(view)))
+    texts = [client.get(target).content for target in ("/?own", "/?own", "/?more", "/?more", "/", "/")]
+    assert texts == [b"1", b"2", b"3", b"4", b"5", b"5"]
+    assert closed == ["its own", "its own", "one more", "one more"]
 
 
 # ---- templates ---------------------------------------------------------------------------------------------------

@@ -300,22 +300,27 @@ def test_a_view_inside_a_view_does_not_keep_it_from_being_stored(app: Flask, cou
 
 
 def test_what_is_to_be_done_when_a_response_is_closed_is_done_each_time(app: Flask, count: Count) -> None:
-    closed: list[int] = []
+    closed: list[str] = []
+
+    class Then(Response):
+        def close(self) -> None:
+            super().close()
+            closed.append("its own")
 
     def body() -> Response:
-        response = make_response(f"{count()}")
-        if request.args:
-            response.call_on_close(lambda: closed.append(1))
+        response = (Then if "own" in request.args else Response)(f"{count()}")
+        if "more" in request.args:
+            response.call_on_close(lambda: closed.append("one more"))
         return response
 
     app.add_url_rule("/", "page", cached(body))
     texts = []
-    for target in ("/?c", "/?c", "/", "/"):
+    for target in ("/?own", "/?own", "/?more", "/?more", "/", "/"):
         answer = app.test_client().get(target)
         texts.append(answer.text)
         answer.close()
-    assert texts == ["1", "2", "3", "3"]
-    assert len(closed) == 2
+    assert texts == ["1", "2", "3", "4", "5", "5"]
+    assert closed == ["its own", "its own", "one more", "one more"]
 
 
 def test_copy_protects_plain_data(app: Flask) -> None:
