@@ -11,7 +11,7 @@ from memocache._policy import UNSET, Unset
 from memocache._readthrough import forget_tag_on
 from memocache._tags import tag_name
 from memocache.backends.base import Cache
-from memocache.errors import BackendError, ConfigurationError, UncacheFailed, with_article
+from memocache.errors import BackendError, ConfigurationError, UncacheFailed, told, with_article
 
 if TYPE_CHECKING:
     from memocache._memoizer import Memoizer
@@ -146,7 +146,7 @@ def _caches_for(function: str, tag: object, given: object) -> tuple[list[Cache],
 
 async def _forget_tag(tag: str, caches: list[Cache], failed: list[Exception]) -> None:
     """Forget *tag* on *caches*; raise when all were asked, if one of them, or one before, has *failed*."""
-    reasons = [f"cache= of a function raised {type(error).__name__}: {error}" for error in failed]
+    reasons = [f"cache= of a function raised {told(error)}" for error in failed]
     for cache in caches:
         try:
             await forget_tag_on(cache, tag_name(tag))

@@ -29,7 +29,7 @@ from memocache._terminal import EndedBySignal
 from memocache._units import duration, size
 from memocache.backends._listing import Listing, StoredEntry
 from memocache.backends.urls import Url, recipe_for
-from memocache.errors import BackendError, MemocacheError, printable
+from memocache.errors import BackendError, MemocacheError, printable, told
 from memocache.keys import all_tag
 from memocache.stats import OF_A_MINUTE, OF_ALL_TIME, Info, SharedFigures, read, sharing
 
@@ -311,7 +311,7 @@ class Shell:
         try:
             return cast(Cache, function.cache)
         except Exception as error:  # of a function given as cache=, which may need more than there is
-            problem = f"the cache of {_full_name(function)} cannot be had: {type(error).__name__}: {error}"
+            problem = f"the cache of {_full_name(function)} cannot be had: {told(error)}"
             raise ShellError(problem, status=1) from error
 
     def _refuse_in_process(self, cache: Cache) -> None:
@@ -511,7 +511,7 @@ def _ask(what: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> An
     except (MemocacheError, EndedBySignal):
         raise
     except (Exception, SystemExit) as error:
-        raise ShellError(f"{what} raised {type(error).__name__}: {error}", status=1) from error
+        raise ShellError(f"{what} raised {told(error)}", status=1) from error
 
 
 def _load(application: str) -> None:

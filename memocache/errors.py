@@ -39,7 +39,7 @@ def one_line(text: str) -> str:
     return printable(text)
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Return what an *error* says, for a log; of one that is not ours with its class, since many have no text."""
     if isinstance(error, MemocacheError):
         return str(error)

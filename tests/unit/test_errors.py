@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memocache import ConfigurationError, MemocacheError, SimpleCache, cached, errors
+from memocache import ConfigurationError, MemocacheError, SimpleCache, UncacheFailed, cached, errors, uncache_tag
 from memocache.backends._wire import Breaker
 
 FORGED = "x\nCRITICAL root logged in\r\x1b[2J\x9b31m\u2028\u202e\x00\ud800"
@@ -57,6 +57,16 @@ def test_a_result_is_returned_whatever_says_that_it_cannot_be_copied(caplog: pyt
 
     assert isinstance(cached(60, copy=True)(lambda: Alone())(), Alone)
     assert "so it was not stored: Mute (said once" in caplog.text
+
+
+def test_a_tag_is_forgotten_elsewhere_whatever_a_function_of_a_cache_raises() -> None:
+    def request() -> SimpleCache:
+        raise Mute
+
+    function = cached(60, cache=request, tags=("mute",))(len)
+    with pytest.raises(UncacheFailed, match=r"cache= of a function raised Mute$"):
+        uncache_tag("mute")
+    assert function.__name__ == "len"
 
 
 def test_what_is_wrong_with_an_option_is_a_value_error_too() -> None:
