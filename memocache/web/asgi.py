@@ -82,7 +82,6 @@ class AsgiViewRequest(ViewRequest):
             request.headers.getlist,
             request.headers.keys(),
             scope.get("http_version", "1.1"),
-            identified=bool(getattr(scope.get("user"), "is_authenticated", "user" in scope)),
         )
         super().__init__(info, view_rules(function, *self._pending.settings))
         self._is_response = parameters.is_response_of(function, scope.get("endpoint"))
@@ -131,8 +130,8 @@ class AsgiViewRequest(ViewRequest):
         return has_body
 
     def users(self) -> Iterable[Any]:
-        """Return what is in `request.state`."""
-        return map(self._state().get, USERS)
+        """Return what is in `request.state`, and whom the authentication has let in."""
+        return [self._scope.get("user"), *map(self._state().get, USERS)]
 
     def kept(self, names: Iterable[str]) -> Iterable[str]:
         """Return what the application has in `request.state`."""

@@ -11,7 +11,13 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Query
 from pydantic import BaseModel
 from starlette.applications import Starlette
-from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
+from starlette.authentication import (
+    AuthCredentials,
+    AuthenticationBackend,
+    BaseUser,
+    SimpleUser,
+    UnauthenticatedUser,
+)
 from starlette.background import BackgroundTask
 from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
@@ -246,6 +252,28 @@ def test_whom_the_authentication_knows_is_passed_by(count: Count) -> None:
     app = Starlette(routes=[Route("/", page)])
     app.add_middleware(AuthenticationMiddleware, backend=ByPort())
     assert [get(app, User_Agent=user).text for user in ("alice", "bob", "", "")] == ["alice 1", "bob 2", " 3", " 3"]
+
+
+@pytest.mark.parametrize(
+    ("user", "options", "computed"),
+    [
+        (None, {}, 1),
+        (UnauthenticatedUser(), {}, 1),
+        (SimpleUser("alice"), {}, 2),
+        (BaseUser(), {}, 2),  # which raises
+        (SimpleUser("alice"), {"vary": ["Cookie"]}, 1),
+    ],
+    ids=["none", "nobody", "somebody", "one that raises", "somebody of a cookie in the key"],
+)
+def test_who_is_in_the_scope_is_a_user_if_it_is_somebody(
+    count: Count, user: Any, options: dict[str, Any], computed: int
+) -> None:
+    inner = Starlette(routes=[Route("/", cached(60, **options)(lambda request: PlainTextResponse(f"{count()}")))])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await inner({**scope, "user": user}, receive, send)
+
+    assert bodies(app, "/", "/", Cookie="a=1" if options else "") == ["1", f"{computed}"]
 
 
 @pytest.mark.parametrize("options", [{}, {"key": lambda request: ""}, {"vary": ["Cookie"]}], ids=["", "key", "vary"])
