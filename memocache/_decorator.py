@@ -67,7 +67,7 @@ def cached(*args: Any, **options: Any) -> Any:
         tags: templates that name parameters, "tenant:{tenant_id}", or functions of these that return a tag; see
             `uncache_tag` and CachedFunction.uncache_where.
         copy: True for a deep copy, or a function that copies, so that callers may change what an in-process cache, or
-            a near tier, hands out.
+            a near tier, hands out; or, on any cache, what callers who waited for one computation are given together.
         wait: seconds to wait for another call's computation before computing alone; 0 for not waiting.
         view: whether the function is a web view: then the request is part of its key, and it is served and stored as
             HTTP lets a shared cache do. None: in a request, if the web framework knows it as one.
