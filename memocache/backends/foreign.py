@@ -169,7 +169,8 @@ class ForeignObject:
                 f"ForeignCache() got {with_article(type(given))}, of which some methods are coroutine functions "
                 f"({', '.join(name for name, kind in kinds.items() if kind)}) and some are not; wanted: all or none"
             )
-        return kinds["get"]
+        # The commands of redis-py's client for asyncio are ordinary functions, of which the answer is awaited.
+        return kinds["get"] or inspect.iscoroutinefunction(getattr(type(given), "execute_command", None))
 
     def after_fork(self) -> None:
         """Use no lock that a parent process may hold."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiocache
 import pytest
+import redis.asyncio
 from django.core.cache import cache as proxy
 from django.core.cache import caches
 
@@ -631,8 +632,11 @@ def test_methods_are_refused_where_nothing_can_await_them() -> None:
         )
 
 
-def test_methods_can_be_awaited_and_called_in_threads_of_the_loop() -> None:
-    store = aiocache.SimpleMemoryCache()
+@pytest.mark.parametrize("kind", ["aiocache", "redis"])
+def test_methods_can_be_awaited_and_called_in_threads_of_the_loop(kind: str, request: pytest.FixtureRequest) -> None:
+    store: Any = aiocache.SimpleMemoryCache()
+    if kind == "redis":  # its methods are ordinary functions
+        store = redis.asyncio.Redis.from_url(request.getfixturevalue("redis_factory")().url)
     calls: list[int] = []
 
     @cached(cache=store, namespace="foreign", tags=("x:{x}",))
@@ -648,6 +652,8 @@ def test_methods_can_be_awaited_and_called_in_threads_of_the_loop() -> None:
         assert await cache.awaited(cache.get_many, ("a", "b")) == [2, None]
         await asyncio.to_thread(uncache_tag, "x:1", store)
         assert await f.peek(1) is MISSING
+        if kind == "redis":
+            await store.aclose()
 
     asyncio.run(main())
 
