@@ -157,7 +157,7 @@ class ForeignObject:
         self._get_many = _first(given, MANY)
         self._takes_list = self._get_many is not None and not _is_variadic(getattr(given, self._get_many))
         self._set_options = Timing(given.set)
-        self._add_options = Timing(given.add) if callable(getattr(given, "add", None)) else None
+        self._add_options = Timing(given.add) if _first(given, ("add",)) else None
         self._delete_options = _acknowledged(given.delete)
         self._clear = _first(given, CLEAR)
         self.after_fork()
@@ -314,7 +314,12 @@ class Mapped:
 
 
 def _first(given: object, names: Iterable[str]) -> str | None:
-    return next((name for name in names if callable(getattr(given, name, None))), None)
+    """Return the first of *names* that is a method of *given*; diskcache's FanoutCache raises where it has none."""
+    for name in names:
+        with suppress(Exception):
+            if callable(getattr(given, name, None)):
+                return name
+    return None
 
 
 def _parameters(method: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -183,6 +183,15 @@ def test_what_is_missing_is_said(given: Any, message: str) -> None:
     assert refusal(ForeignCache, given) == f"{message}; wanted: {wanted}"
 
 
+def test_an_object_may_raise_where_it_is_asked_for_more_than_it_has() -> None:
+    class Strict(Store):  # as diskcache's FanoutCache
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    f = cached(cache=Strict(), namespace="strict")(lambda x: [x])
+    assert (f(1), f(1), f.info().hits, f.uncache(1), f.peek(1)) == ([1], [1], 1, True, MISSING)
+
+
 def test_a_class_and_half_an_async_object_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"got the class Store; wanted: one of its objects, that is kept"):
         ForeignCache(Store)  # type: ignore[arg-type]
