@@ -480,6 +480,8 @@ class Memoizer:
     async def _entry(self, binding: Binding, key: str, scope: EntryScope, tags: tuple[str, ...]) -> Any:
         from memocache._entry_info import describe  # its dataclass takes a while to make, and few ask
 
+        if is_disabled():
+            return None
         (entry,) = await peek(binding, (key,), (scope.tags,), binding.cache.far)
         return None if entry is None else describe(entry, binding.cache.far, tags, scope)
 

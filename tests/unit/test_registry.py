@@ -55,6 +55,7 @@ def test_what_was_stored_before_is_neither_read_nor_replaced_and_is_there_afterw
         f.refresh()
         f.put(1)
         assert f.peek() is MISSING
+        assert f.entry() is None
         assert f.cache.get(f.key()) is first
     assert f.peek() is first
     assert f() is f() is first
