@@ -189,7 +189,7 @@ class DeadlineSocket:
         return self.sockets.takes(self._socket.recv(size))
 
     def recv_into(self, buffer: Any) -> int:
-        """Receive into *buffer*, and return how many bytes."""
+        """Receive into *buffer*, as redis-py does with hiredis; return how many bytes."""
         data = self.recv(len(buffer))
         buffer[: len(data)] = data
         return len(data)

@@ -346,24 +346,13 @@ class TieredCache(Cache):
 
     # ---- what a user calls ---------------------------------------------------------------------------------------
 
-    @blocks
-    async def get(self, key: str) -> object:
+    def get(self, key: str) -> object:
         """Return the value under *key*, or None if there is none or it has expired; from near, if it is there."""
-        values = await self._got((key,))
-        return values[key]
-
-    @blocks
-    async def get_many(self, *keys: str) -> list[object]:
-        """Return the values of *keys* in their order, None where there is none; from near those that are there."""
-        values = await self._got(keys)
-        return [values[key] for key in keys]
+        return self.get_dict(key)[key]
 
     @blocks
     async def get_dict(self, *keys: str) -> dict[str, object]:
         """Return the values by key, None where there is none; from near those that are there."""
-        return await self._got(keys)
-
-    async def _got(self, keys: Sequence[str]) -> dict[str, object]:
         values = self._near.get_dict(*keys)
         missing = [key for key, value in values.items() if value is None]
         # What a user has set is in no tag. Of the results of functions only far can say whether they count.
@@ -408,11 +397,6 @@ class TieredCache(Cache):
     async def inc(self, key: str, delta: int = 1) -> int:
         """Add *delta* to the number under *key* in far atomically, and return the sum."""
         return await self._changed((key,), self._ask(self._far.inc, key, delta))
-
-    @blocks
-    async def dec(self, key: str, delta: int = 1) -> int:
-        """Subtract *delta* from the number under *key* in far atomically, and return the rest."""
-        return await self._changed((key,), self._ask(self._far.dec, key, delta))
 
     @blocks
     async def set_many(self, mapping: Mapping[str, object], timeout: float | None = None) -> list[str]:
