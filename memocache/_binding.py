@@ -31,7 +31,7 @@ MOST_REASONS: Final = 8  # for which a function is told that the cache did not d
 NO_DIGITS: Final = dict.fromkeys(map(ord, "0123456789"))
 
 LookupResult: TypeAlias = "Entry | Stale | Lease | Busy | None"
-"""A cache's answer about a key; None if it does not answer."""
+"""A cache's answer about a key; None if each caller is to compute for itself."""
 
 
 def _not_none(value: Any) -> Any:

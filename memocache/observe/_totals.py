@@ -63,8 +63,8 @@ class Labels(NamedTuple):
 
 def system_of(cache: Any) -> str:
     """Return the sort of a *cache*, such as "redis"; of somebody else's object, the name of its class."""
-    name = type(getattr(cache, "object", cache)).__name__
-    return SYSTEMS.get(name, name)
+    name = type(cache).__name__
+    return type(cache.wrapped).__name__ if name == "ForeignCache" else SYSTEMS.get(name, name)
 
 
 def labels_of(function: str, cache: Any) -> Labels:

@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from contextvars import ContextVar, copy_context
@@ -19,8 +20,21 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import ConfigurationError, Event, MemcachedCache, SimpleCache, SQLiteCache, cached, disabled, subscribe
-from memocache.observe._totals import Totals
+from memocache import (
+    Cache,
+    ConfigurationError,
+    Event,
+    ForeignCache,
+    MemcachedCache,
+    NullCache,
+    SimpleCache,
+    SQLiteCache,
+    TieredCache,
+    cached,
+    disabled,
+    subscribe,
+)
+from memocache.observe._totals import Totals, system_of
 from memocache.observe.logs import log_events
 from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer, free_port, wait_until
@@ -40,6 +54,23 @@ def driven(namespace: str) -> Any:
         f(x)
     f.uncache(1)
     return f
+
+
+class OwnCache(ForeignCache):
+    """Somebody's own."""
+
+
+@pytest.mark.parametrize(
+    ("make", "system"),
+    [
+        *((SimpleCache, "memory"), (NullCache, "none"), (MemcachedCache, "memcached")),
+        (lambda: TieredCache(SimpleCache(), MemcachedCache()), "tiered"),
+        (lambda: ForeignCache(OrderedDict()), "OrderedDict"),
+        (lambda: OwnCache({}), "OwnCache"),
+    ],
+)
+def test_a_cache_goes_by_its_sort_and_anothers_object_by_its_class(make: Callable[[], Cache], system: str) -> None:
+    assert system_of(make()) == system
 
 
 def test_the_totals_of_a_function_only_grow() -> None:
