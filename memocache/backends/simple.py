@@ -164,7 +164,8 @@ class SimpleCache(Cache):
     def _notice(self, now: float) -> None:
         """Let entries that were made while the wall clock was ahead of *now*, by more than a step, end as much earlier.
 
-        Who finds that it shows less than before calls this; without a call otherwise, which takes 1 % of a miss.
+        Whoever looks at the times of entries calls this first, if it shows less than before. A call for nothing would
+        take 1 % of a miss.
         """
         if now >= self._latest - LEAST_STEP:
             return
@@ -176,6 +177,8 @@ class SimpleCache(Cache):
     # ---- under the lock ------------------------------------------------------------------------------------------
 
     def _present(self, key: str, now: float) -> Entry | None:
+        if now < self._latest:
+            self._notice(now)
         entry = self._queue.get(key)
         if entry is None or now >= entry.expires_at or type(entry.value) is StoredException:
             return None
@@ -331,6 +334,8 @@ class SimpleCache(Cache):
 
     def peek(self, keys: Sequence[str], tags: Sequence[tuple[str, ...]], now: float) -> list[Entry | None]:
         """Return the entries of *keys* that have not expired."""
+        if now < self._latest:
+            self._notice(now)
         with self._lock:
             entries = [self._queue.get(key) for key in keys]
         return [
@@ -357,6 +362,7 @@ class SimpleCache(Cache):
         return Listing(self, namespace, pages, self._described, limit)
 
     def _pages(self, tag: str) -> Iterator[list[Entry]]:
+        self._notice(clock())
         with self._lock:
             keys = self._tagged.keys(tag) if tag else [entry.key for entry in self._queue.everything()]
         for start in range(0, len(keys), AT_ONCE):
@@ -398,11 +404,8 @@ class SimpleCache(Cache):
 
     def get(self, key: str) -> object:
         """Return the value under *key*, or None if there is none or it has expired."""
-        now = clock()
-        if now < self._latest:
-            self._notice(now)
         with self._lock:
-            entry = self._present(key, now)
+            entry = self._present(key, clock())
             if entry is None:
                 return None
             entry.hits_counted -= 1  # a hit for eviction, of which a function's counters know nothing

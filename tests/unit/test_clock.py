@@ -2,12 +2,14 @@
 
 import datetime as dt
 import threading
+from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import time_machine
 
-from memocache import Cache, cached
+from memocache import MISSING, Cache, SimpleCache, cached
 from memocache._clock import ticks
 
 
@@ -25,6 +27,37 @@ def test_time_machine_moves_timeouts_in_threads_too(cache: Cache) -> None:
         thread.join()
         f(1)
         assert computed == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "is_there",
+    [
+        lambda cache, f: cache.get("number") is not None,
+        lambda cache, f: cache.has("number"),
+        lambda cache, f: not cache.add("number", 0, 1),
+        lambda cache, f: cache.inc("number", 0) == 7,
+        lambda cache, f: f.peek(1) is not MISSING,
+        lambda cache, f: f.entry(1) is not None,
+        lambda cache, f: f.many([(1,)]) == [7],
+        lambda cache, f: f(1) == 7,
+        lambda cache, f: bool([*cache.listing()]) if isinstance(cache, SimpleCache) else False,
+    ],
+    ids=["get", "has", "add", "inc", "peek", "entry", "many", "call", "listing"],
+)
+def test_what_was_made_while_the_clock_was_ahead_is_not_there_too_long(
+    cache: Cache, is_there: Callable[[Cache, Any], bool]
+) -> None:
+    answer = 7
+    f = cached(cache=cache, namespace="f", timeout=60)(lambda x: answer)
+    with time_machine.travel(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), tick=False) as clock:
+        clock.shift(3600)
+        assert f(1) == 7
+        assert cache.set("number", 7, 60)
+        clock.shift(-3600)
+        is_there(cache, f)  # in process it is, and it has its time from now on
+        answer = 8
+        clock.shift(61)
+        assert not is_there(cache, f)
 
 
 def test_the_clock_of_deadlines_goes_on_while_time_stands_still() -> None:
