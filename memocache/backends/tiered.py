@@ -353,10 +353,12 @@ class TieredCache(Cache):
     @blocks
     async def get_dict(self, *keys: str) -> dict[str, object]:
         """Return the values by key, None where there is none; from near those that are there."""
+        now = clock()
+        self._notice(now)
         values = self._near.get_dict(*keys)
         missing = [key for key, value in values.items() if value is None]
         # What a user has set is in no tag. Of the results of functions only far can say whether they count.
-        entries = await self.peek(missing, [()] * len(missing), clock())
+        entries = await self.peek(missing, [()] * len(missing), now)
         found = {key: entry.value for key, entry in zip(missing, entries, strict=True) if entry is not None}
         rest = [key for key in missing if key not in found]
         if rest:
@@ -366,6 +368,7 @@ class TieredCache(Cache):
     @blocks
     async def has(self, key: str) -> bool:
         """Return whether *key* has a value, be it None."""
+        self._notice(clock())
         return self._near.has(key) or bool(await self._ask(self._far.has, key))
 
     @blocks

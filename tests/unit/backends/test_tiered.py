@@ -132,13 +132,26 @@ def test_others_see_it_after_near_timeout(world: World, forget: str) -> None:
         assert world.f(1) == [1, 2]
 
 
-def test_near_serves_nothing_for_longer_where_the_clock_is_set_back(world: World) -> None:
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (lambda f: f(1), [1, 2]),
+        (lambda f: f.many([(1,)]), [[1, 2]]),
+        (lambda f: f.peek(1), MISSING),
+        (lambda f: f.cache.get(f.key(1)), None),
+        (lambda f: f.cache.has(f.key(1)), False),
+    ],
+    ids=["call", "many", "peek", "get", "has"],
+)
+def test_near_serves_nothing_for_longer_where_the_clock_is_set_back(
+    world: World, ask: Callable[[Any], object], answer: object
+) -> None:
     with freeze_time("2030-01-01") as clock:
         world.near()
         world.truth = 2
         assert world.g.uncache(1) is True
         clock.tick(timedelta(hours=-1))
-        assert world.f(1) == [1, 2]
+        assert ask(world.f) == answer
 
 
 def test_near_serves_nothing_beyond_its_timeout(make: Callable[..., World]) -> None:
