@@ -20,14 +20,13 @@ from memocache._readthrough import (
     compute_only,
     forget,
     forget_tag,
-    forget_tag_on,
     get_or_compute,
     peek,
     put_if,
 )
 from memocache._readthrough import refresh as refresh_call
 from memocache.backends.base import Cache
-from memocache.errors import BackendError, UnkeyableArgument
+from memocache.errors import BackendError, UncacheFailed, UnkeyableArgument
 
 if TYPE_CHECKING:
     from memocache._memoizer import Memoizer
@@ -172,10 +171,11 @@ class CallEngine:
         value, error, _ = await COMPUTE_ALONE
         if error is None and not is_error(value):
             try:
-                await forget_tag_on(self.cache, self._tag)
-            except BackendError as failure:
+                await forget_tag(self._binding, self._tag)
+            except UncacheFailed as failure:
                 self._binding.count_failure(
-                    "after a request that may have changed something, old results may be served", failure
+                    "after a request that may have changed something, old results may be served",
+                    cast(BackendError, failure.__cause__),
                 )
         return value
 

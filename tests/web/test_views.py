@@ -592,18 +592,22 @@ def test_a_request_that_changes_something_forgets_what_is_stored_for_its_call(
     def body(asked: Asked, i: int) -> Reply:
         return Reply(int(asked.headers.get("X-Status", 200)), body=f"{count()}")
 
+    told: list[str] = []
     site.mount(body, cached(cache=cache, namespace="view"), "/{i}")
     assert site.texts("/1", "/1?a=1", "/2") == ["1", "2", "3"]
-    for method in ("OPTIONS", "HEAD"):
-        site.get("/1", method)
-    for status in ("400", "500"):
-        site.get("/1", "POST", X_Status=status)
-    assert site.texts("/1", "/1?a=1") == ["1", "2"]
-    n = count()
-    for method, status in (("POST", "200"), ("DELETE", "204"), ("POST", "303")):
-        site.get("/1", method, X_Status=status)
-        assert site.texts("/1", "/1?a=1", "/2") == [f"{n + 2}", f"{n + 3}", "3"]
-        n += 3
+    with subscribe(lambda event: told.append(event.function), "uncached"):
+        for method in ("OPTIONS", "HEAD"):
+            site.get("/1", method)
+        for status in ("400", "500"):
+            site.get("/1", "POST", X_Status=status)
+        assert site.texts("/1", "/1?a=1") == ["1", "2"]
+        assert told == []
+        n = count()
+        for method, status in (("POST", "200"), ("DELETE", "204"), ("POST", "303")):
+            site.get("/1", method, X_Status=status)
+            assert site.texts("/1", "/1?a=1", "/2") == [f"{n + 2}", f"{n + 3}", "3"]
+            n += 3
+    assert told == ["view"] * 3
 
 
 def test_a_change_is_answered_though_the_cache_is_not_there(
