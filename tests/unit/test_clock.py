@@ -9,8 +9,13 @@ from xml.etree import ElementTree
 import pytest
 import time_machine
 
+import memocache
 from memocache import MISSING, Cache, SimpleCache, cached
 from memocache._clock import ticks
+
+# freezegun asks a module for all that it has, and `pytester` takes away what was imported since its test began.
+for each in memocache.__all__:
+    getattr(memocache, each)
 
 
 def test_time_machine_moves_timeouts_in_threads_too(cache: Cache) -> None:
