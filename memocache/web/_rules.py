@@ -240,7 +240,7 @@ PARTIAL: Final = ("range", "if-range", "if-match", "if-unmodified-since")
 NONCES: Final = ("csp_nonce", "_csp_nonce", "nonce")
 """Attributes that frameworks and applications keep a nonce in, which a page must not have twice."""
 NONCE: Final = re.compile(rb"<(?:script|style|link)\b[^<>]*\snonce\s*=\s*[\"']?[^\"'\s<>]", re.IGNORECASE)
-TOKENS: Final = ("csrf_token", "_csrf_token")
+TOKENS: Final = ("csrf_token", "seasurf_csrf_token")
 """Attributes that extensions keep a token against forged forms in, which belongs to one client."""
 TOKEN: Final = re.compile(
     rb"<(?:input|meta)\b(?=[^<>]*[cx]srf)(?=[^<>]*\s(?:value|content)\s*=\s*[\"']?[^\"'\s<>])", re.IGNORECASE

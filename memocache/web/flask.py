@@ -241,7 +241,7 @@ class FlaskViewRequest(ViewRequest):
         return context._session if hasattr(context, "_session") else context.session
 
     def kept(self, names: Iterable[str]) -> Iterable[str]:
-        """Return what the application, Flask-Talisman or Flask-WTF has in `g` or on the request."""
+        """Return what the application, Flask-Talisman, Flask-WTF or SeaSurf has in `g` or on the request."""
         found = (each for name in names for each in (g.get(name), getattr(request, name, None)))
         return [text for text in found if isinstance(text, str) and text]
 

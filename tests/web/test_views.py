@@ -304,7 +304,7 @@ def test_a_page_that_shows_a_nonce_or_a_token_is_not_stored(site: Site, count: C
 
 
 @pytest.mark.parametrize(("vary", "computed"), [((), 2), (("Cookie",), 1)], ids=["key", "vary"])
-@pytest.mark.parametrize("attribute", ["csrf_token", "_csrf_token"])
+@pytest.mark.parametrize("attribute", ["csrf_token", "seasurf_csrf_token"])
 def test_a_token_is_given_to_nobody_else(
     site: Site, count: Count, vary: tuple[str, ...], computed: int, attribute: str
 ) -> None:
