@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import pytest
 import redis
 from freezegun import freeze_time
 
-from memocache import BackendUnavailable, RedisCache, cached
+from memocache import BackendUnavailable, RedisCache, SimpleCache, cached
 from memocache._clock import ticks
 from memocache._entry import Entry
 from memocache.backends.base import Lease, call_verb
@@ -152,6 +153,23 @@ def test_a_loop_that_has_ended_leaves_no_connection(own_redis: RedisServer) -> N
     for _ in range(5):
         asyncio.run(f(1))
     assert wait_until(lambda: Redis.connections(own_redis) <= 2)  # of the last one, and of a thread of the pool
+
+
+def test_the_connection_of_a_loop_keeps_nothing_of_the_call_that_opened_it(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    f = cached(cache=RedisCache(redis_server.url, key_prefix=prefix), namespace="f")(doubled)
+
+    @cached(cache=SimpleCache(), timeout=lambda _: 0)
+    async def around() -> set[int]:
+        return {await f(1)}
+
+    async def ask() -> None:
+        result = weakref.ref(await around())
+        assert await f(1) == 2  # the connection is still there
+        assert result() is None
+
+    asyncio.run(ask())
 
 
 def test_a_restart_is_not_noticed_in_a_loop(own_redis: RedisServer) -> None:

@@ -6,6 +6,7 @@ import os
 import ssl
 import weakref
 from collections import deque
+from contextvars import Context
 from typing import Any, Final
 
 from memocache import _fork
@@ -136,7 +137,9 @@ class RedisServer(WireServer["Connection"]):
             return connection, False
         opening = connection.opening
         if opening is None or opening.done():
-            opening = connection.opening = loop.create_task(connection.open(deadline))
+            # In an empty context: what reads the connection lives as long as that, and would keep what the variables of
+            # this caller have, and its flight.
+            opening = connection.opening = Context().run(loop.create_task, connection.open(deadline))
             opening.add_done_callback(lambda opened: opened.cancelled() or opened.exception())  # nobody may wait for it
         bell: asyncio.Future[None] = loop.create_future()
         opening.add_done_callback(lambda _: wake(loop, bell))
