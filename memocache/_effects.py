@@ -129,7 +129,10 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
         do(number)
     for thread in threads:
         thread.join()
-    return answers
+    try:
+        return answers.copy()
+    finally:
+        answers.clear()  # the tracebacks of the errors in it lead here
 
 
 class InBackground(Operation):
@@ -267,6 +270,7 @@ class PendingCall:
 
     def _advance(self, answer: Any) -> None:
         coroutine = self._coroutine
+        operation: Any
         try:
             operation = coroutine.send(answer)
             while type(operation) is not Compute:
@@ -285,7 +289,10 @@ class PendingCall:
             self._began = ticks()
             return
         if type(result) is Raised:
-            raise result.error  # here, where it keeps its own cause and context
+            try:
+                raise result.error  # here, where it keeps its own cause and context
+            finally:
+                result = operation = None  # the traceback leads here: an exception that it leads to is not let go of
         self.value = result
         self.ready = True
 
@@ -330,6 +337,8 @@ class PendingCall:
             if self._flight is not None and self._flight.state is None:
                 enclosing.set(self._flight)  # there was no room on the stack to end it: whoever is above does
             raise
+        finally:
+            self._flight = None  # which has the error, whose traceback leads here
         if type(self.value) is not Instead:
             return False
         self.value = self.value.value
@@ -341,6 +350,7 @@ def _run_alone(operation: InBackground, compute: Callable[[], Any]) -> None:
     enclosing.set(None)
     operation.flight.thread = threading.get_ident()
     pending = PendingCall(operation.coroutine)
+    del operation  # which has the flight, and that the error, whose traceback leads here
     if pending.ready:
         return
     try:

@@ -196,6 +196,8 @@ async def in_own_task(coroutine: Coroutine[Any, Any, Any], unwanted: Callable[[A
             here = copy_context()
             task.add_done_callback(lambda task: hand_over(task, lambda result: here.run(unwanted, result)))
         raise
+    finally:
+        del task  # an exception in it leads to this frame
 
 
 async def all_of(calls: "list[Coroutine[Any, Any, Any]]") -> list[Any]:
@@ -205,6 +207,8 @@ async def all_of(calls: "list[Coroutine[Any, Any, Any]]") -> list[Any]:
     """
     loop = asyncio.get_running_loop()
     tasks = [loop.create_task(call) for call in calls]
+    task: asyncio.Task[Any] | None = None
+    running: list[asyncio.Task[Any]] = []
     cancelled: asyncio.CancelledError | None = None
     try:
         while running := [task for task in tasks if not task.done()]:
@@ -220,9 +224,10 @@ async def all_of(calls: "list[Coroutine[Any, Any, Any]]") -> list[Any]:
                 task.exception()  # the first is raised, and asyncio need not tell of the others
         if cancelled is not None:
             raise cancelled
-        return [task.result() for task in tasks]
+        return list(map(asyncio.Task.result, tasks))
     finally:
-        cancelled = None  # its traceback leads here
+        cancelled = task = None  # what is raised has a traceback that leads here
+        running = tasks = []
 
 
 def message_of(error: BaseException | None) -> Any:

@@ -347,6 +347,7 @@ async def _lead_on(
             flight.abandon()  # nothing above has ended it: a waiter leads the next
         if is_call and listeners:
             binding.tell_miss(lease.key, cost, error)
+        del flight, lease  # the flight has the error, whose traceback may lead here
 
 
 class ArgumentsChanged(Exception):
@@ -424,14 +425,14 @@ class PendingLeadFast(Lease):
 
     def computed(self, value: Any) -> Any:
         """Store what the function returned, and return it."""
-        binding, flight, kind = self.binding, self.flight, type(value)
+        binding, kind = self.binding, type(value)
         lifetime = binding.fixed_lifetime
         is_result = id(kind) in BUILTIN_TYPES or (
             kind is not StoreDecision and kind is not CoroutineType and not _why_used_up(kind)
         )
         if lifetime is None or not is_result or (adapters and adapters.refusal(value)):
             return self._end(value, None)
-        cost = self._leave()
+        cost, flight = self._leave(), self.flight
         try:
             binding.counters.seconds_computed += cost
             if cost > binding.longest:
@@ -482,6 +483,9 @@ class PendingLeadFast(Lease):
             if self.flight.state is None:
                 enclosing.set(self.flight)  # there was no room on the stack to end it: whoever is above does
             raise
+        finally:
+            if self.flight.state is not None:
+                del self.flight  # which has the error, whose traceback leads here
 
 
 async def _is_served_old(

@@ -48,6 +48,7 @@ class TaskDriver:
     async def resume(self, answer: Any) -> Any:
         """Do all that is left, the next of it with *answer*, and return what the caller gets."""
         coroutine, is_led = self._coroutine, False
+        operation: Any
         try:
             operation = coroutine.send(answer)
             answer = None  # there may have been an exception in it, whose traceback leads here
@@ -55,7 +56,9 @@ class TaskDriver:
                 if type(operation) is Compute:
                     if operation.flight is not None:
                         is_led = True
-                        return await self._lead_in_task(operation.flight)
+                        leading = self._lead_in_task(operation.flight)
+                        operation = answer = None  # these lead to the flight, that to the error, its traceback here
+                        return await leading
                     try:
                         answer = await self._compute(), None, 0.0
                     except BaseException as error:
@@ -77,7 +80,10 @@ class TaskDriver:
             if not is_led:
                 coroutine.close()
         if type(result) is Raised:
-            raise result.error
+            try:
+                raise result.error
+            finally:
+                result = operation = None  # as above
         return result
 
     async def _perform(self, operation: Operation) -> Any:
@@ -123,8 +129,8 @@ class TaskDriver:
                 raise cancelled  # the caller's own, and not that of the task
             return task.result()
         finally:
-            cancelled = None  # its traceback leads here
             flight.leave(self._wake)
+            del cancelled, task, flight  # what is raised has a traceback that leads here
 
     async def _lead(self, flight: Flight) -> Any:
         enclosing.set(flight)  # in this task's own context
@@ -136,12 +142,14 @@ class TaskDriver:
             raise
         except BaseException as error:
             self._task = flight.cancel = None
+            del flight  # which has the error, whose traceback leads here
             result = await self.resume((None, error, ticks() - began))
             if type(result) is not Instead:
                 raise
         else:
             self._task = flight.cancel = None  # what is computed may as well be stored
             enclosing.set(flight.parent)
+            del flight
             result = await self.resume((value, None, ticks() - began))
         return result.value if type(result) is Instead else result
 

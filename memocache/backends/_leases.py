@@ -544,7 +544,10 @@ def _answers(calls: Sequence[Callable[[], T]]) -> list[T]:
     answers = at_once(calls)
     for answer in answers:
         if isinstance(answer, Exception):
-            raise answer
+            try:
+                raise answer
+            finally:
+                del answer, answers  # the traceback leads here
     return answers
 
 

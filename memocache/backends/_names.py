@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from memocache._clock import ticks
 from memocache._fork import in_child
 from memocache._living import Living
+from memocache._stored_exception import own_copy
 
 Place: TypeAlias = tuple[int, Any]
 """A family of addresses, and the address of a server."""
@@ -64,7 +65,10 @@ class Host:
                 self._use(place)
                 return
         self.look_again(LEAST)
-        raise problem or OSError(f"{self.name} has no address")
+        try:
+            raise problem or OSError(f"{self.name} has no address")
+        finally:
+            del problem  # its traceback leads here
 
     def _known(self, left: Callable[[], float]) -> list[Place]:
         """Return the addresses, the one in use first; wait for the first look-up of all."""
@@ -74,7 +78,8 @@ class Host:
             if answered is not None and not answered.wait(left()):
                 raise TimeoutError(f"the address of {self.name} is not known yet")
             if not self._places:
-                raise self._problem or OSError(f"{self.name} has no address")
+                problem = self._problem  # a copy, since what is raised leads to all that its callers have
+                raise OSError(f"{self.name} has no address") if problem is None else own_copy(problem)
         return list(self._places)
 
     def look_again(self, seconds: float = LOOK_AGAIN) -> None:

@@ -547,29 +547,31 @@ class WireServer(ABC, Generic[C]):
         now = ticks()
         began = now if began is None else began
         deadline = now + (seconds or self.timeout)
-        problem: Exception | None = None
+        problems: list[Exception] = []  # emptied at the end, since their tracebacks lead here
         while True:
             connection: C | None = None
             try:
-                connection, idle = self._borrow(deadline, problem)
+                connection, idle = self._borrow(deadline, problems)
                 sockets = connection.sockets
                 sockets.seconds = sockets.patience = deadline - ticks()
                 if sockets.seconds <= 0:
-                    raise problem or Exhausted("there was no connection to it in time")
+                    raise problems.pop() if problems else Exhausted("there was no connection to it in time")
                 answer = command(connection, what)
             except Exception as error:
+                problems.clear()
                 if connection is None:
                     raise self._failure(error, writes, began, None) from error
                 self._lose(connection)
                 if self._seats and (repeats or self.may_ask_again(error)) and not isinstance(error, TimeoutError):
                     # As it says where it takes no more connections: those that there are have to be enough.
-                    problem, self._full_until = error, ticks() + FULL
+                    problems[:], self._full_until = [error], ticks() + FULL
                     continue
                 raise self._failure(error, writes, began, connection.sockets) from error
             except BaseException:
                 if connection is not None:
                     self._lose(connection)
                 raise
+            problems.clear()
             sockets.seconds, sockets.patience = self.timeout, self.timeout / 2
             idle.append(connection)
             if self._waiting:
@@ -621,11 +623,11 @@ class WireServer(ABC, Generic[C]):
 
     # ---- connections ---------------------------------------------------------------------------------------------
 
-    def _borrow(self, deadline: float, problem: Exception | None) -> tuple[C, list[C]]:
+    def _borrow(self, deadline: float, problems: list[Exception]) -> tuple[C, list[C]]:
         """Return a connection, and where it is to be put back: one that is idle, a new one, or the next to come back.
 
         Where the server takes no more of them, those that there are have to be enough. What is raised if none comes
-        back in time is the *problem* that there was with a new one.
+        back in time is the last of the *problems* that there were with a new one.
         """
         while True:
             idle = self._idle
@@ -640,7 +642,7 @@ class WireServer(ABC, Generic[C]):
                 continue
             seat = self._take_seat()
             if seat is None:
-                self._wait(deadline, problem)
+                self._wait(deadline, problems)
                 continue
             try:
                 connection = self.connect(deadline)
@@ -649,7 +651,7 @@ class WireServer(ABC, Generic[C]):
                 self._wake()
                 if not isinstance(error, Exception) or not self._seats:
                     raise
-                problem, self._full_until = error, ticks() + FULL
+                problems[:], self._full_until = [error], ticks() + FULL
                 continue
             connection.seat = seat
             return connection, idle
@@ -664,7 +666,7 @@ class WireServer(ABC, Generic[C]):
             self._seats.add(seat)
             return seat
 
-    def _wait(self, deadline: float, problem: Exception | None) -> None:
+    def _wait(self, deadline: float, problems: list[Exception]) -> None:
         """Wait until there may be a connection; raise if there is none in time."""
         gate = threading.Lock()
         gate.acquire()
@@ -674,7 +676,7 @@ class WireServer(ABC, Generic[C]):
             if self._idle or len(self._seats) == 0:
                 return
             if not gate.acquire(timeout=max(0.0, deadline - ticks())):
-                raise problem or Exhausted(f"all {len(self._seats)} connections to it were in use")
+                raise problems.pop() if problems else Exhausted(f"all {len(self._seats)} connections to it were in use")
         except BaseException:
             if gate not in self._waiting:  # what it was woken for is for another one
                 self._wake()

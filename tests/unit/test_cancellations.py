@@ -203,15 +203,18 @@ async def test_a_cancellation_has_the_context_in_which_it_came(cache: Cache) -> 
 
 
 async def test_what_the_cleanup_raises_goes_before_the_cancellation(cache: Cache) -> None:
+    began = asyncio.Event()
+
     @cached(cache=cache, namespace="cleanup")
     async def f() -> None:
+        began.set()
         try:
             await asyncio.Event().wait()
         finally:
             raise ValueError("cannot clean up")
 
     task = asyncio.ensure_future(f())
-    await asyncio.sleep(SOON)
+    await began.wait()
     task.cancel("by the caller")
     with pytest.raises(ValueError, match="cannot clean up") as raised:
         await task

@@ -24,6 +24,7 @@ __all__ = ["RedisServer", "RoundTrip", "can_watch_sockets"]
 
 RECEIVE: Final = 64 * 1024
 CLOSED: Final = "the connection was closed"
+LATE: Final = "the server does not answer in time"
 LEAST: Final = 0.001  # seconds for a round trip
 GRACE: Final = 0.02  # seconds in which it may be told why there is no connection in time
 ROLE: Final = Request(resp.command(resp.any_reply, b"ROLE"))
@@ -300,9 +301,8 @@ class LoopConnection:
             if pending.error is not None:
                 raise pending.error
             if pending.replies is None:
-                error = TimeoutError("the server does not answer in time")
-                self.close(error)  # the answer may come yet, and would be taken for the next one's
-                raise error
+                self.close(TimeoutError(LATE))  # the answer may come yet, and would be taken for the next one's
+                raise TimeoutError(LATE)
             return pending.replies
         finally:
             del pending  # an exception in it leads to this frame

@@ -117,6 +117,7 @@ class Topology(ABC):
     ) -> T:
         """Return what *ask* makes of the first of *servers*; if that is in trouble, of another, all asked at once."""
         problem: BaseException = BackendUnavailable("there is nobody to ask")
+        answer: Any = None
         share = 0.5 if len(servers) > 1 else 1.0
         for asked in (servers[:1], servers[1:MOST_ASKED]):
             seconds = (deadline - ticks()) * share
@@ -125,7 +126,10 @@ class Topology(ABC):
                     return answer  # type: ignore[no-any-return]
                 problem = answer
             share = 1.0
-        raise problem
+        try:
+            raise problem
+        finally:
+            del problem, answer  # the traceback leads here
 
     async def ask_all(self, requests: Mapping[int, Request]) -> dict[int, list[Reply]]:
         """Return the replies to *requests*, by shard; raise if one was not answered, after the others have been."""
@@ -137,7 +141,10 @@ class Topology(ABC):
             except BackendError as error:
                 failed = error
         if failed is not None:
-            raise failed
+            try:
+                raise failed
+            finally:
+                del failed  # its traceback leads here
         return replies
 
 
@@ -345,7 +352,10 @@ class Cluster(Topology):
         by_owner = await self._by_owner(list(requests), deadline)
         for problem in await Together([ask(server, shards) for server, shards in by_owner.items()]):
             if problem is not None:
-                raise problem
+                try:
+                    raise problem
+                finally:
+                    del problem  # its traceback leads here
         return replies
 
     async def _round_trip(self, server: RedisServer, request: Request, deadline: float) -> list[Reply]:
