@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
-from memocache._flight import Flight, collecting, enclosing, in_background, leave
+from memocache._flight import Flight, collecting, enclosing, in_background, leave, waiting
 from memocache._fork import notice
 
 R = TypeVar("R")
@@ -44,7 +44,7 @@ class Operation:
 
 
 class Join(Operation):
-    """Wait until *flight* has ended, at most *seconds*; the answer is whether it has, None if that can never be."""
+    """Wait until *flight* has ended, at most *seconds*; the answer is whether it has, None if it waits for us."""
 
     __slots__ = ("flight", "seconds")
 
@@ -54,17 +54,19 @@ class Join(Operation):
 
     def run(self) -> bool | None:
         """Block this thread."""
-        if self.flight.thread == threading.get_ident():
-            return None  # a signal handler or a destructor, on top of the leader itself
         if notice():
             return None  # it is led in the parent
-        return self.flight.join(self.seconds)
+        # What this thread leads cannot be waited for here: by a signal handler or a destructor on top of its leader, or
+        # by an ordinary function in the event loop of its task.
+        with waiting(self.flight, threading.get_ident()) as allowed:
+            return self.flight.join(self.seconds) if allowed else None
 
     async def run_in_task(self) -> bool | None:
         """Wait in this task; see `_pool.join`."""
         from memocache._pool import join  # asyncio takes longer to import than all of ours
 
-        return await join(self.flight, self.seconds)
+        with waiting(self.flight) as allowed:
+            return await join(self.flight, self.seconds) if allowed else None
 
 
 class Sleep(Operation):

@@ -194,25 +194,30 @@ def leave(flight: Flight) -> None:
 
 
 _graph = threading.RLock()  # re-entrant, since a signal handler or a destructor may wait for a flight, too
+_blocked: Final[dict[int, list[Flight]]] = {}
+"""The flights that threads wait for. Until then nothing else goes on there, such as the tasks of an event loop."""
 
 
 class waiting:
-    """Context manager: the flights around this call wait for *flight*; true where they may.
+    """Context manager: the flights around this call wait for *flight*, and the *thread*, if any; true where they may.
 
-    False means that *flight* waits for one of them, directly or through others (or is one of them), so that waiting
-    would never end.
+    False means that *flight* waits for one of them, directly or through others (or is one of them, or led in that
+    thread), so that waiting would never end.
     """
 
-    def __init__(self, flight: Flight) -> None:
+    def __init__(self, flight: Flight, thread: int = 0) -> None:
         self._flight = flight
+        self._thread = thread
         self._around = _chain(enclosing.get())
         self._entered = False
 
     def __enter__(self) -> bool:
         with _graph:
-            if not _reaches(self._flight, self._around):
+            if not _reaches(self._flight, self._around, self._thread):
                 for flight in self._around:
                     flight.waits_for.append(self._flight)
+                if self._thread:
+                    _blocked.setdefault(self._thread, []).append(self._flight)
                 self._entered = True
         return self._entered
 
@@ -221,6 +226,10 @@ class waiting:
             with _graph:
                 for flight in self._around:
                     flight.waits_for.remove(self._flight)
+                if self._thread:
+                    _blocked[self._thread].remove(self._flight)
+                    if not _blocked[self._thread]:
+                        del _blocked[self._thread]
 
 
 def _chain(flight: Flight | None) -> list[Flight]:
@@ -231,15 +240,17 @@ def _chain(flight: Flight | None) -> list[Flight]:
     return chain
 
 
-def _reaches(start: Flight, goals: list[Flight]) -> bool:
-    """Return whether one of *goals* is among what *start* waits for, directly or through others."""
+def _reaches(start: Flight, goals: list[Flight], thread: int = 0) -> bool:
+    """Return whether one of *goals*, or what *thread* leads, is *start* or what that waits for, perhaps by others."""
     found, todo = {id(start)}, [start]
     targets = {id(goal) for goal in goals}
     while todo:
         flight = todo.pop()
-        if id(flight) in targets:
+        if flight.state is not None:
+            continue  # whoever waited for it is only about to go on
+        if id(flight) in targets or flight.thread == thread != 0:
             return True
-        for further in flight.waits_for:
+        for further in (*flight.waits_for, *_blocked.get(flight.thread, ())):
             if id(further) not in found:
                 found.add(id(further))
                 todo.append(further)
@@ -299,3 +310,4 @@ def _after_fork() -> None:
     _graph, _lock = threading.RLock(), threading.RLock()
     _running = 0
     _waiting.clear()
+    _blocked.clear()

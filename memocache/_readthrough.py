@@ -37,7 +37,7 @@ from memocache._effects import (
     blocking,
 )
 from memocache._entry import SECOND, Entry, EntryScope, FastKey, StaleableEntry
-from memocache._flight import collecting, enclosing, leave, waiting
+from memocache._flight import collecting, enclosing, leave
 from memocache._hooks import adapters
 from memocache._listeners import listeners
 from memocache._signature import is_awaited_once, is_read_once
@@ -143,8 +143,7 @@ async def get_or_compute(
             await Sleep(min(budget, chance.uniform(sleep / 2, sleep)))
             sleep = min(2 * sleep, LONGEST_SLEEP)
         else:
-            with waiting(flight) as allowed:  # not for a flight that waits for us
-                ended = await Join(flight, budget) if allowed else None
+            ended = await Join(flight, budget)
             if ended is None or flight.value is UNSHARED:
                 return await compute_alone(binding, key)
             if ended and flight.state != "abandoned":

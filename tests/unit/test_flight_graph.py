@@ -12,8 +12,10 @@ import pytest
 from memocache import Cache, cached
 from memocache import _flight as flights
 from memocache._flight import Flight, enclosing, waiting
+from tests.support.servers import wait_until
 from tests.support.threads import PATIENCE, start
 from tests.unit import test_flight
+from tests.unit.test_tasks import joined
 
 # Who waits for himself fails the test.
 LONGER_THAN_PATIENCE = 1000
@@ -120,6 +122,46 @@ async def test_tasks_that_each_begin_the_next_are_let_go(cache: Cache) -> None:
     assert sum(seen() is not None for seen in flights_seen) < 5
 
 
+@pytest.mark.parametrize("first", ["loop", "thread"])
+def test_what_an_event_loop_leads_is_not_waited_for_while_that_is_blocked(first: str, cache: Cache) -> None:
+    # A coroutine calls an ordinary function; the thread that computes that asks for what this event loop computes.
+    led, computing, go, end = (threading.Event() for _ in range(4))
+
+    @cached(cache=cache, namespace="in loop", wait=LONGER_THAN_PATIENCE)
+    async def in_loop() -> str:
+        if led.is_set():
+            return "alone"
+        led.set()
+        assert await asyncio.to_thread(end.wait, PATIENCE)
+        return "shared"
+
+    @cached(cache=cache, namespace="in thread", wait=LONGER_THAN_PATIENCE)
+    def in_thread() -> str:
+        if computing.is_set():
+            return "alone"
+        computing.set()
+        assert go.wait(PATIENCE)
+        return asyncio.run(in_loop())
+
+    async def main() -> tuple[str, str, str]:
+        task = asyncio.create_task(in_loop())
+        assert await asyncio.to_thread(led.wait, PATIENCE)
+        thread = start(in_thread)
+        assert await asyncio.to_thread(computing.wait, PATIENCE)
+        if first == "thread":
+            go.set()
+            await joined(cache, 2)
+        else:
+            start(lambda: wait_until(lambda: bool(flights._blocked)) and go.set())
+        result = in_thread()
+        end.set()
+        return result, await asyncio.wrap_future(thread), await task
+
+    shared = "shared" if first == "thread" else "alone"
+    assert start(asyncio.run, main()).result(PATIENCE) == ("alone", shared, "shared")
+    assert flights._blocked == {}
+
+
 # ---- by themselves ---------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +261,20 @@ def test_the_flights_around_wait_as_well() -> None:
     with waiting(other):
         assert outer.waits_for == inner.waits_for == [other]
     assert outer.waits_for == inner.waits_for == []
+    enclosing.reset(token)
+
+
+def test_what_has_ended_waits_for_nobody_any_more() -> None:
+    one, ended = flight("1"), flight("2")
+    ended.thread = one.thread = 1
+    one.waits_for.append(ended)  # who leads it is only about to go on
+    token = enclosing.set(ended)
+    ended.resolve(None)
+    with waiting(one, 2) as allowed:
+        assert allowed
+    ended.thread = 2
+    with waiting(one, 2) as allowed:
+        assert allowed
     enclosing.reset(token)
 
 
