@@ -1,5 +1,6 @@
 """Binding: one function on one cache, with its keys, its policy and its counters there; Bindings: all of a function."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Hashable, Iterable
 from sys import getsizeof
@@ -298,7 +299,8 @@ class Binding:
         reasons = self._warned.setdefault(what, set())
         if reason not in reasons and len(reasons) < MOST_REASONS and not (reasons and type(error) is LeftAlone):
             reasons.add(reason)
-            logger().warning("%s: %s%s (said once; see info())", self.title, what, f": {said}" if said else "")
+            with contextlib.suppress(ImportError):  # of logging, in a destructor at the very end
+                logger().warning("%s: %s%s (said once; see info())", self.title, what, f": {said}" if said else "")
 
 
 class KnownKeys(dict[Hashable, str]):

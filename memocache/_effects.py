@@ -11,13 +11,14 @@ one frame of ours a level.
 
 import contextlib
 import functools
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
-from memocache._flight import Flight, collecting, enclosing, in_background, leave, waiting
+from memocache._flight import Flight, collecting, enclosing, in_background, leave, start, waiting
 from memocache._fork import notice
 
 R = TypeVar("R")
@@ -54,8 +55,8 @@ class Join(Operation):
 
     def run(self) -> bool | None:
         """Block this thread."""
-        if notice():
-            return None  # it is led in the parent
+        if notice() or sys.is_finalizing():
+            return None  # it is led in the parent; or by a thread that does not go on
         # What this thread leads cannot be waited for here: by a signal handler or a destructor on top of its leader, or
         # by an ordinary function in the event loop of its task.
         with waiting(self.flight, threading.get_ident()) as allowed:
@@ -120,13 +121,10 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     threads = []
     here = []  # for which there are no threads: too many of them, or the interpreter shuts down
     for number in range(len(calls) - 1):
-        thread = threading.Thread(target=do, args=(number,), name="memocache servers", daemon=True)
         try:
-            thread.start()
+            threads.append(start("memocache servers", do, number))
         except RuntimeError:
             here.append(number)
-        else:
-            threads.append(thread)
     for number in (*here, *range(len(calls))[-1:]):
         do(number)
     for thread in threads:

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from memocache._clock import ticks
 from memocache._fork import in_child, notice
@@ -272,21 +272,30 @@ def in_background(call: Callable[[], object]) -> bool:
     notice()  # the threads of a parent do not run here
     work = functools.partial(copy_context().run, call)
     with _lock:
-        if len(_waiting) >= MOST_WAITING:
+        if len(_waiting) >= MOST_WAITING or sys.is_finalizing():  # the threads that there were have ended
             return False
         _waiting.append(work)
         if _running >= MOST_THREADS:
             return True
         _running += 1
     try:
-        threading.Thread(target=_work, name="memocache refresh", daemon=True).start()
-    except RuntimeError:  # no more threads, or the interpreter shuts down
+        start("memocache refresh", _work)
+    except RuntimeError:
         with _lock:
             _running -= 1
             if not _running:
                 _waiting.remove(work)
                 return False
     return True
+
+
+def start(name: str, call: Callable[..., object], *args: Any) -> threading.Thread:
+    """Start a daemon thread; RuntimeError if there are too many, or the interpreter shuts down."""
+    if sys.is_finalizing():  # a destructor at the very end: Python 3.11 would wait for the thread for ever
+        raise RuntimeError("the interpreter shuts down")
+    thread = threading.Thread(target=call, args=args, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _work() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from memocache._clock import ticks
+from memocache._flight import start
 from memocache._fork import in_child
 from memocache._living import Living
 from memocache._stored_exception import own_copy
@@ -91,8 +92,8 @@ class Host:
                 return
             answered = self._answered = threading.Event()
         try:
-            threading.Thread(target=self._look_up, args=(answered,), name="memocache names", daemon=True).start()
-        except RuntimeError as error:  # no more threads, or the interpreter shuts down
+            start("memocache names", self._look_up, answered)
+        except RuntimeError as error:
             self._problem, self._answered = OSError(str(error)), None
             answered.set()
 

@@ -33,8 +33,10 @@ def main(stand: str, prefix: str, way: str) -> None:
         found = asyncio.run(use(), debug=False)  # which would complain that it blocks
         print(json.dumps([seen, found, [dict(each.info().errors) for each in (f, g)]]), flush=True)
 
-    if way == "atexit":
+    if way.startswith("atexit"):
         atexit.register(end)
+        if way == "atexit, in use":  # what weakref closes at the exit of the process, it closes before that
+            assert [f(0), asyncio.run(g(0))] == [0, 0]
     elif way == "no room for a stack":
         threading.stack_size(1 << 30)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

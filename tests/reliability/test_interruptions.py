@@ -54,10 +54,15 @@ def test_leaving_in_the_middle_of_a_refresh(
         ledger.add(LEAVING, kind, 1, stuck=0)
 
 
-@pytest.mark.parametrize("way", ["atexit", "a thread that is left", "no room for a stack"])
+@pytest.mark.parametrize("way", ["atexit", "atexit, in use", "a thread that is left", "no room for a stack"])
 def test_where_no_thread_can_be_started(stand: Stand, prefix: str, way: str) -> None:
     answers = [1, 1, [1, 2], True, 3]
-    assert json.loads(run("ending", stand.spelt(), prefix, way)) == [answers, answers, [{}, {}]]
+    may_complain = way == "atexit, in use"  # of sockets that are opened once more when weakref has closed them
+    assert json.loads(run("ending", stand.spelt(), prefix, way, may_complain=may_complain)) == [
+        answers,
+        answers,
+        [{}, {}],
+    ]
 
 
 def test_the_naive_way_is_wrong(ledger: Ledger) -> None:

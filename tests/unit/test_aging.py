@@ -19,6 +19,7 @@ from memocache.backends.base import Busy, Cache, Lease, Stale, call_verb
 from memocache.testing._harness import wait_for
 from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer
+from tests.support.strict import run_strictly
 from tests.support.threads import PATIENCE, Held, start
 from tests.unit.test_tasks import joined
 
@@ -303,6 +304,37 @@ def test_when_no_thread_can_be_started_it_is_computed_in_the_foreground(
     stopped.tick(timedelta(seconds=61))
     f()
     wait_for(f, lambda info: info.stored == 3)
+
+
+AT_THE_VERY_END = """
+import builtins, os, threading
+from memocache import SimpleCache, cached
+
+@cached(cache=SimpleCache(), timeout=1e-9, stale=60)
+def old():
+    return "computed"
+
+@cached(cache=SimpleCache(), wait=1000)
+def led_elsewhere():
+    if threading.current_thread() is not threading.main_thread():
+        begun.set()
+        threading.Event().wait()
+    return "alone"
+
+class Last:
+    def __del__(self):
+        os.write(1, f"{old()} {led_elsewhere()}".encode())
+
+begun = threading.Event()
+old()
+threading.Thread(target=led_elsewhere, daemon=True).start()
+begun.wait()
+builtins.last = Last()  # which are the last that Python lets go of
+"""
+
+
+def test_a_destructor_at_the_very_end_waits_for_no_thread() -> None:
+    assert run_strictly(AT_THE_VERY_END) == "computed alone"
 
 
 def test_a_refresh_waits_for_nobody_who_waits_for_the_call_that_came_upon_it(cache: Cache, stopped: Any) -> None:

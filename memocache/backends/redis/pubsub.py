@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from memocache._clock import ticks
+from memocache._flight import start
 from memocache.backends.redis import resp
 from memocache.backends.redis.resp import Command, ErrorReply, PartialReplies, ProtocolError, Reply, Request, command
 from memocache.errors import one_line
@@ -49,8 +50,7 @@ class Channel:
         self._receivers.append(receiver)
         if len(self._receivers) == 1:
             self._ended = threading.Event()
-            arguments = (weakref.ref(self), self._ended)
-            threading.Thread(target=_run, args=arguments, name="memocache channel", daemon=True).start()
+            start("memocache channel", _run, weakref.ref(self), self._ended)
 
     def publish(self, text: str) -> Request:
         """Return the request that sends *text* to all receivers."""

@@ -565,7 +565,7 @@ class Database:
             with contextlib.suppress(OSError, BackendUnavailable, ConfigurationError):
                 self._connections.move_aside(connection, str(error))
                 return True
-        if kind is ErrorKind.OTHER:
+        if kind is ErrorKind.OTHER or kind is ErrorKind.CLOSED:  # the latter also by weakref, when the process ends
             connection.close()  # the next command begins with another
         return kind is ErrorKind.CLOSED
 

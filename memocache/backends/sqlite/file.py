@@ -318,7 +318,8 @@ class SharedMemory:
         self.mapped = size
         self.length: Callable[[], int] = functools.partial(os.lseek, file, 0, os.SEEK_END)
         """Returns the length of the file: below *mapped* if somebody has emptied it. fstat takes twice as long."""
-        weakref.finalize(self, os.close, file)
+        # Not at the exit of the process: what is called there after that would ask another file of the same number.
+        weakref.finalize(self, os.close, file).atexit = False
 
     def is_whole(self) -> bool:
         """Return whether the file is as long as what was mapped of it."""
