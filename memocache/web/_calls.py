@@ -122,7 +122,7 @@ class ViewRequest(ABC):
         """
         session = self.session
         is_in_key = self.rules.is_in_key("cookie") and bool(self.info.values("cookie"))
-        is_filled = isinstance(session, Mapping) and len(session) > 0
+        is_filled = isinstance(session, Mapping) and bool(session)  # whose class may say what does not count
         return is_filled and not is_in_key and bool(getattr(session, "accessed", True))
 
     def kept(self, names: Iterable[str]) -> Iterable[str]:

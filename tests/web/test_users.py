@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import path
 from django.utils.functional import SimpleLazyObject
 from flask import Flask, g
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from ninja import NinjaAPI
 from ninja.decorators import decorate_view
 from werkzeug.local import LocalProxy
@@ -237,6 +238,22 @@ def test_flask_login_knows_a_user_by_the_request(login: Flask, count: Count, loo
         assert client.get("/", headers={"User-Agent": ""}).status_code == 401
     else:
         assert bodies("", "mallory", "", "alice", "") == ["4", "4", "4", "5", "4"]
+
+
+def test_a_session_that_says_that_it_is_empty_is_nobody_s(count: Count) -> None:
+    class Session(SecureCookieSession):
+        def __init__(self) -> None:
+            super().__init__({"_permanent": True})  # as those of Flask-Session
+
+        def __bool__(self) -> bool:
+            return len(self) > 1
+
+    app = Flask("tests")
+    app.session_interface = SecureCookieSessionInterface()
+    app.session_interface.session_class = Session
+    app.secret_key = "secret"
+    app.add_url_rule("/", "page", cached(lambda: f"{count()} {flask.session.get('cart')}"))
+    assert [app.test_client().get("/").text for _ in range(2)] == ["1 None", "1 None"]
 
 
 @pytest.mark.parametrize("attribute", ["user", "current_user", "flask_httpauth_user", "_jwt_extended_jwt", "identity"])
