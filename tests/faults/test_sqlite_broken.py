@@ -203,6 +203,51 @@ def test_a_file_that_is_removed_is_made_again_for_all(what: str, tmp_path: Path)
     assert new.peek() == 3
 
 
+SAYS = """
+f = cached(cache=SQLiteCache(path), namespace="f")(lambda: open(path + ".truth").read())
+for line in sys.stdin:
+    print(f() if line == "call\\n" else f.uncache(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("thread", ["same", "other"])
+@pytest.mark.parametrize("removed", [("-wal",), ("-shm",), ("-wal", "-shm")], ids="".join)
+def test_who_has_another_log_than_others_begins_anew(
+    removed: tuple[str, ...], thread: str, path: Path, warnings: Callable[[], list[str]]
+) -> None:
+    truth = path.with_name("cache.db.truth")
+    truth.write_text("1")
+
+    @cached(cache=SQLiteCache(path), namespace="f")
+    def here() -> str:
+        return truth.read_text()
+
+    assert here() == here() == "1"
+    for side in removed:
+        path.with_name(path.name + side).unlink()
+    words = [sys.executable, "-c", PREAMBLE + SAYS, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+
+        def there(what: str) -> str:
+            assert other.stdin is not None
+            assert other.stdout is not None
+            other.stdin.write(what + "\n")
+            other.stdin.flush()
+            return other.stdout.readline().strip()
+
+        assert there("call") == "1"
+        truth.write_text("2")
+        assert (here.uncache() if thread == "same" else start(here.uncache).result(PATIENCE)) in (True, False)
+        assert (there("call"), here()) == ("2", "2")
+        truth.write_text("3")
+        assert there("uncache") == "True"
+        assert (here(), there("call")) == ("3", "3")
+        other.communicate()
+    assert here.info().failures == 0
+    why = "somebody has removed SQLite's log, or the index of that"
+    assert warnings() == ([] if removed == ("-wal",) else [f"the cache in {path} begins anew: {why}"])
+
+
 def test_a_directory_that_gives_way_to_a_file_is_not_trouble_in_the_application(tmp_path: Path) -> None:
     f = cached(cache=SQLiteCache(tmp_path / "d" / "cache.db"), namespace="f")(lambda x: x)
     assert f(1) == 1

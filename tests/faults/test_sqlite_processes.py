@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from memocache import SQLiteCache
+from memocache import SQLiteCache, cached
 from memocache.backends.base import Busy, Lease
 from tests.support.forks import UNDER_LOAD
 from tests.support.processes import all_end_well
@@ -62,6 +62,23 @@ def test_the_lease_of_a_process_that_was_killed_runs_out(path: Path) -> None:
         assert seen == Busy(None)  # nobody in this process has it
         clock.tick(timedelta(seconds=90))
         assert isinstance(cache.look("key", (), clock().timestamp(), 60), Lease)
+
+
+IS_CALLED_LAST = """
+import atexit, sys
+atexit.register(lambda: print(f(1), f.info().hits))  # after weakref has closed the file
+from memocache import SQLiteCache, cached
+from memocache.backends.sqlite import file
+file.CHECK_INTERVAL = -1
+f = cached(cache=SQLiteCache(sys.argv[1]), namespace="f")(lambda x: x)
+f(1)
+"""
+
+
+def test_a_call_at_the_very_end_of_a_process_leaves_what_is_there(path: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", IS_CALLED_LAST, str(path)], capture_output=True, check=True, timeout=60)
+    assert (run.stdout, run.stderr) == (b"1 1\n", b"")
+    assert cached(cache=SQLiteCache(path), namespace="f")(lambda x: x).peek(1) == 1
 
 
 def test_a_large_transaction_that_was_killed_leaves_all_or_nothing(path: Path) -> None:

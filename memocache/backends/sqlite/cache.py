@@ -33,6 +33,7 @@ from memocache.backends.sqlite.connection import (
     ErrorKind,
     kind_of,
     log_pages_of,
+    reason_of,
 )
 from memocache.backends.sqlite.file import (
     CHECK_INTERVAL,
@@ -563,7 +564,7 @@ class Database:
             raise DatabaseFull(str(error)) from error
         if kind is ErrorKind.CORRUPT:
             with contextlib.suppress(OSError, BackendUnavailable, ConfigurationError):
-                self._connections.move_aside(connection, str(error))
+                self._connections.move_aside(connection, reason_of(error))
                 return True
         if kind is ErrorKind.OTHER or kind is ErrorKind.CLOSED:  # the latter also by weakref, when the process ends
             connection.close()  # the next command begins with another

@@ -24,7 +24,7 @@ from memocache.errors import BackendUnavailable, ConfigurationError, with_articl
 
 __all__ = [
     *("BESIDE", "LEAST_PAGES", "PAGE", "Connections", "DatabaseConnection", "Error", "ErrorKind", "kind_of"),
-    *("VERSION", "log_pages_of"),
+    *("VERSION", "log_pages_of", "reason_of"),
 ]
 
 T = TypeVar("T")
@@ -133,6 +133,11 @@ class DatabaseConnection:
         (is_busy, _, _) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not is_busy
 
+    @property
+    def is_held(self) -> bool:
+        """True as long as nobody has closed it, nor weakref, when the process ends."""
+        return self._close.alive
+
     def close(self) -> None:
         """Close it; its thread will make another when it needs one."""
         with self.lock:
@@ -196,7 +201,6 @@ class Connections:
             BackendUnavailable: it is kept from us for too long.
             OSError, Error: it cannot be opened.
         """
-        self.close()
         connection = self._local.connection = self._open()
         return connection
 
@@ -240,18 +244,32 @@ class Connections:
     def _open(self) -> DatabaseConnection:
         for _ in range(2):
             with self.file.lock():
-                connection = self._connect(self.file.ensure())
+                identity = self.file.ensure()
+                if self._have_another_log(identity):
+                    self.file.remove(identity, "somebody has removed SQLite's log, or the index of that")
+                    identity = self.file.ensure()
+                self.close()  # not before: it says which log was the right one
+                connection = self._connect(identity)
                 try:
                     self._prepare(connection)
                 except BaseException as error:
                     connection.close()
                     if kind_of(error) is not ErrorKind.CORRUPT:
                         raise
-                    self.file.move_aside(connection.identity, str(error))
+                    self.file.move_aside(connection.identity, reason_of(error))
                 else:
+                    connection.identity = *identity[:2], self.file.sides()
                     self._all.add(connection)
                     return connection
         raise BackendUnavailable(f"{self.file.path} was broken twice in a row")
+
+    def _have_another_log(self, identity: FileIdentity) -> bool:
+        """Return whether connections of ours to this file have a log, or an index, that somebody has removed since.
+
+        Whoever opens the file now does not see what is changed in that log, and may see again what was forgotten.
+        """
+        database, _, sides = identity
+        return any(each.is_held and each.identity[0] == database and each.identity[2] != sides for each in self._all)
 
     def _connect(self, identity: FileIdentity) -> DatabaseConnection:
         # `rw`: SQLite itself must not make the file, whose mode would be the umask's.
@@ -272,9 +290,11 @@ class Connections:
 
     def _prepare(self, connection: DatabaseConnection) -> None:
         execute = connection.execute
+        execute("BEGIN")  # all at one moment: somebody whose lock was removed may be making it
         (application,) = execute("PRAGMA application_id").fetchone()
         (schema,) = execute("PRAGMA user_version").fetchone()
         schema_rows = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        execute("COMMIT")
         is_new = application == 0 and not schema_rows
         if application != APPLICATION and not is_new:
             raise ConfigurationError(
@@ -368,7 +388,7 @@ NOT_OUR_SCHEMA: Final = (
 
 def kind_of(error: BaseException) -> ErrorKind:
     """Return the kind of *error*."""
-    if isinstance(error, CorruptDatabase):
+    if isinstance(error, CorruptDatabase) or is_log_too_short(error):
         return ErrorKind.CORRUPT
     if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
         return ErrorKind.CLOSED
@@ -377,6 +397,16 @@ def kind_of(error: BaseException) -> ErrorKind:
     if code == sqlite3.SQLITE_ERROR and str(error).startswith(NOT_OUR_SCHEMA):
         return ErrorKind.CORRUPT
     return CODES.get(code, ErrorKind.OTHER)
+
+
+def is_log_too_short(error: BaseException) -> bool:
+    """Return whether SQLite's log ends where it should go on: somebody has removed it, or emptied it."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_SHORT_READ
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what to say of an *error* for which a file is moved aside."""
+    return "somebody has removed or emptied SQLite's log" if is_log_too_short(error) else str(error)
 
 
 # ---- forks -----------------------------------------------------------------------------------------------------------

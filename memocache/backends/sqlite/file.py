@@ -50,8 +50,10 @@ OURS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC"
 gate: Final = threading.RLock()
 """Held in this process by whoever has a lock or opens a file, and by whoever forks: a child must not inherit either."""
 
-FileIdentity: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
-"""The devices and inodes of a file and the one beside it, which tell them from others of the same names."""
+Inode: TypeAlias = tuple[int, int]
+FileIdentity: TypeAlias = tuple[Inode, Inode, tuple[Inode, Inode] | None]
+"""The devices and inodes of a file, of `-shared`, and of SQLite's log and its index, if these are there: they tell them
+from others of the same names."""
 
 
 class DatabaseFile:
@@ -69,7 +71,7 @@ class DatabaseFile:
         self._log_path = path + "-wal"
         self._index_path = path + "-shm"
         self._index_size = 0
-        self._map_inode: tuple[int, int] | None = None  # which of them is in memory
+        self._map_inode: Inode | None = None  # which of them is in memory
         # Which files were there, with a mark from before, and until when that is valid.
         self._last_check: tuple[FileIdentity, object, float] | None = None
         self._timeout = timeout
@@ -118,11 +120,23 @@ class DatabaseFile:
             self._index_size = 0
 
     def identity(self) -> FileIdentity | None:
-        """Return which files are there now; None if one is missing."""
+        """Return which files are there now; None if the first or the second is missing."""
         try:
-            return _inode(os.lstat(self.path)), _inode(os.lstat(self._shared_path))
+            return _inode(os.lstat(self.path)), _inode(os.lstat(self._shared_path)), self.sides()
         except OSError:  # or nobody lets us look: opening it will tell
             return None
+
+    def sides(self) -> tuple[Inode, Inode] | None:
+        """Return which log and index of it SQLite has now; None if it has not made one, or somebody has removed it."""
+        try:
+            return _inode(os.lstat(self._log_path)), _inode(os.lstat(self._index_path))
+        except OSError:
+            return None
+
+    def _is_there(self, identity: FileIdentity) -> bool:
+        """Return whether it is this file that is there now, whatever SQLite has beside it."""
+        there = self.identity()
+        return there is not None and there[:2] == identity[:2]
 
     def ensure(self) -> FileIdentity:
         """Return which file is there, made if need be; under `lock` only.
@@ -141,11 +155,12 @@ class DatabaseFile:
             status = os.fstat(new)
             os.close(new)
             self.mark_changed(EVERYTHING)
-        return _inode(status), _inode(os.lstat(self._shared_path))
+        assert self._map_inode is not None, "lock() goes first"
+        return _inode(status), self._map_inode, self.sides()
 
     def move_aside(self, broken: FileIdentity, why: str) -> None:
         """Give the *broken* file another name, unless somebody else has done so; tell of it; under `lock` only."""
-        if self.identity() != broken:
+        if not self._is_there(broken):
             return
         when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now()))
         aside = f"{self.path}.corrupt-{when}-{secrets.token_hex(2)}"
@@ -169,7 +184,7 @@ class DatabaseFile:
 
     def remove(self, full: FileIdentity, why: str) -> None:
         """Remove the file that is *full*, unless somebody else has done so; tell of it; under `lock` only."""
-        if self.identity() != full:
+        if not self._is_there(full):
             return
         for each in (self.path, *(self.path + side for side in SIDES)):  # the database first, as above
             with contextlib.suppress(FileNotFoundError):
@@ -262,7 +277,7 @@ class DatabaseFile:
         return 0 if self.shared is None or not self.shared.is_whole() else self.shared.idle_time(id_, now())
 
 
-def _inode(status: os.stat_result) -> tuple[int, int]:
+def _inode(status: os.stat_result) -> Inode:
     return status.st_dev, status.st_ino
 
 
