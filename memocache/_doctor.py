@@ -38,6 +38,16 @@ CONSEQUENCES: Final = {
     **dict.fromkeys(FOR_FIGURES, "processes cannot share their figures"),
 }
 
+REMEDIES: Final = {
+    "OOM": "Raise maxmemory, or set maxmemory-policy to allkeys-lru",
+    "MISCONF": "See why its snapshot fails, or switch snapshots off (save '')",
+    **dict.fromkeys(("READONLY", "MASTERDOWN"), "Name the master, or the sentinels: redis+sentinel://"),
+    "NOREPLICAS": "See that its replicas run, or set min-replicas-to-write to 0",
+    "LOADING": "Wait until it has read its data",
+    "BUSY": "End the script that it runs (SCRIPT KILL)",
+}
+"""By the first word of an answer; else it is the user who may not give a command."""
+
 
 class Doctor:
     """Looks at one cache after the other, says how it is, and collects what is wrong.
@@ -60,13 +70,20 @@ class Doctor:
                 "Give them a cache that they share, such as redis://, memcached:// or sqlite:///"
             )
             return
+        problem, facts = "", list[ServerFacts]()
         try:
             yield from self._examine_latency(cache)
-            facts = list(cache.facts())
         except MemocacheError as error:
-            told = str(error).rstrip(".")
-            yield f"{cache!r} cannot be reached: {told}. {_advice(told)}"
+            problem = str(error).rstrip(".")
+        try:
+            facts += cache.facts()  # which may tell why
+        except MemocacheError as error:
+            problem = problem or str(error).rstrip(".")
+        if problem and not facts:
+            yield f"{cache!r} cannot be reached: {problem}. {_advice(problem)}"
             return
+        if problem and not any(each.refused for each in facts):
+            yield f"{cache!r} does not take a value: {problem}"
         if not cache.one_machine and getattr(cache.far, "_prefix", None) == "":
             yield (
                 f"{cache!r} has no key_prefix: another application on the same server that has a function of the same "
@@ -223,12 +240,8 @@ def _refusals(where: str, refused: Mapping[str, str]) -> Iterator[str]:
 
 
 def _remedy(names: list[str], answer: str) -> str:
-    if answer.startswith("OOM"):
-        return "Raise maxmemory, or set maxmemory-policy to allkeys-lru"
-    if answer.startswith("MISCONF"):
-        return "See why its snapshot fails, or switch snapshots off (save '')"
-    if answer.startswith("READONLY"):
-        return "Name the master, or the sentinels: redis+sentinel://"
+    if remedy := REMEDIES.get(answer.partition(" ")[0]):
+        return remedy
     what = "channels &memocache:told:*" if names[0] in FOR_TIERS else "keys ~memocache*"
     return f"Allow its user the {what}, and +{' +'.join(names)} (ACL SETUSER)"
 

@@ -1,8 +1,10 @@
 """The doctor: `memocache doctor` on servers that are set up well, and on those that are not."""
 
 import asyncio
+import contextlib
 import os
 import re
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,6 +14,7 @@ from time import time
 from typing import Any
 
 import pytest
+import redis as redis_py
 from freezegun import freeze_time
 
 from memocache import ForeignCache, cache_from_url, cached
@@ -22,7 +25,8 @@ from memocache.cli import main
 from memocache.keys import all_tag
 from memocache.stats import share
 from tests.support.redis_servers import RedisCluster, RedisServer
-from tests.support.servers import MemcachedBinary, MemcachedServer
+from tests.support.servers import MemcachedBinary, MemcachedServer, wait_until
+from tests.support.threads import PATIENCE, start
 
 GOOD_REDIS = {
     "maxmemory": "256mb",
@@ -137,9 +141,12 @@ def test_a_clock_that_is_wrong(
 
 def test_a_redis_that_is_full(redis_factory: Any, prefix: str, examine: Examine) -> None:
     redis = redis_factory("--maxmemory", "1", "--maxmemory-policy", "noeviction")
-    _, _, troubles = examine(url_of(redis, prefix))
-    assert "cannot be reached: redis at" in troubles[0]
-    assert "OOM" in troubles[0]
+    _, _, (policy, refused) = examine(url_of(redis, prefix))
+    assert "noeviction" in policy
+    assert "refuses the command set (OOM " in refused
+    assert refused.endswith(
+        ", so results are computed each time. Raise maxmemory, or set maxmemory-policy to allkeys-lru"
+    )
 
 
 def test_commands_that_a_user_of_redis_may_not_give(redis: RedisServer, prefix: str, examine: Examine) -> None:
@@ -187,10 +194,42 @@ def test_each_server_of_a_cluster(redis_cluster: RedisCluster, prefix: str, exam
     assert all("has no maxmemory" in each for each in troubles)
 
 
-def test_a_replica(redis: RedisServer, redis_factory: Any, prefix: str, examine: Examine) -> None:
-    replica = redis_factory("--replicaof", "127.0.0.1", "1", "--replica-read-only", "no", "--maxmemory", "9mb")
+@pytest.mark.parametrize("read_only", ["yes", "no"])
+def test_a_replica(redis_factory: Any, prefix: str, examine: Examine, read_only: str) -> None:
+    replica = redis_factory("--replicaof", "127.0.0.1", "1", "--replica-read-only", read_only, "--maxmemory", "9mb")
     _, _, troubles = examine(url_of(replica, prefix))
     assert any("is a replica, which takes no writes. Name the master, or the sentinels" in each for each in troubles)
+    refused = [each for each in troubles if "(READONLY " in each]
+    assert [each.rpartition(". ")[2] for each in refused] == (
+        ["Name the master, or the sentinels: redis+sentinel://"] if read_only == "yes" else []
+    )
+
+
+def test_a_redis_that_lacks_replicas(redis_factory: Any, prefix: str, examine: Examine) -> None:
+    redis = redis_factory("--min-replicas-to-write", "1", "--maxmemory", "9mb", "--maxmemory-policy", "allkeys-lru")
+    _, _, (trouble,) = examine(url_of(redis, prefix))
+    assert "refuses the commands set, " in trouble
+    assert trouble.endswith("See that its replicas run, or set min-replicas-to-write to 0")
+
+
+def test_a_redis_that_is_busy(redis_factory: Any, prefix: str, examine: Examine) -> None:
+    redis = redis_factory("--lua-time-limit", "1")
+    with redis.client() as client, redis.client() as other:
+        script = start(client.eval, "while true do end", 0)
+        assert wait_until(lambda: _refuses(other))
+        _, _, troubles = examine(url_of(redis, prefix))
+        other.script_kill()
+        with pytest.raises(redis_py.RedisError, match="killed"):
+            script.result(PATIENCE)
+    assert all(each.endswith("End the script that it runs (SCRIPT KILL)") for each in troubles)
+
+
+def _refuses(client: "redis_py.Redis") -> bool:
+    try:
+        client.get("k")
+    except redis_py.RedisError:
+        return True
+    return False
 
 
 # ---- memcached -------------------------------------------------------------------------------------------------------
@@ -245,6 +284,16 @@ def test_a_file(tmp_path: Path, examine: Examine) -> None:
     assert status == 0
     assert figures["size"].endswith(" of 1.07 GB")
     assert "power failure" in figures["restart"]
+
+
+def test_a_file_in_which_somebody_writes_for_long(tmp_path: Path, examine: Examine) -> None:
+    url = f"sqlite:///{tmp_path}/own/cache.db?timeout=10ms"
+    cache_from_url(url)
+    with contextlib.closing(sqlite3.connect(tmp_path / "own" / "cache.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        _, _, (trouble,) = examine(url)
+    assert " does not take a value: SQLite at " in trouble
+    assert trouble.endswith(" failed: database is locked")
 
 
 def test_a_directory_in_which_others_may_write(tmp_path: Path, examine: Examine) -> None:

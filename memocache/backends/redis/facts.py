@@ -7,6 +7,7 @@ from typing import Any, Final
 from memocache._clock import ticks
 from memocache._effects import blocking
 from memocache.backends._facts import ServerFacts, clock_skew, socket_open_to_others
+from memocache.backends._wire import WrongServer
 from memocache.backends.redis import resp
 from memocache.backends.redis.connection import RedisServer, RoundTrip
 from memocache.backends.redis.resp import ErrorReply, Request, command
@@ -69,7 +70,12 @@ def _refused(server: RedisServer, key: bytes, channel: bytes) -> Iterator[tuple[
         "hgetall": (key,),
     }
     for name, words in (*trials.items(), ("del", (key,))):
-        reply = _ask(server, name.upper().encode(), *words)
+        try:
+            reply = _ask(server, name.upper().encode(), *words)
+        except BackendUnavailable as error:
+            if type(error.__cause__) is not WrongServer:
+                raise
+            reply = ErrorReply(str(error.__cause__))
         if isinstance(reply, ErrorReply) and reply.word not in ("MOVED", "ASK", "TRYAGAIN", "NOSCRIPT"):
             yield name, reply.text
     if (answer := _subscription(server, channel)) is not None:
@@ -90,7 +96,8 @@ def _subscription(server: RedisServer, channel: bytes) -> str | None:
 
 
 def _ask(server: RedisServer, *words: bytes) -> Any:
-    (reply,) = RoundTrip(server, Request(command(resp.any_reply, *words), retry=True)).run()
+    # Urgent: also if it has just refused to take a value, for which it is left alone.
+    (reply,) = RoundTrip(server, Request(command(resp.any_reply, *words), retry=True, urgent=True)).run()
     return reply
 
 
