@@ -198,11 +198,25 @@ class Shell:
         if self._url is not None:
             uncache_tag(tag, self._cache())
         else:
-            for function in self._functions.values():
-                if _memoizer(function).tags.may_give(tag):
-                    self._refuse_in_process(self._cache_of(function))
+            functions = [each for each in self._functions.values() if _memoizer(each).tags.may_give(tag)]
+            for function in functions:
+                self._refuse_in_process(self._cache_of(function))
+            if not functions:
+                self._refuse_unknown_tag(tag)
             _ask(tag, uncache_tag, tag)
         self._say(f"forgotten: every call with the tag {tag}")
+
+    def _refuse_unknown_tag(self, tag: str) -> None:
+        """Raise ShellError for a *tag* that no function may give; calls in other processes may have it, if they can."""
+        self._refuse_none()
+        if self._cache().shared:
+            self._say(f"no cached function here gives the tag {tag}; others on {self._cache()!r} may")
+            return
+        there = sorted({str(tags) for each in self._functions.values() if (tags := _memoizer(each).tags)})
+        raise ShellError(
+            f"no cached function gives the tag {tag!r}, so nothing was forgotten; there "
+            + (f"are: {', '.join(there)}" if there else "is none with tags=")
+        )
 
     def refresh(self, call: str) -> None:
         """Compute one call now, and store the result."""

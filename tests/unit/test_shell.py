@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from memocache import SQLiteCache, _function, cache_from_url, cached, stats
+from memocache import SQLiteCache, _function, cache_from_url, cached, configure, stats
 from memocache._shell import ShellError, parse_call
 from memocache.cli import main
 from memocache.stats import share
@@ -153,6 +153,21 @@ def test_a_function_and_a_tag_are_forgotten(shop: ModuleType, run: Run, url: str
         shop.report(7)
         assert run("uncache", *forget)[0] == 0
         assert run("entry", "report(7)")[0] == 1
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_tag_that_no_function_gives_is_not_said_to_be_forgotten(run: Run, url: str) -> None:
+    status, _, err = run("uncache", "--tag", "tennant:7")
+    assert (status, err) == (
+        2,
+        "memocache uncache: no cached function gives the tag 'tennant:7', so nothing was forgotten; "
+        "there are: 'tenant:{tenant}'\n",
+    )
+    configure(url)  # a default cache that others share, too
+    status, out, _ = run("uncache", "--tag", "tennant:7")
+    assert status == 0
+    assert out.startswith("no cached function here gives the tag tennant:7; others on ")
+    assert out.endswith("forgotten: every call with the tag tennant:7\n")
 
 
 def test_everything_is_deleted_if_it_is_confirmed(
