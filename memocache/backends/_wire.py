@@ -299,7 +299,8 @@ def _ready(opened: socket.socket, *, writing: bool) -> Callable[[float], object]
 
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 30.0
-MOST_TOLD: Final = 8  # different problems of one outage
+MOST_TOLD: Final = 8  # different problems of one outage; and problems in a minute
+MINUTE: Final = 60.0
 
 
 class Breaker:
@@ -307,14 +308,17 @@ class Breaker:
 
     When a pause is over, one caller is let through to try, and the others wait for what comes of it. Whoever is in a
     hurry looks at *failures* first: without any, there is nothing to ask, and of a success nothing to note. The log is
-    told of each different problem once, and once of the end, which another breaker of the same server shares.
+    told of each different problem once, and once of the end, which another breaker of the same server shares; of a
+    server that comes and goes all the time, of eight problems a minute.
     """
 
     def __init__(self, name: str, sharing: "Breaker | None" = None) -> None:
         self.name = name  # of the server
         self.failures = 0  # in a row
         self.failing: set[Breaker] = set() if sharing is None else sharing.failing  # of this one and the other
-        self._told: set[str] = set() if sharing is None else sharing._told
+        self._told: set[str] = set() if sharing is None else sharing._told  # the problems of this outage
+        self._logged: set[str] = set() if sharing is None else sharing._logged  # those that the log was told
+        self._logged_at: deque[float] = deque(maxlen=MOST_TOLD) if sharing is None else sharing._logged_at
         self._lock = threading.RLock()  # a signal handler may ask while this thread has it
         self._closed_until = 0.0
         self._pause = 0.0
@@ -336,11 +340,18 @@ class Breaker:
         self.failed()
         problem = str(failure)
         with self._lock:
-            if problem in self._told or len(self._told) >= MOST_TOLD:
-                return
-            self._told.add(problem)
-        log.warning("%s; calls are computed until it is back", problem)
-        if tell := listeners.get("failed"):
+            is_new = problem not in self._told and len(self._told) < MOST_TOLD
+            if is_new:
+                self._told.add(problem)
+            now, times = _clock.ticks(), self._logged_at
+            is_quiet = len(times) == MOST_TOLD and now < times[0] + MINUTE
+            is_logged = not is_quiet and problem in self._told - self._logged
+            if is_logged:
+                self._logged.add(problem)
+                times.append(now)
+        if is_logged:
+            log.warning("%s; calls are computed until it is back", problem)
+        if is_new and (tell := listeners.get("failed")):
             tell("", None, self.name, error=failure)
 
     def allows(self) -> bool:
@@ -377,12 +388,13 @@ class Breaker:
             self.failures = 0
             self._trying = False
             self.failing.discard(self)
-            was_told = bool(self._told)
+            was_told, was_logged = bool(self._told), bool(self._logged)
             self._told.clear()
-        if was_told:
+            self._logged.clear()
+        if was_logged:
             log.warning("%s is back", self.name)
-            if tell := listeners.get("recovered"):
-                tell("", None, self.name)
+        if was_told and (tell := listeners.get("recovered")):
+            tell("", None, self.name)
 
 
 MOST_CONNECTIONS: Final = 32

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from memocache import _clock
+from memocache import _clock, subscribe
 from memocache.backends._wire import FIRST_PAUSE, LONGEST_PAUSE, Breaker
 from tests.support.threads import at_once
 
@@ -98,3 +98,23 @@ def test_one_hiccup_that_many_calls_meet_is_one_failure(ticks: Ticks, pause_of: 
     for _ in range(64):
         breaker.failed()
     assert FIRST_PAUSE - 0.001 <= pause_of(breaker) <= 2 * FIRST_PAUSE + 0.001
+
+
+def test_a_server_that_comes_and_goes_does_not_flood_the_log(ticks: Ticks, caplog: pytest.LogCaptureFixture) -> None:
+    breaker = Breaker("the server")
+    events: list[str] = []
+    with subscribe(lambda event: events.append(event.kind), "failed", "recovered"):
+        for _ in range(500):  # in less than a minute
+            breaker.failure("hiccup")
+            breaker.succeeded()
+            ticks.now += 0.1
+    told = ["the server failed: hiccup; calls are computed until it is back", "the server is back"]
+    assert [record.getMessage() for record in caplog.records] == told * 8
+    assert events == ["failed", "recovered"] * 500
+    caplog.clear()
+    breaker.failure("hiccup")
+    assert not caplog.records
+    ticks.now += 60  # one that stays away is told of all the same
+    breaker.failure("hiccup")
+    breaker.succeeded()
+    assert [record.getMessage() for record in caplog.records] == told
