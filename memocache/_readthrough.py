@@ -43,7 +43,7 @@ from memocache._listeners import listeners
 from memocache._signature import is_awaited_once, is_read_once
 from memocache._stored_exception import StoredException, holds, own_copy
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
-from memocache.errors import BackendError, BackendUnavailable, SerializationError
+from memocache.errors import BackendError, BackendUnavailable, NotStored, SerializationError
 from memocache.keys import BUILTIN_TYPES, version_suffixes
 
 FIRST_SLEEP: Final = 0.002
@@ -550,6 +550,8 @@ async def _not_stored(binding: Binding, lease: Lease, error: Exception) -> None:
     """Count and tell that the cache did not take a result; if it never will, nothing shall stand in its place."""
     if isinstance(error, BackendUnavailable):
         binding.count_failure(NOT_TAKEN, error)
+        if isinstance(error, NotStored) and lease.old is None:
+            await _give_back(binding, lease)  # else other processes wait for nobody
     else:
         binding.count_failure("a result cannot be stored", error)
         await _leave_nothing(binding, lease)

@@ -136,6 +136,14 @@ def test_a_full_server_is_no_outage(cache: MemcachedCache, proxy: FaultProxy, ca
     ]
 
 
+def test_a_result_for_which_there_is_no_room_holds_nobody_up(cache: MemcachedCache, proxy: FaultProxy) -> None:
+    f = counting(cache)
+    proxy.fault = Full(match=b"cas ", times=1)
+    assert f(1) == 1
+    assert f.info().errors == {"the cache did not take a result": 1}
+    assert not f.uncache(1)  # no lease is left, for which other processes would wait
+
+
 # ---- answers that get lost -------------------------------------------------------------------------------------------
 
 

@@ -172,6 +172,7 @@ def test_a_value_that_the_disk_has_no_room_for_costs_no_others(mount: Callable[[
     f = cached(cache=cache, namespace="f")(lambda x: "x" * x)
     assert len(f(6 * MEBIBYTE)) == 6 * MEBIBYTE
     assert f.info().failures == 1
+    assert not f.uncache(6 * MEBIBYTE)  # no lease is left, for which other processes would wait
     assert sum(value is not None for value in cache.get_many(*map(str, range(500)))) > 400
 
 
