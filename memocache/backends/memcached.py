@@ -237,6 +237,9 @@ class StrictClient(Client):  # type: ignore[misc]
         return [key for key, answer in zip(numbers, answers, strict=True) if answer == b"STORED"]
 
     def _raise_errors(self, line: bytes, name: bytes) -> None:
+        """Raise what *line* tells of a command's *name*, if it is an error."""
+        if line.startswith(b"ERROR "):  # such as "Too many open connections", of which pymemcache says nothing
+            raise MemcacheServerError(line.partition(b" ")[2])
         if name != b"incr" or not line.startswith(b"CLIENT_ERROR cannot increment"):  # what is there is no number
             super()._raise_errors(line, name)
 
@@ -347,6 +350,8 @@ class MemcachedConnection:
                 if len(buffer) == end + 2:
                     return whole, found
                 raise ConnectionError("there came more than was asked for")
+            if not buffer.startswith(b"VALUE ", start):
+                self._client._raise_errors(buffer[start:end], b"get")
             word, key, _, size = buffer[start:end].split(b" ")
             if word != b"VALUE" or key not in left:
                 raise MemcacheUnknownError("an answer to something else")

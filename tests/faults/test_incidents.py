@@ -18,7 +18,7 @@ from memocache import RedisCache, UncacheFailed, cached
 from memocache._clock import ticks
 from memocache.backends import _wire
 from memocache.backends.base import Cache
-from tests.faults.kinds import Kind, Redis, each_driver
+from tests.faults.kinds import Kind, Memcached, Redis, each_driver
 from tests.support.faults import Fault, FaultProxy, Garbage, Refuse, StallAfter
 from tests.support.faulty import Run, World
 from tests.support.redis_servers import RedisServer
@@ -32,6 +32,7 @@ TIMEOUT = 1.5
 Make = Callable[..., Cache]
 in_thread_or_task = pytest.mark.parametrize("runner", [False, True], indirect=True, ids=["thread", "task"])
 on_redis = pytest.mark.parametrize("kind", [Redis], indirect=True, ids=["redis"])
+on_memcached = pytest.mark.parametrize("kind", [Memcached], indirect=True, ids=["memcached"])
 
 
 @pytest.fixture
@@ -228,6 +229,22 @@ def test_where_a_server_takes_no_more_connections_those_are_enough(kind: type[Ki
     info = f.info()
     assert info.hits + info.misses == 3001
     assert info.misses < 300
+
+
+@on_memcached
+def test_a_memcached_that_takes_no_more_connections_is_quoted(proxy: FaultProxy, make_cache: Make, said: Said) -> None:
+    world = World(make_cache(timeout=TIMEOUT))
+    world.check(1)
+    refusal = b"ERROR Too many open connections\r\n"
+    proxy.fault = Refusal(refusal, match=b"add ", times=1)  # it was not done, so it is asked again
+    world.check(2, 2)
+    assert (world.computed, world.f.info().failures, said()) == (2, 0, [])
+    proxy.fault = Refusal(refusal)
+    world.check(3)
+    with pytest.raises(UncacheFailed, match="Too many open connections"):
+        world.f.uncache(1)
+    assert said()
+    assert all("Too many open connections" in line for line in said())
 
 
 @each_driver
