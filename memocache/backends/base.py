@@ -424,7 +424,8 @@ class Cache(ABC):
     def receive(self, receiver: Callable[[str | None], object]) -> None:
         """Have *receiver* called, in any thread, with each text that any process sends; not in a forked process.
 
-        None stands for texts that may have been lost, as after another connection. Best effort: nothing raises.
+        None stands for texts that may have been lost, as after another connection. Best effort: nothing raises, except
+        RuntimeError where there can be no thread for it; then it is asked for again.
         """
 
     def send(self, text: str) -> "Answer[None]":

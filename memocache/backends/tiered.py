@@ -54,7 +54,10 @@ class ForgetChannel:
             if channel is not None:
                 channel.handle(message)
 
-        self._far.receive(receiver)
+        try:
+            self._far.receive(receiver)
+        except RuntimeError:  # no more threads, or the interpreter shuts down: the next who looks tries again
+            self._is_receiving = False
 
     def handle(self, message: str | None) -> None:
         """Have near forget what another one says was forgotten; all of it, if messages may have been lost."""

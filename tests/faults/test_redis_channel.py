@@ -107,6 +107,27 @@ def test_the_thread_ends_with_the_cache(redis_server: RedisServer, prefix: str) 
         assert wait_until(lambda own=own: not own.is_alive(), 20)
 
 
+def test_where_no_thread_can_be_started_a_call_goes_on_and_the_next_one_listens(
+    redis_server: RedisServer, make: Callable[..., RedisCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    tiers = [TieredCache(SimpleCache(), make(redis_server.url), near_timeout=1000) for _ in range(2)]
+    f, g = (cached(cache=each, namespace="f")(lambda x: truth) for each in tiers)
+    truth = 1
+    before = threads()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        assert (f(1), f.info().failures) == (1, 0)
+    assert threads() == before
+    assert f(2) == 1
+    assert len(threads() - before) == 1
+    truth = 2
+    g.uncache(2)
+    assert wait_until(lambda: f(2) == 2, 20)
+
+
 def test_a_cache_that_was_closed_can_listen_again(redis_server: RedisServer, make: Callable[..., RedisCache]) -> None:
     cache = make(redis_server.url)
     ear = Ear(cache)

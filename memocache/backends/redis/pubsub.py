@@ -46,11 +46,15 @@ class Channel:
         self._refused: set[str] = set()
 
     def receive(self, receiver: Receiver) -> None:
-        """Have *receiver* called with each text."""
+        """Have *receiver* called with each text; RuntimeError if there can be no thread for that."""
         self._receivers.append(receiver)
         if len(self._receivers) == 1:
             self._ended = threading.Event()
-            start("memocache channel", _run, weakref.ref(self), self._ended)
+            try:
+                start("memocache channel", _run, weakref.ref(self), self._ended)
+            except RuntimeError:
+                self._receivers = []
+                raise
 
     def publish(self, text: str) -> Request:
         """Return the request that sends *text* to all receivers."""
