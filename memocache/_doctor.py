@@ -223,6 +223,8 @@ def _advice(problem: str) -> str:
     """Return what to do about a cache that cannot be reached."""
     if any(each in problem for each in ("NOAUTH", "WRONGPASS", "AuthenticationError")):
         return "Give the user and the password that it wants: redis://user:password@host"
+    if "CERTIFICATE_VERIFY_FAILED" in problem:
+        return "Renew its certificate, or name its authority (ssl_ca_certs=)"
     return "See that it runs, and that its address is right"
 
 

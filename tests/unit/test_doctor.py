@@ -25,7 +25,7 @@ from memocache.cli import main
 from memocache.keys import all_tag
 from memocache.stats import share
 from tests.support.redis_servers import RedisCluster, RedisServer
-from tests.support.servers import MemcachedBinary, MemcachedServer, wait_until
+from tests.support.servers import MemcachedBinary, MemcachedServer, TlsMemcachedServer, wait_until
 from tests.support.threads import PATIENCE, start
 
 GOOD_REDIS = {
@@ -176,6 +176,13 @@ def test_a_redis_that_wants_a_password(redis_factory: Any, prefix: str, examine:
     _, _, (trouble,) = examine(url_of(redis, prefix, login))
     assert trouble.endswith(". Give the user and the password that it wants: redis://user:password@host")
     assert ".." not in trouble
+
+
+def test_a_certificate_of_an_authority_that_nobody_knows(memcached_binary: MemcachedBinary, examine: Examine) -> None:
+    with TlsMemcachedServer(binary=memcached_binary) as server:
+        _, _, (trouble,) = examine("memcacheds://{}:{}".format(*server.address))
+    assert "certificate verify failed" in trouble
+    assert trouble.endswith(". Renew its certificate, or name its authority (ssl_ca_certs=)")
 
 
 def test_a_user_of_redis_who_may_not_ask_for_figures(redis: RedisServer, prefix: str, examine: Examine) -> None:
