@@ -373,7 +373,8 @@ def _plan_forget_view(
 
 async def _forget_view(binding: Binding, tag: str, key: str | None) -> bool:
     size = binding.cache.usage(tag, binding.counters).size
+    # Before the tag, which on a ForeignCache is the generation that tells whether what is there counts.
+    existed = key is not None and await forget(binding, key)
     await forget_tag(binding, tag)
     # Nobody can count the entries with a tag in a shared cache.
-    existed = bool(size) if size is not None else binding.views is not None
-    return (key is not None and await forget(binding, key)) or existed
+    return existed or (bool(size) if size is not None else binding.views is not None)

@@ -454,6 +454,11 @@ def test_a_function_that_can_be_no_view_is_forgotten_in_one_round_trip(
     assert [perhaps(1), perhaps.uncache(1), len(groups)] == [1, True, 1]
 
 
+def test_what_may_be_a_view_is_said_to_have_been_there_in_an_object_of_others(prefix: str) -> None:
+    perhaps = cached(cache={}, namespace=f"{prefix}perhaps")(lambda x: x)
+    assert [perhaps.uncache(1), perhaps(1), perhaps.uncache(1), perhaps.uncache(1)] == [False, 1, True, False]
+
+
 # ---- one outcome a request ---------------------------------------------------------------------------------------
 
 
