@@ -18,9 +18,7 @@ from memocache._hooks import Decision, Engine, HookedFunction
 from memocache.web._responses import DATA, RESPONSE, Rendered, ResponseHeaders, StoredResponse
 from memocache.web._rules import (
     MOST_VARY,
-    NONCE,
     NONCES,
-    TOKEN,
     TOKENS,
     RequestInfo,
     RequestMode,
@@ -31,6 +29,8 @@ from memocache.web._rules import (
     judge,
     request_key,
     request_mode,
+    shows_nonce,
+    shows_token,
     why_forbidden,
 )
 
@@ -382,10 +382,10 @@ class ViewCall:
     def _why_own(self, rendered: Rendered) -> str:
         """Return what in the body is for this request only, or for this client; empty if nothing is."""
         request = self._request
-        if rendered.contains(NONCE, request.kept(NONCES)):
+        if rendered.contains(shows_nonce, request.kept(NONCES)):
             return "it has a nonce"
         is_in_key = "cookie" in request.rules.vary and request.info.values("cookie")
-        if not is_in_key and rendered.contains(TOKEN, request.kept(TOKENS)):
+        if not is_in_key and rendered.contains(shows_token, request.kept(TOKENS)):
             return "it has a token against forged forms, and vary= does not name Cookie"
         return ""
 
