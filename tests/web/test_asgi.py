@@ -354,8 +354,17 @@ class Model(BaseModel):
     total: int
 
 
+class Silent(Model):
+    def __repr__(self) -> str:
+        raise RuntimeError("nobody has asked for it")
+
+
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
-@pytest.mark.parametrize("value", [{"a": [1, None]}, [1, "2"], Report(1, ["x"]), Model(total=1), None], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [{"a": [1, None]}, [1, "2"], Report(1, ["x"]), Model(total=1), None, pytest.param(Silent(total=1), id="no repr")],
+    ids=repr,
+)
 def test_a_hit_gives_what_the_endpoint_gave(value: Any, is_async: bool, count: Count) -> None:
     site, given = FastAPISite(is_async=is_async), list[Any]()
     site.mount(lambda asked: count() and value, returned=given)
