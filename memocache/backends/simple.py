@@ -179,23 +179,21 @@ class SimpleCache(Cache):
     def _present(self, key: str, now: float) -> Entry | None:
         if now < self._latest:
             self._notice(now)
+        else:
+            self._latest = now
         entry = self._queue.get(key)
         if entry is None or now >= entry.expires_at or type(entry.value) is StoredException:
             return None
         return entry
 
     def _store(self, entry: Entry, now: float) -> list[Entry]:
-        """Put *entry* in and return what left, for the caller to let go of outside the lock."""
+        """Put *entry*, which was made at *now*, in; return what left, for the caller to let go of outside the lock."""
         queue, key, left, was_main = self._queue, entry.key, [], False
         old = queue.get(key)
         if old is not None:  # what is asked for often is so under its new value, too; and that was asked for once more
             entry.hits_counted = old.hits_counted - old.hits - 1
             was_main = queue.has_in_main(old)
             left = self._remove(old)
-        if now < self._latest:
-            self._notice(now)  # before it is in: it was made after the clock was set back
-        else:
-            self._latest = now
         entry.serve_from = now
         tagged, scope = self._tagged, entry.scope
         closings = tagged.closings
@@ -279,6 +277,10 @@ class SimpleCache(Cache):
 
     def claim(self, key: str, tags: tuple[str, ...], now: float, lease: float) -> Lease:
         """Lead a new flight on *key*; one that was under way will not store its result."""
+        if now < self._latest:
+            self._notice(now)
+        else:
+            self._latest = now
         with self._lock:
             flight = Flight(key, tags, lease)
             taken = Lease(key, tags, flight, now)
@@ -428,7 +430,7 @@ class SimpleCache(Cache):
         lifetime, now = self.lifetime(timeout), clock()
         left: list[Entry] = []
         with self._lock:
-            if not replace and self._present(key, now) is not None:
+            if self._present(key, now) is not None and not replace:
                 return False
             self._flights.pop(key, None)  # what is being computed now would be older than this value
             if lifetime > 0:

@@ -65,6 +65,21 @@ def test_what_was_made_while_the_clock_was_ahead_is_not_there_too_long(
         assert not is_there(cache, f)
 
 
+def test_who_computes_for_long_leaves_other_results_their_time() -> None:
+    """What it stores was begun when the clock showed less, and yet that was not set back."""
+    cache = SimpleCache(default_timeout=300)
+    f = cached(cache=cache)(lambda x: [x])
+    with time_machine.travel(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), tick=False) as clock:
+        slow = cached(cache=cache)(lambda: (clock.shift(120), f(2)))
+        first = f(1)
+        _, second = slow()
+        assert [f.entry(x).expires_in for x in (1, 2)] == [180, 300]
+        clock.shift(179)
+        assert f(1) is first
+        clock.shift(120)
+        assert f(2) is second
+
+
 def test_the_clock_of_deadlines_goes_on_while_time_stands_still() -> None:
     with time_machine.travel(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), tick=False):
         before = ticks()
