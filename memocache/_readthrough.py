@@ -331,7 +331,8 @@ async def _lead_on(
             decision = value if type(value) is StoreDecision else _decide(binding, value)
         except Exception as wrong:  # noqa: BLE001 - of the user's function, for the user and the waiters to see
             await _give_back(binding, lease, wrong)
-            _fail(binding, lease, wrong)
+            # For the waiters without a traceback, which leads to what is above here, and from there to the flight.
+            _fail(binding, lease, wrong if (own := own_copy(wrong)) is wrong else own.with_traceback(None))
             return Raised(wrong)
         if decision.error is not None:
             await _give_back(binding, lease, decision.error)
@@ -346,7 +347,6 @@ async def _lead_on(
             flight.abandon()  # nothing above has ended it: a waiter leads the next
         if is_call and listeners:
             binding.tell_miss(lease.key, cost, error)
-        del flight, lease  # the flight has the error, whose traceback may lead here
 
 
 class ArgumentsChanged(Exception):
