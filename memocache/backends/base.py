@@ -139,15 +139,15 @@ THEIRS: Final = {
     ),
     **dict.fromkeys(("ttl", "expire", "expiration", "default_ttl", "timeout"), ("default_timeout",)),
     **dict.fromkeys(("prefix", "namespace", "key_builder"), ("key_prefix",)),
-    **dict.fromkeys(("host", "port", "hosts", "server", "endpoint"), ("servers", "url_or_client")),
-    **dict.fromkeys(("directory", "cache_dir", "filename", "file"), ("path",)),
+    **dict.fromkeys(("host", "port", "hosts", "server", "endpoint", "url", "client"), ("servers", "url_or_client")),
+    **dict.fromkeys(("directory", "cache_dir", "filename", "file", "database"), ("path",)),
 }
 
 MOST_LISTED: Final = 1000
 
 EXAMPLES: Final = {
     "servers": "servers=['127.0.0.1:11211']",
-    "url_or_client": "a URL, such as 'redis://127.0.0.1:6379/0'",
+    "url_or_client": "url_or_client='redis://127.0.0.1:6379/0'",
 }
 
 

@@ -242,11 +242,16 @@ def test_a_cache_is_no_timeout(given: object) -> None:
         (lambda: SQLiteCache("x.db", max_size=5), "SQLiteCache() has no option 'max_size'; use size_limit="),
         (lambda: SQLiteCache("x.db", threshold=5), "SQLiteCache() has no option 'threshold'; use size_limit="),
         (lambda: SQLiteCache(directory="x"), "SQLiteCache() has no option 'directory'; use path="),
+        (lambda: SQLiteCache(database="x.db"), "SQLiteCache() has no option 'database'; use path="),
         (lambda: MemcachedCache(prefix="a"), "MemcachedCache() has no option 'prefix'; use key_prefix="),
         (lambda: MemcachedCache(host="a"), "MemcachedCache() has no option 'host'; use servers=['127.0.0.1:11211']"),
         (
             lambda: RedisCache(host="a"),
-            "RedisCache() has no option 'host'; use a URL, such as 'redis://127.0.0.1:6379/0'",
+            "RedisCache() has no option 'host'; use url_or_client='redis://127.0.0.1:6379/0'",
+        ),
+        (
+            lambda: RedisCache(url="redis://a"),
+            "RedisCache() has no option 'url'; use url_or_client='redis://127.0.0.1:6379/0'",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
