@@ -247,7 +247,10 @@ class Shell:
                 )
             cache = next(iter(shared.values()), cache)
         self._refuse_in_process(cache)
-        if not confirm(f"Delete everything in {cache!r}, whoever put it there?"):
+        others = "whoever put it there"
+        if not (cache.far.clear_heeds_prefix and getattr(cache.far, "_prefix", None)):
+            others += ", also under another key_prefix"
+        if not confirm(f"Delete everything in {cache!r}, {others}?"):
             raise ShellError("nothing was deleted", status=1)
         with calling(cache) as call:
             call(cache.clear)

@@ -184,6 +184,9 @@ class Cache(ABC):
     has_near: ClassVar[bool] = False
     """True if it holds entries in this process: see `near`."""
 
+    clear_heeds_prefix: ClassVar[bool] = False
+    """True if `clear` deletes only what has this cache's key_prefix."""
+
     can_send: ClassVar[bool] = False
     """True if `send` reaches those who `receive`."""
 

@@ -432,7 +432,8 @@ def test_a_question_is_asked_in_any_encoding_and_of_nobody(tmp_path: Path) -> No
         env = environ(PYTHONIOENCODING="ascii", PYTHONUTF8="0")
         run = subprocess.run(command, shell=True, env=env, capture_output=True, text=True, check=False)
         assert (run.returncode, run.stderr) == (1, "memocache clear: nothing was deleted\n")
-        assert "gr\\xf6\\xdfe/cache.db', default_timeout=300, key_prefix=''), whoever put it there? [y/N]" in run.stdout
+        assert "gr\\xf6\\xdfe/cache.db', default_timeout=300, key_prefix=''), whoever put it there, " in run.stdout
+        assert "? [y/N]" in run.stdout
 
 
 def test_a_server_that_is_down_is_told_once() -> None:

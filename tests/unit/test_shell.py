@@ -16,6 +16,7 @@ from memocache import SQLiteCache, _function, cache_from_url, cached, configure,
 from memocache._shell import ShellError, parse_call
 from memocache.cli import main
 from memocache.stats import share
+from tests.support.redis_servers import RedisServer
 from tests.support.refusals import refusal
 from tests.support.servers import MemcachedServer
 
@@ -181,6 +182,17 @@ def test_everything_is_deleted_if_it_is_confirmed(
     shop.report(7)
     assert run("clear", "--yes", url)[0] == 0
     assert run("entry", "report(7)")[0] == 1
+
+
+@pytest.mark.usefixtures("shop")
+def test_it_is_asked_whether_what_others_have_put_there_may_be_deleted(
+    redis_server: RedisServer, memcached: MemcachedServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda: "n")
+    urls = [f"{redis_server.url}?prefix=shop:", redis_server.url, f"memcached://{memcached.address}?prefix=shop:"]
+    asked = [run("clear", url)[1] for url in (*urls, f"tiered+{urls[0]}")]
+    assert ["there, also under another key_prefix? [y/N]" in each for each in asked] == [False, True, True, False]
+    assert ["put it there? [y/N]" in each for each in asked] == [True, False, False, True]
 
 
 def test_the_cache_of_the_application_is_deleted_if_it_has_one(shop: ModuleType, run: Run) -> None:

@@ -573,6 +573,7 @@ class RedisCache(FencedCache[ShardRead], ServerCache):
 
     # ---- messages between near tiers -------------------------------------------------------------------------------
 
+    clear_heeds_prefix = True
     can_send = True
 
     def _new_channel(self, prefix: str) -> Channel:
