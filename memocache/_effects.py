@@ -170,6 +170,10 @@ Computed: TypeAlias = tuple[object, BaseException | None, float]
 """A computation's result, or what it raised; and in how many seconds."""
 
 
+RAISED: Final = object()
+"""The value of a StoreDecision on what a function has raised, where that is for its own caller only."""
+
+
 class StoreDecision:
     """The fate of a computed value: what of it is *kept*, for how long (0: it is not), and then *stale*.
 
@@ -190,6 +194,11 @@ class StoreDecision:
         self.stale = stale
         self.shared = shared
         self.is_stored = False
+
+    @property
+    def raised(self) -> Exception | None:
+        """The exception that the function has raised, if this is the fate of that; else None."""
+        return self.error if self.value is RAISED else None
 
 
 class Instead:

@@ -5,12 +5,12 @@ All that is stored for one call, in whatever request, has the tag of the call: s
 
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from memocache._binding import Binding
 from memocache._canonical import encode
 from memocache._clock import now
-from memocache._effects import COMPUTE_ALONE, Effects, Instead, PendingCall, StoreDecision
+from memocache._effects import COMPUTE_ALONE, RAISED, Effects, Instead, PendingCall, StoreDecision
 from memocache._entry import EntryScope
 from memocache._hooks import Decision, adapters
 from memocache._instances import token
@@ -31,8 +31,6 @@ from memocache.errors import BackendError, UncacheFailed, UnkeyableArgument
 if TYPE_CHECKING:
     from memocache._memoizer import Memoizer
 
-RAISED: Final = object()
-"""The value of a Decision on what a function has raised."""
 IsOwn: TypeAlias = "Callable[[Exception], bool] | None"
 """Returns True if what was raised is for its own caller only."""
 
@@ -252,9 +250,9 @@ class TaskEngine(CallEngine):
                 return self.decline(RAISED, error)
 
         result = await in_task(self._serve(serve), compute, detaches=detaches)
-        if type(result) is StoreDecision and result.value is RAISED:
+        if type(result) is StoreDecision and result.raised is not None:
             try:
-                raise cast(Exception, result.error)
+                raise result.raised
             finally:
                 result = None  # the traceback leads here
         return result if deliver is None else deliver(result)

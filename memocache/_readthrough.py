@@ -257,6 +257,8 @@ async def compute_alone(binding: Binding, key: str | None) -> Any:
     began, error = ticks(), None
     try:
         value, error, _ = await COMPUTE_ALONE
+        if type(value) is StoreDecision:
+            error = value.raised
         return value
     finally:
         if key is not None and listeners:
@@ -335,6 +337,7 @@ async def _lead_on(
             _fail(binding, lease, wrong if (own := own_copy(wrong)) is wrong else own.with_traceback(None))
             return Raised(wrong)
         if decision.error is not None:
+            error = decision.raised
             await _give_back(binding, lease, decision.error)
             flight.resolve(UNSHARED)
             is_call = is_call and old is None

@@ -201,15 +201,19 @@ def test_what_is_raised_for_one_client_is_not_remembered(
     site = make(has_sessions=True)
     site.let_in(lambda request: user)
     site.mount(body, cached(errors={type(site.error(404)): 30}))
-    for _ in range(2):
-        assert site.get("/?alice").status == 404
+    told: list[Event] = []
+    unsubscribe = subscribe(told.append, "miss")
+    for method in ("GET", "GET", "HEAD"):
+        assert site.get("/?alice", method).status == 404
         user.clear()
-    assert count() == 3
+    unsubscribe()
+    assert [type(event.error) for event in told] == [type(site.error(404))] * 3
+    assert count() == 4
     why = USER if by == "user" else "something of it is for one client, such as a session or a token"
     assert f": an exception was not remembered: {why} (said once for each reason)" in caplog.text
     by = "nobody"
     assert [site.get("/?").status for _ in range(2)] == [404] * 2
-    assert count() == 5
+    assert count() == 6
 
 
 def test_a_response_that_is_raised_is_given_to_nobody_else(
