@@ -654,7 +654,10 @@ async def _stands(binding: Binding, scope: EntryScope, key: str, is_ours: Callab
 
 
 async def forget(binding: Binding, key: str) -> bool:
-    """Forget the call with this *key* in all versions, and return whether there was anything under its own key."""
+    """Forget the call with this *key* in all versions, and return whether there was anything.
+
+    In process that is of any version; elsewhere of its own and of none, as the keys of others are not known there.
+    """
     if binding.is_direct:
         return forget_direct(binding, key)
     cache, keys, tag = binding.cache, binding.keys.call_keys(key), binding.keys.call_tag(key)
@@ -679,7 +682,7 @@ def forget_direct(binding: Binding, key: str) -> bool:
         existed: bool = cache.forget(key)
         if version_suffixes:
             for other in binding.keys.other_versions(key):
-                cache.forget(other)
+                existed = cache.forget(other) or existed
         if listeners and (tell := listeners.get("uncached")):
             tell(binding.counters.name, key, cache)
         return existed

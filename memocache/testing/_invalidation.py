@@ -246,6 +246,12 @@ class InvalidationTests:
         one.uncache_all()
         assert two.peek(1) is MISSING
 
+    def test_uncache_tells_of_what_was_there_without_a_version(self, cache: Cache, decorate: Decorator) -> None:
+        functions = Versions(cache, decorate, "contract.versions.told").functions
+        functions[None].uncache_all()
+        functions[None](1)
+        assert [functions[2].uncache(1), functions[2].uncache(1)] == [True, False]
+
     @pytest.mark.parametrize("how", ["uncache_tag", "uncache_where"])
     def test_a_tag_forgets_calls_in_every_version(self, cache: Cache, decorate: Decorator, how: str) -> None:
         versions = Versions(cache, decorate, f"contract.versions.{how}", tags=("a:{a}",))
