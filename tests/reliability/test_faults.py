@@ -102,7 +102,7 @@ def test_at_every_byte(broken: Broken, kind: str, ledger: Ledger, scaled: Callab
     trials = broken.played(faults, broken.trial)
     hit = [each for each in trials if each.was_hit]  # some commands are given once, such as Redis's EVAL
     note(ledger, AT_EVERY_BYTE, kind, hit)
-    assert len(hit) > 0.6 * len(trials)
+    assert len(hit) > 0.5 * len(trials)
     assert broken.trial().f.info().failures == 0
 
 
