@@ -24,6 +24,10 @@ class Loop(Protocol):
         """Return whether nothing will ever run in it again."""
 
 
+serving: "Final[dict[int, tuple[int, Loop]]]" = {}
+"""The event loops, with their threads, that threads of the pool do something for: they lead what is begun there."""
+
+
 class Flight:
     """A computation that is under way in this process.
 
@@ -57,6 +61,8 @@ class Flight:
         self.waits_for: list[Flight] = []  # by computations inside this one
         self._wake: list[Callable[[], None]] = []
         self.loop: Loop | None = None
+        if serving and self.thread in serving:
+            self.thread, self.loop = serving[self.thread]
         self.cancel: Callable[[BaseException | None], None] | None = None
         self.value: object = None
         self.error: Exception | None = None
@@ -320,3 +326,4 @@ def _after_fork() -> None:
     _running = 0
     _waiting.clear()
     _blocked.clear()
+    serving.clear()

@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from memocache._clock import ticks
-from memocache._flight import Flight
+from memocache._flight import Flight, serving
 from memocache._fork import in_child, notice
 from memocache.errors import ConfigurationError
 
@@ -48,10 +48,11 @@ async def in_pool(
     job: Future[Any] = Future()
     job.add_done_callback(lambda _: wake(loop, done))
     jobs = [job]
+    work = jobs, (threading.get_ident(), loop), copy_context(), call, arguments
     try:
-        _threads().submit(_do, jobs, copy_context(), call, arguments)
+        _threads().submit(_do, *work)
     except RuntimeError:  # no more threads, or the interpreter shuts down
-        _do(jobs, copy_context(), call, arguments)
+        _do(*work)
     try:
         await done
         return job.result()
@@ -60,20 +61,30 @@ async def in_pool(
             job.add_done_callback(lambda job: hand_over(job, unwanted))
         raise
     finally:
-        del job, jobs  # an exception in it leads to this frame
+        del job, jobs, work  # an exception in it leads to this frame
 
 
-def _do(jobs: list[Future[Any]], context: Context, call: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _do(
+    jobs: list[Future[Any]],
+    served: tuple[int, asyncio.AbstractEventLoop],
+    context: Context,
+    call: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
     """Do the job, unless somebody has taken it: the pool keeps what it had no thread for, and may have one later."""
     try:
         job = jobs.pop()
     except IndexError:
         return
+    here = threading.get_ident()
+    serving[here] = served
     try:
         job.set_result(context.run(call, *arguments))
     except BaseException as error:  # noqa: BLE001 - it is for whoever waits
         job.set_exception(error)
         del job  # the traceback leads here
+    finally:
+        serving.pop(here, None)
 
 
 def hand_over(job: "Future[Any] | asyncio.Future[Any]", unwanted: Callable[[Any], object]) -> None:

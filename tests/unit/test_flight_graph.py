@@ -12,6 +12,7 @@ import pytest
 from memocache import Cache, cached
 from memocache import _flight as flights
 from memocache._flight import Flight, enclosing, waiting
+from memocache._pool import in_pool
 from tests.support.servers import wait_until
 from tests.support.threads import PATIENCE, start
 from tests.unit import test_flight
@@ -300,6 +301,14 @@ def test_who_leads() -> None:
     assert flight.has_lost_its_leader
     flight.leave_caller()
     assert (flight.parent, flight.thread) == (None, 0)
+
+
+async def test_what_a_thread_of_the_pool_begins_is_led_in_the_event_loop() -> None:
+    # Of a lease that was taken there and that no task has yet, only this says that it cannot go on in a blocked loop.
+    assert await in_pool(threading.get_ident, ()) != threading.get_ident()
+    begun = await in_pool(flight, ())
+    assert (begun.thread, begun.loop) == (threading.get_ident(), asyncio.get_running_loop())
+    assert flights.serving == {}
 
 
 def test_leaving_a_flight_that_cannot_be_cancelled_is_nothing() -> None:
