@@ -154,10 +154,11 @@ async def _forget_tag(tag: str, caches: list[Cache], failed: list[Exception]) ->
                 tell("", tag, cache)
         except (BackendError, ConfigurationError) as error:
             reasons.append(str(error) if len(caches) == 1 else f"{cache!r}: {error}")
-            failed = [*failed, error]
+            failed.append(error)
     if failed:
+        del failed[:-1]
         who = "the cache did not acknowledge" if len(caches) == 1 else "not all caches acknowledged"
         raise UncacheFailed(
             f"{who} that the calls with this tag were forgotten, so that old results may still be served: "
             f"{'; '.join(reasons)}"
-        ) from failed[-1]
+        ) from failed.pop()  # whose traceback leads here

@@ -164,7 +164,10 @@ async def _forget_each(plans: list[Plan]) -> None:
         except UncacheFailed as error:  # the others can be forgotten all the same
             failed = error
     if failed is not None:
-        raise failed
+        try:
+            raise failed
+        finally:
+            del failed  # its traceback leads here
 
 
 class ForgetPlanner:

@@ -24,6 +24,8 @@ from memocache import (
     TieredCache,
     UncacheFailed,
     cached,
+    uncache_tag,
+    uncaches,
 )
 from tests.support.redis_servers import RedisServer
 from tests.support.servers import MemcachedServer, wait_until
@@ -145,9 +147,10 @@ def test_what_a_call_raises(cache: Cache) -> None:
     assert not left(unless, 1)
     old.put(1, 1)
     assert not left(old, 1)  # refreshed in the background
-    for method in (fails.peek, fails.entry, fails.uncache):
+    for method in (fails.peek, fails.entry, fails.uncache, uncaches(fails)(fails.__wrapped__), uncaches(fails)(abs)):
         assert not left(method, 1)
     assert not left(fails.uncache_all)
+    assert not left(uncache_tag, "tag", cache)
 
 
 def test_what_a_coroutine_function_raises(cache: Cache) -> None:
