@@ -186,20 +186,29 @@ class FastIndex:
         """Lead to the entries of *source* from now on; None: to nothing."""
         with self.lock:
             self.source = source
-            self.table.clear()
+            _gone = self._emptied()
 
     def switch(self, *, on: bool) -> None:
         """Let it lead to entries; or let it lead to none, and empty it."""
         with self.lock:
             self._open = on
             if not on:
-                self.table.clear()
+                _gone = self._emptied()
 
     def close(self) -> None:
         """Lead to nothing any more, for good."""
         with self.lock:
             self._closed = True
-            self.table.clear()
+            _gone = self._emptied()
+
+    def _emptied(self) -> dict[Hashable, Entry]:
+        """Empty the table; return what was in it, for the caller to let go of outside the lock.
+
+        A destructor of a result may call a cached function, and a cache's lock comes before this one.
+        """
+        table = self.table.copy()
+        self.table.clear()
+        return table
 
     def add(self, source: object, fast_key: "FastKey", entry: Entry) -> None:
         """Let *fast_key* lead to *entry*; only for *source*, under its lock."""

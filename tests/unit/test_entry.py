@@ -1,6 +1,7 @@
 """Entries, their scopes, and the fast indexes that lead to them; by themselves, without a cache."""
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,6 +60,23 @@ def test_a_fast_index_that_is_closed_takes_nothing_and_opens_again() -> None:
     add(index, one)
     index.switch(on=True)
     assert index.table == {1: one}
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [lambda index: index.lead_to(None), lambda index: index.switch(on=False), FastIndex.close],
+    ids=["lead_to", "switch", "close"],
+)
+def test_results_are_let_go_of_outside_the_lock(empty: Callable[[FastIndex], None]) -> None:
+    class Result:
+        def __del__(self) -> None:
+            held.append(index.lock._is_owned())  # type: ignore[attr-defined]
+
+    held: list[bool] = []
+    index, scope = opened(), EntryScope(("all",))
+    add(index, Entry("key", Result(), 60.0, scope=scope))
+    empty(index)
+    assert held == [False]
 
 
 def test_a_fast_index_begins_anew_in_a_child() -> None:
