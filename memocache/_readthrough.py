@@ -14,7 +14,7 @@ What a look at a key finds, and what is done then:
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import _AsyncGeneratorContextManager, _GeneratorContextManager
+from contextlib import _AsyncGeneratorContextManager, _GeneratorContextManager, suppress
 from copy import deepcopy
 from enum import Enum
 from types import CoroutineType
@@ -43,7 +43,7 @@ from memocache._listeners import listeners
 from memocache._signature import is_awaited_once, is_read_once
 from memocache._stored_exception import StoredException, holds, own_copy
 from memocache.backends.base import Busy, Cache, CacheCall, Lease, Stale
-from memocache.errors import BackendError, BackendUnavailable, NotStored, SerializationError
+from memocache.errors import BackendError, BackendUnavailable, SerializationError
 from memocache.keys import BUILTIN_TYPES, version_suffixes
 
 FIRST_SLEEP: Final = 0.002
@@ -553,8 +553,9 @@ async def _not_stored(binding: Binding, lease: Lease, error: Exception) -> None:
     """Count and tell that the cache did not take a result; if it never will, nothing shall stand in its place."""
     if isinstance(error, BackendUnavailable):
         binding.count_failure(NOT_TAKEN, error)
-        if isinstance(error, NotStored) and lease.old is None:
-            await _give_back(binding, lease)  # else other processes wait for nobody
+        if lease.old is None:  # if the server is well all the same, other processes need not wait for nobody
+            with suppress(BackendError):
+                await _fill(binding, lease, None)
     else:
         binding.count_failure("a result cannot be stored", error)
         await _leave_nothing(binding, lease)

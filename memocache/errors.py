@@ -81,10 +81,6 @@ class LeftAlone(BackendUnavailable):
     """A server failed a moment ago, and was told of then, so that it is not asked now."""
 
 
-class NotStored(BackendUnavailable):
-    """The cache answers, and has not stored a value, for want of room perhaps."""
-
-
 class ValueTooLarge(BackendError):
     """The cache does not take a value of this size."""
 

@@ -32,7 +32,7 @@ from memocache.backends._shared import (
 )
 from memocache.backends._wire import Breaker
 from memocache.backends.base import Busy, Lease, blocks, countable
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, NotStored, told, with_article
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, told, with_article
 from memocache.keys import CALL
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
@@ -222,7 +222,7 @@ class ForeignObject:
         """Set *data* for at least *lifetime* seconds."""
         done = await self._ask("set", key, data, **self._set_options(lifetime))
         if done is False:
-            raise NotStored(f"{self.name} did not store what it was given")
+            raise BackendUnavailable(f"{self.name} did not store what it was given")
 
     async def add(self, key: str, data: bytes, lifetime: float) -> bool:
         """Set *data* where there is nothing; atomically if the object can. Whether it was set, as far as that says."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from memocache.backends._leases import LeaseCache
 from memocache.backends._wire import Breaker, seconds_allowed
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, text
-from memocache.errors import BackendUnavailable, ConfigurationError, NotStored, ValueTooLarge, with_article
+from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge, with_article
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -190,7 +190,7 @@ class Service:
         if status == statuses.STORED:
             return True
         if status not in (statuses.NOT_STORED, statuses.EXISTS):
-            raise NotStored("the memcache of App Engine did not store an item")
+            raise BackendUnavailable("the memcache of App Engine did not store an item")
         return False
 
     def _give(

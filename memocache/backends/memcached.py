@@ -25,7 +25,7 @@ from memocache.backends._wire import (
     seconds_allowed,
 )
 from memocache.backends.urls import SHARED_OPTIONS, OptionType, Url, boolean, duration, integer, text
-from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, NotStored, ValueTooLarge
+from memocache.errors import BackendError, BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.keys import without_version
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
@@ -199,7 +199,7 @@ class Server(WireServer["MemcachedConnection"]):
                 f"memcached at {self.name} refuses an item for its size; raise its option -I, or lower max_item_size="
             )
         if b"out of memory" in reason:
-            return NotStored(f"memcached at {self.name} has no room for an item of this size")
+            return BackendUnavailable(f"memcached at {self.name} has no room for an item of this size")
         return None
 
     def may_ask_again(self, error: Exception) -> bool:

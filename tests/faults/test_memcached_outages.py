@@ -11,7 +11,7 @@ from pymemcache import Client
 
 from memocache import MemcachedCache, UncacheFailed, cached
 from tests.faults.kinds import Memcached
-from tests.support.faults import BlackHole, CutAfter, Fault, FaultProxy, LoseAnswer, Refuse, Reset
+from tests.support.faults import BlackHole, CutAfter, CutRequest, Fault, FaultProxy, LoseAnswer, Refuse, Reset
 from tests.support.faulty import counting
 from tests.support.servers import MemcachedServer, connect, wait_until
 from tests.support.threads import PATIENCE, start
@@ -136,9 +136,12 @@ def test_a_full_server_is_no_outage(cache: MemcachedCache, proxy: FaultProxy, ca
     ]
 
 
-def test_a_result_for_which_there_is_no_room_holds_nobody_up(cache: MemcachedCache, proxy: FaultProxy) -> None:
+@pytest.mark.parametrize("fault", [Full(match=b"cas ", times=1), CutRequest(0, match=b"cas ", times=1)])
+def test_a_result_that_the_server_did_not_take_holds_nobody_up(
+    fault: Fault, cache: MemcachedCache, proxy: FaultProxy
+) -> None:
     f = counting(cache)
-    proxy.fault = Full(match=b"cas ", times=1)
+    proxy.fault = fault
     assert f(1) == 1
     assert f.info().errors == {"the cache did not take a result": 1}
     assert not f.uncache(1)  # no lease is left, for which other processes would wait

@@ -44,7 +44,7 @@ from memocache.backends.sqlite.file import (
     resolve_path,
 )
 from memocache.backends.urls import SHARED_OPTIONS, Url, boolean, duration, integer
-from memocache.errors import BackendUnavailable, ConfigurationError, NotStored, ValueTooLarge
+from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -457,7 +457,7 @@ class Database:
                 return self._change(statement, *row, *more, urgent=urgent)
             except DatabaseFull as full:
                 self._make_room(id_of(key), attempt, len(data), full)
-        raise NotStored(f"SQLite at {self.path} has no room for {len(data)} bytes")
+        raise BackendUnavailable(f"SQLite at {self.path} has no room for {len(data)} bytes")
 
     def _make_room(self, around: int, attempt: int, needed: int, full: DatabaseFull) -> None:
         pages, most = self._run(DatabaseConnection.size)
@@ -466,7 +466,7 @@ class Database:
                 raise self._breaker.failure(str(full)) from full
             most = self._run(self._connections.shrink)
         if needed // PAGE > most // SHARE_OF_ONE:
-            raise NotStored(f"the disk of SQLite at {self.path} has no room for {needed} bytes") from full
+            raise BackendUnavailable(f"the disk of SQLite at {self.path} has no room for {needed} bytes") from full
         try:
             self._run(
                 lambda connection: connection.transact(
