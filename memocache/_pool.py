@@ -79,12 +79,15 @@ def _do(
     here = threading.get_ident()
     serving[here] = served
     try:
-        job.set_result(context.run(call, *arguments))
+        try:
+            result = context.run(call, *arguments)
+        finally:
+            serving.pop(here, None)  # before anybody goes on
     except BaseException as error:  # noqa: BLE001 - it is for whoever waits
         job.set_exception(error)
         del job  # the traceback leads here
-    finally:
-        serving.pop(here, None)
+    else:
+        job.set_result(result)
 
 
 def hand_over(job: "Future[Any] | asyncio.Future[Any]", unwanted: Callable[[Any], object]) -> None:
