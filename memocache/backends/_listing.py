@@ -41,8 +41,9 @@ class StoredEntry:
 class Listing:
     """An iterator over the entries of a *cache*, or of one *namespace* in it, in no order; it can be used once.
 
-    It reads from the cache as it goes on, and holds one page of it at a time. At most *limit* are told of; the rest is
-    only counted. It raises BackendError where the cache does not answer, be it in the middle.
+    It reads from the cache as it goes on, and holds one page of it at a time: what moves meanwhile may be told twice.
+    At most *limit* are told of; the rest is only counted. It raises BackendError where the cache does not answer, be it
+    in the middle.
     """
 
     def __init__(

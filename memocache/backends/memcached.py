@@ -509,8 +509,8 @@ class MemcachedCache(LeaseCache):
         """Return the wire keys with this *start*, as the servers dump them, with the sizes of their items."""
         for server in self._servers:
             items = server.items(self._prefix + start)
-            while page := list(islice(items, AT_ONCE)):
-                yield page
+            while page := dict(islice(items, AT_ONCE)):  # an item that moves to another queue meanwhile is dumped twice
+                yield list(page.items())
 
     def _tally(self, tally: str) -> str:
         return f"{self._prefix}#tally:{tally}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from memocache import Cache, MemcachedCache, RedisCache, SQLiteCache
+from memocache.backends import memcached
 from memocache.backends._listing import Listing
 from memocache.cli import main
 from memocache.errors import BackendError, BackendUnavailable
@@ -87,6 +88,15 @@ def test_a_server_that_goes_down_in_the_middle(
     assert main(["ls", "--cache", url, "--limit", "0"]) == 1
     assert 1 < len(lines) < MANY
     assert lines[-1].startswith(f"memocache ls: {kind} at {server.address} failed: ")
+
+
+def test_what_memcached_dumps_twice_is_told_of_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As it does with an item that moves from one of its queues to another meanwhile.
+    cache, _ = start("memcached")
+    cache.set_many({"a": 1, "b": 2})
+    items = memcached.Server.items
+    monkeypatch.setattr(memcached.Server, "items", lambda self, start: iter(2 * list(items(self, start))))
+    assert sorted(entry.key for entry in cache.listing()) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
