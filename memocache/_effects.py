@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from memocache._clock import ticks
-from memocache._flight import Flight, collecting, enclosing, in_background, leave, start, waiting
+from memocache._flight import Flight, collecting, enclosing, in_background, leave, start_thread, waiting
 from memocache._fork import notice
 
 R = TypeVar("R")
@@ -122,7 +122,7 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     here = []  # for which there are no threads: too many of them, or the interpreter shuts down
     for number in range(len(calls) - 1):
         try:
-            threads.append(start("memocache servers", do, number))
+            threads.append(start_thread("memocache servers", do, number))
         except RuntimeError:
             here.append(number)
     for number in (*here, *range(len(calls))[-1:]):

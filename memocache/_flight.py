@@ -285,7 +285,7 @@ def in_background(call: Callable[[], object]) -> bool:
             return True
         _running += 1
     try:
-        start("memocache refresh", _work)
+        start_thread("memocache refresh", _work)
     except RuntimeError:
         with _lock:
             _running -= 1
@@ -295,7 +295,7 @@ def in_background(call: Callable[[], object]) -> bool:
     return True
 
 
-def start(name: str, call: Callable[..., object], *args: Any) -> threading.Thread:
+def start_thread(name: str, call: Callable[..., object], *args: Any) -> threading.Thread:
     """Start a daemon thread; RuntimeError if there are too many, or the interpreter shuts down."""
     if sys.is_finalizing():  # a destructor at the very end: Python 3.11 would wait for the thread for ever
         raise RuntimeError("the interpreter shuts down")

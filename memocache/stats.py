@@ -15,6 +15,7 @@ from memocache._clock import now
 from memocache._config import default_cache
 from memocache._counters import Info
 from memocache._current import as_cache
+from memocache._flight import start_thread
 from memocache._fork import in_child
 from memocache._policy import FOREVER
 from memocache.backends._shared import INDEX, MINUTE, MINUTES, TOTAL, ServerCache
@@ -206,9 +207,8 @@ class Sharing:
     def start(self) -> None:
         """Send from now on."""
         self._stop = threading.Event()
-        thread = threading.Thread(target=self._run, args=(self._stop,), name="memocache stats", daemon=True)
         with contextlib.suppress(RuntimeError):  # the interpreter shuts down
-            thread.start()
+            start_thread("memocache stats", self._run, self._stop)
         from multiprocessing import util  # whose processes end without atexit
 
         util.register_after_fork(self, lambda sharing: util.Finalize(None, sharing.finish, exitpriority=0))

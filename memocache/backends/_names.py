@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from memocache._clock import ticks
-from memocache._flight import start
+from memocache._flight import start_thread
 from memocache._fork import in_child
 from memocache._living import Living
 from memocache._stored_exception import own_copy
@@ -92,7 +92,7 @@ class Host:
                 return
             answered = self._answered = threading.Event()
         try:
-            start("memocache names", self._look_up, answered)
+            start_thread("memocache names", self._look_up, answered)
         except RuntimeError as error:
             self._problem, self._answered = OSError(str(error)), None
             answered.set()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from memocache.backends._leases import LeaseCache
 from memocache.backends._wire import Breaker, seconds_allowed
 from memocache.backends.urls import SHARED_OPTIONS, Url, duration, text
-from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge, with_article
+from memocache.errors import BackendUnavailable, ConfigurationError, ValueTooLarge, told, with_article
 from memocache.serializers import Serializer
 from memocache.serializers._codec import COMPRESS_ABOVE, ValueCodec
 from memocache.serializers._compression import Method
@@ -206,7 +206,7 @@ class Service:
             rpc.check_success()
             answer = rpc.get_result()
         except Exception as error:
-            raise breaker.failure(f"{type(error).__name__}: {error}") from error
+            raise breaker.failure(told(error)) from error
         breaker.succeeded()
         return answer
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from memocache import Event, subscribe
+from memocache._flight import start_thread
 from memocache._fork import in_child
 from memocache.errors import ConfigurationError
 from memocache.observe._totals import COMPUTATIONS, OUTCOMES, ROUND_TRIPS, Totals, check_thread, labels_of, system_of
@@ -100,7 +101,7 @@ class Exporter:
         if _exporters:
             self._totals.read()  # what the parent has counted is the parent's
         self._stop = threading.Event()
-        threading.Thread(target=self._run, args=(self._stop,), name="memocache prometheus", daemon=True).start()
+        start_thread("memocache prometheus", self._run, self._stop)
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._every):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from memocache._clock import ticks
-from memocache._flight import start
+from memocache._flight import start_thread
 from memocache.backends.redis import resp
 from memocache.backends.redis.resp import Command, ErrorReply, PartialReplies, ProtocolError, Reply, Request, command
 from memocache.errors import one_line
@@ -51,7 +51,7 @@ class Channel:
         if len(self._receivers) == 1:
             self._ended = threading.Event()
             try:
-                start("memocache channel", _run, weakref.ref(self), self._ended)
+                start_thread("memocache channel", _run, weakref.ref(self), self._ended)
             except RuntimeError:
                 self._receivers = []
                 raise
