@@ -210,12 +210,15 @@ class MemcachedServer(Server):
         max_item_size: int | str | None = None,
         threads: int = 2,
         connections: int = 1024,
+        moves_items: bool = True,
         binary: MemcachedBinary | None = None,
     ) -> None:
         super().__init__(tcp=tcp)
         self._options = ["-m", str(memory_mb), "-t", str(threads), "-c", str(connections)]
         if max_item_size is not None:
             self._options += _item_size_options(max_item_size)
+        if not moves_items:
+            self._options += ["-o", "no_lru_maintainer"]
         self._binary = binary
 
     def command(self) -> list[str]:
